@@ -1,0 +1,62 @@
+"""One small file a command; each has `define_flags()` and `run(request)`."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+# Said by `--help`; here and not in the modules, so that asking for help loads nothing heavy.
+SUMMARIES = {
+  'train': 'train or continue; at the end evaluate the best checkpoint and write the report',
+  'evaluate': 'score a run on its test splits, or on any folder of classes (--data_dir)',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What was typed."""
+
+  config: Any  # a ConfigDict, or None when no --config was given
+  config_name: str  # the file's name and variant, for the default workdir
+  workdir: str  # empty when not given
+  paths: tuple[str, ...]
+
+  def folder(self) -> pathlib.Path:
+    """The run's folder: --workdir, or runs/<config name>."""
+    return pathlib.Path(self.workdir or f'runs/{self.config_name}')
+
+
+def overview(usage: str) -> str:
+  """What `main.py --help` prints."""
+  width = max(map(len, SUMMARIES))
+  lines = [f'  {name:<{width}}  {summary}' for name, summary in SUMMARIES.items()]
+  return '\n'.join([usage.strip().split('\n')[0], '', *lines, '', 'COMMAND --help shows its flags.'])
+
+
+def flag_help(*modules: str) -> str:
+  """The flags that these modules define, one line each."""
+  by_module = flags.FLAGS.flags_by_module_dict()
+  found = [
+    flag
+    for name, defined in by_module.items()
+    if name in modules or name.endswith('main.py') or name == '__main__'
+    for flag in defined
+  ]
+  return '\n'.join(f'  --{flag.name}  {flag.help}' for flag in found)
+
+
+def one_line(error: Exception, argv: Sequence[str]) -> str:
+  """What is wrong with the flags or the config, without a traceback."""
+  text = str(error)
+  if isinstance(error, AttributeError):
+    # ml_collections names the last part of the key and the nearest one, on two lines.
+    key = text.split("'")[1] if "'" in text else text
+    typed = next((a.split('=')[0] for a in argv if a.split('=')[0].endswith(f'.{key}')), key)
+    return f'{typed}: no such key. {text.splitlines()[-1]}'
+  if isinstance(error, OSError):
+    config = next((a for a in argv if a.startswith('--config')), '--config')
+    return f'{config}: no such config file; the configs are in configs/'
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  return lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}'

@@ -1,0 +1,145 @@
+"""Image files in folders: found in natural order, read and hashed; whatever is left out is said."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Sequence
+
+from bloodcell_jax import types
+
+EXTENSIONS = ('.jpeg', '.jpg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm')
+
+# What Windows and macOS leave behind in folders; beside names that begin with a dot, never reported.
+_LITTER = ('thumbs.db', 'desktop.ini', '__macosx')
+
+# Hashing waits for the disk more than for a core.
+_NUM_READERS = 8
+
+
+def natural_key(name: str) -> tuple:
+  """A sort key under which `_0_9` comes before `_0_10`.
+
+  Example:
+    >>> sorted(['b10.png', 'b9.png', 'A1.png'], key=natural_key)
+    ['A1.png', 'b9.png', 'b10.png']
+  """
+  # [0-9], not \\d: int() of other scripts' digits would make different names equal. The name itself
+  # comes last and decides between 1, 01 and 001.
+  parts = re.split('([0-9]+)', name.casefold())
+  return (*((0, int(p), '') if p[:1].isdigit() and p.isascii() else (1, 0, p) for p in parts), (2, 0, name))
+
+
+def subfolders(folder: str) -> list[str]:
+  """Names of the folders in `folder`, in natural order, without hidden ones."""
+  names = [n for n in os.listdir(folder) if not _hidden(n) and os.path.isdir(os.path.join(folder, n))]
+  return sorted(names, key=natural_key)
+
+
+def listing(folder: str, shown: str, recursive: bool = True) -> tuple[list[str], list[types.Problem]]:
+  """Image files under `folder`, relative to it with '/', in natural order; and what was left out, and why.
+
+  **Guarantees**: each folder on the disk is read once, so a loop of links ends; hidden files are passed
+  over; the order depends on the names alone.
+
+  Args:
+    folder: where to look.
+    shown: the name by which people know the folder; it begins the names in the problems.
+    recursive: look into the folders inside too.
+  """
+  found: list[str] = []
+  problems: list[types.Problem] = []
+  _walk(folder, '', shown, recursive, {os.path.realpath(folder)}, found, problems)
+  return found, problems
+
+
+def read(path: str) -> bytes:
+  """The bytes of the file; OSError where it cannot be read."""
+  with open(path, 'rb') as file:
+    return file.read()
+
+
+def sha256_16(data: bytes) -> str:
+  """The first 16 hex digits of the SHA-256, by which the project knows the content of a file.
+
+  Example:
+    >>> sha256_16(b'')
+    'e3b0c44298fc1c14'
+  """
+  return hashlib.sha256(data).hexdigest()[:16]
+
+
+def digests(paths: Sequence[str]) -> list[str | OSError]:
+  """For each path its `sha256_16`, or the error that kept it from being read; in order."""
+  with concurrent.futures.ThreadPoolExecutor(_NUM_READERS) as pool:
+    return list(pool.map(_digest, paths))
+
+
+def _digest(path: str) -> str | OSError:
+  try:
+    return sha256_16(read(path))
+  except OSError as error:
+    return error
+
+
+def _hidden(name: str) -> bool:
+  return name.startswith('.') or name.casefold() in _LITTER
+
+
+def _walk(
+  folder: str,
+  prefix: str,
+  shown: str,
+  recursive: bool,
+  seen: set[str],
+  found: list[str],
+  problems: list[types.Problem],
+) -> None:
+  try:
+    names = os.listdir(folder)
+  except OSError as error:
+    problems.append(types.Problem(_join(shown, prefix), f'the folder cannot be read: {error.strerror}'))
+    return
+  for name in sorted(names, key=natural_key):
+    if _hidden(name):
+      continue
+    path, inner = os.path.join(folder, name), prefix + name
+    if os.path.isdir(path):
+      if not recursive:
+        continue
+      real = os.path.realpath(path)
+      if real in seen:
+        problems.append(
+          types.Problem(_join(shown, inner), 'a link to a folder that is read already; left out')
+        )
+        continue
+      seen.add(real)
+      _walk(path, f'{inner}/', shown, recursive, seen, found, problems)
+    elif reason := _unfit(path, name):
+      problems.append(types.Problem(_join(shown, inner), f'{reason}; left out'))
+    else:
+      found.append(inner)
+
+
+def _unfit(path: str, name: str) -> str:
+  if not name.isprintable() or name != name.encode(errors='replace').decode():
+    # Python shows bytes that are not UTF-8 as lone surrogates, which no CSV could hold.
+    return 'the name has characters that cannot be shown'
+  extension = os.path.splitext(name)[1]
+  if extension.lower() not in EXTENSIONS:
+    return f'{extension or "no extension"}: not one of {" ".join(EXTENSIONS)}'
+  try:
+    mode = os.stat(path).st_mode
+  except OSError:
+    return 'a link to nothing'
+  # A pipe or device by that name would block the reader for ever.
+  return '' if stat.S_ISREG(mode) else 'not a regular file'
+
+
+def _join(shown: str, inner: str) -> str:
+  # Surrogates are replaced: a problem is printed and written to disk.
+  whole = f'{shown}/{inner}'.strip('/') if shown else inner.strip('/')
+  return whole.encode(errors='replace').decode()

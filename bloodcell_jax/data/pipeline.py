@@ -1,0 +1,39 @@
+"""The training batches through tf.data: drawn ahead in the background while the step runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bloodcell_jax import types
+from bloodcell_jax.data import stream
+from bloodcell_jax.data.tensorflow_cpu import tf
+
+# Batches kept ready: one being copied to the device and one behind it.
+PREFETCH = 2
+
+
+def training(
+  arrays: stream.Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
+) -> Iterator[types.Batch]:
+  """The endless training batches from step `start` on.
+
+  **Guarantees**: the batches of `stream.training`, bit for bit.
+  """
+  _, *shape = arrays.image_NHWC.shape
+  dataset = tf.data.Dataset.from_generator(
+    lambda: stream.raw(arrays, rows, batch_size, seed, start),
+    output_signature=(
+      tf.TensorSpec((batch_size, *shape), tf.uint8),
+      tf.TensorSpec((batch_size,), tf.int64),
+      tf.TensorSpec((), tf.int64),
+    ),
+  )
+  dataset = dataset.map(
+    lambda image_BHWC, rows_B, step: (tf.cast(image_BHWC, tf.float32) / 255.0, rows_B),
+    num_parallel_calls=1,
+    deterministic=True,
+  )
+  for image_BHWC, rows_B in dataset.prefetch(PREFETCH).as_numpy_iterator():
+    yield stream.batch(arrays, image_BHWC, rows_B)

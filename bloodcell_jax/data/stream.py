@@ -1,0 +1,110 @@
+"""Batches as a pure function of (seed, step): to resume is to start at step k, and no iterator is saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from bloodcell_jax import rng, types
+
+CLASS_WEIGHTS = ('none', 'balanced')
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+  """Decoded images with their labels; indexed by row."""
+
+  image_NHWC: np.ndarray  # uint8, in memory or memory-mapped
+  label_N: np.ndarray  # int32
+  weight_N: np.ndarray  # float32, >= 0: of the row in the loss
+  num_classes: int
+
+
+def class_weights(label_N: np.ndarray, num_classes: int, kind: str) -> np.ndarray:
+  """[K] float32: 1 for 'none'; rows / (classes x rows of the class) for 'balanced'.
+
+  Source: scikit-learn `compute_class_weight('balanced')`; Keras takes the same as `class_weight`.
+
+  Example:
+    >>> class_weights(np.array([0, 0, 0, 1]), 2, 'balanced').round(3).tolist()
+    [0.667..., 2.0]
+  """
+  if kind not in CLASS_WEIGHTS:
+    raise types.UserError(f'train.class_weight is {kind!r}; choose one of {", ".join(CLASS_WEIGHTS)}')
+  if kind == 'none':
+    return np.ones(num_classes, np.float32)
+  count_K = np.bincount(label_N, minlength=num_classes)
+  # A class without a row has no weight to give; its entry is never read.
+  return (len(label_N) / (num_classes * np.maximum(count_K, 1))).astype(np.float32)
+
+
+def rows_at(step: int, batch_size: int, num_rows: int, seed: int) -> np.ndarray:
+  """[B] int64: which rows step `step` sees, as indices below `num_rows`.
+
+  The rows come in one endless sequence, a fresh permutation an epoch of the data; a batch may reach over
+  the border of two.
+
+  **Guarantees**: depends on the arguments alone; every row stands once in each `num_rows` positions from a
+  multiple of `num_rows` on.
+
+  Example:
+    >>> seen = np.concatenate([rows_at(step, 4, 6, seed=0) for step in range(3)])
+    >>> sorted(seen[:6].tolist()) == sorted(seen[6:].tolist()) == list(range(6))
+    True
+  """
+  position_B = step * batch_size + np.arange(batch_size)
+  epoch_B, offset_B = np.divmod(position_B, num_rows)
+  return np.array([_order(num_rows, seed, int(e))[o] for e, o in zip(epoch_B, offset_B, strict=True)])
+
+
+@functools.lru_cache(maxsize=4)
+def _order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
+  return rng.generator(seed, 'order', epoch).permutation(num_rows)
+
+
+def raw(
+  arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+  """Endless (uint8 image_BHWC, rows_B, step) from step `start` on: what every pipeline is made from."""
+  step = start
+  while True:
+    rows_B = rows[rows_at(step, batch_size, len(rows), seed)]
+    yield arrays.image_NHWC[rows_B], rows_B, step
+    step += 1
+
+
+def batch(arrays: Arrays, image_BHWC: np.ndarray, rows_B: np.ndarray) -> types.Batch:
+  """The batch of float images and the labels and weights of their rows."""
+  target_BK = np.eye(arrays.num_classes, dtype=np.float32)[arrays.label_N[rows_B]]
+  return types.Batch(image_BHWC, target_BK, arrays.weight_N[rows_B], np.arange(len(rows_B), dtype=np.int32))
+
+
+def rescale(image_BHWC: np.ndarray) -> np.ndarray:
+  """float32 in [0, 1] from uint8: the study's x / 255."""
+  return image_BHWC.astype(np.float32) / np.float32(255)
+
+
+def training(
+  arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
+) -> Iterator[types.Batch]:
+  """The endless training batches from step `start` on, in NumPy alone: for machines without TensorFlow."""
+  for image_BHWC, rows_B, _ in raw(arrays, rows, batch_size, seed, start):
+    yield batch(arrays, rescale(image_BHWC), rows_B)
+
+
+def in_order(arrays: Arrays, rows: np.ndarray, batch_size: int) -> Iterator[types.Batch]:
+  """The rows once each, in order, the last batch filled up with rows of weight 0.
+
+  All batches have one shape, so that one compiled function takes them all.
+  """
+  for start in range(0, len(rows), batch_size):
+    rows_B = rows[start : start + batch_size]
+    image_BHWC = np.zeros((batch_size, *arrays.image_NHWC.shape[1:]), np.float32)
+    image_BHWC[: len(rows_B)] = rescale(arrays.image_NHWC[rows_B])
+    target_BK = np.zeros((batch_size, arrays.num_classes), np.float32)
+    target_BK[np.arange(len(rows_B)), arrays.label_N[rows_B]] = 1
+    weight_B = (np.arange(batch_size) < len(rows_B)).astype(np.float32)
+    yield types.Batch(image_BHWC, target_BK, weight_B, np.arange(batch_size, dtype=np.int32))

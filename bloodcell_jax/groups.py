@@ -1,0 +1,59 @@
+"""Images of one photograph belong together: the only module that splits, folds or resamples rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bloodcell_jax import rng
+
+
+def folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+  """The fold, 0 to num_folds-1, of each row: groups whole, classes spread evenly.
+
+  **Guarantees**: no group in two folds; the same arguments give the same folds.
+
+  Args:
+    label_N: class of each row.
+    group_N: group of each row.
+    num_folds: at least 2.
+    seed: of the shuffle among groups.
+
+  Raises:
+    ValueError: a class has fewer groups than there are folds, so that one fold would lack it.
+
+  Source: scikit-learn `StratifiedGroupKFold`.
+  """
+  # Imported here: scikit-learn takes a second to load and few commands need it.
+  from sklearn import model_selection
+
+  for k in np.unique(label_N):
+    num_groups = len(np.unique(group_N[label_N == k]))
+    if num_groups < num_folds:
+      raise ValueError(f'class {k} has {num_groups} groups, fewer than {num_folds} folds')
+  splitter = model_selection.StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+  fold_N = np.empty(len(label_N), np.int32)
+  for fold, (_, rows) in enumerate(splitter.split(label_N, label_N, group_N)):
+    fold_N[rows] = fold
+  return fold_N
+
+
+def split(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+  """A mask, True for the rows held out: about `fraction` of each class, by whole groups.
+
+  Example:
+    >>> held = split(np.repeat([0, 1], 20), np.repeat(np.arange(20), 2), 0.2, seed=0)
+    >>> int(held.sum()), bool((held[0::2] == held[1::2]).all())
+    (8, True)
+  """
+  if not 0 < fraction <= 0.5:
+    raise ValueError(f'the held-out fraction must lie in (0, 0.5], not {fraction}')
+  return folds(label_N, group_N, round(1 / fraction), seed) == 0
+
+
+def resample(num_groups: int, num_resamples: int, seed: int) -> np.ndarray:
+  """[R, G] int64: how often each group is drawn in each bootstrap resample of G groups.
+
+  Source: Field and Welsh 2007, "Bootstrapping clustered data", the cluster bootstrap.
+  """
+  generator = rng.generator(seed, 'bootstrap')
+  return generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples)

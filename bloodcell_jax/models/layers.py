@@ -1,0 +1,73 @@
+"""Keras' layers under Keras' names for their weights, `kernel` and `bias`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+# Keras' defaults: Glorot and Bengio 2010, equation 16.
+KERNEL_INIT = nn.initializers.glorot_uniform()
+BIAS_INIT = nn.initializers.zeros_init()
+ACTIVATIONS = {None: lambda x: x, 'relu': jax.nn.relu}
+
+
+class Conv(nn.Module):
+  """A 2-D convolution of stride 1, NHWC. Source: Keras `Conv2D`."""
+
+  features: int
+  kernel_size: Sequence[int]
+  padding: str  # valid or same
+  activation: str | None  # a key of ACTIVATIONS
+
+  @nn.compact
+  def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+    shape = (*self.kernel_size, x_BHWC.shape[-1], self.features)
+    kernel = self.param('kernel', KERNEL_INIT, shape)
+    bias = self.param('bias', BIAS_INIT, (self.features,))
+    y = jax.lax.conv_general_dilated(
+      x_BHWC, kernel, (1, 1), self.padding.upper(), dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+    return ACTIVATIONS[self.activation](y + bias.reshape(1, 1, 1, -1))
+
+
+class Dense(nn.Module):
+  """A matrix product and a bias. Source: Keras `Dense`."""
+
+  units: int
+  activation: str | None  # a key of ACTIVATIONS
+
+  @nn.compact
+  def __call__(self, x_BD: jax.Array) -> jax.Array:
+    kernel = self.param('kernel', KERNEL_INIT, (x_BD.shape[-1], self.units))
+    bias = self.param('bias', BIAS_INIT, (self.units,))
+    return ACTIVATIONS[self.activation](x_BD @ kernel + bias.reshape(1, -1))
+
+
+class Dropout(nn.Module):
+  """Zeroes a share of the units in training and scales the rest by 1 / (1 - rate). Source: Keras `Dropout`.
+
+  **Guarantees**: an example's mask depends on the key and its position in the global batch alone, so that a
+  batch spread over devices is masked as on one.
+  """
+
+  rate: float  # in [0, 1)
+
+  @nn.compact
+  def __call__(self, x_BD: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
+    if not train or self.rate == 0:
+      return x_BD
+    key = self.make_rng('dropout')
+    keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, position_B)
+    keep_BD = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - self.rate, x_BD.shape[1:]))(keys_B)
+    return jnp.where(keep_BD, x_BD / (1 - self.rate), 0)
+
+
+def max_pool(x_BHWC: jax.Array) -> jax.Array:
+  """The largest of each 2x2 window, windows side by side, an odd last row or column left out.
+
+  Source: Keras `MaxPooling2D()`.
+  """
+  return nn.max_pool(x_BHWC, (2, 2), (2, 2), 'VALID')

@@ -1,0 +1,50 @@
+"""Batches through a model, out as Predictions: each row exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from bloodcell_jax import types
+
+
+def run(
+  apply: Callable[[Any, types.Batch], np.ndarray],
+  params: Any,
+  batches: Iterable[types.Batch],
+  table: types.Table,
+  poll: Callable[[], None],
+) -> types.Predictions:
+  """The predictions for the rows of `table`, which `batches` gives in order.
+
+  **Guarantees**: as many rows as the table has, in its order, whatever the batch size; checked here.
+
+  Args:
+    apply: `(params, batch) -> logits_BK`.
+    params: the model's parameters.
+    batches: the table's images in order; rows of weight 0 are padding.
+    table: names, labels and groups of the images.
+    poll: called before each batch; may raise to end early.
+  """
+  parts = []
+  for batch in batches:
+    poll()
+    parts.append(apply(params, batch)[np.asarray(batch.weight_B) > 0])
+  num_classes = len(table.class_names)
+  logits_NK = np.concatenate(parts) if parts else np.zeros((0, num_classes))
+  if logits_NK.shape != (len(table), num_classes):
+    raise AssertionError(f'{logits_NK.shape} predictions for {len(table)} images of {num_classes} classes')
+  probs_NK = special.softmax(logits_NK.astype(np.float64), axis=1)
+  return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
+
+
+def loss_and_accuracy(predictions: types.Predictions) -> tuple[float, float]:
+  """Mean cross-entropy in nats and share of images whose likeliest class is the labelled one."""
+  rows = np.arange(len(predictions))
+  # The smallest positive double keeps a probability that underflowed to 0 finite, at 745 nats.
+  probs_N = np.maximum(predictions.probs_NK[rows, predictions.label_N], np.nextafter(0, 1))
+  correct_N = predictions.probs_NK.argmax(1) == predictions.label_N
+  return float(-np.log(probs_N).mean()), float(correct_N.mean())

@@ -1,0 +1,80 @@
+"""A job's predictions, figures of merit and pictures for each split, written to its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax import atomic, experiment, predictions, types, workdir
+from bloodcell_jax.plots import confusion, figure, reliability
+from bloodcell_jax.stats import bootstrap, metrics
+
+SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
+
+
+def note(table: types.Table) -> str:
+  """What must be said wherever a figure of this data is shown; empty for photographs."""
+  return SYNTHETIC if table.synthetic else ''
+
+
+def write(
+  folder: workdir.Workdir,
+  split: str,
+  found: types.Predictions,
+  exp: experiment.Experiment,
+  said: str,
+  origin: Mapping[str, int],
+) -> dict[str, Any]:
+  """Writes the predictions and pictures of one split and adds its figures to `metrics.json`.
+
+  Args:
+    folder: the run's.
+    split: the name that the files and the entry get.
+    found: the predictions.
+    exp: how intervals are made, and the seed of their resamples.
+    said: the note of the data, shown with every figure.
+    origin: which checkpoint predicted, written into the entry.
+  """
+  predictions.write(folder.predictions(split), found)
+  figures = bootstrap.summary(found, exp.intervals, exp.seed)
+  title = f'{split}: {figures["num_images"]:,} images of {figures["num_groups"]:,} groups'
+  counts = np.array(figures['confusion'])
+  figure.write(
+    folder.figures / f'confusion_{split}.png', confusion.plot(counts, found.class_names, title), said
+  )
+  bins = metrics.sums(found)[0].bin_S3.sum(0)
+  figure.write(folder.figures / f'reliability_{split}.png', reliability.plot(bins, title), said)
+  atomic.write_json(
+    folder.metrics, {**_read(folder), split: {**figures, 'note': said, 'checkpoint': dict(origin)}}
+  )
+  return figures
+
+
+def origins(folder: workdir.Workdir) -> dict[str, Any]:
+  """Which checkpoint each split's figures are from."""
+  return {split: entry['checkpoint'] for split, entry in _read(folder).items()}
+
+
+def _read(folder: workdir.Workdir) -> dict[str, Any]:
+  return json.loads(folder.metrics.read_text()) if folder.metrics.exists() else {}
+
+
+def line(split: str, figures: dict[str, Any]) -> str:
+  """One line for people, with the interval."""
+
+  def shown(name: str) -> str:
+    entry = figures[name]
+    return f'{name} {entry["value"]:.3f} [{entry["low"]:.3f}, {entry["high"]:.3f}]'
+
+  return (
+    f'{split}: {shown("macro_f1")}, {shown("accuracy")} '
+    f'({figures["num_images"]:,} images, {figures["num_groups"]:,} groups)'
+  )
+
+
+def known(splits: Sequence[str], rows: dict[str, Any]) -> list[str]:
+  """Those of the wanted splits that the data has."""
+  return [split for split in splits if split in rows]

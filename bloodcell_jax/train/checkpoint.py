@@ -1,0 +1,99 @@
+"""Checkpoints: the latest two and the best one, each whole or not there."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from bloodcell_jax import types
+from bloodcell_jax.train import history
+from bloodcell_jax.train import state as state_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+  """A checkpoint read back."""
+
+  state: state_lib.State
+  records: list[history.Record]  # of the epochs finished when it was written
+  seconds: float  # spent in the epoch under way
+
+
+def _badness(metrics: Any) -> float:
+  return metrics['badness']
+
+
+class Store:
+  """The `checkpoints/` folder of a run.
+
+  A checkpoint's number counts the saves of the run and not its steps: the same step can be saved twice, before
+  and after its evaluation. Writing goes on in the background; `close` waits for it.
+  """
+
+  def __init__(self, directory: str | os.PathLike[str], monitor: str):
+    keep = checkpoint_managers.AnyPreservationPolicy(
+      [
+        checkpoint_managers.LatestN(2),
+        checkpoint_managers.BestN(
+          get_metric_fn=_badness, reverse=True, n=1, keep_checkpoints_without_metrics=False
+        ),
+      ]
+    )
+    self._monitor = monitor
+    self._manager = ocp.CheckpointManager(
+      pathlib.Path(directory).absolute(),
+      options=ocp.CheckpointManagerOptions(preservation_policy=keep, cleanup_tmp_directories=True),
+      item_names=('state', 'progress'),
+    )
+
+  def save(self, state: state_lib.State, records: Sequence[history.Record], seconds: float) -> None:
+    """Starts to write one checkpoint; `records` ends with this epoch's if it has been evaluated."""
+    # Copied, because the step donates these arrays while the writing goes on.
+    state = jax.tree.map(lambda x: np.array(x, copy=True), state)
+    progress = {'records': [dataclasses.asdict(record) for record in records], 'seconds': seconds}
+    evaluated = bool(records) and records[-1].step == int(state.step)
+    self._manager.save(
+      (self._manager.latest_step() or 0) + 1,
+      args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)),
+      metrics={'badness': history.badness(records[-1], self._monitor)} if evaluated else None,
+    )
+
+  def latest(self, like: state_lib.State) -> Saved | None:
+    """The newest checkpoint, or None where there is none yet. `like` gives shapes and dtypes."""
+    number = self._manager.latest_step()
+    return None if number is None else self._read(number, like)
+
+  def best(self, like: state_lib.State) -> Saved:
+    """The checkpoint whose epoch had the best monitored figure."""
+    self._manager.wait_until_finished()
+    metrics = {number: self._manager.metrics(number) for number in self._manager.all_steps()}
+    finished = [number for number in metrics if metrics[number]]
+    if not finished:
+      raise types.UserError(f'{self._manager.directory}: no checkpoint of a finished epoch; train first')
+    return self._read(min(finished, key=lambda number: _badness(metrics[number])), like)
+
+  def _read(self, number: int, like: state_lib.State) -> Saved:
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    restored = self._manager.restore(
+      number,
+      args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore()),
+    )
+    progress = restored['progress']
+    records = [history.Record(**record) for record in progress['records']]
+    return Saved(restored['state'], records, progress['seconds'])
+
+  def wait(self) -> None:
+    """Returns once everything is on disk."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits, then frees the folder."""
+    self._manager.close()

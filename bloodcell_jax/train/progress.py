@@ -1,0 +1,68 @@
+"""How far a run is: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import tqdm
+
+from bloodcell_jax.train import history
+
+# Off a terminal one line at most every so many seconds, so that a log stays readable.
+SECONDS_BETWEEN_LINES = 20.0
+
+
+class Progress:
+  """Shows loss, accuracy, images a second and the time left; `line` prints a line of its own."""
+
+  def __init__(self) -> None:
+    self._terminal = sys.stderr.isatty()
+    self._bar: tqdm.tqdm | None = None
+    self._title, self._num_steps, self._done, self._images = '', 0, 0, 0
+    self._began = self._last_line = time.monotonic()
+
+  def line(self, text: str) -> None:
+    """Prints the text on its own line, above the bar if there is one."""
+    tqdm.tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+  def start_epoch(self, epoch: int, num_epochs: int, num_steps: int, done: int) -> None:
+    """An epoch of `num_steps` begins, of which `done` were made before."""
+    self._title = f'epoch {epoch}/{num_epochs}'
+    self._num_steps, self._done, self._images = num_steps, done, 0
+    self._began = self._last_line = time.monotonic()
+    if self._terminal:
+      self._bar = tqdm.tqdm(
+        total=num_steps, initial=done, desc=self._title, unit='step', leave=False, dynamic_ncols=True
+      )
+
+  def step(self, loss: float, accuracy: float, num_images: int) -> None:
+    """One update was made; loss and accuracy are its own."""
+    self._done += 1
+    self._images += num_images
+    now = time.monotonic()
+    rate = self._images / max(now - self._began, 1e-9)
+    figures = f'loss {loss:.4f}, accuracy {accuracy:.3f}, {rate:.0f} images/s'
+    if self._bar is not None:
+      self._bar.set_postfix_str(figures, refresh=False)
+      self._bar.update()
+    elif now - self._last_line >= SECONDS_BETWEEN_LINES:
+      self._last_line = now
+      left = (self._num_steps - self._done) * num_images / rate
+      self.line(f'{self._title}: step {self._done}/{self._num_steps}, {figures}, {left:.0f} s left')
+
+  def end_epoch(self, record: history.Record) -> None:
+    """The epoch is trained and evaluated."""
+    self.close()
+    self.line(
+      f'{self._title}: loss {record.loss:.4f}, accuracy {record.accuracy:.3f}, '
+      f'val_loss {record.val_loss:.4f}, val_accuracy {record.val_accuracy:.3f}, '
+      f'{record.seconds:.1f} s, {record.images_per_second:.0f} images/s'
+    )
+
+  def close(self) -> None:
+    """Takes the bar away."""
+    if self._bar is not None:
+      self._bar.close()
+      self._bar = None

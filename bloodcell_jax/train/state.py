@@ -1,0 +1,46 @@
+"""All that a step changes. The step count is the only clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@flax.struct.dataclass
+class Sums:
+  """What an epoch's training figures are made of, summed on the device since the epoch began."""
+
+  loss: jax.Array  # [] float32: weight x cross-entropy
+  correct: jax.Array  # [] float32: weight x (was the likeliest class the labelled one)
+  weight: jax.Array  # [] float32
+
+
+@flax.struct.dataclass
+class State:
+  step: jax.Array  # [] int32: updates made
+  params: Any
+  opt_state: optax.OptState
+  ema_params: Any  # running mean of params; an empty dict when it is off
+  sums: Sums
+
+
+def create(params: Any, tx: optax.GradientTransformation, use_ema: bool) -> State:
+  """The state before the first update."""
+  params = jax.tree.map(jnp.asarray, params)
+  # A copy, because the state is donated and two of its leaves must not share memory.
+  ema_params = jax.tree.map(jnp.copy, params) if use_ema else {}
+  return State(jnp.zeros([], jnp.int32), params, tx.init(params), ema_params, zero_sums())
+
+
+def zero_sums() -> Sums:
+  """The sums at an epoch's start. Three arrays and not one thrice: the state is donated."""
+  return Sums(*(jnp.zeros([], jnp.float32) for _ in range(3)))
+
+
+def inference_params(state: State) -> Any:
+  """What evaluation and prediction use: the running mean where there is one."""
+  return state.ema_params or state.params

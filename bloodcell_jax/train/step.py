@@ -1,0 +1,86 @@
+"""One update as a pure function: it knows nothing of files, and of devices only their axis' name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from bloodcell_jax import types
+from bloodcell_jax.train import state as state_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What the objective adds to plain categorical cross-entropy."""
+
+  label_smoothing: float  # in [0, 1): Keras' meaning, the rest is spread over all classes
+  ema_momentum: float  # in [0, 1): of the running mean of the weights; 0 switches it off
+
+  def __post_init__(self):
+    for name in ('label_smoothing', 'ema_momentum'):
+      if not 0 <= getattr(self, name) < 1:
+        raise types.UserError(f'train.{name} is {getattr(self, name)}; it must lie in [0, 1)')
+
+
+@flax.struct.dataclass
+class Report:
+  """What the host sees of one update, equal on every device."""
+
+  loss: jax.Array  # [] float32: weighted mean over the global batch
+  accuracy: jax.Array  # [] float32
+  finite: jax.Array  # [] bool: loss and gradients are
+
+
+def cross_entropy(logits_BK: jax.Array, target_BK: jax.Array, label_smoothing: float) -> jax.Array:
+  """[B] categorical cross-entropy in nats. Source: Keras `CategoricalCrossentropy(from_logits=True)`."""
+  num_classes = logits_BK.shape[-1]
+  target_BK = target_BK * (1 - label_smoothing) + label_smoothing / num_classes
+  return optax.softmax_cross_entropy(logits_BK, target_BK)
+
+
+def make(
+  apply: Callable[..., jax.Array], tx: optax.GradientTransformation, spec: Spec, axis: str
+) -> Callable[..., tuple[state_lib.State, Report]]:
+  """The step `(state, batch, key, scale) -> (state, report)`, to be mapped over devices on `axis`.
+
+  **Guarantees**: the update is that of the whole batch on one device, to float tolerance, because losses
+  and weights are summed over devices before they are divided, and dropout is keyed by position.
+
+  Args:
+    apply: `(params, image_BHWC, position_B, dropout_key) -> logits_BK`.
+    tx: from mean gradients to what is added to the parameters.
+    spec: the objective.
+    axis: the name that `jax.lax.psum` sums over.
+  """
+
+  def step(state: state_lib.State, batch: types.Batch, key: jax.Array, scale: jax.Array):
+    """One update; `scale` [] multiplies it, so that a plateau can lower the learning rate."""
+    key = jax.random.fold_in(key, state.step)
+
+    def objective(params: Any) -> tuple[jax.Array, jax.Array]:
+      logits_BK = apply(params, batch.image_BHWC, batch.position_B, key)
+      loss_B = cross_entropy(logits_BK, batch.target_BK, spec.label_smoothing)
+      return jnp.sum(batch.weight_B * loss_B), logits_BK
+
+    (loss, logits_BK), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+    correct_B = jnp.argmax(logits_BK, -1) == jnp.argmax(batch.target_BK, -1)
+    correct, weight = jnp.sum(batch.weight_B * correct_B), jnp.sum(batch.weight_B)
+    loss, correct, weight, grads = jax.lax.psum((loss, correct, weight, grads), axis)
+    grads = jax.tree.map(lambda g: g / weight, grads)
+
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, jax.tree.map(lambda u: scale * u, updates))
+    m = spec.ema_momentum
+    ema_params = jax.tree.map(lambda e, p: m * e + (1 - m) * p, state.ema_params, params) if m else {}
+    sums = state_lib.Sums(state.sums.loss + loss, state.sums.correct + correct, state.sums.weight + weight)
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads))
+    report = Report(loss / weight, correct / weight, finite)
+    return state_lib.State(state.step + 1, params, opt_state, ema_params, sums), report
+
+  return step

@@ -1,0 +1,102 @@
+"""The nouns that cross module borders: Table, Batch, Predictions; and the two kinds of error.
+
+Legend of axis letters, used as suffixes of array names throughout:
+  B batch   N rows   H height   W width   C channels   K classes   D features
+  M members   G groups   R resamples
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+
+class UserError(ValueError):
+  """What the user can mend: one line that names the file, key or row and what to do. Exit code 2."""
+
+
+class RunError(RuntimeError):
+  """A run that failed for a reason worth one line, such as a loss that is not finite. Exit code 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """One thing wrong, or worth saying, about one image file or folder."""
+
+  file: str
+  reason: str
+
+  def __str__(self) -> str:
+    return f'{self.file}: {self.reason}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """One row an image: where its bytes lie, what it shows, and which images belong together.
+
+  Guarantees: `file` is unique; `label` lies in [0, K); rows with equal `group` show the same field
+  of the same smear, so they are never parted by a split.
+  """
+
+  content: tuple[str | bytes, ...]  # N: a path, or the encoded image itself
+  file: np.ndarray  # [N] str: the name shown to people, relative to the data's folder
+  label: np.ndarray  # [N] int32: index into class_names
+  source: np.ndarray  # [N] str: the photograph the image was cut from
+  group: np.ndarray  # [N] str: photographs of the same physical field share one
+  split: np.ndarray  # [N] str: TRAIN, VALIDATION, TEST, TEST_SIMPLE or ORIGINALS
+  digest: np.ndarray  # [N] str: first 16 hex digits of the SHA-256 of the encoded bytes
+  class_names: tuple[str, ...]  # K, in alphabetical order
+  name: str  # of the data set, for people
+  synthetic: bool  # drawn by this package, not photographed
+
+  def __post_init__(self):
+    num_rows = len(self.content)
+    for column in ('file', 'label', 'source', 'group', 'split', 'digest'):
+      if getattr(self, column).shape != (num_rows,):
+        raise ValueError(f'Table.{column} has shape {getattr(self, column).shape}, not {(num_rows,)}')
+    files, counts = np.unique(self.file, return_counts=True)
+    if (counts > 1).any():
+      raise UserError(f'{files[counts > 1][0]}: two images of the data set have this name; rename one')
+    if num_rows and not (self.label.min() >= 0 and self.label.max() < len(self.class_names)):
+      raise ValueError('Table.label has an index that class_names lacks')
+
+  def __len__(self) -> int:
+    return len(self.content)
+
+  def take(self, rows: Sequence[int] | np.ndarray) -> Table:
+    """The same table with these rows only, in this order."""
+    rows = np.asarray(rows, np.int64)
+    columns = {c: getattr(self, c)[rows] for c in ('file', 'label', 'source', 'group', 'split', 'digest')}
+    return dataclasses.replace(self, content=tuple(self.content[i] for i in rows), **columns)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Batch:
+  """What one step sees. Rows that only fill the batch up have weight 0.
+
+  `position_B` is the row's place in the global batch, 0 to B-1, whatever device it lies on:
+  randomness per example is keyed by it, so the number of devices changes nothing.
+  """
+
+  image_BHWC: jax.Array | np.ndarray  # float32
+  target_BK: jax.Array | np.ndarray  # float32, rows sum to 1 (one-hot, or mixed)
+  weight_B: jax.Array | np.ndarray  # float32, >= 0
+  position_B: jax.Array | np.ndarray  # int32
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+  """What a model says of some images; all that metrics, plots, ensembles and reports read."""
+
+  probs_NK: np.ndarray  # float64, rows sum to 1
+  label_N: np.ndarray  # int32
+  group_N: np.ndarray  # str: the unit that intervals resample
+  file_N: np.ndarray  # str
+  class_names: tuple[str, ...]
+
+  def __len__(self) -> int:
+    return len(self.label_N)

@@ -1,0 +1,123 @@
+"""A run's folder: what lies where in it, and whether it belongs to this experiment."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+import bloodcell_jax
+from bloodcell_jax import atomic, types
+
+# Keys that may differ between a run and its continuation: they change how long or how it is looked at, never
+# which numbers a given step makes.
+FREE_KEYS = (
+  'train.epochs',
+  'train.checkpoint_every',
+  'train.checkpoint_unit',
+  'data.dir',
+  'data.cache',
+  'data.pipeline',
+  'evaluate.',
+)
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
+
+
+class Workdir:
+  """The paths of INTERFACE's table, and the two files that say what the run is."""
+
+  def __init__(self, path: str | pathlib.Path):
+    self.path = pathlib.Path(path)
+    self.config = self.path / 'config.json'
+    self.environment = self.path / 'environment.json'
+    self.checkpoints = self.path / 'checkpoints'
+    self.cache = self.path / 'cache'
+    self.history = self.path / 'history.jsonl'
+    self.metrics = self.path / 'metrics.json'
+    self.figures = self.path / 'figures'
+    self.report = self.path / 'report.html'
+    self.log = self.path / 'log.txt'
+
+  def predictions(self, split: str) -> pathlib.Path:
+    return self.path / 'predictions' / f'{split}.csv'
+
+  def write_config(self, config: Mapping[str, Any]) -> None:
+    """Writes the resolved config, flat, unless the folder holds a run of another one.
+
+    Raises:
+      UserError: naming every key that differs and both values.
+    """
+    if self.config.exists():
+      differing = _differences(self.read_config(), config)
+      if differing:
+        listed = '; '.join(f'{key} was {old!r} and is {new!r}' for key, old, new in differing)
+        raise types.UserError(
+          f'{self.path} holds a run of another config: {listed}. Choose another --workdir, or remove it'
+        )
+    atomic.write_json(self.config, dict(config))
+
+  def read_config(self) -> dict[str, Any]:
+    """The flat config of the run.
+
+    Raises:
+      UserError: there is no run here, or its config is damaged.
+    """
+    try:
+      return json.loads(self.config.read_text())
+    except FileNotFoundError:
+      raise types.UserError(f'{self.path}: no run here (config.json is missing); train one first') from None
+    except ValueError:
+      raise types.UserError(f'{self.config}: not JSON; restore it, or remove {self.path}') from None
+
+  def write_environment(self, devices: Sequence[jax.Device], data: Mapping[str, Any]) -> None:
+    """Writes versions, devices, commit and the data's fingerprint, unless the run was on other data.
+
+    Raises:
+      UserError: the folder's run saw other images, labels, groups or splits.
+    """
+    if self.environment.exists():
+      before = json.loads(self.environment.read_text())['data']['fingerprint']
+      if before != data['fingerprint']:
+        raise types.UserError(
+          f'{self.path} holds a run on other data (fingerprint {before}, now {data["fingerprint"]}). '
+          'Choose another --workdir, or remove it'
+        )
+    atomic.write_json(
+      self.environment,
+      {
+        'bloodcell_jax': bloodcell_jax.__version__,
+        'git_commit': _git_commit(),
+        'python': platform.python_version(),
+        'platform': platform.platform(),
+        'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
+        'devices': [{'platform': d.platform, 'kind': d.device_kind} for d in devices],
+        'data': dict(data),
+      },
+    )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+  # Through JSON, because tuples come back as lists.
+  new = json.loads(json.dumps(dict(new)))
+  return [
+    (key, old.get(key, 'not there'), new.get(key, 'not there'))
+    for key in sorted({*old, *new})
+    if old.get(key, 'not there') != new.get(key, 'not there') and not key.startswith(FREE_KEYS)
+  ]
+
+
+def _git_commit() -> str | None:
+  folder = pathlib.Path(__file__).parent
+  try:
+    done = subprocess.run(
+      ['git', 'rev-parse', 'HEAD'], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+    )
+  except (OSError, subprocess.SubprocessError):
+    return None
+  return done.stdout.strip()

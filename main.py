@@ -1,0 +1,83 @@
+"""python main.py [COMMAND] --config=configs/NAME.py [--config.section.key=value] [--workdir=FOLDER] [paths]
+
+Short, because what it starts can be imported and tested: flags, one line for an error, the exit code.
+"""
+
+import importlib
+import logging
+import pathlib
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from bloodcell_jax import commands
+
+EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
+
+config_flags.DEFINE_config_file(
+  'config', None, 'the experiment, such as configs/default.py or configs/cnn_b.py:adam'
+)
+flags.DEFINE_string('workdir', '', "the run's folder; runs/<config name> when empty")
+flags.DEFINE_bool('debug', False, 'show the traceback of an error')
+
+
+def main(argv: list[str]) -> int:
+  """The exit code: 0 done, 1 failed, 2 bad usage or config, 75 stopped with a checkpoint written."""
+  named = len(argv) > 1 and not argv[1].startswith('-')
+  name = argv[1] if named else 'train'
+  if name not in commands.SUMMARIES:
+    return _complain(f'{name}: no such command; choose one of {", ".join(commands.SUMMARIES)}')
+  if {'--help', '-h'} & set(argv) and not named:
+    print(commands.overview(__doc__))
+    return 0
+  command = importlib.import_module(f'bloodcell_jax.commands.{name}')
+  command.define_flags()
+  if {'--help', '-h'} & set(argv):
+    print(f'{name}: {commands.SUMMARIES[name]}\n\n{commands.flag_help(command.__name__, "main")}')
+    return 0
+  try:
+    request = _request(flags.FLAGS(argv), named)
+  # absl and ml_collections raise many kinds; each names the flag, the key or the file.
+  except Exception as error:
+    if '--debug' in argv:
+      raise
+    return _complain(commands.one_line(error, argv))
+  return _run(command, request)
+
+
+def _request(left: list[str], named: bool) -> commands.Request:
+  given = flags.FLAGS['config'].value
+  path, _, variant = ((given and flags.FLAGS['config'].config_filename) or '').partition(':')
+  name = pathlib.Path(path).stem + (f'-{variant}' if variant else '')
+  return commands.Request(given, name, flags.FLAGS.workdir, tuple(left[2 if named else 1 :]))
+
+
+def _run(command, request: commands.Request) -> int:
+  from bloodcell_jax import types
+  from bloodcell_jax.train import signals
+
+  stop = signals.Stop()
+  stop.install()
+  # Orbax and absl tell of every save; what a user should know is printed by the commands.
+  logging.getLogger('absl').setLevel(logging.ERROR)
+  try:
+    command.run(request, stop)
+  except signals.Stopped:
+    print('stopped; the same command continues', flush=True)
+    return EXIT_STOPPED
+  except (types.UserError, types.RunError, OSError, MemoryError) as error:
+    if flags.FLAGS.debug:
+      raise
+    failed = not isinstance(error, types.UserError)
+    return _complain(str(error) or type(error).__name__, EXIT_FAILED if failed else EXIT_USAGE)
+  return 0
+
+
+def _complain(text: str, code: int = EXIT_USAGE) -> int:
+  print(text, file=sys.stderr, flush=True)
+  return code
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -1,0 +1,24 @@
+"""What every test shares: two fake CPU devices, implicit rank promotion as an error, real images by name."""
+
+import os
+import pathlib
+
+# Before jax is first imported anywhere.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
+
+import jax
+import pytest
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope='session')
+def real_images() -> pathlib.Path:
+  """The Kaggle folder named by BLOODCELL_DATA; tests that need it are skipped where it is not set."""
+  folder = os.environ.get('BLOODCELL_DATA')
+  if not folder:
+    pytest.skip('BLOODCELL_DATA is not set to a folder of the real images')
+  return pathlib.Path(folder)
