@@ -11,7 +11,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from bloodcell_jax import commands
+from bloodcell_jax import commands, process
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
 
@@ -24,6 +24,7 @@ flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 def main(argv: list[str]) -> int:
   """The exit code: 0 done, 1 failed, 2 bad usage or config, 75 stopped with a checkpoint written."""
+  process.set_up()
   named = len(argv) > 1 and not argv[1].startswith('-')
   name = argv[1] if named else 'train'
   if name not in commands.SUMMARIES:

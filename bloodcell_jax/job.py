@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import flax.linen as nn
@@ -65,7 +65,7 @@ class Job:
 
     return parallel.make_apply(logits, self.devices)
 
-  def batches(self, start: int) -> Iterator[types.Batch]:
+  def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches from step `start` on."""
     e, rows = self.experiment, self.data.rows['train']
     if e.pipeline == 'numpy':

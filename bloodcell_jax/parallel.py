@@ -46,7 +46,7 @@ def shard(batch: types.Batch, num_devices: int) -> types.Batch:
 
 
 def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
-  """`step(state, batch, key)` compiled over the devices; state in and out without a device axis.
+  """`step(state, batch, key, scale)` compiled over the devices; state in and out without a device axis.
 
   The state is donated: the caller's copy is gone after the call. `step` sums over devices itself
   with `jax.lax.psum(..., AXIS)`, which makes its outputs equal everywhere.
@@ -54,12 +54,12 @@ def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[.
   mapped = jax.pmap(
     step,
     axis_name=AXIS,
-    in_axes=(None, 0, None),
+    in_axes=(None, 0, None, None),
     out_axes=(None, None),
     devices=list(on),
     donate_argnums=0,
   )
-  return lambda state, batch, key: mapped(state, shard(batch, len(on)), key)
+  return lambda state, batch, key, scale: mapped(state, shard(batch, len(on)), key, scale)
 
 
 def make_apply(function: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:

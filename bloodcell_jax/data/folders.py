@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-import pathlib
+import os
+import posixpath
 
 import numpy as np
 
@@ -24,96 +25,132 @@ SPLITS = {
 }
 
 
-def table(directory: str, groups_csv: str) -> tuple[types.Table, list[types.Problem]]:
+def table(folder: str, groups_csv: str) -> tuple[types.Table, list[types.Problem]]:
   """The rows of `DIR/CLASS/*` or `DIR/SPLIT/CLASS/*`, and the files that are no rows.
 
-  Without split folders every row is of TRAIN. Without `groups_csv` the files with equal bytes are one group and
-  every other image is its own.
+  Folders inside a class belong to it. Without split folders every row is of TRAIN. Without `groups_csv` files of equal
+  bytes are one group and every other image is its own: right where each image is of another cell.
 
   Args:
-    directory: the folder.
-    groups_csv: a CSV with the columns `file,group`, files relative to the folder; empty for none.
+    folder: the folder.
+    groups_csv: a CSV with the columns `file,group`, files relative to the folder; '' for none.
 
   Raises:
     UserError: no such folder, no class in it, or a row of the CSV that does not fit.
   """
-  root = pathlib.Path(directory)
-  if not root.is_dir():
-    raise types.UserError(f'{root}: no such folder; set --config.data.dir to a folder of class folders')
-  problems: list[types.Problem] = []
-  rows: list[tuple[pathlib.Path, str, str]] = []  # path, class, split
-  for split, folder in _split_folders(root):
-    for class_folder in _subfolders(folder):
-      paths, bad = files.images(class_folder, root)
-      problems += bad
-      if not paths:
-        problems.append(types.Problem(str(class_folder.relative_to(root)), 'holds no image'))
-      rows += [(path, class_folder.name, split) for path in paths]
-    problems += [
-      types.Problem(str(path.relative_to(root)), 'lies outside the class folders')
-      for path in sorted(folder.iterdir())
-      if path.is_file() and path.suffix.lower() in files.EXTENSIONS
-    ]
-  if not rows:
-    raise types.UserError(f'{root}: no images in folders of classes, such as {root}/NEUTROPHIL/a.png')
-  # Classes without any image are problems above, and no classes.
-  class_names = tuple(sorted({name for _, name, _ in rows}))
-  digests = [digest or '' for digest in files.digests([path for path, _, _ in rows])]
-  names = [path.relative_to(root).as_posix() for path, _, _ in rows]
-  groups = _groups(groups_csv, names) if groups_csv else digests
-  return types.Table(
-    content=tuple(str(path) for path, _, _ in rows),
-    file=np.array(names, np.str_),
-    label=np.array([class_names.index(name) for _, name, _ in rows], np.int32),
-    source=np.array(groups if groups_csv else names, np.str_),
-    group=np.array(groups, np.str_),
-    split=np.array([split for _, _, split in rows], np.str_),
-    digest=np.array(digests, np.str_),
+  if not os.path.isdir(folder):
+    raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a folder of class folders')
+  rows, problems = _list(folder)
+  paths = [os.path.join(folder, *file.split('/')) for file, _, _ in rows]
+  kept = []
+  for row, path, digest in zip(rows, paths, files.digests(paths), strict=True):
+    if isinstance(digest, OSError):
+      problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}; left out'))
+    else:
+      kept.append((path, digest, *row))
+  if not kept:
+    raise types.UserError(
+      f'{folder}: no images in class folders; put them in CLASS/ or SPLIT/CLASS/, such as TRAIN/NEUTROPHIL/a.png'
+    )
+  content, digest_N, file_N, class_N, split_N = zip(*kept, strict=True)
+  class_names = _class_names(folder, class_N)
+  group_N = _groups(groups_csv, file_N) if groups_csv else digest_N
+  found = types.Table(
+    content=content,
+    file=np.array(file_N, str),
+    label=np.array([class_names.index(name) for name in class_N], np.int32),
+    source=np.array(group_N if groups_csv else file_N, str),
+    group=np.array(group_N, str),
+    split=np.array(split_N, str),
+    digest=np.array(digest_N, str),
     class_names=class_names,
-    name=root.name,
+    name=os.path.basename(os.path.abspath(folder)),
     synthetic=False,
-  ), problems
+  )
+  return found, problems
 
 
-def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
-  return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.'))
+def _list(folder: str) -> tuple[list[tuple[str, str, str]], list[types.Problem]]:
+  """(file, class, split) of the images, and what lies where it does not belong."""
+  rows: list[tuple[str, str, str]] = []
+  problems: list[types.Problem] = []
+  for split, split_folder in _split_folders(folder):
+    inside = os.path.join(folder, split_folder)
+    loose, _ = files.listing(inside, split_folder, recursive=False)
+    if loose:
+      where = f'{len(loose)} images lie outside the class folders, such as {loose[0]}; left out'
+      problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
+    for class_name in files.subfolders(inside):
+      shown = posixpath.join(split_folder, class_name)
+      names, left_out = files.listing(os.path.join(inside, class_name), shown)
+      problems += left_out
+      if not names:
+        problems.append(types.Problem(shown, 'holds no image'))
+      rows += [(f'{shown}/{name}', class_name, split) for name in names]
+  return rows, problems
 
 
-def _split_folders(root: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
-  folders = _subfolders(root)
-  named = [(SPLITS[folder.name.lower()], folder) for folder in folders if folder.name.lower() in SPLITS]
-  if not named:
-    return [('TRAIN', root)]
-  others = [folder.name for folder in folders if folder.name.lower() not in SPLITS]
+def _split_folders(folder: str) -> list[tuple[str, str]]:
+  """(split, name of its folder), or TRAIN and the folder itself where there are no split folders."""
+  names = files.subfolders(folder)
+  by_split: dict[str, str] = {}
+  for name in names:
+    split = SPLITS.get(name.lower())
+    if split in by_split:
+      raise types.UserError(f'{folder}: {by_split[split]} and {name} are both folders of {split}; keep one')
+    if split:
+      by_split[split] = name
+  if not by_split:
+    return [('TRAIN', '')]
+  others = [name for name in names if name.lower() not in SPLITS]
   if others:
     raise types.UserError(
-      f'{root / others[0]}: stands beside folders of splits but is none; '
-      f'known splits are {", ".join(sorted(SPLITS))}'
+      f'{os.path.join(folder, others[0])}: stands beside folders of splits but is none; move it away or '
+      f'call it one of {", ".join(sorted(SPLITS))}'
     )
-  return named
+  return list(by_split.items())
 
 
-def _groups(path: str, names: list[str]) -> list[str]:
+def _class_names(folder: str, class_N: tuple[str, ...]) -> tuple[str, ...]:
+  # A folder without any image is a problem above, and no class.
+  names = tuple(sorted(set(class_N)))
+  by_lower: dict[str, str] = {}
+  for name in names:
+    other = by_lower.setdefault(name.lower(), name)
+    if other != name:
+      raise types.UserError(
+        f'{folder}: the class folders {other} and {name} differ only in case; give them one name'
+      )
+  return names
+
+
+def _groups(path: str, file_N: tuple[str, ...]) -> list[str]:
   """The group of each file by the CSV."""
+  group_of: dict[str, str] = {}
+  known = set(file_N)
   try:
-    with open(path, encoding='utf-8', newline='') as file:
-      reader = csv.DictReader(file)
+    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
+    with open(path, encoding='utf-8-sig', newline='') as opened:
+      reader = csv.DictReader(opened)
       if not {'file', 'group'} <= set(reader.fieldnames or ()):
         raise types.UserError(f'{path}: the first line must name the columns file and group')
-      by_file: dict[str, str] = {}
-      for number, row in enumerate(reader, 2):
+      for row in reader:
+        where = f'{path}: line {reader.line_num}'
         if not row['file'] or not row['group']:
-          raise types.UserError(f'{path}: line {number} lacks a file or a group')
-        if row['file'] in by_file:
-          raise types.UserError(f'{path}: line {number} names {row["file"]} a second time')
-        by_file[row['file']] = row['group']
+          raise types.UserError(f'{where} lacks a file or a group; give both')
+        file = posixpath.normpath(row['file'].replace('\\', '/'))
+        if file not in known:
+          raise types.UserError(f'{where} names {file}, which is no image of the folder; mend or remove it')
+        if file in group_of:
+          raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
+        group_of[file] = row['group']
   except OSError as error:
-    raise types.UserError(f'{path}: {error.strerror}; set --config.data.groups_csv to a CSV file') from None
-  except UnicodeDecodeError:
-    raise types.UserError(f'{path}: not a text file in UTF-8') from None
-  for name in by_file.keys() - set(names):
-    raise types.UserError(f'{path}: names {name}, which is not among the images')
-  for name in names:
-    if name not in by_file:
-      raise types.UserError(f'{path}: has no line for {name}; every image needs a group')
-  return [by_file[name] for name in names]
+    raise types.UserError(
+      f'{path}: {error.strerror}; set --config.data.groups_csv to a CSV with the columns file and group'
+    ) from None
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise types.UserError(f'{path}: is not a CSV in UTF-8 ({error})') from None
+  for file in file_N:
+    if file not in group_of:
+      raise types.UserError(f'{path}: has no line for {file}; every image needs a group')
+  return [group_of[file] for file in file_N]

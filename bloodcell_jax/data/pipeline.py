@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 
@@ -16,7 +16,7 @@ PREFETCH = 2
 
 def training(
   arrays: stream.Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
-) -> Iterator[types.Batch]:
+) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on.
 
   **Guarantees**: the batches of `stream.training`, bit for bit.
@@ -35,5 +35,10 @@ def training(
     num_parallel_calls=1,
     deterministic=True,
   )
-  for image_BHWC, rows_B in dataset.prefetch(PREFETCH).as_numpy_iterator():
-    yield stream.batch(arrays, image_BHWC, rows_B)
+  iterator = dataset.prefetch(PREFETCH).as_numpy_iterator()
+  try:
+    for image_BHWC, rows_B in iterator:
+      yield stream.batch(arrays, image_BHWC, rows_B)
+  finally:
+    # Its threads call Python, which must not happen any more when the interpreter goes down.
+    del iterator

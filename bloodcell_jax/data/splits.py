@@ -6,54 +6,94 @@ import numpy as np
 
 from bloodcell_jax import groups, types
 
+# Draws until each part has every class. The division is balanced as a rule, but groups of several classes,
+# or of very unequal size, can leave a part without one.
+_NUM_DRAWS = 10
+
 
 def rows(
   table: types.Table, validation_fraction: float, test_fraction: float, seed: int
 ) -> dict[str, np.ndarray]:
   """The rows of each split that the data has: train, validation, test, test_clean, test_simple, test_originals.
 
-  Validation is the data's own, or held out of TRAIN by whole groups, the classes spread evenly. `test_clean` is
-  TEST without the groups that TRAIN shows too; it is there where that leaves out a row.
+  Validation is the data's own, or held out of TRAIN by whole groups, the classes spread evenly. Where the data
+  has no TEST and `test_fraction` is above 0, test is held out first in the same way. `test_clean` is TEST
+  without the groups that the data's TRAIN or VALIDATION show too; it is there where that leaves out a row, but not all.
 
-  **Guarantees**: train and validation share no group; train and validation hold no row of TEST.
+  **Guarantees**: train and validation share no group, for which rows of TRAIN that share one with the data's own
+  VALIDATION are left out of train; train and validation hold no row of TEST, and no group of a test split that was
+  held out here.
+
+  Args:
+    table: the data.
+    validation_fraction: of the rows of TRAIN, in (0, 0.5], or 0 for no validation.
+    test_fraction: of the rows of TRAIN, in (0, 0.5], or 0 for no test.
+    seed: of the divisions.
+
+  Returns:
+    For each split, train first, its indices into the table, ascending, int64; no split is empty.
 
   Raises:
-    UserError: a class has too few groups to be divided.
+    UserError: no rows to train on, or a class with too few groups to be divided.
   """
-  train = np.flatnonzero(table.split == 'TRAIN')
-  found = {
-    'validation': np.flatnonzero(table.split == 'VALIDATION'),
-    'test': np.flatnonzero(table.split == 'TEST'),
-    'test_simple': np.flatnonzero(table.split == 'TEST_SIMPLE'),
-    'test_originals': np.flatnonzero(table.split == 'ORIGINALS'),
-  }
+  own = {split: np.flatnonzero(table.split == split) for split in np.unique(table.split)}
+  none = np.zeros(0, np.int64)
+  train, validation, test = (own.get(split, none) for split in ('TRAIN', 'VALIDATION', 'TEST'))
   if not len(train):
-    raise types.UserError(f'{table.name}: no images to train on')
-  official = train
-  if not len(found['test']) and test_fraction:
-    train, found['test'] = _hold_out(table, train, test_fraction, seed, 'data.test_fraction')
-    official = train
-  if not len(found['validation']):
-    train, found['validation'] = _hold_out(
-      table, train, validation_fraction, seed, 'data.validation_fraction'
+    raise types.UserError(
+      f'{table.name}: has no image to train on; its splits are {", ".join(own) or "empty"}'
     )
-  clean = found['test'][~np.isin(table.group[found['test']], table.group[official])]
-  if 0 < len(clean) < len(found['test']):
-    found['test_clean'] = clean
-  return {'train': train, **{name: indices for name, indices in sorted(found.items()) if len(indices)}}
+  seen = np.concatenate([train, validation])
+  if len(validation):
+    train = train[~np.isin(table.group[train], table.group[validation])]
+  if len(test):
+    clean = test[~np.isin(table.group[test], table.group[seen])]
+  else:
+    clean = none
+    if test_fraction:
+      train, test = _hold_out(table, train, test_fraction, seed, 'data.test_fraction')
+      # The data's own validation knows nothing of this test.
+      validation = validation[~np.isin(table.group[validation], table.group[test])]
+  if not len(validation) and validation_fraction:
+    train, validation = _hold_out(table, train, validation_fraction, seed, 'data.validation_fraction')
+  found = {
+    'train': train,
+    'validation': validation,
+    'test': test,
+    'test_clean': clean if len(clean) < len(test) else none,
+    'test_simple': own.get('TEST_SIMPLE', none),
+    'test_originals': own.get('ORIGINALS', none),
+  }
+  return {name: rows_S for name, rows_S in found.items() if len(rows_S)}
 
 
 def _hold_out(
   table: types.Table, among: np.ndarray, fraction: float, seed: int, key: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The rows kept and the rows held out."""
-  num_folds = round(1 / fraction)
-  for k, name in enumerate(table.class_names):
-    num_groups = len(np.unique(table.group[among][table.label[among] == k]))
-    if num_groups < num_folds:
+  """The rows kept and the rows held out, each with every class."""
+  if not 0 < fraction <= 0.5:
+    raise types.UserError(f'{key} is {fraction}; it must lie in (0, 0.5], or be 0')
+  num_parts = round(1 / fraction)
+  label, group = table.label[among], table.group[among]
+  for k in np.unique(label):
+    num_groups = len(np.unique(group[label == k]))
+    if num_groups < num_parts:
+      remedy = f'set it to {_up(1 / num_groups)} or more' if num_groups > 1 else 'one cannot be divided'
       raise types.UserError(
-        f'class {name} has {num_groups} independent photographs to divide, '
-        f'and {key}={fraction} needs {num_folds}; add photographs, or raise {key}'
+        f'class {table.class_names[k]} has too few groups of images for {key}={fraction}: {num_groups}, '
+        f'fewer than {num_parts}; {remedy}, or add photographs'
       )
-  held = groups.split(table.label[among], table.group[among], fraction, seed)
-  return among[~held], among[held]
+  for draw in range(_NUM_DRAWS):
+    # The first draw is the seed's own; the others lie far from the seeds people type.
+    held = groups.split(label, group, fraction, seed + draw * 1_000_003)
+    if len(np.unique(label[held])) == len(np.unique(label[~held])) == len(np.unique(label)):
+      return among[~held], among[held]
+  missing = next(k for k in np.unique(label) if (label[held] != k).all() or (label[~held] != k).all())
+  raise types.UserError(
+    f'class {table.class_names[missing]} cannot be divided by whole groups with {key}={fraction}; '
+    'raise it, or add photographs'
+  )
+
+
+def _up(fraction: float) -> float:
+  return float(np.ceil(fraction * 100) / 100)

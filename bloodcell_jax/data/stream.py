@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def rescale(image_BHWC: np.ndarray) -> np.ndarray:
 
 def training(
   arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
-) -> Iterator[types.Batch]:
+) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on, in NumPy alone: for machines without TensorFlow."""
   for image_BHWC, rows_B, _ in raw(arrays, rows, batch_size, seed, start):
     yield batch(arrays, rescale(image_BHWC), rows_B)

@@ -14,7 +14,7 @@ class CNN(nn.Module):
   """Blocks of 3x3 convolution, relu and 2x2 max-pooling, then dense layers with one dropout.
 
   Weights are named as Keras 2 would in a fresh session: `conv2d_1/kernel` ... `dense_3/bias`. Called with
-  `mutable='intermediates'` it also gives the output of every layer by name.
+  `mutable=layers.MAPS` it also gives the output of every layer by name.
 
   Source: the study, illustration 3; Keras 2 defaults (`valid` padding, Glorot uniform, zero biases).
   """
@@ -39,21 +39,21 @@ class CNN(nn.Module):
     x = image_BHWC
     for i in range(1, len(self.filters) + 1):
       x = getattr(self, f'conv2d_{i}')(x)
-      self.sow('intermediates', f'conv2d_{i}', x)
+      layers.keep(self, f'conv2d_{i}', x)
       x = layers.max_pool(x)
-      self.sow('intermediates', f'max_pooling2d_{i}', x)
+      layers.keep(self, f'max_pooling2d_{i}', x)
     return x
 
   def head(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
     """The logits [B, K] of a feature map."""
     x = feature_BHWC.reshape(len(feature_BHWC), -1)
-    self.sow('intermediates', 'flatten_1', x)
+    layers.keep(self, 'flatten_1', x)
     for i in range(len(self.units) + 1):
       if i == self.dropout_at:
         x = self.dropout_1(x, position_B, train)
-        self.sow('intermediates', 'dropout_1', x)
+        layers.keep(self, 'dropout_1', x)
       x = getattr(self, f'dense_{i + 1}')(x)
-      self.sow('intermediates', f'dense_{i + 1}', x)
+      layers.keep(self, f'dense_{i + 1}', x)
     return x
 
   def __call__(self, image_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:

@@ -14,6 +14,16 @@ BIAS_INIT = nn.initializers.zeros_init()
 ACTIVATIONS = {None: lambda x: x, 'relu': jax.nn.relu}
 
 
+# The collection that holds every layer's output, by layer, when a network is applied with it as mutable.
+MAPS = 'maps'
+
+
+def keep(module: nn.Module, name: str, x: jax.Array) -> None:
+  """Stores a layer's output under `<name>:output` in MAPS; free where nobody asks for it."""
+  # The suffix, because a network may hold no entry that is named like one of its sub-modules.
+  module.sow(MAPS, f'{name}:output', x, reduce_fn=lambda before, new: new, init_fn=lambda: None)
+
+
 class Conv(nn.Module):
   """A 2-D convolution of stride 1, NHWC. Source: Keras `Conv2D`."""
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bloodcell_jax import tree
+from bloodcell_jax.models import layers as layers_lib
 
 KINDS = {
   'conv2d': 'Conv2D',
@@ -26,14 +27,15 @@ def layers(model: nn.Module, params: Any, image_size: int) -> list[tuple[str, st
   order: list[str] = []  # JAX sorts the keys of a dict that it returns; this keeps the network's order
 
   def run(params: Any, image: jax.Array, position: jax.Array) -> Any:
-    outputs = model.apply({'params': params}, image, position, False, mutable='intermediates')[1]
-    order.extend(outputs['intermediates'])
-    return outputs['intermediates']
+    outputs = model.apply({'params': params}, image, position, False, mutable=layers_lib.MAPS)[1]
+    order.extend(outputs[layers_lib.MAPS])
+    return outputs[layers_lib.MAPS]
 
   outputs = jax.eval_shape(run, params, image, position)
   return [
-    (name, KINDS[name.split('_')[0]], outputs[name][0].shape[1:], tree.count(params.get(name, {})))
-    for name in order
+    (name, KINDS[name.split('_')[0]], outputs[key].shape[1:], tree.count(params.get(name, {})))
+    for key in order
+    for name in [key.removesuffix(':output')]
   ]
 
 

@@ -40,14 +40,18 @@ def init(model: nn.Module, image_size: int, seed: int) -> Any:
   Raises:
     UserError: the images are too small for the network's poolings.
   """
-  image = jnp.zeros((1, image_size, image_size, 3))
-  arguments = (image, jnp.zeros([1], jnp.int32), False)
+  image_BHWC, position_B = jnp.zeros((1, image_size, image_size, 3)), jnp.zeros([1], jnp.int32)
+
+  def create(key: jax.Array) -> Any:
+    return model.init(key, image_BHWC, position_B, False)['params']
+
+  key = rng.key(seed, 'init')
   try:
-    shapes = jax.eval_shape(model.init, rng.key(seed, 'init'), *arguments)
-  except (ValueError, TypeError, ZeroDivisionError):
-    shapes = None
-  if shapes is None or any(0 in leaf.shape for leaf in jax.tree.leaves(shapes)):
+    is_empty = any(0 in leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(create, key)))
+  except ZeroDivisionError:  # from the initialiser of a kernel without inputs
+    is_empty = True
+  if is_empty:
     raise types.UserError(
       f'data.image_size is {image_size}: too small for this network, a feature map would be empty'
     )
-  return jax.jit(model.init, static_argnums=3)(rng.key(seed, 'init'), *arguments)['params']
+  return jax.jit(create)(key)

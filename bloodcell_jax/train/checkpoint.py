@@ -50,7 +50,13 @@ class Store:
     self._monitor = monitor
     self._manager = ocp.CheckpointManager(
       pathlib.Path(directory).absolute(),
-      options=ocp.CheckpointManagerOptions(preservation_policy=keep, cleanup_tmp_directories=True),
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=keep,
+        # Without a best_fn Orbax keeps no metrics at all, and the policy above would see none.
+        best_fn=_badness,
+        best_mode='min',
+        cleanup_tmp_directories=True,
+      ),
       item_names=('state', 'progress'),
     )
 
@@ -74,11 +80,10 @@ class Store:
   def best(self, like: state_lib.State) -> Saved:
     """The checkpoint whose epoch had the best monitored figure."""
     self._manager.wait_until_finished()
-    metrics = {number: self._manager.metrics(number) for number in self._manager.all_steps()}
-    finished = [number for number in metrics if metrics[number]]
-    if not finished:
+    number = self._manager.best_step()
+    if number is None:
       raise types.UserError(f'{self._manager.directory}: no checkpoint of a finished epoch; train first')
-    return self._read(min(finished, key=lambda number: _badness(metrics[number])), like)
+    return self._read(number, like)
 
   def _read(self, number: int, like: state_lib.State) -> Saved:
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)

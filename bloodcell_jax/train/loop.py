@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from bloodcell_jax import types
 from bloodcell_jax.train import checkpoint, history, progress, signals
 from bloodcell_jax.train import state as state_lib
 
+Batches = Generator[types.Batch, None, None]
 UNITS = ('epochs', 'steps', 'minutes')
 
 
@@ -42,7 +44,7 @@ class Parts:
   """What the loop calls: it is given every one of them and makes none."""
 
   step: Callable[..., Any]  # (state, batch, key, scale) -> (state, report)
-  batches: Callable[[int], Iterator[types.Batch]]  # the endless stream from this step on
+  batches: Callable[[int], Batches]  # the endless stream from this step on
   evaluate: Callable[[Any], dict[str, float]]  # params -> val_loss, val_accuracy; may raise Stopped
   learning_rate: optax.Schedule
   batch_size: int
@@ -84,14 +86,16 @@ def fit(
     return state, records
   saver = _Saver(spec, parts.store)
   stream = parts.batches(int(state.step))
-  while not is_finished(records, spec, plan):
-    state, seconds = _train_epoch(state, stream, spec, plan, parts, saver, records, seconds)
-    records = [*records, _evaluate(state, spec, plan, parts, saver, records, seconds, stage)]
-    state, seconds = state.replace(sums=state_lib.zero_sums()), 0.0
-    is_best = history.best(records, plan.monitor) is records[-1]
-    if is_best or is_finished(records, spec, plan) or saver.due_after_epoch(len(records)):
-      saver.save(state, records, seconds)
-    parts.on_epoch(records)
+  # Closed at the end whatever happens, because a pipeline may hold threads.
+  with contextlib.closing(stream):
+    while not is_finished(records, spec, plan):
+      state, seconds = _train_epoch(state, stream, spec, plan, parts, saver, records, seconds)
+      records = [*records, _evaluate(state, spec, plan, parts, saver, records, seconds, stage)]
+      state, seconds = state.replace(sums=state_lib.zero_sums()), 0.0
+      is_best = history.best(records, plan.monitor) is records[-1]
+      if is_best or is_finished(records, spec, plan) or saver.due_after_epoch(len(records)):
+        saver.save(state, records, seconds)
+      parts.on_epoch(records)
   parts.store.wait()
   return state, records
 
@@ -128,7 +132,7 @@ class _Saver:
 
 def _train_epoch(
   state: state_lib.State,
-  stream: Iterator[types.Batch],
+  stream: Batches,
   spec: Spec,
   plan: history.Spec,
   parts: Parts,
