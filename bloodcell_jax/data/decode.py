@@ -28,7 +28,7 @@ from collections.abc import Callable
 from concurrent import futures
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from bloodcell_jax import types
 from bloodcell_jax.data import files, locate
@@ -219,17 +219,18 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     raise DecodeError(f'has {width}x{height} pixels, fewer than {LEAST_SIDE} a side')
 
 
-def _to_rgb(opened: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+def _to_rgb(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
   notes = []
-  # Both are asked before load(), which forgets them.
+  # Asked before load(), which forgets them and itself turns a TIFF upright.
   num_frames = getattr(opened, 'n_frames', 1)
   wide = opened.mode.startswith('I;16') or any(';16' in str(tile.args) for tile in opened.tile)
   if num_frames > 1:
     opened.seek(0)
     notes.append(f'the first of its {num_frames} frames is used')
+  turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
   opened.load()
-  rgb = opened
-  if opened.getexif().get(_ORIENTATION, 1) in range(2, 9):
+  rgb: Image.Image = opened
+  if turned:
     rgb = ImageOps.exif_transpose(rgb)
     notes.append('turned upright by its EXIF orientation')
   if rgb.mode == 'I' and opened.format == 'PPM':

@@ -1,4 +1,4 @@
-"""The embedded data set: synthetic smears, several views of each "photograph", so that groups mean something."""
+"""The embedded data set: synthetic smears, several views of each "photograph", so that groups count."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bloodcell_jax import types
 from bloodcell_jax.data import smear
 
 CLASS_NAMES = smear.CLASS_NAMES
+SPLITS = ('TRAIN', 'TEST', 'ORIGINALS')  # the last: the test photographs as they were drawn
 
 # The views are made as the published copies were: Keras' ranges, black corners.
 ROTATION_DEGREES = 20
@@ -43,16 +44,18 @@ class Drawn:
 
   png: bytes
   label: int
+  class_name: str
   source: str  # the photograph
-  split: str  # TRAIN, TEST or ORIGINALS
+  split: str  # one of SPLITS
   file: str
 
 
 def draw_all(spec: Spec) -> list[Drawn]:
   """Every image: views of the training and test photographs, and the test photographs themselves.
 
-  **Guarantees**: each photograph depends on the seed, its split, class and number alone, so that a larger data set
-  holds the smaller one.
+  **Guarantees**: each photograph depends on the seed, its split, class and number alone, so that a larger
+  data set holds the smaller one; all views of a photograph carry its name and stand in one split (an original
+  stands beside its own test views).
   """
   images = []
   for split, num_photographs in (('TRAIN', spec.num_train), ('TEST', spec.num_test)):
@@ -63,9 +66,10 @@ def draw_all(spec: Spec) -> list[Drawn]:
         source = f'synthetic_{split.lower()}_{name.lower()}_{number:04d}'
         for view in range(spec.num_views):
           png = _png(_view(photograph, rng))
-          images.append(Drawn(png, label, source, split, f'{split}/{name}/{source}_{view}.png'))
+          images.append(Drawn(png, label, name, source, split, f'{split}/{name}/{source}_{view}.png'))
         if split == 'TEST':
-          images.append(Drawn(_png(photograph), label, source, 'ORIGINALS', f'ORIGINALS/{name}/{source}.png'))
+          file = f'ORIGINALS/{name}/{source}.png'
+          images.append(Drawn(_png(photograph), label, name, source, 'ORIGINALS', file))
   return images
 
 

@@ -78,7 +78,7 @@ def _list(folder: str) -> tuple[list[tuple[str, str, str]], list[types.Problem]]
     inside = os.path.join(folder, split_folder)
     loose, _ = files.listing(inside, split_folder, recursive=False)
     if loose:
-      where = f'{len(loose)} images lie outside the class folders, such as {loose[0]}; left out'
+      where = f'images outside the class folders: {len(loose)}, such as {loose[0]}; left out'
       problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
     for class_name in files.subfolders(inside):
       shown = posixpath.join(split_folder, class_name)

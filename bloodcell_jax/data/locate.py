@@ -9,9 +9,11 @@ from PIL import Image
 # alone, such as CellaVision's, it would cut the cell: those are used in full.
 CROP_SHARE = 224 / 480
 
-# Otsu's threshold always finds something, so these tell a nucleus from noise.
-LEAST_SHARE = 0.002
-LEAST_CONTRAST = 12
+# Otsu's threshold always finds something; these tell a nucleus from noise. The study's 367 photographs have nuclei
+# of 1.9 % of the frame and 20.6 of 255 levels at the least; of 885 pieces of them without a white cell 776
+# have no such blob.
+LEAST_SHARE = 0.005
+LEAST_CONTRAST = 18
 
 # Rows that are looked at: enough for the centre, and averaging them takes the camera's noise away.
 _NUM_ROWS = 120
@@ -20,10 +22,10 @@ _NUM_ROWS = 120
 def nucleus(image_HWC: np.ndarray) -> tuple[float, float] | None:
   """The centre (row, column) of the most purple blob, or None where there is none.
 
-  Purple is `(B + R) / 2 - G`: the dye of the nucleus swallows green, red cells swallow blue as well. Of the blobs above
-  Otsu's threshold the one with the largest sum of squared excess is taken: the largest area alone would be a
-  chain of red cells wherever the nucleus is small. None means a picture without colour or contrast; on a
-  field of red cells alone some blob is found as a rule.
+  Purple is `(B + R) / 2 - G`: the dye of the nucleus swallows green, red cells swallow blue as well. Of the
+  blobs above Otsu's threshold the one with the largest sum of squared excess is taken: the largest area alone
+  is a chain of red cells in 6 % of the study's photographs. None means a picture without colour, or a
+  field of red cells alone, which is recognised in most cases but not in all.
 
   Args:
     image_HWC: uint8 RGB.

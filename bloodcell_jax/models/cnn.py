@@ -38,10 +38,14 @@ class CNN(nn.Module):
     """The last feature map, [B, h, w, filters[-1]]."""
     x = image_BHWC
     for i in range(1, len(self.filters) + 1):
-      x = getattr(self, f'conv2d_{i}')(x)
-      layers.keep(self, f'conv2d_{i}', x)
-      x = layers.max_pool(x)
-      layers.keep(self, f'max_pooling2d_{i}', x)
+      conv = getattr(self, f'conv2d_{i}')
+      if self.is_mutable_collection(layers.MAPS):
+        x = conv(x, pool=False)
+        layers.keep(self, f'conv2d_{i}', x)
+        x = layers.max_pool(x)
+        layers.keep(self, f'max_pooling2d_{i}', x)
+      else:
+        x = conv(x, pool=True)
     return x
 
   def head(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:

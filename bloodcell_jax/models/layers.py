@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from bloodcell_jax.models import fast_conv
+
 # Keras' defaults: Glorot and Bengio 2010, equation 16.
 KERNEL_INIT = nn.initializers.glorot_uniform()
 BIAS_INIT = nn.initializers.zeros_init()
+max_pool = fast_conv.max_pool
 ACTIVATIONS = {None: lambda x: x, 'relu': jax.nn.relu}
 
 
@@ -25,22 +26,24 @@ def keep(module: nn.Module, name: str, x: jax.Array) -> None:
 
 
 class Conv(nn.Module):
-  """A 2-D convolution of stride 1, NHWC. Source: Keras `Conv2D`."""
+  """A 2-D convolution of stride 1, NHWC, and on demand the pooling behind it. Source: Keras `Conv2D`."""
 
   features: int
-  kernel_size: Sequence[int]
+  kernel_size: tuple[int, int]
   padding: str  # valid or same
   activation: str | None  # a key of ACTIVATIONS
 
   @nn.compact
-  def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+  def __call__(self, x_BHWC: jax.Array, pool: bool) -> jax.Array:
+    """The map, or with `pool` its `max_pool`, which with relu is fused: faster and smaller, the same values."""
     shape = (*self.kernel_size, x_BHWC.shape[-1], self.features)
     kernel = self.param('kernel', KERNEL_INIT, shape)
     bias = self.param('bias', BIAS_INIT, (self.features,))
-    y = jax.lax.conv_general_dilated(
-      x_BHWC, kernel, (1, 1), self.padding.upper(), dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-    )
-    return ACTIVATIONS[self.activation](y + bias.reshape(1, 1, 1, -1))
+    pads = fast_conv.pads(self.padding, self.kernel_size)
+    if pool and self.activation == 'relu':
+      return fast_conv.conv_relu_pool(x_BHWC, kernel, bias, pads)
+    y = ACTIVATIONS[self.activation](fast_conv.conv(x_BHWC, kernel, pads) + bias.reshape(1, 1, 1, -1))
+    return max_pool(y) if pool else y
 
 
 class Dense(nn.Module):
@@ -73,11 +76,3 @@ class Dropout(nn.Module):
     keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, position_B)
     keep_BD = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - self.rate, x_BD.shape[1:]))(keys_B)
     return jnp.where(keep_BD, x_BD / (1 - self.rate), 0)
-
-
-def max_pool(x_BHWC: jax.Array) -> jax.Array:
-  """The largest of each 2x2 window, windows side by side, an odd last row or column left out.
-
-  Source: Keras `MaxPooling2D()`.
-  """
-  return nn.max_pool(x_BHWC, (2, 2), (2, 2), 'VALID')

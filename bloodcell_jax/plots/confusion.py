@@ -10,8 +10,9 @@ from matplotlib import figure as mpl_figure
 from bloodcell_jax.plots import figure
 
 
+@figure.styled
 def plot(confusion_KK: np.ndarray, class_names: Sequence[str], title: str) -> mpl_figure.Figure:
-  """Counts, and beneath them the share of the true class; darker is a larger share.
+  """The share of the true class, and beneath it the count; darker is a larger share.
 
   Args:
     confusion_KK: images by true class (row) and predicted class (column).
@@ -19,17 +20,39 @@ def plot(confusion_KK: np.ndarray, class_names: Sequence[str], title: str) -> mp
     title: shown above.
   """
   confusion = np.asarray(confusion_KK)
-  actual = confusion.sum(1, keepdims=True)
-  share = confusion / np.maximum(actual, 1)
-  size = 1.6 + 0.85 * len(class_names)
-  made, (axis,) = figure.new(1, 1, size + 0.6, size)
-  axis.imshow(share, cmap='Blues', vmin=0, vmax=1)
+  num_classes = len(class_names)
+  actual = confusion.sum(1)
+  share = confusion / np.maximum(actual, 1)[:, None]
+  # Inches: a cell holds the longest name (0.09 a letter), all cells the label of their axis; names take the
+  # rest.
+  letters = max(map(len, class_names))
+  cell = max(min(max(0.8, 0.09 * letters + 0.1), 1.15), 2.6 / num_classes)
+  side = cell * num_classes
+  made, (axis,) = figure.new(1, 1, side + 0.09 * letters + 0.7, side + 1.1)
+  drawn = axis.imshow(share, cmap='Blues', vmin=0, vmax=1)
   for (i, j), count in np.ndenumerate(confusion):
-    color = 'white' if share[i, j] > 0.5 else 'black'
-    axis.text(j, i, f'{count}\n{share[i, j]:.0%}', ha='center', va='center', color=color, fontsize=8)
-  ticks = range(len(class_names))
-  axis.set_xticks(ticks, class_names, rotation=30, ha='right')
-  axis.set_yticks(ticks, class_names)
-  axis.set(xlabel='predicted', ylabel='labelled', title=title)
+    color = figure.ink(drawn.to_rgba(share[i, j])) if count else figure.MUTED
+    percent = f'{share[i, j]:.1%}' if actual[i] else '–'
+    axis.text(
+      j, i, percent, ha='center', va='bottom', color=color, fontsize=10.5,
+      fontweight='bold' if i == j else 'normal',
+    )  # fmt: skip
+    axis.text(j, i + 0.1, f'{count:,}', ha='center', va='top', color=color, fontsize=8)
+  slanted = 0.09 * letters > cell
+  axis.set_xticks(
+    range(num_classes), class_names, rotation=30 if slanted else 0, ha='right' if slanted else 'center'
+  )
+  axis.set_yticks(
+    range(num_classes), [f'{name}\n{total:,}' for name, total in zip(class_names, actual, strict=True)]
+  )
+  axis.set_xlabel('predicted')
+  axis.set_ylabel('labelled, with the number of images')
+  figure.title(made, title)
   axis.grid(False)
+  # White lines between the cells.
+  axis.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
+  axis.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
+  axis.grid(which='minor', color='white', lw=2)
+  axis.tick_params(which='both', length=0)
+  axis.spines[:].set_visible(False)
   return made

@@ -4,31 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
+from matplotlib import axes, ticker
 from matplotlib import figure as mpl_figure
 
 from bloodcell_jax.plots import figure
 
 
+@figure.styled
 def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figure:
-  """Two bar charts side by side, because thousands of images can come from four photographs.
+  """Each class of each split as a line from its photographs to the images made of them.
+
+  Thousands of images can come from four photographs. On one logarithmic axis both are seen, and the length of
+  the line is how many images stand for one photograph.
 
   Args:
     counts: by split and class: (images, photographs).
   """
-  splits, class_names = list(counts), list(next(iter(counts.values())))
-  made, panels = figure.new(1, 2, 10, 1.2 + 0.62 * len(splits))
-  thickness = 0.8 / len(class_names)
-  for axis, which, title in zip(panels, (0, 1), ('images', 'photographs'), strict=True):
-    for k, name in enumerate(class_names):
-      values = [counts[split][name][which] for split in splits]
-      at = np.arange(len(splits)) + (k - (len(class_names) - 1) / 2) * thickness
-      bars = axis.barh(at, values, thickness * 0.92, color=figure.COLORS[k % len(figure.COLORS)], label=name)
-      axis.bar_label(bars, fmt='{:,.0f}', padding=2, fontsize=7)
-    axis.set_yticks(range(len(splits)), splits)
-    axis.set(title=title)
-    axis.invert_yaxis()
-    axis.margins(x=0.12)
-    axis.grid(axis='y', visible=False)
-  made.legend(*panels[0].get_legend_handles_labels(), loc='outside upper center', ncols=len(class_names))
+  num_rows = sum(len(classes) + 1.4 for classes in counts.values())
+  made, (axis,) = figure.new(1, 1, 8, 1.25 + 0.22 * num_rows)
+  class_names = list(dict.fromkeys(name for classes in counts.values() for name in classes))
+  color = {name: figure.COLORS[k % len(figure.COLORS)] for k, name in enumerate(class_names)}
+  labels: dict[float, str] = {}
+  most, y = 1, 0.0
+  for split, classes in counts.items():
+    axis.text(
+      0, y, split, transform=axis.get_yaxis_transform(), fontweight='bold', fontsize=9, va='center',
+      ha='left', bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 1.5},
+    )  # fmt: skip
+    y += 1
+    for name, (num_images, num_photographs) in classes.items():
+      labels[y] = name
+      most = max(most, num_images)
+      if num_photographs:
+        axis.plot([num_photographs, num_images], [y, y], color=color[name], lw=3, alpha=0.35, zorder=2)
+        axis.plot(num_images, y, 'o', ms=7, mfc='white', mec=color[name], mew=1.8, zorder=3)
+        axis.plot(num_photographs, y, 'o', ms=7, color=color[name], zorder=4)
+        _beside(axis, num_photographs, y, f'{num_photographs:,}', -8, 'right')
+        each = num_images / num_photographs
+        _beside(axis, num_images, y, f'{num_images:,}', 8, 'left')
+        if each >= 3:
+          middle = (num_images * num_photographs) ** 0.5
+          axis.annotate(
+            f'× {each:,.0f}', (middle, y), ha='center', va='center', fontsize=7.5, color=figure.TEXT,
+            bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.8, 'alpha': 0.85}, zorder=3,
+          )  # fmt: skip
+      else:
+        _beside(axis, 1, y, 'none', 0, 'left')
+      y += 1
+    y += 0.4
+  axis.set_xscale('log')
+  axis.set_xlim(0.55, 2.6 * most)
+  axis.set_ylim(y - 0.8, -0.7)
+  axis.set_yticks(list(labels), list(labels.values()))
+  axis.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
+  axis.set_xlabel('number, logarithmic axis')
+  axis.grid(axis='y', visible=False)
+  axis.tick_params(axis='y', length=0)
+  axis.spines['left'].set_visible(False)
+  key = [
+    axis.plot([], [], 'o', ms=7, color=figure.MUTED, label='photographs')[0],
+    axis.plot([], [], 'o', ms=7, mfc='white', mec=figure.MUTED, mew=1.8, label='images')[0],
+    axis.plot([], [], color=figure.MUTED, lw=3, alpha=0.35, label='× images of one photograph')[0],
+  ]
+  made.legend(handles=key, loc='outside upper center', ncols=3)
   return made
+
+
+def _beside(axis: axes.Axes, x: float, y: float, text: str, offset: float, align: str) -> None:
+  axis.annotate(text, (x, y), (offset, 0), textcoords='offset points', ha=align, va='center', fontsize=8)

@@ -1,33 +1,94 @@
-"""Loss and accuracy by epoch."""
+"""Loss, accuracy and learning rate by epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from matplotlib import axes, ticker
 from matplotlib import figure as mpl_figure
 
 from bloodcell_jax.plots import figure
 
 
-def plot(columns: Mapping[str, Sequence[float]], best_epoch: int) -> mpl_figure.Figure:
-  """Training and validation curves, the best epoch marked.
+@figure.styled
+def plot(columns: Mapping[str, Sequence[Any]], best_epoch: int) -> mpl_figure.Figure:
+  """Training and validation curves; the best epoch, the stages and the learning rate marked.
 
   Args:
-    columns: `epoch, loss, val_loss, accuracy, val_accuracy`, one entry an epoch.
+    columns: `epoch, loss, val_loss, accuracy, val_accuracy` and, where there are such, `stage` and
+      `learning_rate`; one entry an epoch.
     best_epoch: the epoch whose checkpoint is evaluated.
   """
-  made, (left, right) = figure.new(1, 2, 8, 3.2)
-  marker = 'o' if len(columns['epoch']) < 3 else ''
-  for axis, name, unit in ((left, 'loss', 'cross-entropy, nats'), (right, 'accuracy', 'share correct')):
-    for prefix, label, color in (
-      ('', 'training', figure.COLORS[0]),
-      ('val_', 'validation', figure.COLORS[1]),
-    ):
-      axis.plot(columns['epoch'], columns[prefix + name], color=color, label=label, marker=marker)
-    axis.axvline(best_epoch, color='#888', lw=1, ls=':', label=f'best epoch ({best_epoch})')
-    axis.set(title=name, xlabel='epoch', ylabel=unit)
-    axis.xaxis.get_major_locator().set_params(integer=True)
-  left.set_ylim(bottom=0)
-  right.set_ylim(0, 1)
-  left.legend()
+  epochs = np.asarray(columns['epoch'])
+  has_rate = 'learning_rate' in columns
+  made, panels = figure.new(
+    1 + has_rate, 2, 9, 3.3 + 0.9 * has_rate, sharex=True, height_ratios=(3, 1) if has_rate else (1,)
+  )
+  few: dict[str, Any] = {'marker': 'o', 'markersize': 4} if len(epochs) < 6 else {}
+  for axis, name, unit in zip(panels, ('loss', 'accuracy'), ('cross-entropy, nats', ''), strict=False):
+    values = np.asarray([columns[name], columns[f'val_{name}']], float)
+    for row, label, color in zip(values, ('training', 'validation'), figure.COLORS, strict=False):
+      axis.plot(epochs, row, color=color, label=label, **few)
+    best = values[1][epochs == best_epoch]
+    axis.plot(
+      [best_epoch] * len(best), best, 'o', ms=8, mfc='none', mec=figure.TEXT, mew=1.4,
+      label=f'best epoch: {best_epoch}',
+    )  # fmt: skip
+    axis.set_ylabel(unit)
+    _borders(axis, epochs, columns.get('stage', ()))
+    _scale(axis, name, values[np.isfinite(values)])
+    axis.set_title(name.capitalize(), pad=18 if len(set(columns.get('stage', ()))) > 1 else 6)
+  if has_rate:
+    for axis in panels[2:]:
+      axis.plot(epochs, columns['learning_rate'], color=figure.MUTED, drawstyle='steps-mid', lw=1.4, **few)
+      _borders(axis, epochs, columns.get('stage', ()), named=False)
+      axis.set_yscale('log')
+      _powers(axis)
+    panels[2].set_ylabel('learning rate')
+  for axis in panels[-2:]:
+    axis.set_xlabel('epoch')
+    axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
+  made.legend(*panels[0].get_legend_handles_labels(), loc='outside upper right', ncols=3)
   return made
+
+
+def _borders(axis: axes.Axes, epochs: np.ndarray, stages: Sequence[str], named: bool = True) -> None:
+  """A line before the first epoch of each stage but the first, and each stage's name at the top."""
+  if len(set(stages)) < 2:
+    return
+  starts = [i for i, stage in enumerate(stages) if i == 0 or stage != stages[i - 1]]
+  for i in starts:
+    if i:
+      axis.axvline((epochs[i - 1] + epochs[i]) / 2, color=figure.MUTED, lw=1, ls=(0, (4, 3)), zorder=1)
+    if named:
+      axis.annotate(
+        stages[i], (epochs[i] - 0.5 * bool(i), 1), (0 if i else 2, 3), ('data', 'axes fraction'),
+        'offset points', fontsize=8, color=figure.MUTED, ha='left', va='bottom',
+      )  # fmt: skip
+
+
+def _scale(axis: axes.Axes, name: str, values: np.ndarray) -> None:
+  if name == 'accuracy':
+    low = np.floor(10 * values.min()) / 10 if len(values) else 0
+    axis.set_ylim(min(low, 0.9), 1.0)
+    axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0))
+  elif len(values) and values.min() > 0 and values.max() > 30 * values.min():
+    axis.set_yscale('log')
+    axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:g}'))
+    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+  else:
+    axis.set_ylim(bottom=0)
+
+
+def _powers(axis: axes.Axes) -> None:
+  """Two or more labels of powers of ten on a logarithmic axis, however little it spans."""
+  low, high = axis.dataLim.intervaly
+  if not (0 < low <= high < np.inf):
+    return
+  bottom, top = np.floor(np.log10(low * 0.999)), np.ceil(np.log10(high * 1.001))
+  axis.set_ylim(10**bottom, 10**top)
+  step = max(1, int(np.ceil((top - bottom) / 3)))
+  axis.set_yticks(10.0 ** np.arange(bottom, top + 1, step))
+  axis.yaxis.set_minor_locator(ticker.NullLocator())

@@ -1,7 +1,7 @@
 """Figures of merit as functions of sums, so that resampling groups is arithmetic on their sums.
 
-Every figure here is a ratio of sums over images. `sums` gives those sums for each group; adding the groups
-of a resample and dividing gives the figure of the resample, for all resamples at once.
+Every figure but the ROC area is a ratio of sums over images. `sums` gives those sums for each group; adding
+the groups of a resample and dividing gives the figure of the resample, for all resamples at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 
 from bloodcell_jax import types
 
-# Guo et al. 2017, "On calibration of modern neural networks", section 2: equal-width bins of confidence; 15 as there.
+# Guo et al. 2017, "On calibration of modern neural networks", section 2: equal-width bins of confidence; 15
+# as there.
 NUM_BINS = 15
 NAMES = ('accuracy', 'balanced_accuracy', 'macro_f1', 'log_loss', 'brier', 'ece')
 PER_CLASS = ('precision', 'recall', 'f1')
@@ -29,10 +30,15 @@ class Sums:
 
 
 def sums(predictions: types.Predictions) -> tuple[Sums, np.ndarray]:
-  """The sums of each group [G, ...] and the groups' names [G]."""
-  group_names, group_N = np.unique(predictions.group_N, return_inverse=True)
-  num_rows, num_classes = predictions.probs_NK.shape
+  """The sums of each group [G, ...] and the groups' names [G].
+
+  Raises:
+    UserError: there are no rows, or a probability is not a number in [0, 1], by its file.
+  """
   label_N, probs_NK = predictions.label_N, predictions.probs_NK
+  _check(predictions)
+  group_names, group_N = np.unique(predictions.group_N, return_inverse=True)
+  num_rows, num_classes = probs_NK.shape
   predicted_N = probs_NK.argmax(1)
   confidence_N = probs_NK.max(1)
   rows = np.arange(num_rows)
@@ -61,20 +67,20 @@ def sums(predictions: types.Predictions) -> tuple[Sums, np.ndarray]:
 
 def combine(groups: Sums, times_RG: np.ndarray) -> Sums:
   """The sums of each resample [R, ...], in which group g counts `times_RG[r, g]` times."""
-  return Sums(
-    *(
-      np.tensordot(times_RG.astype(float), getattr(groups, field.name), 1)
-      for field in dataclasses.fields(Sums)
-    )
-  )
+  return Sums(*(np.tensordot(times_RG.astype(float), part, 1) for part in _parts(groups)))
+
+
+def leave_one_out(groups: Sums) -> Sums:
+  """The sums [G, ...] of all groups but one, for each in turn."""
+  return Sums(*(part.sum(0) - part for part in _parts(groups)))
 
 
 def figures(s: Sums) -> dict[str, np.ndarray]:
   """Every figure of NAMES and PER_CLASS (with a trailing class axis) of each set.
 
-  A class without images in a set has no recall there: balanced accuracy and macro F1 are means over the classes
-  present, and the class' own figures are NaN. scikit-learn's `balanced_accuracy_score` does the same; its
-  `f1_score` would count the absent class as 0, which would punish a resample for what it did not draw.
+  A class without images in a set has no recall there: balanced accuracy and macro F1 are means over the
+  classes present, and the class' own figures are NaN. scikit-learn's `balanced_accuracy_score` does the same;
+  its `f1_score` would count the absent class as 0, which would punish a resample for what it did not draw.
 
   A class that is present but never predicted has precision NaN and F1 0.
   """
@@ -84,21 +90,64 @@ def figures(s: Sums) -> dict[str, np.ndarray]:
   total = actual.sum(-1)
   present = actual > 0
   recall = _ratio(hits, actual)
-  precision = _ratio(hits, predicted)
   f1 = np.where(present, _ratio(2 * hits, actual + predicted), np.nan)
-  count, confidence, correct = (s.bin_S3[..., i] for i in range(3))
-  del count
   return {
     'accuracy': _ratio(hits.sum(-1), total),
     'balanced_accuracy': _mean_present(recall, present),
     'macro_f1': _mean_present(f1, present),
     'log_loss': _ratio(s.log_loss, total),
     'brier': _ratio(s.brier, total),
-    'ece': _ratio(np.abs(confidence - correct).sum(-1), total),
-    'precision': precision,
+    'ece': _ratio(np.abs(s.bin_S3[..., 1] - s.bin_S3[..., 2]).sum(-1), total),
+    'precision': np.where(present, _ratio(hits, predicted), np.nan),
     'recall': recall,
     'f1': f1,
   }
+
+
+def roc_auc(predictions: types.Predictions) -> np.ndarray:
+  """[K] area under the ROC curve of each class against the rest, by image; NaN where either is absent.
+
+  Source: scikit-learn `roc_auc_score`.
+  """
+  # Imported here: scikit-learn takes a second to load.
+  from sklearn import metrics
+
+  area_K = np.full(len(predictions.class_names), np.nan)
+  for k in range(len(area_K)):
+    is_class_N = predictions.label_N == k
+    if 0 < is_class_N.sum() < len(is_class_N):
+      area_K[k] = metrics.roc_auc_score(is_class_N, predictions.probs_NK[:, k])
+  return area_K
+
+
+def majority(confusion_GKK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The label [G] of each group and what most of its images are called [G]; the first class among equals."""
+  return confusion_GKK.sum(2).argmax(1), confusion_GKK.sum(1).argmax(1)
+
+
+def mean_vote(predictions: types.Predictions) -> tuple[np.ndarray, np.ndarray]:
+  """The class [G] with the highest mean probability over each group's images, and the groups' names [G]."""
+  group_names, group_N = np.unique(predictions.group_N, return_inverse=True)
+  total_GK = np.zeros((len(group_names), len(predictions.class_names)))
+  np.add.at(total_GK, group_N, predictions.probs_NK)
+  return total_GK.argmax(1), group_names
+
+
+def _check(predictions: types.Predictions) -> None:
+  if not len(predictions):
+    raise types.UserError('there are no predictions to score; the split has no images')
+  probs_NK = predictions.probs_NK
+  # NaN fails both comparisons.
+  bad_N = ~((probs_NK >= 0) & (probs_NK <= 1 + 1e-6)).all(1)
+  if bad_N.any():
+    row = int(bad_N.argmax())
+    raise types.UserError(
+      f'{predictions.file_N[row]}: the probabilities {probs_NK[row].tolist()} leave [0, 1]; predict again'
+    )
+
+
+def _parts(s: Sums) -> list[np.ndarray]:
+  return [getattr(s, field.name) for field in dataclasses.fields(Sums)]
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -1,0 +1,144 @@
+"""Two models on the same images: is one better, or did it see easier photographs?"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax import rng, types
+from bloodcell_jax.stats import bootstrap, metrics
+
+NAMES = ('accuracy', 'macro_f1')
+FIELDS = tuple(field.name for field in dataclasses.fields(metrics.Sums))
+
+
+def compare(
+  first: types.Predictions, second: types.Predictions, spec: bootstrap.Spec, seed: int
+) -> dict[str, Any]:
+  """How much better the second model is than the first on the same images, by figure of NAMES.
+
+  Each entry is `{first, second, difference, low, high, p_value}`. The interval is BCa over resamples of
+  groups, the same groups for both models, or Student's t over a jackknife of groups where they count as fewer
+  than ten. The p-value is two-sided: how often a difference as large comes about when each group's two sets
+  of predictions swap models by the toss of a coin; all swaps where there are no more of them than
+  `num_resamples`.
+
+  **Guarantees**: the order of the rows does not matter; swapping the models negates the difference and keeps
+  the p-value; the test needs no large number of groups to be exact.
+
+  Raises:
+    UserError: the two do not hold the same images with the same labels, groups and classes; the line names
+    one.
+
+  Source: Efron 1987 (BCa); Good 2005, "Permutation, parametric and bootstrap tests", chapter 3 (matched
+  pairs).
+  """
+  second = aligned(first, second)
+  of_first, group_names = metrics.sums(first)
+  of_second, _ = metrics.sums(second)
+  num_groups = len(group_names)
+  pair = (of_first, of_second)
+  ones = np.ones((1, num_groups))
+  values = [metrics.figures(metrics.combine(one, ones)) for one in pair]
+  # The same seed draws the same groups.
+  drawn = [metrics.figures(bootstrap.resampled(one, spec.num_resamples, seed)) for one in pair]
+  left_out = [metrics.figures(metrics.leave_one_out(one)) for one in pair]
+  swapped = _swapped(of_first, of_second, _swaps(num_groups, spec.num_resamples, seed))
+  few = bootstrap.effective(of_first.confusion_KK.sum((1, 2))) < bootstrap.FEW_GROUPS
+  entries = {}
+  for name in NAMES:
+    difference = (values[1][name] - values[0][name]).item()
+    left_out_G = left_out[1][name] - left_out[0][name]
+    if few:
+      low, high = bootstrap.student(difference, left_out_G, spec.confidence)
+    else:
+      low, high = bootstrap.bca(difference, drawn[1][name] - drawn[0][name], left_out_G, spec.confidence)
+    entries[name] = {
+      'first': values[0][name].item(),
+      'second': values[1][name].item(),
+      'difference': difference,
+      'low': None if np.isnan(low) else low,
+      'high': None if np.isnan(high) else high,
+      'p_value': _p_value(difference, swapped[name], num_groups, spec.num_resamples),
+    }
+  return {
+    'num_images': len(first),
+    'num_groups': num_groups,
+    **entries,
+    'interval': {
+      'method': bootstrap.STUDENT if few else bootstrap.METHOD,
+      'unit': 'group',
+      'confidence': spec.confidence,
+      'num_resamples': spec.num_resamples,
+      'test': 'swap of the models within groups',
+    },
+  }
+
+
+def aligned(first: types.Predictions, second: types.Predictions) -> types.Predictions:
+  """`second` with its rows in the order of `first`.
+
+  Raises:
+    UserError: the two do not hold the same images with the same labels, groups and classes; the line names
+    one.
+  """
+  if first.class_names != second.class_names:
+    raise types.UserError(
+      f'the classes differ: {", ".join(first.class_names)} and {", ".join(second.class_names)}; '
+      'compare models of the same classes'
+    )
+  for one in (first, second):
+    files, counts = np.unique(one.file_N, return_counts=True)
+    if (counts > 1).any():
+      raise types.UserError(f'{files[counts > 1][0]}: predicted twice by one model; predict each image once')
+  only = np.setxor1d(first.file_N, second.file_N)
+  if len(only):
+    raise types.UserError(
+      f'{only[0]}: predicted by one model and not by the other ({len(only):,} such); compare the same split'
+    )
+  order_first, order_second = np.argsort(first.file_N), np.argsort(second.file_N)
+  rows = np.empty_like(order_second)
+  rows[order_first] = order_second
+  second = dataclasses.replace(
+    second, **{name: getattr(second, name)[rows] for name in ('probs_NK', 'label_N', 'group_N', 'file_N')}
+  )
+  for name, what in (('label_N', 'label'), ('group_N', 'group')):
+    differs_N = getattr(first, name) != getattr(second, name)
+    if differs_N.any():
+      row = int(differs_N.argmax())
+      raise types.UserError(
+        f'{first.file_N[row]}: its {what} differs between the two; predict both from the same data'
+      )
+  return second
+
+
+def _swaps(num_groups: int, num_resamples: int, seed: int) -> np.ndarray:
+  """[R, G] 0 or 1: which groups swap models; every way there is where they are few."""
+  if 2**num_groups <= num_resamples:
+    return np.array(list(itertools.product((0, 1), repeat=num_groups)))
+  return rng.generator(seed, 'swaps').integers(0, 2, (num_resamples, num_groups), np.int8)
+
+
+def _swapped(first: metrics.Sums, second: metrics.Sums, swap_RG: np.ndarray) -> dict[str, np.ndarray]:
+  """The difference of each figure after each way of swapping [R]."""
+  gain = metrics.Sums(*(getattr(second, name) - getattr(first, name) for name in FIELDS))
+  moved = metrics.combine(gain, swap_RG)
+  figures = [
+    metrics.figures(
+      metrics.Sums(*(getattr(one, name).sum(0) + sign * getattr(moved, name) for name in FIELDS))
+    )
+    for one, sign in ((first, 1), (second, -1))
+  ]
+  return {name: figures[1][name] - figures[0][name] for name in NAMES}
+
+
+def _p_value(difference: float, swapped_R: np.ndarray, num_groups: int, num_resamples: int) -> float:
+  # Sums in another order differ in the last bits; an equal difference must count as one.
+  as_large = int((np.abs(swapped_R) >= abs(difference) - 1e-9).sum())
+  if 2**num_groups <= num_resamples:
+    return as_large / len(swapped_R)
+  # The data as they are count as one of the swaps, or else p could be 0. Phipson and Smyth 2010.
+  return (as_large + 1) / (len(swapped_R) + 1)

@@ -1,0 +1,145 @@
+"""Temperature, abstention and prediction sets do on new groups what they promise."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.special
+
+from bloodcell_jax import types
+from bloodcell_jax.stats import calibration, metrics
+
+NAMES = ('A', 'B', 'C', 'D')
+
+
+def drawn(seed, num_groups=40, size=12, sharpness=1.0, by_group=1.0):
+  """Labels that follow softmax(z); the model reports softmax(sharpness * z), shifted alike within a group."""
+  generator = np.random.default_rng(seed)
+  group_N = np.repeat(np.arange(num_groups), size)
+  logits_NK = 2 * generator.normal(size=(num_groups * size, 4))
+  true_NK = scipy.special.softmax(logits_NK, 1)
+  label_N = (generator.uniform(size=(len(true_NK), 1)) > true_NK.cumsum(1)).sum(1).clip(max=3)
+  shift_GK = by_group * generator.normal(size=(num_groups, 4))
+  probs_NK = scipy.special.softmax(sharpness * (logits_NK + shift_GK[group_N]), 1)
+  text_N = np.arange(len(group_N)).astype(str)
+  return types.Predictions(probs_NK, label_N.astype(np.int32), group_N.astype(str), text_N, NAMES)
+
+
+def take(found, rows):
+  columns = {name: getattr(found, name)[rows] for name in ('probs_NK', 'label_N', 'group_N', 'file_N')}
+  return dataclasses.replace(found, **columns)
+
+
+def figure(found, name):
+  of_group, _ = metrics.sums(found)
+  return metrics.figures(metrics.combine(of_group, np.ones((1, len(of_group.log_loss)))))[name].item()
+
+
+def test_temperature_undoes_the_sharpening_of_a_calibrated_model():
+  for sharpness in (0.5, 1.0, 3.0):
+    found = drawn(0, num_groups=800, sharpness=sharpness, by_group=0.0)
+    assert calibration.temperature(found, np.ones(len(found))) == pytest.approx(sharpness, rel=0.06)
+
+
+def test_temperature_helps_on_groups_it_has_not_seen_and_keeps_every_decision():
+  value = calibration.temperature(drawn(0, sharpness=3.0), np.ones(480))
+  other = drawn(1, sharpness=3.0)
+  after = calibration.scaled(other, value)
+  for name in ('log_loss', 'ece', 'brier'):
+    assert figure(after, name) < figure(other, name), name
+  assert (after.probs_NK.argmax(1) == other.probs_NK.argmax(1)).all()
+  np.testing.assert_allclose(after.probs_NK.sum(1), 1)
+  # Negative control: the inverse temperature does harm.
+  assert figure(calibration.scaled(other, 1 / value), 'log_loss') > figure(other, 'log_loss')
+
+
+def test_group_weights_let_a_group_of_many_copies_count_once():
+  found = drawn(0, num_groups=10)
+  copies = take(found, np.concatenate([np.arange(len(found)), np.repeat(np.arange(12), 50)]))
+  by_group = [calibration.temperature(each, calibration.group_weights(each)) for each in (found, copies)]
+  assert by_group[0] == pytest.approx(by_group[1], rel=1e-4)
+  by_image = [calibration.temperature(each, np.ones(len(each))) for each in (found, copies)]
+  assert by_image[0] != pytest.approx(by_image[1], rel=0.02)
+
+
+def test_a_certain_and_wrong_row_leaves_the_temperature_finite():
+  found = drawn(0)
+  found.probs_NK[0] = np.eye(4)[(found.label_N[0] + 1) % 4]
+  value = calibration.temperature(found, np.ones(len(found)))
+  assert np.isfinite(value)
+  assert np.isfinite(calibration.scaled(found, value).probs_NK).all()
+
+
+def test_one_group_is_too_few_for_a_temperature():
+  with pytest.raises(types.UserError, match='two groups'):
+    calibration.temperature(drawn(0, num_groups=1), np.ones(12))
+
+
+def test_the_risk_coverage_curve_equals_a_loop_over_thresholds():
+  found = drawn(0)
+  found = dataclasses.replace(found, probs_NK=found.probs_NK.round(1))  # many equal confidences
+  thresholds, kept, error = calibration.risk_coverage(found)
+  confidence_N = found.probs_NK.max(1)
+  wrong_N = found.probs_NK.argmax(1) != found.label_N
+  assert thresholds.tolist() == sorted(set(confidence_N), reverse=True)
+  for threshold, share, risk in zip(thresholds, kept, error, strict=True):
+    assert share == pytest.approx((confidence_N >= threshold).mean())
+    assert risk == pytest.approx(wrong_N[confidence_N >= threshold].mean())
+  assert kept[-1] == 1
+
+
+def test_abstaining_reaches_the_wanted_error_and_keeps_as_many_as_it_can():
+  found = drawn(0)
+  confidence_N = found.probs_NK.max(1)
+  wrong_N = found.probs_NK.argmax(1) != found.label_N
+  threshold = calibration.abstention_threshold(found, 0.1)
+  assert wrong_N.mean() > 0.1
+  assert wrong_N[confidence_N >= threshold].mean() <= 0.1
+  lower = [t for t in confidence_N if t < threshold]
+  assert all(wrong_N[confidence_N >= t].mean() > 0.1 for t in lower)
+  assert calibration.abstention_threshold(found, 1.0) == confidence_N.min()
+  never = dataclasses.replace(found, label_N=((found.probs_NK.argmax(1) + 1) % 4).astype(np.int32))
+  assert calibration.abstention_threshold(never, 0.1) is None
+
+
+@pytest.mark.parametrize('score', ['lac', 'aps'])
+def test_prediction_sets_cover_images_of_new_groups_and_a_quantile_over_images_may_not(score):
+  covered = {'group': [], 'image': []}
+  for seed in range(250):
+    found = drawn(seed, num_groups=20, size=8, by_group=2.0)
+    fitted, new = take(found, slice(0, 15 * 8)), take(found, slice(15 * 8, None))
+    for unit in covered:
+      rows = fitted if unit == 'group' else dataclasses.replace(fitted, group_N=fitted.file_N)
+      rule = calibration.conformal(rows, score, 0.2)
+      chosen = calibration.sets(rule, new.probs_NK)
+      covered[unit].append(chosen[np.arange(len(new)), new.label_N].mean())
+  assert np.mean(covered['group']) >= 0.79
+  assert np.mean(covered['image']) < np.mean(covered['group'])
+
+
+def test_sets_by_group_equal_the_definition():
+  found = drawn(0, num_groups=9, size=5)
+  score_N = 1 - found.probs_NK[np.arange(45), found.label_N]
+  limit = calibration.conformal(found, 'lac', 0.25).limit
+  # Each of 9 groups weighs a tenth; the tenth tenth is a group to come, infinitely bad.
+  mass = [sum(0.1 / 5 for s in score_N if s <= t + 1e-15) for t in score_N]
+  assert limit == pytest.approx(min(t for t, m in zip(score_N, mass, strict=True) if m >= 0.75 - 1e-9))
+
+
+def test_too_few_groups_give_sets_of_all_classes():
+  rule = calibration.conformal(drawn(0, num_groups=9), 'lac', 0.05)
+  assert rule.limit == np.inf
+  assert calibration.sets(rule, drawn(1).probs_NK).all()
+  assert calibration.conformal(drawn(0, num_groups=25), 'lac', 0.05).limit < 1
+
+
+def test_aps_sets_are_the_likeliest_classes():
+  probs_NK = np.array([[0.1, 0.6, 0.3, 0.0], [0.97, 0.01, 0.01, 0.01]])
+  rule = calibration.Conformal('aps', 0.1, 0.9)
+  assert calibration.sets(rule, probs_NK)[0].tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize(('score', 'miscoverage'), [('raps', 0.1), ('lac', 0.0), ('lac', 1.0)])
+def test_wrong_settings_are_refused(score, miscoverage):
+  with pytest.raises(types.UserError, match=r'choose lac or aps|must lie in'):
+    calibration.conformal(drawn(0), score, miscoverage)
