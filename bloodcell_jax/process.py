@@ -20,10 +20,12 @@ def _keep_memory() -> None:
   """Tells glibc's allocator to keep what the process has once had, where the C library is glibc.
 
   A training step frees and takes hundreds of megabytes anew; given back to the system, every page of it costs a page
-  fault: a third of a step's time. The numbers are M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of `mallopt(3)`.
+  fault: a third of a step's time. The numbers are M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD and M_ARENA_MAX of
+  `mallopt(3)`: no mapping of its own for a large block, no trimming, growth in large pieces, and one arena for all
+  threads, because the others hold no block above 64 MB.
   """
   if platform.libc_ver()[0] != 'glibc':
     return
   libc = ctypes.CDLL(None)
-  for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 512 * 2**20)):
+  for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 512 * 2**20), (-8, 1)):
     libc.mallopt(option, value)

@@ -28,9 +28,9 @@ def get_config() -> config_dict.ConfigDict:
   d.validation_fraction = 0.2  # of the training photographs, in (0, 0.5]; unused where the data has its own
   d.test_fraction = 0.0  # of the photographs, in [0, 0.5], where the data has no test split; 0 for none
   d.embedded = e = config_dict.ConfigDict()  # the synthetic smears
-  e.num_train = 80  # photographs a class to train and validate on
+  e.num_train = 160  # photographs a class to train and validate on
   e.num_test = 30  # photographs a class to test on
-  e.num_views = 5  # images made of each photograph
+  e.num_views = 3  # images made of each photograph
   e.height = 120  # pixels
   e.width = 160  # pixels
   e.seed = 0  # of the drawing, apart from the run's seed
@@ -55,7 +55,7 @@ def get_config() -> config_dict.ConfigDict:
 
   c.train = t = config_dict.ConfigDict()
   t.batch_size = 50  # images an update, over all devices
-  t.epochs = 10
+  t.epochs = 12
   t.steps_per_epoch = 40  # updates
   t.label_smoothing = 0.0  # in [0, 1)
   t.class_weight = 'none'  # none, or balanced: rare classes weigh more
