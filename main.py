@@ -49,6 +49,9 @@ def main(argv: list[str]) -> int:
 
 def _request(left: list[str], named: bool) -> commands.Request:
   given = flags.FLAGS['config'].value
+  if given is not None:
+    # A config that could not be loaded raises when it is looked at.
+    list(given)
   path, _, variant = ((given and flags.FLAGS['config'].config_filename) or '').partition(':')
   name = pathlib.Path(path).stem + (f'-{variant}' if variant else '')
   return commands.Request(given, name, flags.FLAGS.workdir, tuple(left[2 if named else 1 :]))

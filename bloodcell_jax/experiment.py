@@ -16,7 +16,6 @@ from bloodcell_jax.optim import keras
 from bloodcell_jax.stats import bootstrap
 from bloodcell_jax.train import history, loop, step
 
-SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')
 PIPELINES = ('tf_data', 'numpy')
 
 
@@ -71,8 +70,8 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     evaluate_batch_size=evaluate.positive('batch_size'),
   )
   for name in experiment.evaluate_splits:
-    if name not in SPLITS:
-      raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(SPLITS)}')
+    if name not in dataset.SPLITS:
+      raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
   for section in (drawn, *sections.values()):
     section.finish()
   unknown = set(config) - {'seed', *sections}
@@ -84,6 +83,24 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
 def flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
   """Every key with its dotted name, for `config.json`."""
   return dict(_walk(config, prefix))
+
+
+def nest(flat_config: Mapping[str, Any]) -> config_dict.ConfigDict:
+  """The config with these dotted keys: the inverse of `flat`, lists read as tuples.
+
+  Example:
+    >>> flat(nest({'seed': 1, 'data.source': 'kaggle'}))
+    {'data.source': 'kaggle', 'seed': 1}
+  """
+  config = config_dict.ConfigDict()
+  for name, value in flat_config.items():
+    section, (*path, key) = config, name.split('.')
+    for part in path:
+      if part not in section:
+        section[part] = config_dict.ConfigDict()
+      section = section[part]
+    section[key] = tuple(value) if isinstance(value, list) else value
+  return config
 
 
 def _walk(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

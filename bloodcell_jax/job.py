@@ -38,7 +38,8 @@ class Job:
   def arrays(self) -> stream.Arrays:
     """The images with labels and weights."""
     label_N, num_classes = self.data.table.label, len(self.data.table.class_names)
-    train = self.data.rows['train']
+    # Data that is only scored has no rows to train on, and its weights are never read.
+    train = self.data.rows.get('train', np.zeros(0, np.int64))
     weight_K = stream.class_weights(label_N[train], num_classes, self.experiment.class_weight)
     return stream.Arrays(self.data.image_NHWC, label_N, weight_K[label_N], num_classes)
 
@@ -50,7 +51,7 @@ class Job:
   def train_step(self) -> Callable[..., Any]:
     """The compiled step `(state, batch, key, scale) -> (state, report)`."""
 
-    def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> jax.Array:
+    def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
       return self.model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
 
     tx = keras.build(self.experiment.optimizer)
@@ -60,7 +61,7 @@ class Job:
   def apply(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """The compiled `(params, batch) -> logits_BK` of evaluation."""
 
-    def logits(params: Any, batch: types.Batch) -> jax.Array:
+    def logits(params: Any, batch: types.Batch) -> Any:
       return self.model.apply({'params': params}, batch.image_BHWC, batch.position_B, False)
 
     return parallel.make_apply(logits, self.devices)

@@ -19,6 +19,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 img { max-width: 100%; height: auto; } .pair { display: flex; flex-wrap: wrap; gap: 1rem; }
+.small { font-size: .85rem; color: #555; }
 pre { overflow-x: auto; background: #f5f5f5; padding: .6rem; font-size: .8rem; }
 """
 RESEARCH_ONLY = 'Research use only. Not a medical device, never a diagnosis.'
@@ -39,8 +40,7 @@ def write(folder: workdir.Workdir) -> None:
     _data(data),
     _picture(folder, 'distribution.png', 'images and photographs of each class and split'),
     '<h2>Results</h2>',
-    '<p>95 % intervals by resampling groups of photographs, unless the config says otherwise: '
-    'images of one photograph are copies and count as one.</p>',
+    _intervals(metrics),
     _results(metrics),
     *(_split(folder, name, entry) for name, entry in metrics.items()),
     '<h2>Training</h2>',
@@ -82,6 +82,16 @@ def _results(metrics: dict[str, Any]) -> str:
   return _table(('split', 'images', 'groups', *SHOWN), rows)
 
 
+def _intervals(metrics: dict[str, Any]) -> str:
+  """How the intervals were made, in words."""
+  made = next(iter(metrics.values()))['interval']
+  return (
+    f'<p>In brackets: {100 * made["confidence"]:g} % intervals ({html.escape(made["method"])}), by '
+    f'{made["num_resamples"]:,} resamples of groups. A group is all images of one field of a smear: they are '
+    'copies of each other and count as one.</p>'
+  )
+
+
 def _split(folder: workdir.Workdir, name: str, entry: dict[str, Any]) -> str:
   rows = [
     (
@@ -89,14 +99,30 @@ def _split(folder: workdir.Workdir, name: str, entry: dict[str, Any]) -> str:
       f'{v["num_groups"]:,}',
       f'{v["num_images"]:,}',
       *(_figure(v[x]) for x in ('precision', 'recall', 'f1')),
+      _number(v['roc_auc']['value']),
     )
     for k, v in entry['per_class'].items()
   ]
+  votes = '; '.join(
+    f'by {how.replace("_", " ")} {vote["num_right"]} of {vote["num_groups"]} ({_figure(vote)})'
+    for how, vote in entry['by_group'].items()
+  )
+  exceptions = entry['interval']['exceptions']
+  methods = '; '.join(
+    f'{", ".join(key for key, used in exceptions.items() if used == method)}: {method}'
+    for method in dict.fromkeys(exceptions.values())
+  )
+  few = (
+    f'<p class="small">Other intervals where groups are few: {html.escape(methods)}.</p>' if methods else ''
+  )
   pictures = _picture(folder, f'confusion_{name}.png', f'confusion matrix of {name}') + _picture(
     folder, f'reliability_{name}.png', f'reliability diagram of {name}'
   )
-  table = _table(('class', 'groups', 'images', 'precision', 'recall', 'f1'), rows)
-  return f'<h2>{html.escape(name)}</h2>{table}<div class="pair">{pictures}</div>'
+  table = _table(('class', 'groups', 'images', 'precision', 'recall', 'f1', 'ROC area'), rows)
+  return (
+    f'<h2>{html.escape(name)}</h2>{table}<p>Groups named right by a vote of their images: {html.escape(votes)}.'
+    f'</p>{few}<div class="pair">{pictures}</div>'
+  )
 
 
 def _epochs(records: Sequence[history.Record]) -> str:
@@ -117,11 +143,13 @@ def _epochs(records: Sequence[history.Record]) -> str:
 
 
 def _figure(entry: dict[str, float | None]) -> str:
-  if entry['value'] is None:
-    return 'n/a'
-  if entry['low'] is None:
-    return f'{entry["value"]:.3f}'
+  if entry['value'] is None or entry['low'] is None:
+    return _number(entry['value'])
   return f'{entry["value"]:.3f} [{entry["low"]:.3f}, {entry["high"]:.3f}]'
+
+
+def _number(value: float | None) -> str:
+  return 'n/a' if value is None else f'{value:.3f}'
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

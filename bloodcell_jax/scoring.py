@@ -15,9 +15,9 @@ from bloodcell_jax.stats import bootstrap, metrics
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
 
 
-def note(table: types.Table) -> str:
-  """What must be said wherever a figure of this data is shown; empty for photographs."""
-  return SYNTHETIC if table.synthetic else ''
+def note(synthetic: bool) -> str:
+  """What must be said wherever a figure of a network or of data is shown; empty where both are of photographs."""
+  return SYNTHETIC if synthetic else ''
 
 
 def write(

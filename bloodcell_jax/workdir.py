@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,13 +56,17 @@ class Workdir:
       UserError: naming every key that differs and both values.
     """
     if self.config.exists():
-      differing = _differences(self.read_config(), config)
-      if differing:
-        listed = '; '.join(f'{key} was {old!r} and is {new!r}' for key, old, new in differing)
-        raise types.UserError(
-          f'{self.path} holds a run of another config: {listed}. Choose another --workdir, or remove it'
-        )
+      self.check_config(config)
     atomic.write_json(self.config, dict(config))
+
+  def check_config(self, config: Mapping[str, Any]) -> None:
+    """Raises UserError where the folder holds a run of another config, naming every key that differs."""
+    differing = _differences(self.read_config(), config)
+    if differing:
+      listed = '; '.join(f'{key} was {old!r} and is {new!r}' for key, old, new in differing)
+      raise types.UserError(
+        f'{self.path} holds a run of another config: {listed}. Choose another --workdir, or remove it'
+      )
 
   def read_config(self) -> dict[str, Any]:
     """The flat config of the run.
@@ -68,12 +74,7 @@ class Workdir:
     Raises:
       UserError: there is no run here, or its config is damaged.
     """
-    try:
-      return json.loads(self.config.read_text())
-    except FileNotFoundError:
-      raise types.UserError(f'{self.path}: no run here (config.json is missing); train one first') from None
-    except ValueError:
-      raise types.UserError(f'{self.config}: not JSON; restore it, or remove {self.path}') from None
+    return _read_json(self.config)
 
   def write_environment(self, devices: Sequence[jax.Device], data: Mapping[str, Any]) -> None:
     """Writes versions, devices, commit and the data's fingerprint, unless the run was on other data.
@@ -82,12 +83,7 @@ class Workdir:
       UserError: the folder's run saw other images, labels, groups or splits.
     """
     if self.environment.exists():
-      before = json.loads(self.environment.read_text())['data']['fingerprint']
-      if before != data['fingerprint']:
-        raise types.UserError(
-          f'{self.path} holds a run on other data (fingerprint {before}, now {data["fingerprint"]}). '
-          'Choose another --workdir, or remove it'
-        )
+      self.check_data(data['fingerprint'])
     atomic.write_json(
       self.environment,
       {
@@ -95,11 +91,39 @@ class Workdir:
         'git_commit': _git_commit(),
         'python': platform.python_version(),
         'platform': platform.platform(),
+        'num_cores': os.cpu_count(),
+        'date': time.strftime('%Y-%m-%d', time.gmtime()),
         'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
         'devices': [{'platform': d.platform, 'kind': d.device_kind} for d in devices],
         'data': dict(data),
       },
     )
+
+  def read_environment(self) -> dict[str, Any]:
+    """Versions, devices, commit and what is known of the data.
+
+    Raises:
+      UserError: it is missing or damaged.
+    """
+    return _read_json(self.environment)
+
+  def check_data(self, fingerprint: str) -> None:
+    """Raises UserError where the folder's run saw other images, labels, groups or splits."""
+    before = self.read_environment()['data']['fingerprint']
+    if before != fingerprint:
+      raise types.UserError(
+        f'{self.path} holds a run on other data (fingerprint {before}, now {fingerprint}). '
+        'Choose another --workdir, or remove it'
+      )
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    return json.loads(path.read_text())
+  except FileNotFoundError:
+    raise types.UserError(f'{path.parent}: no run here ({path.name} is missing); train one first') from None
+  except ValueError:
+    raise types.UserError(f'{path}: not JSON; restore it, or remove {path.parent}') from None
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,11 +51,13 @@ def flag_help(*modules: str) -> str:
 def one_line(error: Exception, argv: Sequence[str]) -> str:
   """What is wrong with the flags or the config, without a traceback."""
   text = str(error)
-  if isinstance(error, AttributeError):
-    # ml_collections names the last part of the key and the nearest one, on two lines.
-    key = text.split("'")[1] if "'" in text else text
-    typed = next((a.split('=')[0] for a in argv if a.split('=')[0].endswith(f'.{key}')), key)
-    return f'{typed}: no such key. {text.splitlines()[-1]}'
+  if isinstance(error, AttributeError | KeyError):
+    # ml_collections names one part of the key first and, where one is near, that in quotes.
+    key, *near = re.findall(r'\w+', text.replace('\\n', ' '))[:1] + re.findall(r'Did you mean "(\w+)"', text)
+    names = (a.split('=')[0] for a in argv)
+    typed = next((name for name in names if key in name.split('.')), key)
+    meant = '.'.join(near[0] if part == key else part for part in typed.split('.')) if near else ''
+    return f'{typed}: no such key' + (f'; did you mean {meant}?' if near else '')
   if isinstance(error, OSError):
     config = next((a for a in argv if a.startswith('--config')), '--config')
     return f'{config}: no such config file; the configs are in configs/'

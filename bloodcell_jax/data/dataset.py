@@ -13,6 +13,7 @@ from bloodcell_jax import types
 from bloodcell_jax.data import decode, embedded, folders, kaggle, splits
 
 SOURCES = ('embedded', 'kaggle', 'folders', 'tfds')
+SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that can be scored
 BAD_IMAGE_POLICIES = ('fail', 'skip')
 # Of a long list of bad files so many are named; the count of the rest follows.
 MOST_NAMED = 20
@@ -90,6 +91,38 @@ def build(
   Raises:
     UserError: no such folder, or files that cannot be used under the policy 'fail'.
   """
+  found, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
+  rows = splits.rows(found, spec.validation_fraction, spec.test_fraction, seed)
+  return Dataset(found, image_NHWC, rows, problems, notes)
+
+
+def whole(
+  spec: Spec,
+  split: str,
+  class_names: tuple[str, ...],
+  cache_dir: str | os.PathLike[str],
+  on_progress: Callable[[int, int], None],
+) -> Dataset:
+  """All images of the spec as one split of this name, labelled by the classes of a trained network.
+
+  Raises:
+    UserError: as `build`, or a class that the network does not know.
+  """
+  found, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
+  for name in found.class_names:
+    if name not in class_names:
+      raise types.UserError(
+        f'{spec.dir}: the run knows no class {name}; rename the folder to one of {", ".join(class_names)}'
+      )
+  label = np.array([class_names.index(name) for name in found.class_names], np.int32)[found.label]
+  found = dataclasses.replace(found, label=label, class_names=class_names)
+  return Dataset(found, image_NHWC, {split: np.arange(len(found))}, problems, notes)
+
+
+def _read(
+  spec: Spec, cache_dir: str | os.PathLike[str], on_progress: Callable[[int, int], None]
+) -> tuple[types.Table, np.ndarray, list[types.Problem], list[types.Problem]]:
+  """The table, its decoded images, the files left out and those converted."""
   found, problems = table(spec)
   decoded = decode.table(found, spec.decode, cache_dir, on_progress)
   problems = [*problems, *decoded.problems]
@@ -98,9 +131,7 @@ def build(
   kept = np.flatnonzero(decoded.kept)
   # Taking rows copies every image, so only where some were dropped.
   image_NHWC = decoded.image_NHWC if len(kept) == len(found) else decoded.image_NHWC[kept]
-  found = found.take(kept)
-  rows = splits.rows(found, spec.validation_fraction, spec.test_fraction, seed)
-  return Dataset(found, image_NHWC, rows, problems, decoded.notes)
+  return found.take(kept), image_NHWC, problems, decoded.notes
 
 
 def table(spec: Spec) -> tuple[types.Table, list[types.Problem]]:

@@ -265,7 +265,7 @@ def _granules(look: _Look, rng: np.random.Generator, u: np.ndarray, v: np.ndarra
   return _inside(np.sqrt(near_HW) - np.float32(look.granule_radius * unit), np.float32(0.8 * unit))
 
 
-def _inside(distance: np.ndarray, soft: float) -> np.ndarray:
+def _inside(distance: np.ndarray, soft: float | np.floating) -> np.ndarray:
   return np.minimum(np.maximum(0.5 - distance / soft, 0), 1)
 
 

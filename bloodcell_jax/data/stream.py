@@ -29,8 +29,8 @@ def class_weights(label_N: np.ndarray, num_classes: int, kind: str) -> np.ndarra
   Source: scikit-learn `compute_class_weight('balanced')`; Keras takes the same as `class_weight`.
 
   Example:
-    >>> class_weights(np.array([0, 0, 0, 1]), 2, 'balanced').round(3).tolist()
-    [0.667..., 2.0]
+    >>> class_weights(np.array([0, 0, 0, 1]), 2, 'balanced').tolist()
+    [0.666..., 2.0]
   """
   if kind not in CLASS_WEIGHTS:
     raise types.UserError(f'train.class_weight is {kind!r}; choose one of {", ".join(CLASS_WEIGHTS)}')

@@ -94,7 +94,7 @@ def _clip_each_norm(limit: float) -> optax.GradientTransformation:
 
 
 class AdamHatState(NamedTuple):
-  count: jax.Array  # [] int32: updates made
+  num_updates: jax.Array  # [] int32
   mu: Any  # running mean of gradients
   nu: Any  # running mean of squared gradients
 
@@ -115,11 +115,11 @@ def scale_by_adam_hat(b1: float, b2: float, eps: float) -> optax.GradientTransfo
 
   def update(updates: Any, state: AdamHatState, params: Any = None) -> tuple[Any, AdamHatState]:
     del params
-    count = state.count + 1
+    num_updates = state.num_updates + 1
     mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, updates)
     nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.nu, updates)
-    correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
+    correction = jnp.sqrt(1 - b2**num_updates) / (1 - b1**num_updates)
     updates = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), mu, nu)
-    return updates, AdamHatState(count, mu, nu)
+    return updates, AdamHatState(num_updates, mu, nu)
 
   return optax.GradientTransformation(init, update)

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import time
 from collections.abc import Sequence
 
 from bloodcell_jax.train import history
 
 FIGURES = ('loss', 'accuracy', 'val_loss', 'val_accuracy', 'learning_rate', 'images_per_second')
+FILE_VERSION = 'brain.Event:2'  # what TensorBoard expects in the first record of a file
 
 
 class Events:
-  """One event file; epochs that stood in an earlier file of the folder are not written again."""
+  """One event file a process; the epochs of earlier ones stand in its predecessors and are written again.
+
+  TensorBoard shows the newest value of a step, so that a continued run is one curve.
+  """
 
   def __init__(self, directory: str | os.PathLike[str]):
-    # Imported here: TensorBoard takes a second to load.
-    from tensorboard.summary import Writer
+    # Imported here: TensorBoard takes a second to load. Its `Writer` would load TensorFlow, the record writer does not.
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.summary.writer import record_writer
 
-    self._writer = Writer(os.fspath(directory))
+    self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+    now = time.time()
+    path = pathlib.Path(directory, f'events.out.tfevents.{now:.6f}.{os.getpid()}')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    self._file = path.open('wb')
+    self._writer = record_writer.RecordWriter(self._file)
     self._written = 0
-
-  def skip(self, num_records: int) -> None:
-    """Says that so many epochs stand in the folder already."""
-    self._written = num_records
+    self._add(self._event(wall_time=now, file_version=FILE_VERSION))
 
   def write(self, records: Sequence[history.Record]) -> None:
     """Adds the epochs not yet written."""
     for record in records[self._written :]:
-      for figure in FIGURES:
-        self._writer.add_scalar(f'epoch/{figure}', getattr(record, figure), step=record.epoch)
+      values = [
+        self._summary.Value(tag=f'epoch/{figure}', simple_value=getattr(record, figure)) for figure in FIGURES
+      ]
+      self._add(self._event(wall_time=time.time(), step=record.epoch, summary=self._summary(value=values)))
     self._written = max(self._written, len(records))
-    self._writer.flush()
+    self._file.flush()
 
   def close(self) -> None:
+    """Ends the file."""
     self._writer.close()
+
+  def _add(self, event) -> None:
+    self._writer.write(event.SerializeToString())

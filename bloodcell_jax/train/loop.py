@@ -91,7 +91,7 @@ def fit(
     while not is_finished(records, spec, plan):
       state, seconds = _train_epoch(state, stream, spec, plan, parts, saver, records, seconds)
       records = [*records, _evaluate(state, spec, plan, parts, saver, records, seconds, stage)]
-      state, seconds = state.replace(sums=state_lib.zero_sums()), 0.0
+      state, seconds = dataclasses.replace(state, sums=state_lib.zero_sums()), 0.0
       is_best = history.best(records, plan.monitor) is records[-1]
       if is_best or is_finished(records, spec, plan) or saver.due_after_epoch(len(records)):
         saver.save(state, records, seconds)

@@ -9,6 +9,7 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from bloodcell_jax import types
@@ -37,7 +38,9 @@ class Report:
   finite: jax.Array  # [] bool: loss and gradients are
 
 
-def cross_entropy(logits_BK: jax.Array, target_BK: jax.Array, label_smoothing: float) -> jax.Array:
+def cross_entropy(
+  logits_BK: jax.Array, target_BK: jax.Array | np.ndarray, label_smoothing: float
+) -> jax.Array:
   """[B] categorical cross-entropy in nats. Source: Keras `CategoricalCrossentropy(from_logits=True)`."""
   num_classes = logits_BK.shape[-1]
   target_BK = target_BK * (1 - label_smoothing) + label_smoothing / num_classes

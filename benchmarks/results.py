@@ -1,0 +1,113 @@
+"""docs/results.md from the folders of runs, so that no figure in it was typed.
+
+    python -m benchmarks.results configs/cnn_b.py:rmsprop=runs/cnn_b-rmsprop > docs/results.md
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pathlib
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bloodcell_jax import experiment, types, workdir
+from bloodcell_jax.train import history
+
+HEAD = """# Results
+
+Written by `python -m benchmarks.results`; each figure is read from the folder of a run. A figure is followed by its
+interval in brackets, which comes from resampling groups: all images of one field of a smear are copies of each other
+and count as one. `validation` is a part of TRAIN by groups and chose the epoch; no test split chose anything.
+Research use only, never a diagnosis.
+"""
+FIGURES = ('accuracy', 'balanced_accuracy', 'macro_f1', 'log_loss', 'brier', 'ece')
+# Where a folder was, which a reader has elsewhere.
+PLACES = {'data.dir': 'FOLDER'}
+
+
+def main(arguments: Sequence[str]) -> None:
+  """Prints the page for runs given as CONFIG=FOLDER."""
+  if not arguments or not all('=' in argument for argument in arguments):
+    sys.exit('usage: python -m benchmarks.results configs/NAME.py[:VARIANT]=FOLDER ...')
+  print(HEAD)
+  for argument in arguments:
+    config, _, folder = argument.partition('=')
+    print(section(config, workdir.Workdir(folder)))
+
+
+def section(config: str, folder: workdir.Workdir) -> str:
+  """One run: how it was made, what it cost, how good it is."""
+  environment = folder.read_environment()
+  metrics = json.loads(folder.metrics.read_text())
+  records = history.read(folder.history)
+  best = next(iter(metrics.values()))['checkpoint']['best_epoch']
+  data = environment['data']
+  versions = ', '.join(f'{k} {environment["packages"][k]}' for k in ('jax', 'flax', 'optax'))
+  devices = ', '.join(f'{len(environment["devices"])} x {d["kind"]}' for d in environment['devices'][:1])
+  train, validation = (
+    sum(photos for _, photos in data['counts'][s].values()) for s in ('train', 'validation')
+  )
+  notes = dict.fromkeys(entry['note'] for entry in metrics.values() if entry['note'])
+  return '\n'.join(
+    [
+      f'## {config}',
+      '',
+      *(f'**{note}**\n' for note in notes),
+      f'`{command(config, folder.read_config())}`',
+      '',
+      f'{environment["date"]}, {environment["platform"]}, {environment["num_cores"]} cores, {devices}, {versions}. '
+      f'Trained on {data["name"]}: {train} photographs, validated on {validation}.',
+      '',
+      f'{len(records)} epochs, {records[-1].step} updates; an epoch took '
+      f'{statistics.median(r.seconds for r in records):.0f} s (median; fastest {min(r.seconds for r in records):.0f}, '
+      f'slowest {max(r.seconds for r in records):.0f}). Epoch {best} had the best validation figure and is the one '
+      'that is scored.',
+      '',
+      *_scores(metrics),
+      '',
+      *_epochs(records),
+      '',
+    ]
+  )
+
+
+def command(config: str, flat: Mapping[str, Any]) -> str:
+  """What to type to get the run: the config and every key in which the run differs from it."""
+  path, _, variant = config.partition(':')
+  module = importlib.import_module(path.removesuffix('.py').replace('/', '.'))
+  given = experiment.flat(module.get_config(variant) if variant else module.get_config())
+  words = [f'python main.py --config={config}']
+  for key, value in flat.items():
+    if given.get(key) != value:
+      words.append(f'--config.{key}={PLACES.get(key, value)}')
+  return ' '.join(words)
+
+
+def _scores(metrics: Mapping[str, Any]) -> list[str]:
+  lines = [f'| split | images | groups | {" | ".join(FIGURES)} |', '|---|' + '---:|' * (2 + len(FIGURES))]
+  for split, entry in metrics.items():
+    cells = [
+      f'{entry[name]["value"]:.3f} [{entry[name]["low"]:.3f}, {entry[name]["high"]:.3f}]' for name in FIGURES
+    ]
+    lines.append(f'| {split} | {entry["num_images"]:,} | {entry["num_groups"]} | {" | ".join(cells)} |')
+  return lines
+
+
+def _epochs(records: Sequence[history.Record]) -> list[str]:
+  names = ('loss', 'accuracy', 'val_loss', 'val_accuracy')
+  lines = [f'| epoch | {" | ".join(names)} | seconds |', '|---:|' + '---:|' * (len(names) + 1)]
+  for r in records:
+    lines.append(
+      f'| {r.epoch} | {" | ".join(f"{getattr(r, name):.3f}" for name in names)} | {r.seconds:.0f} |'
+    )
+  return lines
+
+
+if __name__ == '__main__':
+  try:
+    main(sys.argv[1:])
+  except types.UserError as error:
+    sys.exit(str(error))

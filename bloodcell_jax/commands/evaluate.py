@@ -1,0 +1,68 @@
+"""Score a run's best checkpoint on its own splits, or on a folder of classes that it has never seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+import re
+
+from absl import flags
+
+from bloodcell_jax import commands, job, opening, report, scoring, types, workdir
+from bloodcell_jax.data import dataset
+from bloodcell_jax.train import progress, signals
+
+
+def define_flags() -> None:
+  """The folder to score, and the groups of its images."""
+  flags.DEFINE_string('data_dir', '', 'a folder of class folders to score instead of the splits of the run')
+  flags.DEFINE_string(
+    'groups_csv', '', 'CSV of file,group for --data_dir: which images show the same photograph'
+  )
+
+
+def run(request: commands.Request, stop: signals.Stop) -> None:
+  """Writes predictions, figures of merit and pictures, and the report anew."""
+  if not request.workdir and request.config is None:
+    raise types.UserError('evaluate needs the folder of a run: --workdir=runs/NAME')
+  if request.paths:
+    raise types.UserError(f'{request.paths[0]}: to score a folder of classes, name it with --data_dir')
+  folder = workdir.Workdir(request.folder())
+  exp = opening.of(folder, request.config)
+  environment = folder.read_environment()
+  shown = progress.Progress()
+  own = flags.FLAGS.data_dir
+  shown.line(f'reading images: {own or exp.data.source}')
+  if own:
+    spec = dataclasses.replace(exp.data, source='folders', dir=own, groups_csv=flags.FLAGS.groups_csv)
+    split = _name(own)
+    class_names = tuple(environment['data']['class_names'])
+    build = functools.partial(dataset.whole, spec, split, class_names, folder.cache)
+  else:
+    build = functools.partial(dataset.build, exp.data, exp.seed, folder.cache)
+  data = opening.read_data(build, shown)
+  made = job.Job(exp, data, stop)
+  if not own:
+    folder.check_data(data.fingerprint())
+  params, origin = opening.best(folder, made)
+  said = scoring.note(data.table.synthetic or environment['data']['synthetic'])
+  for name in [split] if own else scoring.known(exp.evaluate_splits, data.rows):
+    figures = scoring.write(folder, name, made.predict(params, name), exp, said, origin)
+    shown.line(scoring.line(name, figures))
+  report.write(folder)
+  shown.line(f'report: {folder.report}')
+  if said:
+    shown.line(said)
+
+
+def _name(data_dir: str) -> str:
+  """What the folder's entry is called: its own name, made fit for a file.
+
+  Raises:
+    UserError: the name is that of a split of the run, whose figures it would replace.
+  """
+  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
+  if name in dataset.SPLITS or not name:
+    raise types.UserError(f'{data_dir}: is named like a split of the run; rename the folder')
+  return name

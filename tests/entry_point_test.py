@@ -1,0 +1,235 @@
+"""main.py as a user starts it: in processes of its own, on synthetic smears, without TensorFlow but once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+# The smallest images that the network takes, few of them, few steps: seconds a run.
+TINY = (
+  '--config=configs/default.py',
+  '--config.data.image_size=48',
+  '--config.data.pipeline=numpy',
+  '--config.data.embedded.num_train=10',
+  '--config.data.embedded.num_test=6',
+  '--config.data.embedded.height=60',
+  '--config.data.embedded.width=80',
+  '--config.train.batch_size=8',
+  '--config.train.epochs=2',
+  '--config.train.steps_per_epoch=5',
+)
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+  environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': ''}
+  return subprocess.Popen(
+    [sys.executable, 'main.py', *map(str, arguments)],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+  """Exit code, standard output, standard error."""
+  process = start(*arguments)
+  out, err = process.communicate(timeout=300)
+  return process.returncode, out, err
+
+
+def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
+  return list(csv.DictReader(path.read_text().splitlines()))
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
+  """The folder of a run, and what it printed."""
+  folder = tmp_path_factory.mktemp('runs') / 'tiny'
+  code, out, err = run(*TINY, f'--workdir={folder}')
+  assert code == 0, err
+  return folder, out
+
+
+def test_a_run_leaves_the_files_of_the_contract(finished):
+  folder, _ = finished
+  present = {str(path.relative_to(folder)) for path in folder.rglob('*')}
+  for name in ('config.json', 'environment.json', 'history.jsonl', 'metrics.json', 'report.html'):
+    assert name in present
+  assert {f'predictions/{split}.csv' for split in ('validation', 'test', 'test_originals')} <= present
+  assert {'figures/history.png', 'figures/distribution.png', 'figures/confusion_test.png'} <= present
+  assert any(name.startswith('events.out.tfevents') for name in present)
+  assert not [name for name in present if pathlib.Path(name).name.startswith('.')]
+
+
+def test_every_history_line_has_the_keys_of_the_contract(finished):
+  folder, _ = finished
+  lines = [json.loads(line) for line in (folder / 'history.jsonl').read_text().splitlines()]
+  wanted = 'epoch step stage loss accuracy val_loss val_accuracy learning_rate seconds images_per_second'
+  assert [list(line) for line in lines] == [wanted.split()] * 2
+  assert [line['step'] for line in lines] == [5, 10]
+
+
+def test_every_image_is_predicted_once_and_counted_once(finished):
+  folder, _ = finished
+  rows = read_rows(folder / 'predictions/test.csv')
+  entry = json.loads((folder / 'metrics.json').read_text())['test']
+  # 4 classes x 6 photographs x 3 views.
+  assert len(rows) == len({row['file'] for row in rows}) == entry['num_images'] == 72
+  assert len({row['group'] for row in rows}) == entry['num_groups'] == 24
+  assert sum(map(sum, entry['confusion'])) == 72
+
+
+def test_everything_that_shows_a_figure_says_that_the_data_is_synthetic(finished):
+  folder, out = finished
+  assert 'synthetic' in (folder / 'report.html').read_text().lower()
+  assert out.strip().splitlines()[-1].startswith('Synthetic data')
+  assert all(
+    'Synthetic' in entry['note'] for entry in json.loads((folder / 'metrics.json').read_text()).values()
+  )
+
+
+def test_the_page_refers_to_nothing_outside_itself(finished):
+  page = (finished[0] / 'report.html').read_text()
+  outside = r'(src|href)="(?!data:|#)'
+  assert not re.search(outside, page)
+  assert re.search(outside, '<img src="figures/history.png">'), 'the check itself must see a reference'
+
+
+def test_the_same_command_again_says_complete_and_changes_nothing(finished):
+  folder, _ = finished
+  before = {path: path.read_bytes() for path in folder.glob('predictions/*.csv')}
+  code, out, err = run(*TINY, f'--workdir={folder}')
+  assert code == 0, err
+  assert 'complete' in out
+  assert {path: path.read_bytes() for path in folder.glob('predictions/*.csv')} == before
+
+
+def test_a_run_of_another_config_is_refused_by_the_differing_key(finished):
+  folder, _ = finished
+  code, _, err = run(*TINY, f'--workdir={folder}', '--config.optimizer.learning_rate=0.5')
+  assert code == 2
+  assert 'optimizer.learning_rate was 0.001 and is 0.5' in err
+
+
+def test_more_epochs_continue_the_run(finished, tmp_path):
+  folder, _ = finished
+  copy = tmp_path / 'copy'
+  shutil.copytree(folder, copy)
+  code, out, err = run(*TINY, f'--workdir={copy}', '--config.train.epochs=3')
+  assert code == 0, err
+  assert 'continuing after step 10 of 15' in out
+  assert (copy / 'history.jsonl').read_text().startswith((folder / 'history.jsonl').read_text())
+
+
+def test_a_stopped_run_continues_to_the_same_bits(finished, tmp_path):
+  folder, _ = finished
+  process = start(*TINY, f'--workdir={tmp_path / "run"}')
+  deadline = time.monotonic() + 200
+  # At an epoch's end there is something to stop in the middle of.
+  while not (tmp_path / 'run' / 'history.jsonl').exists() and time.monotonic() < deadline:
+    time.sleep(0.02)
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=100)
+  # 0 where the signal came after the last step: nothing was left to stop.
+  assert process.returncode in (75, 0)
+  code, _, err = run(*TINY, f'--workdir={tmp_path / "run"}')
+  assert code == 0, err
+  for split in ('validation', 'test'):
+    name = f'predictions/{split}.csv'
+    assert (tmp_path / 'run' / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_another_seed_gives_other_predictions(finished, tmp_path):
+  folder, _ = finished
+  code, _, err = run(*TINY, f'--workdir={tmp_path / "run"}', '--config.seed=1')
+  assert code == 0, err
+  name = 'predictions/test.csv'
+  assert (tmp_path / 'run' / name).read_bytes() != (folder / name).read_bytes()
+
+
+def test_evaluate_scores_the_splits_again_to_the_same_figures(finished):
+  folder, _ = finished
+  before = json.loads((folder / 'metrics.json').read_text())
+  code, out, err = run('evaluate', f'--workdir={folder}')
+  assert code == 0, err
+  assert json.loads((folder / 'metrics.json').read_text()) == before
+  assert 'test: macro_f1' in out
+
+
+def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
+  from bloodcell_jax.data import embedded
+
+  folder, _ = finished
+  spec = embedded.Spec(num_train=2, num_test=0, num_views=1, height=60, width=80, seed=5)
+  for image in embedded.draw_all(spec):
+    path = tmp_path / 'other' / image.class_name / pathlib.Path(image.file).name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(image.png)
+  code, out, err = run('evaluate', f'--workdir={folder}', f'--data_dir={tmp_path / "other"}')
+  assert code == 0, err
+  assert 'other: macro_f1' in out
+  assert len(read_rows(folder / 'predictions/other.csv')) == 8
+  assert 'Synthetic' in json.loads((folder / 'metrics.json').read_text())['other']['note']
+
+  (tmp_path / 'other' / 'NEUTROPHIL').rename(tmp_path / 'other' / 'BASOPHIL')
+  code, _, err = run('evaluate', f'--workdir={folder}', f'--data_dir={tmp_path / "other"}')
+  assert code == 2
+  assert 'BASOPHIL' in err
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'said'),
+  [
+    (['fly'], 'fly: no such command'),
+    ([], 'train needs a config'),
+    (['--config=configs/nowhere.py'], 'no such config file'),
+    (['--config=configs/cnn_b.py:lion'], 'lion'),
+    (['--config=configs/default.py', '--config.train.epoch=3'], 'config.train.epoch'),
+    (['--config=configs/default.py', '--config.trin.epochs=3'], 'did you mean --config.train.epochs'),
+    (['--config=configs/default.py', '--config.train.epochs=0'], 'train.epochs is 0'),
+    (
+      ['--config=configs/default.py', '--config.data.source=kaggle', '--config.data.dir=/nowhere'],
+      '/nowhere',
+    ),
+    (['evaluate'], '--workdir'),
+    (['evaluate', '--workdir=nowhere'], 'no run here'),
+  ],
+)
+def test_bad_usage_is_one_line_that_names_it_and_exit_code_2(arguments, said, tmp_path):
+  workdir = (
+    [] if any(a.startswith(('--workdir', 'evaluate')) for a in arguments) else [f'--workdir={tmp_path}/run']
+  )
+  code, _, err = run(*arguments, *workdir)
+  assert code == 2
+  assert said in err
+  assert len(err.strip().splitlines()) == 1, err
+
+
+def test_debug_shows_the_traceback(tmp_path):
+  code, _, err = run(
+    '--config=configs/default.py', '--config.train.epochs=0', f'--workdir={tmp_path}', '--debug'
+  )
+  assert code != 0
+  assert 'Traceback' in err
+
+
+def test_help_lists_the_commands_and_a_command_its_flags():
+  code, out, _ = run('--help')
+  assert code == 0
+  assert re.search(r'^  train +\S', out, re.M)
+  code, out, _ = run('evaluate', '--help')
+  assert code == 0
+  assert '--data_dir' in out
