@@ -1,13 +1,12 @@
 """docs/results.md from the folders of runs, so that no figure in it was typed.
 
-    python -m benchmarks.results configs/cnn_b.py:rmsprop=runs/cnn_b-rmsprop > docs/results.md
+python -m benchmarks.results configs/cnn_b.py:rmsprop=runs/cnn_b-rmsprop > docs/results.md
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import pathlib
 import statistics
 import sys
 from collections.abc import Mapping, Sequence

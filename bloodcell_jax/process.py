@@ -1,10 +1,12 @@
 """What a process needs to be told before the heavy libraries load; called once, first thing, by main.py."""
 
 import ctypes
+import importlib.metadata
 import os
 import platform
 
 SWITCH = 'BLOODCELL_NO_SETUP'
+YNN = '--xla_cpu_experimental_ynn_fusion_type'
 
 
 def set_up() -> None:
@@ -13,7 +15,19 @@ def set_up() -> None:
     return
   # TensorFlow's start-up notes about instruction sets tell a user of this package nothing.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  _keep_convolutions_native()
   _keep_memory()
+
+
+def _keep_convolutions_native() -> None:
+  """Switches XLA's YNNPACK library off on the CPU: its convolutions take two to three times as long as XLA's own.
+
+  An unknown flag ends a process, so it is given to the versions that it was tried with and to no other.
+  """
+  version = tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2]))
+  flags = os.environ.get('XLA_FLAGS', '')
+  if (0, 9) <= version <= (0, 10) and YNN not in flags:
+    os.environ['XLA_FLAGS'] = f'{flags} {YNN}='.strip()
 
 
 def _keep_memory() -> None:
