@@ -12,7 +12,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 # A batch is unrolled into pieces whose input and cotangent fit this many bytes, about what a core's second-level cache
@@ -81,7 +80,7 @@ def gradients(
     return jax.vjp(lambda x, kernel: native(x, kernel, pads), x, kernel)[1](g)
 
   def by_images(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return _input_gradient(kernel, pads, g), _kernel_gradient(x, pads, g)
+    return _input_gradient(kernel, pads, g), kernel_gradient(x, pads, g)
 
   return lax.platform_dependent(x_BHWC, kernel_HWIO, g_BHWO, cpu=by_images, default=by_xla)
 
@@ -95,99 +94,23 @@ def _input_gradient(kernel_HWIO: jax.Array, pads: Pads, g_BHWO: jax.Array) -> ja
   return native(g_BHWO, turned, around)
 
 
-def _kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Array:
-  num_images = len(x_BHWC)
+def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Array:
+  """The gradient by the kernel of `sum(g * native(x, kernel, pads))`, image by image: for a CPU."""
+  num_images, height, width, channels = x_BHWC.shape
   fit = CACHE_BYTES * num_images // (x_BHWC.nbytes + g_BHWO.nbytes)
   size = max(fit, -(-num_images // MOST_PIECES), 1)
+  # Single images need no transpose of their own, which would be slow, when the batch has been transposed at once.
+  x_BCHW1 = x_BHWC.reshape(num_images, height * width, channels).swapaxes(1, 2)
+  x_BCHW1 = lax.optimization_barrier(x_BCHW1).reshape(num_images, channels, height, width, 1)
   total = None
   for start in range(0, num_images, size):
-    x, g = x_BHWC[start : start + size], g_BHWO[start : start + size]
+    x = x_BCHW1[start] if size == 1 else x_BHWC[start : start + size].transpose(3, 1, 2, 0)
+    g = g_BHWO[start : start + size]
     if total is not None:
       # One piece after the other: together they would not fit the cache.
       x, g, total = lax.optimization_barrier((x, g, total))
     # Channels as the batch, the batch as channels: a forward convolution whose kernel is the cotangent.
-    piece = native(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads)
+    piece = native(x, g.transpose(1, 2, 0, 3), pads)
     total = piece if total is None else total + piece
   assert total is not None, 'a batch has at least one image'
   return total.transpose(1, 2, 0, 3)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def conv_relu_pool(x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: Pads) -> jax.Array:
-  """`max_pool(relu(conv(x) + bias))` with windows of 2x2, remembering one byte a window.
-
-  Since relu and adding a bias keep order, the pooling comes first: the full-sized map is neither kept nor read
-  again. Among equals in a window the first, row by row, gets the gradient, as in XLA's select-and-scatter.
-
-  **Guarantees**: as `conv`'s.
-  """
-  return _pooled_forward(x_BHWC, kernel_HWIO, bias_O, pads)[0]
-
-
-def _pooled_forward(
-  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: Pads
-) -> tuple[jax.Array, Any]:
-  z_BHWO = native(x_BHWC, kernel_HWIO, pads)
-  largest, place = pool_with_place(z_BHWO)
-  y = jax.nn.relu(largest + bias_O.reshape(1, 1, 1, -1))
-  return y, (x_BHWC, kernel_HWIO, y, place)
-
-
-def _pooled_backward(pads: Pads, residuals: Any, g_BHWO: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-  x_BHWC, kernel_HWIO, y, place = residuals
-  g_BHWO = jnp.where(y > 0, g_BHWO, 0)
-  height, width = (
-    size + sum(pad) - k + 1
-    for size, pad, k in zip(x_BHWC.shape[1:3], pads, kernel_HWIO.shape[:2], strict=True)
-  )
-  dz = spread(place, g_BHWO, height, width)
-  dx, dkernel = gradients(x_BHWC, kernel_HWIO, pads, dz)
-  return dx, dkernel, g_BHWO.sum((0, 1, 2))
-
-
-conv_relu_pool.defvjp(_pooled_forward, _pooled_backward)
-
-
-def pool_with_place(z_BHWC: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The largest of each 2x2 window and, as int8 0 to 3 row by row, where the first such stands."""
-  batch, height, width, channels = z_BHWC.shape
-  h, w = height // 2, width // 2
-  windows = z_BHWC[:, : 2 * h, : 2 * w].reshape(batch, h, 2, w, 2, channels)
-  a, b, c, d = (windows[:, :, i, :, j] for i in (0, 1) for j in (0, 1))
-  largest = jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
-  place = jnp.where(a == largest, 0, jnp.where(b == largest, 1, jnp.where(c == largest, 2, 3)))
-  return largest, place.astype(jnp.int8)
-
-
-def spread(place: jax.Array, g_BhwC: jax.Array, height: int, width: int) -> jax.Array:
-  """The gradient of the pooling: each window's cotangent at its place, zeros elsewhere, [B, height, width, C]."""
-  batch, h, w, channels = g_BhwC.shape
-  at = jnp.arange(4, dtype=jnp.int8).reshape(1, 1, 2, 1, 2, 1)
-  dz = jnp.where(place[:, :, None, :, None] == at, g_BhwC[:, :, None, :, None], 0)
-  dz = dz.reshape(batch, 2 * h, 2 * w, channels)
-  return jnp.pad(dz, ((0, 0), (0, height - 2 * h), (0, width - 2 * w), (0, 0)))
-
-
-@jax.custom_vjp
-def max_pool(z_BHWC: jax.Array) -> jax.Array:
-  """The largest of each 2x2 window, windows side by side, an odd last row or column left out.
-
-  **Guarantees**: values and gradients of `flax.linen.max_pool(z, (2, 2), (2, 2))`, ties included.
-
-  Source: Keras `MaxPooling2D()`.
-  """
-  return pool_with_place(z_BHWC)[0]
-
-
-def _pool_forward(z_BHWC: jax.Array) -> tuple[jax.Array, Any]:
-  largest, place = pool_with_place(z_BHWC)
-  # An empty array carries the size: residuals must be arrays.
-  return largest, (place, jnp.zeros((0, *z_BHWC.shape[1:3])))
-
-
-def _pool_backward(residuals: Any, g: jax.Array) -> tuple[jax.Array]:
-  place, size = residuals
-  return (spread(place, g, *size.shape[1:]),)
-
-
-max_pool.defvjp(_pool_forward, _pool_backward)

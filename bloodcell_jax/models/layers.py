@@ -6,12 +6,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from bloodcell_jax.models import fast_conv
+from bloodcell_jax.models import fast_conv, fast_pool
 
 # Keras' defaults: Glorot and Bengio 2010, equation 16.
 KERNEL_INIT = nn.initializers.glorot_uniform()
 BIAS_INIT = nn.initializers.zeros_init()
-max_pool = fast_conv.max_pool
+max_pool = fast_pool.max_pool
 ACTIVATIONS = {None: lambda x: x, 'relu': jax.nn.relu}
 
 
@@ -41,7 +41,7 @@ class Conv(nn.Module):
     bias = self.param('bias', BIAS_INIT, (self.features,))
     pads = fast_conv.pads(self.padding, self.kernel_size)
     if pool and self.activation == 'relu':
-      return fast_conv.conv_relu_pool(x_BHWC, kernel, bias, pads)
+      return fast_pool.conv_relu_pool(x_BHWC, kernel, bias, pads)
     y = ACTIVATIONS[self.activation](fast_conv.conv(x_BHWC, kernel, pads) + bias.reshape(1, 1, 1, -1))
     return max_pool(y) if pool else y
 
