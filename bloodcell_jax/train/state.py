@@ -30,9 +30,9 @@ class State:
 
 def create(params: Any, tx: optax.GradientTransformation, use_ema: bool) -> State:
   """The state before the first update."""
-  params = jax.tree.map(jnp.asarray, params)
-  # A copy, because the state is donated and two of its leaves must not share memory.
-  ema_params = jax.tree.map(jnp.copy, params) if use_ema else {}
+  # Copies, because the state is donated: the caller keeps its parameters, and no two leaves may share memory.
+  params = jax.tree.map(jnp.array, params)
+  ema_params = jax.tree.map(jnp.array, params) if use_ema else {}
   return State(jnp.zeros([], jnp.int32), params, tx.init(params), ema_params, zero_sums())
 
 

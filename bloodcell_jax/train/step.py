@@ -82,7 +82,7 @@ def make(
     m = spec.ema_momentum
     ema_params = jax.tree.map(lambda e, p: m * e + (1 - m) * p, state.ema_params, params) if m else {}
     sums = state_lib.Sums(state.sums.loss + loss, state.sums.correct + correct, state.sums.weight + weight)
-    finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads))
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
     report = Report(loss / weight, correct / weight, finite)
     return state_lib.State(state.step + 1, params, opt_state, ema_params, sums), report
 

@@ -1,0 +1,170 @@
+"""The training loop on both of the study's networks: interrupted anywhere, it ends in the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from bloodcell_jax import parallel, rng, tree, types
+from bloodcell_jax.data import stream
+from bloodcell_jax.models import zoo
+from bloodcell_jax.optim import keras
+from bloodcell_jax.train import checkpoint, history, loop, progress, signals, state, step
+
+SIZES = {'cnn_a': 46, 'cnn_b': 94}
+OPTIMIZER = keras.Spec('rmsprop', 1e-3, 1e-4, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
+PLAN = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)
+EPOCHS, STEPS, BATCH = 3, 3, 4
+
+
+@functools.cache
+def parts_of(name: str):
+  """Arrays, network, parameters and compiled step; compiled once for all tests."""
+  generator = np.random.default_rng(0)
+  image_NHWC = generator.integers(0, 256, (14, SIZES[name], SIZES[name], 3), np.uint8)
+  label_N = np.arange(14, dtype=np.int32) % 4
+  arrays = stream.Arrays(image_NHWC, label_N, np.ones(14, np.float32), 4)
+  model = zoo.build(zoo.Spec(name, 0.4), 4)
+  params = zoo.init(model, SIZES[name], 0)
+
+  def apply(params, image_BHWC, position_B, key):
+    return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
+
+  tx = keras.build(OPTIMIZER)
+  made = parallel.make_train(step.make(apply, tx, step.Spec(0.0, 0.9), parallel.AXIS), parallel.devices(0))
+  return arrays, params, tx, made
+
+
+class Interrupted(Exception):
+  """Stands for a kill: raised where a test wants the run to end."""
+
+
+def fit(
+  name,
+  folder,
+  *,
+  epochs=EPOCHS,
+  seed=0,
+  kill_at=None,
+  stop_at=None,
+  start_wrong=0,
+  unit='epochs',
+  poison=None,
+):
+  """Trains in `folder`; `kill_at` ends the process' part before this step, `stop_at` asks it to stop there."""
+  arrays, params, tx, made = parts_of(name)
+  store = checkpoint.Store(folder, 'val_loss')
+  stop = signals.Stop()
+
+  def train(current, batch, key, scale):
+    now = int(current.step)
+    if now == kill_at:
+      raise Interrupted
+    if now == stop_at:
+      stop.requested = True
+    if now == poison:
+      batch = dataclasses.replace(batch, image_BHWC=np.full_like(batch.image_BHWC, np.nan))
+    return made(current, batch, key, scale)
+
+  def evaluate(params):
+    value = float(sum(abs(np.asarray(leaf)).sum() for leaf in jax.tree.leaves(params)))
+    return {'val_loss': value, 'val_accuracy': 0.5}
+
+  rows = np.arange(14)
+  made_parts = loop.Parts(
+    step=train,
+    batches=lambda start: stream.training(arrays, rows, BATCH, seed, start + start_wrong * (start > 0)),
+    evaluate=evaluate,
+    learning_rate=keras.schedule(OPTIMIZER),
+    batch_size=BATCH,
+    key=rng.key(seed, 'dropout'),
+    store=store,
+    stop=stop,
+    progress=progress.Progress(),
+    on_epoch=lambda records: None,
+  )
+  spec = loop.Spec(epochs, STEPS, 1.0 if unit == 'epochs' else 2.0, unit)
+  try:
+    return loop.fit(state.create(params, tx, True), spec, PLAN, made_parts, 'train')
+  finally:
+    store.close()
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+  return functools.cache(lambda name: fit(name, tmp_path_factory.mktemp(name)))
+
+
+def same(a, b) -> None:
+  """State bit for bit; history but for the seconds."""
+  for x, y in zip(jax.tree.leaves(a[0]), jax.tree.leaves(b[0]), strict=True):
+    np.testing.assert_array_equal(x, y)
+
+  def timeless(records):
+    return [dataclasses.replace(r, seconds=0.0, images_per_second=0.0) for r in records]
+
+  assert timeless(a[1]) == timeless(b[1])
+
+
+@pytest.mark.parametrize('name', SIZES)
+@pytest.mark.parametrize('kill_at', [2, 3, 4, 7, 8])
+def test_a_killed_run_continues_to_the_same_bits(name, kill_at, undisturbed, tmp_path):
+  with pytest.raises(Interrupted):
+    fit(name, tmp_path, kill_at=kill_at)
+  same(fit(name, tmp_path), undisturbed(name))
+
+
+@pytest.mark.parametrize('name', SIZES)
+@pytest.mark.parametrize('stop_at', [0, 2, 4])
+def test_a_stopped_run_continues_to_the_same_bits(name, stop_at, undisturbed, tmp_path):
+  with pytest.raises(signals.Stopped):
+    fit(name, tmp_path, stop_at=stop_at)
+  same(fit(name, tmp_path), undisturbed(name))
+
+
+@pytest.mark.parametrize('epochs', [1, 2])
+def test_a_run_lengthened_after_any_epoch_is_the_long_run(epochs, undisturbed, tmp_path):
+  fit('cnn_a', tmp_path, epochs=epochs)
+  same(fit('cnn_a', tmp_path), undisturbed('cnn_a'))
+
+
+def test_checkpoints_by_steps_lose_fewer_than_their_interval(undisturbed, tmp_path, capsys):
+  with pytest.raises(Interrupted):
+    fit('cnn_a', tmp_path, kill_at=5, unit='steps')
+  same(fit('cnn_a', tmp_path, unit='steps'), undisturbed('cnn_a'))
+  assert 'continuing after step 4 of 9' in capsys.readouterr().out
+
+
+def test_a_complete_run_is_left_as_it_is(undisturbed, tmp_path):
+  fit('cnn_a', tmp_path)
+  same(fit('cnn_a', tmp_path, kill_at=9), undisturbed('cnn_a'))
+
+
+@pytest.mark.parametrize('broken', [{'seed': 1}, {'start_wrong': 1}], ids=str)
+def test_the_comparison_sees_another_seed_and_a_stream_that_starts_wrong(broken, undisturbed, tmp_path):
+  with pytest.raises(Interrupted):
+    fit('cnn_a', tmp_path, kill_at=4)
+  with pytest.raises(AssertionError):
+    same(fit('cnn_a', tmp_path, **broken), undisturbed('cnn_a'))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_by_its_step_and_is_not_saved(undisturbed, tmp_path):
+  with pytest.raises(types.RunError, match='step 5: the loss or a gradient is not finite'):
+    fit('cnn_a', tmp_path, poison=4)
+  same(fit('cnn_a', tmp_path), undisturbed('cnn_a'))
+
+
+def test_the_running_mean_of_the_weights_is_what_is_evaluated(undisturbed):
+  final, _ = undisturbed('cnn_a')
+  mean = state.inference_params(final)
+  assert tree.fingerprint(mean) == tree.fingerprint(final.ema_params) != tree.fingerprint(final.params)
+
+
+@pytest.mark.parametrize(('key', 'value'), [('epochs', 0), ('steps_per_epoch', 0), ('checkpoint_every', 0.0)])
+def test_a_length_of_nothing_is_named(key, value):
+  with pytest.raises(types.UserError, match=f'train.{key}'):
+    dataclasses.replace(loop.Spec(1, 1, 1.0, 'epochs'), **{key: value})
