@@ -125,6 +125,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
+  """Prints the table and writes the JSON, or is the child of such a run."""
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
   parser.add_argument('--models', default='cnn_a,cnn_b', help=f'among {", ".join(contestants.MODELS)}')
   parser.add_argument(

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from bloodcell_jax import types
-from bloodcell_jax.data import dataset, decode, embedded
+from bloodcell_jax.data import dataset, decode, embedded, stream
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras
 from bloodcell_jax.stats import bootstrap
@@ -60,7 +60,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     model=sections['model'].spec(zoo.Spec),
     optimizer=sections['optimizer'].spec(keras.Spec),
     batch_size=train.positive('batch_size'),
-    class_weight=train.take('class_weight', str),
+    class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
     num_devices=train.take('num_devices', int),
     objective=train.spec(step.Spec),
     plan=train.spec(history.Spec),

@@ -11,6 +11,7 @@ from configs import cnn_b
 
 
 def get_config(optimizer: str = 'rmsprop') -> config_dict.ConfigDict:
+  """The config of a variant."""
   c = cnn_b.get_config(optimizer)
   c.model.name = 'cnn_a'
   c.model.dropout_rate = 0.2

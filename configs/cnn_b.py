@@ -14,6 +14,7 @@ OPTIMIZERS = ('rmsprop', 'adam', 'sgd')
 
 
 def get_config(optimizer: str = 'rmsprop') -> config_dict.ConfigDict:
+  """The config of a variant."""
   if optimizer not in OPTIMIZERS:
     raise ValueError(f'no variant {optimizer!r}; choose one of {", ".join(OPTIMIZERS)}')
   c = default.get_config()

@@ -1,0 +1,108 @@
+"""A data set from its source to the rows of its splits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bloodcell_jax import types
+from bloodcell_jax.data import dataset, decode, embedded
+
+DRAWN = embedded.Spec(num_train=6, num_test=2, num_views=2, height=48, width=64, seed=0)
+
+
+def spec(**changes) -> dataset.Spec:
+  fields = {
+    'image_size': 24, 'view': 'full', 'interpolation': 'bilinear', 'stretch_brightness': False,
+    'max_pixels': 10**6, 'cache': 'memory',
+  }  # fmt: skip
+  base = dataset.Spec('embedded', '', '', 'fail', 0.5, 0.0, decode.Spec(**fields), DRAWN)
+  return dataclasses.replace(base, **changes)
+
+
+def build(tmp_path, **changes) -> dataset.Dataset:
+  return dataset.build(spec(**changes), 0, tmp_path / 'cache', lambda done, total: None)
+
+
+def write(folder, num=4):
+  """A folder of two classes."""
+  for name in ('ROUND', 'LOBED'):
+    for image in embedded.draw_all(dataclasses.replace(DRAWN, num_train=num, num_views=1, num_test=0))[:num]:
+      path = folder / name / image.file.rsplit('/')[-1]
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(image.png + name.encode())  # behind the end of a PNG anything may stand
+  return folder
+
+
+def test_the_embedded_data_has_its_splits_and_is_marked_synthetic(tmp_path):
+  data = build(tmp_path)
+  assert data.table.synthetic
+  assert {name: len(rows) for name, rows in data.rows.items()} == {
+    'train': 24, 'validation': 24, 'test': 16, 'test_originals': 8,
+  }  # fmt: skip
+  assert data.image_NHWC.shape == (72, 24, 24, 3)
+  assert data.image_NHWC.dtype == np.uint8
+  assert data.counts()['test']['MONOCYTE'] == (4, 2)
+
+
+def test_train_and_validation_share_no_group(tmp_path):
+  data = build(tmp_path)
+  by_split = {name: set(data.table.group[rows]) for name, rows in data.rows.items()}
+  assert not by_split['train'] & by_split['validation']
+  assert not by_split['train'] & by_split['test']
+
+
+def test_the_fingerprint_changes_with_a_label_a_group_an_image_or_a_split(tmp_path):
+  data = build(tmp_path)
+  table = data.table
+  label, group, digest = table.label.copy(), table.group.copy(), table.digest.copy()
+  label[0], group[0], digest[0] = 3, 'other', 'other'
+  others = [
+    dataclasses.replace(data, table=dataclasses.replace(table, label=label)),
+    dataclasses.replace(data, table=dataclasses.replace(table, group=group)),
+    dataclasses.replace(data, table=dataclasses.replace(table, digest=digest)),
+    dataclasses.replace(data, rows={**data.rows, 'train': data.rows['train'][1:]}),
+  ]
+  assert build(tmp_path).fingerprint() == data.fingerprint()
+  assert len({d.fingerprint() for d in (data, *others)}) == 5
+
+
+@pytest.mark.parametrize(
+  'content', [b'', b'not an image', b'\x89PNG\r\n\x1a\n cut'], ids=['empty', 'text', 'cut']
+)
+def test_an_unusable_file_stops_or_is_left_out_as_the_policy_says(content, tmp_path):
+  folder = write(tmp_path / 'cells')
+  (folder / 'ROUND' / 'bad.png').write_bytes(content)
+  given = {'source': 'folders', 'dir': str(folder)}
+  with pytest.raises(types.UserError, match=r'ROUND/bad\.png: .*\n.*on_bad_image=skip'):
+    build(tmp_path, **given)
+  data = build(tmp_path, **given, on_bad_image='skip')
+  assert [problem.file for problem in data.skipped] == ['ROUND/bad.png']
+  assert len(data.table) == len(data.image_NHWC) == 8
+
+
+def test_a_folder_is_scored_whole_by_the_classes_of_a_network(tmp_path):
+  given = spec(source='folders', dir=str(write(tmp_path / 'cells')))
+  names = ('BAND', 'LOBED', 'ROUND')
+  data = dataset.whole(given, 'cells', names, tmp_path / 'cache', lambda done, total: None)
+  assert data.rows['cells'].tolist() == list(range(8))
+  assert data.table.class_names == names
+  assert {names[k] for k in data.table.label} == {'LOBED', 'ROUND'}
+  with pytest.raises(types.UserError, match='knows no class ROUND'):
+    dataset.whole(given, 'cells', ('BAND', 'LOBED'), tmp_path / 'cache', lambda done, total: None)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'said'),
+  [
+    ({'source': 'folders'}, 'needs a folder'),
+    ({'source': 'folders', 'dir': '/nowhere'}, '/nowhere: no such folder'),
+    ({'source': 'kaggle', 'dir': '/nowhere'}, '/nowhere is not a folder'),
+    ({'source': 'tfds', 'dir': ''}, 'needs a folder'),
+  ],
+)
+def test_a_source_without_its_folder_says_what_to_do(changes, said, tmp_path):
+  with pytest.raises(types.UserError, match=said):
+    build(tmp_path, **changes)

@@ -1,0 +1,100 @@
+"""Batches as a pure function of seed and step, in NumPy and through tf.data."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from bloodcell_jax import types
+from bloodcell_jax.data import stream
+
+ROWS = np.arange(3, 17)
+
+
+def arrays() -> stream.Arrays:
+  image_NHWC = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3), np.uint8)
+  return stream.Arrays(
+    image_NHWC, np.arange(20, dtype=np.int32) % 4, np.linspace(0.5, 1.5, 20, dtype=np.float32), 4
+  )
+
+
+def take(batches, count: int) -> list[types.Batch]:
+  return list(itertools.islice(batches, count))
+
+
+def same(a: list[types.Batch], b: list[types.Batch]) -> bool:
+  leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in leaves)
+
+
+@pytest.fixture(params=['numpy', 'tf_data'])
+def training(request):
+  if request.param == 'numpy':
+    return stream.training
+  from bloodcell_jax.data import pipeline
+
+  return pipeline.training
+
+
+def test_starting_at_step_k_gives_the_batches_of_arriving_there(training):
+  whole = take(training(arrays(), ROWS, 4, 0, 0), 9)
+  for k in (1, 3, 4, 8):
+    assert same(take(training(arrays(), ROWS, 4, 0, k), 9 - k), whole[k:])
+  assert not same(take(training(arrays(), ROWS, 4, 0, 2), 7), whole[1:8]), 'another start must be seen'
+  assert not same(take(training(arrays(), ROWS, 4, 1, 0), 9), whole), 'another seed must be seen'
+
+
+def test_tf_data_gives_the_batches_of_numpy_bit_for_bit():
+  from bloodcell_jax.data import pipeline
+
+  assert same(
+    take(stream.training(arrays(), ROWS, 5, 3, 2), 8), take(pipeline.training(arrays(), ROWS, 5, 3, 2), 8)
+  )
+
+
+def test_every_row_comes_once_an_epoch_of_the_data():
+  seen = np.concatenate([stream.rows_at(step, 4, 14, 0) for step in range(7)])
+  assert sorted(seen[:14]) == sorted(seen[14:]) == list(range(14))
+  assert seen[:14].tolist() != seen[14:].tolist()
+
+
+def test_images_are_scaled_to_one_and_labels_one_hot_with_their_weights():
+  given = arrays()
+  batch = take(stream.training(given, ROWS, 4, 0, 0), 1)[0]
+  rows_B = ROWS[stream.rows_at(0, 4, len(ROWS), 0)]
+  np.testing.assert_array_equal(
+    batch.image_BHWC, given.image_NHWC[rows_B].astype(np.float32) / np.float32(255)
+  )
+  np.testing.assert_array_equal(batch.target_BK.argmax(1), given.label_N[rows_B])
+  np.testing.assert_array_equal(batch.weight_B, given.weight_N[rows_B])
+
+
+@pytest.mark.parametrize('size', [1, 4, 14, 50])
+def test_in_order_gives_each_row_once_whatever_the_batch_size(size):
+  batches = list(stream.in_order(arrays(), ROWS, size))
+  assert {len(b.weight_B) for b in batches} == {size}
+  kept = np.concatenate([b.image_BHWC[b.weight_B > 0] for b in batches])
+  np.testing.assert_array_equal(kept, stream.rescale(arrays().image_NHWC[ROWS]))
+
+
+def test_balanced_weights_give_every_class_the_same_sum():
+  label_N = np.array([0] * 8 + [1] * 2, np.int32)
+  weight_K = stream.class_weights(label_N, 2, 'balanced')
+  assert (np.bincount(label_N) * weight_K).tolist() == [5.0, 5.0]
+  assert stream.class_weights(label_N, 2, 'none').tolist() == [1.0, 1.0]
+  with pytest.raises(types.UserError, match=r'train\.class_weight'):
+    stream.class_weights(label_N, 2, 'heavy')
+
+
+def test_the_pipeline_can_be_left_at_any_time():
+  from bloodcell_jax.data import pipeline
+
+  batches = pipeline.training(dataclasses.replace(arrays()), ROWS, 4, 0, 0)
+  next(batches)
+  batches.close()
+  with pytest.raises(StopIteration):
+    next(batches)

@@ -1,0 +1,195 @@
+"""The small modules that everything stands on: types, rng, tree, groups, atomic, parallel, process."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bloodcell_jax import atomic, groups, parallel, process, rng, tree, types
+
+
+def table(**changes) -> types.Table:
+  names = np.array(['a.png', 'b.png', 'c.png'])
+  columns = {
+    'content': ('a', 'b', 'c'), 'file': names, 'label': np.array([0, 1, 0], np.int32), 'source': names,
+    'group': np.array(['g', 'g', 'h']), 'split': np.array(['TRAIN'] * 3), 'digest': names,
+    'class_names': ('X', 'Y'), 'name': 'three', 'synthetic': False,
+  }  # fmt: skip
+  return types.Table(**{**columns, **changes})
+
+
+def test_a_table_takes_rows_in_the_order_asked_for():
+  taken = table().take([2, 0])
+  assert taken.content == ('c', 'a')
+  assert taken.file.tolist() == ['c.png', 'a.png']
+  assert taken.label.tolist() == [0, 0]
+
+
+def test_a_table_with_two_rows_of_one_name_or_a_label_without_class_is_refused():
+  with pytest.raises(types.UserError, match=r'a\.png: two images'):
+    table(file=np.array(['a.png', 'a.png', 'c.png']))
+  with pytest.raises(ValueError, match='label'):
+    table(label=np.array([0, 1, 2], np.int32))
+  with pytest.raises(ValueError, match='group'):
+    table(group=np.array(['g', 'h']))
+
+
+def test_keys_depend_on_seed_and_name_and_on_nothing_else():
+  def draw(seed, name):
+    return float(jax.random.uniform(rng.key(seed, name)))
+
+  assert draw(1, 'init') == draw(1, 'init')
+  assert len({draw(1, 'init'), draw(1, 'dropout'), draw(2, 'init')}) == 3
+  first = rng.generator(3, 'order', 1).integers(0, 1 << 30, 4)
+  np.testing.assert_array_equal(first, rng.generator(3, 'order', 1).integers(0, 1 << 30, 4))
+  for other in (rng.generator(3, 'order', 2), rng.generator(3, 'other', 1), rng.generator(4, 'order', 1)):
+    assert not np.array_equal(first, other.integers(0, 1 << 30, 4))
+
+
+def test_keys_are_the_same_in_another_process():
+  code = 'from bloodcell_jax import rng; print(rng.generator(0, "order", 0).integers(0, 1 << 30))'
+  environment = {**os.environ, 'PYTHONHASHSEED': '7'}
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, env=environment, check=True
+  )
+  assert int(done.stdout) == rng.generator(0, 'order', 0).integers(0, 1 << 30)
+
+
+def test_names_and_nest_are_inverse_and_a_mask_selects_by_whole_names():
+  weights = {'block1': {'kernel': 1, 'bias': 2}, 'block11': {'kernel': 3}}
+  assert tree.nest(tree.names(weights)) == weights
+  assert tree.mask(weights, ['block1/.*']) == {
+    'block1': {'kernel': True, 'bias': True},
+    'block11': {'kernel': False},
+  }
+  with pytest.raises(ValueError, match='blok1'):
+    tree.mask(weights, ['blok1/.*'])
+
+
+def test_a_fingerprint_changes_with_any_bit_name_or_type():
+  weights = {'a': np.zeros(3, np.float32)}
+  others = [{'b': np.zeros(3, np.float32)}, {'a': np.zeros(3)}, {'a': np.zeros((3, 1), np.float32)}]
+  others.append({'a': np.array([0, 0, np.nextafter(0, 1, dtype=np.float32)], np.float32)})
+  assert tree.fingerprint(weights) == tree.fingerprint({'a': np.zeros(3, np.float32)})
+  assert len({tree.fingerprint(w) for w in (weights, *others)}) == 5
+
+
+def rows_of_groups(num_groups=60, size=5):
+  group_N = np.repeat([f'g{i}' for i in range(num_groups)], size)
+  return np.repeat(np.arange(num_groups) % 3, size), group_N
+
+
+def shared(held: np.ndarray, group_N: np.ndarray) -> set:
+  return set(group_N[held]) & set(group_N[~held])
+
+
+def test_no_group_in_two_splits():
+  label_N, group_N = rows_of_groups()
+  held = groups.split(label_N, group_N, 0.2, seed=0)
+  assert not shared(held, group_N)
+  assert np.bincount(label_N[held]).tolist() == [20, 20, 20]
+  by_image = np.random.default_rng(0).random(len(group_N)) < 0.2
+  assert shared(by_image, group_N), 'a split by images must be seen'
+
+
+def test_no_group_in_two_folds_and_every_row_in_one():
+  label_N, group_N = rows_of_groups()
+  fold_N = groups.folds(label_N, group_N, 5, seed=0)
+  assert sorted(set(fold_N)) == [0, 1, 2, 3, 4]
+  assert all(not shared(fold_N == k, group_N) for k in range(5))
+  np.testing.assert_array_equal(fold_N, groups.folds(label_N, group_N, 5, seed=0))
+  assert not np.array_equal(fold_N, groups.folds(label_N, group_N, 5, seed=1))
+
+
+def test_a_class_with_fewer_groups_than_folds_is_refused():
+  with pytest.raises(ValueError, match='class 1 has 2 groups, fewer than 3'):
+    groups.folds(np.array([0, 0, 0, 1, 1]), np.array(list('abcde')), 3, seed=0)
+
+
+def test_a_resample_draws_as_many_groups_as_there_are():
+  drawn = groups.resample(20, 500, seed=0)
+  assert drawn.shape == (500, 20)
+  assert (drawn.sum(1) == 20).all()
+  # With replacement: about (1 - 1/20)^20 = 36 % of the groups are missing from a resample.
+  assert (drawn == 0).mean() == pytest.approx(0.358, abs=0.01)
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
+  path = tmp_path / 'deep' / 'a.json'
+  atomic.write_json(path, {'a': 1})
+  assert stat.S_IMODE(path.stat().st_mode) & 0o400
+  with pytest.raises(ValueError, match='JSON'):
+    atomic.write_json(path, {'a': float('nan')})
+
+  def full(*_):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(os, 'fsync', full)
+  with pytest.raises(OSError, match='No space'):
+    atomic.write_json(path, {'a': 2})
+  assert json.loads(path.read_text()) == {'a': 1}
+  assert [p.name for p in path.parent.iterdir()] == ['a.json']
+
+
+def batch(num: int) -> types.Batch:
+  image_BHWC = np.arange(num, dtype=np.float32).reshape(num, 1, 1, 1) + 1
+  return types.Batch(
+    image_BHWC, np.ones((num, 2), np.float32), np.ones(num, np.float32), np.arange(num, dtype=np.int32)
+  )
+
+
+@pytest.mark.parametrize('num', [1, 4, 5, 7])
+def test_every_row_is_in_one_shard_and_padding_has_no_weight(num):
+  sharded = parallel.shard(batch(num), 2)
+  assert sharded.weight_B.shape[0] == 2
+  weight_B = sharded.weight_B.reshape(-1)
+  assert weight_B.sum() == num
+  np.testing.assert_array_equal(
+    sharded.image_BHWC.reshape(-1)[weight_B > 0], batch(num).image_BHWC.reshape(-1)
+  )
+
+
+@pytest.mark.parametrize('num', [4, 5])
+def test_a_function_gives_the_same_on_one_and_two_devices(num):
+  def double(params, given):
+    return params * given.image_BHWC.reshape(-1)
+
+  for count in (1, 2):
+    apply = parallel.make_apply(double, parallel.devices(count))
+    np.testing.assert_array_equal(apply(jnp.float32(2), batch(num)), 2 * np.arange(1, num + 1))
+
+
+def test_more_devices_than_there_are_is_an_error_that_names_the_key():
+  with pytest.raises(types.UserError, match=r'train\.num_devices is 99'):
+    parallel.devices(99)
+
+
+def run_set_up(**environment: str) -> dict[str, str]:
+  code = 'import os; from bloodcell_jax import process; process.set_up(); process.set_up(); import json; '
+  code += 'import jax; jax.numpy.ones(3).sum(); print(json.dumps(dict(os.environ)))'
+  clean = {
+    k: v for k, v in os.environ.items() if k not in ('XLA_FLAGS', 'TF_CPP_MIN_LOG_LEVEL', process.SWITCH)
+  }
+  done = subprocess.run(
+    [sys.executable, '-c', code], env={**clean, **environment}, capture_output=True, text=True, check=True
+  )
+  return json.loads(done.stdout)
+
+
+def test_the_process_sets_itself_up_once_and_leaves_what_the_user_set():
+  assert run_set_up()['XLA_FLAGS'] == f'{process.YNN}='
+  given = f'--xla_force_host_platform_device_count=2 {process.YNN}=LIBRARY_FUSION_TYPE_DOT'
+  assert run_set_up(XLA_FLAGS=given)['XLA_FLAGS'] == given
+  assert run_set_up(TF_CPP_MIN_LOG_LEVEL='0')['TF_CPP_MIN_LOG_LEVEL'] == '0'
+
+
+def test_the_set_up_is_switched_off_by_a_variable():
+  assert 'XLA_FLAGS' not in run_set_up(**{process.SWITCH: '1'})
