@@ -63,7 +63,7 @@ def section(config: str, folder: workdir.Workdir) -> str:
       f'{len(records)} epochs, {records[-1].step} updates; an epoch took '
       f'{statistics.median(r.seconds for r in records):.0f} s (median; fastest {min(r.seconds for r in records):.0f}, '
       f'slowest {max(r.seconds for r in records):.0f}). Epoch {best} had the best validation figure and is the one '
-      'that is scored.',
+      'that is scored. Other work on the machine makes epochs slower; the fastest is nearest to what it can do.',
       '',
       *_scores(metrics),
       '',

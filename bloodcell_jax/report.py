@@ -12,7 +12,7 @@ from bloodcell_jax import atomic, workdir
 from bloodcell_jax.train import history
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; margin: 0 auto; max-width: 60rem; padding: 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; margin: 0 auto; max-width: 76rem; padding: 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .note { border-left: .3rem solid #a33; background: #fbeeee; padding: .6rem 1rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
