@@ -26,7 +26,9 @@ def get_config(optimizer: str = 'rmsprop') -> config_dict.ConfigDict:
   if optimizer != 'rmsprop':
     c.optimizer.learning_rate = 1e-4
     c.optimizer.decay = 1e-6
-  c.train.monitor = 'val_accuracy'  # the study's figure; the loss grows on validation long before accuracy falls
+  c.train.monitor = (
+    'val_accuracy'  # the study's figure; the loss grows on validation long before accuracy falls
+  )
   c.train.batch_size = 50
   c.train.steps_per_epoch = 200
   c.train.epochs = 30

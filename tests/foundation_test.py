@@ -191,5 +191,12 @@ def test_the_process_sets_itself_up_once_and_leaves_what_the_user_set():
   assert run_set_up(TF_CPP_MIN_LOG_LEVEL='0')['TF_CPP_MIN_LOG_LEVEL'] == '0'
 
 
+def test_compiled_programs_are_kept_in_the_user_s_cache_folder_unless_told_otherwise(tmp_path):
+  found = run_set_up(XDG_CACHE_HOME=str(tmp_path))
+  if sys.platform == 'linux':
+    assert found['JAX_COMPILATION_CACHE_DIR'].startswith(str(tmp_path))
+  assert run_set_up(JAX_COMPILATION_CACHE_DIR='/elsewhere')['JAX_COMPILATION_CACHE_DIR'] == '/elsewhere'
+
+
 def test_the_set_up_is_switched_off_by_a_variable():
   assert 'XLA_FLAGS' not in run_set_up(**{process.SWITCH: '1'})
