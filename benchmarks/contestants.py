@@ -15,44 +15,61 @@ CLASSES = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
-  """A network of the study at its size: 3x3 convolutions with 2x2 pooling, then dense layers."""
+class Case:
+  """A network of 3x3 convolutions in blocks that end in a 2x2 pooling, then dense layers; and what is done to it."""
 
-  filters: tuple[int, ...]
-  units: tuple[int, ...]
-  dropout_at: int
+  blocks: tuple[tuple[int, int], ...]  # (convolutions, filters)
+  padding: str  # valid or same
+  units: tuple[int, ...]  # of each hidden dense layer
+  dropout_at: int  # before this dense layer, counted from 0
   dropout_rate: float
-  image_size: int = 150
-  batch_size: int = 50
+  input_shape: tuple[int, int, int]
+  batch_size: int
+  num_frozen: int = 0  # blocks that are not trained
+  forward_only: bool = False  # only the map of the last block is wanted
 
 
-MODELS = {
-  'cnn_a': Model((32, 32, 64, 128), (64,), 1, 0.2),
-  'cnn_b': Model((32, 64, 64, 128, 128), (512, 128), 0, 0.4),
+VGG = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+CASES = {
+  'cnn_a': Case(((1, 32), (1, 32), (1, 64), (1, 128)), 'valid', (64,), 1, 0.2, (150, 150, 3), 50),
+  'cnn_b': Case(
+    tuple((1, f) for f in (32, 64, 64, 128, 128)), 'valid', (512, 128), 0, 0.4, (150, 150, 3), 50
+  ),
+  # Block 5 and the study's head: from the kept output of block 4, and behind the frozen blocks.
+  'vgg16_cached': Case(VGG[4:], 'same', (256,), 1, 0.5, (9, 9, 512), 50),
+  'vgg16_block5': Case(VGG, 'same', (256,), 1, 0.5, (150, 150, 3), 8, num_frozen=4),
+  'vgg16_forward': Case(VGG[:4], 'same', (), 0, 0.0, (150, 150, 3), 8, forward_only=True),
 }
 
 
-def gflop(model: Model) -> float:
-  """Floating-point operations of a step / 1e9: forward, and backward by weights and, but for the images, inputs."""
-  side, channels, total = model.image_size, 3, 0.0
-  for i, filters in enumerate(model.filters):
-    side -= 2
-    forward = 2 * side * side * 9 * channels * filters
-    total += forward * (2 if i == 0 else 3)
-    side, channels = side // 2, filters
+def gflop(case: Case) -> float:
+  """Floating-point operations of a step / 1e9: forward, and for what is trained backward by weights and inputs."""
+  side, _, channels = case.input_shape
+  total, seen_trained = 0.0, False
+  for block, (num_convs, filters) in enumerate(case.blocks):
+    for _ in range(num_convs):
+      side -= 2 * (case.padding == 'valid')
+      forward = 2 * side * side * 9 * channels * filters
+      trained = block >= case.num_frozen and not case.forward_only
+      # Nothing asks for the gradient by the input of the first layer that is trained.
+      total += forward * (1 + trained * (1 + seen_trained))
+      seen_trained |= trained
+      channels = filters
+    side //= 2
   width = side * side * channels
-  for units in (*model.units, CLASSES):
+  for units in () if case.forward_only else (*case.units, CLASSES):
     total += 3 * 2 * width * units
     width = units
-  return model.batch_size * total / 1e9
+  return case.batch_size * total / 1e9
 
 
-def batch(model: Model) -> tuple[np.ndarray, np.ndarray]:
-  """float32 images in [0, 1] and one-hot labels."""
+def batch(case: Case) -> tuple[np.ndarray, np.ndarray]:
+  """float32 inputs in [0, 1] and one-hot labels."""
   rng = np.random.default_rng(0)
-  shape = (model.batch_size, model.image_size, model.image_size, 3)
-  label = rng.integers(0, CLASSES, model.batch_size)
-  return rng.random(shape, np.float32), np.eye(CLASSES, dtype=np.float32)[label]
+  label = rng.integers(0, CLASSES, case.batch_size)
+  return rng.random((case.batch_size, *case.input_shape), np.float32), np.eye(CLASSES, dtype=np.float32)[
+    label
+  ]
 
 
 def bloodcell_jax(name: str) -> Callable[[], float]:
@@ -60,26 +77,41 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   from bloodcell_jax import process
 
   process.set_up()
-  from bloodcell_jax import parallel, rng, types
-  from bloodcell_jax.models import zoo
+  import jax
+
+  from bloodcell_jax import parallel, rng, tree, types
+  from bloodcell_jax.models import vgg16, zoo
   from bloodcell_jax.optim import keras
   from bloodcell_jax.train import state as state_lib
   from bloodcell_jax.train import step
 
-  size = MODELS[name]
-  model = zoo.build(zoo.Spec(name=name, dropout_rate=size.dropout_rate), CLASSES)
-  params = zoo.init(model, size.image_size, 0)
-  spec = keras.Spec('rmsprop', 1e-3, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-  tx = keras.build(spec)
+  case = CASES[name]
+  image_BHWC, target_BK = batch(case)
+  positions = np.arange(case.batch_size, dtype=np.int32)
+  if name.startswith('vgg16'):
+    first = 5 if name == 'vgg16_cached' else 1
+    model = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, first, len(case.blocks) + first - 1)
+  else:
+    model = zoo.build(zoo.Spec(name=name, dropout_rate=case.dropout_rate), CLASSES)
+  create = jax.jit(lambda key: model.init(key, image_BHWC[:1], positions[:1], False)['params'])
+  params = create(rng.key(0, 'init'))
+  given = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
+  if case.forward_only:
+    made = parallel.make_apply(
+      lambda params, given: model.apply({'params': params}, given.image_BHWC, method='features'),
+      parallel.devices(0),
+    )
+    return lambda: float(made(params, given)[0, 0, 0, 0])
+  frozen = [f'block{i}_.*' for i in range(1, case.num_frozen + 1)]
+  is_frozen = tree.mask(params, frozen)
 
   def apply(params, image_BHWC, position_B, key):
+    params = jax.tree.map(lambda p, f: jax.lax.stop_gradient(p) if f else p, params, is_frozen)
     return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
 
+  tx = keras.build(keras.Spec('rmsprop', 1e-3, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0))
   made = parallel.make_train(step.make(apply, tx, step.Spec(0.0, 0.0), parallel.AXIS), parallel.devices(0))
-  image_BHWC, target_BK = batch(size)
-  ones, positions = np.ones(size.batch_size, np.float32), np.arange(size.batch_size, dtype=np.int32)
-  given, key = types.Batch(image_BHWC, target_BK, ones, positions), rng.key(0, 'dropout')
-  state = [state_lib.create(params, tx, False)]
+  key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False)]
 
   def run() -> float:
     state[0], report = made(state[0], given, key, np.float32(1))
@@ -89,24 +121,31 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
 
 
 def keras_on(backend: str, name: str) -> Callable[[], float]:
-  """Keras 3 on this backend, as `fit` runs it."""
+  """Keras 3 on this backend, as `fit` and `predict` run it."""
   os.environ['KERAS_BACKEND'] = backend
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   import keras
   from keras import layers
 
-  size = MODELS[name]
-  stack: list = [keras.Input((size.image_size, size.image_size, 3))]
-  for filters in size.filters:
-    stack += [layers.Conv2D(filters, 3, activation='relu'), layers.MaxPooling2D()]
+  case = CASES[name]
+  stack: list = [keras.Input(case.input_shape)]
+  for block, (num_convs, filters) in enumerate(case.blocks):
+    for _ in range(num_convs):
+      conv = layers.Conv2D(filters, 3, padding=case.padding, activation='relu')
+      conv.trainable = block >= case.num_frozen
+      stack.append(conv)
+    stack.append(layers.MaxPooling2D())
+  image_BHWC, target_BK = batch(case)
+  if case.forward_only:
+    model = keras.Sequential(stack)
+    return lambda: float(model.predict_on_batch(image_BHWC)[0, 0, 0, 0])
   stack.append(layers.Flatten())
-  for i, units in enumerate((*size.units, CLASSES)):
-    if i == size.dropout_at:
-      stack.append(layers.Dropout(size.dropout_rate))
+  for i, units in enumerate((*case.units, CLASSES)):
+    if i == case.dropout_at:
+      stack.append(layers.Dropout(case.dropout_rate))
     stack.append(layers.Dense(units, activation='softmax' if units == CLASSES else 'relu'))
   model = keras.Sequential(stack)
   model.compile(keras.optimizers.RMSprop(1e-3), 'categorical_crossentropy', metrics=['accuracy'])
-  image_BHWC, target_BK = batch(size)
   return lambda: float(model.train_on_batch(image_BHWC, target_BK)[0])
 
 
@@ -116,25 +155,37 @@ def pytorch(name: str) -> Callable[[], float]:
   from torch import nn
 
   torch.set_num_threads(os.cpu_count() or 1)
-  size = MODELS[name]
+  case = CASES[name]
   stack: list[nn.Module] = []
-  side, channels = size.image_size, 3
-  for filters in size.filters:
-    stack += [nn.Conv2d(channels, filters, 3), nn.ReLU(), nn.MaxPool2d(2)]
-    side, channels = (side - 2) // 2, filters
+  side, _, channels = case.input_shape
+  for block, (num_convs, filters) in enumerate(case.blocks):
+    for _ in range(num_convs):
+      conv = nn.Conv2d(channels, filters, 3, padding=case.padding)
+      conv.requires_grad_(block >= case.num_frozen)
+      stack += [conv, nn.ReLU()]
+      side, channels = side - 2 * (case.padding == 'valid'), filters
+    stack.append(nn.MaxPool2d(2))
+    side //= 2
+  image_BHWC, target_BK = batch(case)
+  image = torch.from_numpy(image_BHWC).permute(0, 3, 1, 2)  # a view: these strides are channels_last
+  if case.forward_only:
+    base = nn.Sequential(*stack).to(memory_format=torch.channels_last).eval()
+
+    def forward() -> float:
+      with torch.inference_mode():
+        return base(image)[0, 0, 0, 0].item()
+
+    return forward
   stack.append(nn.Flatten())
   width = side * side * channels
-  for i, units in enumerate((*size.units, CLASSES)):
-    if i == size.dropout_at:
-      stack.append(nn.Dropout(size.dropout_rate))
-    stack.append(nn.Linear(width, units))
-    if units != CLASSES:
-      stack.append(nn.ReLU())
+  for i, units in enumerate((*case.units, CLASSES)):
+    if i == case.dropout_at:
+      stack.append(nn.Dropout(case.dropout_rate))
+    stack += [nn.Linear(width, units), *([nn.ReLU()] if units != CLASSES else [])]
     width = units
   model = nn.Sequential(*stack).to(memory_format=torch.channels_last)
-  optimizer = torch.optim.RMSprop(model.parameters(), 1e-3, alpha=0.9, eps=1e-7)
-  image_BHWC, target_BK = batch(size)
-  image = torch.from_numpy(image_BHWC).permute(0, 3, 1, 2)  # a view: these strides are channels_last
+  trained = [p for p in model.parameters() if p.requires_grad]
+  optimizer = torch.optim.RMSprop(trained, 1e-3, alpha=0.9, eps=1e-7)
   target = torch.from_numpy(target_BK)
 
   def run() -> float:

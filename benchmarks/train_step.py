@@ -81,7 +81,7 @@ def compare(model: str, who: list[str], rounds: int, steps: int) -> list[dict[st
   finally:
     for c in children:
       c.close()
-  gflop = contestants.gflop(contestants.MODELS[model])
+  gflop = contestants.gflop(contestants.CASES[model])
   ours = statistics.median(times[OURS]) if OURS in times else None
   rows = []
   for name in who:
@@ -127,7 +127,7 @@ def table(found: dict[str, Any]) -> str:
 def main() -> None:
   """Prints the table and writes the JSON, or is the child of such a run."""
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-  parser.add_argument('--models', default='cnn_a,cnn_b', help=f'among {", ".join(contestants.MODELS)}')
+  parser.add_argument('--models', default='cnn_a,cnn_b', help=f'among {", ".join(contestants.CASES)}')
   parser.add_argument(
     '--peers', default='keras_tensorflow', help=f'among {", ".join(set(contestants.WHO) - {OURS})}'
   )
@@ -140,7 +140,7 @@ def main() -> None:
     child(*given.child)
     return
   who, models = [OURS, *filter(None, given.peers.split(','))], given.models.split(',')
-  for name, known in [(n, contestants.WHO) for n in who] + [(n, contestants.MODELS) for n in models]:
+  for name, known in [(n, contestants.WHO) for n in who] + [(n, contestants.CASES) for n in models]:
     if name not in known:
       parser.error(f'{name}: unknown; choose among {", ".join(known)}')
   found: dict[str, Any] = {'machine': machine.describe(), 'rows': []}
