@@ -114,11 +114,11 @@ def table(found: dict[str, Any]) -> str:
   lines = [
     f'{found["machine"]["processor"]}, {found["machine"]["num_cores"]} cores, matrix product {peak} GFLOP/s, '
     f'load before {found["machine"]["load_average"]}',
-    f'{"model":<8}{"who":<18}{"ms":>9}{"fastest":>9}{"GFLOP/s":>9}{"of peak":>9}{"ours/this":>11}{"paired":>8}',
+    f'{"model":<15}{"who":<18}{"ms":>9}{"fastest":>9}{"GFLOP/s":>9}{"of peak":>9}{"ours/this":>11}{"paired":>8}',
   ]
   for r in found['rows']:
     lines.append(
-      f'{r["model"]:<8}{r["who"]:<18}{r["ms"]:>9.1f}{r["ms_min"]:>9.1f}{r["gflops"]:>9.1f}'
+      f'{r["model"]:<15}{r["who"]:<18}{r["ms"]:>9.1f}{r["ms_min"]:>9.1f}{r["gflops"]:>9.1f}'
       f'{r["gflops"] / peak:>9.0%}{r["ratio"] or 0:>11.2f}{r["paired_ratio"] or 0:>8.2f}'
     )
   return '\n'.join(lines)
