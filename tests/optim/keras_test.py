@@ -106,6 +106,36 @@ def test_optax_own_rmsprop_and_adam_are_other_paths(x64):
       np.testing.assert_allclose(path(other), reference(s), rtol=1e-3, atol=1e-12)
 
 
+def keras_path(optimizer) -> np.ndarray:
+  """[50, 6]: the parameters of Keras 3 after each update."""
+  import keras as keras_3
+
+  weight = keras_3.Variable(np.zeros(6, np.float32))
+  optimizer.build([weight])
+  out = []
+  for g in gradients():
+    optimizer.apply_gradients([(keras_3.ops.convert_to_tensor(g.astype(np.float32)), weight)])
+    out.append(weight.value.numpy())
+  return np.stack(out)
+
+
+def test_where_keras_3_has_the_same_formulas_the_paths_are_its_own():
+  from keras import optimizers
+
+  pairs = [
+    (spec(momentum=0.9), optimizers.SGD(0.01, momentum=0.9)),
+    (spec(momentum=0.9, nesterov=True), optimizers.SGD(0.01, momentum=0.9, nesterov=True)),
+    (spec(name='adam', learning_rate=1e-3), optimizers.Adam(1e-3, epsilon=1e-7)),
+  ]
+  for s, theirs in pairs:
+    expected = keras_path(theirs)
+    np.testing.assert_allclose(path(keras.build(s)), expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())
+  # Keras 3 adds RMSprop's epsilon inside the root, Keras 2 outside.
+  inside = keras_path(optimizers.RMSprop(1e-3, epsilon=1e-7))
+  with pytest.raises(AssertionError):
+    np.testing.assert_allclose(path(keras.build(spec(name='rmsprop', learning_rate=1e-3))), inside, rtol=1e-2)
+
+
 def test_the_rate_decays_by_updates_and_not_by_epochs():
   rate = keras.schedule(spec(learning_rate=0.1, decay=0.5))
   np.testing.assert_allclose(
