@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -79,9 +80,9 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   process.set_up()
   import jax
 
-  from bloodcell_jax import parallel, rng, tree, types
+  from bloodcell_jax import parallel, rng, types
   from bloodcell_jax.models import vgg16, zoo
-  from bloodcell_jax.optim import keras
+  from bloodcell_jax.optim import keras, staged
   from bloodcell_jax.train import state as state_lib
   from bloodcell_jax.train import step
 
@@ -92,7 +93,7 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
     first = 5 if name == 'vgg16_cached' else 1
     model = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, first, len(case.blocks) + first - 1)
   else:
-    model = zoo.build(zoo.Spec(name=name, dropout_rate=case.dropout_rate), CLASSES)
+    model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256), CLASSES)
   create = jax.jit(lambda key: model.init(key, image_BHWC[:1], positions[:1], False)['params'])
   params = create(rng.key(0, 'init'))
   given = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
@@ -102,16 +103,18 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
       parallel.devices(0),
     )
     return lambda: float(made(params, given)[0, 0, 0, 0])
-  frozen = [f'block{i}_.*' for i in range(1, case.num_frozen + 1)]
-  is_frozen = tree.mask(params, frozen)
+  optimizer = keras.Spec('rmsprop', 1e-3, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
+  trainable = staged.Spec(
+    (rf'(?!block[1-{case.num_frozen}]_).*' if case.num_frozen else '.*',), (), optimizer
+  )
 
   def apply(params, image_BHWC, position_B, key):
-    params = jax.tree.map(lambda p, f: jax.lax.stop_gradient(p) if f else p, params, is_frozen)
     return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
 
-  tx = keras.build(keras.Spec('rmsprop', 1e-3, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0))
-  made = parallel.make_train(step.make(apply, tx, step.Spec(0.0, 0.0), parallel.AXIS), parallel.devices(0))
-  key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False)]
+  tx, is_trained = staged.build(trainable, params), staged.trainable(trainable, params)
+  update = step.make(apply, tx, step.Spec(0.0, 0.0, 0.0), is_trained, parallel.AXIS)
+  made = parallel.make_train(update, parallel.devices(0))
+  key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
 
   def run() -> float:
     state[0], report = made(state[0], given, key, np.float32(1))
@@ -120,10 +123,8 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   return run
 
 
-def keras_on(backend: str, name: str) -> Callable[[], float]:
-  """Keras 3 on this backend, as `fit` and `predict` run it."""
-  os.environ['KERAS_BACKEND'] = backend
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+def keras_model(name: str) -> Any:
+  """The compiled Keras model, on the backend that the environment names."""
   import keras
   from keras import layers
 
@@ -135,10 +136,8 @@ def keras_on(backend: str, name: str) -> Callable[[], float]:
       conv.trainable = block >= case.num_frozen
       stack.append(conv)
     stack.append(layers.MaxPooling2D())
-  image_BHWC, target_BK = batch(case)
   if case.forward_only:
-    model = keras.Sequential(stack)
-    return lambda: float(model.predict_on_batch(image_BHWC)[0, 0, 0, 0])
+    return keras.Sequential(stack)
   stack.append(layers.Flatten())
   for i, units in enumerate((*case.units, CLASSES)):
     if i == case.dropout_at:
@@ -146,6 +145,17 @@ def keras_on(backend: str, name: str) -> Callable[[], float]:
     stack.append(layers.Dense(units, activation='softmax' if units == CLASSES else 'relu'))
   model = keras.Sequential(stack)
   model.compile(keras.optimizers.RMSprop(1e-3), 'categorical_crossentropy', metrics=['accuracy'])
+  return model
+
+
+def keras_on(backend: str, name: str) -> Callable[[], float]:
+  """Keras 3 on this backend, as `fit` and `predict` run it."""
+  os.environ['KERAS_BACKEND'] = backend
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  model = keras_model(name)
+  image_BHWC, target_BK = batch(CASES[name])
+  if CASES[name].forward_only:
+    return lambda: float(model.predict_on_batch(image_BHWC)[0, 0, 0, 0])
   return lambda: float(model.train_on_batch(image_BHWC, target_BK)[0])
 
 

@@ -9,77 +9,46 @@ not its milliseconds, and those of a machine that did nothing else.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks import contestants, machine
+from benchmarks import child, contestants, machine
 
 OURS = 'bloodcell_jax'
 
 
-class Child:
-  """One framework with one network in its own process."""
-
-  def __init__(self, who: str, model: str):
-    self.who, self.model = who, model
-    command = [sys.executable, '-m', 'benchmarks.train_step', '--child', who, model]
-    self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-  def run(self, steps: int) -> list[float]:
-    """The milliseconds of so many steps.
-
-    Raises:
-      RuntimeError: the process has died; what it said stands above.
-    """
-    assert self._process.stdin
-    assert self._process.stdout
-    # A process that is gone says so by the empty line it answers with.
-    with contextlib.suppress(BrokenPipeError):
-      print(steps, file=self._process.stdin, flush=True)
-    line = self._process.stdout.readline()
-    if not line:
-      raise RuntimeError(f'{self.who} on {self.model} did not run')
-    return json.loads(line)
-
-  def close(self) -> None:
-    self._process.kill()
-    self._process.wait()
-
-
-def child(who: str, model: str) -> None:
-  """Reads numbers of steps, answers with their milliseconds."""
-  answers = sys.stdout
-  # Whatever the frameworks print goes to the other stream.
-  sys.stdout = sys.stderr
+def timed(who: str, model: str) -> Callable[[int], list[float]]:
+  """A function from a number of steps to their milliseconds."""
   step = contestants.WHO[who](model)
-  for line in sys.stdin:
+
+  def run(steps: int) -> list[float]:
     milliseconds = []
-    for _ in range(int(line)):
+    for _ in range(steps):
       began = time.perf_counter()
       step()
       milliseconds.append(1e3 * (time.perf_counter() - began))
-    print(json.dumps(milliseconds), file=answers, flush=True)
+    return milliseconds
+
+  return run
 
 
 def compare(model: str, who: list[str], rounds: int, steps: int) -> list[dict[str, Any]]:
   """One row a framework: medians over rounds of `steps` steps, in turn."""
-  children = [Child(name, model) for name in who]
+  children = {name: child.Child('benchmarks.train_step', name, model) for name in who}
   try:
-    first = {c.who: c.run(1)[0] for c in children}
-    for c in children:
-      c.run(2)
+    first = {name: c.ask(1)[0] for name, c in children.items()}
+    for c in children.values():
+      c.ask(2)
     times: dict[str, list[float]] = {name: [] for name in who}
     for i in range(rounds):
       # The order turns, so that none always comes after the same one.
-      for c in children[i % len(children) :] + children[: i % len(children)]:
-        times[c.who] += c.run(steps)
+      for name in who[i % len(who) :] + who[: i % len(who)]:
+        times[name] += children[name].ask(steps)
   finally:
-    for c in children:
+    for c in children.values():
       c.close()
   gflop = contestants.gflop(contestants.CASES[model])
   ours = statistics.median(times[OURS]) if OURS in times else None
@@ -137,7 +106,7 @@ def main() -> None:
   parser.add_argument('--child', nargs=2, metavar=('WHO', 'MODEL'), help=argparse.SUPPRESS)
   given = parser.parse_args()
   if given.child:
-    child(*given.child)
+    child.serve(lambda: timed(*given.child))
     return
   who, models = [OURS, *filter(None, given.peers.split(','))], given.models.split(',')
   for name, known in [(n, contestants.WHO) for n in who] + [(n, contestants.CASES) for n in models]:

@@ -10,13 +10,38 @@ from typing import Any
 from ml_collections import config_dict
 
 from bloodcell_jax import types
-from bloodcell_jax.data import dataset, decode, embedded, stream
+from bloodcell_jax.data import (
+  augment,
+  crop,
+  dataset,
+  decode,
+  embedded,
+  feature_cache,
+  mixing,
+  photometric,
+  standardize,
+  stream,
+  transform,
+)
 from bloodcell_jax.models import zoo
-from bloodcell_jax.optim import keras
+from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.stats import bootstrap
 from bloodcell_jax.train import history, loop, step
+from bloodcell_jax.weights import pretrained
 
 PIPELINES = ('tf_data', 'numpy')
+
+
+# The value of `augment.preprocessing_function` that leaves it to the weights that are read.
+OF_WEIGHTS = 'weights'
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A stage of training: how long, and what is trained how."""
+
+  fit: loop.Stage
+  weights: staged.Spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +51,17 @@ class Experiment:
   seed: int
   data: dataset.Spec
   pipeline: str  # one of PIPELINES
+  transform: transform.Spec
   model: zoo.Spec
-  optimizer: keras.Spec
+  weights: pretrained.Spec
+  stages: tuple[Stage, ...]  # one or more, in order
+  cache_features: bool  # of what a stage leaves frozen at the network's beginning
+  features: feature_cache.Spec
   batch_size: int
   class_weight: str
   num_devices: int
   objective: step.Spec
-  plan: history.Spec
+  monitor: str  # what makes an epoch the best of the run
   loop: loop.Spec
   intervals: bootstrap.Spec
   evaluate_splits: tuple[str, ...]
@@ -45,9 +74,8 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   Raises:
     UserError: a key that is missing, unknown, of the wrong type or out of range, by its name.
   """
-  sections = {
-    name: _Section(name, config.get(name)) for name in ('data', 'model', 'optimizer', 'train', 'evaluate')
-  }
+  names = ('data', 'augment', 'model', 'weights', 'optimizer', 'stages', 'train', 'evaluate')
+  sections = {name: _Section(name, config.get(name)) for name in names}
   data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
   drawn = _Section('data.embedded', data.take('embedded', object))
   seed = _Section('', config).take('seed', int)
@@ -57,18 +85,26 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     seed=seed,
     data=data.spec(dataset.Spec, decode=data.spec(decode.Spec), embedded=drawn.spec(embedded.Spec)),
     pipeline=data.choice('pipeline', PIPELINES),
+    transform=_transform(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
-    optimizer=sections['optimizer'].spec(keras.Spec),
+    weights=sections['weights'].spec(pretrained.Spec),
+    stages=tuple(_stages(sections['stages'], sections['optimizer'], train)),
+    cache_features=sections['stages'].take('cache_features', bool),
+    features=feature_cache.Spec(
+      dtype=sections['stages'].take('feature_dtype', str), num_views=sections['stages'].take('num_views', int)
+    ),
     batch_size=train.positive('batch_size'),
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
     num_devices=train.take('num_devices', int),
     objective=train.spec(step.Spec),
-    plan=train.spec(history.Spec),
+    monitor=train.take('monitor', str),
     loop=train.spec(loop.Spec),
     intervals=evaluate.spec(bootstrap.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
   )
+  if experiment.pipeline == 'numpy' and experiment.transform.is_random:
+    raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
   for name in experiment.evaluate_splits:
     if name not in dataset.SPLITS:
       raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
@@ -78,6 +114,52 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   if unknown:
     raise types.UserError(unknown_key(min(unknown), ['seed', *sections]))
   return experiment
+
+
+def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[Stage]:
+  """One of all weights where the config orders none."""
+  whole, plan = optimizer.spec(keras.Spec), train.spec(history.Spec)
+  epochs, order = train.positive('epochs'), stages.take('order', tuple)
+  if not order:
+    yield Stage(loop.Stage('train', epochs, plan), staged.Spec(('.*',), (), whole))
+  for i, name in enumerate(order):
+    if name in order[:i]:
+      raise types.UserError(f'stages.order has {name!r} twice; give each stage a name of its own')
+    own = _Section(f'stages.{name}', stages.take(name, object))
+    spec = dataclasses.replace(
+      whole,
+      name=own.take('optimizer', str),
+      **{key: own.take(key, float) for key in ('learning_rate', 'decay', 'momentum')},
+    )
+    patience = own.take('early_stopping_patience', int)
+    yield Stage(
+      loop.Stage(name, own.positive('epochs'), dataclasses.replace(plan, early_stopping_patience=patience)),
+      staged.Spec(own.take('trainable', tuple), own.take('learning_rate_multipliers', tuple), spec),
+    )
+    own.finish()
+
+
+def _transform(section: _Section, weights_path: str) -> transform.Spec:
+  # The networks take their channels last; the other order is for those who call the library.
+  return transform.Spec(
+    crop=section.spec(crop.Spec),
+    augment=section.spec(augment.Spec, data_format='channels_last'),
+    photometric=section.spec(photometric.Spec),
+    standardize=_standardize(section, weights_path),
+    mixing=section.spec(mixing.Spec),
+  )
+
+
+def _standardize(section: _Section, weights_path: str) -> standardize.Spec:
+  function = section.take('preprocessing_function', str)
+  if (function == OF_WEIGHTS) != bool(weights_path):
+    raise types.UserError(
+      f'augment.preprocessing_function is {function!r}, but weights.path is {weights_path!r}: weights that are read '
+      f'bring their own, so set it to {OF_WEIGHTS!r} with them and to something else without'
+    )
+  # What the weights bring replaces it once they are read.
+  kept = '' if function == OF_WEIGHTS else function
+  return section.spec(standardize.Spec, data_format='channels_last', preprocessing_function=kept)
 
 
 def flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -128,19 +210,20 @@ class _Section:
       raise types.UserError(f'config.{name} is missing; start from configs/default.py')
     self._prefix, self._values, self._read = f'{name}.' if name else '', values, set[str]()
 
-  def take(self, key: str, kind: type) -> Any:
-    """The value of a key, of this type."""
+  def take(self, key: str, kind: type | tuple[type, ...]) -> Any:
+    """The value of a key, of this type or one of these."""
     self._read.add(key)
     if key not in self._values:
       raise types.UserError(f'config.{self._prefix}{key} is missing; start from configs/default.py')
     value = self._values[key]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
       value = float(value)
-    if kind is tuple and isinstance(value, list):
+    if isinstance(value, list):
       value = tuple(value)
     # bool is an int to Python, but not to somebody who meant a number.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-      raise types.UserError(f'config.{self._prefix}{key} is {value!r}; it must be of type {kind.__name__}')
+      wanted = ' or '.join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+      raise types.UserError(f'config.{self._prefix}{key} is {value!r}; it must be of type {wanted}')
     if kind is float and value != value:
       raise types.UserError(f'config.{self._prefix}{key} is not a number')
     return value
@@ -159,7 +242,15 @@ class _Section:
 
   def spec(self, kind: type, **given: Any) -> Any:
     """A spec whose fields are keys of this section, but for those given."""
-    types_by_name = {'int': int, 'float': float, 'str': str, 'bool': bool}
+    types_by_name = {
+      'int': int,
+      'float': float,
+      'str': str,
+      'bool': bool,
+      'tuple': tuple,
+      # A whole number stays one: Keras draws whole pixels for it.
+      'float | tuple': (float, int, tuple),
+    }
     fields = [field for field in dataclasses.fields(kind) if field.name not in given]
     return kind(
       **given, **{field.name: self.take(field.name, types_by_name[str(field.type)]) for field in fields}

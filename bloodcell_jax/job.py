@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Generator
 from typing import Any
@@ -9,92 +10,167 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+import optax
 
 from bloodcell_jax import experiment as experiment_lib
 from bloodcell_jax import parallel, predict, rng, types
-from bloodcell_jax.data import dataset, stream
+from bloodcell_jax.data import dataset, pipeline, standardize, stream, tensorflow_cpu, transform
 from bloodcell_jax.models import zoo
-from bloodcell_jax.optim import keras
-from bloodcell_jax.train import signals, step
+from bloodcell_jax.optim import staged
+from bloodcell_jax.train import loop, signals, step
 from bloodcell_jax.train import state as state_lib
+from bloodcell_jax.weights import merge, pretrained
+
+# (params, image_BHWC, position_B, dropout key) -> logits_BK
+Apply = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 class Job:
-  """An experiment with its data read and its network built."""
+  """An experiment with its data read and its network built.
 
-  def __init__(self, experiment: experiment_lib.Experiment, data: dataset.Dataset, stop: signals.Stop):
+  Args:
+    experiment: what to do.
+    data: the images.
+    pixels: how their grey levels become the network's input: the experiment's own way, or that of the weights.
+    statistics: of the training images, where `pixels` asks for some.
+    stop: asked between batches.
+  """
+
+  def __init__(
+    self,
+    experiment: experiment_lib.Experiment,
+    data: dataset.Dataset,
+    pixels: standardize.Spec,
+    statistics: standardize.Statistics | None,
+    stop: signals.Stop,
+  ):
     self.experiment = experiment
     self.data = data
+    self.transform: transform.Spec = dataclasses.replace(experiment.transform, standardize=pixels)
+    self.statistics = statistics
     self.stop = stop
     self.devices = parallel.devices(experiment.num_devices)
-    self.model: nn.Module = zoo.build(experiment.model, len(data.table.class_names))
+    self.num_classes = len(data.table.class_names)
+    self.model: nn.Module = zoo.build(experiment.model, self.num_classes)
 
   @functools.cached_property
   def params(self) -> Any:
     """Fresh parameters."""
     return zoo.init(self.model, self.experiment.data.decode.image_size, self.experiment.seed)
 
+  def initial(self, read: pretrained.Pretrained | None) -> Any:
+    """The parameters that the run begins with: fresh ones, but for the features that were read from elsewhere.
+
+    Raises:
+      UserError: the network has no features to fill, or they do not fit.
+    """
+    if read is None:
+      return self.params
+    if self.experiment.model.name != 'vgg16':
+      raise types.UserError(
+        f'weights.path is for vgg16; model.name is {self.experiment.model.name!r}: set it to empty'
+      )
+    arrays, left_out = read.params, self.experiment.weights.left_out
+    return merge.merge(self.params, arrays, zoo.FEATURES, (*zoo.OTHER_HEADS, *left_out), read.origin)
+
   @functools.cached_property
   def arrays(self) -> stream.Arrays:
     """The images with labels and weights."""
-    label_N, num_classes = self.data.table.label, len(self.data.table.class_names)
+    label_N = self.data.table.label
     # Data that is only scored has no rows to train on, and its weights are never read.
     train = self.data.rows.get('train', np.zeros(0, np.int64))
-    weight_K = stream.class_weights(label_N[train], num_classes, self.experiment.class_weight)
-    return stream.Arrays(self.data.image_NHWC, label_N, weight_K[label_N], num_classes)
+    weight_K = stream.class_weights(label_N[train], self.num_classes, self.experiment.class_weight)
+    return stream.Arrays(self.data.image_NHWC, label_N, weight_K[label_N], self.num_classes)
 
-  def state(self) -> state_lib.State:
-    """The state before the first update."""
-    tx = keras.build(self.experiment.optimizer)
-    return state_lib.create(self.params, tx, self.experiment.objective.ema_momentum > 0)
+  @property
+  def loop(self) -> loop.Spec:
+    """How long an epoch is, in updates, and how often to save."""
+    spec, num = self.experiment.loop, len(self.data.rows['train'])
+    one_pass = -(-num // self.experiment.batch_size)
+    return dataclasses.replace(spec, steps_per_epoch=spec.steps_per_epoch or one_pass)
 
-  def train_step(self) -> Callable[..., Any]:
-    """The compiled step `(state, batch, key, scale) -> (state, report)`."""
+  def optimizer(self, stage: experiment_lib.Stage) -> optax.GradientTransformation:
+    """The optimizer of a stage, over the weights that it trains."""
+    return staged.build(stage.weights, self.params)
+
+  def state(self, stage: experiment_lib.Stage, params: Any, step: int) -> state_lib.State:
+    """The state before a stage's first update, `step` updates after the run's."""
+    return state_lib.create(params, self.optimizer(stage), self.experiment.objective.ema_momentum > 0, step)
+
+  def template(self, name: str) -> state_lib.State:
+    """A state of the shapes and dtypes of this stage's.
+
+    Raises:
+      UserError: the experiment has no stage of this name.
+    """
+    names = [stage.fit.name for stage in self.experiment.stages]
+    if name not in names:
+      raise types.UserError(f'the checkpoint is of a stage {name!r}; the config has {", ".join(names)}')
+    return self.state(self.experiment.stages[names.index(name)], self.params, 0)
+
+  def train_step(self, stage: experiment_lib.Stage, model: nn.Module) -> Callable[..., Any]:
+    """The compiled step `(state, batch, key, scale) -> (state, report)` of a stage.
+
+    Args:
+      stage: what is trained.
+      model: the network, or what of it is left behind what is frozen.
+    """
 
     def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
-      return self.model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
+      return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
 
-    tx = keras.build(self.experiment.optimizer)
-    return parallel.make_train(step.make(apply, tx, self.experiment.objective, parallel.AXIS), self.devices)
+    is_trained = staged.trainable(stage.weights, self.params)
+    made = step.make(apply, self.optimizer(stage), self.experiment.objective, is_trained, parallel.AXIS)
+    return parallel.make_train(made, self.devices)
+
+  def make_apply(self, model: nn.Module) -> Callable[[Any, types.Batch], np.ndarray]:
+    """The compiled `(params, batch) -> logits_BK` of a network, for evaluation."""
+
+    def logits(params: Any, batch: types.Batch) -> Any:
+      return model.apply({'params': params}, batch.image_BHWC, batch.position_B, False)
+
+    return parallel.make_apply(logits, self.devices)
 
   @functools.cached_property
   def apply(self) -> Callable[[Any, types.Batch], np.ndarray]:
-    """The compiled `(params, batch) -> logits_BK` of evaluation."""
-
-    def logits(params: Any, batch: types.Batch) -> Any:
-      return self.model.apply({'params': params}, batch.image_BHWC, batch.position_B, False)
-
-    return parallel.make_apply(logits, self.devices)
+    """That of the whole network."""
+    return self.make_apply(self.model)
 
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches from step `start` on."""
     e, rows = self.experiment, self.data.rows['train']
     if e.pipeline == 'numpy':
-      return stream.training(self.arrays, rows, e.batch_size, e.seed, start)
+      return stream.training(self.arrays, rows, e.batch_size, e.seed, start, self.standardize)
     try:
-      # Imported here: TensorFlow takes seconds to load, and the NumPy pipeline does without it.
-      from bloodcell_jax.data import pipeline
+      tensorflow_cpu.load()
     except ImportError as error:
       raise types.UserError(
         f'data.pipeline is tf_data, but TensorFlow does not load ({error}); '
         'install requirements.txt, or set --config.data.pipeline=numpy'
       ) from None
-    return pipeline.training(self.arrays, rows, e.batch_size, e.seed, start)
+    return pipeline.training(self.arrays, rows, e.batch_size, e.seed, start, self.transform, self.statistics)
+
+  def in_order(self, rows: np.ndarray) -> Any:
+    """The batches of these rows in order, each once, as evaluation sees them."""
+    return stream.in_order(self.arrays, rows, self.experiment.evaluate_batch_size, self.standardize)
 
   def predict(self, params: Any, split: str) -> types.Predictions:
     """The predictions for a split, each image once. Raises `signals.Stopped` when a stop was asked for."""
     rows = self.data.rows[split]
-    batches = stream.in_order(self.arrays, rows, self.experiment.evaluate_batch_size)
-    return predict.run(self.apply, params, batches, self.data.table.take(rows), self._poll)
+    return predict.run(self.apply, params, self.in_order(rows), self.data.table.take(rows), self.poll)
 
   def evaluate(self, params: Any) -> dict[str, float]:
     """The figures of an epoch on the validation split."""
-    loss, accuracy = predict.loss_and_accuracy(self.predict(params, 'validation'))
-    return {'val_loss': loss, 'val_accuracy': accuracy}
+    return predict.figures(self.predict(params, 'validation'))
+
+  def standardize(self, image_BHWC: np.ndarray) -> np.ndarray:
+    """The network's input of uint8 images that nothing random is done to."""
+    return standardize.apply(self.transform.standardize, self.statistics, image_BHWC)
 
   def dropout_key(self) -> jax.Array:
     return rng.key(self.experiment.seed, 'dropout')
 
-  def _poll(self) -> None:
+  def poll(self) -> None:
+    """Raises `signals.Stopped` where a stop was asked for."""
     if self.stop.requested:
       raise signals.Stopped

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from bloodcell_jax import experiment, job, scoring, types, workdir
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, standardize
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, state
+from bloodcell_jax.weights import pretrained
 
 
 def read_data(
@@ -59,6 +61,67 @@ def describe(folder: workdir.Workdir, made: job.Job) -> None:
   )
 
 
+# What a convention is called in Keras, and what grey levels are multiplied by before it.
+_PIXELS = {'caffe': ('caffe', 0.0), 'torchvision': ('torch', 0.0), 'unit': ('', 1 / 255), 'none': ('', 0.0)}
+
+
+def pixels(exp: experiment.Experiment, read: pretrained.Pretrained | None) -> standardize.Spec:
+  """How grey levels become the network's input: as the weights that were read want it, else as the config says.
+
+  Raises:
+    UserError: the weights want what there is no word for.
+  """
+  if read is None:
+    return exp.transform.standardize
+  name = read.convention.name
+  if name not in _PIXELS:
+    raise types.UserError(
+      f'{read.origin}: its pixel convention {name!r} is not one of {", ".join(_PIXELS)}; export it under one of those'
+    )
+  function, rescale = _PIXELS[name]
+  return dataclasses.replace(exp.transform.standardize, preprocessing_function=function, rescale=rescale)
+
+
+def kept_pixels(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Spec:
+  """How the run turns grey levels into the network's input, from its newest checkpoint.
+
+  Raises:
+    UserError: the run has no checkpoint.
+  """
+  if not folder.checkpoints.is_dir():
+    raise types.UserError(f'{folder.checkpoints}: no checkpoints; train the run first')
+  store = checkpoint.Store(folder.checkpoints, exp.monitor)
+  try:
+    stamp = store.stamp()
+  finally:
+    store.close()
+  if stamp is None:
+    raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
+  return standardize.Spec(**stamp.pixels)
+
+
+def statistics(
+  folder: workdir.Workdir, spec: standardize.Spec, data: dataset.Dataset, shown: progress.Progress
+) -> standardize.Statistics | None:
+  """What the standardization learns from the training images: read from the run's folder, or fitted and put there.
+
+  None where it learns nothing.
+
+  Raises:
+    UserError: they are damaged, or not there and this data has no training images to fit them on.
+  """
+  if not spec.centers:
+    return None
+  if not folder.statistics.exists():
+    if 'train' not in data.rows:
+      raise types.UserError(f'{folder.statistics}: missing; train the run, which writes it')
+    rows = data.rows['train']
+    shown.line(f'fitting statistics on {len(rows):,} training images')
+    found = standardize.fit(spec, lambda chosen: data.image_NHWC[rows[chosen]], len(rows))
+    standardize.write(folder.statistics, found)
+  return standardize.read(folder.statistics)
+
+
 def best(folder: workdir.Workdir, made: job.Job) -> tuple[Any, dict[str, int]]:
   """The parameters of the run's best checkpoint, and which checkpoint of how many epochs that is.
 
@@ -67,10 +130,10 @@ def best(folder: workdir.Workdir, made: job.Job) -> tuple[Any, dict[str, int]]:
   """
   if not folder.checkpoints.is_dir():
     raise types.UserError(f'{folder.checkpoints}: no checkpoints; train the run first')
-  store = checkpoint.Store(folder.checkpoints, made.experiment.plan.monitor)
+  store = checkpoint.Store(folder.checkpoints, made.experiment.monitor)
   try:
-    found = store.best(made.state())
-    latest = store.latest(made.state())
+    found = store.best(lambda stamp: made.template(stamp.stage))
+    latest = store.latest(lambda stamp: made.template(stamp.stage))
   finally:
     store.close()
   assert latest is not None, 'where a best checkpoint is, there is a latest'

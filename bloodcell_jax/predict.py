@@ -41,10 +41,10 @@ def run(
   return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
 
 
-def loss_and_accuracy(predictions: types.Predictions) -> tuple[float, float]:
-  """Mean cross-entropy in nats and share of images whose likeliest class is the labelled one."""
+def figures(predictions: types.Predictions) -> dict[str, float]:
+  """An epoch's figures: mean cross-entropy in nats and share of images whose likeliest class is the labelled one."""
   rows = np.arange(len(predictions))
   # The smallest positive double keeps a probability that underflowed to 0 finite, at 745 nats.
   probs_N = np.maximum(predictions.probs_NK[rows, predictions.label_N], np.nextafter(0, 1))
   correct_N = predictions.probs_NK.argmax(1) == predictions.label_N
-  return float(-np.log(probs_N).mean()), float(correct_N.mean())
+  return {'val_loss': float(-np.log(probs_N).mean()), 'val_accuracy': float(correct_N.mean())}

@@ -40,6 +40,7 @@ class Workdir:
     self.environment = self.path / 'environment.json'
     self.checkpoints = self.path / 'checkpoints'
     self.cache = self.path / 'cache'
+    self.statistics = self.path / 'statistics.npz'
     self.history = self.path / 'history.jsonl'
     self.metrics = self.path / 'metrics.json'
     self.figures = self.path / 'figures'

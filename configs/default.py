@@ -8,6 +8,27 @@ trains the study's CNN A on synthetic smears that the package draws itself: a ch
 from ml_collections import config_dict
 
 
+def stage(
+  trainable: tuple[str, ...], epochs: int, optimizer: str, learning_rate: float
+) -> config_dict.ConfigDict:
+  """The section of a stage; what it does not say of its optimizer is in the section `optimizer`."""
+  s = config_dict.ConfigDict()
+  s.trainable = trainable  # patterns of the names of the weights that are trained; the others are frozen
+  s.epochs = epochs
+  s.optimizer = optimizer  # rmsprop, adam or sgd
+  s.learning_rate = learning_rate
+  s.decay = 0.0  # as in the section optimizer
+  s.momentum = 0.0  # sgd
+  s.learning_rate_multipliers = ()  # ((pattern, factor), ...): of single weights' rates; the first match wins
+  s.early_stopping_patience = 0  # epochs without a gain until the stage ends; 0 for never
+  return s
+
+
+def number_or_tuple(value: float) -> config_dict.FieldReference:
+  """A key that takes a number as well as a tuple."""
+  return config_dict.FieldReference(value, field_type=object)
+
+
 def get_config() -> config_dict.ConfigDict:
   """The complete config; a config may not add a key that is not here."""
   c = config_dict.ConfigDict()
@@ -24,7 +45,7 @@ def get_config() -> config_dict.ConfigDict:
   d.max_pixels = 100_000_000  # an image with more is refused unread
   d.on_bad_image = 'fail'  # fail: name the unusable files and stop; skip: leave them out and count them
   d.cache = 'auto'  # decoded images: memory, disk, or auto (disk when they would take over half the memory)
-  d.pipeline = 'tf_data'  # tf_data, or numpy where TensorFlow is not installed (no augmentation)
+  d.pipeline = 'tf_data'  # tf_data, or numpy where TensorFlow is not installed (does not augment)
   d.validation_fraction = 0.2  # of the training photographs, in (0, 0.5]; unused where the data has its own
   d.test_fraction = 0.0  # of the photographs, in [0, 0.5], where the data has no test split; 0 for none
   d.embedded = e = config_dict.ConfigDict()  # the synthetic smears
@@ -35,9 +56,59 @@ def get_config() -> config_dict.ConfigDict:
   e.width = 160  # pixels
   e.seed = 0  # of the drawing, apart from the run's seed
 
+  c.augment = a = config_dict.ConfigDict()  # the first part with the words of Keras' ImageDataGenerator
+  a.keras_version = 2  # 2: axes, brightness and ZCA as in 2018, when height_shift moved rows; 3: as today
+  a.rotation_range = 0.0  # degrees to either side
+  a.width_shift_range = number_or_tuple(
+    0.0
+  )  # below 1 a share of the side, else pixels; or a tuple to choose from
+  a.height_shift_range = number_or_tuple(0.0)
+  a.brightness_range = ()  # the least and the greatest factor; () for none
+  a.shear_range = 0.0  # degrees to either side, in [0, 90)
+  a.zoom_range = number_or_tuple(0.0)  # z for [1 - z, 1 + z], or the least and the greatest factor
+  a.channel_shift_range = 0.0  # grey levels to either side
+  a.fill_mode = 'nearest'  # nearest, constant, reflect or wrap
+  a.cval = 0.0  # grey level of fill_mode constant
+  a.horizontal_flip = False
+  a.vertical_flip = False
+  a.interpolation_order = 1  # 0 nearest, 1 linear, 2 to 5 splines (slow)
+  a.preprocessing_function = ''  # caffe, torch or tf, the modes of Keras' preprocess_input; '' for none
+  a.rescale = 1 / 255  # grey levels are multiplied by it; 0 for nothing
+  a.samplewise_center = False
+  a.samplewise_std_normalization = False
+  a.featurewise_center = False  # by the mean of the training images
+  a.featurewise_std_normalization = False
+  a.zca_whitening = False
+  a.zca_epsilon = 1e-6
+  a.zca_samples = 0  # training images that ZCA is fitted on; 0 for all, at most 5,965 at 150x150
+  # Beyond Keras, from here on.
+  a.crop_range = ()  # least and greatest share of the sides of a random crop around the nucleus; () for none
+  a.crop_shift = 0.0  # how far the crop's middle may lie from the nucleus, in shares of the crop, in [0, 0.5]
+  a.quarter_turns = False  # by 0, 90, 180 or 270 degrees, exactly
+  a.mirrors = False  # with quarter_turns all eight symmetries of a smear
+  a.hue_range = 0.0  # to either side, of the colour circle, in [0, 0.5]
+  a.saturation_range = ()  # the least and the greatest factor
+  a.stain_range = 0.0  # s: the amount of each dye is multiplied by a factor in [1 - s, 1 + s]
+  a.stain_vectors = 'giemsa'  # giemsa or hed: which dyes
+  a.blur_range = 0.0  # greatest standard deviation of a Gaussian blur, pixels
+  a.noise_range = 0.0  # greatest standard deviation of noise, grey levels
+  a.jpeg_quality_range = ()  # the least and the greatest quality, whole numbers in 1..100
+  a.erasing_probability = 0.0  # share of images that lose a rectangle
+  a.erasing_area = (0.02, 0.2)  # its least and greatest share of the image
+  a.mixup_alpha = 0.0  # of the beta distribution of an image's share in a mixture of two; 0 for none
+  a.cutmix_alpha = 0.0  # the same for a rectangle of another image; 0 for none
+
   c.model = m = config_dict.ConfigDict()
-  m.name = 'cnn_a'  # cnn_a or cnn_b
+  m.name = 'cnn_a'  # cnn_a, cnn_b or vgg16
   m.dropout_rate = 0.2  # share of units dropped in training, in [0, 1)
+  m.head = 'flatten'  # vgg16: flatten, with a hidden layer as in the study, or average, over the map
+  m.head_units = 256  # vgg16 with the flatten head: of its hidden layer
+
+  c.weights = w = config_dict.ConfigDict()
+  w.path = (
+    ''  # of the features: '' for fresh ones, auto for ImageNet's that came with the requirements, or a file
+  )
+  w.left_out = ()  # patterns of names in the file that are not wanted, such as another head
 
   c.optimizer = o = config_dict.ConfigDict()
   o.name = 'rmsprop'  # rmsprop, adam or sgd, with Keras 2's formulas
@@ -53,11 +124,18 @@ def get_config() -> config_dict.ConfigDict:
   o.clipnorm = 0.0  # largest norm of one weight's gradient; 0 for no limit
   o.global_clipnorm = 0.0  # largest norm of all gradients together; 0 for no limit
 
+  c.stages = s = config_dict.ConfigDict()
+  s.order = ()  # names of the stages; each has a section of its own made by `stage` below; () for one of all weights
+  s.cache_features = True  # vgg16: compute what is frozen once an image and train the rest from that
+  s.num_views = 1  # augmented views of an image that are kept; without augmentation they are all the same
+  s.feature_dtype = 'float32'  # of what is kept: float32 or bfloat16
+
   c.train = t = config_dict.ConfigDict()
   t.batch_size = 50  # images an update, over all devices
-  t.epochs = 12
-  t.steps_per_epoch = 40  # updates
+  t.epochs = 12  # where stages.order names none: stages have their own
+  t.steps_per_epoch = 40  # updates; 0 for one pass over the training images
   t.label_smoothing = 0.0  # in [0, 1)
+  t.l2 = 0.0  # times the sum of squares of the dense layers' kernels, added to what is minimised
   t.class_weight = 'none'  # none, or balanced: rare classes weigh more
   t.ema_momentum = 0.0  # of a running mean of the weights, used for evaluation; 0 for none
   t.monitor = 'val_loss'  # what makes an epoch the best: val_loss, val_accuracy, loss or accuracy

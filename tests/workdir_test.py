@@ -112,21 +112,33 @@ def test_every_row_is_predicted_once_whatever_the_batch_size(size):
   arrays = stream.Arrays(image_NHWC, np.arange(12, dtype=np.int32) % 3, np.ones(12, np.float32), 3)
 
   def run(size):
-    return predict.run(logits, 3.0, stream.in_order(arrays, np.arange(12), size), table(12), lambda: None)
+    return predict.run(
+      logits,
+      3.0,
+      stream.in_order(arrays, np.arange(12), size, lambda x: x / np.float32(255)),
+      table(12),
+      lambda: None,
+    )
 
   found = run(size)
   assert len(found) == 12
   np.testing.assert_array_equal(found.probs_NK, run(12).probs_NK)
   np.testing.assert_allclose(found.probs_NK.sum(1), 1)
   with pytest.raises(AssertionError, match='predictions for 11 images'):
-    predict.run(logits, 3.0, stream.in_order(arrays, np.arange(12), size), table(11), lambda: None)
+    predict.run(
+      logits,
+      3.0,
+      stream.in_order(arrays, np.arange(12), size, lambda x: x / np.float32(255)),
+      table(11),
+      lambda: None,
+    )
 
 
-def test_loss_and_accuracy_are_those_of_the_definition():
+def test_the_figures_of_an_epoch_are_those_of_the_definition():
   probs_NK = np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
   names = np.array(list('abc'))
   given = types.Predictions(probs_NK, np.array([0, 1, 1]), names, names, ('A', 'B', 'C'))
-  loss, accuracy = predict.loss_and_accuracy(given)
+  loss, accuracy = predict.figures(given).values()
   assert accuracy == pytest.approx(2 / 3)
   # The last is certain and wrong: 744.44 nats, the logarithm of the smallest double, and not infinity.
   assert loss == pytest.approx((np.log(2) + 744.44) / 3, rel=1e-4)

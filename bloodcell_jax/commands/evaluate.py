@@ -42,9 +42,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   else:
     build = functools.partial(dataset.build, exp.data, exp.seed, folder.cache)
   data = opening.read_data(build, shown)
-  made = job.Job(exp, data, stop)
   if not own:
     folder.check_data(data.fingerprint())
+  pixels = opening.kept_pixels(folder, exp)
+  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
   params, origin = opening.best(folder, made)
   said = scoring.note(data.table.synthetic or environment['data']['synthetic'])
   for name in [split] if own else scoring.known(exp.evaluate_splits, data.rows):

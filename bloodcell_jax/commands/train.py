@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from bloodcell_jax import commands, experiment, job, opening, report, scoring, types, workdir
+from bloodcell_jax import commands, experiment, job, opening, report, scoring, staging, types, workdir
 from bloodcell_jax.data import dataset
 from bloodcell_jax.models import summary
-from bloodcell_jax.optim import keras
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
-from bloodcell_jax.train import checkpoint, events, history, loop, progress, signals
+from bloodcell_jax.train import history, progress, signals
+from bloodcell_jax.weights import pretrained
 
 
 def define_flags() -> None:
@@ -30,18 +30,23 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   shown = progress.Progress()
   shown.line(f'reading images: {exp.data.source}')
   data = opening.read_data(functools.partial(dataset.build, exp.data, exp.seed, folder.cache), shown)
-  made = job.Job(exp, data, stop)
+  read = pretrained.read(exp.weights.path) if exp.weights.path else None
+  pixels = opening.pixels(exp, read)
+  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
+  initial = made.initial(read)
   opening.describe(folder, made)
   said = scoring.note(data.table.synthetic)
   if said:
     shown.line(said)
   shown.line(summary.table(made.model, made.params, exp.data.decode.image_size))
+  if read:
+    shown.line(f'features from {read.origin}, pixels as {read.convention.name}')
   try:
-    records = _fit(made, folder, shown)
+    records = staging.run(made, initial, folder, shown)
   finally:
     shown.close()
   params, origin = opening.best(folder, made)
-  shown.line(f'best epoch by {exp.plan.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
+  shown.line(f'best epoch by {exp.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
 
   # What the figures were made from; equal to what is written already, there is nothing left to do.
   wanted = scoring.known(exp.evaluate_splits, data.rows)
@@ -62,32 +67,3 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   shown.line(f'report: {folder.report}')
   if said:
     shown.line(said)
-
-
-def _fit(made: job.Job, folder: workdir.Workdir, shown: progress.Progress) -> list[history.Record]:
-  """The records of the trained run."""
-  exp = made.experiment
-  board = events.Events(folder.path)
-  store = checkpoint.Store(folder.checkpoints, exp.plan.monitor)
-
-  def on_epoch(records: list[history.Record]) -> None:
-    history.write(folder.history, records)
-    board.write(records)
-
-  parts = loop.Parts(
-    step=made.train_step(),
-    batches=made.batches,
-    evaluate=made.evaluate,
-    learning_rate=keras.schedule(exp.optimizer),
-    batch_size=exp.batch_size,
-    key=made.dropout_key(),
-    store=store,
-    stop=made.stop,
-    progress=shown,
-    on_epoch=on_epoch,
-  )
-  try:
-    return loop.fit(made.state(), exp.loop, exp.plan, parts, 'train')[1]
-  finally:
-    board.close()
-    store.close()

@@ -1,44 +1,65 @@
-"""The training batches through tf.data: drawn ahead in the background while the step runs."""
+"""The training batches through tf.data: drawn and augmented ahead in the background while the step runs."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.data import stream
+from bloodcell_jax.data import mixing, standardize, stream, transform
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 # Batches kept ready: one being copied to the device and one behind it.
 PREFETCH = 2
+# Batches augmented at once; each takes what a step leaves free of the cores.
+PARALLEL = 2
 
 
 def training(
-  arrays: stream.Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
+  arrays: stream.Arrays,
+  rows: np.ndarray,
+  batch_size: int,
+  seed: int,
+  start: int,
+  spec: transform.Spec,
+  statistics: standardize.Statistics | None,
 ) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on.
 
-  **Guarantees**: the batches of `stream.training`, bit for bit.
+  **Guarantees**: a batch depends on (seed, step) alone; without random changes and with nothing but a rescaling it is
+  that of `stream.training`, bit for bit.
   """
-  _, *shape = arrays.image_NHWC.shape
+  shape = arrays.image_NHWC.shape[1:]
+  operands = transform.make_operands(spec, seed, arrays.image_NHWC, rows)
+  apply = transform.make_apply(spec, statistics, shape)
+
+  def drawn() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
+    for image_BHWC, rows_B, step in stream.raw(arrays, rows, batch_size, seed, start):
+      positions = step * batch_size + np.arange(batch_size)
+      yield image_BHWC, operands(positions, rows_B), rows_B, step
+
   dataset = tf.data.Dataset.from_generator(
-    lambda: stream.raw(arrays, rows, batch_size, seed, start),
+    drawn,
     output_signature=(
       tf.TensorSpec((batch_size, *shape), tf.uint8),
+      tf.TensorSpec((batch_size, transform.NUM_OPERANDS), tf.float64),
       tf.TensorSpec((batch_size,), tf.int64),
       tf.TensorSpec((), tf.int64),
     ),
   )
   dataset = dataset.map(
-    lambda image_BHWC, rows_B, step: (tf.cast(image_BHWC, tf.float32) / 255.0, rows_B),
-    num_parallel_calls=1,
+    lambda image_BHWC, operand_BD, rows_B, step: (apply(image_BHWC, operand_BD), rows_B, step),
+    num_parallel_calls=PARALLEL,
     deterministic=True,
   )
   iterator = dataset.prefetch(PREFETCH).as_numpy_iterator()
   try:
-    for image_BHWC, rows_B in iterator:
-      yield stream.batch(arrays, image_BHWC, rows_B)
+    for image_BHWC, rows_B, step in iterator:
+      batch = stream.batch(arrays, image_BHWC, rows_B)
+      if spec.mixing.is_active:
+        batch = mixing.apply(mixing.draw(spec.mixing, seed, int(step), batch_size, shape), batch)
+      yield batch
   finally:
     # Its threads call Python, which must not happen any more when the interpreter goes down.
     del iterator

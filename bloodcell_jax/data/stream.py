@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 
 from bloodcell_jax import rng, types
 
 CLASS_WEIGHTS = ('none', 'balanced')
+# From uint8 images to the float32 that the network takes.
+Standardize = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,20 +84,17 @@ def batch(arrays: Arrays, image_BHWC: np.ndarray, rows_B: np.ndarray) -> types.B
   return types.Batch(image_BHWC, target_BK, arrays.weight_N[rows_B], np.arange(len(rows_B), dtype=np.int32))
 
 
-def rescale(image_BHWC: np.ndarray) -> np.ndarray:
-  """float32 in [0, 1] from uint8: the study's x / 255."""
-  return image_BHWC.astype(np.float32) / np.float32(255)
-
-
 def training(
-  arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
+  arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int, standardize: Standardize
 ) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on, in NumPy alone: for machines without TensorFlow."""
   for image_BHWC, rows_B, _ in raw(arrays, rows, batch_size, seed, start):
-    yield batch(arrays, rescale(image_BHWC), rows_B)
+    yield batch(arrays, standardize(image_BHWC), rows_B)
 
 
-def in_order(arrays: Arrays, rows: np.ndarray, batch_size: int) -> Iterator[types.Batch]:
+def in_order(
+  arrays: Arrays, rows: np.ndarray, batch_size: int, standardize: Standardize
+) -> Iterator[types.Batch]:
   """The rows once each, in order, the last batch filled up with rows of weight 0.
 
   All batches have one shape, so that one compiled function takes them all.
@@ -103,7 +102,7 @@ def in_order(arrays: Arrays, rows: np.ndarray, batch_size: int) -> Iterator[type
   for start in range(0, len(rows), batch_size):
     rows_B = rows[start : start + batch_size]
     image_BHWC = np.zeros((batch_size, *arrays.image_NHWC.shape[1:]), np.float32)
-    image_BHWC[: len(rows_B)] = rescale(arrays.image_NHWC[rows_B])
+    image_BHWC[: len(rows_B)] = standardize(arrays.image_NHWC[rows_B])
     target_BK = np.zeros((batch_size, arrays.num_classes), np.float32)
     target_BK[np.arange(len(rows_B)), arrays.label_N[rows_B]] = 1
     weight_B = (np.arange(batch_size) < len(rows_B)).astype(np.float32)

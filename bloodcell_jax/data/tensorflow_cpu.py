@@ -1,10 +1,12 @@
 """TensorFlow as `tf`, kept off accelerators: it only feeds the training, whose memory JAX owns."""
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 # Quiet: its start-up notes about instruction sets say nothing to a user of this package.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -32,9 +34,25 @@ def _quiet() -> Iterator[None]:
       os.close(before)
 
 
-with _quiet():
-  import tensorflow as tf
+@functools.cache
+def load() -> Any:
+  """TensorFlow itself, loaded at the first call.
 
-  tf.config.set_visible_devices([], 'GPU')
+  Raises:
+    ImportError: it is not installed, or does not load.
+  """
+  with _quiet():
+    import tensorflow
 
-__all__ = ['tf']
+    tensorflow.config.set_visible_devices([], 'GPU')
+  return tensorflow
+
+
+class _Lazy:
+  """Stands for TensorFlow until something of it is used: it takes seconds to load, and describing a run needs none."""
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(load(), name)
+
+
+tf: Any = _Lazy()

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.data import files, tensorflow_cpu  # noqa: F401  before TFDS loads TensorFlow
+from bloodcell_jax.data import files, tensorflow_cpu
 
-# isort: split
+# Before TFDS does it, so that TensorFlow sees no accelerator.
+tensorflow_cpu.load()
+
 import tensorflow_datasets as tfds
 
 # TFDS' names of splits and the split each stands for; others are left out with a Problem.

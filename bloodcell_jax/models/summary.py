@@ -17,6 +17,7 @@ KINDS = {
   'flatten': 'Flatten',
   'dropout': 'Dropout',
   'dense': 'Dense',
+  'global': 'GlobalAveragePooling2D',
 }
 
 
@@ -33,17 +34,45 @@ def layers(model: nn.Module, params: Any, image_size: int) -> list[tuple[str, st
 
   outputs = jax.eval_shape(run, params, image, position)
   return [
-    (name, KINDS[name.split('_')[0]], outputs[key].shape[1:], tree.count(params.get(name, {})))
+    (name, _kind(name), outputs[key].shape[1:], tree.count(params.get(name, {})))
     for key in order
     for name in [key.removesuffix(':output')]
   ]
 
 
+def _kind(name: str) -> str:
+  first, *rest = name.split('_')
+  # VGG16's layers are named after their blocks.
+  if first.startswith('block'):
+    return 'MaxPooling2D' if rest == ['pool'] else 'Conv2D'
+  return KINDS[first]
+
+
+def trained(params: Any, is_trained: Any) -> str:
+  """A line for each layer, its parameters counted as trained or as frozen, and their sums.
+
+  Args:
+    params: the network's.
+    is_trained: for each of them whether it is trained; a tree of bools.
+  """
+  counts: dict[str, list[int]] = {}
+  chosen = tree.names(is_trained)
+  for name, leaf in tree.names(params).items():
+    counts.setdefault(name.split('/')[0], [0, 0])[not chosen[name]] += leaf.size
+  counts['Total'] = [sum(column) for column in zip(*counts.values(), strict=True)]
+  lines = [f'{"Layer":<34}{"trained":>14}{"frozen":>14}']
+  lines += [f'{name:<34}{on:>14,}{off:>14,}' for name, (on, off) in counts.items()]
+  return '\n'.join(lines)
+
+
 def table(model: nn.Module, params: Any, image_size: int) -> str:
   """The table as text, the number of parameters in its last line."""
-  lines = [f'{"Layer (type)":<34}{"Output shape":<24}{"Param #":>12}']
-  for name, kind, shape, count in layers(model, params, image_size):
-    shown = ', '.join(map(str, shape))
-    lines.append(f'{f"{name} ({kind})":<34}{f"(None, {shown})":<24}{count:>12,}')
-  lines.append(f'{"Total":<58}{tree.count(params):>12,}')
+  rows = [
+    (f'{name} ({kind})', f'({", ".join(map(str, (None, *shape)))})', count)
+    for name, kind, shape, count in layers(model, params, image_size)
+  ]
+  width = 2 + max(len(first) for first, _, _ in rows)
+  lines = [f'{"Layer (type)":<{width}}{"Output shape":<24}{"Param #":>12}']
+  lines += [f'{first:<{width}}{shape:<24}{count:>12,}' for first, shape, count in rows]
+  lines.append(f'{"Total":<{width + 24}}{tree.count(params):>12,}')
   return '\n'.join(lines)

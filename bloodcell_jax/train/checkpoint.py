@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -19,12 +19,22 @@ from bloodcell_jax.train import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True)
+class Stamp:
+  """What a checkpoint says of the stage it belongs to."""
+
+  stage: str  # its name
+  frozen: str  # fingerprint of the weights that the stage does not train; empty where it trains all
+  pixels: Mapping[str, Any]  # how an image's grey levels become the network's input, for those who load it
+
+
+@dataclasses.dataclass(frozen=True)
 class Saved:
-  """A checkpoint read back."""
+  """Where a run stands: at its start, or as a checkpoint says."""
 
   state: state_lib.State
-  records: list[history.Record]  # of the epochs finished when it was written
+  records: list[history.Record]  # of the epochs finished
   seconds: float  # spent in the epoch under way
+  stamp: Stamp
 
 
 def _badness(metrics: Any) -> float:
@@ -60,11 +70,16 @@ class Store:
       item_names=('state', 'progress'),
     )
 
-  def save(self, state: state_lib.State, records: Sequence[history.Record], seconds: float) -> None:
-    """Starts to write one checkpoint; `records` ends with this epoch's if it has been evaluated."""
+  def save(self, saved: Saved) -> None:
+    """Starts to write one checkpoint; its records end with this epoch's if it has been evaluated."""
+    state, records = saved.state, saved.records
     # Copied, because the step donates these arrays while the writing goes on.
     state = jax.tree.map(lambda x: np.array(x, copy=True), state)
-    progress = {'records': [dataclasses.asdict(record) for record in records], 'seconds': seconds}
+    progress = {
+      'records': [dataclasses.asdict(record) for record in records],
+      'seconds': saved.seconds,
+      'stamp': {**vars(saved.stamp), 'pixels': dict(saved.stamp.pixels)},
+    }
     evaluated = bool(records) and records[-1].step == int(state.step)
     self._manager.save(
       (self._manager.latest_step() or 0) + 1,
@@ -72,12 +87,17 @@ class Store:
       metrics={'badness': history.badness(records[-1], self._monitor)} if evaluated else None,
     )
 
-  def latest(self, like: state_lib.State) -> Saved | None:
-    """The newest checkpoint, or None where there is none yet. `like` gives shapes and dtypes."""
+  def stamp(self) -> Stamp | None:
+    """What the newest checkpoint says of itself, or None where there is none yet."""
+    number = self._manager.latest_step()
+    return None if number is None else Stamp(**self._progress(number)['stamp'])
+
+  def latest(self, like: Callable[[Stamp], state_lib.State]) -> Saved | None:
+    """The newest checkpoint, or None where there is none yet. `like` gives a state of its stage's shapes and dtypes."""
     number = self._manager.latest_step()
     return None if number is None else self._read(number, like)
 
-  def best(self, like: state_lib.State) -> Saved:
+  def best(self, like: Callable[[Stamp], state_lib.State]) -> Saved:
     """The checkpoint whose epoch had the best monitored figure."""
     self._manager.wait_until_finished()
     number = self._manager.best_step()
@@ -85,15 +105,18 @@ class Store:
       raise types.UserError(f'{self._manager.directory}: no checkpoint of a finished epoch; train first')
     return self._read(number, like)
 
-  def _read(self, number: int, like: state_lib.State) -> Saved:
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+  def _progress(self, number: int) -> dict[str, Any]:
+    return self._manager.restore(number, args=ocp.args.Composite(progress=ocp.args.JsonRestore()))['progress']
+
+  def _read(self, number: int, like: Callable[[Stamp], state_lib.State]) -> Saved:
+    progress = self._progress(number)
+    stamp = Stamp(**progress['stamp'])
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stamp))
     restored = self._manager.restore(
-      number,
-      args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore()),
+      number, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
     )
-    progress = restored['progress']
     records = [history.Record(**record) for record in progress['records']]
-    return Saved(restored['state'], records, progress['seconds'])
+    return Saved(restored['state'], records, progress['seconds'], stamp)
 
   def wait(self) -> None:
     """Returns once everything is on disk."""

@@ -26,6 +26,7 @@ class Record:
   learning_rate: float  # of the epoch's last update
   seconds: float  # training, evaluation not included
   images_per_second: float  # of training
+  wait_share: float  # of that time the device had nothing to do because the next batch was not ready
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ def learning_rate_scale(records: Sequence[Record], spec: Spec) -> float:
 
   Example:
     >>> spec = Spec('val_loss', 0.0, 0, 2, 0.5, 0.0)
-    >>> flat = [Record(i, i, 'train', 1., .5, 1., .5, .1, 1., 1.) for i in range(1, 6)]
+    >>> flat = [Record(i, i, 'train', 1., .5, 1., .5, .1, 1., 1., 0.) for i in range(1, 6)]
     >>> [learning_rate_scale(flat[:n], spec) for n in range(1, 6)]
     [1.0, 1.0, 0.5, 0.5, 0.25]
   """

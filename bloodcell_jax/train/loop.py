@@ -22,21 +22,43 @@ UNITS = ('epochs', 'steps', 'minutes')
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How long to train and how often to save."""
+  """How long an epoch is and how often to save."""
 
-  epochs: int  # > 0
-  steps_per_epoch: int  # > 0
+  steps_per_epoch: int  # 0 for one pass over the data, which the caller puts in before `fit`
   checkpoint_every: float  # > 0, in checkpoint_unit; the end of the last epoch is always saved
   checkpoint_unit: str  # one of UNITS
 
   def __post_init__(self):
-    for name in ('epochs', 'steps_per_epoch', 'checkpoint_every'):
-      if not getattr(self, name) > 0:
-        raise types.UserError(f'train.{name} is {getattr(self, name)}; it must be above 0')
+    if self.steps_per_epoch < 0:
+      raise types.UserError(f'train.steps_per_epoch is {self.steps_per_epoch}; it must be 0 or more')
+    if not self.checkpoint_every > 0:
+      raise types.UserError(f'train.checkpoint_every is {self.checkpoint_every}; it must be above 0')
     if self.checkpoint_unit not in UNITS:
       raise types.UserError(
         f'train.checkpoint_unit is {self.checkpoint_unit!r}; choose one of {", ".join(UNITS)}'
       )
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A part of a run: which weights are trained in it, and how, is in the parts."""
+
+  name: str
+  epochs: int  # > 0
+  plan: history.Spec
+
+  def __post_init__(self):
+    if self.epochs < 1:
+      raise types.UserError(f'epochs of stage {self.name} is {self.epochs}; it must be 1 or more')
+
+  def own(self, records: Sequence[history.Record]) -> list[history.Record]:
+    """Those of this stage."""
+    return [record for record in records if record.stage == self.name]
+
+  def is_finished(self, records: Sequence[history.Record]) -> bool:
+    """Whether its epochs are done or early stopping has ended them."""
+    own = self.own(records)
+    return len(own) >= self.epochs or history.should_stop(own, self.plan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +68,7 @@ class Parts:
   step: Callable[..., Any]  # (state, batch, key, scale) -> (state, report)
   batches: Callable[[int], Batches]  # the endless stream from this step on
   evaluate: Callable[[Any], dict[str, float]]  # params -> val_loss, val_accuracy; may raise Stopped
-  learning_rate: optax.Schedule
+  learning_rate: optax.Schedule  # by updates of this stage
   batch_size: int
   key: jax.Array  # of dropout
   store: checkpoint.Store
@@ -56,60 +78,54 @@ class Parts:
 
 
 def fit(
-  state: state_lib.State, spec: Spec, plan: history.Spec, parts: Parts, stage: str
+  saved: checkpoint.Saved, stage: Stage, spec: Spec, parts: Parts
 ) -> tuple[state_lib.State, list[history.Record]]:
-  """Trains to the last epoch, from the newest checkpoint if there is one.
+  """The state and the records at the stage's last epoch.
 
-  **Guarantees**: interrupted at any moment and called again with the same arguments, the final parameters are
+  **Guarantees**: interrupted at any moment and called again with the newest checkpoint, the final parameters are
   bitwise those of an uninterrupted run on the same devices; a step whose loss or gradients are not finite
   ends the run before anything of it is saved.
 
   Args:
-    state: as created; it is donated.
-    spec: how long, how often to save.
-    plan: when to slow down and when to stop early.
+    saved: where the run stands: at the stage's start, or within it; its state is donated.
+    stage: what to train.
+    spec: how long an epoch is, how often to save.
     parts: what is called.
-    stage: the name written into the history.
 
   Raises:
     signals.Stopped: a stop was asked for; the state is saved.
     types.RunError: a loss or gradient was not finite.
   """
-  records: list[history.Record] = []
-  seconds = 0.0  # spent in the epoch under way
-  saved = parts.store.latest(state)
-  if saved:
-    state, records, seconds = saved.state, saved.records, saved.seconds
+  state, records, seconds = saved.state, saved.records, saved.seconds
+  first = len(records) - len(stage.own(records))  # epochs before the stage
+  if int(state.step) > first * spec.steps_per_epoch:
+    done = int(state.step) - first * spec.steps_per_epoch
     parts.on_epoch(records)
-    parts.progress.line(f'continuing after step {int(state.step)} of {spec.epochs * spec.steps_per_epoch}')
-  if is_finished(records, spec, plan):
+    parts.progress.line(f'continuing after step {done} of {stage.epochs * spec.steps_per_epoch}')
+  if stage.is_finished(records):
     return state, records
-  saver = _Saver(spec, parts.store)
+  saver = _Saver(spec, parts.store, saved.stamp)
   stream = parts.batches(int(state.step))
   # Closed at the end whatever happens, because a pipeline may hold threads.
   with contextlib.closing(stream):
-    while not is_finished(records, spec, plan):
-      state, seconds = _train_epoch(state, stream, spec, plan, parts, saver, records, seconds)
-      records = [*records, _evaluate(state, spec, plan, parts, saver, records, seconds, stage)]
+    while not stage.is_finished(records):
+      state, seconds, waited = _train_epoch(state, stream, stage, spec, parts, saver, records, seconds)
+      records = [*records, _evaluate(state, stage, spec, parts, saver, records, seconds, waited)]
       state, seconds = dataclasses.replace(state, sums=state_lib.zero_sums()), 0.0
-      is_best = history.best(records, plan.monitor) is records[-1]
-      if is_best or is_finished(records, spec, plan) or saver.due_after_epoch(len(records)):
+      is_best = history.best(records, stage.plan.monitor) is records[-1]
+      if is_best or stage.is_finished(records) or saver.due_after_epoch(len(records)):
         saver.save(state, records, seconds)
       parts.on_epoch(records)
   parts.store.wait()
   return state, records
 
 
-def is_finished(records: Sequence[history.Record], spec: Spec, plan: history.Spec) -> bool:
-  """Whether the epochs are done or early stopping has ended them."""
-  return len(records) >= spec.epochs or history.should_stop(records, plan)
-
-
 class _Saver:
   """Knows when a checkpoint is due."""
 
-  def __init__(self, spec: Spec, store: checkpoint.Store):
-    self._spec, self._store, self._last = spec, store, time.monotonic()
+  def __init__(self, spec: Spec, store: checkpoint.Store, stamp: checkpoint.Stamp):
+    self._spec, self._store, self._stamp = spec, store, stamp
+    self._last = time.monotonic()
 
   def due_after_step(self, step: int) -> bool:
     every = self._spec.checkpoint_every
@@ -121,11 +137,11 @@ class _Saver:
     return self._spec.checkpoint_unit != 'epochs' or epoch % self._spec.checkpoint_every == 0
 
   def save(self, state: state_lib.State, records: Sequence[history.Record], seconds: float) -> None:
-    self._store.save(state, records, seconds)
+    self._store.save(checkpoint.Saved(state, list(records), seconds, self._stamp))
     self._last = time.monotonic()
 
   def save_and_leave(self, state: state_lib.State, records: Sequence[history.Record], seconds: float) -> None:
-    self._store.save(state, records, seconds)
+    self.save(state, records, seconds)
     self._store.wait()
     raise signals.Stopped
 
@@ -133,21 +149,30 @@ class _Saver:
 def _train_epoch(
   state: state_lib.State,
   stream: Batches,
+  stage: Stage,
   spec: Spec,
-  plan: history.Spec,
   parts: Parts,
   saver: _Saver,
   records: Sequence[history.Record],
   seconds: float,
-) -> tuple[state_lib.State, float]:
-  """The rest of the epoch under way, and the seconds it has taken in all."""
+) -> tuple[state_lib.State, float, float]:
+  """The rest of the epoch under way, the seconds it has taken in all, and the share of them spent waiting for input.
+
+  The share is of what this process did of the epoch.
+  """
   start, end = len(records) * spec.steps_per_epoch, (len(records) + 1) * spec.steps_per_epoch
-  scale = np.float32(history.learning_rate_scale(records, plan))
-  step, began = int(state.step), time.monotonic() - seconds
-  parts.progress.start_epoch(len(records) + 1, spec.epochs, spec.steps_per_epoch, step - start)
+  own = stage.own(records)
+  scale = np.float32(history.learning_rate_scale(own, stage.plan))
+  step, continued = int(state.step), time.monotonic()
+  began, waited = continued - seconds, 0.0
+  parts.progress.start_epoch(stage.name, len(own) + 1, stage.epochs, spec.steps_per_epoch, step - start)
   unseen: tuple[int, Any, int] | None = None
   while step < end:
+    asked = time.monotonic()
     batch = next(stream)
+    # Only where the device ended its step meanwhile: else the batch was ready in time.
+    if unseen is None or unseen[1].loss.is_ready():
+      waited += time.monotonic() - asked
     state, report = parts.step(state, batch, parts.key, scale)
     step += 1
     # Looked at one step late, so that the device never waits for the host.
@@ -159,7 +184,8 @@ def _train_epoch(
       write = saver.save_and_leave if parts.stop.requested else saver.save
       write(state, records, time.monotonic() - began)
   _look(unseen, parts.progress)
-  return state, time.monotonic() - began
+  ended = time.monotonic()
+  return state, ended - began, waited / max(ended - continued, 1e-9)
 
 
 def _look(unseen: tuple[int, Any, int] | None, shown: progress.Progress) -> None:
@@ -176,13 +202,13 @@ def _look(unseen: tuple[int, Any, int] | None, shown: progress.Progress) -> None
 
 def _evaluate(
   state: state_lib.State,
+  stage: Stage,
   spec: Spec,
-  plan: history.Spec,
   parts: Parts,
   saver: _Saver,
   records: Sequence[history.Record],
   seconds: float,
-  stage: str,
+  waited: float,
 ) -> history.Record:
   """The record of the epoch that has just been trained."""
   try:
@@ -190,16 +216,19 @@ def _evaluate(
   except signals.Stopped:
     saver.save_and_leave(state, records, seconds)
   step, weight = int(state.step), float(state.sums.weight)
-  scale = history.learning_rate_scale(records, plan)
+  own = stage.own(records)
+  scale = history.learning_rate_scale(own, stage.plan)
+  first_step = (len(records) - len(own)) * spec.steps_per_epoch
   record = history.Record(
     epoch=len(records) + 1,
     step=step,
-    stage=stage,
+    stage=stage.name,
     loss=float(state.sums.loss) / weight,
     accuracy=float(state.sums.correct) / weight,
-    learning_rate=float(parts.learning_rate(step - 1)) * scale,
+    learning_rate=float(parts.learning_rate(step - 1 - first_step)) * scale,
     seconds=round(seconds, 3),
     images_per_second=round(spec.steps_per_epoch * parts.batch_size / seconds, 2),
+    wait_share=round(waited, 4),
     **figures,
   )
   parts.progress.end_epoch(record)

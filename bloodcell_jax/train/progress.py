@@ -27,9 +27,9 @@ class Progress:
     tqdm.tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()
 
-  def start_epoch(self, epoch: int, num_epochs: int, num_steps: int, done: int) -> None:
+  def start_epoch(self, stage: str, epoch: int, num_epochs: int, num_steps: int, done: int) -> None:
     """An epoch of `num_steps` begins, of which `done` were made before."""
-    self._title = f'epoch {epoch}/{num_epochs}'
+    self._title = f'{stage} epoch {epoch}/{num_epochs}'
     self._num_steps, self._done, self._images = num_steps, done, 0
     self._began = self._last_line = time.monotonic()
     if self._terminal:
@@ -58,7 +58,7 @@ class Progress:
     self.line(
       f'{self._title}: loss {record.loss:.4f}, accuracy {record.accuracy:.3f}, '
       f'val_loss {record.val_loss:.4f}, val_accuracy {record.val_accuracy:.3f}, '
-      f'{record.seconds:.1f} s, {record.images_per_second:.0f} images/s'
+      f'{record.seconds:.1f} s, {record.images_per_second:.0f} images/s, waited {record.wait_share:.0%}'
     )
 
   def close(self) -> None:

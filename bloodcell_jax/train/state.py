@@ -28,12 +28,12 @@ class State:
   sums: Sums
 
 
-def create(params: Any, tx: optax.GradientTransformation, use_ema: bool) -> State:
-  """The state before the first update."""
+def create(params: Any, tx: optax.GradientTransformation, use_ema: bool, step: int) -> State:
+  """The state before the first update of a stage, `step` updates after the run's beginning."""
   # Copies, because the state is donated: the caller keeps its parameters, and no two leaves may share memory.
   params = jax.tree.map(jnp.array, params)
   ema_params = jax.tree.map(jnp.array, params) if use_ema else {}
-  return State(jnp.zeros([], jnp.int32), params, tx.init(params), ema_params, zero_sums())
+  return State(jnp.asarray(step, jnp.int32), params, tx.init(params), ema_params, zero_sums())
 
 
 def zero_sums() -> Sums:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bloodcell_jax import types
+from bloodcell_jax import tree, types
 from bloodcell_jax.train import state as state_lib
+
+# What `l2` holds small: Keras' `kernel_regularizer` of a dense layer.
+DENSE_KERNELS = r'dense_\d+/kernel'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +26,14 @@ class Spec:
 
   label_smoothing: float  # in [0, 1): Keras' meaning, the rest is spread over all classes
   ema_momentum: float  # in [0, 1): of the running mean of the weights; 0 switches it off
+  l2: float  # >= 0: times the sum of squares of the trained kernels of dense layers; in no reported loss
 
   def __post_init__(self):
     for name in ('label_smoothing', 'ema_momentum'):
       if not 0 <= getattr(self, name) < 1:
         raise types.UserError(f'train.{name} is {getattr(self, name)}; it must lie in [0, 1)')
+    if not 0 <= self.l2 < float('inf'):
+      raise types.UserError(f'train.l2 is {self.l2}; it must be 0 or more')
 
 
 @flax.struct.dataclass
@@ -48,37 +55,58 @@ def cross_entropy(
 
 
 def make(
-  apply: Callable[..., jax.Array], tx: optax.GradientTransformation, spec: Spec, axis: str
+  apply: Callable[..., jax.Array],
+  tx: optax.GradientTransformation,
+  spec: Spec,
+  is_trained: Any,
+  axis: str,
 ) -> Callable[..., tuple[state_lib.State, Report]]:
   """The step `(state, batch, key, scale) -> (state, report)`, to be mapped over devices on `axis`.
 
   **Guarantees**: the update is that of the whole batch on one device, to float tolerance, because losses
-  and weights are summed over devices before they are divided, and dropout is keyed by position.
+  and weights are summed over devices before they are divided, and dropout is keyed by position. A weight that is
+  not trained is the very bits it was, and nothing is computed for its gradient.
 
   Args:
     apply: `(params, image_BHWC, position_B, dropout_key) -> logits_BK`.
     tx: from mean gradients to what is added to the parameters.
     spec: the objective.
+    is_trained: for each parameter whether it is trained; a tree of bools.
     axis: the name that `jax.lax.psum` sums over.
   """
+
+  penalised = tree.nest(
+    {
+      name: trained and re.fullmatch(DENSE_KERNELS, name) is not None
+      for name, trained in tree.names(is_trained).items()
+    }
+  )
 
   def step(state: state_lib.State, batch: types.Batch, key: jax.Array, scale: jax.Array):
     """One update; `scale` [] multiplies it, so that a plateau can lower the learning rate."""
     key = jax.random.fold_in(key, state.step)
 
     def objective(params: Any) -> tuple[jax.Array, jax.Array]:
+      params = jax.tree.map(lambda p, t: p if t else jax.lax.stop_gradient(p), params, is_trained)
       logits_BK = apply(params, batch.image_BHWC, batch.position_B, key)
       loss_B = cross_entropy(logits_BK, batch.target_BK, spec.label_smoothing)
       return jnp.sum(batch.weight_B * loss_B), logits_BK
 
+    def summed(grad: jax.Array, trained: bool) -> jax.Array:
+      # That of a frozen weight is 0 everywhere, and need not be sent round.
+      return jax.lax.psum(grad, axis) / weight if trained else grad
+
     (loss, logits_BK), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
     correct_B = jnp.argmax(logits_BK, -1) == jnp.argmax(batch.target_BK, -1)
     correct, weight = jnp.sum(batch.weight_B * correct_B), jnp.sum(batch.weight_B)
-    loss, correct, weight, grads = jax.lax.psum((loss, correct, weight, grads), axis)
-    grads = jax.tree.map(lambda g: g / weight, grads)
+    loss, correct, weight = jax.lax.psum((loss, correct, weight), axis)
+    grads = jax.tree.map(summed, grads, is_trained)
+    if spec.l2:
+      grads = jax.tree.map(lambda g, p, on: g + 2 * spec.l2 * p if on else g, grads, state.params, penalised)
 
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, jax.tree.map(lambda u: scale * u, updates))
+    # Not even a zero is added to a frozen weight: it would turn -0 into 0.
+    params = jax.tree.map(lambda p, u, t: p + scale * u if t else p, state.params, updates, is_trained)
     m = spec.ema_momentum
     ema_params = jax.tree.map(lambda e, p: m * e + (1 - m) * p, state.ema_params, params) if m else {}
     sums = state_lib.Sums(state.sums.loss + loss, state.sums.correct + correct, state.sums.weight + weight)

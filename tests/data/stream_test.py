@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import itertools
 
 import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
-from bloodcell_jax.data import stream
+from bloodcell_jax import experiment, types
+from bloodcell_jax.data import standardize, stream
+from configs import default
 
 ROWS = np.arange(3, 17)
+TRANSFORM = experiment.resolve(default.get_config()).transform
+rescale = functools.partial(standardize.apply, TRANSFORM.standardize, None)
 
 
 def arrays() -> stream.Arrays:
@@ -31,13 +34,21 @@ def same(a: list[types.Batch], b: list[types.Batch]) -> bool:
   return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in leaves)
 
 
+def through_numpy(given, rows, batch_size, seed, start):
+  return stream.training(given, rows, batch_size, seed, start, rescale)
+
+
+def through_tf_data(given, rows, batch_size, seed, start):
+  from bloodcell_jax.data import pipeline
+
+  return pipeline.training(given, rows, batch_size, seed, start, TRANSFORM, None)
+
+
 @pytest.fixture(params=['numpy', 'tf_data'])
 def training(request):
   if request.param == 'numpy':
-    return stream.training
-  from bloodcell_jax.data import pipeline
-
-  return pipeline.training
+    return through_numpy
+  return through_tf_data
 
 
 def test_starting_at_step_k_gives_the_batches_of_arriving_there(training):
@@ -49,10 +60,8 @@ def test_starting_at_step_k_gives_the_batches_of_arriving_there(training):
 
 
 def test_tf_data_gives_the_batches_of_numpy_bit_for_bit():
-  from bloodcell_jax.data import pipeline
-
   assert same(
-    take(stream.training(arrays(), ROWS, 5, 3, 2), 8), take(pipeline.training(arrays(), ROWS, 5, 3, 2), 8)
+    take(through_numpy(arrays(), ROWS, 5, 3, 2), 8), take(through_tf_data(arrays(), ROWS, 5, 3, 2), 8)
   )
 
 
@@ -64,10 +73,10 @@ def test_every_row_comes_once_an_epoch_of_the_data():
 
 def test_images_are_scaled_to_one_and_labels_one_hot_with_their_weights():
   given = arrays()
-  batch = take(stream.training(given, ROWS, 4, 0, 0), 1)[0]
+  batch = take(through_numpy(given, ROWS, 4, 0, 0), 1)[0]
   rows_B = ROWS[stream.rows_at(0, 4, len(ROWS), 0)]
   np.testing.assert_array_equal(
-    batch.image_BHWC, given.image_NHWC[rows_B].astype(np.float32) / np.float32(255)
+    batch.image_BHWC, given.image_NHWC[rows_B].astype(np.float32) * np.float32(1 / 255)
   )
   np.testing.assert_array_equal(batch.target_BK.argmax(1), given.label_N[rows_B])
   np.testing.assert_array_equal(batch.weight_B, given.weight_N[rows_B])
@@ -75,10 +84,10 @@ def test_images_are_scaled_to_one_and_labels_one_hot_with_their_weights():
 
 @pytest.mark.parametrize('size', [1, 4, 14, 50])
 def test_in_order_gives_each_row_once_whatever_the_batch_size(size):
-  batches = list(stream.in_order(arrays(), ROWS, size))
+  batches = list(stream.in_order(arrays(), ROWS, size, rescale))
   assert {len(b.weight_B) for b in batches} == {size}
   kept = np.concatenate([b.image_BHWC[b.weight_B > 0] for b in batches])
-  np.testing.assert_array_equal(kept, stream.rescale(arrays().image_NHWC[ROWS]))
+  np.testing.assert_array_equal(kept, rescale(arrays().image_NHWC[ROWS]))
 
 
 def test_balanced_weights_give_every_class_the_same_sum():
@@ -91,9 +100,8 @@ def test_balanced_weights_give_every_class_the_same_sum():
 
 
 def test_the_pipeline_can_be_left_at_any_time():
-  from bloodcell_jax.data import pipeline
 
-  batches = pipeline.training(dataclasses.replace(arrays()), ROWS, 4, 0, 0)
+  batches = through_tf_data(arrays(), ROWS, 4, 0, 0)
   next(batches)
   batches.close()
   with pytest.raises(StopIteration):

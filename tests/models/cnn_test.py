@@ -12,7 +12,7 @@ import pytest
 from bloodcell_jax import rng, tree, types
 from bloodcell_jax.models import layers, summary, zoo
 
-SPECS = {'cnn_a': zoo.Spec('cnn_a', 0.2), 'cnn_b': zoo.Spec('cnn_b', 0.4)}
+SPECS = {'cnn_a': zoo.Spec('cnn_a', 0.2, 'flatten', 8), 'cnn_b': zoo.Spec('cnn_b', 0.4, 'flatten', 8)}
 # The smallest sides that leave a pixel after the last pooling.
 SMALLEST = {'cnn_a': 46, 'cnn_b': 94}
 PER_LAYER = {
@@ -194,6 +194,6 @@ def test_an_image_too_small_is_an_error_that_names_the_key(name):
 
 def test_unknown_networks_and_rates_are_named():
   with pytest.raises(types.UserError, match=r'model\.name'):
-    zoo.Spec('resnet', 0.1)
+    zoo.Spec('resnet', 0.1, 'flatten', 8)
   with pytest.raises(types.UserError, match=r'model\.dropout_rate'):
-    zoo.Spec('cnn_a', 1.0)
+    zoo.Spec('cnn_a', 1.0, 'flatten', 8)

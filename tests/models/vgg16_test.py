@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax import tree
+from bloodcell_jax import tree, types
 from bloodcell_jax.models import layers, vgg16
+from bloodcell_jax.weights import merge, pretrained
 
 SIDES = [150, 75, 37, 18, 9, 4]  # of the study: the image, then after each block
 
@@ -38,51 +39,131 @@ def test_the_heads_are_those_described():
     shapes(build('softmax'), 150)
 
 
+def test_with_its_own_top_it_has_the_parameters_of_keras():
+  model = vgg16.VGG16('imagenet', 0, 0.0, 1000, 1, 5)
+  found = shapes(model, 224)
+  assert tree.count(found) == 138_357_544
+  assert found['fc1']['kernel'].shape == (25088, 4096)
+  assert found['predictions']['kernel'].shape == (4096, 1000)
+
+
+def test_images_from_32_pixels_on_are_taken_and_smaller_ones_refused():
+  for head in vgg16.HEADS:
+    shapes(build(head), 32)
+    with pytest.raises(types.UserError, match='31x31 is too small for VGG16: 32x32 is the least'):
+      shapes(build(head), 31)
+
+
+@pytest.mark.parametrize(
+  ('head', 'expected'),
+  [
+    ('flatten', [('flatten_1', 8192), ('dense_1', 256), ('dropout_1', 256), ('dense_2', 4)]),
+    ('average', [('global_average_pooling2d_1', 512), ('dropout_1', 512), ('dense_2', 4)]),
+    ('imagenet', [('flatten_1', 8192), ('fc1', 4096), ('fc2', 4096), ('predictions', 4)]),
+  ],
+)
+def test_every_layer_of_a_head_is_kept(head, expected):
+  found = kept_maps(build(head), 150)
+  in_head = [(name, shape[1]) for name, shape in found.items() if not name.startswith('block')]
+  assert in_head == expected
+
+
+def kept_maps(model, size):
+  """The shapes of all maps by layer, in the network's order."""
+  order = {}
+
+  def run(params, image, position):
+    maps = model.apply({'params': params}, image, position, False, mutable=layers.MAPS)[1][layers.MAPS]
+    order.update({name.removesuffix(':output'): leaf.shape for name, leaf in maps.items()})
+    return maps
+
+  image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+  jax.eval_shape(run, shapes(model, size), image, jax.ShapeDtypeStruct((1,), jnp.int32))
+  return order
+
+
 def test_maps_have_the_sides_of_the_study():
-  model = build()
-  image = jax.ShapeDtypeStruct((1, 150, 150, 3), jnp.float32)
-  position = jax.ShapeDtypeStruct((1,), jnp.int32)
-
-  def maps(params, image, position):
-    return model.apply({'params': params}, image, position, False, mutable=layers.MAPS)[1][layers.MAPS]
-
-  found = jax.eval_shape(maps, shapes(model, 150), image, position)
-  assert [found[f'block{b}_pool:output'].shape[1] for b in range(1, 6)] == SIDES[1:]
-  assert [found[f'block{b}_conv1:output'].shape[1] for b in range(1, 6)] == SIDES[:-1]
+  found = kept_maps(build(), 150)
+  assert [found[f'block{b}_pool'][1] for b in range(1, 6)] == SIDES[1:]
+  assert [found[f'block{b}_conv1'][1] for b in range(1, 6)] == SIDES[:-1]
 
 
 def relative(a, b) -> float:
   return float(np.abs(np.asarray(a) - np.asarray(b)).max() / np.abs(np.asarray(b)).max())
 
 
-def test_every_block_equals_keras_with_the_same_weights_at_an_odd_size():
+NAMES = [f'block{b}_pool' for b in range(1, 6)]
+
+
+def keras_network(height, width, **options):
   import keras
 
-  theirs = keras.applications.VGG16(weights=None, include_top=False, input_shape=(45, 50, 3))
-  params = {
+  return keras.applications.VGG16(weights=None, input_shape=(height, width, 3), **options)
+
+
+def outputs_of(network, names, image_BHWC):
+  import keras
+
+  return keras.Model(network.input, [network.get_layer(name).output for name in names])(image_BHWC)
+
+
+def weights_of(network):
+  return {
     layer.name: {w.path.split('/')[-1]: jnp.asarray(w.numpy()) for w in layer.weights}
-    for layer in theirs.layers
+    for layer in network.layers
     if layer.weights
   }
-  image_BHWC = np.random.default_rng(0).random((2, 45, 50, 3), np.float32)
-  names = [f'block{b}_pool' for b in range(1, 6)]
-  expected = keras.Model(theirs.input, [theirs.get_layer(name).output for name in names])(image_BHWC)
 
-  @jax.jit
-  def ours(params, image_BHWC):
-    _, kept = build().apply({'params': params}, image_BHWC, mutable=layers.MAPS, method='features')
-    plain = build().apply({'params': params}, image_BHWC, method='features')
-    return [kept[layers.MAPS][f'{name}:output'] for name in names], plain
 
-  found, plain = ours(params, image_BHWC)
-  for name, a, b in zip(names, found, expected, strict=True):
+@jax.jit
+def blocks(params, image_BHWC):
+  """The output of every block, layer by layer, and of the last as it is computed in training."""
+  _, kept = build().apply({'params': params}, image_BHWC, mutable=layers.MAPS, method='features')
+  plain = build().apply({'params': params}, image_BHWC, method='features')
+  return [*(kept[layers.MAPS][f'{name}:output'] for name in NAMES), plain]
+
+
+def assert_equal_blocks(params, image_BHWC, expected):
+  for name, a, b in zip(
+    [*NAMES, 'plain'], blocks(params, image_BHWC), [*expected, expected[-1]], strict=True
+  ):
+    assert a.shape == b.shape
     assert relative(a, b) < 1e-4, name
-  assert relative(plain, expected[-1]) < 1e-4
-  turned = {
-    **params,
-    'block3_conv1': {**params['block3_conv1'], 'kernel': params['block3_conv1']['kernel'][::-1]},
-  }
-  assert relative(ours(turned, image_BHWC)[1], expected[-1]) > 1e-2, 'a kernel upside down must be seen'
+  turned = params['block3_conv1']['kernel'][::-1]
+  params = {**params, 'block3_conv1': {**params['block3_conv1'], 'kernel': turned}}
+  assert relative(blocks(params, image_BHWC)[-1], expected[-1]) > 1e-2, 'a kernel upside down must be seen'
+
+
+def test_every_block_equals_keras_with_the_same_weights_at_an_odd_size():
+  network = keras_network(75, 50, include_top=False)
+  image_BHWC = np.random.default_rng(0).random((2, 75, 50, 3), np.float32)
+  assert_equal_blocks(weights_of(network), image_BHWC, outputs_of(network, NAMES, image_BHWC))
+
+
+def test_every_block_equals_keras_with_imagenet_weights_on_real_images(real_images):
+  from PIL import Image
+
+  files = sorted(real_images.rglob('*.jpeg'))[::4000] or sorted(real_images.rglob('*.jpg'))[:3]
+  image_BHWC = np.stack([np.asarray(Image.open(file).convert('RGB').resize((75, 75))) for file in files[:3]])
+  weights = pretrained.read('auto')
+  network = keras_network(75, 75, include_top=False)
+  for name, array in weights.params.items():
+    layer, weight = name.split('/')
+    getattr(network.get_layer(layer), weight).assign(array)
+  x_BHWC = np.asarray(weights.convention.apply(image_BHWC))
+  empty = jax.tree.map(jnp.zeros_like, weights_of(network))
+  params = merge.merge(empty, weights.params, ['block.*'], [], weights.origin)
+  assert_equal_blocks(params, x_BHWC, outputs_of(network, NAMES, x_BHWC))
+
+
+def test_its_own_top_equals_keras():
+  network = keras_network(48, 48, include_top=True, classes=10, classifier_activation=None)
+  image_BHWC = np.random.default_rng(0).random((2, 48, 48, 3), np.float32)
+  model = vgg16.VGG16('imagenet', 0, 0.0, 10, 1, 5)
+  found = jax.jit(lambda params: model.apply({'params': params}, image_BHWC, jnp.arange(2), False))(
+    weights_of(network)
+  )
+  assert relative(found, network(image_BHWC)) < 1e-4
 
 
 def test_from_a_block_on_it_continues_what_the_blocks_before_gave():
@@ -91,7 +172,9 @@ def test_from_a_block_on_it_continues_what_the_blocks_before_gave():
     jnp.asarray(np.random.default_rng(0).random((2, 34, 34, 3), np.float32)),
     jnp.arange(2),
   )
-  params = jax.jit(lambda: whole.init(jax.random.key(0), image_BHWC, position_B, False)['params'])()
+  # Drawn by numpy: compiling the initialisers would take longer than the whole test.
+  draw = np.random.default_rng(1).standard_normal
+  params = jax.tree.map(lambda leaf: jnp.array(draw(leaf.shape, np.float32) / 30), shapes(whole, 34))
 
   @jax.jit
   def both(params):
@@ -102,4 +185,6 @@ def test_from_a_block_on_it_continues_what_the_blocks_before_gave():
       rest.apply({'params': later}, kept, position_B, False),
     )
 
-  np.testing.assert_allclose(*both(params), rtol=1e-4, atol=1e-6)
+  assert relative(*both(params)) < 1e-4
+  shifted = {**params, 'block5_conv1': jax.tree.map(lambda leaf: leaf[..., ::-1], params['block5_conv1'])}
+  assert relative(both(shifted)[1], both(params)[0]) > 1e-2, 'other weights must be seen'

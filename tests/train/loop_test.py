@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ SIZES = {'cnn_a': 46, 'cnn_b': 94}
 OPTIMIZER = keras.Spec('rmsprop', 1e-3, 1e-4, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 PLAN = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)
 EPOCHS, STEPS, BATCH = 3, 3, 4
+STAMP = checkpoint.Stamp('train', '', {})
 
 
 @functools.cache
@@ -28,14 +30,16 @@ def parts_of(name: str):
   image_NHWC = generator.integers(0, 256, (14, SIZES[name], SIZES[name], 3), np.uint8)
   label_N = np.arange(14, dtype=np.int32) % 4
   arrays = stream.Arrays(image_NHWC, label_N, np.ones(14, np.float32), 4)
-  model = zoo.build(zoo.Spec(name, 0.4), 4)
+  model = zoo.build(zoo.Spec(name, 0.4, 'flatten', 8), 4)
   params = zoo.init(model, SIZES[name], 0)
 
   def apply(params, image_BHWC, position_B, key):
     return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
 
   tx = keras.build(OPTIMIZER)
-  made = parallel.make_train(step.make(apply, tx, step.Spec(0.0, 0.9), parallel.AXIS), parallel.devices(0))
+  everything = jax.tree.map(lambda leaf: True, params)
+  update = step.make(apply, tx, step.Spec(0.0, 0.9, 0.0), everything, parallel.AXIS)
+  made = parallel.make_train(update, parallel.devices(0))
   return arrays, params, tx, made
 
 
@@ -77,7 +81,9 @@ def fit(
   rows = np.arange(14)
   made_parts = loop.Parts(
     step=train,
-    batches=lambda start: stream.training(arrays, rows, BATCH, seed, start + start_wrong * (start > 0)),
+    batches=lambda start: stream.training(
+      arrays, rows, BATCH, seed, start + start_wrong * (start > 0), lambda x: x.astype(np.float32) / 255
+    ),
     evaluate=evaluate,
     learning_rate=keras.schedule(OPTIMIZER),
     batch_size=BATCH,
@@ -87,9 +93,11 @@ def fit(
     progress=progress.Progress(),
     on_epoch=lambda records: None,
   )
-  spec = loop.Spec(epochs, STEPS, 1.0 if unit == 'epochs' else 2.0, unit)
+  spec = loop.Spec(STEPS, 1.0 if unit == 'epochs' else 2.0, unit)
+  fresh = state.create(params, tx, True, 0)
+  begin = store.latest(lambda stamp: fresh) or checkpoint.Saved(fresh, [], 0.0, STAMP)
   try:
-    return loop.fit(state.create(params, tx, True), spec, PLAN, made_parts, 'train')
+    return loop.fit(begin, loop.Stage('train', epochs, PLAN), spec, made_parts)
   finally:
     store.close()
 
@@ -105,7 +113,7 @@ def same(a, b) -> None:
     np.testing.assert_array_equal(x, y)
 
   def timeless(records):
-    return [dataclasses.replace(r, seconds=0.0, images_per_second=0.0) for r in records]
+    return [dataclasses.replace(r, seconds=0.0, images_per_second=0.0, wait_share=0.0) for r in records]
 
   assert timeless(a[1]) == timeless(b[1])
 
@@ -164,7 +172,22 @@ def test_the_running_mean_of_the_weights_is_what_is_evaluated(undisturbed):
   assert tree.fingerprint(mean) == tree.fingerprint(final.ema_params) != tree.fingerprint(final.params)
 
 
-@pytest.mark.parametrize(('key', 'value'), [('epochs', 0), ('steps_per_epoch', 0), ('checkpoint_every', 0.0)])
+def test_the_share_of_time_spent_waiting_for_input_is_told(tmp_path, monkeypatch):
+  quick = fit('cnn_a', tmp_path / 'quick')[1]
+  training = stream.training
+
+  def slow(*args):
+    for batch in training(*args):
+      time.sleep(0.5)
+      yield batch
+
+  monkeypatch.setattr(stream, 'training', slow)
+  late = fit('cnn_a', tmp_path / 'late')[1]
+  assert all(0.5 < record.wait_share <= 1 for record in late)
+  assert quick[-1].wait_share < 0.5
+
+
+@pytest.mark.parametrize(('key', 'value'), [('steps_per_epoch', -1), ('checkpoint_every', 0.0)])
 def test_a_length_of_nothing_is_named(key, value):
   with pytest.raises(types.UserError, match=f'train.{key}'):
-    dataclasses.replace(loop.Spec(1, 1, 1.0, 'epochs'), **{key: value})
+    dataclasses.replace(loop.Spec(1, 1.0, 'epochs'), **{key: value})

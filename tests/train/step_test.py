@@ -12,7 +12,7 @@ from scipy import special
 
 from bloodcell_jax import parallel, types
 from bloodcell_jax.models import cnn
-from bloodcell_jax.optim import keras
+from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.train import state, step
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
@@ -29,16 +29,19 @@ def batch(num: int, weight=None) -> types.Batch:
   )
 
 
-def make(num_devices: int, label_smoothing=0.0, ema=0.0, trace=None):
+def make(
+  num_devices: int, label_smoothing=0.0, ema=0.0, l2=0.0, trainable=('.*',), optimizer=OPTIMIZER, trace=None
+):
   def apply(params, image_BHWC, position_B, key):
     if trace is not None:
       trace.append(image_BHWC.shape)
     return MODEL.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
 
-  tx = keras.build(OPTIMIZER)
-  made = step.make(apply, tx, step.Spec(label_smoothing, ema), parallel.AXIS)
   params = MODEL.init(jax.random.key(1), jnp.zeros((1, 10, 10, 3)), jnp.zeros(1, jnp.int32), False)['params']
-  return parallel.make_train(made, parallel.devices(num_devices)), state.create(params, tx, ema > 0)
+  weights = staged.Spec(trainable, (), optimizer)
+  tx, is_trained = staged.build(weights, params), staged.trainable(weights, params)
+  made = step.make(apply, tx, step.Spec(label_smoothing, ema, l2), is_trained, parallel.AXIS)
+  return parallel.make_train(made, parallel.devices(num_devices)), state.create(params, tx, ema > 0, 0)
 
 
 def update(num_devices: int, given: types.Batch, **options):
@@ -134,4 +137,42 @@ def test_the_step_is_traced_once_and_its_state_donated():
 @pytest.mark.parametrize('key', ['label_smoothing', 'ema_momentum'])
 def test_values_out_of_range_are_named(key):
   with pytest.raises(types.UserError, match=f'train.{key}'):
-    step.Spec(**{'label_smoothing': 0.0, 'ema_momentum': 0.0, key: 1.0})
+    step.Spec(**{'label_smoothing': 0.0, 'ema_momentum': 0.0, 'l2': 0.0, key: 1.0})
+
+
+@pytest.mark.parametrize('num_devices', [1, 2])
+def test_a_frozen_weight_keeps_its_bits_and_has_no_optimizer_state(num_devices):
+  rmsprop = dataclasses.replace(OPTIMIZER, name='rmsprop')
+  options = {'trainable': ('dense_.*',), 'l2': 0.1, 'optimizer': rmsprop}
+  before = make(1, **options)[1]
+  minus_zero = jax.tree.map(lambda p: jnp.where(p == 0, -0.0, p), before.params)
+  run, _ = make(num_devices, **options)
+  fresh = dataclasses.replace(make(1, **options)[1], params=jax.tree.map(jnp.array, minus_zero))
+  after, _ = run(fresh, batch(6), KEY, ONE)
+  for layer, leaves in minus_zero.items():
+    same = all(
+      np.asarray(leaf).tobytes() == np.asarray(after.params[layer][k]).tobytes() for k, leaf in leaves.items()
+    )
+    assert same == layer.startswith('conv2d'), layer
+  moments = [leaf for leaf in jax.tree.leaves(before.opt_state) if leaf.ndim]
+  trained = [
+    leaf
+    for name in before.params
+    if name.startswith('dense')
+    for leaf in jax.tree.leaves(before.params[name])
+  ]
+  assert sorted(leaf.shape for leaf in moments) == sorted(leaf.shape for leaf in trained)
+
+
+def test_l2_is_the_gradient_of_its_sum_of_squares_on_dense_kernels_alone():
+  plain, _ = update(1, batch(6))
+  held, _ = update(1, batch(6), l2=0.3)
+  before = make(1)[1].params
+  for name in ('dense_1', 'dense_2'):
+    # Plain SGD at rate 0.1: the difference is the rate times 2 x 0.3 x the kernel.
+    expected = -0.1 * 2 * 0.3 * np.asarray(before[name]['kernel'])
+    found = np.asarray(held.params[name]['kernel']) - np.asarray(plain.params[name]['kernel'])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_array_equal(held.params[name]['bias'], plain.params[name]['bias'])
+  np.testing.assert_array_equal(held.params['conv2d_1']['kernel'], plain.params['conv2d_1']['kernel'])
+  assert np.abs(expected).max() > 1e-3

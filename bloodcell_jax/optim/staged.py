@@ -1,0 +1,87 @@
+"""An optimizer over some of the weights: the others have no state and stay bit for bit as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import jax
+import optax
+
+from bloodcell_jax import tree, types
+from bloodcell_jax.optim import keras
+
+FROZEN = 'frozen'
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """Which weights are trained, and how fast each."""
+
+  trainable: tuple[str, ...]  # patterns of names, `block5_.*`, each matched whole
+  learning_rate_multipliers: tuple[
+    tuple[str, float], ...
+  ]  # (pattern, factor > 0); the first match wins, else 1
+  optimizer: keras.Spec
+
+  def __post_init__(self):
+    if not self.trainable:
+      raise types.UserError(
+        'stages: trainable is empty, so nothing would be trained; give a pattern such as .*'
+      )
+    for entry in self.learning_rate_multipliers:
+      if not (len(entry) == 2 and isinstance(entry[0], str) and entry[1] > 0):
+        raise types.UserError(
+          f'stages: learning_rate_multipliers has {entry!r}; give pairs of a pattern and a factor above 0'
+        )
+    for pattern in (*self.trainable, *(entry[0] for entry in self.learning_rate_multipliers)):
+      try:
+        re.compile(pattern)
+      except re.error as error:
+        raise types.UserError(f'stages: {pattern!r} is no pattern ({error})') from None
+
+
+def trainable(spec: Spec, params: Any) -> Any:
+  """A tree of bools: True for the weights that are trained.
+
+  Raises:
+    UserError: a pattern matches no weight.
+  """
+  try:
+    # Those of the multipliers are checked as well; a misspelt one would do nothing.
+    tree.mask(params, [pattern for pattern, _ in spec.learning_rate_multipliers])
+    return tree.mask(params, spec.trainable)
+  except ValueError as error:
+    raise types.UserError(f'stages: {error}') from None
+
+
+def build(spec: Spec, params: Any) -> optax.GradientTransformation:
+  """The transform from gradients of all weights to what is added to them: 0 for those that are frozen.
+
+  **Guarantees**: a frozen weight has no optimizer state; clipping by the global norm sees the trained weights alone,
+  as in Keras.
+
+  Args:
+    spec: which, and how.
+    params: the weights, for their names.
+  """
+  factors = {name: _factor(spec, name) for name in tree.names(params)}
+  chosen = tree.names(trainable(spec, params))
+  # One optimizer for all that is trained, so that a global norm is one; the factors come after it.
+  scaled = optax.stateless(
+    lambda updates, _: jax.tree.map(
+      lambda u, f: u if isinstance(u, optax.MaskedNode) else f * u,
+      updates,
+      tree.nest(factors),
+      is_leaf=lambda u: isinstance(u, optax.MaskedNode),
+    )
+  )
+  labels = tree.nest({name: 'trained' if is_chosen else FROZEN for name, is_chosen in chosen.items()})
+  return optax.partition(
+    {'trained': optax.chain(keras.build(spec.optimizer), scaled), FROZEN: optax.set_to_zero()}, labels
+  )
+
+
+def _factor(spec: Spec, name: str) -> float:
+  return next((f for pattern, f in spec.learning_rate_multipliers if re.fullmatch(pattern, name)), 1.0)

@@ -1,0 +1,114 @@
+"""The stages of a run, one after the other, each from where the one before it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from bloodcell_jax import experiment, frozen, job, tree, types, workdir
+from bloodcell_jax.models import summary
+from bloodcell_jax.optim import keras, staged
+from bloodcell_jax.train import checkpoint, events, history, loop, progress
+
+
+def run(
+  made: job.Job, initial: Any, folder: workdir.Workdir, shown: progress.Progress
+) -> list[history.Record]:
+  """The records of the run, trained to its end from its newest checkpoint.
+
+  Args:
+    made: the job.
+    initial: the parameters that the run begins with.
+    folder: the run's.
+    shown: where the stages, their weights and their epochs are told.
+
+  Raises:
+    signals.Stopped: a stop was asked for; the state is saved.
+    types.RunError: a loss was not finite, or a frozen weight has changed.
+  """
+  exp = made.experiment
+  store = checkpoint.Store(folder.checkpoints, exp.monitor)
+  board = events.Events(folder.path)
+
+  def on_epoch(records: list[history.Record]) -> None:
+    history.write(folder.history, records)
+    board.write(records)
+
+  try:
+    saved = store.latest(lambda stamp: made.template(stamp.stage))
+    names = [stage.fit.name for stage in exp.stages]
+    for stage in exp.stages[names.index(saved.stamp.stage) if saved else 0 :]:
+      begin = saved
+      if begin is None or begin.stamp.stage != stage.fit.name:
+        begin = _begin(made, stage, saved, initial)
+      if len(names) > 1 and not stage.fit.is_finished(begin.records):
+        _tell(made, stage, begin.state.params, shown)
+      saved = _train(made, stage, begin, folder, shown, store, on_epoch)
+    assert saved is not None, 'a run has a stage'
+    return saved.records
+  finally:
+    board.close()
+    store.close()
+
+
+def _begin(
+  made: job.Job, stage: experiment.Stage, before: checkpoint.Saved | None, initial: Any
+) -> checkpoint.Saved:
+  """Where a stage starts: the parameters of the stage before it, an optimizer that has seen nothing."""
+  params, step = (before.state.params, int(before.state.step)) if before else (initial, 0)
+  stamp = checkpoint.Stamp(
+    stage.fit.name, _frozen(made, stage, params), dataclasses.asdict(made.transform.standardize)
+  )
+  return checkpoint.Saved(made.state(stage, params, step), before.records if before else [], 0.0, stamp)
+
+
+def _train(
+  made: job.Job,
+  stage: experiment.Stage,
+  begin: checkpoint.Saved,
+  folder: workdir.Workdir,
+  shown: progress.Progress,
+  store: checkpoint.Store,
+  on_epoch: Any,
+) -> checkpoint.Saved:
+  """Where the run stands when the stage is done."""
+  if stage.fit.is_finished(begin.records):
+    return begin
+  exp = made.experiment
+  features = frozen.build(made, stage, begin.state.params, folder.cache, shown)
+  parts = loop.Parts(
+    step=made.train_step(stage, features.model if features else made.model),
+    batches=features.batches if features else made.batches,
+    evaluate=features.evaluate if features else made.evaluate,
+    learning_rate=keras.schedule(stage.weights.optimizer),
+    batch_size=exp.batch_size,
+    key=made.dropout_key(),
+    store=store,
+    stop=made.stop,
+    progress=shown,
+    on_epoch=on_epoch,
+  )
+  state, records = loop.fit(begin, stage.fit, made.loop, parts)
+  if begin.stamp.frozen:
+    if _frozen(made, stage, state.params) != begin.stamp.frozen:
+      raise types.RunError(f'stage {stage.fit.name}: a weight that should be frozen has changed')
+    shown.line(f'{stage.fit.name}: every frozen weight is bit for bit what it was ({begin.stamp.frozen})')
+  return checkpoint.Saved(state, records, 0.0, begin.stamp)
+
+
+def _frozen(made: job.Job, stage: experiment.Stage, params: Any) -> str:
+  """The fingerprint of the weights that the stage leaves alone; empty where there are none."""
+  is_trained = tree.names(staged.trainable(stage.weights, made.params))
+  kept = {name: leaf for name, leaf in tree.names(params).items() if not is_trained[name]}
+  return tree.fingerprint(tree.nest(kept)) if kept else ''
+
+
+def _tell(made: job.Job, stage: experiment.Stage, params: Any, shown: progress.Progress) -> None:
+  """The stage's weights, trained and frozen."""
+  is_trained = staged.trainable(stage.weights, made.params)
+  rate = stage.weights.optimizer.learning_rate
+  shown.line(
+    f'stage {stage.fit.name}: {stage.fit.epochs} epochs of {made.loop.steps_per_epoch} updates, '
+    f'{stage.weights.optimizer.name}, learning rate {rate:g}'
+  )
+  shown.line(summary.trained(params, is_trained))

@@ -1,0 +1,36 @@
+"""Zip archives that hold weights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterator
+
+from bloodcell_jax import types
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
+  """The archive; what its bytes raise within the block becomes one line.
+
+  Keras, torch and this package store weights as they are, since noise does not compress.
+
+  **Guarantees**: no member is compressed and all together are no larger than the file, so that reading them takes no
+  more memory than the file has bytes.
+
+  Raises:
+    UserError: no zip archive, damaged, cut short, or compressed.
+  """
+  try:
+    with zipfile.ZipFile(path) as file:
+      members = file.infolist()
+      packed = [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]
+      if packed or sum(member.file_size for member in members) > os.path.getsize(path):
+        what = f'{packed[0][:80]!r} is compressed' if packed else 'its members are larger than the file'
+        raise types.UserError(f'{path}: refused, {what}; archives of weights are stored as they are')
+      yield file
+  except types.UserError:
+    raise
+  except (zipfile.BadZipFile, EOFError, KeyError, ValueError, RuntimeError, OSError) as error:
+    raise types.UserError(f'{path}: no archive of weights, damaged or cut short ({error})') from None

@@ -1,0 +1,69 @@
+"""HDF5 files as plain arrays by path."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+
+import h5py
+import numpy as np
+
+from bloodcell_jax import types
+
+# Weights hardly compress; one that claims more bytes than this many times the file is made to fill the memory.
+MOST_EXPANSION = 4
+
+
+def read(
+  source: str | os.PathLike[str] | io.BytesIO, where: str, skipped: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  """(arrays by path without the leading slash, attribute `name` of each group that has one).
+
+  **Guarantees**: nothing outside the file is opened: links to other files are not followed, data kept in other files
+  is refused. What is read is at most MOST_EXPANSION times the file's size.
+
+  Args:
+    source: the file, or its bytes.
+    where: its name in errors.
+    skipped: names of groups that are left unread wherever they stand.
+
+  Raises:
+    UserError: no HDF5 file, cut short, or refused.
+  """
+  arrays: dict[str, np.ndarray] = {}
+  names: dict[str, str] = {}
+  try:
+    with h5py.File(source, 'r') as file:
+      datasets: dict[str, h5py.Dataset] = {}
+
+      def visit(
+        path: str, item: h5py.Group | h5py.Dataset
+      ) -> None:  # sees each object once and follows no links
+        if set(path.split('/')) & set(skipped):
+          return
+        if isinstance(item, h5py.Dataset):
+          datasets[path] = item
+        elif isinstance(name := item.attrs.get('name'), str):
+          names[path] = name
+
+      file.visititems(visit)
+      for path, item in datasets.items():
+        if item.external or item.is_virtual:
+          raise types.UserError(f'{where}: refused, {path!r} keeps its data in another file')
+        if item.dtype.kind != 'f':
+          raise types.UserError(f'{where}: {path!r} holds {item.dtype}, where weights are floats')
+      limit = MOST_EXPANSION * file.id.get_filesize()
+      if (
+        sum(int(np.prod(item.shape, dtype=object)) * item.dtype.itemsize for item in datasets.values())
+        > limit
+      ):
+        raise types.UserError(f'{where}: refused, its arrays claim to be far larger than the file')
+      for path, item in datasets.items():
+        arrays[path] = item[()]
+  except types.UserError:
+    raise
+  except Exception as error:  # h5py raises nearly anything on damaged bytes
+    line = ' '.join(str(error).split())[:120]
+    raise types.UserError(f'{where}: no HDF5 file, damaged or cut short ({line})') from None
+  return arrays, names

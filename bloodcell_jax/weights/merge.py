@@ -1,0 +1,60 @@
+"""Weights put into a network by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from bloodcell_jax import tree, types
+
+
+def merge(
+  params: Any, arrays: Mapping[str, np.ndarray], expected: Sequence[str], left_out: Sequence[str], origin: str
+) -> Any:
+  """New parameters: those named by `expected` from `arrays`, the others as they were.
+
+  **Guarantees**: nothing is filled in or left out in silence; the result has the names, shapes and dtypes of `params`
+  and shares no memory with `arrays`.
+
+  Args:
+    params: the network's, a nested dict.
+    arrays: by name, `block1_conv1/kernel`.
+    expected: patterns of the network's names that `arrays` must have, each matched whole.
+    left_out: patterns of names in `arrays` that the network may do without, such as another top.
+    origin: where the arrays come from, for errors.
+
+  Raises:
+    UserError: names are missing, extra or of another shape; every one of them is listed.
+    ValueError: a pattern of `expected` matches no name of the network.
+
+  Example:
+    >>> new = merge({'a': {'bias': jnp.zeros(1)}}, {'a/bias': np.ones(1)}, ['a/.*'], [], 'here')
+    >>> new['a']['bias'].tolist()
+    [1.0]
+  """
+  leaves = tree.names(params)
+  wanted = {name for name, chosen in tree.names(tree.mask(params, expected)).items() if chosen}
+  faults = [f'missing {name}' for name in leaves if name in wanted and name not in arrays]
+  faults += [
+    f'extra {name}'
+    for name in sorted(set(arrays) - wanted)
+    if not any(re.fullmatch(pattern, name) for pattern in left_out)
+  ]
+  faults += [
+    f'{name} is {_shape(arrays[name])}, the network has {_shape(leaves[name])}'
+    for name in leaves
+    if name in wanted and name in arrays and arrays[name].shape != leaves[name].shape
+  ]
+  if faults:
+    raise types.UserError(f'the weights from {origin} do not fit the network: {"; ".join(faults)}')
+  return tree.nest(
+    {name: jnp.array(arrays[name], leaf.dtype) if name in wanted else leaf for name, leaf in leaves.items()}
+  )
+
+
+def _shape(array: Any) -> str:
+  return 'x'.join(map(str, array.shape)) or 'a number'

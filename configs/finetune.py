@@ -1,0 +1,43 @@
+"""VGG16 with ImageNet's weights: a head trained on the frozen network, then block 5 with it at a low rate.
+
+    python main.py --config=configs/finetune.py --config.data.source=kaggle --config.data.dir=FOLDER
+
+Variants name the optimizer of the second stage: rmsprop (the default) or sgd. Blocks 1 to 4 are computed once an image
+and kept on disk. Without real images it trains on a few synthetic smears, for minutes. The study's own head is
+`--config.model.head=flatten`.
+"""
+
+from ml_collections import config_dict
+
+from configs import default
+
+OPTIMIZERS = ('rmsprop', 'sgd')
+
+
+def get_config(optimizer: str = 'rmsprop') -> config_dict.ConfigDict:
+  """The config of a variant."""
+  if optimizer not in OPTIMIZERS:
+    raise ValueError(f'no variant {optimizer!r}; choose one of {", ".join(OPTIMIZERS)}')
+  c = default.get_config()
+  c.data.image_size = 150
+  c.data.interpolation = 'bilinear'
+  c.data.embedded.num_train = 40  # photographs a class: enough to see that everything works
+  c.data.embedded.num_test = 15
+  c.data.embedded.num_views = 2
+  c.augment.preprocessing_function = 'weights'
+  c.augment.rescale = 0.0
+  c.model.name = 'vgg16'
+  c.model.head = 'average'
+  c.model.dropout_rate = 0.5
+  c.weights.path = 'auto'
+  c.stages.order = ('head', 'block5')
+  c.stages.head = default.stage(('dense_.*',), 6, 'rmsprop', 1e-3)
+  # Rates a tenth of those of the first stage or less, so that what ImageNet taught is bent and not broken.
+  c.stages.block5 = default.stage(
+    ('block5_.*', 'dense_.*'), 6, optimizer, 1e-5 if optimizer == 'rmsprop' else 1e-4
+  )
+  c.stages.block5.momentum = 0.9 if optimizer == 'sgd' else 0.0
+  c.train.monitor = 'val_accuracy'
+  c.train.batch_size = 50
+  c.train.steps_per_epoch = 0
+  return c

@@ -1,0 +1,146 @@
+"""Checkpoints over several processes: numbers, the best so far, saves before and after an evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bloodcell_jax import types
+from bloodcell_jax.optim import keras
+from bloodcell_jax.train import checkpoint, history, state
+
+OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
+STAMP = checkpoint.Stamp('train', 'abc', {'rescale': 0.5, 'preprocessing_function': ''})
+LOSSES = (0.9, 0.3, 0.8, 0.7, 0.6, 0.5)
+
+
+def records(count: int) -> list[history.Record]:
+  return [
+    history.Record(i, 10 * i, 'train', 1.0, 0.5, loss, loss, 0.1, 2.0, 100.0, 0.0)
+    for i, loss in enumerate(LOSSES[:count], 1)
+  ]
+
+
+def make_state(epoch: int) -> state.State:
+  """A state whose bits say its epoch, with values that only exact storage keeps."""
+  generator = np.random.default_rng(epoch)
+  kernel = generator.standard_normal((2, 3)).astype(np.float32)
+  kernel[0, 0] = 1e-45  # the smallest there is, lost where denormals are flushed
+  params = {'conv2d_1': {'kernel': kernel, 'bias': np.zeros(3, np.float32)}}
+  made = state.create(jax.tree.map(jnp.asarray, params), keras.build(OPTIMIZER), True, 0)
+  sums = state.Sums(jnp.float32(1.5), jnp.float32(2), jnp.float32(3))
+  return dataclasses.replace(made, step=jnp.int32(10 * epoch), sums=sums)
+
+
+def saved(current: state.State, epochs: int) -> checkpoint.Saved:
+  return checkpoint.Saved(current, records(epochs), 0.25, STAMP)
+
+
+def save(folder: pathlib.Path, epochs, monitor: str = 'val_loss') -> None:
+  """One process' saves, each after an evaluation."""
+  store = checkpoint.Store(folder, monitor)
+  for epoch in epochs:
+    store.save(saved(make_state(epoch), epoch))
+  store.close()
+
+
+def read(folder: pathlib.Path, which: str, monitor: str = 'val_loss') -> checkpoint.Saved:
+  store = checkpoint.Store(folder, monitor)
+  try:
+    return getattr(store, which)(lambda stamp: make_state(0))
+  finally:
+    store.close()
+
+
+def numbers(folder: pathlib.Path) -> list[int]:
+  return sorted(int(path.name) for path in folder.iterdir())
+
+
+def assert_is(found: checkpoint.Saved, epoch: int) -> None:
+  """Every bit of the state, the records of the epochs up to here, the seconds."""
+  for a, b in zip(jax.tree.leaves(found.state), jax.tree.leaves(make_state(epoch)), strict=True):
+    assert a.dtype == b.dtype
+    assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+  assert found.records == records(epoch)
+  assert found.seconds == 0.25
+  assert found.stamp == STAMP
+
+
+@pytest.mark.parametrize('parts', [(6,), (1, 6), (3, 6), (2, 4, 6)], ids=str)
+def test_latest_two_and_best_are_kept_whatever_the_process_that_wrote_them(parts, tmp_path):
+  for first, last in zip((0, *parts[:-1]), parts, strict=True):
+    save(tmp_path, range(first + 1, last + 1))
+  assert numbers(tmp_path) == [2, 5, 6]
+  assert_is(read(tmp_path, 'best'), 2)
+  assert_is(read(tmp_path, 'latest'), 6)
+  with pytest.raises(AssertionError):  # the comparison sees another checkpoint
+    assert_is(read(tmp_path, 'latest'), 5)
+
+
+def test_an_accuracy_is_best_at_its_highest(tmp_path):
+  save(tmp_path, range(1, 7), 'val_accuracy')
+  assert numbers(tmp_path) == [1, 5, 6]
+  assert_is(read(tmp_path, 'best', 'val_accuracy'), 1)
+
+
+def test_a_save_before_its_evaluation_is_the_latest_but_never_the_best(tmp_path):
+  save(tmp_path, [1, 2])
+  store = checkpoint.Store(tmp_path, 'val_loss')
+  store.save(saved(make_state(3), 2))  # the step of epoch 3's end, its figures not there yet
+  store.close()
+  found = read(tmp_path, 'latest')
+  assert (int(found.state.step), len(found.records)) == (30, 2)
+  assert_is(read(tmp_path, 'best'), 2)
+  # The same step once more, now with its figures.
+  save(tmp_path, [3])
+  assert_is(read(tmp_path, 'latest'), 3)
+  assert 2 in numbers(tmp_path)
+
+
+def test_saves_within_an_epoch_do_not_push_out_the_best(tmp_path):
+  save(tmp_path, [1, 2])
+  store = checkpoint.Store(tmp_path, 'val_loss')
+  for step in range(21, 27):
+    store.save(saved(dataclasses.replace(make_state(2), step=jnp.int32(step)), 2))
+  store.close()
+  assert numbers(tmp_path) == [2, 7, 8]
+  assert_is(read(tmp_path, 'best'), 2)
+  assert int(read(tmp_path, 'latest').state.step) == 26
+
+
+def test_a_folder_without_checkpoints_has_no_latest_and_says_so_for_the_best(tmp_path):
+  assert read(tmp_path, 'latest') is None
+  with pytest.raises(types.UserError, match='train first') as caught:
+    read(tmp_path, 'best')
+  assert '\n' not in str(caught.value)
+
+
+def test_a_stage_s_shapes_are_asked_for_by_what_the_checkpoint_says_of_itself(tmp_path):
+  save(tmp_path, [1])
+  store = checkpoint.Store(tmp_path, 'val_loss')
+  asked: list[checkpoint.Stamp] = []
+
+  def like(stamp: checkpoint.Stamp) -> state.State:
+    asked.append(stamp)
+    return make_state(0)
+
+  assert store.stamp() == STAMP
+  store.latest(like)
+  store.best(like)
+  store.close()
+  assert asked == [STAMP, STAMP]
+
+
+def test_saving_does_not_read_what_is_donated_afterwards(tmp_path):
+  store = checkpoint.Store(tmp_path, 'val_loss')
+  current = make_state(1)
+  store.save(saved(current, 1))
+  for leaf in jax.tree.leaves(current):
+    leaf.delete()
+  store.close()
+  assert_is(read(tmp_path, 'latest'), 1)

@@ -1,0 +1,108 @@
+"""What a process does with SIGTERM and SIGINT once it listens, and what without."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from bloodcell_jax.train import signals
+
+# Prints what it sees and exits by itself after a minute, so that a failing test leaves no process.
+PROGRAM = """
+import signal, sys, threading, time
+from bloodcell_jax.train import signals
+stop = signals.Stop()
+if sys.argv[1] == 'listening':
+  stop.install()
+else:
+  signal.signal(signal.SIGINT, signal.SIG_DFL)
+print('ready', stop.requested, flush=True)
+deadline = time.monotonic() + 60
+try:
+  while not stop.requested and time.monotonic() < deadline: time.sleep(0.01)
+  print('requested', stop.requested, flush=True)
+  if sys.argv[2] == 'leave': sys.exit(signals.EXIT_CODE)
+  while time.monotonic() < deadline: time.sleep(0.01)
+finally:
+  print('cleaned up', flush=True)
+"""
+
+
+@pytest.fixture
+def start():
+  started = []
+
+  def run(listening: str, then: str) -> subprocess.Popen:
+    process = subprocess.Popen(
+      [sys.executable, '-c', PROGRAM, listening, then],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    started.append(process)
+    assert process.stdout.readline() == 'ready False\n'
+    return process
+
+  yield run
+  for process in started:
+    if process.poll() is None:
+      process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_one_signal_is_a_request_that_the_process_answers_in_its_own_time(number, start):
+  process = start('listening', 'leave')
+  process.send_signal(number)
+  out, err = process.communicate(timeout=30)
+  assert out == 'requested True\ncleaned up\n'
+  assert process.returncode == signals.EXIT_CODE == 75
+  assert err == f'\n{number.name}: saving, then leaving; once more leaves at once\n'
+
+
+def test_the_second_signal_leaves_at_once_with_75(start):
+  process = start('listening', 'stay')
+  process.send_signal(signal.SIGTERM)
+  assert process.stdout.readline() == 'requested True\n'
+  process.send_signal(signal.SIGINT)
+  out, _ = process.communicate(timeout=30)
+  assert process.returncode == 75
+  assert out == '', 'nothing more is run, no clean-up either'
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_without_listening_a_signal_ends_the_process(number, start):
+  process = start('deaf', 'leave')
+  process.send_signal(number)
+  out, _ = process.communicate(timeout=30)
+  assert process.returncode == -number
+  assert out == ''
+
+
+def test_listening_changes_the_handlers_of_both_signals_alone():
+  watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+  before = {number: signal.getsignal(number) for number in watched}
+  try:
+    signals.Stop().install()
+    changed = {number for number in watched if signal.getsignal(number) != before[number]}
+    assert changed == {signal.SIGTERM, signal.SIGINT}
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def test_only_the_main_thread_may_listen():
+  caught = []
+
+  def listen():
+    try:
+      signals.Stop().install()
+    except ValueError as error:
+      caught.append(error)
+
+  thread = threading.Thread(target=listen)
+  thread.start()
+  thread.join()
+  assert len(caught) == 1
