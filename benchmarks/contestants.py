@@ -27,6 +27,7 @@ class Case:
   input_shape: tuple[int, int, int]
   batch_size: int
   num_frozen: int = 0  # blocks that are not trained
+  first_block: int = 1  # of VGG16: what stands before it is not computed
   forward_only: bool = False  # only the map of the last block is wanted
 
 
@@ -37,9 +38,15 @@ CASES = {
     tuple((1, f) for f in (32, 64, 64, 128, 128)), 'valid', (512, 128), 0, 0.4, (150, 150, 3), 50
   ),
   # Block 5 and the study's head: from the kept output of block 4, and behind the frozen blocks.
-  'vgg16_cached': Case(VGG[4:], 'same', (256,), 1, 0.5, (9, 9, 512), 50),
+  'vgg16_cached': Case(VGG[4:], 'same', (256,), 1, 0.5, (9, 9, 512), 50, first_block=5),
   'vgg16_block5': Case(VGG, 'same', (256,), 1, 0.5, (150, 150, 3), 8, num_frozen=4),
   'vgg16_forward': Case(VGG[:4], 'same', (), 0, 0.0, (150, 150, 3), 8, forward_only=True),
+  # What `benchmarks.finetune` puts together: both stages behind the frozen blocks, and their parts.
+  'vgg16_head_whole': Case(VGG, 'same', (256,), 1, 0.5, (150, 150, 3), 50, num_frozen=5),
+  'vgg16_block5_whole': Case(VGG, 'same', (256,), 1, 0.5, (150, 150, 3), 50, num_frozen=4),
+  'vgg16_features': Case(VGG[:4], 'same', (), 0, 0.0, (150, 150, 3), 16, forward_only=True),
+  'vgg16_more_features': Case(VGG[4:], 'same', (), 0, 0.0, (9, 9, 512), 16, forward_only=True, first_block=5),
+  'vgg16_head_cached': Case((), 'same', (256,), 1, 0.5, (4, 4, 512), 50, first_block=6),
 }
 
 
@@ -90,8 +97,8 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   image_BHWC, target_BK = batch(case)
   positions = np.arange(case.batch_size, dtype=np.int32)
   if name.startswith('vgg16'):
-    first = 5 if name == 'vgg16_cached' else 1
-    model = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, first, len(case.blocks) + first - 1)
+    last = len(case.blocks) + case.first_block - 1
+    model = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, case.first_block, last)
   else:
     model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256), CLASSES)
   create = jax.jit(lambda key: model.init(key, image_BHWC[:1], positions[:1], False)['params'])

@@ -242,7 +242,7 @@ class _Section:
 
   def spec(self, kind: type, **given: Any) -> Any:
     """A spec whose fields are keys of this section, but for those given."""
-    types_by_name = {
+    types_by_name: dict[str, Any] = {
       'int': int,
       'float': float,
       'str': str,

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from bloodcell_jax import experiment, job, scoring, types, workdir
+import numpy as np
+
+from bloodcell_jax import experiment, job, preview, scoring, types, workdir
 from bloodcell_jax.data import dataset, standardize
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, state
@@ -38,7 +40,7 @@ def read_data(
 
 
 def describe(folder: workdir.Workdir, made: job.Job) -> None:
-  """Writes environment.json and the class distribution.
+  """Writes environment.json, the class distribution and, where there is augmentation, a preview of it.
 
   Raises:
     UserError: the folder's run saw other data.
@@ -56,6 +58,11 @@ def describe(folder: workdir.Workdir, made: job.Job) -> None:
       'num_converted': len(data.notes),
     },
   )
+  exp, rows = made.experiment, data.rows.get('train', np.zeros(0, np.int64))
+  if exp.transform.is_random and len(rows):
+    title = f'{data.table.file[rows[0]]}, as training sees it'
+    sheet = preview.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
+    figure.write(folder.figures / 'augmentation.png', sheet, scoring.note(data.table.synthetic))
   figure.write(
     folder.figures / 'distribution.png', distribution.plot(data.counts()), scoring.note(data.table.synthetic)
   )

@@ -45,6 +45,7 @@ def write(folder: workdir.Workdir) -> None:
     *(_split(folder, name, entry) for name, entry in metrics.items()),
     '<h2>Training</h2>',
     _picture(folder, 'history.png', 'loss and accuracy by epoch'),
+    _picture(folder, 'augmentation.png', 'a training image as it is and under random augmentation'),
     _epochs(records),
     '<h2>Versions and config</h2>',
     f'<pre>{html.escape(json.dumps({k: v for k, v in environment.items() if k != "data"}, indent=1))}</pre>',

@@ -75,6 +75,18 @@ def line(split: str, figures: dict[str, Any]) -> str:
   )
 
 
+def warning(split: str, figures: Mapping[str, Any]) -> str:
+  """A line where the network names every image the same, which is one that has died or learned nothing; else empty."""
+  named = np.array(figures['confusion']).sum(0)
+  if np.count_nonzero(named) > 1 or len(named) < 2:
+    return ''
+  name = figures['class_names'][int(named.argmax())]
+  return (
+    f'{split}: every image is named {name}. The network has learned nothing, or its units have died: look at the '
+    'training loss, try another seed or a lower optimizer.learning_rate'
+  )
+
+
 def known(splits: Sequence[str], rows: dict[str, Any]) -> list[str]:
   """Those of the wanted splits that the data has."""
   return [split for split in splits if split in rows]

@@ -21,7 +21,7 @@ LAYERS = (
   ('commands',),
   ('opening', 'staging'),
   ('frozen',),
-  ('report', 'scoring'),
+  ('report', 'scoring', 'preview'),
   ('job',),
   ('experiment',),
   ('workdir', 'predict', 'predictions'),

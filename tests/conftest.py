@@ -15,6 +15,13 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 ROOT = pathlib.Path(__file__).parent.parent
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _programs(tmp_path_factory: pytest.TempPathFactory) -> None:
+  """What is compiled in one test is found again by the next, as it is by a user's next run."""
+  jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.mktemp('programs')))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+
+
 @pytest.fixture(scope='session')
 def real_images() -> pathlib.Path:
   """The Kaggle folder named by BLOODCELL_DATA; tests that need it are skipped where it is not set."""

@@ -63,6 +63,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   for split in wanted:
     figures = scoring.write(folder, split, made.predict(params, split), exp, said, origin)
     shown.line(scoring.line(split, figures))
+    if scoring.warning(split, figures):
+      shown.line(scoring.warning(split, figures))
   report.write(folder)
   shown.line(f'report: {folder.report}')
   if said:

@@ -33,7 +33,8 @@ def table(folder: str, groups_csv: str) -> tuple[types.Table, list[types.Problem
 
   Args:
     folder: the folder.
-    groups_csv: a CSV with the columns `file,group`, files relative to the folder; '' for none.
+    groups_csv: a CSV with the columns `file,group`, files relative to the folder, and where there is one the column
+      `source`: the photograph an image was made from, of which a group may have several; '' for none.
 
   Raises:
     UserError: no such folder, no class in it, or a row of the CSV that does not fit.
@@ -54,12 +55,12 @@ def table(folder: str, groups_csv: str) -> tuple[types.Table, list[types.Problem
     )
   content, digest_N, file_N, class_N, split_N = zip(*kept, strict=True)
   class_names = _class_names(folder, class_N)
-  group_N = _groups(groups_csv, file_N) if groups_csv else digest_N
+  group_N, source_N = _groups(groups_csv, file_N) if groups_csv else (digest_N, file_N)
   found = types.Table(
     content=content,
     file=np.array(file_N, str),
     label=np.array([class_names.index(name) for name in class_N], np.int32),
-    source=np.array(group_N if groups_csv else file_N, str),
+    source=np.array(source_N, str),
     group=np.array(group_N, str),
     split=np.array(split_N, str),
     digest=np.array(digest_N, str),
@@ -124,9 +125,9 @@ def _class_names(folder: str, class_N: tuple[str, ...]) -> tuple[str, ...]:
   return names
 
 
-def _groups(path: str, file_N: tuple[str, ...]) -> list[str]:
-  """The group of each file by the CSV."""
-  group_of: dict[str, str] = {}
+def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
+  """The group and the photograph of each file by the CSV; where it tells no photograph, the group stands for it."""
+  group_of: dict[str, tuple[str, str]] = {}
   known = set(file_N)
   try:
     # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
@@ -143,7 +144,7 @@ def _groups(path: str, file_N: tuple[str, ...]) -> list[str]:
           raise types.UserError(f'{where} names {file}, which is no image of the folder; mend or remove it')
         if file in group_of:
           raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
-        group_of[file] = row['group']
+        group_of[file] = (row['group'], row.get('source') or row['group'])
   except OSError as error:
     raise types.UserError(
       f'{path}: {error.strerror}; set --config.data.groups_csv to a CSV with the columns file and group'
@@ -153,4 +154,4 @@ def _groups(path: str, file_N: tuple[str, ...]) -> list[str]:
   for file in file_N:
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')
-  return [group_of[file] for file in file_N]
+  return [group_of[file][0] for file in file_N], [group_of[file][1] for file in file_N]

@@ -70,6 +70,30 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   return read(folder or fetch(), origins())
 
 
+def photographs(folder: str) -> types.Table:
+  """The 277 photographs of the official training split, 640x480, as a Table of TRAIN.
+
+  Args:
+    folder: as of `table`.
+
+  Raises:
+    UserError: they are not there.
+  """
+  place = _find(folder or fetch())[1]
+  paths = [(f'JPEGImages/{name}', os.path.join(place, name)) for name in _images(place)] if place else []
+  known, kept = origins(), []
+  for (file, path), digest in zip(paths, files.digests([path for _, path in paths]), strict=True):
+    origin = known.get(digest) if isinstance(digest, str) else None
+    if isinstance(digest, str) and origin and origin.split == 'train' and origin.label in CLASS_NAMES:
+      kept.append((path, file, origin.label, origin, 'TRAIN', digest))
+  if not kept:
+    raise types.UserError(
+      f'{folder}: holds none of the original training photographs (dataset-master/dataset-master/JPEGImages); '
+      f'unpack the whole Kaggle data set {HANDLE}'
+    )
+  return _table(kept)
+
+
 def fetch() -> str:
   """The folder to which kagglehub has downloaded the data set; at once where it did so before."""
   try:

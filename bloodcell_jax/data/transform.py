@@ -74,6 +74,17 @@ def make_apply(
     UserError: settings that do not fit the images, or that need statistics where there are none.
   """
   finish = standardize.make_apply(spec.standardize, statistics)
+  return _chain(spec, shape, finish)
+
+
+def make_changes(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], Any]:
+  """The same without the standardization: grey levels in 0..255, for people and for files."""
+  return _chain(spec, shape, lambda image: tf.cast(image, tf.float32))
+
+
+def _chain(
+  spec: Spec, shape: tuple[int, int, int], finish: Callable[[Any], Any]
+) -> Callable[[Any, Any], Any]:
   cropped = crop.make_apply(shape) if spec.crop.is_active else None
   relit = photometric.make_apply(spec.photometric, shape) if spec.photometric.is_active else None
   moved = None
