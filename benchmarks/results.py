@@ -43,6 +43,7 @@ def section(config: str, folder: workdir.Workdir) -> str:
   metrics = json.loads(folder.metrics.read_text())
   records = history.read(folder.history)
   best = next(iter(metrics.values()))['checkpoint']['best_epoch']
+  chosen = records[best - 1]
   data = environment['data']
   versions = ', '.join(f'{k} {environment["packages"][k]}' for k in ('jax', 'flax', 'optax'))
   devices = ', '.join(f'{len(environment["devices"])} x {d["kind"]}' for d in environment['devices'][:1])
@@ -63,7 +64,9 @@ def section(config: str, folder: workdir.Workdir) -> str:
       f'{len(records)} epochs, {records[-1].step} updates; an epoch took '
       f'{statistics.median(r.seconds for r in records):.0f} s (median; fastest {min(r.seconds for r in records):.0f}, '
       f'slowest {max(r.seconds for r in records):.0f}). Epoch {best} had the best validation figure and is the one '
-      'that is scored. Other work on the machine makes epochs slower; the fastest is nearest to what it can do.',
+      f'that is scored: training accuracy {chosen.accuracy:.3f}, validation {chosen.val_accuracy:.3f}, a gap of '
+      f'{chosen.accuracy - chosen.val_accuracy:+.3f}. Other work on the machine makes epochs slower; '
+      'the fastest is nearest to what it can do.',
       '',
       *_scores(metrics),
       '',
@@ -97,10 +100,10 @@ def _scores(metrics: Mapping[str, Any]) -> list[str]:
 
 def _epochs(records: Sequence[history.Record]) -> list[str]:
   names = ('loss', 'accuracy', 'val_loss', 'val_accuracy')
-  lines = [f'| epoch | {" | ".join(names)} | seconds |', '|---:|' + '---:|' * (len(names) + 1)]
+  lines = [f'| epoch | stage | {" | ".join(names)} | seconds |', '|---:|---|' + '---:|' * (len(names) + 1)]
   for r in records:
     lines.append(
-      f'| {r.epoch} | {" | ".join(f"{getattr(r, name):.3f}" for name in names)} | {r.seconds:.0f} |'
+      f'| {r.epoch} | {r.stage} | {" | ".join(f"{getattr(r, name):.3f}" for name in names)} | {r.seconds:.0f} |'
     )
   return lines
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -77,7 +78,7 @@ def test_a_run_leaves_the_files_of_the_contract(finished):
 def test_every_history_line_has_the_keys_of_the_contract(finished):
   folder, _ = finished
   lines = [json.loads(line) for line in (folder / 'history.jsonl').read_text().splitlines()]
-  wanted = 'epoch step stage loss accuracy val_loss val_accuracy learning_rate seconds images_per_second'
+  wanted = 'epoch step stage loss accuracy val_loss val_accuracy learning_rate seconds images_per_second wait_share'
   assert [list(line) for line in lines] == [wanted.split()] * 2
   assert [line['step'] for line in lines] == [5, 10]
 
@@ -233,3 +234,53 @@ def test_help_lists_the_commands_and_a_command_its_flags():
   code, out, _ = run('evaluate', '--help')
   assert code == 0
   assert '--data_dir' in out
+
+
+AUGMENTED = (
+  *(flag for flag in TINY if 'pipeline' not in flag),
+  '--config.augment.rotation_range=20.',
+  '--config.augment.width_shift_range=0.2',
+  '--config.augment.quarter_turns=True',
+  '--config.augment.featurewise_center=True',
+)
+
+
+def test_an_augmented_run_keeps_its_statistics_and_is_scored_with_them(tmp_path):
+  folder = tmp_path / 'run'
+  code, out, err = run(*AUGMENTED, f'--workdir={folder}')
+  assert code == 0, err
+  assert 'fitting statistics on 96 training images' in out
+  assert (folder / 'figures' / 'augmentation.png').exists()
+  before = read_rows(folder / 'predictions' / 'test.csv')
+  code, _, err = run('evaluate', f'--workdir={folder}')
+  assert code == 0, err
+  assert read_rows(folder / 'predictions' / 'test.csv') == before
+  # Others of the same shapes give other predictions: they are really read from there.
+  with np.load(folder / 'statistics.npz') as found:
+    values = dict(found)
+  np.savez(folder / 'statistics.npz', **{**values, 'mean_C': values['mean_C'] + 0.2})
+  assert run('evaluate', f'--workdir={folder}')[0] == 0
+  assert read_rows(folder / 'predictions' / 'test.csv') != before
+  (folder / 'statistics.npz').write_bytes(b'PK')
+  code, _, err = run('evaluate', f'--workdir={folder}')
+  assert code == 2
+  assert 'statistics.npz' in err
+  assert len(err.splitlines()) == 1
+
+
+def test_augment_draws_sheets_and_saves_images_but_over_nothing(tmp_path):
+  code, _, err = run('augment', *AUGMENTED, f'--workdir={tmp_path / "run"}')
+  assert code == 0, err
+  assert sorted(path.name for path in (tmp_path / 'run' / 'figures').iterdir()) == [
+    'augmentation.png',
+    'augmentation_offline.png',
+  ]
+  save = ('augment', *AUGMENTED, f'--workdir={tmp_path / "run"}', f'--save_to_dir={tmp_path / "images"}')
+  for _ in range(2):  # the same images again are no harm
+    code, _, err = run(*save, '--num_images=5')
+    assert code == 0, err
+  saved = sorted((tmp_path / 'images').rglob('*.png'))
+  assert len(saved) == 5
+  code, _, err = run(*save, '--num_images=5', '--config.seed=0', '--config.augment.rotation_range=3.')
+  assert code == 2
+  assert 'another image of this name' in err

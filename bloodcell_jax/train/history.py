@@ -26,7 +26,7 @@ class Record:
   learning_rate: float  # of the epoch's last update
   seconds: float  # training, evaluation not included
   images_per_second: float  # of training
-  wait_share: float  # of that time the device had nothing to do because the next batch was not ready
+  wait_share: float | None  # of that time the device waited for a batch; None in runs that did not measure it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,8 @@ def read(path: str | os.PathLike[str]) -> list[Record]:
   with open(path, encoding='utf-8') as file:
     for number, line in enumerate(file, 1):
       try:
-        records.append(Record(**json.loads(line)))
+        # Runs of before it was measured do not say it.
+        records.append(Record(**{'wait_share': None, **json.loads(line)}))
       except (ValueError, TypeError):
         raise types.UserError(f'{path}: line {number} is not a record of an epoch; remove the file') from None
   return records

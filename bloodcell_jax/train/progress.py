@@ -58,7 +58,7 @@ class Progress:
     self.line(
       f'{self._title}: loss {record.loss:.4f}, accuracy {record.accuracy:.3f}, '
       f'val_loss {record.val_loss:.4f}, val_accuracy {record.val_accuracy:.3f}, '
-      f'{record.seconds:.1f} s, {record.images_per_second:.0f} images/s, waited {record.wait_share:.0%}'
+      f'{record.seconds:.1f} s, {record.images_per_second:.0f} images/s, waited {record.wait_share or 0:.0%}'
     )
 
   def close(self) -> None:
