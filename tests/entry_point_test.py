@@ -78,7 +78,9 @@ def test_a_run_leaves_the_files_of_the_contract(finished):
 def test_every_history_line_has_the_keys_of_the_contract(finished):
   folder, _ = finished
   lines = [json.loads(line) for line in (folder / 'history.jsonl').read_text().splitlines()]
-  wanted = 'epoch step stage loss accuracy val_loss val_accuracy learning_rate seconds images_per_second wait_share'
+  wanted = (
+    'epoch step stage loss accuracy val_loss val_accuracy learning_rate seconds images_per_second wait_share'
+  )
   assert [list(line) for line in lines] == [wanted.split()] * 2
   assert [line['step'] for line in lines] == [5, 10]
 
