@@ -73,6 +73,8 @@ def _train(
 ) -> checkpoint.Saved:
   """Where the run stands when the stage is done."""
   if stage.fit.is_finished(begin.records):
+    # What is written about the run is written anew, should it be missing.
+    on_epoch(begin.records)
     return begin
   exp = made.experiment
   features = frozen.build(made, stage, begin.state.params, folder.cache, shown)
