@@ -2,8 +2,8 @@
 
     python main.py --config=configs/finetune.py --config.data.source=kaggle --config.data.dir=FOLDER
 
-Variants name the optimizer of the second stage: rmsprop (the default) or sgd. Blocks 1 to 4 are computed once an image
-and kept on disk. Without real images it trains on a few synthetic smears, for minutes. The study's own head is
+Variants name the optimizer of the second stage: rmsprop (the default) or sgd; `head` leaves that stage out. Blocks 1 to 4 are
+computed once an image and kept on disk. Without real images it trains on a few synthetic smears, for minutes. The study's own head is
 `--config.model.head=flatten`.
 """
 
@@ -12,12 +12,13 @@ from ml_collections import config_dict
 from configs import default
 
 OPTIMIZERS = ('rmsprop', 'sgd')
+HEAD = 'head'
 
 
-def get_config(optimizer: str = 'rmsprop') -> config_dict.ConfigDict:
+def get_config(variant: str = 'rmsprop') -> config_dict.ConfigDict:
   """The config of a variant."""
-  if optimizer not in OPTIMIZERS:
-    raise ValueError(f'no variant {optimizer!r}; choose one of {", ".join(OPTIMIZERS)}')
+  if variant not in (*OPTIMIZERS, HEAD):
+    raise ValueError(f'no variant {variant!r}; choose one of {", ".join((*OPTIMIZERS, HEAD))}')
   c = default.get_config()
   c.data.image_size = 150
   c.data.interpolation = 'bilinear'
@@ -30,13 +31,14 @@ def get_config(optimizer: str = 'rmsprop') -> config_dict.ConfigDict:
   c.model.head = 'average'
   c.model.dropout_rate = 0.5
   c.weights.path = 'auto'
-  c.stages.order = ('head', 'block5')
+  c.stages.order = ('head',)
   c.stages.head = default.stage(('dense_.*',), 6, 'rmsprop', 1e-3)
-  # Rates a tenth of those of the first stage or less, so that what ImageNet taught is bent and not broken.
-  c.stages.block5 = default.stage(
-    ('block5_.*', 'dense_.*'), 6, optimizer, 1e-5 if optimizer == 'rmsprop' else 1e-4
-  )
-  c.stages.block5.momentum = 0.9 if optimizer == 'sgd' else 0.0
+  if variant != HEAD:
+    c.stages.order = ('head', 'block5')
+    # Rates a tenth of those of the first stage or less, so that what ImageNet taught is bent and not broken.
+    rate = 1e-5 if variant == 'rmsprop' else 1e-4
+    c.stages.block5 = default.stage(('block5_.*', 'dense_.*'), 6, variant, rate)
+    c.stages.block5.momentum = 0.9 if variant == 'sgd' else 0.0
   c.train.monitor = 'val_accuracy'
   c.train.batch_size = 50
   c.train.steps_per_epoch = 0
