@@ -25,7 +25,7 @@ from bloodcell_jax.data import (
 )
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.stats import bootstrap
+from bloodcell_jax.stats import intervals
 from bloodcell_jax.train import history, loop, step
 from bloodcell_jax.weights import pretrained
 
@@ -63,7 +63,7 @@ class Experiment:
   objective: step.Spec
   monitor: str  # what makes an epoch the best of the run
   loop: loop.Spec
-  intervals: bootstrap.Spec
+  intervals: intervals.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
 
@@ -99,7 +99,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     objective=train.spec(step.Spec),
     monitor=train.take('monitor', str),
     loop=train.spec(loop.Spec),
-    intervals=evaluate.spec(bootstrap.Spec),
+    intervals=evaluate.spec(intervals.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
   )

@@ -2,9 +2,9 @@
 
     python main.py --config=configs/finetune.py --config.data.source=kaggle --config.data.dir=FOLDER
 
-Variants name the optimizer of the second stage: rmsprop (the default) or sgd; `head` leaves that stage out. Blocks 1 to 4 are
-computed once an image and kept on disk. Without real images it trains on a few synthetic smears, for minutes. The study's own head is
-`--config.model.head=flatten`.
+Variants name the optimizer of the second stage: rmsprop (the default) or sgd; `head` leaves that stage out. Blocks 1
+to 4 are computed once an image and kept on disk. Without real images it trains on a few synthetic smears, for minutes.
+The study's own head is `--config.model.head=flatten`.
 """
 
 from ml_collections import config_dict

@@ -16,6 +16,7 @@ from bloodcell_jax import types
 TINY = float(np.nextafter(0, 1))
 # Temperatures tried, as natural logarithms: from 1/20 to 20, far outside what is ever found.
 LOG_TEMPERATURES = (-3.0, 3.0)
+SCORES = ('lac', 'aps')
 
 
 def group_weights(predictions: types.Predictions) -> np.ndarray:
@@ -102,7 +103,7 @@ def abstention_threshold(predictions: types.Predictions, max_error: float) -> fl
 class Conformal:
   """A fitted rule that turns probabilities into sets of classes."""
 
-  score: str  # 'lac' or 'aps'
+  score: str  # one of SCORES
   miscoverage: float  # in (0, 1): the share of images whose set may miss the label
   limit: float  # classes with a score up to it are in the set; infinite where the groups are too few
 
@@ -127,8 +128,8 @@ def conformal(predictions: types.Predictions, score: str, miscoverage: float) ->
   Source: Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data", section 3
     (groups); Sadinle, Lei and Wasserman 2019 (LAC); Romano, Sesia and Candès 2020 (APS).
   """
-  if score not in ('lac', 'aps'):
-    raise types.UserError(f'the conformal score is {score!r}; choose lac or aps')
+  if score not in SCORES:
+    raise types.UserError(f'the conformal score is {score!r}; choose one of {", ".join(SCORES)}')
   if not 0 < miscoverage < 1:
     raise types.UserError(f'the miscoverage is {miscoverage}; it must lie in (0, 1)')
   num_groups = len(np.unique(predictions.group_N))

@@ -7,6 +7,7 @@ the groups of a resample and dividing gives the figure of the resample, for all 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,7 +16,14 @@ from bloodcell_jax import types
 # Guo et al. 2017, "On calibration of modern neural networks", section 2: equal-width bins of confidence; 15
 # as there.
 NUM_BINS = 15
-NAMES = ('accuracy', 'balanced_accuracy', 'macro_f1', 'log_loss', 'brier', 'ece')
+NAMES = (
+  'macro_f1',
+  'balanced_accuracy',
+  'accuracy',
+  'log_loss',
+  'brier',
+  'ece',
+)  # macro F1 first: it counts rare classes
 PER_CLASS = ('precision', 'recall', 'f1')
 
 
@@ -29,8 +37,12 @@ class Sums:
   bin_S3: np.ndarray  # by bin of confidence: images, sum of confidence, correct ones
 
 
-def sums(predictions: types.Predictions) -> tuple[Sums, np.ndarray]:
+def sums(predictions: types.Predictions, weight_N: np.ndarray | None = None) -> tuple[Sums, np.ndarray]:
   """The sums of each group [G, ...] and the groups' names [G].
+
+  Args:
+    predictions: of a set of images.
+    weight_N: how much each image counts, >= 0, such as `prevalence_weights`; None to count each once.
 
   Raises:
     UserError: there are no rows, or a probability is not a number in [0, 1], by its file.
@@ -42,23 +54,25 @@ def sums(predictions: types.Predictions) -> tuple[Sums, np.ndarray]:
   predicted_N = probs_NK.argmax(1)
   confidence_N = probs_NK.max(1)
   rows = np.arange(num_rows)
+  once_N = np.ones(num_rows) if weight_N is None else weight_N
   # A probability that underflowed to 0 counts as the smallest double: 745 nats instead of infinity.
   loss_N = -np.log(np.maximum(probs_NK[rows, label_N], np.nextafter(0, 1)))
   brier_N = ((probs_NK - np.eye(num_classes)[label_N]) ** 2).sum(1)
   # Bins (0, 1/15], (1/15, 2/15], ...: the upper edge belongs to the bin.
   bin_N = np.clip(np.ceil(confidence_N * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
 
-  def add(shape: tuple[int, ...], index: tuple[np.ndarray, ...], values: np.ndarray | float) -> np.ndarray:
+  def add(shape: tuple[int, ...], index: tuple[np.ndarray, ...], value_N: np.ndarray) -> np.ndarray:
     total = np.zeros((len(group_names), *shape))
-    np.add.at(total, (group_N, *index), values)
+    np.add.at(total, (group_N, *index), once_N * value_N)
     return total
 
+  ones_N = np.ones(num_rows)
   bins = [
-    add((NUM_BINS,), (bin_N,), values)
-    for values in (1.0, confidence_N, (predicted_N == label_N).astype(float))
+    add((NUM_BINS,), (bin_N,), value_N)
+    for value_N in (ones_N, confidence_N, (predicted_N == label_N).astype(float))
   ]
   return Sums(
-    confusion_KK=add((num_classes, num_classes), (label_N, predicted_N), 1.0),
+    confusion_KK=add((num_classes, num_classes), (label_N, predicted_N), ones_N),
     log_loss=add((), (), loss_N),
     brier=add((), (), brier_N),
     bin_S3=np.stack(bins, -1),
@@ -118,6 +132,49 @@ def roc_auc(predictions: types.Predictions) -> np.ndarray:
     if 0 < is_class_N.sum() < len(is_class_N):
       area_K[k] = metrics.roc_auc_score(is_class_N, predictions.probs_NK[:, k])
   return area_K
+
+
+def roc_auc_resampled(predictions: types.Predictions, times_RG: np.ndarray) -> np.ndarray:
+  """[R, K] `roc_auc` of each resample, in which group g counts `times_RG[r, g]` times; NaN as there.
+
+  **Guarantees**: equals `roc_auc` of the rows repeated so, ties of the probability counted as half.
+
+  Source: Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve": the share of pairs of an
+  image of the class and one of the others that are in the right order.
+  """
+  group_names, group_N = np.unique(predictions.group_N, return_inverse=True)
+  if times_RG.shape[1:] != group_names.shape:
+    raise ValueError(f'{times_RG.shape[1]} columns of counts for {len(group_names)} groups')
+  area_RK = np.full((len(times_RG), len(predictions.class_names)), np.nan)
+  for k in range(area_RK.shape[1]):
+    score_N, is_class_N = predictions.probs_NK[:, k], predictions.label_N == k
+    if is_class_N.all() or not is_class_N.any():
+      continue
+    order = np.argsort(score_N, kind='stable')
+    _, first = np.unique(score_N[order], return_index=True)
+    times_RN = times_RG[:, group_N[order]].astype(float)
+    # Summed over images of equal probability.
+    inside_RU = np.add.reduceat(times_RN * is_class_N[order], first, axis=1)
+    outside_RU = np.add.reduceat(times_RN * ~is_class_N[order], first, axis=1)
+    below_RU = outside_RU.cumsum(1) - outside_RU / 2
+    area_RK[:, k] = _ratio((inside_RU * below_RU).sum(1), inside_RU.sum(1) * outside_RU.sum(1))
+  return area_RK
+
+
+def prevalence_weights(predictions: types.Predictions, prevalence_K: Sequence[float]) -> np.ndarray | None:
+  """[N] weights under which class k makes up `prevalence_K[k]` of the images; None where it has none to weigh.
+
+  Example:
+    >>> label, names = np.array([0, 0, 0, 1], np.int32), np.array(['a', 'b', 'c', 'd'])
+    >>> found = types.Predictions(np.eye(2)[label], label, names, names, ('A', 'B'))
+    >>> prevalence_weights(found, (0.5, 0.5)).round(3).tolist()
+    [0.667, 0.667, 0.667, 2.0]
+  """
+  share_K = np.bincount(predictions.label_N, minlength=len(predictions.class_names)) / len(predictions)
+  wanted_K = np.asarray(prevalence_K, float)
+  if (share_K[wanted_K > 0] == 0).any():
+    return None
+  return np.divide(wanted_K, share_K, out=np.zeros_like(share_K), where=share_K > 0)[predictions.label_N]
 
 
 def majority(confusion_GKK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

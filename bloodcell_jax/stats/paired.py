@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import rng, types
-from bloodcell_jax.stats import bootstrap, metrics
+from bloodcell_jax.stats import intervals, metrics, resamples
 
 NAMES = ('accuracy', 'macro_f1')
 FIELDS = tuple(field.name for field in dataclasses.fields(metrics.Sums))
 
 
 def compare(
-  first: types.Predictions, second: types.Predictions, spec: bootstrap.Spec, seed: int
+  first: types.Predictions, second: types.Predictions, spec: intervals.Spec, seed: int
 ) -> dict[str, Any]:
   """How much better the second model is than the first on the same images, by figure of NAMES.
 
@@ -44,18 +44,18 @@ def compare(
   ones = np.ones((1, num_groups))
   values = [metrics.figures(metrics.combine(one, ones)) for one in pair]
   # The same seed draws the same groups.
-  drawn = [metrics.figures(bootstrap.resampled(one, spec.num_resamples, seed)) for one in pair]
+  drawn = [metrics.figures(resamples.combined(one, spec.num_resamples, seed)) for one in pair]
   left_out = [metrics.figures(metrics.leave_one_out(one)) for one in pair]
   swapped = _swapped(of_first, of_second, _swaps(num_groups, spec.num_resamples, seed))
-  few = bootstrap.effective(of_first.confusion_KK.sum((1, 2))) < bootstrap.FEW_GROUPS
+  few = intervals.effective(of_first.confusion_KK.sum((1, 2))) < intervals.FEW_GROUPS
   entries = {}
   for name in NAMES:
     difference = (values[1][name] - values[0][name]).item()
     left_out_G = left_out[1][name] - left_out[0][name]
     if few:
-      low, high = bootstrap.student(difference, left_out_G, spec.confidence)
+      low, high = intervals.student(difference, left_out_G, spec.confidence)
     else:
-      low, high = bootstrap.bca(difference, drawn[1][name] - drawn[0][name], left_out_G, spec.confidence)
+      low, high = intervals.resampled(difference, drawn[1][name] - drawn[0][name], left_out_G, spec)
     entries[name] = {
       'first': values[0][name].item(),
       'second': values[1][name].item(),
@@ -69,7 +69,7 @@ def compare(
     'num_groups': num_groups,
     **entries,
     'interval': {
-      'method': bootstrap.STUDENT if few else bootstrap.METHOD,
+      'method': intervals.STUDENT if few else intervals.METHODS[spec.interval],
       'unit': 'group',
       'confidence': spec.confidence,
       'num_resamples': spec.num_resamples,

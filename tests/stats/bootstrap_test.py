@@ -9,10 +9,10 @@ import pytest
 import scipy.stats
 
 from bloodcell_jax import groups, types
-from bloodcell_jax.stats import bootstrap, metrics
+from bloodcell_jax.stats import bootstrap, intervals, metrics, resamples
 
 NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
-SPEC = bootstrap.Spec(num_resamples=2000, confidence=0.95)
+SPEC = intervals.Spec(num_resamples=2000, confidence=0.95, interval='bca', prevalence=())
 
 
 def clustered(generator, num_groups, size, spread=0.35):
@@ -59,8 +59,8 @@ def walk(entry, path=''):
 
 def test_blocks_of_resamples_are_as_many_as_asked_for(monkeypatch):
   of_group, _ = metrics.sums(clustered(np.random.default_rng(0), 8, 30))
-  monkeypatch.setattr(bootstrap, 'BLOCK', 8 * 10)
-  drawn = bootstrap.resampled(of_group, 25, seed=0).log_loss
+  monkeypatch.setattr(resamples, 'BLOCK', 8 * 10)
+  drawn = resamples.combined(of_group, 25, seed=0).log_loss
   assert drawn.shape == (25,)
   assert len(np.unique(drawn)) == 25, 'blocks repeat one another'
 
@@ -80,8 +80,8 @@ def test_bca_and_percentile_equal_scipy_within_the_noise_of_the_draws():
   drawn = times_RG @ values / 40
   left_out = (values.sum() - values) / 39
   ours = {
-    'BCa': bootstrap.bca(values.mean(), drawn, left_out, 0.9),
-    'percentile': bootstrap.percentile(drawn, 0.9),
+    'BCa': intervals.bca(values.mean(), drawn, left_out, 0.9),
+    'percentile': intervals.percentile(drawn, 0.9),
   }
   for method, bounds in ours.items():
     theirs = scipy.stats.bootstrap(
@@ -107,9 +107,9 @@ def test_intervals_by_group_cover_and_intervals_by_image_do_not():
     for unit, group_N in (('group', found.group_N), ('image', found.file_N)):
       of_group, _ = metrics.sums(dataclasses.replace(found, group_N=group_N))
       value = (found.probs_NK.argmax(1) == found.label_N).mean()
-      drawn = metrics.figures(bootstrap.resampled(of_group, 150, trial))['accuracy']
+      drawn = metrics.figures(resamples.combined(of_group, 150, trial))['accuracy']
       left_out = metrics.figures(metrics.leave_one_out(of_group))['accuracy']
-      low, high = bootstrap.bca(value, drawn, left_out, 0.95)
+      low, high = intervals.bca(value, drawn, left_out, 0.95)
       covered[unit] += low <= truth <= high
   assert 0.90 <= covered['group'] / 150 <= 0.98, covered
   assert covered['image'] / 150 < 0.65, covered
@@ -126,7 +126,8 @@ def test_the_summary_holds_what_is_promised_and_is_json():
   assert entry['per_class']['MONOCYTE']['num_groups'] == 4
   assert entry['interval']['unit'] == 'group'
   bounds = dict(walk(entry))
-  assert len(bounds) == len(metrics.NAMES) + 4 * len(metrics.PER_CLASS) + 2
+  # The ROC areas by class and their mean; the two votes.
+  assert len(bounds) == len(metrics.NAMES) + 1 + 4 * (len(metrics.PER_CLASS) + 1) + 2
   for path, figure in bounds.items():
     assert figure['low'] <= figure['value'] <= figure['high'], path
   assert np.sum(entry['confusion']) == 2487
@@ -165,7 +166,7 @@ def test_few_groups_get_exact_intervals_and_many_do_not():
   exceptions = few['interval']['exceptions']
   assert exceptions['accuracy'] == exceptions['per_class.A.recall'] == bootstrap.EXACT
   assert exceptions['macro_f1'] == exceptions['per_class.B.f1'] == bootstrap.JOINT
-  assert exceptions['brier'] == bootstrap.STUDENT
+  assert exceptions['brier'] == intervals.STUDENT
   right = few['by_group']['majority']['num_right']
   exact = scipy.stats.binomtest(right, 8).proportion_ci(0.95, 'exact')
   assert (few['accuracy']['low'], few['accuracy']['high']) == pytest.approx((exact.low, exact.high))
@@ -187,8 +188,8 @@ def test_a_flawless_result_is_not_given_an_interval_of_no_width():
     assert entry[name]['low'] < 0.9, name
     assert entry[name]['high'] == 1
   # Negative control: resampling alone is falsely sure.
-  drawn = metrics.figures(bootstrap.resampled(metrics.sums(perfect(40))[0], 500, 0))['accuracy']
-  assert bootstrap.percentile(drawn, 0.95) == (1, 1)
+  drawn = metrics.figures(resamples.combined(metrics.sums(perfect(40))[0], 500, 0))['accuracy']
+  assert intervals.percentile(drawn, 0.95) == (1, 1)
 
 
 def test_one_group_has_an_exact_accuracy_and_no_interval_of_its_log_loss():
@@ -198,21 +199,80 @@ def test_one_group_has_an_exact_accuracy_and_no_interval_of_its_log_loss():
   assert entry['log_loss']['value'] > 0
   assert entry['log_loss']['low'] is entry['log_loss']['high'] is None
   assert entry['per_class']['B']['recall'] == {'value': None, 'low': None, 'high': None}
-  assert entry['per_class']['B']['roc_auc'] == {'value': None}
+  assert entry['per_class']['B']['roc_auc'] == {'value': None, 'low': None, 'high': None}
+
+
+def test_a_flawless_ranking_of_many_groups_has_no_interval_rather_than_one_of_no_width():
+  area = bootstrap.summary(perfect(40), SPEC, seed=0)['macro_roc_auc']
+  assert area == {'value': 1.0, 'low': None, 'high': None}
+
+
+def test_a_prevalence_gives_the_figures_of_a_set_with_those_shares():
+  found = like_test(5)
+  spec = dataclasses.replace(SPEC, prevalence=(0.1, 0.2, 0.1, 0.6))
+  weighted = bootstrap.summary(found, spec, seed=0)
+  at = weighted['at_prevalence']
+  recall = [weighted['per_class'][name]['recall']['value'] for name in NAMES]
+  assert at['accuracy']['value'] == pytest.approx(np.dot(spec.prevalence, recall))
+  # What does not depend on the shares stays; what does, does not.
+  assert at['balanced_accuracy']['value'] == pytest.approx(weighted['balanced_accuracy']['value'])
+  assert at['accuracy']['value'] != pytest.approx(weighted['accuracy']['value'])
+  assert (
+    at['per_class']['MONOCYTE']['precision']['value']
+    < weighted['per_class']['MONOCYTE']['precision']['value']
+  )
+  for path, figure in walk(at):
+    assert figure['low'] <= figure['value'] <= figure['high'], path
+  # The figures of the set itself are those without a prevalence.
+  plain = bootstrap.summary(found, SPEC, seed=0)
+  assert {**weighted, 'at_prevalence': None} == {**plain, 'at_prevalence': None}
+
+
+def test_a_prevalence_that_is_none_is_one_line():
+  for wrong in ((0.5, 0.6), (-0.1, 1.1), ('a', 1.0)):
+    with pytest.raises(types.UserError, match=r'evaluate\.prevalence'):
+      dataclasses.replace(SPEC, prevalence=wrong)
+  with pytest.raises(types.UserError, match='the classes are EOSINOPHIL'):
+    dataclasses.replace(SPEC, prevalence=(0.5, 0.5)).check_classes(NAMES)
+
+
+def test_a_share_of_sums_has_the_interval_of_resampled_groups():
+  generator = np.random.default_rng(0)
+  kept_G = generator.integers(1, 40, 60)
+  wrong_G = generator.binomial(kept_G, 0.3)
+  got = bootstrap.ratio(wrong_G, kept_G, SPEC, seed=0)
+  slow = scipy.stats.bootstrap(
+    (wrong_G, kept_G), lambda a, b: a.sum(-1) / b.sum(-1), paired=True, vectorized=False, n_resamples=2000,
+    rng=np.random.default_rng(1), method='BCa',
+  ).confidence_interval  # fmt: skip
+  assert got['value'] == pytest.approx(wrong_G.sum() / kept_G.sum())
+  assert (got['low'], got['high']) == pytest.approx((slow.low, slow.high), abs=0.01)
+  assert bootstrap.ratio(wrong_G, 0 * kept_G, SPEC, 0) == {'value': None, 'low': None, 'high': None}
+  few = bootstrap.ratio(wrong_G[:4], kept_G[:4], SPEC, 0)
+  assert 0 <= few['low'] < few['value'] < few['high'] <= 1
+
+
+def test_the_percentile_interval_is_used_where_it_is_asked_for():
+  found = clustered(np.random.default_rng(0), 40, 20)
+  entry = bootstrap.summary(found, dataclasses.replace(SPEC, interval='percentile'), seed=3)
+  drawn = metrics.figures(resamples.combined(metrics.sums(found)[0], 2000, 3))['accuracy']
+  assert (entry['accuracy']['low'], entry['accuracy']['high']) == intervals.percentile(drawn, 0.95)
+  assert entry['interval']['method'].startswith('percentile')
+  assert bootstrap.summary(found, SPEC, seed=3)['accuracy'] != entry['accuracy']
 
 
 def test_exact_intervals_equal_scipys():
   for num_right, num in ((0, 5), (3, 5), (5, 5), (62, 71)):
     exact = scipy.stats.binomtest(num_right, num).proportion_ci(0.9, 'exact')
-    assert bootstrap.binomial(num_right, num, 0.9) == pytest.approx((exact.low, exact.high))
-  assert bootstrap.binomial(0, 0, 0.9) == (0, 1)
+    assert intervals.binomial(num_right, num, 0.9) == pytest.approx((exact.low, exact.high))
+  assert intervals.binomial(0, 0, 0.9) == (0, 1)
 
 
 def test_students_interval_of_a_mean_equals_the_textbooks():
   values = np.random.default_rng(0).normal(size=7)
   left_out = (values.sum() - values) / 6
   expected = scipy.stats.t.interval(0.95, 6, values.mean(), scipy.stats.sem(values))
-  assert bootstrap.student(values.mean(), left_out, 0.95) == pytest.approx(expected)
+  assert intervals.student(values.mean(), left_out, 0.95) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -141,5 +141,5 @@ def test_aps_sets_are_the_likeliest_classes():
 
 @pytest.mark.parametrize(('score', 'miscoverage'), [('raps', 0.1), ('lac', 0.0), ('lac', 1.0)])
 def test_wrong_settings_are_refused(score, miscoverage):
-  with pytest.raises(types.UserError, match=r'choose lac or aps|must lie in'):
+  with pytest.raises(types.UserError, match=r'choose one of lac, aps|must lie in'):
     calibration.conformal(drawn(0), score, miscoverage)

@@ -1,5 +1,6 @@
 """Figures of merit against scikit-learn, and what they say where a class is missing."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -127,6 +128,21 @@ def test_roc_area_equals_the_share_of_pairs_in_order():
   for k in range(4):
     yes, no = found.probs_NK[found.label_N == k, k], found.probs_NK[found.label_N != k, k]
     assert area_K[k] == pytest.approx((yes[:, None] > no[None]).mean())
+
+
+def test_the_roc_area_of_a_resample_equals_that_of_the_repeated_rows_ties_included():
+  found = predictions(num_rows=120)
+  found.probs_NK[:] = found.probs_NK.round(1)  # many ties
+  found = dataclasses.replace(found, group_N=(np.arange(120) % 7).astype(str))
+  times_RG = np.random.default_rng(0).integers(0, 3, (5, 7))
+  area_RK = metrics.roc_auc_resampled(found, times_RG)
+  for times_G, area_K in zip(times_RG, area_RK, strict=True):
+    rows = np.repeat(np.arange(120), times_G[np.arange(120) % 7])
+    for k in range(4):
+      expected = reference.roc_auc_score(found.label_N[rows] == k, found.probs_NK[rows, k])
+      assert area_K[k] == pytest.approx(expected)
+  # Negative control: the whole set has other areas.
+  assert not np.allclose(area_RK[0], metrics.roc_auc(found))
 
 
 def test_a_perfectly_calibrated_model_has_a_small_calibration_error_and_an_overconfident_one_a_large():

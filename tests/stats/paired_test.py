@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bloodcell_jax import types
-from bloodcell_jax.stats import bootstrap, paired
+from bloodcell_jax.stats import intervals, paired
 
-SPEC = bootstrap.Spec(num_resamples=500, confidence=0.95)
+SPEC = intervals.Spec(num_resamples=500, confidence=0.95, interval='bca', prevalence=())
 
 
 def pair(seed, num_groups=30, size=12, gain=0.0, by_group=0.3):
@@ -45,7 +45,7 @@ def test_a_difference_that_is_there_is_found():
 
 def test_the_test_is_seldom_wrong_by_group_and_often_by_image():
   rejected = {'group': 0, 'image': 0}
-  spec = bootstrap.Spec(num_resamples=100, confidence=0.95)
+  spec = intervals.Spec(num_resamples=100, confidence=0.95, interval='bca', prevalence=())
   for seed in range(60):
     first, second = pair(seed, size=30)
     rejected['group'] += paired.compare(first, second, spec, seed)['accuracy']['p_value'] < 0.05
@@ -90,7 +90,7 @@ def test_few_groups_are_swapped_in_every_way():
   second = dataclasses.replace(second, probs_NK=np.eye(2)[label_N])
   got = paired.compare(first, second, SPEC, seed=0)
   assert got['accuracy']['p_value'] == 2 / 64
-  assert got['interval']['method'] == bootstrap.STUDENT
+  assert got['interval']['method'] == intervals.STUDENT
 
 
 def test_other_rows_are_refused_in_one_line_that_names_one():
