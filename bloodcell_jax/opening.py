@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import experiment, job, preview, scoring, types, workdir
-from bloodcell_jax.data import dataset, standardize
+from bloodcell_jax.data import dataset, leaks, standardize
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, state
 from bloodcell_jax.weights import pretrained
@@ -39,6 +39,21 @@ def read_data(
   return data
 
 
+def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, shown: progress.Progress) -> None:
+  """Tells of the groups that test shares with training; refuses what leaks, unless the experiment allows it.
+
+  Raises:
+    UserError: images of train are of a group of validation, or images of a test are images of training.
+  """
+  if not exp.data.allow_leak:
+    leaks.check(data.table, data.leaking())
+  if 'test_clean' in data.rows:
+    num, num_clean = len(data.rows['test']), len(data.rows['test_clean'])
+    shown.line(
+      f'{num - num_clean:,} of {num:,} test images are of groups that training shows too; test_clean is without them'
+    )
+
+
 def describe(folder: workdir.Workdir, made: job.Job) -> None:
   """Writes environment.json, the class distribution and, where there is augmentation, a preview of it.
 
@@ -56,16 +71,16 @@ def describe(folder: workdir.Workdir, made: job.Job) -> None:
       'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
       'skipped': [str(problem) for problem in data.skipped],
       'num_converted': len(data.notes),
+      'leaks': data.leaking().counts(),
     },
   )
+  said = scoring.note(data.table.synthetic, data.leaking().counts())
   exp, rows = made.experiment, data.rows.get('train', np.zeros(0, np.int64))
   if exp.transform.is_random and len(rows):
     title = f'{data.table.file[rows[0]]}, as training sees it'
     sheet = preview.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
-    figure.write(folder.figures / 'augmentation.png', sheet, scoring.note(data.table.synthetic))
-  figure.write(
-    folder.figures / 'distribution.png', distribution.plot(data.counts()), scoring.note(data.table.synthetic)
-  )
+    figure.write(folder.figures / 'augmentation.png', sheet, said)
+  figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), said)
 
 
 # What a convention is called in Keras, and what grey levels are multiplied by before it.

@@ -9,15 +9,21 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import atomic, experiment, predictions, types, workdir
+from bloodcell_jax.data import leaks
 from bloodcell_jax.plots import confusion, figure, reliability
 from bloodcell_jax.stats import bootstrap, metrics
 
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
 
 
-def note(synthetic: bool) -> str:
-  """What must be said wherever a figure of a network or of data is shown; empty where both are of photographs."""
-  return SYNTHETIC if synthetic else ''
+def note(synthetic: bool, leak: Mapping[str, int]) -> str:
+  """What must be said wherever a figure of a network or of data is shown; empty where there is nothing.
+
+  Args:
+    synthetic: whether the network or the data was drawn.
+    leak: how many images leak, as `leaks.Leaks.counts`.
+  """
+  return ' '.join(filter(None, (SYNTHETIC if synthetic else '', leaks.note(leak))))
 
 
 def write(
@@ -47,9 +53,9 @@ def write(
   )
   bins = metrics.sums(found)[0].bin_S3.sum(0)
   figure.write(folder.figures / f'reliability_{split}.png', reliability.plot(bins, title), said)
-  atomic.write_json(
-    folder.metrics, {**_read(folder), split: {**figures, 'note': said, 'checkpoint': dict(origin)}}
-  )
+  leak = folder.read_environment()['data']['leaks']
+  entry = {**figures, 'note': said, 'leak': leak, 'checkpoint': dict(origin)}
+  atomic.write_json(folder.metrics, {**_read(folder), split: entry})
   return figures
 
 

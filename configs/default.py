@@ -48,6 +48,9 @@ def get_config() -> config_dict.ConfigDict:
   d.pipeline = 'tf_data'  # tf_data, or numpy where TensorFlow is not installed (does not augment)
   d.validation_fraction = 0.2  # of the training photographs, in (0, 0.5]; unused where the data has its own
   d.test_fraction = 0.0  # of the photographs, in [0, 0.5], where the data has no test split; 0 for none
+  d.allow_leak = (
+    False  # train though images of one photograph, or the same image, lie on both sides of a split
+  )
   d.embedded = e = config_dict.ConfigDict()  # the synthetic smears
   e.num_train = 160  # photographs a class to train and validate on
   e.num_test = 30  # photographs a class to test on

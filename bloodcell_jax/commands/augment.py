@@ -67,7 +67,8 @@ def _images(
   if not request.paths:
     data = _read(exp, folder, shown)
     row = data.rows['train'][0]
-    return [(str(data.table.file[row]), data.image_NHWC[row], scoring.note(data.table.synthetic))]
+    said = scoring.note(data.table.synthetic, data.leaking().counts())
+    return [(str(data.table.file[row]), data.image_NHWC[row], said)]
   found = []
   for path in request.paths:
     try:

@@ -47,7 +47,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   pixels = opening.kept_pixels(folder, exp)
   made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
   params, origin = opening.best(folder, made)
-  said = scoring.note(data.table.synthetic or environment['data']['synthetic'])
+  of_run = environment['data']
+  said = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
   for name in [split] if own else scoring.known(exp.evaluate_splits, data.rows):
     figures = scoring.write(folder, name, made.predict(params, name), exp, said, origin)
     shown.line(scoring.line(name, figures))

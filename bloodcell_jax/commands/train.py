@@ -30,12 +30,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   shown = progress.Progress()
   shown.line(f'reading images: {exp.data.source}')
   data = opening.read_data(functools.partial(dataset.build, exp.data, exp.seed, folder.cache), shown)
+  opening.check_leaks(exp, data, shown)
   read = pretrained.read(exp.weights.path) if exp.weights.path else None
   pixels = opening.pixels(exp, read)
   made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
   initial = made.initial(read)
   opening.describe(folder, made)
-  said = scoring.note(data.table.synthetic)
+  said = scoring.note(data.table.synthetic, data.leaking().counts())
   if said:
     shown.line(said)
   shown.line(summary.table(made.model, made.params, exp.data.decode.image_size))

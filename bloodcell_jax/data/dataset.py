@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.data import decode, embedded, folders, kaggle, splits
+from bloodcell_jax.data import decode, embedded, folders, kaggle, leaks, splits
 
 SOURCES = ('embedded', 'kaggle', 'folders', 'tfds')
 SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that can be scored
@@ -29,6 +29,7 @@ class Spec:
   on_bad_image: str  # one of BAD_IMAGE_POLICIES
   validation_fraction: float  # of TRAIN, by groups, where the data has no validation split
   test_fraction: float  # of all, by groups, where the data has no test split; 0 for none
+  allow_leak: bool  # train on data that leaks
   decode: decode.Spec
   embedded: embedded.Spec
 
@@ -64,6 +65,10 @@ class Dataset:
     for name in sorted(self.rows):
       digest.update(name.encode() + self.rows[name].astype(np.int64).tobytes())
     return digest.hexdigest()[:16]
+
+  def leaking(self) -> leaks.Leaks:
+    """The images that stand on both sides of a split."""
+    return leaks.find(self.table, self.rows)
 
   def counts(self) -> dict[str, dict[str, tuple[int, int]]]:
     """By split and class: how many images, of how many photographs."""

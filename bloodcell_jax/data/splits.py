@@ -20,9 +20,8 @@ def rows(
   has no TEST and `test_fraction` is above 0, test is held out first in the same way. `test_clean` is TEST
   without the groups that the data's TRAIN or VALIDATION show too; it is there where that leaves out a row, but not all.
 
-  **Guarantees**: train and validation share no group, for which rows of TRAIN that share one with the data's own
-  VALIDATION are left out of train; train and validation hold no row of TEST, and no group of a test split that was
-  held out here.
+  **Guarantees**: what is held out here shares no group with the rest; every row of the data's own splits is in that
+  split, so that what leaks between them is there for `leaks.find` to see.
 
   Args:
     table: the data.
@@ -44,16 +43,20 @@ def rows(
       f'{table.name}: has no image to train on; its splits are {", ".join(own) or "empty"}'
     )
   seen = np.concatenate([train, validation])
-  if len(validation):
-    train = train[~np.isin(table.group[train], table.group[validation])]
   if len(test):
     clean = test[~np.isin(table.group[test], table.group[seen])]
   else:
     clean = none
     if test_fraction:
-      train, test = _hold_out(table, train, test_fraction, seed, 'data.test_fraction')
-      # The data's own validation knows nothing of this test.
-      validation = validation[~np.isin(table.group[validation], table.group[test])]
+      # The data's own validation knows nothing of this test: it is taken from groups that validation lacks.
+      free = train[~np.isin(table.group[train], table.group[validation])]
+      for k in np.setdiff1d(table.label[train], table.label[free]):
+        raise types.UserError(
+          f'class {table.class_names[k]}: every group of TRAIN is in VALIDATION too, so that data.test_fraction has '
+          'none to hold out; remove them from one of the two'
+        )
+      _, test = _hold_out(table, free, test_fraction, seed, 'data.test_fraction')
+      train = np.setdiff1d(train, test)
   if not len(validation) and validation_fraction:
     train, validation = _hold_out(table, train, validation_fraction, seed, 'data.validation_fraction')
   found = {

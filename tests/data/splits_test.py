@@ -57,12 +57,12 @@ def test_the_seed_alone_decides():
   assert first != other
 
 
-def test_validation_of_the_data_is_kept_and_train_gives_way_to_it():
+def test_the_data_s_own_splits_are_kept_whole_even_where_they_leak():
   table = _table(TRAIN=[*_rows(3), (0, 'shared')], VALIDATION=[*_rows(2, first=9), (0, 'shared')])
   rows = splits.rows(table, 0.2, 0, 0)
-  assert rows['validation'].tolist() == np.flatnonzero(table.split == 'VALIDATION').tolist()
-  assert len(rows['train']) == 18
-  assert not _share_a_group(table, rows['train'], rows['validation'])
+  for split in ('train', 'validation'):
+    assert rows[split].tolist() == np.flatnonzero(table.split == split.upper()).tolist()
+  assert _share_a_group(table, rows['train'], rows['validation'])
 
 
 def test_without_a_test_split_one_is_held_out_that_shares_no_group():
@@ -76,11 +76,23 @@ def test_without_a_test_split_one_is_held_out_that_shares_no_group():
 
 
 def test_a_held_out_test_shares_no_group_with_validation_of_the_data():
-  rows_of_train = _rows(8)
-  table = _table(TRAIN=rows_of_train, VALIDATION=[*_rows(3, first=20), *rows_of_train[:24]])
-  rows = splits.rows(table, 0.2, 0.25, 0)
-  for a, b in (('train', 'test'), ('validation', 'test'), ('train', 'validation')):
-    assert not _share_a_group(table, rows[a], rows[b])
+  shared = [(k, f'{k}-{g}') for k in (0, 1) for g in range(4)]
+  table = _table(TRAIN=_rows(8), VALIDATION=[*_rows(3, first=20), *shared])
+  for seed in range(5):
+    rows = splits.rows(table, 0.2, 0.25, seed)
+    assert len(rows['validation']) == 26
+    assert len(rows['train']) + len(rows['test']) == 48
+    for a in ('train', 'validation'):
+      assert not _share_a_group(table, rows[a], rows['test'])
+    assert _share_a_group(table, rows['train'], rows['validation']), (
+      'what leaks in the data is left to be seen'
+    )
+
+
+def test_a_class_that_validation_shows_whole_leaves_no_test_to_hold_out():
+  table = _table(TRAIN=_rows(8), VALIDATION=[(1, f'1-{g}') for g in range(8)])
+  with pytest.raises(types.UserError, match='class MONOCYTE: every group of TRAIN is in VALIDATION too'):
+    splits.rows(table, 0.2, 0.25, 0)
 
 
 def test_test_rows_of_the_data_are_never_trained_on_and_test_fraction_is_not_used():

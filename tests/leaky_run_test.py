@@ -1,0 +1,129 @@
+"""A run on data that leaks: refused by name, or trained and marked wherever a figure stands."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from bloodcell_jax import commands, experiment, types, workdir
+from bloodcell_jax.commands import train
+from bloodcell_jax.data import embedded
+from bloodcell_jax.plots import figure
+from bloodcell_jax.train import signals
+from configs import default
+
+CHANGES = {
+  'data.source': 'folders', 'data.image_size': 46, 'data.pipeline': 'numpy', 'data.cache': 'memory',
+  'train.batch_size': 4, 'train.epochs': 1, 'train.steps_per_epoch': 1, 'train.num_devices': 1,
+  'evaluate.num_resamples': 100,
+}  # fmt: skip
+NOTE = 'Leak: 1 training images share a photograph with validation and 1 test images are training or'
+
+
+def images(folder: pathlib.Path, leaks: bool) -> pathlib.Path:
+  """Folders of TRAIN, VALIDATION and TEST; where it leaks, an image of TRAIN lies in each of the others too."""
+  spec = embedded.Spec(num_train=4, num_test=1, num_views=1, height=48, width=64, seed=0)
+  drawn = [image for image in embedded.draw_all(spec) if image.split in ('TRAIN', 'TEST')]
+  of_class: dict[str, int] = {}
+  for image in drawn:
+    place = of_class[image.class_name] = of_class.get(image.class_name, -1) + 1
+    split = 'VALIDATION' if image.split == 'TRAIN' and place == 3 else image.split
+    path = folder / split / image.class_name / f'{place}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(image.png)
+  if leaks:
+    for split, place in (('VALIDATION', 0), ('TEST', 1)):
+      content = (folder / 'TRAIN' / 'MONOCYTE' / f'{place}.png').read_bytes()
+      (folder / split / 'MONOCYTE' / f'again{place}.png').write_bytes(content)
+  return folder
+
+
+def run(folder: pathlib.Path, data: pathlib.Path, **changes) -> workdir.Workdir:
+  flat = {**experiment.flat(default.get_config()), **CHANGES, 'data.dir': str(data), **changes}
+  train.run(commands.Request(experiment.nest(flat), 'test', str(folder), ()), signals.Stop())
+  return workdir.Workdir(folder)
+
+
+@pytest.fixture
+def notes(monkeypatch) -> dict[str, str]:
+  """The note of each figure that is written."""
+  seen: dict[str, str] = {}
+  original = figure.write
+
+  def write(path, made, note):
+    seen[pathlib.Path(path).name] = note
+    original(path, made, note)
+
+  monkeypatch.setattr(figure, 'write', write)
+  return seen
+
+
+def test_training_on_a_leak_is_refused_by_the_names_of_the_files(tmp_path):
+  with pytest.raises(types.UserError, match=r'data\.allow_leak=True') as caught:
+    run(tmp_path / 'run', images(tmp_path / 'cells', leaks=True))
+  for name in (
+    'TRAIN/MONOCYTE/0.png and VALIDATION/MONOCYTE/again0.png',
+    'TEST/MONOCYTE/again1.png and TRAIN',
+  ):
+    assert name in str(caught.value)
+  assert '\n' not in str(caught.value)
+  assert not (tmp_path / 'run' / 'checkpoints').exists()
+
+
+def test_an_allowed_leak_is_said_with_every_figure_page_and_metrics_file(tmp_path, notes, capsys):
+  data = images(tmp_path / 'cells', leaks=True)
+  folder = run(tmp_path / 'run', data, **{'data.allow_leak': True})
+  counts = {'train_in_validation': 1, 'test_in_training': 1}
+  environment = folder.read_environment()['data']
+  assert environment['leaks'] == counts
+  assert sum(images for images, _ in environment['counts']['train'].values()) == 12, 'nothing is left out'
+  metrics = json.loads(folder.metrics.read_text())
+  assert set(metrics) == {'validation', 'test', 'test_clean'}
+  assert all(entry['leak'] == counts and entry['note'].startswith(NOTE) for entry in metrics.values())
+  assert NOTE in folder.report.read_text()
+  assert set(notes) == {path.name for path in folder.figures.iterdir()}
+  assert all(note.startswith(NOTE) for note in notes.values())
+  assert capsys.readouterr().out.strip().splitlines()[-1].startswith(NOTE)
+
+
+def test_a_clean_run_has_no_such_note(tmp_path, notes, capsys):
+  folder = run(tmp_path / 'run', images(tmp_path / 'cells', leaks=False))
+  assert folder.read_environment()['data']['leaks'] == {'train_in_validation': 0, 'test_in_training': 0}
+  assert not any(entry['note'] for entry in json.loads(folder.metrics.read_text()).values())
+  assert not any(notes.values())
+  for text in (folder.report.read_text(), capsys.readouterr().out):
+    assert 'Leak:' not in text
+
+
+def test_the_note_changes_a_figure():
+  from bloodcell_jax.plots import distribution
+
+  counts = {'train': {'A': (3, 2)}}
+  plain, marked = (figure.png(distribution.plot(counts), note) for note in ('', NOTE))
+  assert plain != marked
+
+
+def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(tmp_path, notes, monkeypatch):
+  from absl import flags
+
+  from bloodcell_jax.commands import evaluate
+
+  data = images(tmp_path / 'cells', leaks=True)
+  folder = run(tmp_path / 'run', data, **{'data.allow_leak': True})
+  before = json.loads(folder.metrics.read_text())
+  values = flags.FlagValues()
+  monkeypatch.setattr(flags, 'FLAGS', values)
+  flags.DEFINE_string('data_dir', '', '', flag_values=values)
+  flags.DEFINE_string('groups_csv', '', '', flag_values=values)
+  values(['main.py'])
+  request = commands.Request(None, '', str(folder.path), ())
+  notes.clear()
+  evaluate.run(request, signals.Stop())
+  assert json.loads(folder.metrics.read_text()) == before
+  assert notes
+  values.data_dir = str(data / 'TRAIN')
+  evaluate.run(request, signals.Stop())
+  assert json.loads(folder.metrics.read_text())['TRAIN']['note'].startswith(NOTE)
+  assert all(note.startswith(NOTE) for note in notes.values())
