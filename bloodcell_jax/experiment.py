@@ -25,7 +25,7 @@ from bloodcell_jax.data import (
 )
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.stats import intervals
+from bloodcell_jax.stats import doubt, intervals
 from bloodcell_jax.train import history, loop, step
 from bloodcell_jax.weights import pretrained
 
@@ -64,6 +64,7 @@ class Experiment:
   monitor: str  # what makes an epoch the best of the run
   loop: loop.Spec
   intervals: intervals.Spec
+  doubt: doubt.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
 
@@ -100,6 +101,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     monitor=train.take('monitor', str),
     loop=train.spec(loop.Spec),
     intervals=evaluate.spec(intervals.Spec),
+    doubt=evaluate.spec(doubt.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
   )

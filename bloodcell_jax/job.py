@@ -51,6 +51,7 @@ class Job:
     self.stop = stop
     self.devices = parallel.devices(experiment.num_devices)
     self.num_classes = len(data.table.class_names)
+    experiment.intervals.check_classes(data.table.class_names)
     self.model: nn.Module = zoo.build(experiment.model, self.num_classes)
 
   @functools.cached_property

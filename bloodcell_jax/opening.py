@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import experiment, job, preview, scoring, types, workdir
+from bloodcell_jax import experiment, job, preview, scoring, tree, types, workdir
 from bloodcell_jax.data import dataset, leaks, standardize
+from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, state
 from bloodcell_jax.weights import pretrained
@@ -73,6 +74,7 @@ def describe(folder: workdir.Workdir, made: job.Job) -> None:
       'num_converted': len(data.notes),
       'leaks': data.leaking().counts(),
     },
+    _network(made),
   )
   said = scoring.note(data.table.synthetic, data.leaking().counts())
   exp, rows = made.experiment, data.rows.get('train', np.zeros(0, np.int64))
@@ -81,6 +83,23 @@ def describe(folder: workdir.Workdir, made: job.Job) -> None:
     sheet = preview.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
     figure.write(folder.figures / 'augmentation.png', sheet, said)
   figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), said)
+
+
+def _network(made: job.Job) -> dict[str, Any]:
+  """The network and how many of its parameters each stage trains."""
+  sizes = {name: int(np.size(leaf)) for name, leaf in tree.names(made.params).items()}
+  stages = []
+  for stage in made.experiment.stages:
+    is_trained = tree.names(staged.trainable(stage.weights, made.params))
+    trained = sum(size for name, size in sizes.items() if is_trained[name])
+    stages.append({'name': stage.fit.name, 'trained': trained, 'frozen': sum(sizes.values()) - trained})
+  return {
+    'name': made.experiment.model.name,
+    'image_size': made.experiment.data.decode.image_size,
+    'num_parameters': sum(sizes.values()),
+    'weights': made.experiment.weights.path,
+    'stages': stages,
+  }
 
 
 # What a convention is called in Keras, and what grey levels are multiplied by before it.

@@ -2,168 +2,168 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bloodcell_jax import atomic, workdir
+from bloodcell_jax import atomic, page, report_split, workdir
 from bloodcell_jax.train import history
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; margin: 0 auto; max-width: 76rem; padding: 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-.note { border-left: .3rem solid #a33; background: #fbeeee; padding: .6rem 1rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
-th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; height: auto; } .pair { display: flex; flex-wrap: wrap; gap: 1rem; }
-.small { font-size: .85rem; color: #555; }
-pre { overflow-x: auto; background: #f5f5f5; padding: .6rem; font-size: .8rem; }
-"""
 RESEARCH_ONLY = 'Research use only. Not a medical device, never a diagnosis.'
-SHOWN = ('macro_f1', 'balanced_accuracy', 'accuracy', 'log_loss', 'brier', 'ece')
+SHOWN = ('macro_f1', 'balanced_accuracy', 'accuracy', 'macro_roc_auc', 'log_loss', 'brier', 'ece')
+# Under so many groups of a class its figures hang on single photographs.
+FEW = 5
 
 
 def write(folder: workdir.Workdir) -> None:
   """Writes `report.html` from config, environment, history, metrics and figures."""
   metrics = json.loads(folder.metrics.read_text())
   environment = json.loads(folder.environment.read_text())
-  data = environment['data']
-  notes = [*dict.fromkeys(entry['note'] for entry in metrics.values() if entry['note']), RESEARCH_ONLY]
   records = history.read(folder.history)
+  first = headline_split(metrics)
+  metrics = {first: metrics[first], **metrics}
+  sections = [('data', 'What it was trained on'), ('results', 'Results')]
+  sections += [(f'split-{name}', name) for name in metrics]
+  sections += [('training', 'Training'), ('versions', 'Versions and config')]
   parts = [
-    f'<h1>{html.escape(folder.path.name)}</h1>',
-    *(f'<p class="note" role="note">{html.escape(note)}</p>' for note in notes),
-    '<h2>What it was trained on</h2>',
-    _data(data),
-    _picture(folder, 'distribution.png', 'images and photographs of each class and split'),
-    '<h2>Results</h2>',
+    f'<h1>{page.text(folder.path.name)}</h1>',
+    _headline(first, metrics[first], environment),
+    *(f'<p class="note" role="note">{page.text(note)}</p>' for note in warnings(metrics)),
+    page.contents(sections),
+    page.heading(*sections[0]),
+    _data(environment['data']),
+    page.picture(folder.figures / 'distribution.png', 'photographs and images of each class and split'),
+    page.heading(*sections[1]),
     _intervals(metrics),
     _results(metrics),
-    *(_split(folder, name, entry) for name, entry in metrics.items()),
-    '<h2>Training</h2>',
-    _picture(folder, 'history.png', 'loss and accuracy by epoch'),
-    _picture(folder, 'augmentation.png', 'a training image as it is and under random augmentation'),
+    *(report_split.section(folder, name, entry, is_first=name == first) for name, entry in metrics.items()),
+    page.heading(*sections[-2]),
+    _network(environment['network']),
+    page.picture(folder.figures / 'history.png', 'loss and accuracy by epoch'),
+    page.picture(
+      folder.figures / 'augmentation.png', 'a training image as it is and under random augmentation'
+    ),
+    _times(records),
     _epochs(records),
-    '<h2>Versions and config</h2>',
-    f'<pre>{html.escape(json.dumps({k: v for k, v in environment.items() if k != "data"}, indent=1))}</pre>',
-    f'<pre>{html.escape(json.dumps(folder.read_config(), indent=1))}</pre>',
+    page.heading(*sections[-1]),
+    _code({k: v for k, v in environment.items() if k not in ('data', 'network')}),
+    _code(folder.read_config()),
   ]
-  page = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    f'<title>{html.escape(folder.path.name)}</title><style>{STYLE}</style></head><body><main>'
-    + '\n'.join(parts)
-    + '</main></body></html>\n'
+  atomic.write_text(folder.report, page.whole(folder.path.name, parts))
+
+
+def headline_split(metrics: dict[str, Any]) -> str:
+  """The split whose figure stands at the top: the first that chose nothing, validation only where it is alone."""
+  return next((name for name in metrics if name != 'validation'), 'validation')
+
+
+def warnings(metrics: dict[str, Any]) -> list[str]:
+  """What a reader must know before the figures."""
+  found = list(dict.fromkeys(entry['note'] for entry in metrics.values() if entry['note']))
+  for name, entry in metrics.items():
+    few = [f'{k} ({v["num_groups"]})' for k, v in entry['per_class'].items() if 0 < v['num_groups'] < FEW]
+    if few:
+      found.append(
+        f'{name} shows few groups of {", ".join(few)}: a single photograph moves the figures of such a class far.'
+      )
+  return [*found, RESEARCH_ONLY]
+
+
+def _headline(split: str, entry: dict[str, Any], environment: dict[str, Any]) -> str:
+  classes = environment['data']['counts'].get('train', {}).values()
+  trained = sum(photographs for _, photographs in classes), sum(images for images, _ in classes)
+  chosen = (
+    ' Validation chose the epoch, so that its figures are a little too good.' if split == 'validation' else ''
   )
-  atomic.write_text(folder.report, page)
+  share = f'{100 * entry["interval"]["confidence"]:g} %'
+  return (
+    f'<p class="headline">Macro F1 <strong>{report_split.figure(entry["macro_f1"])}</strong>, accuracy '
+    f'<strong>{report_split.figure(entry["accuracy"])}</strong><br>on {page.text(split)}: '
+    f'{entry["num_groups"]:,} groups of photographs, {entry["num_images"]:,} images. '
+    f'Trained on {trained[0]:,} photographs, {trained[1]:,} images.'
+    f'<br><span class="small">In brackets: where the figure lies with {share} confidence if other photographs of '
+    f'the same kind had been taken.{chosen}</span></p>'
+  )
 
 
 def _data(data: dict[str, Any]) -> str:
-  rows = []
-  for split, classes in data['counts'].items():
-    for name, (num_images, num_photographs) in classes.items():
-      rows.append((f'{split} {name}', f'{num_photographs:,}', f'{num_images:,}'))
+  splits = list(data['counts'])
+  names = data['class_names']
+  rows = [
+    (
+      name,
+      *(f'{photos:,} / {images:,}' for images, photos in (data['counts'][split][name] for split in splits)),
+    )
+    for name in names
+  ]
+  totals = [[sum(column) for column in zip(*data['counts'][split].values(), strict=True)] for split in splits]
+  rows.append(('all', *(f'{photos:,} / {images:,}' for images, photos in totals)))
   skipped = data['skipped']
-  text = (
-    f'<p>{html.escape(data["name"])}. Files left out: {len(skipped)}; converted: {data["num_converted"]}.</p>'
+  said = (
+    f'<p>{page.text(data["name"])}. Files left out: {len(skipped)}; converted, or used otherwise than asked: '
+    f'{data["num_converted"]}.</p>'
   )
   if skipped:
-    text += '<ul>' + ''.join(f'<li>{html.escape(line)}</li>' for line in skipped) + '</ul>'
-  return text + _table(('split and class', 'photographs', 'images'), rows)
+    said += '<ul>' + ''.join(f'<li>{page.text(line)}</li>' for line in skipped) + '</ul>'
+  return said + page.table('photographs / images of each class and split', ('class', *splits), rows)
 
 
 def _results(metrics: dict[str, Any]) -> str:
-  rows = [
-    (name, f'{entry["num_images"]:,}', f'{entry["num_groups"]:,}', *(_figure(entry[key]) for key in SHOWN))
-    for name, entry in metrics.items()
+  """A row a figure, because there are more figures than splits."""
+  counts = [
+    (what.replace('_', ' ')[4:], *(f'{entry[what]:,}' for entry in metrics.values()))
+    for what in ('num_groups', 'num_images')
   ]
-  return _table(('split', 'images', 'groups', *SHOWN), rows)
+  rows = [(key, *(report_split.figure(entry[key]) for entry in metrics.values())) for key in SHOWN]
+  return page.table('figures of each split', ('figure', *metrics), [*counts, *rows])
 
 
 def _intervals(metrics: dict[str, Any]) -> str:
   """How the intervals were made, in words."""
   made = next(iter(metrics.values()))['interval']
   return (
-    f'<p>In brackets: {100 * made["confidence"]:g} % intervals ({html.escape(made["method"])}), by '
+    f'<p>In brackets: {100 * made["confidence"]:g} % intervals ({page.text(made["method"])}), by '
     f'{made["num_resamples"]:,} resamples of groups. A group is all images of one field of a smear: they are '
     'copies of each other and count as one.</p>'
   )
 
 
-def _split(folder: workdir.Workdir, name: str, entry: dict[str, Any]) -> str:
-  rows = [
-    (
-      k,
-      f'{v["num_groups"]:,}',
-      f'{v["num_images"]:,}',
-      *(_figure(v[x]) for x in ('precision', 'recall', 'f1')),
-      _number(v['roc_auc']['value']),
-    )
-    for k, v in entry['per_class'].items()
-  ]
-  votes = '; '.join(
-    f'by {how.replace("_", " ")} {vote["num_right"]} of {vote["num_groups"]} ({_figure(vote)})'
-    for how, vote in entry['by_group'].items()
+def _network(network: dict[str, Any]) -> str:
+  weights = f', features from {network["weights"]}' if network['weights'] else ''
+  side = network['image_size']
+  said = (
+    f'<p>{page.text(network["name"])}{page.text(weights)}: {network["num_parameters"]:,} parameters, images of '
+    f'{side} x {side} pixels.</p>'
   )
-  exceptions = entry['interval']['exceptions']
-  methods = '; '.join(
-    f'{", ".join(key for key, used in exceptions.items() if used == method)}: {method}'
-    for method in dict.fromkeys(exceptions.values())
-  )
-  few = (
-    f'<p class="small">Other intervals where groups are few: {html.escape(methods)}.</p>' if methods else ''
-  )
-  pictures = _picture(folder, f'confusion_{name}.png', f'confusion matrix of {name}') + _picture(
-    folder, f'reliability_{name}.png', f'reliability diagram of {name}'
-  )
-  table = _table(('class', 'groups', 'images', 'precision', 'recall', 'f1', 'ROC area'), rows)
+  rows = [(stage['name'], f'{stage["trained"]:,}', f'{stage["frozen"]:,}') for stage in network['stages']]
+  return said + page.table('parameters of each stage', ('stage', 'trained', 'frozen'), rows)
+
+
+def _times(records: Sequence[history.Record]) -> str:
+  total = sum(record.seconds for record in records)
   return (
-    f'<h2>{html.escape(name)}</h2>{table}<p>Groups named right by a vote of their images: {html.escape(votes)}.'
-    f'</p>{few}<div class="pair">{pictures}</div>'
+    f'<p>{len(records)} epochs, {records[-1].step if records else 0:,} updates, {total / 60:,.1f} minutes of training '
+    'beside evaluation.</p>'
   )
 
 
 def _epochs(records: Sequence[history.Record]) -> str:
-  rows = [
-    (
+  head = ('epoch', 'stage', 'loss', 'accuracy', 'val_loss', 'val_accuracy', 'rate', 'seconds', 'images/s')
+  return page.table('epochs', head, list(_epoch_rows(records)))
+
+
+def _epoch_rows(records: Sequence[history.Record]) -> Iterator[tuple[str, ...]]:
+  for r in records:
+    figures = f'{r.loss:.4f}', f'{r.accuracy:.3f}', f'{r.val_loss:.4f}', f'{r.val_accuracy:.3f}'
+    yield (
       str(r.epoch),
       r.stage,
-      f'{r.loss:.4f}',
-      f'{r.accuracy:.3f}',
-      f'{r.val_loss:.4f}',
-      f'{r.val_accuracy:.3f}',
+      *figures,
+      f'{r.learning_rate:.2e}',
+      f'{r.seconds:.1f}',
+      f'{r.images_per_second:.0f}',
     )
-    + (f'{r.learning_rate:.2e}', f'{r.seconds:.1f}', f'{r.images_per_second:.0f}')
-    for r in records
-  ]
-  head = ('epoch', 'stage', 'loss', 'accuracy', 'val_loss', 'val_accuracy', 'rate', 'seconds', 'images/s')
-  return _table(head, rows)
 
 
-def _figure(entry: dict[str, float | None]) -> str:
-  if entry['value'] is None or entry['low'] is None:
-    return _number(entry['value'])
-  return f'{entry["value"]:.3f} [{entry["low"]:.3f}, {entry["high"]:.3f}]'
-
-
-def _number(value: float | None) -> str:
-  return 'n/a' if value is None else f'{value:.3f}'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  top = ''.join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-  body = ''.join(
-    '<tr>' + ''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row) + '</tr>' for row in rows
-  )
-  return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _picture(folder: workdir.Workdir, name: str, alt: str) -> str:
-  path = folder.figures / name
-  if not path.exists():
-    return ''
-  data = base64.b64encode(path.read_bytes()).decode()
-  return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+def _code(value: Any) -> str:
+  return f'<pre tabindex="0">{page.text(json.dumps(value, indent=1))}</pre>'

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import atomic, experiment, predictions, types, workdir
+from bloodcell_jax import atomic, by_group, experiment, predictions, review, types, workdir
 from bloodcell_jax.data import leaks
-from bloodcell_jax.plots import confusion, figure, reliability
-from bloodcell_jax.stats import bootstrap, metrics
+from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
+from bloodcell_jax.stats import bootstrap, calibration, doubt, metrics
 
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
 
@@ -33,6 +33,8 @@ def write(
   exp: experiment.Experiment,
   said: str,
   origin: Mapping[str, int],
+  rule: doubt.Doubt | None,
+  image_of: Callable[[int], np.ndarray] | None,
 ) -> dict[str, Any]:
   """Writes the predictions and pictures of one split and adds its figures to `metrics.json`.
 
@@ -43,20 +45,41 @@ def write(
     exp: how intervals are made, and the seed of their resamples.
     said: the note of the data, shown with every figure.
     origin: which checkpoint predicted, written into the entry.
+    rule: what validation says of the run's doubt; None where nothing does.
+    image_of: the uint8 image of a row of `found`, for those that a person should look at; None to show none.
   """
   predictions.write(folder.predictions(split), found)
+  by_group.write(folder.groups(split), by_group.table(found))
+  if image_of is not None:
+    review.write(folder.review(split), review.items(found, review.choose(found), image_of))
   figures = bootstrap.summary(found, exp.intervals, exp.seed)
-  title = f'{split}: {figures["num_images"]:,} images of {figures["num_groups"]:,} groups'
-  counts = np.array(figures['confusion'])
-  figure.write(
-    folder.figures / f'confusion_{split}.png', confusion.plot(counts, found.class_names, title), said
-  )
-  bins = metrics.sums(found)[0].bin_S3.sum(0)
-  figure.write(folder.figures / f'reliability_{split}.png', reliability.plot(bins, title), said)
+  if rule is not None:
+    figures['doubt'] = doubt.summary(rule, found, exp.intervals, exp.seed)
+  for name, picture in _pictures(split, found, figures, rule):
+    figure.write(folder.figures / f'{name}_{split}.png', picture, said)
   leak = folder.read_environment()['data']['leaks']
   entry = {**figures, 'note': said, 'leak': leak, 'checkpoint': dict(origin)}
   atomic.write_json(folder.metrics, {**_read(folder), split: entry})
   return figures
+
+
+def _pictures(
+  split: str, found: types.Predictions, figures: Mapping[str, Any], rule: doubt.Doubt | None
+) -> Iterator[tuple[str, Any]]:
+  """(what it shows, the figure)."""
+  title = f'{split}: {figures["num_images"]:,} images of {figures["num_groups"]:,} groups'
+  yield 'confusion', confusion.plot(np.array(figures['confusion']), found.class_names, title)
+  if rule is None:
+    yield 'reliability', reliability.plot(metrics.sums(found)[0].bin_S3.sum(0), title)
+    return
+  scaled = calibration.scaled(found, rule.temperature)
+  bins = [metrics.sums(each)[0].bin_S3.sum(0) for each in (found, scaled)]
+  yield 'reliability', reliability.plot(bins[0], title)
+  yield 'reliability_calibrated', reliability.plot(bins[1], f'{title}, temperature {rule.temperature:.2f}')
+  _, coverage, error = calibration.risk_coverage(scaled)
+  entry = figures['doubt']
+  chosen = (entry['named']['value'], entry['error']['value']) if entry['num_named'] else None
+  yield 'risk_coverage', risk_coverage.plot(coverage, error, chosen, rule.max_error, title)
 
 
 def origins(folder: workdir.Workdir) -> dict[str, Any]:
@@ -75,9 +98,11 @@ def line(split: str, figures: dict[str, Any]) -> str:
     entry = figures[name]
     return f'{name} {entry["value"]:.3f} [{entry["low"]:.3f}, {entry["high"]:.3f}]'
 
+  left = figures.get('doubt')
+  told = f'; {1 - left["named"]["value"]:.0%} left for review' if left else ''
   return (
     f'{split}: {shown("macro_f1")}, {shown("accuracy")} '
-    f'({figures["num_images"]:,} images, {figures["num_groups"]:,} groups)'
+    f'({figures["num_images"]:,} images, {figures["num_groups"]:,} groups){told}'
   )
 
 

@@ -43,12 +43,19 @@ class Workdir:
     self.statistics = self.path / 'statistics.npz'
     self.history = self.path / 'history.jsonl'
     self.metrics = self.path / 'metrics.json'
+    self.calibration = self.path / 'calibration.json'
     self.figures = self.path / 'figures'
     self.report = self.path / 'report.html'
     self.log = self.path / 'log.txt'
 
   def predictions(self, split: str) -> pathlib.Path:
     return self.path / 'predictions' / f'{split}.csv'
+
+  def groups(self, split: str) -> pathlib.Path:
+    return self.path / 'groups' / f'{split}.csv'
+
+  def review(self, split: str) -> pathlib.Path:
+    return self.path / 'review' / f'{split}.json'
 
   def write_config(self, config: Mapping[str, Any]) -> None:
     """Writes the resolved config, flat, unless the folder holds a run of another one.
@@ -77,8 +84,10 @@ class Workdir:
     """
     return _read_json(self.config)
 
-  def write_environment(self, devices: Sequence[jax.Device], data: Mapping[str, Any]) -> None:
-    """Writes versions, devices, commit and the data's fingerprint, unless the run was on other data.
+  def write_environment(
+    self, devices: Sequence[jax.Device], data: Mapping[str, Any], network: Mapping[str, Any]
+  ) -> None:
+    """Writes versions, devices, commit, network and the data's fingerprint, unless the run was on other data.
 
     Raises:
       UserError: the folder's run saw other images, labels, groups or splits.
@@ -97,6 +106,7 @@ class Workdir:
         'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
         'devices': [{'platform': d.platform, 'kind': d.device_kind} for d in devices],
         'data': dict(data),
+        'network': dict(network),
       },
     )
 

@@ -156,4 +156,11 @@ def get_config() -> config_dict.ConfigDict:
   v.batch_size = 50  # images; changes speed and memory, not figures
   v.num_resamples = 2000  # of the groups, for the intervals
   v.confidence = 0.95  # of the intervals
+  v.interval = 'bca'  # bca or percentile: how the resamples become an interval
+  v.prevalence = ()  # share of each class, in alphabetical order, where figures for it are wanted; () for none
+  v.max_error = (
+    0.05  # of the named images: the least certain are left for review until validation has no more
+  )
+  v.miscoverage = 0.1  # share of images whose set of classes may miss the label
+  v.conformal_score = 'lac'  # lac or aps: how such sets are made
   return c

@@ -13,7 +13,9 @@ import subprocess
 import sys
 import time
 
+import browser
 import numpy as np
+import page_test
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -102,6 +104,76 @@ def test_everything_that_shows_a_figure_says_that_the_data_is_synthetic(finished
   assert all(
     'Synthetic' in entry['note'] for entry in json.loads((folder / 'metrics.json').read_text()).values()
   )
+
+
+def test_the_page_is_sound_and_leads_with_the_test_split_and_its_photographs(finished):
+  folder, _ = finished
+  page = (folder / 'report.html').read_text()
+  assert page_test.check(page) == []
+  headline = page[page.index('class="headline"') :].split('</p>')[0]
+  assert 'on test: 24 groups of photographs, 72 images' in headline
+  for words in (
+    'Surest mistakes',
+    'Least certain images',
+    'Weakest groups',
+    'Research use only',
+    'trained',
+    'frozen',
+  ):
+    assert words in page, words
+  assert (folder / 'report.html').stat().st_size < 5e6
+
+
+@pytest.mark.parametrize('width', [1280, 400])
+def test_a_browser_shows_the_page_without_complaint(finished, tmp_path, width):
+  page = finished[0] / 'report.html'
+  with browser.opened(page, width) as driver:
+    assert browser.problems(driver, width) == []
+    # The first stop of the keyboard leads past the contents; every picture has arrived.
+    driver.switch_to.active_element.send_keys('\ue004')
+    assert driver.switch_to.active_element.get_attribute('href').endswith('#main')
+    assert driver.execute_script('return [...document.images].every(i => i.naturalWidth > 0)')
+  # Negative control: the check sees a broken page.
+  broken = tmp_path / 'broken.html'
+  broken.write_text(
+    '<img src="http://127.0.0.1:9/x.png"><script>nothing()</script><div style="width:3000px">x</div>'
+  )
+  with browser.opened(broken, width) as driver:
+    seen = ' '.join(browser.problems(driver, width))
+  assert 'asks for http' in seen
+  assert 'nothing is not defined' in seen
+  assert 'pixels wide' in seen
+
+
+def test_a_run_keeps_its_doubt_and_says_what_it_is_worth_on_each_split(finished):
+  folder, _ = finished
+  kept = json.loads((folder / 'calibration.json').read_text())
+  metrics = json.loads((folder / 'metrics.json').read_text())
+  for split in ('validation', 'test'):
+    assert metrics[split]['doubt']['temperature'] == kept['temperature']
+    assert len(read_rows(folder / f'groups/{split}.csv')) == metrics[split]['num_groups']
+    assert (folder / f'figures/risk_coverage_{split}.png').exists()
+  assert kept['num_images'] == metrics['validation']['num_images'] != metrics['test']['num_images']
+
+
+def test_two_runs_are_compared_on_the_images_of_both(finished, tmp_path):
+  folder, _ = finished
+  copy = tmp_path / 'copy'
+  shutil.copytree(folder, copy)
+  code, out, err = run('evaluate', f'--workdir={folder}', f'--compare={copy}')
+  assert code == 0, err
+  found = json.loads((folder / 'comparison_copy.json').read_text())
+  assert found['test']['accuracy']['difference'] == 0
+  assert found['test']['accuracy']['p_value'] == 1
+  assert 'Synthetic' in out
+  # Another image on one side: refused by its name.
+  text = (copy / 'predictions/test.csv').read_text()
+  (copy / 'predictions/test.csv').write_text(text.replace('TEST/', 'OTHER/', 1))
+  code, _, err = run('evaluate', f'--workdir={folder}', f'--compare={copy}')
+  assert code == 2
+  assert 'predicted by one model and not by the other' in err
+  code, _, err = run('evaluate', f'--workdir={folder}', f'--compare={tmp_path}')
+  assert (code, err.count('\n')) == (2, 1)
 
 
 def test_the_page_refers_to_nothing_outside_itself(finished):

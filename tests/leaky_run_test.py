@@ -117,6 +117,7 @@ def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(tmp_path, 
   monkeypatch.setattr(flags, 'FLAGS', values)
   flags.DEFINE_string('data_dir', '', '', flag_values=values)
   flags.DEFINE_string('groups_csv', '', '', flag_values=values)
+  flags.DEFINE_string('compare', '', '', flag_values=values)
   values(['main.py'])
   request = commands.Request(None, '', str(folder.path), ())
   notes.clear()

@@ -25,7 +25,7 @@ DATA = {'fingerprint': 'abc', 'name': 'three'}
 def folder(tmp_path) -> workdir.Workdir:
   made = workdir.Workdir(tmp_path / 'run')
   made.write_config(CONFIG)
-  made.write_environment(jax.devices()[:1], DATA)
+  made.write_environment(jax.devices()[:1], DATA, {})
   return made
 
 
@@ -46,7 +46,7 @@ def test_keys_that_decide_only_how_long_or_where_may_change(folder):
 
 def test_other_data_is_refused(folder):
   with pytest.raises(types.UserError, match='fingerprint abc, now xyz'):
-    folder.write_environment(jax.devices()[:1], {**DATA, 'fingerprint': 'xyz'})
+    folder.write_environment(jax.devices()[:1], {**DATA, 'fingerprint': 'xyz'}, {})
   folder.check_data('abc')
 
 

@@ -9,8 +9,9 @@ import re
 
 from absl import flags
 
-from bloodcell_jax import commands, job, opening, report, scoring, types, workdir
+from bloodcell_jax import commands, comparison, experiment, job, opening, report, scoring, types, workdir
 from bloodcell_jax.data import dataset
+from bloodcell_jax.stats import doubt
 from bloodcell_jax.train import progress, signals
 
 
@@ -20,6 +21,7 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'groups_csv', '', 'CSV of file,group for --data_dir: which images show the same photograph'
   )
+  flags.DEFINE_string('compare', '', 'the folder of another run: how much better it is on the same images')
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -30,6 +32,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'{request.paths[0]}: to score a folder of classes, name it with --data_dir')
   folder = workdir.Workdir(request.folder())
   exp = opening.of(folder, request.config)
+  if flags.FLAGS.compare:
+    _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
+    return
   environment = folder.read_environment()
   shown = progress.Progress()
   own = flags.FLAGS.data_dir
@@ -49,13 +54,28 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   params, origin = opening.best(folder, made)
   of_run = environment['data']
   said = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
+  if not own:
+    doubt.write(folder.calibration, doubt.fit(made.predict(params, 'validation'), exp.doubt))
+  rule = doubt.read(folder.calibration)
   for name in [split] if own else scoring.known(exp.evaluate_splits, data.rows):
-    figures = scoring.write(folder, name, made.predict(params, name), exp, said, origin)
+    found = made.predict(params, name)
+    figures = scoring.write(folder, name, found, exp, said, origin, rule, data.image_of(name))
     shown.line(scoring.line(name, figures))
   report.write(folder)
   shown.line(f'report: {folder.report}')
   if said:
     shown.line(said)
+
+
+def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:
+  shown = progress.Progress()
+  for split, entry in comparison.write(folder, other, exp).items():
+    shown.line(comparison.line(split, entry))
+  for each in (folder, other):
+    of_run = each.read_environment()['data']
+    said = scoring.note(of_run['synthetic'], of_run['leaks'])
+    if said:
+      shown.line(f'{each.path}: {said}')
 
 
 def _name(data_dir: str) -> str:

@@ -10,6 +10,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
+from bloodcell_jax.stats import doubt
 from bloodcell_jax.train import history, progress, signals
 from bloodcell_jax.weights import pretrained
 
@@ -61,8 +62,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   }
   figure.write(folder.figures / 'history.png', history_plot.plot(columns, origin['best_epoch']), said)
   folder.metrics.unlink(missing_ok=True)
+  found = made.predict(params, 'validation')
+  rule = doubt.fit(found, exp.doubt)
+  doubt.write(folder.calibration, rule)
   for split in wanted:
-    figures = scoring.write(folder, split, made.predict(params, split), exp, said, origin)
+    if split != 'validation':
+      found = made.predict(params, split)
+    figures = scoring.write(folder, split, found, exp, said, origin, rule, data.image_of(split))
     shown.line(scoring.line(split, figures))
     if scoring.warning(split, figures):
       shown.line(scoring.warning(split, figures))

@@ -66,6 +66,11 @@ class Dataset:
       digest.update(name.encode() + self.rows[name].astype(np.int64).tobytes())
     return digest.hexdigest()[:16]
 
+  def image_of(self, split: str) -> Callable[[int], np.ndarray]:
+    """A function from a row within the split to its uint8 image."""
+    rows = self.rows[split]
+    return lambda i: self.image_NHWC[rows[i]]
+
   def leaking(self) -> leaks.Leaks:
     """The images that stand on both sides of a split."""
     return leaks.find(self.table, self.rows)

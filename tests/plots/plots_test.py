@@ -11,7 +11,7 @@ import pytest
 from matplotlib import text as mpl_text
 from PIL import Image
 
-from bloodcell_jax.plots import confusion, distribution, figure, history, reliability, samples
+from bloodcell_jax.plots import confusion, distribution, figure, history, reliability, risk_coverage, samples
 
 NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
 NOTE = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
@@ -57,6 +57,16 @@ MAKERS = {
     np.eye(8, dtype=int) * 1200, ['IMMATURE GRANULOCYTE'] * 8, 'test: 9,600 images of 9,600 groups'
   ),
   'reliability': lambda: reliability.plot(bins(), 'test: 2,488 images of 68 groups'),
+  'risk and coverage': lambda: risk_coverage.plot(
+    np.linspace(0.01, 1, 100),
+    np.linspace(0, 0.3, 100) ** 2,
+    (0.6, 0.03),
+    0.05,
+    'test: 2,488 images of 68 groups',
+  ),
+  'risk and coverage of nothing named': lambda: risk_coverage.plot(
+    np.array([1.0]), np.array([0.9]), None, 0.05, 'test: 3 images of 2 groups'
+  ),
   'distribution': lambda: distribution.plot(COUNTS),
   'history': lambda: history.plot(columns(40, staged=False), 17),
   'history in stages': lambda: history.plot(columns(40), 17),
@@ -197,6 +207,11 @@ def test_the_reliability_diagram_states_the_same_error_as_the_metrics():
   count, sure, right = bins().T
   expected = np.abs(sure - right).sum() / count.sum()
   assert f'mean gap (ECE) {expected:.3f}' in texts(MAKERS['reliability']())
+
+
+def test_the_risk_coverage_figure_marks_the_threshold_of_the_run_where_there_is_one():
+  assert "the run's threshold: 60% named, 3.0% wrong" in texts(MAKERS['risk and coverage']())
+  assert 'threshold' not in texts(MAKERS['risk and coverage of nothing named']())
 
 
 def test_a_contact_sheet_holds_images_of_different_sizes_and_kinds():

@@ -1,0 +1,81 @@
+"""What validation teaches of a run's doubt holds, within its promise, on other groups."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.special
+
+from bloodcell_jax import types
+from bloodcell_jax.stats import calibration, doubt, intervals
+
+SPEC = doubt.Spec(max_error=0.1, miscoverage=0.1, conformal_score='lac')
+INTERVALS = intervals.Spec(num_resamples=300, confidence=0.95, interval='bca', prevalence=())
+
+
+def drawn(seed, num_groups=60, size=10, sharpness=3.0):
+  """An over-sure model of four classes; images of a group err alike."""
+  generator = np.random.default_rng(seed)
+  group_N = np.repeat(np.arange(num_groups), size)
+  logits_NK = 2 * generator.normal(size=(len(group_N), 4)) + generator.normal(size=(num_groups, 4))[group_N]
+  true_NK = scipy.special.softmax(logits_NK, 1)
+  label_N = (generator.uniform(size=(len(true_NK), 1)) > true_NK.cumsum(1)).sum(1).clip(max=3)
+  text_N = np.arange(len(group_N)).astype(str)
+  probs_NK = scipy.special.softmax(sharpness * logits_NK, 1)
+  return types.Predictions(probs_NK, label_N.astype(np.int32), group_N.astype(str), text_N, tuple('ABCD'))
+
+
+def test_what_validation_teaches_holds_on_other_groups():
+  found = [doubt.summary(doubt.fit(drawn(s), SPEC), drawn(s + 1000), INTERVALS, 0) for s in range(12)]
+  # Over-sure, so cooled down; the truth is 3.
+  assert all(2 < entry['temperature'] < 4.5 for entry in found)
+  errors = [entry['error']['value'] for entry in found]
+  assert np.mean(errors) == pytest.approx(0.1, abs=0.04)
+  assert np.mean([entry['covered']['value'] for entry in found]) >= 0.88
+  for entry in found:
+    assert entry['named']['low'] <= entry['named']['value'] <= entry['named']['high']
+    assert sum(entry['set_sizes']) == 600
+  # Negative control: without the rule far more are wrong, and the calibration error is larger.
+  plain = drawn(1000)
+  assert (plain.probs_NK.argmax(1) != plain.label_N).mean() > 0.2
+  raw = calibration.scaled(plain, 1.0).probs_NK.max(1).mean() - 0.75
+  assert abs(raw) > found[0]['calibrated']['ece']['value']
+
+
+def test_nothing_is_named_where_validation_is_never_right_enough():
+  found = drawn(0)
+  hopeless = dataclasses.replace(found, label_N=(found.probs_NK.argmax(1) + 1).astype(np.int32) % 4)
+  rule = doubt.fit(hopeless, SPEC)
+  entry = doubt.summary(rule, hopeless, INTERVALS, 0)
+  assert rule.threshold is None
+  assert entry['num_named'] == 0
+  assert entry['named']['value'] == 0
+  assert entry['error'] == {'value': None, 'low': None, 'high': None}
+  assert doubt.fit(found, SPEC).threshold is not None
+
+
+def test_the_rule_is_read_as_it_was_written(tmp_path):
+  for miscoverage in (0.1, 0.001):  # the second needs more groups than there are: its limit is infinite
+    rule = doubt.fit(drawn(0), dataclasses.replace(SPEC, miscoverage=miscoverage))
+    doubt.write(tmp_path / 'calibration.json', rule)
+    assert doubt.read(tmp_path / 'calibration.json') == rule
+  assert np.isinf(rule.conformal.limit)
+
+
+@pytest.mark.parametrize('damaged', ['', '{', '{"temperature": 1}', '[]'])
+def test_a_damaged_rule_is_one_line_that_names_the_file(tmp_path, damaged):
+  path = tmp_path / 'calibration.json'
+  with pytest.raises(types.UserError, match='missing'):
+    doubt.read(path)
+  path.write_text(damaged)
+  with pytest.raises(types.UserError, match=r'calibration\.json: damaged'):
+    doubt.read(path)
+
+
+@pytest.mark.parametrize(
+  ('key', 'value'),
+  [('max_error', 0.0), ('max_error', 1.0), ('miscoverage', -0.1), ('conformal_score', 'raps')],
+)
+def test_wrong_settings_name_their_key(key, value):
+  with pytest.raises(types.UserError, match=f'evaluate.{key}'):
+    dataclasses.replace(SPEC, **{key: value})
