@@ -29,10 +29,12 @@ SHOWN = ('macro_f1', 'balanced_accuracy', 'accuracy', 'log_loss', 'brier', 'ece'
 def write(folder: workdir.Workdir) -> None:
   """Writes `report.html` from config, environment, history, metrics and figures."""
   metrics = json.loads(folder.metrics.read_text())
+  folds = metrics.pop('folds', None)
   environment = json.loads(folder.environment.read_text())
   data = environment['data']
   notes = [*dict.fromkeys(entry['note'] for entry in metrics.values() if entry['note']), RESEARCH_ONLY]
-  records = history.read(folder.history)
+  # A cross-validation has no epochs of its own: its folds have.
+  records = history.read(folder.history) if folder.history.exists() else []
   parts = [
     f'<h1>{html.escape(folder.path.name)}</h1>',
     *(f'<p class="note" role="note">{html.escape(note)}</p>' for note in notes),
@@ -42,6 +44,7 @@ def write(folder: workdir.Workdir) -> None:
     '<h2>Results</h2>',
     _intervals(metrics),
     _results(metrics),
+    *([_folds(folds)] if folds else []),
     *(_split(folder, name, entry) for name, entry in metrics.items()),
     '<h2>Training</h2>',
     _picture(folder, 'history.png', 'loss and accuracy by epoch'),
@@ -81,6 +84,21 @@ def _results(metrics: dict[str, Any]) -> str:
     for name, entry in metrics.items()
   ]
   return _table(('split', 'images', 'groups', *SHOWN), rows)
+
+
+def _folds(folds: dict[str, Any]) -> str:
+  """The figures of each fold, their mean and their spread."""
+  rows = []
+  for split, figures in folds['splits'].items():
+    columns = [figures[name] for name in SHOWN]
+    each = zip(*(column['values'] for column in columns), strict=True)
+    rows += [(f'{split}, fold {k + 1}', *map(_number, values)) for k, values in enumerate(each)]
+    for name, title in (('mean', 'mean'), ('sd', 'standard deviation')):
+      rows.append((f'{split}, {title}', *(_number(column[name]) for column in columns)))
+  return (
+    f'<h2>Folds</h2><p>{folds["num_folds"]} networks, each trained without the images of its fold, which chose '
+    'nothing either. Each has a report of its own, folds/K/report.html.</p>' + _table(('split', *SHOWN), rows)
+  )
 
 
 def _intervals(metrics: dict[str, Any]) -> str:
