@@ -17,6 +17,7 @@ from bloodcell_jax.data import (
   decode,
   embedded,
   feature_cache,
+  folds,
   mixing,
   photometric,
   standardize,
@@ -60,6 +61,7 @@ class Experiment:
   batch_size: int
   class_weight: str
   num_devices: int
+  cross_validation: folds.Spec
   objective: step.Spec
   monitor: str  # what makes an epoch the best of the run
   loop: loop.Spec
@@ -97,6 +99,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     batch_size=train.positive('batch_size'),
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
     num_devices=train.take('num_devices', int),
+    cross_validation=train.spec(folds.Spec),
     objective=train.spec(step.Spec),
     monitor=train.take('monitor', str),
     loop=train.spec(loop.Spec),
@@ -110,6 +113,10 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   for name in experiment.evaluate_splits:
     if name not in dataset.SPLITS:
       raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
+  if experiment.cross_validation.fold:
+    # What a fold holds out is what it is trained for.
+    scored = (folds.HELD_OUT, *experiment.evaluate_splits)
+    experiment = dataclasses.replace(experiment, evaluate_splits=scored)
   for section in (drawn, *sections.values()):
     section.finish()
   unknown = set(config) - {'seed', *sections}

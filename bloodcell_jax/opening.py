@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from bloodcell_jax import experiment, job, preview, scoring, tree, types, workdir
-from bloodcell_jax.data import dataset, leaks, standardize
+from bloodcell_jax.data import dataset, folds, leaks, standardize
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, state
 from bloodcell_jax.weights import pretrained
+
+
+def reader(
+  exp: experiment.Experiment, cache: pathlib.Path
+) -> Callable[[Callable[[int, int], None]], dataset.Dataset]:
+  """The `build(on_progress)` of the experiment's data, divided as it wants: into splits, or for a fold of them."""
+
+  def build(on_progress: Callable[[int, int], None]) -> dataset.Dataset:
+    data = dataset.build(exp.data, exp.seed, cache, on_progress)
+    return folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.seed)
+
+  return build
 
 
 def read_data(
@@ -55,8 +68,13 @@ def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, shown: progre
     )
 
 
-def describe(folder: workdir.Workdir, made: job.Job) -> None:
+def describe(folder: workdir.Workdir, made: job.Job, leak: Mapping[str, int]) -> None:
   """Writes environment.json, the class distribution and, where there is augmentation, a preview of it.
+
+  Args:
+    folder: the run's.
+    made: the job.
+    leak: how many images leak, as `leaks.Leaks.counts`.
 
   Raises:
     UserError: the folder's run saw other data.
@@ -72,11 +90,11 @@ def describe(folder: workdir.Workdir, made: job.Job) -> None:
       'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
       'skipped': [str(problem) for problem in data.skipped],
       'num_converted': len(data.notes),
-      'leaks': data.leaking().counts(),
+      'leaks': dict(leak),
     },
     _network(made),
   )
-  said = scoring.note(data.table.synthetic, data.leaking().counts())
+  said = scoring.note(data.table.synthetic, leak)
   exp, rows = made.experiment, data.rows.get('train', np.zeros(0, np.int64))
   if exp.transform.is_random and len(rows):
     title = f'{data.table.file[rows[0]]}, as training sees it'

@@ -18,11 +18,14 @@ FEW = 5
 def write(folder: workdir.Workdir) -> None:
   """Writes `report.html` from config, environment, history, metrics and figures."""
   metrics = json.loads(folder.metrics.read_text())
+  folds = metrics.pop('folds', None)
   environment = json.loads(folder.environment.read_text())
-  records = history.read(folder.history)
+  # A cross-validation has no epochs of its own: its folds have.
+  records = history.read(folder.history) if folder.history.exists() else []
   first = headline_split(metrics)
   metrics = {first: metrics[first], **metrics}
   sections = [('data', 'What it was trained on'), ('results', 'Results')]
+  sections += [('folds', 'Folds')] if folds else []
   sections += [(f'split-{name}', name) for name in metrics]
   sections += [('training', 'Training'), ('versions', 'Versions and config')]
   parts = [
@@ -36,6 +39,7 @@ def write(folder: workdir.Workdir) -> None:
     page.heading(*sections[1]),
     _intervals(metrics),
     _results(metrics),
+    *([_folds(folds)] if folds else []),
     *(report_split.section(folder, name, entry, is_first=name == first) for name, entry in metrics.items()),
     page.heading(*sections[-2]),
     _network(environment['network']),
@@ -116,6 +120,24 @@ def _results(metrics: dict[str, Any]) -> str:
   ]
   rows = [(key, *(report_split.figure(entry[key]) for entry in metrics.values())) for key in SHOWN]
   return page.table('figures of each split', ('figure', *metrics), [*counts, *rows])
+
+
+def _folds(folds: dict[str, Any]) -> str:
+  """The figures of each fold, their mean and their spread."""
+  rows = []
+  for split, figures in folds['splits'].items():
+    columns = [figures[name] for name in SHOWN if name in figures]
+    each = zip(*(column['values'] for column in columns), strict=True)
+    rows += [(f'{split}, fold {k + 1}', *map(report_split.number, values)) for k, values in enumerate(each)]
+    for name, title in (('mean', 'mean'), ('sd', 'standard deviation')):
+      rows.append((f'{split}, {title}', *(report_split.number(column[name]) for column in columns)))
+  head = ('split', *(name for name in SHOWN if name in figures))
+  return (
+    page.heading('folds', 'Folds')
+    + f'<p>{folds["num_folds"]} networks, each trained without the images of its fold, '
+    'which chose nothing either. Each has a report of its own, folds/K/report.html.</p>'
+    + page.table('figures of each fold', head, rows)
+  )
 
 
 def _intervals(metrics: dict[str, Any]) -> str:

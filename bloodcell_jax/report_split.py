@@ -44,9 +44,14 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
 def figure(entry: dict[str, float | None]) -> str:
   """A figure with its interval."""
   value, low, high = entry['value'], entry['low'], entry['high']
-  if value is None:
-    return 'n/a'
-  return f'{value:.3f}' if low is None or high is None else f'{value:.3f} [{low:.3f}, {high:.3f}]'
+  if value is None or low is None or high is None:
+    return number(value)
+  return f'{value:.3f} [{low:.3f}, {high:.3f}]'
+
+
+def number(value: float | None) -> str:
+  """A figure without one."""
+  return 'n/a' if value is None else f'{value:.3f}'
 
 
 def _classes(name: str, entry: dict[str, Any]) -> str:

@@ -137,6 +137,8 @@ def get_config() -> config_dict.ConfigDict:
   t.batch_size = 50  # images an update, over all devices
   t.epochs = 12  # where stages.order names none: stages have their own
   t.steps_per_epoch = 40  # updates; 0 for one pass over the training images
+  t.folds = 0  # of a cross-validation by groups, 2 or more; 0 for one run
+  t.fold = 0  # 1 to folds: train that fold alone; 0 for each in turn
   t.label_smoothing = 0.0  # in [0, 1)
   t.l2 = 0.0  # times the sum of squares of the dense layers' kernels, added to what is minimised
   t.class_weight = 'none'  # none, or balanced: rare classes weigh more

@@ -19,6 +19,7 @@ SOURCES = sorted(
 LAYERS = (
   ('main',),
   ('commands',),
+  ('cross_validation',),
   ('opening', 'staging'),
   ('frozen',),
   ('report', 'scoring', 'preview', 'comparison'),

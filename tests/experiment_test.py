@@ -72,6 +72,14 @@ def test_the_study_s_augmentation_is_the_study_s():
   assert not experiment.resolve(cnn_b.get_config()).transform.is_random
 
 
+def test_a_fold_beyond_the_last_is_refused_and_what_a_fold_holds_out_is_always_scored():
+  with pytest.raises(types.UserError, match=r'train\.fold is 4'):
+    experiment.resolve(changed(train__folds=3, train__fold=4))
+  made = experiment.resolve(changed(train__folds=3, train__fold=3, evaluate__splits=('test',)))
+  assert made.evaluate_splits == ('fold', 'test')
+  assert experiment.resolve(changed(evaluate__splits=('test',))).evaluate_splits == ('test',)
+
+
 def test_a_pipeline_that_cannot_augment_is_refused_where_it_should():
   with pytest.raises(types.UserError, match=r'data\.pipeline is numpy'):
     experiment.resolve(changed(data__pipeline='numpy', augment__horizontal_flip=True))
@@ -115,6 +123,7 @@ def test_an_unknown_key_is_named_with_the_nearest(section):
     ('train__epochs', 0), ('train__checkpoint_unit', 'hours'), ('train__monitor', 'f1'),
     ('train__reduce_on_plateau_factor', 1.0), ('train__label_smoothing', 1.0), ('evaluate__splits', ('train',)),
     ('evaluate__confidence', 1.0), ('evaluate__num_resamples', 0), ('train__class_weight', 'heavy'),
+    ('train__folds', 1), ('train__folds', -2), ('train__fold', 1),
     ('augment__rotation_range', -1.0), ('augment__fill_mode', 'mirror'), ('augment__width_shift_range', (0.1, 5)),
     ('augment__zoom_range', 1.5), ('augment__rescale', -1.0), ('augment__preprocessing_function', 'resnet'),
     ('augment__crop_range', (0.5, 1.5)), ('augment__noise_range', -1.0), ('augment__mixup_alpha', -0.1),

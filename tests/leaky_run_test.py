@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from bloodcell_jax import commands, experiment, types, workdir
+from bloodcell_jax import commands, experiment, scoring, types, workdir
 from bloodcell_jax.commands import train
 from bloodcell_jax.data import embedded
 from bloodcell_jax.plots import figure
@@ -19,7 +19,7 @@ CHANGES = {
   'train.batch_size': 4, 'train.epochs': 1, 'train.steps_per_epoch': 1, 'train.num_devices': 1,
   'evaluate.num_resamples': 100,
 }  # fmt: skip
-NOTE = 'Leak: 1 training images share a photograph with validation and 1 test images are training or'
+NOTE = 'Leak: 1 training image shares a photograph with validation and 1 test image is in training'
 
 
 def images(folder: pathlib.Path, leaks: bool) -> pathlib.Path:
@@ -95,6 +95,14 @@ def test_a_clean_run_has_no_such_note(tmp_path, notes, capsys):
   assert not any(notes.values())
   for text in (folder.report.read_text(), capsys.readouterr().out):
     assert 'Leak:' not in text
+
+
+def test_notes_of_synthetic_data_and_of_a_leak_are_both_said():
+  counts = {'train_in_validation': 1, 'test_in_training': 1}
+  both = scoring.note(True, counts)
+  assert both.startswith(scoring.SYNTHETIC)
+  assert NOTE in both
+  assert scoring.note(False, dict.fromkeys(counts, 0)) == ''
 
 
 def test_the_note_changes_a_figure():

@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import pathlib
 import re
+from collections.abc import Callable
 
 from absl import flags
 
 from bloodcell_jax import commands, comparison, experiment, job, opening, report, scoring, types, workdir
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, folds
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.train import progress, signals
 
@@ -35,6 +36,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return
+  if exp.cross_validation.folds and not exp.cross_validation.fold:
+    raise types.UserError(
+      f'{folder.path}: is a cross-validation; evaluate one of its folds: --workdir={folder.path / "folds" / "1"}'
+    )
   environment = folder.read_environment()
   shown = progress.Progress()
   own = flags.FLAGS.data_dir
@@ -43,9 +48,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     spec = dataclasses.replace(exp.data, source='folders', dir=own, groups_csv=flags.FLAGS.groups_csv)
     split = _name(own)
     class_names = tuple(environment['data']['class_names'])
-    build = functools.partial(dataset.whole, spec, split, class_names, folder.cache)
+    build: Callable[[Callable[[int, int], None]], dataset.Dataset] = functools.partial(
+      dataset.whole, spec, split, class_names, folder.cache
+    )
   else:
-    build = functools.partial(dataset.build, exp.data, exp.seed, folder.cache)
+    build = opening.reader(exp, folder.cache)
   data = opening.read_data(build, shown)
   if not own:
     folder.check_data(data.fingerprint())
@@ -85,6 +92,6 @@ def _name(data_dir: str) -> str:
     UserError: the name is that of a split of the run, whose figures it would replace.
   """
   name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
-  if name in dataset.SPLITS or not name:
+  if name in (*dataset.SPLITS, folds.HELD_OUT) or not name:
     raise types.UserError(f'{data_dir}: is named like a split of the run; rename the folder')
   return name

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
-from bloodcell_jax import commands, experiment, job, opening, report, scoring, staging, types, workdir
+from bloodcell_jax import (
+  commands,
+  cross_validation,
+  experiment,
+  job,
+  opening,
+  report,
+  scoring,
+  staging,
+  types,
+  workdir,
+)
 from bloodcell_jax.data import dataset
 from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
@@ -25,19 +38,36 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError('train needs a config, such as --config=configs/default.py')
   if request.paths:
     raise types.UserError(f'{request.paths[0]}: train takes no paths; the images are config.data.dir')
-  exp = experiment.resolve(request.config)
-  folder = workdir.Workdir(request.folder())
-  folder.write_config(experiment.flat(request.config))
-  shown = progress.Progress()
+  exp, config = experiment.resolve(request.config), experiment.flat(request.config)
+  folder, shown = workdir.Workdir(request.folder()), progress.Progress()
+  if exp.cross_validation.folds:
+    cross_validation.run(config, folder, stop, shown, functools.partial(_train, shown=shown, stop=stop))
+    return
+  # Before the images are read: another run's folder is told at once.
+  folder.write_config(config)
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(functools.partial(dataset.build, exp.data, exp.seed, folder.cache), shown)
+  data = opening.read_data(opening.reader(exp, folder.cache), shown)
   opening.check_leaks(exp, data, shown)
+  _train(config, exp, folder, data, shown, stop)
+
+
+def _train(
+  config: Mapping[str, Any],
+  exp: experiment.Experiment,
+  folder: workdir.Workdir,
+  data: dataset.Dataset,
+  shown: progress.Progress,
+  stop: signals.Stop,
+) -> None:
+  """Trains one run on this data to its end, scores it and writes its report; or says that it is complete."""
+  folder.write_config(config)
   read = pretrained.read(exp.weights.path) if exp.weights.path else None
   pixels = opening.pixels(exp, read)
   made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
   initial = made.initial(read)
-  opening.describe(folder, made)
-  said = scoring.note(data.table.synthetic, data.leaking().counts())
+  leak = data.leaking().counts()
+  opening.describe(folder, made, leak)
+  said = scoring.note(data.table.synthetic, leak)
   if said:
     shown.line(said)
   shown.line(summary.table(made.model, made.params, exp.data.decode.image_size))

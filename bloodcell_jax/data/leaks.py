@@ -9,8 +9,8 @@ import numpy as np
 
 from bloodcell_jax import types
 
-# Of the pairs so many are named; the count tells of the rest.
-MOST_NAMED = 3
+# Of the pairs of a kind so many are named; the count tells of the rest.
+MOST_NAMED = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,32 +58,34 @@ def note(counts: Mapping[str, int]) -> str:
     >>> note({'train_in_validation': 12, 'test_in_training': 0})
     'Leak: 12 training images share a photograph with validation. The figures are too good.'
   """
-  said = _said(counts)
-  return f'Leak: {" and ".join(said)}. The figures are too good.' if said else ''
+  said = ' and '.join(_said(name, num) for name, num in counts.items() if num)
+  return f'Leak: {said}. The figures are too good.' if said else ''
 
 
 def check(table: types.Table, found: Leaks) -> None:
   """Raises UserError where something leaks, naming how many images and the first of them."""
-  said = _said(found.counts())
-  if not said:
-    return
-  pairs = np.concatenate([found.train, found.test])[:MOST_NAMED]
-  named = ', '.join(f'{table.file[a]} and {table.file[b]}' for a, b in pairs)
-  raise types.UserError(
-    f'{table.name}: {" and ".join(said)}: {named}{", ..." if sum(found.counts().values()) > len(pairs) else ""}. '
-    'Remove them from one side, or mend their groups (data.groups_csv), or set --config.data.allow_leak=True, '
-    'which trains all the same and marks every figure'
+  said = ' and '.join(
+    f'{_said(name, len(pairs))} ({_named(table, pairs)})'
+    for name, pairs in (('train_in_validation', found.train), ('test_in_training', found.test))
+    if len(pairs)
   )
+  if said:
+    raise types.UserError(
+      f'{table.name}: {said}. Remove them from one side, or mend their groups (data.groups_csv), or set '
+      '--config.data.allow_leak=True, which trains all the same and marks every figure'
+    )
 
 
-def _said(counts: Mapping[str, int]) -> list[str]:
-  train, test = counts['train_in_validation'], counts['test_in_training']
-  parts = []
-  if train:
-    parts.append(f'{train:,} training images share a photograph with validation')
-  if test:
-    parts.append(f'{test:,} test images are training or validation images')
-  return parts
+def _said(name: str, num: int) -> str:
+  is_one = num == 1
+  if name == 'train_in_validation':
+    return f'{num:,} training image{" shares" if is_one else "s share"} a photograph with validation'
+  return f'{num:,} test image{" is" if is_one else "s are"} in training or validation too'
+
+
+def _named(table: types.Table, pairs: np.ndarray) -> str:
+  first = ', '.join(f'{table.file[a]} and {table.file[b]}' for a, b in pairs[:MOST_NAMED])
+  return first + (', ...' if len(pairs) > MOST_NAMED else '')
 
 
 def _pairs(column_N: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:

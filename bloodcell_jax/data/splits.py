@@ -55,10 +55,10 @@ def rows(
           f'class {table.class_names[k]}: every group of TRAIN is in VALIDATION too, so that data.test_fraction has '
           'none to hold out; remove them from one of the two'
         )
-      _, test = _hold_out(table, free, test_fraction, seed, 'data.test_fraction')
+      _, test = hold_out(table, free, test_fraction, seed, 'data.test_fraction')
       train = np.setdiff1d(train, test)
   if not len(validation) and validation_fraction:
-    train, validation = _hold_out(table, train, validation_fraction, seed, 'data.validation_fraction')
+    train, validation = hold_out(table, train, validation_fraction, seed, 'data.validation_fraction')
   found = {
     'train': train,
     'validation': validation,
@@ -70,10 +70,21 @@ def rows(
   return {name: rows_S for name, rows_S in found.items() if len(rows_S)}
 
 
-def _hold_out(
+def hold_out(
   table: types.Table, among: np.ndarray, fraction: float, seed: int, key: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The rows kept and the rows held out, each with every class."""
+  """The rows of `among` that are kept and those held out by whole groups, each with every class.
+
+  Args:
+    table: the data.
+    among: rows of it.
+    fraction: of them to hold out, in (0, 0.5].
+    seed: of the division.
+    key: of the config that says the fraction, for messages.
+
+  Raises:
+    UserError: a class with too few groups to be divided.
+  """
   if not 0 < fraction <= 0.5:
     raise types.UserError(f'{key} is {fraction}; it must lie in (0, 0.5], or be 0')
   num_parts = round(1 / fraction)
@@ -86,9 +97,8 @@ def _hold_out(
         f'class {table.class_names[k]} has too few groups of images for {key}={fraction}: {num_groups}, '
         f'fewer than {num_parts}; {remedy}, or add photographs'
       )
-  for draw in range(_NUM_DRAWS):
-    # The first draw is the seed's own; the others lie far from the seeds people type.
-    held = groups.split(label, group, fraction, seed + draw * 1_000_003)
+  for drawn in seeds(seed):
+    held = groups.split(label, group, fraction, drawn)
     if len(np.unique(label[held])) == len(np.unique(label[~held])) == len(np.unique(label)):
       return among[~held], among[held]
   missing = next(k for k in np.unique(label) if (label[held] != k).all() or (label[~held] != k).all())
@@ -96,6 +106,11 @@ def _hold_out(
     f'class {table.class_names[missing]} cannot be divided by whole groups with {key}={fraction}; '
     'raise it, or add photographs'
   )
+
+
+def seeds(seed: int) -> list[int]:
+  """The seeds of the draws: the first is the seed's own, the others lie far from those that people type."""
+  return [seed + draw * 1_000_003 for draw in range(_NUM_DRAWS)]
 
 
 def _up(fraction: float) -> float:
