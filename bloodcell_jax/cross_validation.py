@@ -23,7 +23,7 @@ def run(
   stop: signals.Stop,
   shown: progress.Progress,
   train: Train,
-):
+) -> None:
   """Trains the folds that `train.fold` asks for, in `folds/K`, and joins them once all are there.
 
   Args:
