@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -159,6 +159,18 @@ class Job:
     """The predictions for a split, each image once. Raises `signals.Stopped` when a stop was asked for."""
     rows = self.data.rows[split]
     return predict.run(self.apply, params, self.in_order(rows), self.data.table.take(rows), self.poll)
+
+  def predict_each(self, params: Any, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
+    """(split, its predictions); a split within one before it, such as test_clean, takes its rows from there."""
+    made: dict[str, types.Predictions] = {}
+    for split in splits:
+      rows = self.data.rows[split]
+      whole = next((name for name in made if np.isin(rows, self.data.rows[name]).all()), None)
+      if whole is None:
+        made[split] = self.predict(params, split)
+      else:
+        made[split] = made[whole].take(np.searchsorted(self.data.rows[whole], rows))
+      yield split, made[split]
 
   def evaluate(self, params: Any) -> dict[str, float]:
     """The figures of an epoch on the validation split."""

@@ -100,3 +100,9 @@ class Predictions:
 
   def __len__(self) -> int:
     return len(self.label_N)
+
+  def take(self, rows: Sequence[int] | np.ndarray) -> Predictions:
+    """The same with these rows only, in this order."""
+    rows = np.asarray(rows, np.int64)
+    columns = {c: getattr(self, c)[rows] for c in ('probs_NK', 'label_N', 'group_N', 'file_N')}
+    return dataclasses.replace(self, **columns)

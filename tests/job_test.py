@@ -80,6 +80,23 @@ def test_an_evaluation_is_of_every_image_of_the_split_once():
   assert not np.allclose(found.probs_NK[::-1], expected, rtol=1e-4), 'another order is seen'
 
 
+def test_a_split_within_another_is_not_predicted_again(monkeypatch):
+  made = build('cnn_a')
+  whole = made.data.rows['test']
+  made.data = dataclasses.replace(made.data, rows={**made.data.rows, 'test_clean': whole[1::2]})
+  asked = []
+  predict = made.predict
+  monkeypatch.setattr(made, 'predict', lambda params, split: asked.append(split) or predict(params, split))
+  found = dict(made.predict_each(made.params, ('validation', 'test', 'test_clean')))
+  assert asked == ['validation', 'test']
+  again = predict(made.params, 'test_clean')
+  for column in ('file_N', 'label_N', 'group_N'):
+    np.testing.assert_array_equal(getattr(found['test_clean'], column), getattr(again, column))
+  np.testing.assert_allclose(found['test_clean'].probs_NK, again.probs_NK, atol=1e-6)
+  # Negative control: the other rows of test have other predictions.
+  assert not np.allclose(found['test'].take(np.arange(len(again))).probs_NK, again.probs_NK)
+
+
 def test_an_evaluation_stops_when_asked():
   made = build('cnn_a')
   made.stop.requested = True

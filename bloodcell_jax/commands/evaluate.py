@@ -61,11 +61,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   params, origin = opening.best(folder, made)
   of_run = environment['data']
   said = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
-  if not own:
-    doubt.write(folder.calibration, doubt.fit(made.predict(params, 'validation'), exp.doubt))
-  rule = doubt.read(folder.calibration)
-  for name in [split] if own else scoring.known(exp.evaluate_splits, data.rows):
-    found = made.predict(params, name)
+  wanted = [split] if own else scoring.known(exp.evaluate_splits, data.rows)
+  for name, found in made.predict_each(params, wanted if own else dict.fromkeys(('validation', *wanted))):
+    if name == 'validation':
+      doubt.write(folder.calibration, doubt.fit(found, exp.doubt))
+    if name not in wanted:
+      continue
+    rule = doubt.read(folder.calibration)
     figures = scoring.write(folder, name, found, exp, said, origin, rule, data.image_of(name))
     shown.line(scoring.line(name, figures))
   report.write(folder)

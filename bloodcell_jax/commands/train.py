@@ -92,12 +92,13 @@ def _train(
   }
   figure.write(folder.figures / 'history.png', history_plot.plot(columns, origin['best_epoch']), said)
   folder.metrics.unlink(missing_ok=True)
-  found = made.predict(params, 'validation')
-  rule = doubt.fit(found, exp.doubt)
-  doubt.write(folder.calibration, rule)
-  for split in wanted:
-    if split != 'validation':
-      found = made.predict(params, split)
+  # Validation first, wanted or not: it teaches what the others' doubt is judged by.
+  for split, found in made.predict_each(params, dict.fromkeys(('validation', *wanted))):
+    if split == 'validation':
+      rule = doubt.fit(found, exp.doubt)
+      doubt.write(folder.calibration, rule)
+    if split not in wanted:
+      continue
     figures = scoring.write(folder, split, found, exp, said, origin, rule, data.image_of(split))
     shown.line(scoring.line(split, figures))
     if scoring.warning(split, figures):

@@ -102,9 +102,7 @@ def aligned(first: types.Predictions, second: types.Predictions) -> types.Predic
   order_first, order_second = np.argsort(first.file_N), np.argsort(second.file_N)
   rows = np.empty_like(order_second)
   rows[order_first] = order_second
-  second = dataclasses.replace(
-    second, **{name: getattr(second, name)[rows] for name in ('probs_NK', 'label_N', 'group_N', 'file_N')}
-  )
+  second = second.take(rows)
   for name, what in (('label_N', 'label'), ('group_N', 'group')):
     differs_N = getattr(first, name) != getattr(second, name)
     if differs_N.any():
