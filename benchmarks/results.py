@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax import experiment, types, workdir
+from bloodcell_jax import experiment, report_split, types, workdir
 from bloodcell_jax.train import history
 
 HEAD = """# Results
@@ -39,6 +39,10 @@ def main(arguments: Sequence[str]) -> None:
 
 def section(config: str, folder: workdir.Workdir) -> str:
   """One run: how it was made, what it cost, how good it is."""
+  if not folder.history.exists():
+    raise types.UserError(
+      f'{folder.path}: has no history.jsonl; of a cross-validation name the folders of its folds'
+    )
   environment = folder.read_environment()
   metrics = json.loads(folder.metrics.read_text())
   records = history.read(folder.history)
@@ -91,9 +95,7 @@ def command(config: str, flat: Mapping[str, Any]) -> str:
 def _scores(metrics: Mapping[str, Any]) -> list[str]:
   lines = [f'| split | images | groups | {" | ".join(FIGURES)} |', '|---|' + '---:|' * (2 + len(FIGURES))]
   for split, entry in metrics.items():
-    cells = [
-      f'{entry[name]["value"]:.3f} [{entry[name]["low"]:.3f}, {entry[name]["high"]:.3f}]' for name in FIGURES
-    ]
+    cells = [report_split.figure(entry[name]) for name in FIGURES]
     lines.append(f'| {split} | {entry["num_images"]:,} | {entry["num_groups"]} | {" | ".join(cells)} |')
   return lines
 
