@@ -20,6 +20,7 @@ LAYERS = (
   ('main',),
   ('commands',),
   ('cross_validation',),
+  ('classifier',),
   ('opening', 'staging'),
   ('frozen',),
   ('report', 'scoring', 'preview', 'comparison'),

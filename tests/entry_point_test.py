@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 import shutil
-import signal
+import signal as system_signal
 import subprocess
 import sys
 import time
@@ -17,6 +17,10 @@ import browser
 import numpy as np
 import page_test
 import pytest
+
+from bloodcell_jax import classifier, workdir
+from bloodcell_jax.data import dataset
+from bloodcell_jax.train import signals
 
 ROOT = pathlib.Path(__file__).parent.parent
 # The smallest images that the network takes, few of them, few steps: seconds a run.
@@ -156,6 +160,23 @@ def test_a_run_keeps_its_doubt_and_says_what_it_is_worth_on_each_split(finished)
   assert kept['num_images'] == metrics['validation']['num_images'] != metrics['test']['num_images']
 
 
+def test_a_finished_run_is_loaded_as_a_classifier_that_says_the_same(finished):
+  folder, _ = finished
+  loaded = classifier.load(workdir.Workdir(folder), signals.Stop())
+  exp = loaded.made.experiment
+  data = dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  rows = data.rows['test'][:7]
+  written = {row['file']: row for row in read_rows(folder / 'predictions/test.csv')}
+  probs_BK = loaded.probabilities(data.image_NHWC[rows])
+  for file, probs_K in zip(data.table.file[rows], probs_BK, strict=True):
+    expected = [float(written[file][f'prob_{name}']) for name in loaded.class_names]
+    np.testing.assert_allclose(probs_K, expected, atol=1e-6)
+  assert 'Synthetic' in loaded.note
+  assert loaded.rule is not None
+  # Negative control: other images, other probabilities.
+  assert not np.allclose(loaded.probabilities(255 - data.image_NHWC[rows]), probs_BK, atol=1e-3)
+
+
 def test_two_runs_are_compared_on_the_images_of_both(finished, tmp_path):
   folder, _ = finished
   copy = tmp_path / 'copy'
@@ -216,7 +237,7 @@ def test_a_stopped_run_continues_to_the_same_bits(finished, tmp_path):
   # At an epoch's end there is something to stop in the middle of.
   while not (tmp_path / 'run' / 'history.jsonl').exists() and time.monotonic() < deadline:
     time.sleep(0.02)
-  process.send_signal(signal.SIGTERM)
+  process.send_signal(system_signal.SIGTERM)
   process.communicate(timeout=100)
   # 0 where the signal came after the last step: nothing was left to stop.
   assert process.returncode in (75, 0)

@@ -129,6 +129,13 @@ def whole(
   return Dataset(found, image_NHWC, {split: np.arange(len(found))}, problems, notes)
 
 
+def empty(class_names: tuple[str, ...]) -> Dataset:
+  """A data set of these classes without an image: for a network that is only used."""
+  none, label = np.zeros(0, np.str_), np.zeros(0, np.int32)
+  table = types.Table((), none, label, none, none, none, none, class_names, '', False)
+  return Dataset(table, np.zeros((0, 1, 1, 3), np.uint8), {}, [], [])
+
+
 def _read(
   spec: Spec, cache_dir: str | os.PathLike[str], on_progress: Callable[[int, int], None]
 ) -> tuple[types.Table, np.ndarray, list[types.Problem], list[types.Problem]]:
