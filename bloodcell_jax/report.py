@@ -56,6 +56,20 @@ def write(folder: workdir.Workdir) -> None:
   atomic.write_text(folder.report, page.whole(folder.path.name, parts))
 
 
+def worth(folder: workdir.Workdir) -> str:
+  """One sentence on what the run's network was worth where the truth is known; empty where it was not scored."""
+  metrics = json.loads(folder.metrics.read_text())
+  metrics.pop('folds', None)
+  if not metrics:
+    return ''
+  split = headline_split(metrics)
+  entry = metrics[split]
+  return (
+    f'On {split} ({entry["num_groups"]:,} groups of photographs) this network has a macro F1 of '
+    f'{report_split.figure(entry["macro_f1"])} and an accuracy of {report_split.figure(entry["accuracy"])}.'
+  )
+
+
 def headline_split(metrics: dict[str, Any]) -> str:
   """The split whose figure stands at the top: the first that chose nothing, validation only where it is alone."""
   return next((name for name in metrics if name != 'validation'), 'validation')
@@ -64,12 +78,16 @@ def headline_split(metrics: dict[str, Any]) -> str:
 def warnings(metrics: dict[str, Any]) -> list[str]:
   """What a reader must know before the figures."""
   found = list(dict.fromkeys(entry['note'] for entry in metrics.values() if entry['note']))
-  for name, entry in metrics.items():
-    few = [f'{k} ({v["num_groups"]})' for k, v in entry['per_class'].items() if 0 < v['num_groups'] < FEW]
-    if few:
-      found.append(
-        f'{name} shows few groups of {", ".join(few)}: a single photograph moves the figures of such a class far.'
-      )
+  few = {
+    f'{k} in {name} ({v["num_groups"]})'
+    for name, entry in metrics.items()
+    for k, v in entry['per_class'].items()
+    if 0 < v['num_groups'] < FEW
+  }
+  if few:
+    found.append(
+      f'Few groups: {", ".join(sorted(few))}. A single photograph moves the figures of such a class far.'
+    )
   return [*found, RESEARCH_ONLY]
 
 

@@ -67,7 +67,7 @@ def items(
       label=names[predictions.label_N[row]],
       predicted=names[predictions.probs_NK[row].argmax()],
       confidence=float(predictions.probs_NK[row].max()),
-      jpeg=_jpeg(image_of(row)),
+      jpeg=jpeg(image_of(row)),
     )
     for kind, row in chosen
   ]
@@ -93,7 +93,8 @@ def read(path: str | os.PathLike[str]) -> list[Item]:
     raise types.UserError(f'{path}: damaged; evaluate the run again, which writes it anew') from None
 
 
-def _jpeg(image_HWC: np.ndarray) -> str:
+def jpeg(image_HWC: np.ndarray) -> str:
+  """The uint8 image as a JPEG of at most SIDE pixels a side, in base64."""
   image = Image.fromarray(image_HWC)
   image.thumbnail((SIDE, SIDE))
   buffer = io.BytesIO()

@@ -177,6 +177,61 @@ def test_a_finished_run_is_loaded_as_a_classifier_that_says_the_same(finished):
   assert not np.allclose(loaded.probabilities(255 - data.image_NHWC[rows]), probs_BK, atol=1e-3)
 
 
+def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_one(finished, tmp_path):
+  folder, _ = finished
+  run_copy, images = tmp_path / 'run', tmp_path / 'slide'
+  shutil.copytree(folder, run_copy)
+  exp = classifier.load(workdir.Workdir(folder), signals.Stop()).made.experiment
+  table = dataset.table(exp.data)[0]
+  test = np.flatnonzero(table.split == 'TEST')[:9]
+  (images / 'inner').mkdir(parents=True)
+  for i in test:
+    (images / 'inner' / table.file[i].replace('/', '_')).write_bytes(table.content[i])
+  (images / 'broken.png').write_bytes(table.content[test[0]][:60])
+  code, out, err = run('predict', str(images), f'--workdir={run_copy}')
+  assert code == 0, err
+  target = run_copy / 'predict/slide'
+  rows = read_rows(target / 'predictions.csv')
+  assert len(rows) == 9
+  assert 'broken.png: is cut short or damaged' in out
+  assert 'fewer than 100' in out
+  assert 'Synthetic' in out
+  assert page_test.check((target / 'review.html').read_text()) == []
+  # The same network says the same of the same images, but for the temperature.
+  scored = {row['file'].replace('/', '_'): row for row in read_rows(folder / 'predictions/test.csv')}
+  for row in rows:
+    assert row['likeliest'] == scored[row['file'].removeprefix('inner/')]['predicted']
+    assert row['predicted'] in (row['likeliest'], 'unclassified')
+  # Again: nothing is predicted twice, and nothing changes.
+  before = (target / 'predictions.csv').read_bytes()
+  code, out, _ = run('predict', str(images), f'--workdir={run_copy}')
+  assert '9 images are predicted already' in out
+  assert (target / 'predictions.csv').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'said'),
+  [
+    (['none.png'], 'none.png: no such file or folder'),
+    ([], 'predict needs images'),
+    (['--workdir={empty}', '{images}'], 'no run here'),
+    (['--view=round', '{images}'], 'data.view is'),
+    (['{empty}'], 'no image there'),
+  ],
+)
+def test_predict_refuses_what_it_cannot_use_in_one_line(finished, tmp_path, arguments, said):
+  (tmp_path / 'images').mkdir()
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'images/x.png').write_bytes(b'no image')
+  given = [a.format(images=tmp_path / 'images', empty=tmp_path / 'empty') for a in arguments]
+  if not any(a.startswith('--workdir') for a in given):
+    given.append(f'--workdir={finished[0]}')
+  code, _, err = run('predict', *given)
+  assert code == 2
+  assert said in err
+  assert err.count('\n') == 1
+
+
 def test_two_runs_are_compared_on_the_images_of_both(finished, tmp_path):
   folder, _ = finished
   copy = tmp_path / 'copy'

@@ -11,6 +11,7 @@ from absl import flags
 # Said by `--help`; here and not in the modules, so that asking for help loads nothing heavy.
 SUMMARIES = {
   'train': 'train or continue; at the end evaluate the best checkpoint and write the report',
+  'predict': 'classify images or folders of images: predictions, a differential count, a review page',
   'augment': 'preview and save augmented images; rebuild a balanced training set off line',
   'evaluate': 'score a run on its test splits, or on any folder of classes (--data_dir)',
 }

@@ -17,6 +17,7 @@ A file is read by its content: its extension is not looked at here.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import io
 import os
@@ -24,7 +25,7 @@ import pathlib
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 
 import numpy as np
@@ -52,6 +53,7 @@ Image.init()
 _FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP', 'GIF', 'PPM')
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 _CHUNK = 32  # images a thread takes at a time
+_AHEAD = 128  # images that `each` decodes before they are asked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +146,40 @@ def table(
       done += len(results)
       on_progress(done, len(rows))
   return Decoded(image_NHWC, kept, problems, notes)
+
+
+def each(
+  paths: Iterable[str], spec: Spec, is_wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, np.ndarray | DecodeError | None]]:
+  """(`files.sha256_16` of the bytes, image) of each file, in order, decoded on every core a bounded number ahead.
+
+  The image is None where its digest is not wanted, and an error where it cannot be used; an unreadable file's digest is
+  empty. Memory does not grow with the number of files.
+  """
+
+  def one(path: str) -> tuple[str, np.ndarray | DecodeError | None]:
+    try:
+      data = _bytes(path)
+    except DecodeError as error:
+      return '', error
+    digest = files.sha256_16(data)
+    try:
+      return digest, _image(data, spec)[0] if is_wanted(digest) else None
+    except DecodeError as error:
+      return digest, error
+
+  waiting: collections.deque[futures.Future] = collections.deque()
+  with _quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    try:
+      for path in paths:
+        waiting.append(pool.submit(one, path))
+        if len(waiting) >= _AHEAD:
+          yield waiting.popleft().result()
+      while waiting:
+        yield waiting.popleft().result()
+    finally:
+      # Where the reader leaves early, what has not begun need not begin.
+      pool.shutdown(cancel_futures=True)
 
 
 def stretch(opened: Image.Image) -> Image.Image:

@@ -1,0 +1,122 @@
+"""What a set of unlabelled images holds: a line an image, and the differential count."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax import atomic, types
+from bloodcell_jax.stats import calibration, differential, doubt
+
+UNCLASSIFIED = 'unclassified'
+
+
+@dataclasses.dataclass(frozen=True)
+class Census:
+  """Images with what is said of each."""
+
+  file: tuple[str, ...]  # N
+  digest: tuple[str, ...]  # N: `sha256_16`
+  probs_NK: np.ndarray  # calibrated where the run has a temperature
+  likeliest: tuple[str, ...]  # N
+  named: tuple[str, ...]  # N: the likeliest class, or UNCLASSIFIED below the run's threshold
+  sets: tuple[tuple[str, ...], ...]  # N: the classes that cannot be excluded; empty where the run has no rule
+  class_names: tuple[str, ...]
+  calibrated: bool
+
+  def __len__(self) -> int:
+    return len(self.file)
+
+
+def of(
+  file: Sequence[str],
+  digest: Sequence[str],
+  probs_NK: np.ndarray,
+  names: Sequence[str],
+  rule: doubt.Doubt | None,
+) -> Census:
+  """The census of these predictions.
+
+  Args:
+    file, digest: of each image.
+    probs_NK: as the network gives them.
+    names: K classes.
+    rule: the run's doubt; without one every image is named and no set is given.
+  """
+  nothing = np.array(file, np.str_)
+  found = types.Predictions(probs_NK, np.zeros(len(file), np.int32), nothing, nothing, tuple(names))
+  if rule is not None:
+    found = calibration.scaled(found, rule.temperature)
+  named_N = np.ones(len(file), bool) if rule is None else doubt.is_named(rule, found)
+  likeliest = tuple(names[k] for k in found.probs_NK.argmax(1))
+  if rule is None:
+    sets: tuple[tuple[str, ...], ...] = ((),) * len(file)
+  else:
+    inside_NK = calibration.sets(rule.conformal, found.probs_NK)
+    sets = tuple(tuple(name for name, inside in zip(names, row, strict=True) if inside) for row in inside_NK)
+  named = tuple(name if sure else UNCLASSIFIED for name, sure in zip(likeliest, named_N, strict=True))
+  return Census(
+    tuple(file), tuple(digest), found.probs_NK, likeliest, named, sets, tuple(names), rule is not None
+  )
+
+
+def count(found: Census, confidence: float) -> dict[str, Any]:
+  """The differential: by class `{count, share, low, high}` of the images that are named, and how many are not."""
+  counts = [found.named.count(name) for name in found.class_names]
+  total = sum(counts)
+  bounds_K2 = differential.intervals(counts, confidence)
+  return {
+    'num_images': len(found),
+    'num_named': total,
+    'num_unclassified': len(found) - total,
+    'confidence': confidence,
+    'classes': {
+      name: {'count': num, 'share': num / total if total else None, 'low': float(low), 'high': float(high)}
+      for name, num, (low, high) in zip(found.class_names, counts, bounds_K2, strict=True)
+    },
+  }
+
+
+def warning(counted: dict[str, Any]) -> str:
+  """What must be said of a count of few cells; empty for others."""
+  if counted['num_named'] >= differential.LEAST_CELLS:
+    return ''
+  return (
+    f'{counted["num_named"]} cells are named, fewer than {differential.LEAST_CELLS}: too few for a differential count; '
+    'the intervals say how little they tell.'
+  )
+
+
+def write(path: str | os.PathLike[str], found: Census) -> None:
+  """`predictions.csv`: `file, predicted, likeliest, confidence, set, prob_<CLASS>..., sha256_16`.
+
+  The classes of a set are parted by semicolons.
+  """
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  probs = [f'prob_{name}' for name in found.class_names]
+  writer.writerow(['file', 'predicted', 'likeliest', 'confidence', 'set', *probs, 'sha256_16'])
+  for i in range(len(found)):
+    head = [found.file[i], found.named[i], found.likeliest[i], f'{found.probs_NK[i].max():.6f}']
+    writer.writerow(
+      [*head, ';'.join(found.sets[i]), *(f'{p:.6f}' for p in found.probs_NK[i]), found.digest[i]]
+    )
+  atomic.write_text(path, text.getvalue())
+
+
+def write_count(path: str | os.PathLike[str], counted: dict[str, Any]) -> None:
+  """`differential.csv`: `class, count, share, low, high`, the unclassified last."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['class', 'count', 'share', 'low', 'high'])
+  for name, entry in counted['classes'].items():
+    shares = ['' if entry[key] is None else f'{entry[key]:.4f}' for key in ('share', 'low', 'high')]
+    writer.writerow([name, entry['count'], *shares])
+  writer.writerow([UNCLASSIFIED, counted['num_unclassified'], '', '', ''])
+  atomic.write_text(path, text.getvalue())

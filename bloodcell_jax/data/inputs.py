@@ -1,0 +1,90 @@
+"""What a user names on the command line, as image files: files, folders, patterns, lists."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+import glob
+import os
+from collections.abc import Iterator, Sequence
+
+from bloodcell_jax import types
+from bloodcell_jax.data import files
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+  """One image file."""
+
+  path: str
+  shown: str  # relative to the folder or list it was found by; its own name where it was named itself
+
+
+def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
+  """The images that these paths name, each file once, in the order of the paths; and what was left out.
+
+  A path is an image file, a folder (looked through with all folders inside), a pattern such as `slides/*.png` or
+  `slides/**/*.png`, or a `.csv` whose column `file` names images, relative to the list's own folder.
+
+  Raises:
+    UserError: a path that does not exist, a pattern that matches nothing, a list without the column, or no image.
+  """
+  found: list[Input] = []
+  problems: list[types.Problem] = []
+  for path in paths:
+    found += _of(path, problems)
+  seen: set[str] = set()
+  kept = []
+  for one in found:
+    real = os.path.realpath(one.path)
+    if real not in seen:
+      seen.add(real)
+      kept.append(one)
+  if not kept:
+    raise types.UserError(f'{", ".join(paths)}: no image there; known kinds are {" ".join(files.EXTENSIONS)}')
+  return _told_apart(kept), problems
+
+
+def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
+  if os.path.isdir(path):
+    names, left_out = files.listing(path, '')
+    problems += left_out
+    yield from (Input(os.path.join(path, *name.split('/')), name) for name in names)
+  elif os.path.isfile(path) and path.lower().endswith('.csv'):
+    yield from _listed(path)
+  elif os.path.isfile(path):
+    yield Input(path, os.path.basename(path))
+  elif glob.has_magic(path):
+    matched = sorted(glob.glob(path, recursive=True), key=files.natural_key)
+    if not matched:
+      raise types.UserError(f'{path}: matches no file')
+    for one in matched:
+      if os.path.isdir(one) or os.path.splitext(one)[1].lower() in files.EXTENSIONS:
+        yield from _of(one, problems)
+  else:
+    raise types.UserError(f'{path}: no such file or folder')
+
+
+def _listed(path: str) -> Iterator[Input]:
+  folder = os.path.dirname(path)
+  try:
+    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
+    with open(path, encoding='utf-8-sig', newline='') as opened:
+      reader = csv.DictReader(opened)
+      if 'file' not in (reader.fieldnames or ()):
+        raise types.UserError(f'{path}: the first line must name the column file')
+      rows = [(reader.line_num, (row['file'] or '').replace('\\', '/')) for row in reader]
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise types.UserError(f'{path}: is not a CSV in UTF-8 ({error})') from None
+  for number, name in rows:
+    whole = os.path.join(folder, *name.split('/')) if not os.path.isabs(name) else name
+    if not name or not os.path.isfile(whole):
+      raise types.UserError(f'{path}: line {number} names {name or "nothing"}, which is no file')
+    yield Input(whole, name)
+
+
+def _told_apart(found: list[Input]) -> list[Input]:
+  """The same, two files of one shown name by their whole paths."""
+  times = collections.Counter(one.shown for one in found)
+  return [Input(one.path, one.path) if times[one.shown] > 1 else one for one in found]
