@@ -19,9 +19,9 @@ SOURCES = sorted(
 LAYERS = (
   ('main',),
   ('commands',),
-  ('opening', 'staging'),
-  ('frozen',),
-  ('report', 'scoring', 'preview'),
+  ('opening', 'staging', 'evidence'),
+  ('frozen', 'findings'),
+  ('report', 'scoring', 'preview', 'survey', 'verdict'),
   ('job',),
   ('experiment',),
   ('workdir', 'predict', 'predictions'),
@@ -38,6 +38,7 @@ ROOMS = {
   'orbax': ('train/checkpoint.py',),
   'matplotlib': ('plots/',),
   'tensorboard': ('train/events.py',),
+  'cv2': ('audit/',),
   'ml_collections': ('experiment.py',),
 }
 
