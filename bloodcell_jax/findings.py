@@ -33,7 +33,8 @@ def compute(
     seed: of that, and of what is drawn here.
   """
   table = seen.table
-  leaks = grouping.with_several(proposed_N, sides(table))
+  side_N = sides(table)
+  leaks = grouping.with_several(proposed_N, side_N)
   conflicts = grouping.with_several(found.group_N, table.label)
   several = grouping.repeated(found.group_N)
   return {
@@ -49,6 +50,7 @@ def compute(
       'images_with_few_keypoints': int((np.diff(seen.points.start) < near_duplicates.LEAST).sum()),
       'links': len(found.links),
       'touching': len(found.touching),
+      'touching_between_splits': sum(bool(side_N[link.a] != side_N[link.b]) for link in found.touching),
       'pairs_tried': found.num_tried,
     },
     'leaking_groups': {'number': len(leaks), 'groups': described(table, leaks)},
