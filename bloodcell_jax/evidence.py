@@ -40,7 +40,7 @@ def write(
   links += [('touching', link) for link in found.touching]
   atomic.write_text(folder / 'pairs.csv', _pairs_csv(seen.table, links))
   atomic.write_text(folder / 'groups.csv', _groups_csv(seen.table, group_N))
-  _draw(folder, max_pixels, seen, links, poll)
+  _draw(folder, max_pixels, seen, links, group_N, poll)
 
 
 def _equal_links(seen: survey.Survey) -> list[tuple[str, near_duplicates.Link]]:
@@ -83,6 +83,7 @@ def _draw(
   max_pixels: int,
   seen: survey.Survey,
   links: list[tuple[str, near_duplicates.Link]],
+  group_N: np.ndarray,
   poll: Callable[[], None],
 ) -> None:
   """Some pairs between splits, of two labels, and within a split: each image, and the second laid on the first."""
@@ -93,10 +94,10 @@ def _draw(
   within = [link for link in near if side_N[link.a] == side_N[link.b] and label_N[link.a] == label_N[link.b]]
   touching = [link for kind, link in links if kind == 'touching']
   for name, title, chosen in (
-    ('between_splits', 'Shared between splits', across),
-    ('conflicting_labels', 'One thing, two labels', conflicting),
-    ('near_duplicates', 'Near-duplicates within a split', within),
-    ('touching', 'Overlap a little: not joined', touching),
+    ('between_splits', 'Shared between splits', _clearest(across, group_N)),
+    ('conflicting_labels', 'Images that overlap and have two labels', _clearest(conflicting, group_N)),
+    ('near_duplicates', 'Near-duplicates within a split', within[:: max(1, len(within) // _MOST_SHOWN)]),
+    ('touching', 'Overlap by less than a quarter: not joined', touching),
   ):
     path = folder / 'figures' / f'{name}.png'
     if not chosen:
@@ -104,7 +105,7 @@ def _draw(
       continue
     poll()
     images, captions = [], []
-    for link in chosen[:: max(1, len(chosen) // _MOST_SHOWN)][:_MOST_SHOWN]:
+    for link in chosen[:_MOST_SHOWN]:
       a, b = (decode.upright(seen.table.content[i], max_pixels) for i in (link.a, link.b))
       images += [a, b, geometry.lay(b, link.match, seen.points.size_N2[link.b], seen.points.size_N2[link.a])]
       captions += [_caption(seen.table, link.a), _caption(seen.table, link.b)]
@@ -112,6 +113,13 @@ def _draw(
         f'right on left: {link.match.inliers} places' + (', mirrored' if link.match.mirrored else '')
       ]
     figure.write(path, samples.plot(images, captions, 6, title), scoring.note(seen.table.synthetic))
+
+
+def _clearest(links: list[near_duplicates.Link], group_N: np.ndarray) -> list[near_duplicates.Link]:
+  """Of each group the pair that shares most, and those that share most first."""
+  links = sorted(links, key=lambda link: -link.match.overlap)
+  first_of = {int(group_N[link.a]): link for link in reversed(links)}
+  return sorted(first_of.values(), key=lambda link: -link.match.overlap)
 
 
 def _caption(table: types.Table, row: int) -> str:

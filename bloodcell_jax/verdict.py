@@ -27,7 +27,8 @@ def lines(told: dict[str, Any], folder: pathlib.Path) -> list[str]:
   )
   if near['touching']:
     said.append(
-      f'{near["touching"]:,} further pairs overlap a little and were not joined: kind touching in pairs.csv'
+      f'{near["touching"]:,} further pairs of fields overlap by less than a quarter, '
+      f'{near["touching_between_splits"]:,} of them between splits: not joined; see figures/touching.png'
     )
   if near['images_with_few_keypoints']:
     said.append(

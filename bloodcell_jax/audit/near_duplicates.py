@@ -18,12 +18,13 @@ from bloodcell_jax.audit import forest, geometry, keypoints, vocabulary
 FEW, LEAST, STRONG, NUM_WITNESSES = 6, 10, 20, 3
 # Of the smaller image's area; what shares less is a neighbour on the smear and is listed, not joined. The overlaps
 # known of the Kaggle images begin at 0.25.
-LEAST_OVERLAP = 0.24
+LEAST_OVERLAP = 0.22
 _NEIGHBOURS = 10  # candidates of an image
 _GROUP_PAIRS = 60_000  # pairs of groups that are tried: all of about 350 groups, of more the most alike
 _TRIES = 4  # pairs of images tried between two groups, plain and mirrored
 _HINT = 4  # places that are worth _MORE_TRIES
 _MORE_TRIES = 40
+_MEASURING_TRIES = 160  # of two groups that match, to tell how much they share
 _BLOCK = 2_000  # pairs between two looks at the stop
 
 
@@ -179,8 +180,7 @@ def _join_groups(state: _State, vector_NV: sparse.csr_matrix, generator: np.rand
       # One after the other, as they were put in.
       num_plain, num_mirrored = (sum(next(made) is not None for _ in pairs_of) for _ in range(2))
       if num_plain or num_mirrored:
-        more = _draw(members[g], members[h], odd_N, _MORE_TRIES, generator)
-        _decide(state, _turned(more, num_mirrored > num_plain), min(size_G[g], size_G[h]) == 1)
+        _decide(state, members[g], members[h], odd_N, num_mirrored > num_plain, generator)
 
 
 def _draw(
@@ -198,24 +198,35 @@ def _turned(pairs: list[_Pair], side: bool) -> list[_Pair]:
   return [(a, b, odd ^ side) for a, b, odd in pairs]
 
 
-def _decide(state: _State, pairs: list[_Pair], alone: bool) -> None:
-  """Joins the two groups that the pairs are of, where enough of them match."""
-  links = [
-    Link(a, b, match)
-    for (a, b, _), match in zip(pairs, state.matches(pairs, FEW), strict=True)
-    if match is not None
-  ]
-  links.sort(key=lambda link: -link.match.inliers)
+def _decide(
+  state: _State,
+  in_g: np.ndarray,
+  in_h: np.ndarray,
+  odd_N: np.ndarray,
+  side: bool,
+  generator: np.random.Generator,
+) -> None:
+  """Joins the two groups, where enough pairs of their images match and share enough."""
+
+  def tried(num: int) -> list[Link]:
+    pairs = _turned(_draw(in_g, in_h, odd_N, num, generator), side)
+    made = zip(pairs, state.matches(pairs, FEW), strict=True)
+    return [Link(a, b, match) for (a, b, _), match in made if match is not None]
+
+  links = sorted(tried(_MORE_TRIES), key=lambda link: -link.match.inliers)
   witnesses: list[Link] = []
   for link in links:
     if all(link.a != other.a and link.b != other.b for other in witnesses):
       witnesses.append(link)
+  alone = min(len(in_g), len(in_h)) == 1
   strong = bool(links) and links[0].match.inliers >= (LEAST if alone else STRONG)
-  if strong or len(witnesses) >= NUM_WITNESSES:
-    first, *others = witnesses[:NUM_WITNESSES]
-    # The copies were shifted to all sides; their median overlap is that of the photographs.
-    if np.median([link.match.overlap for link in links]) < LEAST_OVERLAP:
-      state.touching.append(first)
-    elif state.apart(first.a, first.b):
-      state.join(first.a, first.b, first.match)
-      state.links += others
+  if not strong and len(witnesses) < NUM_WITNESSES:
+    return
+  first, *others = witnesses[:NUM_WITNESSES]
+  # Copies are shifted to all sides; the median of their overlaps is that of the photographs.
+  overlap = np.median([link.match.overlap for link in links + tried(_MEASURING_TRIES)])
+  if overlap < LEAST_OVERLAP:
+    state.touching.append(first)
+  elif state.apart(first.a, first.b):
+    state.join(first.a, first.b, first.match)
+    state.links += others
