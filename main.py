@@ -23,7 +23,7 @@ flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 
 def main(argv: list[str]) -> int:
-  """The exit code: 0 done, 1 failed, 2 bad usage or config, 75 stopped with a checkpoint written."""
+  """The exit code: 0 done, 1 failed, 2 bad usage or config, 3 a leak found by audit, 75 stopped."""
   process.set_up()
   named = len(argv) > 1 and not argv[1].startswith('-')
   name = argv[1] if named else 'train'
@@ -37,6 +37,9 @@ def main(argv: list[str]) -> int:
   if {'--help', '-h'} & set(argv):
     print(f'{name}: {commands.SUMMARIES[name]}\n\n{commands.flag_help(command.__name__, "main")}')
     return 0
+  if getattr(command, 'CONFIG', '') and not any(a.split('=')[0] in ('--config', '-config') for a in argv):
+    # Before the keys that override it.
+    argv = [*argv[:2], f'--config={pathlib.Path(__file__).parent / command.CONFIG}', *argv[2:]]
   try:
     request = _request(flags.FLAGS(argv), named)
   # absl and ml_collections raise many kinds; each names the flag, the key or the file.
@@ -66,7 +69,7 @@ def _run(command, request: commands.Request) -> int:
   # Orbax and absl tell of every save; what a user should know is printed by the commands.
   logging.getLogger('absl').setLevel(logging.ERROR)
   try:
-    command.run(request, stop)
+    return command.run(request, stop) or 0
   except signals.Stopped:
     print('stopped; the same command continues', flush=True)
     return EXIT_STOPPED
@@ -75,7 +78,6 @@ def _run(command, request: commands.Request) -> int:
       raise
     failed = not isinstance(error, types.UserError)
     return _complain(str(error) or type(error).__name__, EXIT_FAILED if failed else EXIT_USAGE)
-  return 0
 
 
 def _complain(text: str, code: int = EXIT_USAGE) -> int:

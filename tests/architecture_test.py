@@ -22,9 +22,9 @@ LAYERS = (
   ('cross_validation',),
   ('identify',),
   ('classifier',),
-  ('opening', 'staging'),
-  ('frozen',),
-  ('report', 'scoring', 'preview', 'comparison', 'review_page'),
+  ('opening', 'staging', 'evidence'),
+  ('frozen', 'findings'),
+  ('report', 'scoring', 'preview', 'comparison', 'review_page', 'survey', 'verdict'),
   ('report_split',),
   ('job',),
   ('experiment',),
@@ -42,6 +42,7 @@ ROOMS = {
   'orbax': ('train/checkpoint.py',),
   'matplotlib': ('plots/',),
   'tensorboard': ('train/events.py',),
+  'cv2': ('audit/',),
   'ml_collections': ('experiment.py',),
 }
 

@@ -1,4 +1,4 @@
-"""One small file a command; each has `define_flags()` and `run(request)`."""
+"""One small file a command; each has `define_flags()` and `run(request, stop)`: an exit code, or None for 0."""
 
 import dataclasses
 import pathlib
@@ -13,6 +13,7 @@ SUMMARIES = {
   'train': 'train or continue; at the end evaluate the best checkpoint and write the report',
   'predict': 'classify images or folders of images: predictions, a differential count, a review page',
   'augment': 'preview and save augmented images; rebuild a balanced training set off line',
+  'audit': 'look for leaks and duplicates between the splits of a data set; exits 3 when it finds a leak',
   'evaluate': 'score a run on its test splits, or on any folder of classes (--data_dir)',
 }
 

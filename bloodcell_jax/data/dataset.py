@@ -144,7 +144,7 @@ def _read(
   decoded = decode.table(found, spec.decode, cache_dir, on_progress)
   problems = [*problems, *decoded.problems]
   if problems and spec.on_bad_image == 'fail':
-    raise types.UserError(_complaint(problems))
+    raise types.UserError(complaint(problems))
   kept = np.flatnonzero(decoded.kept)
   # Taking rows copies every image, so only where some were dropped.
   image_NHWC = decoded.image_NHWC if len(kept) == len(found) else decoded.image_NHWC[kept]
@@ -184,7 +184,8 @@ def _embedded(spec: embedded.Spec) -> types.Table:
   )
 
 
-def _complaint(problems: list[types.Problem]) -> str:
+def complaint(problems: list[types.Problem]) -> str:
+  """What is said under the policy 'fail': the files, and what to do."""
   lines = [str(problem) for problem in problems[:MOST_NAMED]]
   if len(problems) > MOST_NAMED:
     lines.append(f'and {len(problems) - MOST_NAMED} more')

@@ -100,8 +100,13 @@ def image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]
   Raises:
     DecodeError: with the reason, where the image cannot be used.
   """
-  with _quiet():
+  with quiet():
     return _image(content, spec)
+
+
+def upright(content: str | bytes, max_pixels: int) -> np.ndarray:
+  """The image that `image` stretches, views and resizes: upright, at its own size, uint8 [H, W, 3]; errors as there."""
+  return np.asarray(_upright(content, max_pixels)[0])
 
 
 def table(
@@ -136,7 +141,7 @@ def table(
     return results
 
   done = 0
-  with _quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+  with quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for results in pool.map(some, range(0, len(rows), _CHUNK)):
       for i, result in results:
         if isinstance(result, DecodeError):
@@ -169,7 +174,7 @@ def each(
       return digest, error
 
   waiting: collections.deque[futures.Future] = collections.deque()
-  with _quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+  with quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     try:
       for path in paths:
         waiting.append(pool.submit(one, path))
@@ -200,20 +205,19 @@ def stretch(opened: Image.Image) -> Image.Image:
   return opened.point([min(255, value * 255 // brightest) for value in range(256)] * 3)
 
 
-def _quiet() -> warnings.catch_warnings:
-  # Pillow warns about odd metadata; what matters is whether the pixels decode. Entered in one thread only, because the
-  # filters belong to the whole process.
+def quiet() -> warnings.catch_warnings:
+  """Without Pillow's warnings of odd metadata. In one thread only: the filters belong to the whole process."""
   return warnings.catch_warnings(action='ignore')
 
 
-def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
   data = _bytes(content)
   if not data:
     raise DecodeError('is empty: zero bytes')
   try:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
-      _check_size(opened.size, spec.max_pixels)
-      rgb, notes = _to_rgb(opened)
+      _check_size(opened.size, max_pixels)
+      return _to_rgb(opened)
   except (DecodeError, MemoryError):
     raise
   except Image.UnidentifiedImageError:
@@ -221,11 +225,15 @@ def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...
     raise DecodeError(f'is not an image of a known kind ({kinds})') from None
   except Image.DecompressionBombError:
     # Raised while the header is read, beyond twice Image.MAX_IMAGE_PIXELS, about 179 million.
-    raise DecodeError(f'has more pixels than data.max_pixels={spec.max_pixels} or Pillow allows') from None
+    raise DecodeError(f'has more pixels than data.max_pixels={max_pixels} or Pillow allows') from None
   # Pillow's decoders raise many kinds of errors on damaged files, SyntaxError and struct.error among them.
   except Exception as error:
     reason = ' '.join(str(error).split()) or type(error).__name__
     raise DecodeError(f'is cut short or damaged ({reason})') from None
+
+
+def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+  rgb, notes = _upright(content, spec.max_pixels)
   if spec.stretch_brightness:
     rgb = stretch(rgb)
   if spec.view == 'nucleus':

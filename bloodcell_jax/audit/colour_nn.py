@@ -1,0 +1,44 @@
+"""How well colour alone does: the nearest neighbour by histogram, a model that knows no morphology."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BINS = 8  # a channel
+
+
+def histogram(image_HWC: np.ndarray) -> np.ndarray:
+  """float32 [512]: the roots of the shares of 8x8x8 colours, so that distances are Hellinger's.
+
+  Pixels of the darkest bin do not count: the black that turning and shifting leave says nothing of the cell.
+
+  Args:
+    image_HWC: uint8 RGB.
+  """
+  index = (image_HWC // (256 // _BINS)).reshape(-1, 3).astype(np.int32)
+  counts = np.bincount(index @ np.array([_BINS**2, _BINS, 1], np.int32), minlength=_BINS**3)
+  counts[0] = 0
+  return np.sqrt(counts / max(1, counts.sum())).astype(np.float32)
+
+
+def accuracy(histogram_ND: np.ndarray, label_N: np.ndarray, known: np.ndarray, asked: np.ndarray) -> float:
+  """The share of rows `asked` whose nearest row of `known` has their label.
+
+  Source: Cover and Hart 1967, "Nearest neighbor pattern classification".
+  """
+  # Imported here: scikit-learn takes a second to load.
+  from sklearn import neighbors
+
+  search = neighbors.NearestNeighbors(n_neighbors=1, algorithm='brute').fit(histogram_ND[known])
+  nearest = search.kneighbors(histogram_ND[asked], return_distance=False)[:, 0]
+  return float((label_N[known][nearest] == label_N[asked]).mean())
+
+
+def folded(histogram_ND: np.ndarray, label_N: np.ndarray, fold_N: np.ndarray) -> float:
+  """The accuracy over all rows, each asked of the rows of the other folds."""
+  parts = [np.flatnonzero(fold_N == fold) for fold in np.unique(fold_N)]
+  right = sum(
+    accuracy(histogram_ND, label_N, np.flatnonzero(~np.isin(np.arange(len(label_N)), part)), part) * len(part)
+    for part in parts
+  )
+  return right / len(label_N)

@@ -1,0 +1,153 @@
+"""Copies are found whatever was done to them; other photographs of the same class stay apart."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from bloodcell_jax.audit import geometry, grouping, keypoints, near_duplicates
+from bloodcell_jax.data import smear
+
+HEIGHT, WIDTH = 240, 320
+
+
+def compressed(image_HWC: np.ndarray, quality: int) -> np.ndarray:
+  buffer = io.BytesIO()
+  Image.fromarray(image_HWC).save(buffer, 'JPEG', quality=quality)
+  return np.asarray(Image.open(buffer))
+
+
+def warped(image_HWC: np.ndarray, linear_22: np.ndarray, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
+  """Moved about its middle, with black where nothing comes into view."""
+  middle = np.array([WIDTH / 2, HEIGHT / 2])
+  affine_23 = np.column_stack([linear_22, middle - linear_22 @ middle + np.array(shift)])
+  return cv2.warpAffine(image_HWC, affine_23, (WIDTH, HEIGHT))
+
+
+def turn(degrees: float) -> np.ndarray:
+  angle = np.deg2rad(degrees)
+  return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+# What an image's copy may have gone through.
+CHANGES = {
+  'turned': lambda image: warped(image, turn(20)),
+  'mirrored': lambda image: np.ascontiguousarray(image[:, ::-1]),
+  'upside down': lambda image: np.ascontiguousarray(image[::-1]),
+  'sheared': lambda image: warped(image, np.array([[1, 0.2], [0, 1]])),
+  'shifted': lambda image: warped(image, np.eye(2), (32, -24)),
+  're-compressed': lambda image: compressed(image, 40),
+  'brightened': lambda image: np.minimum(image.astype(int) * 13 // 10, 255).astype(np.uint8),
+  'made smaller': lambda image: cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA),
+  'all at once': lambda image: compressed(
+    warped(image[:, ::-1] // 10 * 11, turn(-17) @ np.array([[1, 0.15], [0, 1]]), (20, 15)), 75
+  ),
+}
+
+
+def photograph(class_name: str, seed: int) -> np.ndarray:
+  return smear.draw(class_name, np.random.default_rng(seed), HEIGHT, WIDTH)
+
+
+def gathered(images: list[np.ndarray]) -> keypoints.Keypoints:
+  made = keypoints.Gathered(len(images))
+  for image_HWC in images:
+    made.add(*keypoints.detect(image_HWC))
+  return made.done()
+
+
+def grouped(images: list[np.ndarray]) -> near_duplicates.Found:
+  return near_duplicates.find(
+    gathered(images), np.arange(len(images)), np.random.default_rng(0), 1, lambda: None, lambda text: None
+  )
+
+
+def test_every_kind_of_copy_is_found_and_no_other_photograph_of_the_class_joins_them():
+  shown = [photograph('EOSINOPHIL', seed) for seed in range(12)]
+  images = [*shown, *(change(shown[0]) for change in CHANGES.values())]
+  found = grouped(images)
+  missed = [
+    name
+    for name, group in zip(CHANGES, found.group_N[len(shown) :], strict=True)
+    if group != found.group_N[0]
+  ]
+  assert missed == []
+  # The control: twelve photographs drawn alike are twelve groups.
+  assert len(set(found.group_N[: len(shown)].tolist())) == len(shown)
+
+
+@pytest.mark.parametrize('name', ['turned', 'mirrored', 'all at once'])
+def test_the_map_that_is_told_lays_the_copy_on_the_photograph(name):
+  shown = photograph('MONOCYTE', 5)
+  copy = CHANGES[name](shown)
+  points = gathered([shown, copy])
+  is_mirrored = name != 'turned'
+  made = geometry.match(points, 0, 1, is_mirrored, near_duplicates.LEAST)
+  assert made is not None
+  laid_HWC = geometry.lay(copy, made, points.size_N2[1], points.size_N2[0])
+  seen = laid_HWC.min(axis=2) > 20
+  seen[:30], seen[-30:], seen[:, :30], seen[:, -30:] = False, False, False, False
+
+  def unlike(image_HWC: np.ndarray) -> float:
+    return 1 - np.corrcoef(image_HWC[seen].ravel(), shown[seen].ravel())[0, 1]
+
+  assert seen.mean() > 0.4
+  assert unlike(laid_HWC) < 0.1 < unlike(copy)
+  assert geometry.match(points, 0, 1, not is_mirrored, near_duplicates.LEAST) is None
+
+
+def test_unrelated_images_share_no_map_and_a_sane_one_is_asked_for():
+  points = gathered([photograph('LYMPHOCYTE', seed) for seed in range(6)])
+  pairs = [(a, b, mirrored) for a in range(6) for b in range(a) for mirrored in (False, True)]
+  reached = [made.inliers for pair in pairs if (made := geometry.match(points, *pair, 4)) is not None]
+  assert max(reached, default=0) < near_duplicates.FEW
+  # Stretched threefold in one direction it is no copy any more.
+  shown = photograph('LYMPHOCYTE', 0)
+  points = gathered([shown, warped(shown, np.diag([1.0, 3.0]))])
+  assert geometry.match(points, 0, 1, False, 4) is None
+
+
+def test_photographs_of_overlapping_fields_are_one_group_and_of_touching_ones_are_told_apart():
+  field = smear.draw('NEUTROPHIL', np.random.default_rng(9), 480, 640)
+
+  def copies(left: int) -> list[np.ndarray]:
+    view = field[120:360, left : left + WIDTH]
+    return [warped(view, turn(angle), (angle / 2, 0)) for angle in (-12, -6, 0, 6, 12)]
+
+  others = [photograph('NEUTROPHIL', seed) for seed in range(20, 24)]
+  found = grouped([*copies(0), *copies(160), *others])
+  assert len(set(found.group_N[:10].tolist())) == 1
+  assert len(set(found.group_N.tolist())) == 5
+  apart = grouped([*copies(0), *copies(290), *others])
+  assert apart.group_N[0] != apart.group_N[5]
+
+
+def test_equal_pixels_are_one_group_where_nothing_could_be_matched():
+  blank = np.full((60, 80, 3), 120, np.uint8)
+  points = gathered([blank, blank, blank + 1])
+  found = near_duplicates.find(
+    points, np.array([7, 7, 8]), np.random.default_rng(0), 1, lambda: None, lambda text: None
+  )
+  np.testing.assert_array_equal(found.group_N, [0, 0, 2])
+
+
+def test_the_groups_do_not_depend_on_the_number_of_threads():
+  shown = [photograph('MONOCYTE', seed) for seed in range(3)]
+  images = [change(image) for image in shown for change in CHANGES.values()]
+  points = gathered(images)
+  one, two = (
+    near_duplicates.find(
+      points, np.arange(len(images)), np.random.default_rng(0), n, lambda: None, lambda text: None
+    )
+    for n in (1, 2)
+  )
+  np.testing.assert_array_equal(one.group_N, two.group_N)
+  assert [(link.a, link.b) for link in one.links] == [(link.a, link.b) for link in two.links]
+  reference_N = np.repeat(np.arange(3), len(CHANGES))
+  agreement = grouping.agreement(one.group_N, reference_N)
+  assert agreement.precision == 1
+  assert agreement.recall > 0.9
