@@ -38,6 +38,9 @@ def get_config() -> config_dict.ConfigDict:
   d.source = 'embedded'  # embedded (synthetic), kaggle, folders or tfds
   d.dir = ''  # the folder of the images; empty for embedded; empty with kaggle fetches it by kagglehub
   d.groups_csv = ''  # folders: CSV of file,group saying which images show the same photograph; empty for none
+  d.labels_csv = (
+    ''  # folders: CSV of file,label in the place of class folders, such as predict's review page exports
+  )
   d.image_size = 64  # pixels a side that the network sees
   d.view = 'full'  # full: the whole image; nucleus: a square crop around the nucleus
   d.interpolation = 'bilinear'  # of resizing: nearest (as Keras' load_img), bilinear, bicubic, lanczos or box

@@ -100,7 +100,7 @@ def test_equal_pixels_in_other_bytes_and_their_two_labels_are_told(leaky):
 
 def test_the_proposed_groups_are_read_by_the_folders_source_and_hold_the_copies(leaky):
   images, left, _, _ = leaky
-  table, problems = folders.table(str(images), str(left / 'groups.csv'))
+  table, problems = folders.table(str(images), str(left / 'groups.csv'), '')
   assert problems == []
   group_of = dict(zip(table.file.tolist(), table.group.tolist(), strict=True))
   assert group_of['TEST/EOSINOPHIL/other.jpeg'] == group_of['TRAIN/EOSINOPHIL/0.png']
@@ -162,14 +162,14 @@ def test_an_image_that_cannot_be_read_is_left_out_of_the_survey_with_its_reason(
   (tmp_path / 'A').mkdir()
   draw('MONOCYTE', 1).save(tmp_path / 'A' / 'good.png')
   (tmp_path / 'A' / 'bad.png').write_bytes(b'no image')
-  table, _ = folders.table(str(tmp_path), '')
+  table, _ = folders.table(str(tmp_path), '', '')
   seen = survey.read(table, 10**8, lambda: None, lambda done, total: None)
   assert seen.table.file.tolist() == ['A/good.png']
   assert [problem.file for problem in seen.problems] == ['A/bad.png']
   buffer = io.BytesIO()
   draw('MONOCYTE', 1).save(buffer, 'BMP')
   (tmp_path / 'A' / 'same.bmp').write_bytes(buffer.getvalue())
-  seen = survey.read(folders.table(str(tmp_path), '')[0], 10**8, lambda: None, lambda done, total: None)
+  seen = survey.read(folders.table(str(tmp_path), '', '')[0], 10**8, lambda: None, lambda done, total: None)
   assert len(set(seen.pixels_N.tolist())) == 1
   assert len(set(seen.table.digest.tolist())) == 2
 

@@ -45,7 +45,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   own = flags.FLAGS.data_dir
   shown.line(f'reading images: {own or exp.data.source}')
   if own:
-    spec = dataclasses.replace(exp.data, source='folders', dir=own, groups_csv=flags.FLAGS.groups_csv)
+    spec = dataclasses.replace(
+      exp.data, source='folders', dir=own, groups_csv=flags.FLAGS.groups_csv, labels_csv=''
+    )
     split = _name(own)
     class_names = tuple(environment['data']['class_names'])
     build: Callable[[Callable[[int, int], None]], dataset.Dataset] = functools.partial(

@@ -26,6 +26,7 @@ class Spec:
   source: str  # one of SOURCES
   dir: str  # the folder; empty for embedded, and for kaggle to fetch it
   groups_csv: str  # folders: which images belong together; empty for none
+  labels_csv: str  # folders: labels in the place of class folders; empty for none
   on_bad_image: str  # one of BAD_IMAGE_POLICIES
   validation_fraction: float  # of TRAIN, by groups, where the data has no validation split
   test_fraction: float  # of all, by groups, where the data has no test split; 0 for none
@@ -160,7 +161,7 @@ def table(spec: Spec) -> tuple[types.Table, list[types.Problem]]:
   if not spec.dir:
     raise types.UserError(f'data.source={spec.source!r} needs a folder: add --config.data.dir=FOLDER')
   if spec.source == 'folders':
-    return folders.table(spec.dir, spec.groups_csv)
+    return folders.table(spec.dir, spec.groups_csv, spec.labels_csv)
   # Imported here: it loads TensorFlow, which the other sources do not need.
   from bloodcell_jax.data import tfds_source
 

@@ -9,7 +9,7 @@ import posixpath
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.data import files
+from bloodcell_jax.data import files, labelled
 
 # Names of split folders, in any case, and the split each stands for.
 SPLITS = {
@@ -25,7 +25,7 @@ SPLITS = {
 }
 
 
-def table(folder: str, groups_csv: str) -> tuple[types.Table, list[types.Problem]]:
+def table(folder: str, groups_csv: str, labels_csv: str) -> tuple[types.Table, list[types.Problem]]:
   """The rows of `DIR/CLASS/*` or `DIR/SPLIT/CLASS/*`, and the files that are no rows.
 
   Folders inside a class belong to it. Without split folders every row is of TRAIN. Without `groups_csv` files of equal
@@ -35,13 +35,18 @@ def table(folder: str, groups_csv: str) -> tuple[types.Table, list[types.Problem
     folder: the folder.
     groups_csv: a CSV with the columns `file,group`, files relative to the folder, and where there is one the column
       `source`: the photograph an image was made from, of which a group may have several; '' for none.
+    labels_csv: a CSV with the columns `file,label` (`data.labelled`): then its rows are the images, whatever folders
+      they lie in; a first folder that is named like a split still says the split. '' to go by class folders.
 
   Raises:
     UserError: no such folder, no class in it, or a row of the CSV that does not fit.
   """
   if not os.path.isdir(folder):
     raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a folder of class folders')
-  rows, problems = _list(folder)
+  labels = labelled.read(labels_csv) if labels_csv else []
+  rows, problems = (
+    ([(one.file, one.label, _split_of(one.file)) for one in labels], []) if labels else _list(folder)
+  )
   paths = [os.path.join(folder, *file.split('/')) for file, _, _ in rows]
   kept = []
   for row, path, digest in zip(rows, paths, files.digests(paths), strict=True):
@@ -49,6 +54,7 @@ def table(folder: str, groups_csv: str) -> tuple[types.Table, list[types.Problem
       problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}; left out'))
     else:
       kept.append((path, digest, *row))
+  _check_unchanged(labels_csv, labels, {row[2]: row[1] for row in kept})
   if not kept:
     raise types.UserError(
       f'{folder}: no images in class folders; put them in CLASS/ or SPLIT/CLASS/, such as TRAIN/NEUTROPHIL/a.png'
@@ -89,6 +95,20 @@ def _list(folder: str) -> tuple[list[tuple[str, str, str]], list[types.Problem]]
         problems.append(types.Problem(shown, 'holds no image'))
       rows += [(f'{shown}/{name}', class_name, split) for name in names]
   return rows, problems
+
+
+def _split_of(file: str) -> str:
+  return SPLITS.get(file.split('/')[0].lower(), 'TRAIN') if '/' in file else 'TRAIN'
+
+
+def _check_unchanged(labels_csv: str, labels: list[labelled.Label], digest_of: dict[str, str]) -> None:
+  for one in labels:
+    if one.file not in digest_of:
+      raise types.UserError(
+        f'{labels_csv}: {one.file} is no file in the folder of the data; mend or remove the line'
+      )
+    if one.digest and one.digest != digest_of[one.file]:
+      raise types.UserError(f'{labels_csv}: {one.file} has changed since it was labelled; label it again')
 
 
 def _split_folders(folder: str) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ def _csv(tmp_path, text):
 
 
 def test_classes_without_split_folders_are_all_of_train(tmp_path):
-  table, problems = folders.table(_write(tmp_path, 'B/10.png', 'B/9.png', 'A/x.JPG'), '')
+  table, problems = folders.table(_write(tmp_path, 'B/10.png', 'B/9.png', 'A/x.JPG'), '', '')
   assert not problems
   assert table.class_names == ('A', 'B')
   assert table.file.tolist() == ['A/x.JPG', 'B/9.png', 'B/10.png']
@@ -33,13 +33,13 @@ def test_classes_without_split_folders_are_all_of_train(tmp_path):
 
 @pytest.mark.parametrize(('name', 'split'), folders.SPLITS.items())
 def test_split_folders_are_known_in_any_case(tmp_path, name, split):
-  table, _ = folders.table(_write(tmp_path, f'{name.title()}/A/1.png', f'{name.title()}/B/2.png'), '')
+  table, _ = folders.table(_write(tmp_path, f'{name.title()}/A/1.png', f'{name.title()}/B/2.png'), '', '')
   assert set(table.split) == {split}
   assert table.class_names == ('A', 'B')
 
 
 def test_folders_inside_a_class_belong_to_it(tmp_path):
-  table, _ = folders.table(_write(tmp_path, 'train/A/patient 1/slide/1.png', 'train/B/2.png'), '')
+  table, _ = folders.table(_write(tmp_path, 'train/A/patient 1/slide/1.png', 'train/B/2.png'), '', '')
   assert table.file.tolist() == ['train/A/patient 1/slide/1.png', 'train/B/2.png']
   assert table.class_names == ('A', 'B')
 
@@ -47,7 +47,7 @@ def test_folders_inside_a_class_belong_to_it(tmp_path):
 def test_without_a_csv_equal_bytes_share_a_group(tmp_path):
   _write(tmp_path, 'A/1.png', 'A/2.png', 'B/3.png')
   (tmp_path / 'B' / 'copy.png').write_bytes(b'A/1.png')
-  table, _ = folders.table(str(tmp_path), '')
+  table, _ = folders.table(str(tmp_path), '', '')
   group = dict(zip(table.file.tolist(), table.group.tolist(), strict=True))
   assert group['A/1.png'] == group['B/copy.png']
   assert len(set(group.values())) == 3
@@ -58,7 +58,7 @@ def test_the_csv_gives_the_groups(tmp_path):
   folder = _write(tmp_path / 'd', 'A/1.png', 'A/2.png', 'B/3.png')
   # A byte-order mark, a backslash and another column, as spreadsheets write them.
   text = '\ufefffile,site,group\nB/3.png,x,p2\n./A/1.png,x,p1\nA\\2.png,x,p1\n'
-  table, _ = folders.table(folder, _csv(tmp_path, text))
+  table, _ = folders.table(folder, _csv(tmp_path, text), '')
   assert table.group.tolist() == ['p1', 'p1', 'p2']
 
 
@@ -77,7 +77,7 @@ def test_the_csv_gives_the_groups(tmp_path):
 def test_a_csv_that_does_not_fit_is_one_line_naming_the_row(tmp_path, text, says):
   folder = _write(tmp_path / 'd', 'A/1.png', 'B/2.png')
   with pytest.raises(types.UserError, match=says) as caught:
-    folders.table(folder, _csv(tmp_path, text))
+    folders.table(folder, _csv(tmp_path, text), '')
   assert 'groups.csv' in str(caught.value)
   assert '\n' not in str(caught.value)
 
@@ -85,16 +85,16 @@ def test_a_csv_that_does_not_fit_is_one_line_naming_the_row(tmp_path, text, says
 def test_a_csv_that_is_none_or_not_there_is_one_line(tmp_path):
   folder = _write(tmp_path / 'd', 'A/1.png')
   with pytest.raises(types.UserError, match='groups_csv'):
-    folders.table(folder, str(tmp_path / 'nowhere.csv'))
+    folders.table(folder, str(tmp_path / 'nowhere.csv'), '')
   (tmp_path / 'binary.csv').write_bytes(b'\xff\xfe\x00file,group')
   with pytest.raises(types.UserError, match='is not a CSV in UTF-8'):
-    folders.table(folder, str(tmp_path / 'binary.csv'))
+    folders.table(folder, str(tmp_path / 'binary.csv'), '')
 
 
 def test_empty_classes_and_stray_files_are_problems(tmp_path):
   _write(tmp_path, 'A/1.png', 'A/notes.txt', 'stray.png')
   (tmp_path / 'EMPTY').mkdir()
-  table, problems = folders.table(str(tmp_path), '')
+  table, problems = folders.table(str(tmp_path), '', '')
   assert table.class_names == ('A',)
   by_file = {p.file: p.reason for p in problems}
   assert by_file['EMPTY'] == 'holds no image'
@@ -115,20 +115,20 @@ def test_empty_classes_and_stray_files_are_problems(tmp_path):
 )
 def test_a_layout_that_means_two_things_is_one_line(tmp_path, names, says):
   with pytest.raises(types.UserError, match=says) as caught:
-    folders.table(_write(tmp_path, *names), '')
+    folders.table(_write(tmp_path, *names), '', '')
   assert '\n' not in str(caught.value)
 
 
 def test_no_such_folder_is_one_line(tmp_path):
   with pytest.raises(types.UserError, match='no such folder'):
-    folders.table(str(tmp_path / 'nowhere'), '')
+    folders.table(str(tmp_path / 'nowhere'), '', '')
 
 
 def test_another_laboratory_loads(real_images):
   pbc = real_images.parent / 'pbc-180'
   if not pbc.is_dir():
     pytest.skip('no pbc-180 beside the folder of BLOODCELL_DATA')
-  table, problems = folders.table(str(pbc), '')
+  table, problems = folders.table(str(pbc), '', '')
   assert not problems
   assert table.class_names == ('BASOPHIL', 'EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
   assert {s: int(n) for s, n in zip(*np.unique(table.split, return_counts=True), strict=True)} == {

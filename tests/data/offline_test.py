@@ -50,7 +50,7 @@ def files(folder: pathlib.Path) -> dict[str, bytes]:
 
 def test_classes_and_photographs_come_out_even(tmp_path):
   write(tmp_path / 'set')
-  table, problems = folders.table(str(tmp_path / 'set'), str(tmp_path / 'set' / 'groups.csv'))
+  table, problems = folders.table(str(tmp_path / 'set'), str(tmp_path / 'set' / 'groups.csv'), '')
   assert not problems
   assert np.bincount(table.label).tolist() == [14, 13, 13]
   of = {s: int((table.source == s).sum()) for s in set(table.source)}
@@ -60,7 +60,7 @@ def test_classes_and_photographs_come_out_even(tmp_path):
 
 def test_no_image_is_parted_from_its_photograph_and_field(tmp_path):
   write(tmp_path / 'set')
-  table, _ = folders.table(str(tmp_path / 'set'), str(tmp_path / 'set' / 'groups.csv'))
+  table, _ = folders.table(str(tmp_path / 'set'), str(tmp_path / 'set' / 'groups.csv'), '')
   known = photographs()
   group_of = dict(zip(known.source, known.group, strict=True))
   for file, source, group in zip(table.file, table.source, table.group, strict=True):
@@ -68,7 +68,7 @@ def test_no_image_is_parted_from_its_photograph_and_field(tmp_path):
     assert group == group_of[source]
   assert len(set(table.group)) == 5 < len(set(table.source)) == 6
   # Without the table every image would be a group of its own: the leak that this file is there to prevent.
-  assert len(set(folders.table(str(tmp_path / 'set'), '')[0].group)) == 40
+  assert len(set(folders.table(str(tmp_path / 'set'), '', '')[0].group)) == 40
 
 
 @pytest.mark.parametrize('leave_after', [0, 1, 31, 32, 39])
