@@ -97,7 +97,7 @@ def _draw(
     ('between_splits', 'Shared between splits', _clearest(across, group_N)),
     ('conflicting_labels', 'Images that overlap and have two labels', _clearest(conflicting, group_N)),
     ('near_duplicates', 'Near-duplicates within a split', within[:: max(1, len(within) // _MOST_SHOWN)]),
-    ('touching', 'Overlap by less than a quarter: not joined', touching),
+    ('touching', f'Overlap by less than {near_duplicates.LEAST_OVERLAP:.0%}: not joined', touching),
   ):
     path = folder / 'figures' / f'{name}.png'
     if not chosen:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from bloodcell_jax.audit import near_duplicates
+
 
 def lines(told: dict[str, Any], folder: pathlib.Path) -> list[str]:
   """The numbers in words, the gravest last."""
@@ -27,7 +29,7 @@ def lines(told: dict[str, Any], folder: pathlib.Path) -> list[str]:
   )
   if near['touching']:
     said.append(
-      f'{near["touching"]:,} further pairs of fields overlap by less than a quarter, '
+      f'{near["touching"]:,} further pairs of fields overlap by less than {near_duplicates.LEAST_OVERLAP:.0%}, '
       f'{near["touching_between_splits"]:,} of them between splits: not joined; see figures/touching.png'
     )
   if near['images_with_few_keypoints']:
