@@ -147,6 +147,9 @@ def missing_paths(text: str) -> list[str]:
   made = (
     'runs/',
     'predictions/',
+    'predictions.csv',
+    'differential.csv',
+    'groups/',
     'checkpoints/',
     'config.json',
     'figures/',

@@ -22,17 +22,15 @@ import dataclasses
 import io
 import os
 import pathlib
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image
 
 from bloodcell_jax import types
-from bloodcell_jax.data import files, locate
+from bloodcell_jax.data import files, locate, rgb, room
 
 INTERPOLATIONS = {
   'nearest': Image.Resampling.NEAREST,
@@ -51,7 +49,6 @@ LEAST_SIDE = 8
 # Registers every format, so that those named here can be asked for.
 Image.init()
 _FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP', 'GIF', 'PPM')
-_ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 _CHUNK = 32  # images a thread takes at a time
 _AHEAD = 128  # images that `each` decodes before they are asked for
 
@@ -77,8 +74,7 @@ class Spec:
       raise types.UserError(f'data.max_pixels is {self.max_pixels}; it must be above 0')
 
 
-class DecodeError(ValueError):
-  """An image that cannot be used; the text is the reason, without the file's name."""
+DecodeError = rgb.DecodeError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +119,9 @@ def table(
   Raises:
     UserError: the array is to lie on a disk without room for it.
   """
-  image_NHWC = _room((len(rows), spec.image_size, spec.image_size, 3), spec.cache, pathlib.Path(directory))
+  image_NHWC = room.make(
+    (len(rows), spec.image_size, spec.image_size, 3), spec.cache, pathlib.Path(directory)
+  )
   kept = np.zeros(len(rows), bool)
   problems: list[types.Problem] = []
   notes: list[types.Problem] = []
@@ -217,7 +215,7 @@ def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[
   try:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
       _check_size(opened.size, max_pixels)
-      return _to_rgb(opened)
+      return rgb.convert(opened)
   except (DecodeError, MemoryError):
     raise
   except Image.UnidentifiedImageError:
@@ -233,17 +231,19 @@ def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[
 
 
 def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
-  rgb, notes = _upright(content, spec.max_pixels)
+  upright, notes = _upright(content, spec.max_pixels)
   if spec.stretch_brightness:
-    rgb = stretch(rgb)
+    upright = stretch(upright)
   if spec.view == 'nucleus':
-    array = np.asarray(rgb)
+    array = np.asarray(upright)
     centre = locate.nucleus(array)
     if centre is None:
       notes += ('no nucleus found, the full image is used',)
     else:
-      rgb = Image.fromarray(np.ascontiguousarray(locate.crop(array, centre, locate.CROP_SHARE)))
-  return np.asarray(rgb.resize((spec.image_size, spec.image_size), INTERPOLATIONS[spec.interpolation])), notes
+      upright = Image.fromarray(np.ascontiguousarray(locate.crop(array, centre, locate.CROP_SHARE)))
+  return np.asarray(
+    upright.resize((spec.image_size, spec.image_size), INTERPOLATIONS[spec.interpolation])
+  ), notes
 
 
 def _bytes(content: str | bytes) -> bytes:
@@ -261,71 +261,3 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     raise DecodeError(f'has {width}x{height} pixels, more than data.max_pixels={max_pixels}')
   if min(width, height) < LEAST_SIDE:
     raise DecodeError(f'has {width}x{height} pixels, fewer than {LEAST_SIDE} a side')
-
-
-def _to_rgb(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
-  notes = []
-  # Asked before load(), which forgets them and itself turns a TIFF upright.
-  num_frames = getattr(opened, 'n_frames', 1)
-  wide = opened.mode.startswith('I;16') or any(';16' in str(tile.args) for tile in opened.tile)
-  if num_frames > 1:
-    opened.seek(0)
-    notes.append(f'the first of its {num_frames} frames is used')
-  turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
-  opened.load()
-  rgb: Image.Image = opened
-  if turned:
-    rgb = ImageOps.exif_transpose(rgb)
-    notes.append('turned upright by its EXIF orientation')
-  if rgb.mode == 'I' and opened.format == 'PPM':
-    wide = True  # Pillow spreads a PGM's values over 16 bits, whatever its header calls white
-  if rgb.mode.startswith('I;16') or (rgb.mode == 'I' and wide):
-    rgb = _to_eight_bits(rgb)
-  elif rgb.mode in ('I', 'F'):
-    raise DecodeError('has 32 bits a pixel, and nothing says what is white; save it with 8 or 16')
-  if wide:
-    notes.append('16 bits a channel scaled to 8')
-  if rgb.has_transparency_data:
-    notes.append('its alpha is laid on white')
-    rgba = rgb.convert('RGBA')
-    rgb = Image.alpha_composite(Image.new('RGBA', rgba.size, 'white'), rgba)
-  if opened.mode not in ('RGB', 'RGBA', 'RGBX', 'RGBa'):
-    kind = {'1': 'black and white', 'P': 'palette', 'PA': 'palette'}.get(opened.mode)
-    grey = 'greyscale' if opened.mode[0] in 'LI' and opened.mode != 'LAB' else opened.mode
-    notes.append(f'{kind or grey} turned into RGB')
-  return rgb.convert('RGB'), tuple(notes)
-
-
-def _to_eight_bits(wide: Image.Image) -> Image.Image:
-  # convert() would clip at 255. 65535 = 257 x 255, and + 128 rounds.
-  array = np.asarray(wide).astype(np.int64)
-  return Image.fromarray(((array.clip(0, 65535) + 128) // 257).astype(np.uint8))
-
-
-def _room(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndarray:
-  num_bytes = int(np.prod(shape, dtype=np.int64))
-  if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= _available_memory() // 2):
-    return np.zeros(shape, np.uint8)
-  directory.mkdir(parents=True, exist_ok=True)
-  # Asked first: to write into a map on a full disk kills the process.
-  free = shutil.disk_usage(directory).free
-  if free < num_bytes:
-    raise types.UserError(
-      f'{directory}: {num_bytes / 1e9:.1f} GB are needed for the decoded images and {free / 1e9:.1f} GB are '
-      'free; make room or lower data.image_size'
-    )
-  # Unlinked while open: the room is given back however the process ends.
-  with tempfile.TemporaryFile(dir=directory) as file:
-    file.truncate(num_bytes)
-    return np.memmap(file, np.uint8, 'r+', shape=shape)
-
-
-def _available_memory() -> int:
-  """Bytes that can be had without swapping."""
-  try:
-    with open('/proc/meminfo') as file:
-      fields = dict(line.split(':') for line in file)
-    return 1024 * int(fields['MemAvailable'].split()[0])
-  except (OSError, KeyError, ValueError):
-    # Not Linux: half of what is built in stands for what is free.
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2

@@ -1,0 +1,56 @@
+"""Any picture that Pillow has opened as RGB of 8 bits, upright on white."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+_ORIENTATION = 0x0112  # EXIF 2.3, tag 274
+
+
+class DecodeError(ValueError):
+  """An image that cannot be used; the text is the reason, without the file's name."""
+
+
+def convert(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
+  """The picture as RGB of 8 bits, upright, and what had to be done to it.
+
+  Raises:
+    DecodeError: it has 32 bits a pixel. Pillow raises many other kinds on damaged files.
+  """
+  notes = []
+  # Asked before load(), which forgets them and itself turns a TIFF upright.
+  num_frames = getattr(opened, 'n_frames', 1)
+  wide = opened.mode.startswith('I;16') or any(';16' in str(tile.args) for tile in opened.tile)
+  if num_frames > 1:
+    opened.seek(0)
+    notes.append(f'the first of its {num_frames} frames is used')
+  turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
+  opened.load()
+  rgb: Image.Image = opened
+  if turned:
+    rgb = ImageOps.exif_transpose(rgb)
+    notes.append('turned upright by its EXIF orientation')
+  if rgb.mode == 'I' and opened.format == 'PPM':
+    wide = True  # Pillow spreads a PGM's values over 16 bits, whatever its header calls white
+  if rgb.mode.startswith('I;16') or (rgb.mode == 'I' and wide):
+    rgb = _to_eight_bits(rgb)
+  elif rgb.mode in ('I', 'F'):
+    raise DecodeError('has 32 bits a pixel, and nothing says what is white; save it with 8 or 16')
+  if wide:
+    notes.append('16 bits a channel scaled to 8')
+  if rgb.has_transparency_data:
+    notes.append('its alpha is laid on white')
+    rgba = rgb.convert('RGBA')
+    rgb = Image.alpha_composite(Image.new('RGBA', rgba.size, 'white'), rgba)
+  if opened.mode not in ('RGB', 'RGBA', 'RGBX', 'RGBa'):
+    kind = {'1': 'black and white', 'P': 'palette', 'PA': 'palette'}.get(opened.mode)
+    grey = 'greyscale' if opened.mode[0] in 'LI' and opened.mode != 'LAB' else opened.mode
+    notes.append(f'{kind or grey} turned into RGB')
+  return rgb.convert('RGB'), tuple(notes)
+
+
+def _to_eight_bits(wide: Image.Image) -> Image.Image:
+  # convert() would clip at 255. 65535 = 257 x 255, and + 128 rounds.
+  array = np.asarray(wide).astype(np.int64)
+  return Image.fromarray(((array.clip(0, 65535) + 128) // 257).astype(np.uint8))

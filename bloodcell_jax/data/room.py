@@ -1,0 +1,51 @@
+"""Room for the decoded images of a data set: in memory, or on the disk where they would fill it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+
+from bloodcell_jax import types
+
+
+def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndarray:
+  """A uint8 array of zeros.
+
+  Args:
+    shape: [N, S, S, 3].
+    cache: memory, disk, or auto: the disk where it would take over half of the memory that is free.
+    directory: where it lies on the disk; the room is given back however the process ends.
+
+  Raises:
+    UserError: the disk has no room for it.
+  """
+  num_bytes = int(np.prod(shape, dtype=np.int64))
+  if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= _available_memory() // 2):
+    return np.zeros(shape, np.uint8)
+  directory.mkdir(parents=True, exist_ok=True)
+  # Asked first: to write into a map on a full disk kills the process.
+  free = shutil.disk_usage(directory).free
+  if free < num_bytes:
+    raise types.UserError(
+      f'{directory}: {num_bytes / 1e9:.1f} GB are needed for the decoded images and {free / 1e9:.1f} GB are '
+      'free; make room or lower data.image_size'
+    )
+  # Unlinked while open: the room is given back however the process ends.
+  with tempfile.TemporaryFile(dir=directory) as file:
+    file.truncate(num_bytes)
+    return np.memmap(file, np.uint8, 'r+', shape=shape)
+
+
+def _available_memory() -> int:
+  """Bytes that can be had without swapping."""
+  try:
+    with open('/proc/meminfo') as file:
+      fields = dict(line.split(':') for line in file)
+    return 1024 * int(fields['MemAvailable'].split()[0])
+  except (OSError, KeyError, ValueError):
+    # Not Linux: half of what is built in stands for what is free.
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2
