@@ -15,6 +15,8 @@ from bloodcell_jax import atomic, types
 from bloodcell_jax.stats import calibration, differential, doubt
 
 UNCLASSIFIED = 'unclassified'
+# A larger share that is not named can shift the shares of the named by more than counting 200 cells leaves open.
+MOST_LEFT = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,10 @@ def of(
 
 
 def count(found: Census, confidence: float) -> dict[str, Any]:
-  """The differential: by class `{count, share, low, high}` of the images that are named, and how many are not."""
+  """The differential: by class `{count, share, low, high, likeliest}`, and how many images are not named.
+
+  The first four are of the images that are named; `likeliest` counts all images by their likeliest class.
+  """
   counts = [found.named.count(name) for name in found.class_names]
   total = sum(counts)
   bounds_K2 = differential.intervals(counts, confidence)
@@ -77,20 +82,33 @@ def count(found: Census, confidence: float) -> dict[str, Any]:
     'num_unclassified': len(found) - total,
     'confidence': confidence,
     'classes': {
-      name: {'count': num, 'share': num / total if total else None, 'low': float(low), 'high': float(high)}
+      name: {
+        'count': num,
+        'share': num / total if total else None,
+        'low': float(low),
+        'high': float(high),
+        'likeliest': found.likeliest.count(name),
+      }
       for name, num, (low, high) in zip(found.class_names, counts, bounds_K2, strict=True)
     },
   }
 
 
-def warning(counted: dict[str, Any]) -> str:
-  """What must be said of a count of few cells; empty for others."""
-  if counted['num_named'] >= differential.LEAST_CELLS:
-    return ''
-  return (
-    f'{counted["num_named"]} cells are named, fewer than {differential.LEAST_CELLS}: too few for a differential count; '
-    'the intervals say how little they tell.'
-  )
+def warnings(counted: dict[str, Any]) -> list[str]:
+  """What must be said of a count of few cells, or of one that leaves many cells out; nothing of others."""
+  found = []
+  if counted['num_named'] < differential.LEAST_CELLS:
+    found.append(
+      f'{counted["num_named"]} cells are named, fewer than {differential.LEAST_CELLS}: too few for a differential '
+      'count; the intervals say how little they tell.'
+    )
+  left = counted['num_unclassified'] / counted['num_images']
+  if left > MOST_LEFT:
+    found.append(
+      f'{left:.0%} of the images are left for review. Some classes are left more often than others, so the shares of '
+      'the named are no differential count before the others are reviewed.'
+    )
+  return found
 
 
 def write(path: str | os.PathLike[str], found: Census) -> None:
@@ -111,12 +129,12 @@ def write(path: str | os.PathLike[str], found: Census) -> None:
 
 
 def write_count(path: str | os.PathLike[str], counted: dict[str, Any]) -> None:
-  """`differential.csv`: `class, count, share, low, high`, the unclassified last."""
+  """`differential.csv`: `class, count, share, low, high, likeliest`, the unclassified last."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(['class', 'count', 'share', 'low', 'high'])
+  writer.writerow(['class', 'count', 'share', 'low', 'high', 'likeliest'])
   for name, entry in counted['classes'].items():
     shares = ['' if entry[key] is None else f'{entry[key]:.4f}' for key in ('share', 'low', 'high')]
-    writer.writerow([name, entry['count'], *shares])
-  writer.writerow([UNCLASSIFIED, counted['num_unclassified'], '', '', ''])
+    writer.writerow([name, entry['count'], *shares, entry['likeliest']])
+  writer.writerow([UNCLASSIFIED, counted['num_unclassified'], '', '', '', ''])
   atomic.write_text(path, text.getvalue())

@@ -40,8 +40,11 @@ def test_the_count_is_of_the_named_and_warns_of_few_cells():
   assert [entry['count'] for entry in counted['classes'].values()] == [1, 0, 1]
   assert counted['num_unclassified'] == 1
   assert counted['classes']['A']['share'] == 0.5
-  assert '2 cells are named, fewer than 100' in census.warning(counted)
-  assert census.warning({'num_named': 100}) == ''
+  few, left = census.warnings(counted)
+  assert '2 cells are named, fewer than 100' in few
+  assert '33% of the images are left for review' in left
+  assert [entry['likeliest'] for entry in counted['classes'].values()] == [2, 0, 1]
+  assert census.warnings({'num_named': 100, 'num_unclassified': 5, 'num_images': 105}) == []
   nothing = census.count(made(doubt.Doubt(1.0, 0.05, None, RULE.conformal, 100, 20)), 0.95)
   assert {entry['share'] for entry in nothing['classes'].values()} == {None}
 

@@ -92,7 +92,7 @@ def _write(
     rows,
     _pictures(loaded, identified, rows, spec),
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {network}'},
-    [note for note in (loaded.note, census.warning(difference), report.RESEARCH_ONLY) if note],
+    [note for note in (loaded.note, *census.warnings(difference), report.RESEARCH_ONLY) if note],
     [_differential(difference), _worth(folder), _problems(listed)],
   )
   atomic.write_text(target / 'review.html', said)
@@ -126,7 +126,7 @@ def _tell(
   shown.line(f'  {census.UNCLASSIFIED}, for review: {difference["num_unclassified"]:,} of {len(counted):,}')
   if loaded.rule is None:
     shown.line('the run has no calibration.json: evaluate it, and doubt is marked')
-  for said in (census.warning(difference), loaded.note):
+  for said in (*census.warnings(difference), loaded.note):
     if said:
       shown.line(said)
   shown.line(f'{target / "predictions.csv"}, differential.csv, review.html')
@@ -152,14 +152,19 @@ def _differential(difference: dict[str, Any]) -> str:
       f'{entry["count"]:,}',
       'n/a' if entry['share'] is None else f'{entry["share"]:.1%}',
       f'{entry["low"]:.1%} to {entry["high"]:.1%}',
+      f'{entry["likeliest"]:,}',
     )
     for name, entry in difference['classes'].items()
   ]
-  rows.append((census.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', ''))
+  rows.append((census.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
   confidence = f'{100 * difference["confidence"]:g} %'
   return (
     '<h2>Differential count</h2>'
-    + page.table('cells by class', ('class', 'cells', 'share of the named', f'{confidence} interval'), rows)
+    + page.table(
+      'cells by class',
+      ('class', 'named', 'share of the named', f'{confidence} interval', 'likeliest of all'),
+      rows,
+    )
     + '<p class="small">The intervals (Goodman 1965) hold together and tell the chance of having met these cells. They '
     'do not tell how often the network errs, and they take each image for another cell.</p>'
   )
