@@ -76,9 +76,8 @@ def find(
   if not len(points.descriptor_PD):
     return Found(state.groups.roots(), [], [], 0)
   told('learning visual words')
-  word_VD = vocabulary.learn(points.descriptor_PD, generator)
-  poll()
-  word_P = vocabulary.assign(points.descriptor_PD, word_VD)
+  word_VD = vocabulary.learn(points.descriptor_PD, generator, poll)
+  word_P = vocabulary.assign(points.descriptor_PD, word_VD, poll)
   vector_NV = vocabulary.vectors(word_P, points.start, len(word_VD))
   told('comparing images')
   near = vocabulary.candidates(vector_NV, np.arange(len(points)), _NEIGHBOURS, poll)
