@@ -26,7 +26,7 @@ class Candidates:
   similarity_QM: np.ndarray  # float32, the cosine, 0 to 1
 
 
-def learn(descriptor_PD: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def learn(descriptor_PD: np.ndarray, generator: np.random.Generator, poll: Callable[[], None]) -> np.ndarray:
   """Visual words, float32 [V, D]: word w + V/2 is the mirror image of word w.
 
   So the words of a mirrored image follow from its own without another search: w becomes w + V/2, and back.
@@ -40,7 +40,7 @@ def learn(descriptor_PD: np.ndarray, generator: np.random.Generator) -> np.ndarr
   word_VD = sample_PD[generator.permutation(len(chosen))[:half]]
   word_VD = np.concatenate([word_VD, keypoints.mirrored(word_VD)])
   for _ in range(_ITERATIONS):
-    nearest_P = assign(sample_PD, word_VD)
+    nearest_P = assign(sample_PD, word_VD, poll)
     count_V = np.bincount(nearest_P, minlength=len(word_VD))
     total_VD = (
       sparse.csr_matrix(
@@ -55,11 +55,12 @@ def learn(descriptor_PD: np.ndarray, generator: np.random.Generator) -> np.ndarr
   return word_VD
 
 
-def assign(descriptor_PD: np.ndarray, word_VD: np.ndarray) -> np.ndarray:
-  """int32 [P]: the word nearest to each descriptor."""
+def assign(descriptor_PD: np.ndarray, word_VD: np.ndarray, poll: Callable[[], None]) -> np.ndarray:
+  """int32 [P]: the word nearest to each descriptor; `poll` is called between blocks."""
   found = np.empty(len(descriptor_PD), np.int32)
   half_square_V = (word_VD**2).sum(1) / 2
   for start in range(0, len(descriptor_PD), _BLOCK):
+    poll()
     block_PD = descriptor_PD[start : start + _BLOCK].astype(np.float32)
     found[start : start + _BLOCK] = (block_PD @ word_VD.T - half_square_V).argmax(1)
   return found
