@@ -8,6 +8,7 @@ import json
 import pathlib
 import shutil
 
+import evaluating
 import numpy as np
 import pytest
 
@@ -175,23 +176,13 @@ def test_joined_predictions_are_in_the_table_s_order_and_none_is_lost_or_doubled
 
 
 def test_a_fold_is_evaluated_again_and_the_whole_names_one(finished, tmp_path, monkeypatch):
-  from absl import flags
-
-  from bloodcell_jax.commands import evaluate
-
-  values = flags.FlagValues()
-  monkeypatch.setattr(flags, 'FLAGS', values)
-  flags.DEFINE_string('data_dir', '', '', flag_values=values)
-  flags.DEFINE_string('groups_csv', '', '', flag_values=values)
-  flags.DEFINE_string('compare', '', '', flag_values=values)
-  values(['main.py'])
   copy = tmp_path / 'copy'
   shutil.copytree(finished.path, copy)
   own = fold(workdir.Workdir(copy), 2)
   before = predictions.read(own.predictions('fold'))
   own.predictions('fold').unlink()
-  evaluate.run(commands.Request(None, '', str(own.path), ()), signals.Stop())
+  evaluating.run(monkeypatch, own.path)
   np.testing.assert_array_equal(predictions.read(own.predictions('fold')).probs_NK, before.probs_NK)
   with pytest.raises(types.UserError, match='folds/1') as caught:
-    evaluate.run(commands.Request(None, '', str(copy), ()), signals.Stop())
+    evaluating.run(monkeypatch, copy)
   assert '\n' not in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 
+import evaluating
 import pytest
 
 from bloodcell_jax import commands, experiment, scoring, types, workdir
@@ -114,25 +115,13 @@ def test_the_note_changes_a_figure():
 
 
 def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(tmp_path, notes, monkeypatch):
-  from absl import flags
-
-  from bloodcell_jax.commands import evaluate
-
   data = images(tmp_path / 'cells', leaks=True)
   folder = run(tmp_path / 'run', data, **{'data.allow_leak': True})
   before = json.loads(folder.metrics.read_text())
-  values = flags.FlagValues()
-  monkeypatch.setattr(flags, 'FLAGS', values)
-  flags.DEFINE_string('data_dir', '', '', flag_values=values)
-  flags.DEFINE_string('groups_csv', '', '', flag_values=values)
-  flags.DEFINE_string('compare', '', '', flag_values=values)
-  values(['main.py'])
-  request = commands.Request(None, '', str(folder.path), ())
   notes.clear()
-  evaluate.run(request, signals.Stop())
+  evaluating.run(monkeypatch, folder.path)
   assert json.loads(folder.metrics.read_text()) == before
   assert notes
-  values.data_dir = str(data / 'TRAIN')
-  evaluate.run(request, signals.Stop())
+  evaluating.run(monkeypatch, folder.path, data_dir=str(data / 'TRAIN'))
   assert json.loads(folder.metrics.read_text())['TRAIN']['note'].startswith(NOTE)
   assert all(note.startswith(NOTE) for note in notes.values())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import posixpath
 
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.data import files, labelled
+from bloodcell_jax.data import files, labelled, lists
 
 # Names of split folders, in any case, and the split each stands for.
 SPLITS = {
@@ -149,28 +148,16 @@ def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
   """The group and the photograph of each file by the CSV; where it tells no photograph, the group stands for it."""
   group_of: dict[str, tuple[str, str]] = {}
   known = set(file_N)
-  try:
-    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
-    with open(path, encoding='utf-8-sig', newline='') as opened:
-      reader = csv.DictReader(opened)
-      if not {'file', 'group'} <= set(reader.fieldnames or ()):
-        raise types.UserError(f'{path}: the first line must name the columns file and group')
-      for row in reader:
-        where = f'{path}: line {reader.line_num}'
-        if not row['file'] or not row['group']:
-          raise types.UserError(f'{where} lacks a file or a group; give both')
-        file = posixpath.normpath(row['file'].replace('\\', '/'))
-        if file not in known:
-          raise types.UserError(f'{where} names {file}, which is no image of the folder; mend or remove it')
-        if file in group_of:
-          raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
-        group_of[file] = (row['group'], row.get('source') or row['group'])
-  except OSError as error:
-    raise types.UserError(
-      f'{path}: {error.strerror}; set --config.data.groups_csv to a CSV with the columns file and group'
-    ) from None
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise types.UserError(f'{path}: is not a CSV in UTF-8 ({error})') from None
+  advice = 'set --config.data.groups_csv to a CSV with the columns file and group'
+  for where, row in lists.read(path, ('file', 'group'), advice):
+    if not row['file'] or not row['group']:
+      raise types.UserError(f'{where} lacks a file or a group; give both')
+    file = posixpath.normpath(row['file'].replace('\\', '/'))
+    if file not in known:
+      raise types.UserError(f'{where} names {file}, which is no image of the folder; mend or remove it')
+    if file in group_of:
+      raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
+    group_of[file] = (row['group'], row.get('source') or row['group'])
   for file in file_N:
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import collections
-import csv
 import dataclasses
 import glob
 import os
 from collections.abc import Iterator, Sequence
 
 from bloodcell_jax import types
-from bloodcell_jax.data import files
+from bloodcell_jax.data import files, lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,19 +67,11 @@ def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
 
 def _listed(path: str) -> Iterator[Input]:
   folder = os.path.dirname(path)
-  try:
-    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
-    with open(path, encoding='utf-8-sig', newline='') as opened:
-      reader = csv.DictReader(opened)
-      if 'file' not in (reader.fieldnames or ()):
-        raise types.UserError(f'{path}: the first line must name the column file')
-      rows = [(reader.line_num, (row['file'] or '').replace('\\', '/')) for row in reader]
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise types.UserError(f'{path}: is not a CSV in UTF-8 ({error})') from None
-  for number, name in rows:
+  for where, row in lists.read(path, ('file',), 'name images by it, or leave it out'):
+    name = row['file'].replace('\\', '/')
     whole = os.path.join(folder, *name.split('/')) if not os.path.isabs(name) else name
     if not name or not os.path.isfile(whole):
-      raise types.UserError(f'{path}: line {number} names {name or "nothing"}, which is no file')
+      raise types.UserError(f'{where} names {name or "nothing"}, which is no file')
     yield Input(whole, name)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import posixpath
 
 from bloodcell_jax import types
+from bloodcell_jax.data import lists
 
 # The column of a list of one's own, and that of the review page.
 COLUMNS = ('label', 'human_label')
@@ -27,37 +27,27 @@ def read(path: str) -> list[Label]:
   Raises:
     UserError: no such file, a column that is missing, a row without a file or label, or a file twice; by its line.
   """
-  try:
-    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
-    with open(path, encoding='utf-8-sig', newline='') as opened:
-      reader = csv.DictReader(opened)
-      names = reader.fieldnames or ()
-      column = next((name for name in COLUMNS if name in names), None)
-      if column is None or 'file' not in names:
-        raise types.UserError(f'{path}: the first line must name the columns file and {" or ".join(COLUMNS)}')
-      found: dict[str, Label] = {}
-      for row in reader:
-        where = f'{path}: line {reader.line_num}'
-        file, label = (row['file'] or '').replace('\\', '/'), (row[column] or '').strip()
-        if not file or not label:
-          raise types.UserError(f'{where} lacks a file or a label; give both')
-        if '/' in label or '\\' in label or label.startswith('.'):
-          # A label names folders where images are saved by class.
-          raise types.UserError(
-            f'{where} has the label {label!r}; a label has no slash and does not begin with a dot'
-          )
-        file = posixpath.normpath(file)
-        if file.startswith(('/', '..')):
-          raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
-        if file in found:
-          raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
-        found[file] = Label(file, label, row.get('sha256_16') or '')
-  except OSError as error:
-    raise types.UserError(
-      f'{path}: {error.strerror}; set --config.data.labels_csv to a CSV with the columns file and label'
-    ) from None
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise types.UserError(f'{path}: is not a CSV in UTF-8 ({error})') from None
+  advice = 'set --config.data.labels_csv to a CSV with the columns file and label'
+  rows = lists.read(path, ('file',), advice)
+  column = next((name for name in COLUMNS if rows and name in rows[0][1]), None)
+  if rows and column is None:
+    raise types.UserError(f'{path}: the first line must name the columns file and {" or ".join(COLUMNS)}')
+  found: dict[str, Label] = {}
+  for where, row in rows:
+    file, label = row['file'].replace('\\', '/'), row[str(column)].strip()
+    if not file or not label:
+      raise types.UserError(f'{where} lacks a file or a label; give both')
+    if '/' in label or '\\' in label or label.startswith('.'):
+      # A label names folders where images are saved by class.
+      raise types.UserError(
+        f'{where} has the label {label!r}; a label has no slash and does not begin with a dot'
+      )
+    file = posixpath.normpath(file)
+    if file.startswith(('/', '..')):
+      raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
+    if file in found:
+      raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
+    found[file] = Label(file, label, row.get('sha256_16', ''))
   if not found:
     raise types.UserError(f'{path}: has no line with a label')
   return list(found.values())
