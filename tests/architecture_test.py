@@ -19,7 +19,7 @@ SOURCES = sorted(
 LAYERS = (
   ('main',),
   ('commands',),
-  ('cross_validation',),
+  ('cross_validation', 'export'),
   ('classifier',),
   ('opening', 'staging'),
   ('frozen',),
@@ -42,6 +42,9 @@ ROOMS = {
   'matplotlib': ('plots/',),
   'tensorboard': ('train/events.py',),
   'ml_collections': ('experiment.py',),
+  'jax2onnx': ('export/onnx_file.py',),
+  'onnx': ('export/onnx_file.py',),
+  'onnxruntime': ('export/onnx_file.py',),
 }
 
 
