@@ -14,7 +14,7 @@ from bloodcell_jax.export import contract, examples, formats, parity, program
 USE = 'Research use only: not a medical device, never a diagnosis.'
 FORMAT = 'bloodcell_jax model card 1'
 _FIGURES = ('accuracy', 'balanced_accuracy', 'macro_f1', 'log_loss', 'brier', 'ece')
-_IN_TABLE = ('accuracy', 'balanced_accuracy', 'macro_f1')
+_IN_TABLE = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'macro_f1': 'macro F1'}
 
 
 def values(
@@ -82,12 +82,8 @@ def _figures(folder: workdir.Workdir) -> dict[str, Any]:
     return {}
   return {
     split: {
-      **{
-        key: entry[key]
-        for key in ('num_groups', 'num_images', 'note', 'checkpoint', 'interval')
-        if key in entry
-      },
-      **{name: entry[name] for name in _FIGURES if name in entry},
+      **{key: entry[key] for key in ('num_groups', 'num_images', 'note', 'checkpoint', 'interval')},
+      **{name: entry[name] for name in (*_FIGURES, 'doubt') if name in entry},
       'per_class': entry['per_class'],
     }
     for split, entry in json.loads(folder.metrics.read_text()).items()
@@ -166,11 +162,19 @@ def _worth(card: Mapping[str, Any]) -> str:
     ]
     for split, entry in card['figures'].items()
   ]
-  head = ['split', 'groups of photographs', 'images', *(name.replace('_', ' ') for name in _IN_TABLE)]
-  said = 'With 95 % intervals that resample photographs, not images.'
-  confidence = {entry.get('interval', {}).get('confidence', 0.95) for entry in card['figures'].values()}
-  said = said.replace('95 %', ' or '.join(f'{100 * c:g} %' for c in sorted(confidence)))
-  return f'{said}\n\n{_table(head, rows)}'
+  head = ['split', 'groups of photographs', 'images', *_IN_TABLE.values()]
+  confidence = {entry['interval']['confidence'] for entry in card['figures'].values()}
+  shares = ' and '.join(f'{100 * share:g} %' for share in sorted(confidence))
+  parts = [f'With {shares} intervals that resample photographs, not images.', _table(head, rows)]
+  notes = {split: entry['note'] for split, entry in card['figures'].items() if entry['note']}
+  parts += [f'{split}: {note}' for split, note in notes.items() if note != card['note']]
+  best = card['model']['checkpoint']['best_epoch']
+  others = [split for split, entry in card['figures'].items() if entry['checkpoint']['best_epoch'] != best]
+  if others:
+    parts.append(
+      f'**Of another epoch than this model: {", ".join(others)}. Evaluate the run, and export it again.**'
+    )
+  return '\n\n'.join(parts)
 
 
 def _shown(entry: Mapping[str, float | None]) -> str:

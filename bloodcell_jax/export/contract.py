@@ -90,7 +90,10 @@ def pixels(spec: standardize.Spec) -> list[str]:
 def _calibration(loaded: classifier.Classifier) -> dict[str, Any]:
   rule = loaded.rule
   if rule is None:
-    return {'temperature': None, 'steps': ['none: the run has not been evaluated since its training']}
+    return {
+      'temperature': None,
+      'steps': ['none: the run has no calibration.json; evaluate it, and export it again'],
+    }
   steps = [
     f'logits divided by {rule.temperature:.4g}, fitted on validation: {rule.num_groups} groups of photographs, '
     f'{rule.num_images} images'

@@ -34,7 +34,8 @@ def _intercept(next_function: Callable[..., Any], args: Any, kwargs: Any, contex
 
 
 def _conv(module: layers.Conv, x_BHWC: jax.Array, pool: bool) -> jax.Array:
-  kernel_HWIO, bias_O = (module.get_variable('params', name) for name in ('kernel', 'bias'))
+  kernel_HWIO: jax.Array = module.get_variable('params', 'kernel')
+  bias_O: jax.Array = module.get_variable('params', 'bias')
   y = fast_conv.native(x_BHWC, kernel_HWIO, fast_conv.pads(module.padding, module.kernel_size))
   y = layers.ACTIVATIONS[module.activation](y + bias_O.reshape(1, 1, 1, -1))
   # By keywords, and Flax' own: jax2onnx knows it so, and has no pooling of four axes.

@@ -25,7 +25,7 @@ def write(path: pathlib.Path, exported: program.Program) -> None:
     return exported.probabilities(exported.weights, image_BHWC)  # type: ignore[arg-type]
 
   made = export.export(jax.jit(function), platforms=PLATFORMS)(image)
-  atomic.write_bytes(path, made.serialize())
+  atomic.write_bytes(path, bytes(made.serialize()))
 
 
 def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray], np.ndarray]:
