@@ -145,7 +145,7 @@ def missing_paths(text: str) -> list[str]:
   """Paths between back-ticks that do not exist in the project."""
   found = re.findall(r'`([\w./-]+(?:/|\.(?:py|md|txt|toml|csv)))`', text)
   # What a run or a user makes, which is no part of the project.
-  made = ('runs/', 'predictions/', 'checkpoints/', 'config.json', 'figures/', 'labels.csv')
+  made = ('runs/', 'predictions/', 'checkpoints/', 'config.json', 'figures/', 'labels.csv', 'model_card.md')
   return [
     p
     for p in found

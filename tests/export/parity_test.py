@@ -28,7 +28,7 @@ CASES = {
   'samplewise': ('cnn_a', {'augment.samplewise_std_normalization': True}, ALL),
   'featurewise': ('cnn_a', {'augment.featurewise_std_normalization': True}, ALL),
   'zca': ('cnn_a', {'augment.zca_whitening': True, 'augment.zca_epsilon': 0.01}, ALL),
-  'caffe': ('vgg16', {**vgg('caffe'), 'model.head': 'flatten'}, ALL),
+  'caffe': ('vgg16', vgg('caffe'), ALL),
   # One format each, because to compile this network takes most of the time.
   'torch': ('vgg16', vgg('torch'), (QUICK,)),
   'tf': ('vgg16', vgg('tf'), (QUICK,)),
