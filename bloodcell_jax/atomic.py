@@ -1,11 +1,13 @@
-"""Files that are either whole or not there: written beside their place, flushed, then renamed."""
+"""Files and folders that are either whole or not there: written beside their place, then renamed."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -37,3 +39,25 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
   """As `write_text`, for a JSON value, indented; NaN is refused because JSON has none."""
   write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
+
+
+@contextlib.contextmanager
+def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """An empty folder beside `path` that takes its place at the end; after an error nothing of it is left.
+
+  A folder that stood there before goes only once the new one is whole.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.') as beside:
+    made, before = pathlib.Path(beside, 'made'), pathlib.Path(beside, 'before')
+    made.mkdir()
+    yield made
+    if path.exists():
+      path.rename(before)
+    try:
+      made.rename(path)
+    except BaseException:
+      if before.exists():
+        before.rename(path)
+      raise

@@ -19,7 +19,7 @@ SOURCES = sorted(
 LAYERS = (
   ('main',),
   ('commands',),
-  ('cross_validation',),
+  ('cross_validation', 'export'),
   ('identify',),
   ('classifier',),
   ('opening', 'staging', 'evidence'),
@@ -44,6 +44,9 @@ ROOMS = {
   'tensorboard': ('train/events.py',),
   'cv2': ('audit/',),
   'ml_collections': ('experiment.py',),
+  'jax2onnx': ('export/onnx_file.py',),
+  'onnx': ('export/onnx_file.py',),
+  'onnxruntime': ('export/onnx_file.py',),
 }
 
 
@@ -156,6 +159,7 @@ def missing_paths(text: str) -> list[str]:
     'labels.csv',
     'groups.csv',
     'pairs.csv',
+    'model_card.md',
   )
   return [
     p

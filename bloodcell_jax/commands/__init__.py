@@ -15,6 +15,7 @@ SUMMARIES = {
   'augment': 'preview and save augmented images; rebuild a balanced training set off line',
   'audit': 'look for leaks and duplicates between the splits of a data set; exits 3 when it finds a leak',
   'evaluate': 'score a run on its test splits, or on any folder of classes (--data_dir)',
+  'export': 'write a portable model with its card, compared with the run on its own images',
 }
 
 

@@ -15,14 +15,17 @@ def function(made: Callable[..., Any]) -> Callable[..., Any]:
 
   On an affine transformation this is five times as fast as TensorFlow's operations one by one.
   """
-  _read_flags()
+  read_flags()
   return tf.function(made, jit_compile=True, autograph=False)
 
 
 @functools.cache
-def _read_flags() -> None:
-  # XLA_FLAGS is meant for JAX. TensorFlow's XLA reads it as well, once, at its first compilation, and ends the process
-  # over a flag that its version does not know. So it compiles something small while the variable is away.
+def read_flags() -> None:
+  """Lets TensorFlow's XLA read its flags; to be called before it compiles anything.
+
+  XLA_FLAGS is meant for JAX. TensorFlow's XLA reads it as well, once, at its first compilation, and ends the process
+  over a flag that its version does not know. So it compiles something small while the variable is away.
+  """
   flags = os.environ.pop('XLA_FLAGS', None)
   try:
     tf.function(lambda: tf.zeros(()), jit_compile=True, autograph=False)()

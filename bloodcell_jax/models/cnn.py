@@ -50,7 +50,7 @@ class CNN(nn.Module):
 
   def head(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
     """The logits [B, K] of a feature map."""
-    x = feature_BHWC.reshape(len(feature_BHWC), -1)
+    x = feature_BHWC.reshape(feature_BHWC.shape[0], -1)
     layers.keep(self, 'flatten_1', x)
     for i in range(len(self.units) + 1):
       if i == self.dropout_at:

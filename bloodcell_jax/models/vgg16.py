@@ -87,7 +87,7 @@ class VGG16(nn.Module):
     if self.head_kind == 'average':
       x = self._kept('global_average_pooling2d_1', feature_BHWC.mean((1, 2)))
     else:
-      x = self._kept('flatten_1', feature_BHWC.reshape(len(feature_BHWC), -1))
+      x = self._kept('flatten_1', feature_BHWC.reshape(feature_BHWC.shape[0], -1))
     if self.head_kind == 'imagenet':
       x = self._kept('fc1', self.fc1(x))
       x = self._kept('fc2', self.fc2(x))

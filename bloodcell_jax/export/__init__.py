@@ -1,0 +1,1 @@
+"""A finished run as a program that runs without this package: ONNX, StableHLO, SavedModel, safetensors."""

@@ -1,0 +1,193 @@
+"""The model card: what was trained on what, what it is worth, and what it is not for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bloodcell_jax
+from bloodcell_jax import classifier, tree, workdir
+from bloodcell_jax.export import contract, examples, formats, parity, program
+
+USE = 'Research use only: not a medical device, never a diagnosis.'
+FORMAT = 'bloodcell_jax model card 1'
+_FIGURES = ('accuracy', 'balanced_accuracy', 'macro_f1', 'log_loss', 'brier', 'ece')
+_IN_TABLE = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'macro_f1': 'macro F1'}
+
+
+def values(
+  folder: workdir.Workdir,
+  loaded: classifier.Classifier,
+  exported: program.Program,
+  agreed: Mapping[str, parity.Parity],
+  sizes: Mapping[str, int],
+) -> dict[str, Any]:
+  """`model_card.json`: the contract of the program, and all that is known of the run behind it.
+
+  Args:
+    folder: the run's.
+    loaded: its classifier.
+    exported: what was exported.
+    agreed: by format, how far it agrees with the project's own network.
+    sizes: by format, in bytes.
+  """
+  exp, data = loaded.made.experiment, folder.read_environment()['data']
+  return {
+    **contract.of(loaded, exported),
+    'format': FORMAT,
+    'use': USE,
+    'model': {
+      'name': exp.model.name,
+      'num_parameters': tree.count(loaded.params),
+      'began_with': _origin(exp.weights.path),
+      'checkpoint': dict(loaded.origin),
+    },
+    'data': {key: data[key] for key in ('name', 'synthetic', 'fingerprint', 'counts')},
+    'figures': _figures(folder),
+    'parity': {
+      name: {**dataclasses.asdict(found), 'limit': parity.LIMIT, 'bytes': sizes[name]}
+      for name, found in agreed.items()
+    },
+    'licence': _licences(exp.weights.path, exp.data.source),
+    'made_with': {'bloodcell_jax': bloodcell_jax.__version__, **folder.read_environment()['packages']},
+  }
+
+
+def _origin(weights_path: str) -> str:
+  if not weights_path:
+    return 'fresh weights'
+  return "VGG16's ImageNet weights" if weights_path == 'auto' else f'the weights of {weights_path}'
+
+
+def _licences(weights_path: str, source: str) -> list[str]:
+  found = ['bloodcell_jax: Apache License 2.0']
+  if weights_path:
+    found.append(
+      'VGG16 with ImageNet weights (Simonyan and Zisserman): Creative Commons Attribution'
+      if weights_path == 'auto'
+      else 'the weights that training began with: as their publisher says'
+    )
+  of_data = {
+    'embedded': 'the synthetic smears: drawn by bloodcell_jax, Apache License 2.0',
+    'kaggle': 'the Kaggle images and the BCCD data set that they derive from: MIT',
+  }
+  return [*found, of_data.get(source, 'the images: as their owner says')]
+
+
+def _figures(folder: workdir.Workdir) -> dict[str, Any]:
+  """By split, what metrics.json has of it with intervals; nothing where the run was not evaluated."""
+  if not folder.metrics.exists():
+    return {}
+  return {
+    split: {
+      **{key: entry[key] for key in ('num_groups', 'num_images', 'note', 'checkpoint', 'interval')},
+      **{name: entry[name] for name in (*_FIGURES, 'doubt') if name in entry},
+      'per_class': entry['per_class'],
+    }
+    for split, entry in json.loads(folder.metrics.read_text()).items()
+  }
+
+
+def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequence[formats.Format]) -> str:
+  """`model_card.md`."""
+  model, exp = card['model'], loaded.made.experiment
+  parts = [f'# {model["name"]}: white blood cells, {len(card["class_names"])} classes', f'**{USE}**']
+  if card['note']:
+    parts.append(f'**{card["note"]}**')
+  checkpoint = model['checkpoint']
+  parts += [
+    '## What was trained on what',
+    f'`{model["name"]}` with {model["num_parameters"]:,} parameters, begun with {model["began_with"]}; the epoch '
+    f'that validation chose, {checkpoint["best_epoch"]} of {checkpoint["epochs"]}. Data: {card["data"]["name"]}'
+    f' (fingerprint {card["data"]["fingerprint"]}).',
+    _table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
+    '## What it is worth',
+    _worth(card),
+    '## What goes in and comes out',
+    f'In: `image`, uint8 RGB, N x {exp.data.decode.image_size} x {exp.data.decode.image_size} x 3. Out: '
+    f'`probabilities`, float32, N x {len(card["class_names"])}, '
+    f'{"calibrated" if card["output"]["calibrated"] else "not calibrated"}, in this order: '
+    f'{", ".join(card["class_names"])}.',
+    'Not inside the program, to be done before it:',
+    _list(card['decoding']['steps']),
+    'Inside the program:',
+    _list(card['pixels']['steps']),
+    'Calibration:',
+    _list(card['calibration']['steps'], '-'),
+    '## Whether the formats say what the run says',
+    f"On images of the run's own data; more than {parity.LIMIT:g} would have been refused.",
+    _table(
+      ['format', 'runs on', 'bytes', 'max difference', 'top-1 agreement', 'images'], _parities(card, written)
+    ),
+    '## Examples',
+    'To be run in this folder' + _cut(exp.data.decode.view) + '. None needs this package.',
+  ]
+  for known in written:
+    parts += [f'{known.name}:', f'```python\n{examples.source(known.name, exp.data.decode)}```']
+  return '\n\n'.join([*parts, '## Licences', _list(card['licence'], '-')]) + '\n'
+
+
+def _cut(view: str) -> str:
+  cut = ', which must be cut around the nucleus as above' if view == 'nucleus' else ''
+  return f' with the path of an image{cut}'
+
+
+def _list(lines: Sequence[str], mark: str = '1.') -> str:
+  return '\n'.join(f'{mark} {line}' for line in lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  lines = [head, ['---'] * len(head), *rows]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _counts(card: Mapping[str, Any]) -> list[list[str]]:
+  return [
+    [split, *(f'{classes[name][1]:,} ({classes[name][0]:,})' for name in card['class_names'])]
+    for split, classes in card['data']['counts'].items()
+  ]
+
+
+def _worth(card: Mapping[str, Any]) -> str:
+  if not card['figures']:
+    return 'Not known: the run has not been evaluated.'
+  rows = [
+    [
+      split,
+      f'{entry["num_groups"]:,}',
+      f'{entry["num_images"]:,}',
+      *(_shown(entry[name]) for name in _IN_TABLE),
+    ]
+    for split, entry in card['figures'].items()
+  ]
+  head = ['split', 'groups of photographs', 'images', *_IN_TABLE.values()]
+  confidence = {entry['interval']['confidence'] for entry in card['figures'].values()}
+  shares = ' and '.join(f'{100 * share:g} %' for share in sorted(confidence))
+  parts = [f'With {shares} intervals that resample photographs, not images.', _table(head, rows)]
+  notes = {split: entry['note'] for split, entry in card['figures'].items() if entry['note']}
+  parts += [f'{split}: {note}' for split, note in notes.items() if note != card['note']]
+  best = card['model']['checkpoint']['best_epoch']
+  others = [split for split, entry in card['figures'].items() if entry['checkpoint']['best_epoch'] != best]
+  if others:
+    parts.append(
+      f'**Of another epoch than this model: {", ".join(others)}. Evaluate the run, and export it again.**'
+    )
+  return '\n\n'.join(parts)
+
+
+def _shown(entry: Mapping[str, float | None]) -> str:
+  low, high = entry['low'], entry['high']
+  interval = 'no interval' if low is None or high is None else f'{low:.3f}, {high:.3f}'
+  return f'{entry["value"]:.3f} [{interval}]'
+
+
+def _parities(card: Mapping[str, Any], written: Sequence[formats.Format]) -> list[list[str]]:
+  found = []
+  for known in written:
+    entry = card['parity'][known.name]
+    seen = f'{entry["num_images"]} of {entry["num_groups"]} groups, {entry["split"]}'
+    difference, agreement = f'{entry["max_difference"]:.1e}', f'{entry["top1_agreement"]:.1%}'
+    found.append([f'`{known.file}`', known.runs_on, f'{entry["bytes"]:,}', difference, agreement, seen])
+  return found

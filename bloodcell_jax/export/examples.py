@@ -1,0 +1,54 @@
+"""A short Python program for each format that classifies one image file."""
+
+from __future__ import annotations
+
+from bloodcell_jax.data import decode
+
+_LOAD = {
+  'onnx': """session = onnxruntime.InferenceSession('model.onnx')
+names = json.loads(session.get_modelmeta().custom_metadata_map['class_names'])
+probabilities = session.run(None, {'image': image[None]})[0][0]""",
+  'stablehlo': """names = json.loads(pathlib.Path('model.json').read_text())['class_names']
+program = export.deserialize(bytearray(pathlib.Path('model.stablehlo').read_bytes()))
+probabilities = np.asarray(program.call(image[None]))[0]""",
+  'savedmodel': """model = tf.saved_model.load('saved_model')
+names = [name.decode() for name in model.class_names.numpy()]
+probabilities = model.classify(tf.constant(image[None]))['probabilities'].numpy()[0]""",
+}
+_IMPORTS = {
+  'onnx': 'import json, sys\nimport numpy as np, onnxruntime\n',
+  'stablehlo': 'import json, pathlib, sys\nimport numpy as np\nfrom jax import export\n',
+  'savedmodel': 'import sys\nimport numpy as np, tensorflow as tf\n',
+}
+_STRETCH = """values = np.asarray(photo).astype(int)
+photo = Image.fromarray((values * 255 // max(1, values.max())).astype(np.uint8))
+"""
+_TENSORS = """import json
+from safetensors import safe_open
+with safe_open('model.safetensors', 'numpy') as file:
+  print(*json.loads(file.metadata()['class_names']))
+  for name in sorted(file.keys()):
+    print(name, file.get_slice(name).get_shape())
+"""
+
+
+def source(format_name: str, spec: decode.Spec) -> str:
+  """The example, to be run in the exported folder with an image's path; that of safetensors lists what is there.
+
+  It decodes as the run does, but for the cut around the nucleus, which the image must have had already.
+  """
+  if format_name == 'safetensors':
+    return _TENSORS
+  size = spec.image_size
+  return ''.join(
+    [
+      _IMPORTS[format_name],
+      'from PIL import Image\n',
+      "photo = Image.open(sys.argv[1]).convert('RGB')\n",
+      _STRETCH if spec.stretch_brightness else '',
+      f'image = np.asarray(photo.resize(({size}, {size}), Image.Resampling.{spec.interpolation.upper()}))\n',
+      f'{_LOAD[format_name]}\n',
+      'for name, probability in zip(names, probabilities):\n',
+      "  print(f'{name} {probability:.6f}')\n",
+    ]
+  )

@@ -1,0 +1,47 @@
+"""Some images of a run's own data, without decoding the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from bloodcell_jax import experiment, types, workdir
+from bloodcell_jax.data import dataset, decode, folds, splits
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+  """Images with their rows, all of one split."""
+
+  split: str
+  table: types.Table
+  image_NHWC: np.ndarray  # uint8
+
+
+def read(folder: workdir.Workdir, exp: experiment.Experiment, most: int) -> Samples:
+  """At most `most` images, spread evenly over the test split; over validation where the data has no test.
+
+  Raises:
+    UserError: the data is not there, or is other than the run's.
+  """
+  table, _ = dataset.table(exp.data)
+  environment = folder.read_environment()['data']
+  left_out = {str(problem).split(': ')[0] for problem in environment['skipped']}
+  table = table.take(np.flatnonzero(~np.isin(table.file, list(left_out))))
+  rows = splits.rows(table, exp.data.validation_fraction, exp.data.test_fraction, exp.seed)
+  # One pixel stands for all, because no division of rows looks at any.
+  unread = np.broadcast_to(np.zeros(1, np.uint8), (len(table), 1, 1, 3))
+  whole = dataset.Dataset(table, unread, rows, [], [])
+  whole = folds.divide(whole, exp.cross_validation, exp.data.validation_fraction, exp.seed)
+  folder.check_data(whole.fingerprint())
+  split = next(name for name in ('test', folds.HELD_OUT, 'validation') if len(whole.rows.get(name, ())))
+  chosen = whole.rows[split]
+  chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(np.int64))]
+  taken = table.take(chosen)
+  spec = dataclasses.replace(exp.data.decode, cache='memory')
+  decoded = decode.table(taken, spec, pathlib.Path(folder.cache), lambda done, total: None)
+  for problem in decoded.problems:
+    raise types.UserError(f'{problem}; the run has seen this image: restore it')
+  return Samples(split, taken, decoded.image_NHWC)

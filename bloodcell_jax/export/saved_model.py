@@ -1,0 +1,60 @@
+"""TensorFlow's SavedModel by jax2tf; TensorFlow alone runs it."""
+
+from __future__ import annotations
+
+import pathlib
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from bloodcell_jax.data import compiled, tensorflow_cpu
+from bloodcell_jax.export import program
+
+PLATFORMS = ('cpu', 'cuda')
+
+
+def write(path: pathlib.Path, exported: program.Program) -> None:
+  """Makes the folder `path` with the signature `serving_default`; N is free.
+
+  `class_names` of the loaded object has the names of the probabilities.
+  """
+  tf = tensorflow_cpu.load()
+  compiled.read_flags()
+  with warnings.catch_warnings(action='ignore'):
+    from jax.experimental import jax2tf
+
+    convert = jax2tf.convert(
+      exported.probabilities,
+      polymorphic_shapes=[None, '(n, _, _, _)'],
+      native_serialization_platforms=PLATFORMS,
+      with_gradient=False,
+    )
+    module = tf.Module()
+    # As variables, so that the weights stand once, in a file of their own.
+    module.weights = {
+      name: tf.Variable(array, trainable=False, name=name) for name, array in exported.weights.items()
+    }
+    module.class_names = tf.Variable(list(exported.class_names), trainable=False, name='class_names')
+    image = tf.TensorSpec((None, *exported.input_shape), tf.uint8, program.INPUT)
+    module.classify = tf.function(
+      lambda image: {program.OUTPUT: convert(dict(module.weights), image)},
+      input_signature=[image],
+      autograph=False,
+    )
+    tf.saved_model.save(module, str(path), signatures={'serving_default': module.classify})
+
+
+def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray], np.ndarray]:
+  """The saved model as a function of uint8 images, from the folder alone."""
+  del exported
+  tf = tensorflow_cpu.load()
+  compiled.read_flags()
+  loaded = tf.saved_model.load(str(path))
+  classify = loaded.signatures['serving_default']
+
+  def function(image_BHWC: np.ndarray) -> np.ndarray:
+    assert loaded is not None, 'kept, because its variables go with it'
+    return classify(**{program.INPUT: tf.constant(image_BHWC)})[program.OUTPUT].numpy()
+
+  return function

@@ -1,0 +1,36 @@
+"""StableHLO by `jax.export`: one file that JAX alone runs, on a CPU or an NVIDIA GPU."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from bloodcell_jax import atomic
+from bloodcell_jax.export import program
+
+PLATFORMS = ('cpu', 'cuda')
+
+
+def write(path: pathlib.Path, exported: program.Program) -> None:
+  """Puts the serialized artifact at `path`, weights inside; N is symbolic."""
+  (num,) = export.symbolic_shape('n')
+  image = jax.ShapeDtypeStruct((num, *exported.input_shape), jnp.uint8)
+
+  def function(image_BHWC: jax.Array) -> jax.Array:
+    return exported.probabilities(exported.weights, image_BHWC)  # type: ignore[arg-type]
+
+  made = export.export(jax.jit(function), platforms=PLATFORMS)(image)
+  atomic.write_bytes(path, bytes(made.serialize()))
+
+
+def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray], np.ndarray]:
+  """The artifact as a function of uint8 images, from the file alone."""
+  del exported
+  loaded = export.deserialize(bytearray(path.read_bytes()))
+  call = jax.jit(loaded.call)
+  return lambda image_BHWC: np.asarray(call(image_BHWC))
