@@ -20,6 +20,8 @@ LAYERS = (
   ('main',),
   ('commands',),
   ('cross_validation',),
+  ('explanation_page',),
+  ('explanation',),
   ('classifier',),
   ('opening', 'staging'),
   ('frozen',),
