@@ -13,6 +13,7 @@ SUMMARIES = {
   'train': 'train or continue; at the end evaluate the best checkpoint and write the report',
   'augment': 'preview and save augmented images; rebuild a balanced training set off line',
   'evaluate': 'score a run on its test splits, or on any folder of classes (--data_dir)',
+  'explain': 'show what each layer sees in images and which pixels the answer rests on',
 }
 
 
