@@ -19,8 +19,8 @@ SOURCES = sorted(
 LAYERS = (
   ('main',),
   ('commands',),
-  ('cross_validation', 'export'),
-  ('identify',),
+  ('cross_validation', 'export', 'explanation_page'),
+  ('identify', 'explanation'),
   ('classifier',),
   ('opening', 'staging', 'evidence'),
   ('frozen', 'findings'),

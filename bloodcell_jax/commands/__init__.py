@@ -11,10 +11,11 @@ from absl import flags
 # Said by `--help`; here and not in the modules, so that asking for help loads nothing heavy.
 SUMMARIES = {
   'train': 'train or continue; at the end evaluate the best checkpoint and write the report',
+  'evaluate': 'score a run on its test splits, or on any folder of classes (--data_dir)',
   'predict': 'classify images or folders of images: predictions, a differential count, a review page',
+  'explain': 'show what each layer sees in images and which pixels the answer rests on',
   'augment': 'preview and save augmented images; rebuild a balanced training set off line',
   'audit': 'look for leaks and duplicates between the splits of a data set; exits 3 when it finds a leak',
-  'evaluate': 'score a run on its test splits, or on any folder of classes (--data_dir)',
   'export': 'write a portable model with its card, compared with the run on its own images',
 }
 

@@ -40,7 +40,41 @@ def nucleus(image_HWC: np.ndarray) -> tuple[float, float] | None:
     >>> nucleus(image)
     (30.0, 80.0)
   """
-  # Imported here: scikit-image is only needed where this view is asked for.
+  found = _blob(image_HWC)
+  if found is None:
+    return None
+  chosen_HW, step = found
+  rows, columns = np.nonzero(chosen_HW)
+  # A pixel stands for `step` x `step` of them, and its index is that block's first.
+  within = (step - 1) / 2
+  return float(rows.mean() * step + within), float(columns.mean() * step + within)
+
+
+def mask(image_HWC: np.ndarray) -> np.ndarray | None:
+  """The pixels [H, W] of the blob whose centre `nucleus` gives, in blocks of its step; None where there is none.
+
+  Args:
+    image_HWC: uint8 RGB.
+
+  Source: as `nucleus`.
+
+  Example:
+    >>> image = np.full((100, 120, 3), 200, np.uint8)
+    >>> image[20:41, 70:91, 1] = 60
+    >>> mask(image).sum()
+    np.int64(441)
+  """
+  found = _blob(image_HWC)
+  if found is None:
+    return None
+  chosen_HW, step = found
+  height, width = image_HWC.shape[:2]
+  return chosen_HW.repeat(step, 0).repeat(step, 1)[:height, :width]
+
+
+def _blob(image_HWC: np.ndarray) -> tuple[np.ndarray, int] | None:
+  """The most purple blob of the image reduced by a whole step, and that step."""
+  # Imported here: scikit-image is only needed where the nucleus is asked for.
   from skimage import filters, measure
 
   step = -(-image_HWC.shape[0] // _NUM_ROWS)
@@ -57,10 +91,7 @@ def nucleus(image_HWC: np.ndarray) -> tuple[float, float] | None:
   chosen_HW = blob_HW == weights.argmax()
   if chosen_HW.mean() < LEAST_SHARE or excess_HW[chosen_HW].mean() < LEAST_CONTRAST:
     return None
-  rows, columns = np.nonzero(chosen_HW)
-  # A pixel stands for `step` x `step` of them, and its index is that block's first.
-  within = (step - 1) / 2
-  return float(rows.mean() * step + within), float(columns.mean() * step + within)
+  return chosen_HW, step
 
 
 def crop(image_HWC: np.ndarray, centre: tuple[float, float], share: float) -> np.ndarray:

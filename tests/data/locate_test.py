@@ -99,3 +99,18 @@ def test_on_real_photographs_the_nucleus_is_in_no_red_cell_and_mirrors_with_the_
   assert total > 80
   assert inside[0] == 0
   assert inside[1] > 0.2 * total  # the control: the middle of the frame often is
+
+
+@pytest.mark.parametrize(('height', 'width'), [(480, 640), (97, 131)])
+def test_the_mask_is_the_nucleus_and_its_middle_the_centre(height, width):
+  row, column = 0.6 * height, 0.45 * width
+  image = _field(height, width, row, column, 0.09 * height)
+  found_HW = locate.mask(image)
+  expected_HW = (image == NUCLEUS).all(-1)
+  assert found_HW.shape == (height, width)
+  assert (found_HW & expected_HW).sum() > 0.9 * (found_HW | expected_HW).sum()
+  rows, columns = np.nonzero(found_HW)
+  assert np.hypot(*(np.array(locate.nucleus(image)) - (rows.mean(), columns.mean()))) < 1
+  # Negative control: the red cells are larger and are not in it.
+  assert not found_HW[(image == RED_CELL).all(-1)].any()
+  assert locate.mask(np.full((height, width, 3), 128, np.uint8)) is None
