@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from bloodcell_jax import classifier, journal, tree, types
 from bloodcell_jax.data import decode, feature_cache, inputs
+from bloodcell_jax.explain import inside
+from bloodcell_jax.models import layers
+
+# Images whose heat maps are made at once.
+BATCH = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +89,39 @@ def run(
     np.stack([known.known[digest] for digest in digests]),
     problems,
   )
+
+
+def heats(
+  loaded: classifier.Classifier, images: Iterable[np.ndarray | None]
+) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+  """Each image with its Grad-CAM map [h, w], 0 to 1, for its likeliest class; (None, None) where one is missing.
+
+  Args:
+    loaded: the classifier.
+    images: uint8, as `decode` gives them; they are taken in batches.
+
+  Raises:
+    signals.Stopped: a stop was asked for.
+  """
+  made = loaded.made
+  size = made.experiment.data.decode.image_size
+  seen = inside.Inside(made.model, loaded.params, (size, size, 3), layers.MAPS, BATCH)
+  for batch in _batched(images):
+    made.poll()
+    there = [image_HWC for image_HWC in batch if image_HWC is not None]
+    maps = iter(seen.heats(loaded.params, made.standardize(np.stack(there))) if there else ())
+    for image_HWC in batch:
+      if image_HWC is None:
+        yield None, None
+      else:
+        positive_HW = np.maximum(next(maps), 0)
+        yield image_HWC, positive_HW / max(float(positive_HW.max()), 1e-9)
+
+
+def _batched(images: Iterable[np.ndarray | None]) -> Iterator[list[np.ndarray | None]]:
+  waiting = iter(images)
+  while batch := list(itertools.islice(waiting, BATCH)):
+    yield batch
 
 
 def images(found: Identified, rows: Sequence[int], spec: decode.Spec) -> Iterator[np.ndarray | None]:

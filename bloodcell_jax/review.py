@@ -93,6 +93,15 @@ def read(path: str | os.PathLike[str]) -> list[Item]:
     raise types.UserError(f'{path}: damaged; evaluate the run again, which writes it anew') from None
 
 
+def heat(heat_HW: np.ndarray) -> str:
+  """A map from 0 to 1 as a PNG in base64, of its own size: red, and clear where it is 0."""
+  level_HW = np.round(255 * heat_HW).astype(np.uint8)
+  red, none = np.full_like(level_HW, 255), np.zeros_like(level_HW)
+  buffer = io.BytesIO()
+  Image.fromarray(np.stack([red, none, none, level_HW], -1)).save(buffer, 'PNG')
+  return base64.b64encode(buffer.getvalue()).decode()
+
+
 def jpeg(image_HWC: np.ndarray) -> str:
   """The uint8 image as a JPEG of at most SIDE pixels a side, in base64."""
   image = Image.fromarray(image_HWC)

@@ -34,6 +34,7 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'view', '', 'full or nucleus; that of the run when empty. For pictures of single cells: full'
   )
+  flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each image on the review page')
   flags.DEFINE_integer('review_max', 2000, 'images on the review page at most, the least certain ones')
 
 
@@ -101,9 +102,15 @@ def _write(
 def _pictures(
   loaded: classifier.Classifier, identified: identify.Identified, rows: Sequence[int], spec: decode.Spec
 ) -> Iterator[tuple[str, str]]:
-  for image_HWC in identify.images(identified, rows, spec):
+  decoded = identify.images(identified, rows, spec)
+  without = ((image_HWC, None) for image_HWC in decoded)
+  for image_HWC, heat_HW in identify.heats(loaded, decoded) if flags.FLAGS.heat_maps else without:
     loaded.made.poll()
-    yield ('', '') if image_HWC is None else (review.jpeg(image_HWC), '')
+    yield (
+      ('', '')
+      if image_HWC is None
+      else (review.jpeg(image_HWC), '' if heat_HW is None else review.heat(heat_HW))
+    )
 
 
 def _tell(

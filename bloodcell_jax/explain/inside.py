@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bloodcell_jax import tree, types
+from bloodcell_jax.explain import cam
 
 _SUFFIX = ':output'
 
@@ -25,14 +26,14 @@ class Look:
 
 
 class Inside:
-  """A network compiled once for each of three questions; the parameters are an argument of each.
+  """A network compiled once for each of four questions; the parameters are an argument of each.
 
   Args:
     model: called as `apply(variables, image_BHWC, position_B, train)` for logits [B, K].
     params: of the shapes that will be asked about.
     image_shape: (H, W, C) of an input.
     collection: in which the model keeps the output of each layer under `<layer>:output`.
-    batch_size: images that `logits` and `slopes` take at a time; fewer are filled up.
+    batch_size: images that `logits`, `slopes` and `heats` take at a time; fewer are filled up.
 
   Raises:
     UserError: the network keeps no map of a convolution.
@@ -59,6 +60,7 @@ class Inside:
     self._look = jax.jit(self._looked)
     self._logits = jax.jit(lambda params, image_BHWC: self._apply(params, image_BHWC, '')[0])
     self._slopes = jax.jit(self._sloped)
+    self._heats = jax.jit(self._heated)
 
   def look(self, params: Any, image_HWC: np.ndarray, label: int | None) -> tuple[Look, int]:
     """Everything about one image, and the class that it is about.
@@ -87,6 +89,14 @@ class Inside:
     logits, gradients = zip(*parts, strict=True)
     return np.concatenate(logits), np.concatenate(gradients)
 
+  def heats(self, params: Any, image_NHWC: np.ndarray) -> np.ndarray:
+    """[N, h, w] the `cam.grad_cam` of each image for its likeliest class, of the size of the last convolution's map."""
+    parts = []
+    for batch, num in self._batches(image_NHWC):
+      map_BHWC, gradient_BHWC = jax.device_get(self._heats(params, batch))
+      parts += [cam.grad_cam(*pair) for pair in zip(map_BHWC[:num], gradient_BHWC[:num], strict=True)]
+    return np.stack(parts)
+
   def _batches(self, image_NHWC: np.ndarray) -> list[tuple[np.ndarray, int]]:
     found = []
     for start in range(0, len(image_NHWC), self.batch_size):
@@ -103,17 +113,33 @@ class Inside:
     logit_BK, kept = self._model.apply(variables, image_BHWC, position_B, False, mutable=collection)
     return logit_BK, kept[collection]
 
+  def _changed(self, params: Any, image_BHWC: jax.Array, change_BHWC: jax.Array) -> tuple[jax.Array, Any]:
+    """Logits and maps with `change` added to the last convolution's map.
+
+    Added where the network makes it, so that the gradient by it is the gradient by the map, through whatever follows in
+    `features` and `head`.
+    """
+
+    def add(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+      made = call(*args, **kwargs)
+      is_it = context.module.name == self.last_convolution and context.method_name == '__call__'
+      return made + change_BHWC if is_it else made
+
+    with nn.intercept_methods(add):
+      return self._apply(params, image_BHWC, self._collection)
+
+  def _heated(self, params: Any, image_BHWC: jax.Array) -> Any:
+    def score(change_BHWC: jax.Array) -> Any:
+      logit_BK, kept = self._changed(params, image_BHWC, change_BHWC)
+      return logit_BK.max(1).sum(), kept[self.last_convolution + _SUFFIX]
+
+    shape = (len(image_BHWC), *self._map.shape[1:])
+    gradient_BHWC, map_BHWC = jax.grad(score, has_aux=True)(jnp.zeros(shape, self._map.dtype))
+    return map_BHWC, gradient_BHWC
+
   def _looked(self, params: Any, image_1HWC: jax.Array, label: jax.Array) -> Any:
     def score(change: jax.Array) -> Any:
-      # Added to the map where the network makes it, so that the gradient by it is the gradient by the map,
-      # through whatever follows in `features` and `head`.
-      def add(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        made = call(*args, **kwargs)
-        is_it = context.module.name == self.last_convolution and context.method_name == '__call__'
-        return made + change if is_it else made
-
-      with nn.intercept_methods(add):
-        logit_1K, kept = self._apply(params, image_1HWC, self._collection)
+      logit_1K, kept = self._changed(params, image_1HWC, change)
       chosen = jnp.where(label < 0, logit_1K[0].argmax(), label)
       return logit_1K[0, chosen], (logit_1K[0], kept, chosen)
 
