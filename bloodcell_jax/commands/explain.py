@@ -129,11 +129,11 @@ class _Set:
     note = self.loaded.note
     overlays, maps, arrays = (self.folder / name for name in entry.files())
     shares = entry.numbers['share']
-    captions = [f'{entry.file}; green: nucleus'] + [
+    captions = ['green: nucleus' if 'nucleus' in made.region_HW else 'no nucleus found'] + [
       title + ('' if (s := shares[key].get('nucleus')) is None else f': {s:.0%} on the nucleus')
       for key, title in explanation_page.TITLES.items()
     ]
-    title = f'{entry.explained} {entry.probability:.1%}: orange speaks for it, blue against'
+    title = f'{entry.file}: {entry.explained} {entry.probability:.1%}. Orange speaks for it, blue against it'
     drawn = attribution.plot(
       made.image_HWC, made.region_HW.get('nucleus'), list(made.map_HW.values()), captions, title
     )

@@ -164,6 +164,10 @@ def test_a_folder_without_a_finished_run_is_told(run, images, tmp_path):
     (tmp_path / name).write_bytes((run / name).read_bytes())
   with pytest.raises(types.UserError, match='no checkpoints; train the run first'):
     start(tmp_path, images)
+  config = json.loads((run / 'config.json').read_text())
+  (tmp_path / 'config.json').write_text(json.dumps({**config, 'train.folds': 3}))
+  with pytest.raises(types.UserError, match=r'explain one of its folds: --workdir=.*1'):
+    start(tmp_path, images)
 
 
 def test_a_stop_between_images_leaves_whole_files_and_the_page_before(run, images):
