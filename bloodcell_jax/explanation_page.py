@@ -157,12 +157,10 @@ def _trust(entries: Sequence[Entry]) -> str:
   ]
   return (
     '<p>With its weights shuffled the network knows nothing, and a map that explains it must change '
-    '(Adebayo et al. 2018). '
-    "Spearman's rank correlation of the map before and after: 0 for no likeness, 1 for the same map. A map is flat "
-    f'where it is 0 everywhere. {page.text(verdict)}</p>'
-    + page.table(
-      'maps against those of shuffled weights', ('map', 'rank correlation', 'images', 'flat'), rows
-    )
+    "(Adebayo et al. 2018). Spearman's rank correlation of the map before and after: 0 for no likeness, 1 for the same "
+    'map; flat where a map has one value everywhere. Occlusion and integrated gradients take long and are compared '
+    f'on the first image alone. {page.text(verdict)}</p>'
+    + page.table('maps against those of shuffled weights', ('map', 'mean', 'from, to', 'maps', 'flat'), rows)
     + '<p>Integrated gradients must add up to the difference between the logit of the image and that of the baseline, '
     f'the mean colour of what is not black. Points are added until the gap is {explanation.TOLERANCE:.0%} or less, or '
     f'there are {explanation.MOST_POINTS}.</p>'

@@ -94,11 +94,11 @@ def read(path: str | os.PathLike[str]) -> list[Item]:
 
 
 def heat(heat_HW: np.ndarray) -> str:
-  """A map from 0 to 1 as a PNG in base64, of its own size: red, and clear where it is 0."""
+  """A map from 0 to 1 as a PNG in base64, of its own size: green, which no stain is, and clear where it is 0."""
   level_HW = np.round(255 * heat_HW).astype(np.uint8)
-  red, none = np.full_like(level_HW, 255), np.zeros_like(level_HW)
+  green, none = np.full_like(level_HW, 150), np.zeros_like(level_HW)
   buffer = io.BytesIO()
-  Image.fromarray(np.stack([red, none, none, level_HW], -1)).save(buffer, 'PNG')
+  Image.fromarray(np.stack([none, green, none, level_HW], -1)).save(buffer, 'PNG')
   return base64.b64encode(buffer.getvalue()).decode()
 
 

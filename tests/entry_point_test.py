@@ -357,11 +357,14 @@ def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
     ),
     (['evaluate'], '--workdir'),
     (['evaluate', '--workdir=nowhere'], 'no run here'),
+    (['explain', '--workdir=nowhere', 'cell.png'], 'no run here'),
   ],
 )
 def test_bad_usage_is_one_line_that_names_it_and_exit_code_2(arguments, said, tmp_path):
   workdir = (
-    [] if any(a.startswith(('--workdir', 'evaluate')) for a in arguments) else [f'--workdir={tmp_path}/run']
+    []
+    if any(a.startswith(('--workdir', 'evaluate', 'explain')) for a in arguments)
+    else [f'--workdir={tmp_path}/run']
   )
   code, _, err = run(*arguments, *workdir)
   assert code == 2

@@ -13,7 +13,7 @@ import numpy as np
 from absl import flags
 
 from bloodcell_jax import atomic, classifier, commands, explanation, explanation_page, opening, types, workdir
-from bloodcell_jax.data import dataset, decode, folds, given, splits
+from bloodcell_jax.data import dataset, decode, folds, inputs, splits
 from bloodcell_jax.plots import attribution, feature_maps, figure
 from bloodcell_jax.train import progress, signals
 
@@ -46,11 +46,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       f'{folder.path}: is a cross-validation; explain one of its folds: --workdir={folder.path / "folds" / "1"}'
     )
   # Paths first: a wrong one is told before anything is loaded.
-  found, problems = given.find(request.paths)
+  found, problems = inputs.find(request.paths) if request.paths else ([], [])
   loaded = classifier.load(folder, stop)
   label = _label(flags.FLAGS.target_class, loaded.class_names)
   if request.paths:
-    images: list[Named] = [(path, '', path) for path in found]
+    images: list[Named] = [(one.shown, '', one.path) for one in found]
     most = most or MOST_GIVEN
   else:
     images = _own(loaded, folder)
@@ -129,11 +129,11 @@ class _Set:
     note = self.loaded.note
     overlays, maps, arrays = (self.folder / name for name in entry.files())
     shares = entry.numbers['share']
-    captions = [f'{entry.file}; green: nucleus'] + [
+    captions = ['green: nucleus' if 'nucleus' in made.region_HW else 'no nucleus found'] + [
       title + ('' if (s := shares[key].get('nucleus')) is None else f': {s:.0%} on the nucleus')
       for key, title in explanation_page.TITLES.items()
     ]
-    title = f'{entry.explained} {entry.probability:.1%}: orange speaks for it, blue against'
+    title = f'{entry.file}: {entry.explained} {entry.probability:.1%}. Orange speaks for it, blue against it'
     drawn = attribution.plot(
       made.image_HWC, made.region_HW.get('nucleus'), list(made.map_HW.values()), captions, title
     )

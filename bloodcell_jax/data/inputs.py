@@ -48,7 +48,8 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
 def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
   if os.path.isdir(path):
     names, left_out = files.listing(path, '')
-    problems += left_out
+    # Who tells of them says already that they are left out.
+    problems += [types.Problem(each.file, each.reason.removesuffix('; left out')) for each in left_out]
     yield from (Input(os.path.join(path, *name.split('/')), name) for name in names)
   elif os.path.isfile(path) and path.lower().endswith('.csv'):
     yield from _listed(path)
