@@ -143,7 +143,7 @@ def test_more_images_than_asked_for_are_told(run, images, capsys):
   ('paths', 'given', 'said'),
   [
     (['nowhere.png'], {}, 'nowhere.png: no such file or folder'),
-    (['EMPTY'], {}, 'no image in this folder'),
+    (['EMPTY'], {}, 'no image there'),
     (['BROKEN'], {}, 'no image could be read'),
     ([], {'target_class': 'MONOCYT'}, 'did you mean MONOCYTE'),
     ([], {'max_images': -1}, 'max_images is -1'),
