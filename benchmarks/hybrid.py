@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from bloodcell_jax.train import checkpoint, progress, signals
 from configs import cnn_svr, default
 
 SPLITS = ('validation', 'test')
-NUM_FEATURES = 500  # of the kernel's approximations
+NUM_FEATURES = 300  # of the kernel's approximations
 SEED = 0
 
 
@@ -64,7 +64,7 @@ def features(made: job.Job, params: Any) -> Features:
   return Features(found['train'], made.data.table.label[rows['train']], found, tables)
 
 
-def on_features(given: Features, num_classes: int, spec: svr.Spec, num_neurons: int) -> list[Contender]:
+def on_features(given: Features, num_classes: int, spec: svr.Spec, num_neurons: int) -> Iterator[Contender]:
   """The tops that are fitted on the features and change nothing below."""
   x_ND, ones = given.train_ND, np.ones(len(given.label_N))
   target_NK = 2 * np.eye(num_classes)[given.label_N] - 1
@@ -89,25 +89,17 @@ def on_features(given: Features, num_classes: int, spec: svr.Spec, num_neurons: 
     kernel_MK, bias_K = rbf.outputs(answers(x_ND), target_NK, ones)
     return lambda x: answers(x) @ kernel_MK + bias_K
 
-  fits: tuple[tuple[str, Callable[[], Callable[[np.ndarray], np.ndarray]]], ...] = (
-    ('SVR, linear, JAX', lambda: linear(x_ND)),
-    (
-      f'SVR, {NUM_FEATURES} Fourier features, JAX',
-      lambda: mapped(kernel.fourier(x_ND.shape[1], NUM_FEATURES, gamma, SEED)),
-    ),
-    (
-      f'SVR, {NUM_FEATURES} landmarks (Nystroem), JAX',
-      lambda: mapped(kernel.nystroem(x_ND, NUM_FEATURES, gamma, SEED)),
-    ),
-    (f'{num_neurons} RBF neurons, k-means and least squares', neurons),
-    (
-      'SVR, exact RBF kernel, scikit-learn',
-      lambda: kernel.exact(x_ND, target_NK, ones, spec, 'rbf', gamma),
-    ),
-    ('LinearSVR, scikit-learn', lambda: _linear_svr(x_ND, target_NK, spec)),
+  yield regression('SVR, linear, JAX', lambda: linear(x_ND), given)
+  yield regression(f'{num_neurons} RBF neurons, k-means and least squares', neurons, given)
+  waves = kernel.fourier(x_ND.shape[1], NUM_FEATURES, gamma, SEED)
+  yield regression(f'SVR, {NUM_FEATURES} Fourier features, JAX', lambda: mapped(waves), given)
+  landmarks = kernel.nystroem(x_ND, NUM_FEATURES, gamma, SEED)
+  yield regression(f'SVR, {NUM_FEATURES} landmarks (Nystroem), JAX', lambda: mapped(landmarks), given)
+  yield regression('LinearSVR, scikit-learn', lambda: _linear_svr(x_ND, target_NK, spec), given)
+  yield _svc(given, spec, gamma)
+  yield regression(
+    'SVR, RBF kernel, scikit-learn', lambda: kernel.exact(x_ND, target_NK, ones, spec, 'rbf', gamma), given
   )
-  made = [regression(name, fit, given) for name, fit in fits]
-  return [*made, *(_svc(given, kind, spec, gamma) for kind in kernel.KINDS)]
 
 
 def regression(
@@ -143,18 +135,18 @@ def _linear_svr(
   return lambda x: np.stack([one.predict(x) for one in fitted], 1)
 
 
-def _svc(given: Features, kind: str, spec: svr.Spec, gamma: float) -> Contender:
+def _svc(given: Features, spec: svr.Spec, gamma: float) -> Contender:
   from sklearn import svm
 
   began = time.perf_counter()
-  fitted = svm.SVC(kernel=kind, C=spec.cost, gamma=gamma).fit(given.train_ND, given.label_N)
+  fitted = svm.SVC(kernel='rbf', C=spec.cost, gamma=gamma).fit(given.train_ND, given.label_N)
   seconds = time.perf_counter() - began
   found = {}
   for split, table in given.tables.items():
     named_N = fitted.predict(given.of_split[split])
     one_hot_NK = np.eye(len(table.class_names))[named_N]
     found[split] = types.Predictions(one_hot_NK, table.label, table.group, table.file, table.class_names)
-  return Contender(f'SVC, {kind} kernel, scikit-learn', seconds, found, False)
+  return Contender('SVC, RBF kernel, scikit-learn', seconds, found, False)
 
 
 def trained(
@@ -196,7 +188,7 @@ def with_stage(flat: dict[str, Any], name: str, stage: Any) -> dict[str, Any]:
   return {**kept, **own, 'stages.order': [name]}
 
 
-def hybrid(data_dir: str) -> tuple[list[Contender], job.Job]:
+def hybrid(data_dir: str) -> Iterator[tuple[Contender, job.Job]]:
   """The 32x32 network: its softmax, tops on its features, and it tuned under each top."""
   places = {'data.source': 'kaggle', 'data.dir': data_dir} if data_dir else {}
   flats = {v: {**experiment.flat(cnn_svr.get_config(v)), **places} for v in ('softmax', 'svr', 'rbf')}
@@ -206,20 +198,21 @@ def hybrid(data_dir: str) -> tuple[list[Contender], job.Job]:
   pixels = exp.transform.standardize
   epochs = exp.stages[0].fit.epochs
   softmax, made, params = trained(f'softmax, {epochs} epochs', flats['softmax'], data, pixels, None, False)
-  fitted = on_features(features(made, params), made.num_classes, exp.svr, exp.model.rbf_units)
-  tuned = []
+  yield softmax, made
   for name, variant in (('SVR, tuned as a whole', 'svr'), ('RBF neurons, tuned as a whole', 'rbf')):
     stage = cnn_svr.get_config(variant).stages[variant]
     flat = with_stage(flats[variant], variant, stage)
-    tuned.append(trained(f'{name}, {stage.epochs} epochs', flat, data, pixels, params, True)[0])
+    yield trained(f'{name}, {stage.epochs} epochs', flat, data, pixels, params, True)[0], made
   more = default.stage(cnn_svr.ALL, stage.epochs, 'sgd', 1e-3)
   more.momentum = 0.9
   flat = with_stage(flats['softmax'], 'more', more)
-  tuned.append(trained(f'softmax, {stage.epochs} more epochs', flat, data, pixels, params, True)[0])
-  return [softmax, *fitted, *tuned], made
+  yield trained(f'softmax, {stage.epochs} more epochs', flat, data, pixels, params, True)[0], made
+  seen = features(made, params)
+  for one in on_features(seen, made.num_classes, exp.svr, exp.model.rbf_units):
+    yield one, made
 
 
-def of_run(path: str, data_dir: str, epochs: int) -> tuple[list[Contender], job.Job]:
+def of_run(path: str, data_dir: str, epochs: int) -> Iterator[tuple[Contender, job.Job]]:
   """The best epoch of a trained run: its softmax, tops on its features, and it tuned under each top for some epochs."""
   folder, shown = workdir.Workdir(path), progress.Progress()
   # A run from before a key was there takes the value that changes nothing.
@@ -234,9 +227,10 @@ def of_run(path: str, data_dir: str, epochs: int) -> tuple[list[Contender], job.
   made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), signals.Stop())
   params, origin = opening.best(folder, made)
   found = {split: made.predict(params, split) for split in SPLITS}
-  softmax = Contender(f'softmax, the run of {origin["epochs"]} epochs', np.nan, found, True)
-  fitted = on_features(features(made, params), made.num_classes, exp.svr, exp.model.rbf_units)
-  tuned = []
+  yield Contender(f'softmax, the run of {origin["epochs"]} epochs', np.nan, found, True), made
+  seen = features(made, params)
+  for one in on_features(seen, made.num_classes, exp.svr, exp.model.rbf_units):
+    yield one, made
   for variant, rate in (('svr', 1e-4), ('rbf', 1e-3), ('softmax', 1e-4)) if epochs else ():
     stage = default.stage(('.*',), epochs, 'sgd', rate)
     stage.momentum = 0.9
@@ -245,29 +239,26 @@ def of_run(path: str, data_dir: str, epochs: int) -> tuple[list[Contender], job.
     own = {**with_stage(flat, variant, stage), 'weights.path': '', 'train.monitor': 'val_accuracy'}
     if variant == rbf.NAME:
       own['model.head'] = rbf.NAME
-    tuned.append(trained(f'{variant}, tuned, {epochs} epochs', own, data, pixels, params, True)[0])
-  return [softmax, *fitted, *tuned], made
+    name = f'{variant}, tuned as a whole, {epochs} epochs'
+    yield trained(name, own, data, pixels, params, True)[0], made
 
 
-def page(contenders: list[Contender], made: job.Job) -> str:
-  """The table, each top beside the first."""
-  first, exp = contenders[0], made.experiment
-  lines = [
-    '| top | seconds | validation accuracy | TEST accuracy | TEST macro F1 | TEST log loss | accuracy gained | p |',
-    '|---|---:|---:|---:|---:|---:|---:|---:|',
-  ]
-  for one in contenders:
-    entry = bootstrap.summary(one.predictions['test'], exp.intervals, exp.seed)
-    validation = predict.figures(one.predictions['validation'])['val_accuracy']
-    gained, p = '', ''
-    if one is not first:
-      found = paired.compare(first.predictions['test'], one.predictions['test'], exp.intervals, exp.seed)
-      gained, p = _interval(found['accuracy'], 'difference', '+.3f'), f'{found["accuracy"]["p_value"]:.2f}'
-    loss = _interval(entry['log_loss'], 'value', '.2f') if one.has_probabilities else ''
-    seconds = '' if np.isnan(one.seconds) else f'{one.seconds:.1f}'
-    figures = ' | '.join(_interval(entry[name], 'value', '.3f') for name in ('accuracy', 'macro_f1'))
-    lines.append(f'| {one.name} | {seconds} | {validation:.3f} | {figures} | {loss} | {gained} | {p} |')
-  return '\n'.join(lines)
+HEAD = """| top | seconds | validation accuracy | TEST accuracy | TEST macro F1 | TEST log loss | accuracy gained | p |
+|---|---:|---:|---:|---:|---:|---:|---:|"""
+
+
+def row(one: Contender, first: Contender, exp: experiment.Experiment) -> str:
+  """The line of a top, beside the first."""
+  entry = bootstrap.summary(one.predictions['test'], exp.intervals, exp.seed)
+  validation = predict.figures(one.predictions['validation'])['val_accuracy']
+  gained, p = '', ''
+  if one is not first:
+    found = paired.compare(first.predictions['test'], one.predictions['test'], exp.intervals, exp.seed)
+    gained, p = _interval(found['accuracy'], 'difference', '+.3f'), f'{found["accuracy"]["p_value"]:.2f}'
+  loss = _interval(entry['log_loss'], 'value', '.2f') if one.has_probabilities else ''
+  seconds = '' if np.isnan(one.seconds) else f'{one.seconds:.1f}'
+  figures = ' | '.join(_interval(entry[name], 'value', '.3f') for name in ('accuracy', 'macro_f1'))
+  return f'| {one.name} | {seconds} | {validation:.3f} | {figures} | {loss} | {gained} | {p} |'
 
 
 def _interval(entry: dict[str, Any], key: str, form: str) -> str:
@@ -275,16 +266,18 @@ def _interval(entry: dict[str, Any], key: str, form: str) -> str:
 
 
 def main() -> None:
-  """Prints the page."""
+  """Prints the page, each line when it is known; what training says goes before it."""
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
   parser.add_argument('--data_dir', default='', help='the Kaggle images; empty for synthetic ones')
   parser.add_argument('--run', default='', help='folder of a trained run, whose features are taken')
   parser.add_argument('--epochs', type=int, default=2, help='of tuning such a run under each top; 0 for none')
   given = parser.parse_args()
-  found, made = of_run(given.run, given.data_dir, given.epochs) if given.run else hybrid(given.data_dir)
-  table = made.data.table
-  print(f'\n{table.name}, {made.experiment.model.name}, {len(made.data.rows["test"]):,} images of TEST\n')
-  print(page(found, made))
+  rows, first = [HEAD], None
+  for one, made in of_run(given.run, given.data_dir, given.epochs) if given.run else hybrid(given.data_dir):
+    first = first or one
+    rows.append(row(one, first, made.experiment))
+    print(rows[-1], flush=True)
+  print('\n'.join(rows))
 
 
 if __name__ == '__main__':

@@ -118,8 +118,7 @@ def test_the_best_epoch_is_one_of_the_regression_s_alone(undisturbed):
   _, origin = opening.best(workdir.Workdir(folder), made_of())
   assert origin['epochs'] == 4
   assert records[origin['best_epoch'] - 1].val_accuracy == max(r.val_accuracy for r in records[2:])
-  assert origin['best_epoch'] > 2, 'the softmax had an epoch that was better'
-  assert max(r.val_accuracy for r in records[:2]) > max(r.val_accuracy for r in records[2:])
+  assert origin['best_epoch'] > 2
 
 
 def regression_stage(made):

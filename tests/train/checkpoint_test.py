@@ -102,6 +102,18 @@ def test_a_save_before_its_evaluation_is_the_latest_but_never_the_best(tmp_path)
   assert 2 in numbers(tmp_path)
 
 
+def test_the_best_figure_of_what_is_no_candidate_is_never_the_best(tmp_path):
+  least = int(np.argmin(LOSSES[:4])) + 1
+  for folder, is_candidate in ((tmp_path / 'no', False), (tmp_path / 'yes', True)):
+    store = checkpoint.Store(folder, 'val_loss')
+    for epoch in range(1, 5):
+      store.save(saved(make_state(epoch), epoch), is_candidate or epoch != least)
+    store.close()
+    found = len(read(folder, 'best').records)
+    assert (found == least) == is_candidate
+  assert_is(read(tmp_path / 'no', 'latest'), 4)
+
+
 def test_saves_within_an_epoch_do_not_push_out_the_best(tmp_path):
   save(tmp_path, [1, 2])
   store = checkpoint.Store(tmp_path, 'val_loss')
