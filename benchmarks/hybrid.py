@@ -203,7 +203,7 @@ def hybrid(data_dir: str) -> Iterator[tuple[Contender, job.Job]]:
     stage = cnn_svr.get_config(variant).stages[variant]
     flat = with_stage(flats[variant], variant, stage)
     yield trained(f'{name}, {stage.epochs} epochs', flat, data, pixels, params, True)[0], made
-  more = default.stage(cnn_svr.ALL, stage.epochs, 'sgd', 1e-3)
+  more = default.stage(cnn_svr.ALL, stage.epochs, 'sgd', stage.learning_rate)
   more.momentum = 0.9
   flat = with_stage(flats['softmax'], 'more', more)
   yield trained(f'softmax, {stage.epochs} more epochs', flat, data, pixels, params, True)[0], made
@@ -231,8 +231,8 @@ def of_run(path: str, data_dir: str, epochs: int) -> Iterator[tuple[Contender, j
   seen = features(made, params)
   for one in on_features(seen, made.num_classes, exp.svr, exp.model.rbf_units):
     yield one, made
-  for variant, rate in (('svr', 1e-4), ('rbf', 1e-3), ('softmax', 1e-4)) if epochs else ():
-    stage = default.stage(('.*',), epochs, 'sgd', rate)
+  for variant in ('svr', 'rbf', 'softmax') if epochs else ():
+    stage = default.stage(('.*',), epochs, 'sgd', 1e-4)
     stage.momentum = 0.9
     stage.loss = svr.NAME if variant == svr.NAME else stages.CROSS_ENTROPY
     stage.top = variant if variant in stages.TOPS else ''

@@ -41,7 +41,7 @@ def get_config(variant: str = SVR) -> config_dict.ConfigDict:
     c.stages.softmax = default.stage(ALL, 40, 'rmsprop', 1e-3)
     c.stages.softmax.is_candidate = variant == SOFTMAX
   if variant == RBF:
-    c.stages.rbf = default.stage(('(conv2d|dense|rbf)_.*',), 20, 'sgd', 1e-2)
+    c.stages.rbf = default.stage(('(conv2d|dense|rbf)_.*',), 20, 'sgd', 3e-4)
     c.stages.rbf.top = 'rbf'
     c.stages.rbf.momentum = 0.9
   elif variant != SOFTMAX:
