@@ -98,9 +98,9 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   positions = np.arange(case.batch_size, dtype=np.int32)
   if name.startswith('vgg16'):
     last = len(case.blocks) + case.first_block - 1
-    model = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, case.first_block, last)
+    model = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, case.first_block, last, 1)
   else:
-    model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256), CLASSES)
+    model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256, 3, 1, False), CLASSES)
   create = jax.jit(lambda key: model.init(key, image_BHWC[:1], positions[:1], False)['params'])
   params = create(rng.key(0, 'init'))
   given = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
@@ -119,7 +119,7 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
     return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
 
   tx, is_trained = staged.build(trainable, params), staged.trainable(trainable, params)
-  update = step.make(apply, tx, step.Spec(0.0, 0.0, 0.0), is_trained, parallel.AXIS)
+  update = step.make(apply, step.softmax(0.0, 0.0), tx, 0.0, is_trained, parallel.AXIS)
   made = parallel.make_train(update, parallel.devices(0))
   key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
+from bloodcell_jax import stages as stages_lib
 from bloodcell_jax import types
 from bloodcell_jax.data import (
   augment,
@@ -24,6 +25,7 @@ from bloodcell_jax.data import (
   stream,
   transform,
 )
+from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.stats import doubt, intervals
@@ -38,14 +40,6 @@ OF_WEIGHTS = 'weights'
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-  """A stage of training: how long, and what is trained how."""
-
-  fit: loop.Stage
-  weights: staged.Spec
-
-
-@dataclasses.dataclass(frozen=True)
 class Experiment:
   """Everything that decides what a run does."""
 
@@ -55,7 +49,7 @@ class Experiment:
   transform: transform.Spec
   model: zoo.Spec
   weights: pretrained.Spec
-  stages: tuple[Stage, ...]  # one or more, in order
+  stages: tuple[stages_lib.Stage, ...]  # one or more, in order
   cache_features: bool  # of what a stage leaves frozen at the network's beginning
   features: feature_cache.Spec
   batch_size: int
@@ -63,12 +57,18 @@ class Experiment:
   num_devices: int
   cross_validation: folds.Spec
   objective: step.Spec
+  svr: svr.Spec
   monitor: str  # what makes an epoch the best of the run
   loop: loop.Spec
   intervals: intervals.Spec
   doubt: doubt.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
+
+  @property
+  def scored_loss(self) -> str:
+    """The loss of the stages that the scored network may be of; they all have the same."""
+    return next(stage.loss for stage in self.stages if stage.fit.is_candidate)
 
 
 def resolve(config: config_dict.ConfigDict) -> Experiment:
@@ -77,7 +77,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   Raises:
     UserError: a key that is missing, unknown, of the wrong type or out of range, by its name.
   """
-  names = ('data', 'augment', 'model', 'weights', 'optimizer', 'stages', 'train', 'evaluate')
+  names = ('data', 'augment', 'model', 'weights', 'svr', 'optimizer', 'stages', 'train', 'evaluate')
   sections = {name: _Section(name, config.get(name)) for name in names}
   data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
   drawn = _Section('data.embedded', data.take('embedded', object))
@@ -101,6 +101,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     num_devices=train.take('num_devices', int),
     cross_validation=train.spec(folds.Spec),
     objective=train.spec(step.Spec),
+    svr=sections['svr'].spec(svr.Spec),
     monitor=train.take('monitor', str),
     loop=train.spec(loop.Spec),
     intervals=evaluate.spec(intervals.Spec),
@@ -108,6 +109,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
   )
+  stages_lib.check(experiment.stages, experiment.model)
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
   for name in experiment.evaluate_splits:
@@ -125,12 +127,13 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   return experiment
 
 
-def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[Stage]:
+def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[stages_lib.Stage]:
   """One of all weights where the config orders none."""
   whole, plan = optimizer.spec(keras.Spec), train.spec(history.Spec)
   epochs, order = train.positive('epochs'), stages.take('order', tuple)
   if not order:
-    yield Stage(loop.Stage('train', epochs, plan), staged.Spec(('.*',), (), whole))
+    fit = loop.Stage('train', epochs, plan, True)
+    yield stages_lib.Stage(fit, staged.Spec(('.*',), (), whole), stages_lib.CROSS_ENTROPY, '', 0)
   for i, name in enumerate(order):
     if name in order[:i]:
       raise types.UserError(f'stages.order has {name!r} twice; give each stage a name of its own')
@@ -140,10 +143,13 @@ def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[
       name=own.take('optimizer', str),
       **{key: own.take(key, float) for key in ('learning_rate', 'decay', 'momentum')},
     )
-    patience = own.take('early_stopping_patience', int)
-    yield Stage(
-      loop.Stage(name, own.positive('epochs'), dataclasses.replace(plan, early_stopping_patience=patience)),
+    own_plan = dataclasses.replace(plan, early_stopping_patience=own.take('early_stopping_patience', int))
+    yield stages_lib.Stage(
+      loop.Stage(name, own.positive('epochs'), own_plan, own.take('is_candidate', bool)),
       staged.Spec(own.take('trainable', tuple), own.take('learning_rate_multipliers', tuple), spec),
+      loss=own.choice('loss', stages_lib.LOSSES),
+      top=own.choice('top', stages_lib.TOPS),
+      auxiliary=own.take('auxiliary', int),
     )
     own.finish()
 

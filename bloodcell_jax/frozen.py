@@ -10,7 +10,7 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from bloodcell_jax import experiment, job, parallel, predict, tree, types
+from bloodcell_jax import job, parallel, predict, stages, tree, types
 from bloodcell_jax.data import feature_cache, stream, transform
 from bloodcell_jax.models import vgg16, zoo
 from bloodcell_jax.optim import staged
@@ -25,12 +25,13 @@ class Features:
   """What takes the place of the images in such a stage."""
 
   model: nn.Module  # what is left of the network
+  arrays: stream.Arrays  # of training, view by view of an image
   batches: Callable[[int], Generator[types.Batch, None, None]]  # the endless training batches from a step on
   evaluate: Callable[[Any], dict[str, float]]  # params -> val_loss, val_accuracy
 
 
 def build(
-  made: job.Job, stage: experiment.Stage, params: Any, folder: pathlib.Path, shown: progress.Progress
+  made: job.Job, stage: stages.Stage, params: Any, folder: pathlib.Path, shown: progress.Progress
 ) -> Features | None:
   """The features of what the stage leaves frozen; None where that is nothing, or where they are not to be kept.
 
@@ -66,17 +67,18 @@ def build(
 
   def batches(start: int) -> Generator[types.Batch, None, None]:
     items = np.arange(len(arrays['train'].label_N))
-    return stream.training(arrays['train'], items, exp.batch_size, exp.seed, start, _widened)
+    return stream.training(arrays['train'], items, exp.batch_size, exp.seed, start, widened)
 
   def evaluate(params: Any) -> dict[str, float]:
     rows, given = made.data.rows['validation'], arrays['validation']
-    found = stream.in_order(given, np.arange(len(rows)), exp.evaluate_batch_size, _widened)
-    return predict.figures(predict.run(apply, params, found, made.data.table.take(rows), made.poll))
+    found = stream.in_order(given, np.arange(len(rows)), exp.evaluate_batch_size, widened)
+    table = made.data.table.take(rows)
+    return made.figures(stage, predict.outputs(apply, params, found, table, made.poll), table)
 
-  return Features(model, batches, evaluate)
+  return Features(model, arrays['train'], batches, evaluate)
 
 
-def _depth(made: job.Job, stage: experiment.Stage) -> int:
+def _depth(made: job.Job, stage: stages.Stage) -> int:
   """How many blocks the stage leaves frozen from the first one on."""
   return zoo.num_frozen_blocks(made.experiment.model, staged.trainable(stage.weights, made.params))
 
@@ -142,7 +144,7 @@ def _forward(
   made: job.Job, params: Any, depth: int, lower: int, source: Any
 ) -> Callable[[np.ndarray], np.ndarray]:
   """A function from items to the output of block `depth`, from images or from the kept output of block `lower`."""
-  model = vgg16.VGG16('average', 1, 0.0, made.num_classes, lower + 1, depth)
+  model = vgg16.VGG16('average', 1, 0.0, made.num_classes, lower + 1, depth, 1)
   run = parallel.make_apply(
     lambda params, batch: model.apply({'params': params}, batch.image_BHWC, method='features'), made.devices
   )
@@ -152,7 +154,7 @@ def _forward(
     for start in range(0, len(items), _BATCH):
       made.poll()
       some = items[start : start + _BATCH]
-      inputs = _widened(source[some]) if lower else source(some)
+      inputs = widened(source[some]) if lower else source(some)
       # Filled up, so that one compiled function takes them all.
       filled = np.concatenate([inputs, np.zeros((_BATCH - len(some), *inputs.shape[1:]), np.float32)])
       batch = types.Batch(
@@ -170,5 +172,6 @@ def _arrays(made: job.Job, split: str, maps: np.ndarray, num_views: int) -> stre
   return stream.Arrays(maps, made.arrays.label_N[rows], made.arrays.weight_N[rows], made.num_classes)
 
 
-def _widened(feature_BHWC: np.ndarray) -> np.ndarray:
+def widened(feature_BHWC: np.ndarray) -> np.ndarray:
+  """float32, whatever they are kept as."""
   return np.asarray(feature_BHWC, np.float32)

@@ -13,8 +13,9 @@ import numpy as np
 import optax
 
 from bloodcell_jax import experiment as experiment_lib
-from bloodcell_jax import parallel, predict, rng, types
+from bloodcell_jax import parallel, predict, rng, stages, types
 from bloodcell_jax.data import dataset, pipeline, standardize, stream, tensorflow_cpu, transform
+from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
 from bloodcell_jax.train import loop, signals, step
@@ -90,11 +91,11 @@ class Job:
     one_pass = -(-num // self.experiment.batch_size)
     return dataclasses.replace(spec, steps_per_epoch=spec.steps_per_epoch or one_pass)
 
-  def optimizer(self, stage: experiment_lib.Stage) -> optax.GradientTransformation:
+  def optimizer(self, stage: stages.Stage) -> optax.GradientTransformation:
     """The optimizer of a stage, over the weights that it trains."""
     return staged.build(stage.weights, self.params)
 
-  def state(self, stage: experiment_lib.Stage, params: Any, step: int) -> state_lib.State:
+  def state(self, stage: stages.Stage, params: Any, step: int) -> state_lib.State:
     """The state before a stage's first update, `step` updates after the run's."""
     return state_lib.create(params, self.optimizer(stage), self.experiment.objective.ema_momentum > 0, step)
 
@@ -109,7 +110,7 @@ class Job:
       raise types.UserError(f'the checkpoint is of a stage {name!r}; the config has {", ".join(names)}')
     return self.state(self.experiment.stages[names.index(name)], self.params, 0)
 
-  def train_step(self, stage: experiment_lib.Stage, model: nn.Module) -> Callable[..., Any]:
+  def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The compiled step `(state, batch, key, scale) -> (state, report)` of a stage.
 
     Args:
@@ -118,17 +119,37 @@ class Job:
     """
 
     def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
-      return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
+      options = _method(stage)
+      return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key}, **options)
 
-    is_trained = staged.trainable(stage.weights, self.params)
-    made = step.make(apply, self.optimizer(stage), self.experiment.objective, is_trained, parallel.AXIS)
+    is_trained, momentum = (
+      staged.trainable(stage.weights, self.params),
+      self.experiment.objective.ema_momentum,
+    )
+    made = step.make(apply, self.loss(stage), self.optimizer(stage), momentum, is_trained, parallel.AXIS)
     return parallel.make_train(made, self.devices)
 
-  def make_apply(self, model: nn.Module) -> Callable[[Any, types.Batch], np.ndarray]:
-    """The compiled `(params, batch) -> logits_BK` of a network, for evaluation."""
+  def loss(self, stage: stages.Stage) -> step.Loss:
+    """What the stage minimises.
+
+    The regression's is the objective of `svr.objective`, all classes together, over C and the weight of the training
+    images: then it is a mean over images, as the other loss is, and a rate means the same.
+    """
+    objective, spec = self.experiment.objective, self.experiment.svr
+    if stage.loss != svr.NAME:
+      return step.softmax(objective.label_smoothing, objective.l2)
+    total = float(self.arrays.weight_N[self.data.rows['train']].sum())
+    top = f'{zoo.TOPS[self.experiment.model.name]}/kernel'
+    return step.Loss(
+      lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), spec.epsilon),
+      ((top, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),
+    )
+
+  def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
+    """The compiled `(params, batch) -> logits_BK` of a network, for evaluation; `options` are those of its `apply`."""
 
     def logits(params: Any, batch: types.Batch) -> Any:
-      return model.apply({'params': params}, batch.image_BHWC, batch.position_B, False)
+      return model.apply({'params': params}, batch.image_BHWC, batch.position_B, False, **options)
 
     return parallel.make_apply(logits, self.devices)
 
@@ -176,6 +197,26 @@ class Job:
     """The figures of an epoch on the validation split."""
     return predict.figures(self.predict(params, 'validation'))
 
+  def evaluator(self, stage: stages.Stage) -> Callable[[Any], dict[str, float]]:
+    """The `evaluate(params)` of a stage: by its loss, of the logits that it trains."""
+    options = _method(stage)
+    apply = self.make_apply(self.model, **options) if options else self.apply
+    rows = self.data.rows['validation']
+
+    def evaluate(params: Any) -> dict[str, float]:
+      table = self.data.table.take(rows)
+      return self.figures(stage, predict.outputs(apply, params, self.in_order(rows), table, self.poll), table)
+
+    return evaluate
+
+  def figures(self, stage: stages.Stage, output_NK: np.ndarray, table: types.Table) -> dict[str, float]:
+    """The figures of an epoch of the stage, from the outputs for the rows of `table`."""
+    found = predict.figures(predict.of(output_NK, table))
+    if stage.loss == svr.NAME:
+      target_NK = svr.signs(np.eye(self.num_classes, dtype=np.float32)[table.label])
+      found['val_loss'] = float(svr.loss(output_NK, target_NK, self.experiment.svr.epsilon).mean())
+    return found
+
   def standardize(self, image_BHWC: np.ndarray) -> np.ndarray:
     """The network's input of uint8 images that nothing random is done to."""
     return standardize.apply(self.transform.standardize, self.statistics, image_BHWC)
@@ -187,3 +228,8 @@ class Job:
     """Raises `signals.Stopped` where a stop was asked for."""
     if self.stop.requested:
       raise signals.Stopped
+
+
+def _method(stage: stages.Stage) -> dict[str, Any]:
+  """How a network is applied in a stage: whole, or up to an auxiliary top."""
+  return {'method': 'auxiliary', 'depth': stage.auxiliary} if stage.auxiliary else {}

@@ -1,4 +1,4 @@
-"""Batches through a model, out as Predictions: each row exactly once."""
+"""Batches through a model, out as outputs or Predictions: each row exactly once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scipy import special
 from bloodcell_jax import types
 
 
-def run(
+def outputs(
   apply: Callable[[Any, types.Batch], np.ndarray],
   params: Any,
   batches: Iterable[types.Batch],
   table: types.Table,
   poll: Callable[[], None],
-) -> types.Predictions:
-  """The predictions for the rows of `table`, which `batches` gives in order.
+) -> np.ndarray:
+  """[N, K] what the network gives for the rows of `table`, which `batches` gives in order.
 
   **Guarantees**: as many rows as the table has, in its order, whatever the batch size; checked here.
 
@@ -37,8 +37,24 @@ def run(
   logits_NK = np.concatenate(parts) if parts else np.zeros((0, num_classes))
   if logits_NK.shape != (len(table), num_classes):
     raise AssertionError(f'{logits_NK.shape} predictions for {len(table)} images of {num_classes} classes')
+  return logits_NK
+
+
+def of(logits_NK: np.ndarray, table: types.Table) -> types.Predictions:
+  """The predictions that the softmax of `outputs` makes; other outputs than logits need a temperature."""
   probs_NK = special.softmax(logits_NK.astype(np.float64), axis=1)
   return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
+
+
+def run(
+  apply: Callable[[Any, types.Batch], np.ndarray],
+  params: Any,
+  batches: Iterable[types.Batch],
+  table: types.Table,
+  poll: Callable[[], None],
+) -> types.Predictions:
+  """The predictions for the rows of `table`; the arguments are those of `outputs`."""
+  return of(outputs(apply, params, batches, table, poll), table)
 
 
 def figures(predictions: types.Predictions) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from bloodcell_jax import atomic, by_group, experiment, predictions, review, types, workdir
 from bloodcell_jax.data import leaks
+from bloodcell_jax.heads import svr
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
 from bloodcell_jax.stats import bootstrap, calibration, doubt, metrics
 
@@ -48,6 +50,9 @@ def write(
     rule: what validation says of the run's doubt; None where nothing does.
     image_of: the uint8 image of a row of `found`, for those that a person should look at; None to show none.
   """
+  if rule is not None and exp.scored_loss == svr.NAME:
+    # The outputs of a regression are no logits; validation says at which temperature they are worth probabilities.
+    found, rule = calibration.scaled(found, rule.temperature), dataclasses.replace(rule, temperature=1.0)
   predictions.write(folder.predictions(split), found)
   by_group.write(folder.groups(split), by_group.table(found))
   if image_of is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bloodcell_jax import experiment, frozen, job, tree, types, workdir
+from bloodcell_jax import frozen, job, stages, top, tree, types, workdir
 from bloodcell_jax.models import summary
 from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.train import checkpoint, events, history, loop, progress
@@ -40,7 +40,7 @@ def run(
     for stage in exp.stages[names.index(saved.stamp.stage) if saved else 0 :]:
       begin = saved
       if begin is None or begin.stamp.stage != stage.fit.name:
-        begin = _begin(made, stage, saved, initial)
+        begin = _begin(made, stage, saved, initial, folder, shown)
       if len(names) > 1 and not stage.fit.is_finished(begin.records):
         _tell(made, stage, begin.state.params, shown)
       saved = _train(made, stage, begin, folder, shown, store, on_epoch)
@@ -52,10 +52,22 @@ def run(
 
 
 def _begin(
-  made: job.Job, stage: experiment.Stage, before: checkpoint.Saved | None, initial: Any
+  made: job.Job,
+  stage: stages.Stage,
+  before: checkpoint.Saved | None,
+  initial: Any,
+  folder: workdir.Workdir,
+  shown: progress.Progress,
 ) -> checkpoint.Saved:
-  """Where a stage starts: the parameters of the stage before it, an optimizer that has seen nothing."""
+  """Where a stage starts: the parameters of the stage before it, an optimizer that has seen nothing.
+
+  A top that is fitted follows from those parameters and the images alone, so that a run that is interrupted before the
+  stage's first checkpoint fits it again to the same bits.
+  """
   params, step = (before.state.params, int(before.state.step)) if before else (initial, 0)
+  if stage.top:
+    features = frozen.build(made, stage, params, folder.cache, shown)
+    params = top.fit(made, stage, params, features, shown)
   stamp = checkpoint.Stamp(
     stage.fit.name, _frozen(made, stage, params), dataclasses.asdict(made.transform.standardize)
   )
@@ -64,7 +76,7 @@ def _begin(
 
 def _train(
   made: job.Job,
-  stage: experiment.Stage,
+  stage: stages.Stage,
   begin: checkpoint.Saved,
   folder: workdir.Workdir,
   shown: progress.Progress,
@@ -81,7 +93,7 @@ def _train(
   parts = loop.Parts(
     step=made.train_step(stage, features.model if features else made.model),
     batches=features.batches if features else made.batches,
-    evaluate=features.evaluate if features else made.evaluate,
+    evaluate=features.evaluate if features else made.evaluator(stage),
     learning_rate=keras.schedule(stage.weights.optimizer),
     batch_size=exp.batch_size,
     key=made.dropout_key(),
@@ -98,14 +110,14 @@ def _train(
   return checkpoint.Saved(state, records, 0.0, begin.stamp)
 
 
-def _frozen(made: job.Job, stage: experiment.Stage, params: Any) -> str:
+def _frozen(made: job.Job, stage: stages.Stage, params: Any) -> str:
   """The fingerprint of the weights that the stage leaves alone; empty where there are none."""
   is_trained = tree.names(staged.trainable(stage.weights, made.params))
   kept = {name: leaf for name, leaf in tree.names(params).items() if not is_trained[name]}
   return tree.fingerprint(tree.nest(kept)) if kept else ''
 
 
-def _tell(made: job.Job, stage: experiment.Stage, params: Any, shown: progress.Progress) -> None:
+def _tell(made: job.Job, stage: stages.Stage, params: Any, shown: progress.Progress) -> None:
   """The stage's weights, trained and frozen."""
   is_trained = staged.trainable(stage.weights, made.params)
   rate = stage.weights.optimizer.learning_rate

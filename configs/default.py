@@ -21,6 +21,14 @@ def stage(
   s.momentum = 0.0  # sgd
   s.learning_rate_multipliers = ()  # ((pattern, factor), ...): of single weights' rates; the first match wins
   s.early_stopping_patience = 0  # epochs without a gain until the stage ends; 0 for never
+  s.loss = 'cross_entropy'  # cross_entropy, or svr: the support vector regression of the section svr
+  s.top = (
+    ''  # what replaces the network's top at the beginning, fitted on its features: svr or rbf; '' keeps it
+  )
+  s.auxiliary = (
+    0  # N: train by the top behind the N-th convolution, or, one more, the dense layers; 0 for none
+  )
+  s.is_candidate = True  # whether one of its epochs may be the best of the run, which is scored
   return s
 
 
@@ -105,16 +113,23 @@ def get_config() -> config_dict.ConfigDict:
   a.cutmix_alpha = 0.0  # the same for a rectangle of another image; 0 for none
 
   c.model = m = config_dict.ConfigDict()
-  m.name = 'cnn_a'  # cnn_a, cnn_b or vgg16
+  m.name = 'cnn_a'  # cnn_a, cnn_b, hybrid or vgg16
   m.dropout_rate = 0.2  # share of units dropped in training, in [0, 1)
-  m.head = 'flatten'  # vgg16: flatten, with a hidden layer as in the study, or average, over the map
-  m.head_units = 256  # vgg16 with the flatten head: of its hidden layer
+  m.head = 'flatten'  # flatten; rbf, with neurons of radial basis functions; vgg16: average, over the map
+  m.head_units = 256  # vgg16, but for the average head: of its hidden layer; hybrid: of the first dense layer
+  m.channels = 3  # 3, or 1: the network makes grey of the colours; vgg16 has 3
+  m.rbf_units = 50  # neurons of the rbf head
+  m.auxiliary = False  # a top behind each convolution, for stages that train one at a time; not vgg16
 
   c.weights = w = config_dict.ConfigDict()
   w.path = (
     ''  # of the features: '' for fresh ones, auto for ImageNet's that came with the requirements, or a file
   )
   w.left_out = ()  # patterns of names in the file that are not wanted, such as another head
+
+  c.svr = r = config_dict.ConfigDict()  # support vector regression, one a class on targets of +1 and -1
+  r.epsilon = 0.1  # errors up to it cost nothing, in [0, 1)
+  r.cost = 1.0  # C: what an error beyond epsilon weighs beside half the squared norm of the top's weights
 
   c.optimizer = o = config_dict.ConfigDict()
   o.name = 'rmsprop'  # rmsprop, adam or sgd, with Keras 2's formulas

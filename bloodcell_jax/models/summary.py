@@ -17,6 +17,8 @@ KINDS = {
   'flatten': 'Flatten',
   'dropout': 'Dropout',
   'dense': 'Dense',
+  'auxiliary': 'Dense',
+  'rbf': 'RBF',
   'global': 'GlobalAveragePooling2D',
 }
 

@@ -6,11 +6,11 @@ import flax.linen as nn
 import jax
 
 from bloodcell_jax import types
-from bloodcell_jax.models import layers
+from bloodcell_jax.models import layers, rbf
 
 # (convolutions, filters) of each block. Source: Simonyan and Zisserman 2015, table 1, column D.
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
-HEADS = ('flatten', 'average', 'imagenet')
+HEADS = ('flatten', 'average', 'rbf', 'imagenet')
 # Of fc1 and fc2. Source: as BLOCKS.
 IMAGENET_UNITS = 4096
 
@@ -25,6 +25,7 @@ class VGG16(nn.Module):
   The heads:
     flatten: flatten, `dense_1` with relu, dropout, `dense_2`, as in the study.
     average: mean over the map, dropout, `dense_2`.
+    rbf: as flatten, with neurons of radial basis functions, `rbf_1`, before `dense_2`.
     imagenet: flatten, `fc1`, `fc2`, `predictions`, the network's own: 138,357,544 parameters at 224x224 and 1000
       classes. It bears one image size alone.
 
@@ -32,11 +33,12 @@ class VGG16(nn.Module):
   """
 
   head_kind: str  # one of HEADS
-  head_units: int  # of the hidden dense layer of the flatten head; the others leave it unused
+  head_units: int  # of the hidden dense layer of the flatten and rbf heads; the others leave it unused
   dropout_rate: float  # in [0, 1); the imagenet head has no dropout in Keras and none here
   num_classes: int  # 1000 for ImageNet's
   first_block: int  # 1 to 5
   last_block: int  # first_block to 5
+  rbf_units: int  # of the rbf head; the others leave it unused
 
   def setup(self):
     if self.head_kind not in HEADS:
@@ -49,8 +51,10 @@ class VGG16(nn.Module):
       self.fc2 = layers.Dense(IMAGENET_UNITS, 'relu')
       self.predictions = layers.Dense(self.num_classes, None)
       return
-    if self.head_kind == 'flatten':
+    if self.head_kind != 'average':
       self.dense_1 = layers.Dense(self.head_units, 'relu')
+    if self.head_kind == 'rbf':
+      self.rbf_1 = rbf.RBF(self.rbf_units)
     self.dropout_1 = layers.Dropout(self.dropout_rate)
     # The name is the same with both heads, so that one pattern finds the last layer.
     self.dense_2 = layers.Dense(self.num_classes, None)
@@ -82,20 +86,31 @@ class VGG16(nn.Module):
         x = self._kept(f'block{block}_pool', layers.max_pool(x))
     return x
 
-  def head(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
-    """The logits [B, K] of a feature map."""
+  def embedding(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
+    """What the top sees of a feature map: [B, D]."""
     if self.head_kind == 'average':
       x = self._kept('global_average_pooling2d_1', feature_BHWC.mean((1, 2)))
     else:
       x = self._kept('flatten_1', feature_BHWC.reshape(feature_BHWC.shape[0], -1))
     if self.head_kind == 'imagenet':
       x = self._kept('fc1', self.fc1(x))
-      x = self._kept('fc2', self.fc2(x))
-      return self._kept('predictions', self.predictions(x))
-    if self.head_kind == 'flatten':
+      return self._kept('fc2', self.fc2(x))
+    if self.head_kind != 'average':
       x = self._kept('dense_1', self.dense_1(x))
-    x = self._kept('dropout_1', self.dropout_1(x, position_B, train))
+    return self._kept('dropout_1', self.dropout_1(x, position_B, train))
+
+  def top(self, embedding_BD: jax.Array) -> jax.Array:
+    """The logits [B, K] of an embedding."""
+    if self.head_kind == 'imagenet':
+      return self._kept('predictions', self.predictions(embedding_BD))
+    x = embedding_BD
+    if self.head_kind == 'rbf':
+      x = self._kept('rbf_1', self.rbf_1(x))
     return self._kept('dense_2', self.dense_2(x))
+
+  def head(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
+    """The logits [B, K] of a feature map."""
+    return self.top(self.embedding(feature_BHWC, position_B, train))
 
   def _kept(self, name: str, x: jax.Array) -> jax.Array:
     layers.keep(self, name, x)

@@ -70,8 +70,13 @@ class Store:
       item_names=('state', 'progress'),
     )
 
-  def save(self, saved: Saved) -> None:
-    """Starts to write one checkpoint; its records end with this epoch's if it has been evaluated."""
+  def save(self, saved: Saved, is_candidate: bool) -> None:
+    """Starts to write one checkpoint; its records end with this epoch's if it has been evaluated.
+
+    Args:
+      saved: where the run stands.
+      is_candidate: whether it may be the best.
+    """
     state, records = saved.state, saved.records
     # Copied, because the step donates these arrays while the writing goes on.
     state = jax.tree.map(lambda x: np.array(x, copy=True), state)
@@ -80,11 +85,11 @@ class Store:
       'seconds': saved.seconds,
       'stamp': {**vars(saved.stamp), 'pixels': dict(saved.stamp.pixels)},
     }
-    evaluated = bool(records) and records[-1].step == int(state.step)
+    ranked = is_candidate and bool(records) and records[-1].step == int(state.step)
     self._manager.save(
       (self._manager.latest_step() or 0) + 1,
       args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)),
-      metrics={'badness': history.badness(records[-1], self._monitor)} if evaluated else None,
+      metrics={'badness': history.badness(records[-1], self._monitor)} if ranked else None,
     )
 
   def stamp(self) -> Stamp | None:

@@ -46,6 +46,7 @@ class Stage:
   name: str
   epochs: int  # > 0
   plan: history.Spec
+  is_candidate: bool  # whether one of its epochs may be the best of the run
 
   def __post_init__(self):
     if self.epochs < 1:
@@ -104,7 +105,7 @@ def fit(
     parts.progress.line(f'continuing after step {done} of {stage.epochs * spec.steps_per_epoch}')
   if stage.is_finished(records):
     return state, records
-  saver = _Saver(spec, parts.store, saved.stamp)
+  saver = _Saver(spec, parts.store, saved.stamp, stage.is_candidate)
   stream = parts.batches(int(state.step))
   # Closed at the end whatever happens, because a pipeline may hold threads.
   with contextlib.closing(stream):
@@ -112,7 +113,8 @@ def fit(
       state, seconds, waited = _train_epoch(state, stream, stage, spec, parts, saver, records, seconds)
       records = [*records, _evaluate(state, stage, spec, parts, saver, records, seconds, waited)]
       state, seconds = dataclasses.replace(state, sums=state_lib.zero_sums()), 0.0
-      is_best = history.best(records, stage.plan.monitor) is records[-1]
+      # The best of the run is one of those, whichever stages are candidates.
+      is_best = history.best(stage.own(records), stage.plan.monitor) is records[-1]
       if is_best or stage.is_finished(records) or saver.due_after_epoch(len(records)):
         saver.save(state, records, seconds)
       parts.on_epoch(records)
@@ -123,8 +125,8 @@ def fit(
 class _Saver:
   """Knows when a checkpoint is due."""
 
-  def __init__(self, spec: Spec, store: checkpoint.Store, stamp: checkpoint.Stamp):
-    self._spec, self._store, self._stamp = spec, store, stamp
+  def __init__(self, spec: Spec, store: checkpoint.Store, stamp: checkpoint.Stamp, is_candidate: bool):
+    self._spec, self._store, self._stamp, self._is_candidate = spec, store, stamp, is_candidate
     self._last = time.monotonic()
 
   def due_after_step(self, step: int) -> bool:
@@ -137,7 +139,7 @@ class _Saver:
     return self._spec.checkpoint_unit != 'epochs' or epoch % self._spec.checkpoint_every == 0
 
   def save(self, state: state_lib.State, records: Sequence[history.Record], seconds: float) -> None:
-    self._store.save(checkpoint.Saved(state, list(records), seconds, self._stamp))
+    self._store.save(checkpoint.Saved(state, list(records), seconds, self._stamp), self._is_candidate)
     self._last = time.monotonic()
 
   def save_and_leave(self, state: state_lib.State, records: Sequence[history.Record], seconds: float) -> None:

@@ -22,9 +22,9 @@ DENSE_KERNELS = r'dense_\d+/kernel'
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What the objective adds to plain categorical cross-entropy."""
+  """What the objective adds to the plain loss."""
 
-  label_smoothing: float  # in [0, 1): Keras' meaning, the rest is spread over all classes
+  label_smoothing: float  # in [0, 1), of the cross-entropy: the rest is spread over all classes, as in Keras
   ema_momentum: float  # in [0, 1): of the running mean of the weights; 0 switches it off
   l2: float  # >= 0: times the sum of squares of the trained kernels of dense layers; in no reported loss
 
@@ -34,6 +34,20 @@ class Spec:
         raise types.UserError(f'train.{name} is {getattr(self, name)}; it must lie in [0, 1)')
     if not 0 <= self.l2 < float('inf'):
       raise types.UserError(f'train.l2 is {self.l2}; it must be 0 or more')
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+  """What a stage minimises: a mean over examples, and squares of weights."""
+
+  of: Callable[[jax.Array, jax.Array | np.ndarray], jax.Array]  # (output_BK, target_BK) -> [B]
+  # (pattern of names, factor): the factor times the sum of squares is added; the first match wins, else none.
+  l2: tuple[tuple[str, float], ...]
+
+
+def softmax(label_smoothing: float, l2: float) -> Loss:
+  """Cross-entropy of the softmax, with `l2` on dense kernels. The numbers are those of `Spec`."""
+  return Loss(lambda o, t: cross_entropy(o, t, label_smoothing), ((DENSE_KERNELS, l2),))
 
 
 @flax.struct.dataclass
@@ -56,8 +70,9 @@ def cross_entropy(
 
 def make(
   apply: Callable[..., jax.Array],
+  loss: Loss,
   tx: optax.GradientTransformation,
-  spec: Spec,
+  ema_momentum: float,
   is_trained: Any,
   axis: str,
 ) -> Callable[..., tuple[state_lib.State, Report]]:
@@ -69,18 +84,18 @@ def make(
 
   Args:
     apply: `(params, image_BHWC, position_B, dropout_key) -> logits_BK`.
+    loss: the objective.
     tx: from mean gradients to what is added to the parameters.
-    spec: the objective.
+    ema_momentum: in [0, 1), of the running mean of the weights; 0 switches it off.
     is_trained: for each parameter whether it is trained; a tree of bools.
     axis: the name that `jax.lax.psum` sums over.
   """
 
-  penalised = tree.nest(
-    {
-      name: trained and re.fullmatch(DENSE_KERNELS, name) is not None
-      for name, trained in tree.names(is_trained).items()
-    }
-  )
+  def held(name: str) -> float:
+    return next((factor for pattern, factor in loss.l2 if re.fullmatch(pattern, name)), 0.0)
+
+  factors = tree.nest({name: held(name) if on else 0.0 for name, on in tree.names(is_trained).items()})
+  of, m = loss.of, ema_momentum
 
   def step(state: state_lib.State, batch: types.Batch, key: jax.Array, scale: jax.Array):
     """One update; `scale` [] multiplies it, so that a plateau can lower the learning rate."""
@@ -89,7 +104,7 @@ def make(
     def objective(params: Any) -> tuple[jax.Array, jax.Array]:
       params = jax.tree.map(lambda p, t: p if t else jax.lax.stop_gradient(p), params, is_trained)
       logits_BK = apply(params, batch.image_BHWC, batch.position_B, key)
-      loss_B = cross_entropy(logits_BK, batch.target_BK, spec.label_smoothing)
+      loss_B = of(logits_BK, batch.target_BK)
       return jnp.sum(batch.weight_B * loss_B), logits_BK
 
     def summed(grad: jax.Array, trained: bool) -> jax.Array:
@@ -101,13 +116,13 @@ def make(
     correct, weight = jnp.sum(batch.weight_B * correct_B), jnp.sum(batch.weight_B)
     loss, correct, weight = jax.lax.psum((loss, correct, weight), axis)
     grads = jax.tree.map(summed, grads, is_trained)
-    if spec.l2:
-      grads = jax.tree.map(lambda g, p, on: g + 2 * spec.l2 * p if on else g, grads, state.params, penalised)
+    grads = jax.tree.map(
+      lambda g, p, factor: g + 2 * factor * p if factor else g, grads, state.params, factors
+    )
 
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     # Not even a zero is added to a frozen weight: it would turn -0 into 0.
     params = jax.tree.map(lambda p, u, t: p + scale * u if t else p, state.params, updates, is_trained)
-    m = spec.ema_momentum
     ema_params = jax.tree.map(lambda e, p: m * e + (1 - m) * p, state.ema_params, params) if m else {}
     sums = state_lib.Sums(state.sums.loss + loss, state.sums.correct + correct, state.sums.weight + weight)
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))

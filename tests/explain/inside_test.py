@@ -58,7 +58,7 @@ def test_logits_and_slopes_are_the_models_whatever_the_number_of_images():
 @pytest.mark.parametrize('name', SPECS)
 def test_the_size_formula_gives_the_real_shapes_of_every_network(name):
   head, size = SPECS[name]
-  model = zoo.build(zoo.Spec(name, 0.5, head, 16), 4)
+  model = zoo.build(zoo.Spec(name, 0.5, head, 16, 3, 1, False), 4)
   params = jax.eval_shape(lambda: zoo.init(model, size, 0))
   found = geometry.layers(model, params, size)
   assert [(layer.name, layer.shape) for layer in found] == [
@@ -73,14 +73,14 @@ def test_the_size_formula_gives_the_real_shapes_of_every_network(name):
 
 
 def test_a_formula_of_another_stride_is_seen_to_be_wrong(monkeypatch):
-  model = zoo.build(zoo.Spec('cnn_a', 0.5, 'flatten', 16), 4)
+  model = zoo.build(zoo.Spec('cnn_a', 0.5, 'flatten', 16, 3, 1, False), 4)
   params = jax.eval_shape(lambda: zoo.init(model, 46, 0))
   monkeypatch.setattr(geometry, 'POOL_STRIDE', 3)
   assert not all(layer.agrees for layer in geometry.layers(model, params, 46))
 
 
 def test_the_studys_maps_have_the_studys_sizes():
-  model = zoo.build(zoo.Spec('cnn_b', 0.4, 'flatten', 16), 4)
+  model = zoo.build(zoo.Spec('cnn_b', 0.4, 'flatten', 16, 3, 1, False), 4)
   params = jax.eval_shape(lambda: zoo.init(model, 150, 0))
   sides = [layer.expected[0] for layer in geometry.layers(model, params, 150) if layer.formula]
   assert sides == [148, 74, 72, 36, 34, 17, 15, 7, 5, 2]

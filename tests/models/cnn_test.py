@@ -12,7 +12,9 @@ import pytest
 from bloodcell_jax import rng, tree, types
 from bloodcell_jax.models import layers, summary, zoo
 
-SPECS = {'cnn_a': zoo.Spec('cnn_a', 0.2, 'flatten', 8), 'cnn_b': zoo.Spec('cnn_b', 0.4, 'flatten', 8)}
+SPECS = {
+  name: zoo.Spec(name, rate, 'flatten', 8, 3, 1, False) for name, rate in (('cnn_a', 0.2), ('cnn_b', 0.4))
+}
 # The smallest sides that leave a pixel after the last pooling.
 SMALLEST = {'cnn_a': 46, 'cnn_b': 94}
 PER_LAYER = {
@@ -142,7 +144,7 @@ def test_gradients_of_a_tiny_network_equal_differences_of_its_loss():
   from bloodcell_jax.models import cnn
 
   with jax.enable_x64(True):
-    model = cnn.CNN((3, 2), (5,), 1, 0.0, 4)
+    model = cnn.CNN((3, 2), ((3, 3), (3, 3)), (5,), 1, 0.0, 4, 3, 0, False)
     image_BHWC = jnp.asarray(np.random.default_rng(0).random((2, 12, 13, 3)))
     position_B = jnp.arange(2)
     params = model.init(jax.random.key(1), image_BHWC, position_B, False)['params']
@@ -194,6 +196,6 @@ def test_an_image_too_small_is_an_error_that_names_the_key(name):
 
 def test_unknown_networks_and_rates_are_named():
   with pytest.raises(types.UserError, match=r'model\.name'):
-    zoo.Spec('resnet', 0.1, 'flatten', 8)
+    zoo.Spec('resnet', 0.1, 'flatten', 8, 3, 1, False)
   with pytest.raises(types.UserError, match=r'model\.dropout_rate'):
-    zoo.Spec('cnn_a', 1.0, 'flatten', 8)
+    zoo.Spec('cnn_a', 1.0, 'flatten', 8, 3, 1, False)

@@ -31,7 +31,7 @@ Total                                                          504,228"""
 @functools.cache
 def built(name: str, size: int):
   """A network and the shapes of its parameters: the table needs no more, and nothing is compiled."""
-  model = zoo.build(zoo.Spec(name, 0.2, 'flatten', 8), 4)
+  model = zoo.build(zoo.Spec(name, 0.2, 'flatten', 8, 3, 1, False), 4)
   return model, jax.eval_shape(lambda: zoo.init(model, size, 0))
 
 

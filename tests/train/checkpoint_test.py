@@ -45,7 +45,7 @@ def save(folder: pathlib.Path, epochs, monitor: str = 'val_loss') -> None:
   """One process' saves, each after an evaluation."""
   store = checkpoint.Store(folder, monitor)
   for epoch in epochs:
-    store.save(saved(make_state(epoch), epoch))
+    store.save(saved(make_state(epoch), epoch), True)
   store.close()
 
 
@@ -91,7 +91,7 @@ def test_an_accuracy_is_best_at_its_highest(tmp_path):
 def test_a_save_before_its_evaluation_is_the_latest_but_never_the_best(tmp_path):
   save(tmp_path, [1, 2])
   store = checkpoint.Store(tmp_path, 'val_loss')
-  store.save(saved(make_state(3), 2))  # the step of epoch 3's end, its figures not there yet
+  store.save(saved(make_state(3), 2), True)  # the step of epoch 3's end, its figures not there yet
   store.close()
   found = read(tmp_path, 'latest')
   assert (int(found.state.step), len(found.records)) == (30, 2)
@@ -102,11 +102,23 @@ def test_a_save_before_its_evaluation_is_the_latest_but_never_the_best(tmp_path)
   assert 2 in numbers(tmp_path)
 
 
+def test_the_best_figure_of_what_is_no_candidate_is_never_the_best(tmp_path):
+  least = int(np.argmin(LOSSES[:4])) + 1
+  for folder, is_candidate in ((tmp_path / 'no', False), (tmp_path / 'yes', True)):
+    store = checkpoint.Store(folder, 'val_loss')
+    for epoch in range(1, 5):
+      store.save(saved(make_state(epoch), epoch), is_candidate or epoch != least)
+    store.close()
+    found = len(read(folder, 'best').records)
+    assert (found == least) == is_candidate
+  assert_is(read(tmp_path / 'no', 'latest'), 4)
+
+
 def test_saves_within_an_epoch_do_not_push_out_the_best(tmp_path):
   save(tmp_path, [1, 2])
   store = checkpoint.Store(tmp_path, 'val_loss')
   for step in range(21, 27):
-    store.save(saved(dataclasses.replace(make_state(2), step=jnp.int32(step)), 2))
+    store.save(saved(dataclasses.replace(make_state(2), step=jnp.int32(step)), 2), True)
   store.close()
   assert numbers(tmp_path) == [2, 7, 8]
   assert_is(read(tmp_path, 'best'), 2)
@@ -139,7 +151,7 @@ def test_a_stage_s_shapes_are_asked_for_by_what_the_checkpoint_says_of_itself(tm
 def test_saving_does_not_read_what_is_donated_afterwards(tmp_path):
   store = checkpoint.Store(tmp_path, 'val_loss')
   current = make_state(1)
-  store.save(saved(current, 1))
+  store.save(saved(current, 1), True)
   for leaf in jax.tree.leaves(current):
     leaf.delete()
   store.close()

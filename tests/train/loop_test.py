@@ -30,7 +30,7 @@ def parts_of(name: str):
   image_NHWC = generator.integers(0, 256, (14, SIZES[name], SIZES[name], 3), np.uint8)
   label_N = np.arange(14, dtype=np.int32) % 4
   arrays = stream.Arrays(image_NHWC, label_N, np.ones(14, np.float32), 4)
-  model = zoo.build(zoo.Spec(name, 0.4, 'flatten', 8), 4)
+  model = zoo.build(zoo.Spec(name, 0.4, 'flatten', 8, 3, 1, False), 4)
   params = zoo.init(model, SIZES[name], 0)
 
   def apply(params, image_BHWC, position_B, key):
@@ -38,7 +38,7 @@ def parts_of(name: str):
 
   tx = keras.build(OPTIMIZER)
   everything = jax.tree.map(lambda leaf: True, params)
-  update = step.make(apply, tx, step.Spec(0.0, 0.9, 0.0), everything, parallel.AXIS)
+  update = step.make(apply, step.softmax(0.0, 0.0), tx, 0.9, everything, parallel.AXIS)
   made = parallel.make_train(update, parallel.devices(0))
   return arrays, params, tx, made
 
@@ -97,7 +97,7 @@ def fit(
   fresh = state.create(params, tx, True, 0)
   begin = store.latest(lambda stamp: fresh) or checkpoint.Saved(fresh, [], 0.0, STAMP)
   try:
-    return loop.fit(begin, loop.Stage('train', epochs, PLAN), spec, made_parts)
+    return loop.fit(begin, loop.Stage('train', epochs, PLAN, True), spec, made_parts)
   finally:
     store.close()
 

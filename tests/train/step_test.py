@@ -16,7 +16,7 @@ from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.train import state, step
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-MODEL = cnn.CNN((4,), (6,), 1, 0.5, 4)
+MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False)
 KEY, ONE = jax.random.key(0), np.float32(1)
 
 
@@ -40,7 +40,7 @@ def make(
   params = MODEL.init(jax.random.key(1), jnp.zeros((1, 10, 10, 3)), jnp.zeros(1, jnp.int32), False)['params']
   weights = staged.Spec(trainable, (), optimizer)
   tx, is_trained = staged.build(weights, params), staged.trainable(weights, params)
-  made = step.make(apply, tx, step.Spec(label_smoothing, ema, l2), is_trained, parallel.AXIS)
+  made = step.make(apply, step.softmax(label_smoothing, l2), tx, ema, is_trained, parallel.AXIS)
   return parallel.make_train(made, parallel.devices(num_devices)), state.create(params, tx, ema > 0, 0)
 
 
