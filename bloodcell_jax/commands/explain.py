@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from absl import flags
 
-from bloodcell_jax import atomic, classifier, commands, explanation, explanation_page, opening, types, workdir
+from bloodcell_jax import (
+  atomic,
+  classifier,
+  commands,
+  experiment,
+  explanation,
+  explanation_page,
+  opening,
+  types,
+  workdir,
+)
 from bloodcell_jax.data import dataset, decode, folds, inputs, splits
 from bloodcell_jax.plots import attribution, feature_maps, figure
 from bloodcell_jax.train import progress, signals
@@ -40,7 +50,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if most < 0:
     raise types.UserError(f'max_images is {most}; it must be 0 or more')
   folder, shown = workdir.Workdir(request.folder()), progress.Progress()
-  exp = opening.of(folder, None)
+  exp = opening.of(folder, request.config)
   if exp.cross_validation.folds and not exp.cross_validation.fold:
     raise types.UserError(
       f'{folder.path}: is a cross-validation; explain one of its folds: --workdir={folder.path / "folds" / "1"}'
@@ -53,7 +63,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     images: list[Named] = [(one.shown, '', one.path) for one in found]
     most = most or MOST_GIVEN
   else:
-    images = _own(loaded, folder)
+    images = _own(exp, folder)
     most = most or MOST_OWN
   for problem in problems[:MOST_NAMED]:
     shown.line(f'left out: {problem}')
@@ -189,9 +199,8 @@ def _readable(
     yield name, labelled, image_HWC
 
 
-def _own(loaded: classifier.Classifier, folder: workdir.Workdir) -> list[Named]:
+def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   """The run's test images, or where it has none those of validation: the first of each class, then the second."""
-  exp = loaded.made.experiment
   table, _ = dataset.table(exp.data)
   of_run = folder.read_environment()['data']
   skipped = {entry.split(': ')[0] for entry in of_run['skipped']}
