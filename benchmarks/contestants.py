@@ -86,6 +86,7 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
 
   process.set_up()
   import jax
+  from flax import linen as nn
 
   from bloodcell_jax import parallel, rng, types
   from bloodcell_jax.models import vgg16, zoo
@@ -98,7 +99,7 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   positions = np.arange(case.batch_size, dtype=np.int32)
   if name.startswith('vgg16'):
     last = len(case.blocks) + case.first_block - 1
-    model = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, case.first_block, last, 1)
+    model: nn.Module = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, case.first_block, last, 1)
   else:
     model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256, 3, 1, False), CLASSES)
   create = jax.jit(lambda key: model.init(key, image_BHWC[:1], positions[:1], False)['params'])

@@ -10,6 +10,7 @@ weights and optimizer that is on disk before the clock stops.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -92,8 +93,10 @@ def stepwise(train: Callable[[Callable[[], None]], None]) -> Callable[[int], flo
 def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
   """Seconds of an epoch in this project."""
   exp, found = data(data_dir, folder)
-  made = job.Job(exp, found, None, signals.Stop())
-  store = checkpoint.Store(folder / 'checkpoints', exp.plan.monitor)
+  made = job.Job(exp, found, exp.transform.standardize, None, signals.Stop())
+  store, stage = checkpoint.Store(folder / 'checkpoints', exp.monitor), exp.stages[0]
+  stamp = checkpoint.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
+  begin = checkpoint.Saved(made.state(stage, made.params, 0), [], 0.0, stamp)
 
   def train(epoch_is_done: Callable[[], None]) -> None:
     def on_epoch(records: list[history.Record]) -> None:
@@ -101,10 +104,10 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
       epoch_is_done()
 
     parts = loop.Parts(
-      step=made.train_step(),
+      step=made.train_step(stage, made.model),
       batches=made.batches,
-      evaluate=made.evaluate,
-      learning_rate=keras_optim.schedule(exp.optimizer),
+      evaluate=made.evaluator(stage),
+      learning_rate=keras_optim.schedule(stage.weights.optimizer),
       batch_size=exp.batch_size,
       key=made.dropout_key(),
       store=store,
@@ -112,7 +115,7 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
       progress=progress.Progress(),
       on_epoch=on_epoch,
     )
-    loop.fit(made.state(), exp.loop, exp.plan, parts, 'train')
+    loop.fit(begin, stage.fit, made.loop, parts)
 
   return stepwise(train)
 
@@ -196,7 +199,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
       child.serve(lambda: WHO[who](data_dir, pathlib.Path(folder)))
     return
-  found = {'machine': machine.describe(), 'rows': compare(given.data_dir, given.rounds)}
+  found: dict[str, Any] = {'machine': machine.describe(), 'rows': compare(given.data_dir, given.rounds)}
   print(f'{found["machine"]["processor"]}, {found["machine"]["num_cores"]} cores')
   print(f'{"who":<18}{"epoch, s":>10}{"fastest":>9}{"first":>8}{"ours/this":>11}{"paired":>8}')
   for r in found['rows']:

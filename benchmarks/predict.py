@@ -146,7 +146,7 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as place:
     folder = pathlib.Path(place, 'images')
     write_images(folder, given.images)
-    found = {'machine': machine.describe(), 'rows': compare(str(folder), given.rounds)}
+    found: dict[str, Any] = {'machine': machine.describe(), 'rows': compare(str(folder), given.rounds)}
   described = found['machine']
   print(f'{described["processor"]}, {described["num_cores"]} cores, load before {described["load_average"]}')
   print(f'{"who":<30}{"images/s":>10}{"best":>10}{"ours x":>8}')

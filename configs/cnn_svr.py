@@ -38,8 +38,8 @@ def get_config(variant: str = SVR) -> config_dict.ConfigDict:
       c.stages[f'layer_{i}'] = pretraining(default.stage(weights, 5, 'rmsprop', 1e-3), i)
   if variant == RBF:
     # The features are learned with a plain softmax on them; its weights are left behind.
-    weights = ('(conv2d|dense_[12]|auxiliary_4).*',)
-    c.stages.softmax = pretraining(default.stage(weights, 40, 'rmsprop', 1e-3), NUM_CONVOLUTIONS + 1)
+    features = ('(conv2d|dense_[12]|auxiliary_4).*',)
+    c.stages.softmax = pretraining(default.stage(features, 40, 'rmsprop', 1e-3), NUM_CONVOLUTIONS + 1)
   else:
     c.stages.softmax = default.stage(ALL, 40, 'rmsprop', 1e-3)
     c.stages.softmax.is_candidate = variant == SOFTMAX
