@@ -18,7 +18,7 @@ def spec(**changes) -> dataset.Spec:
     'image_size': 24, 'view': 'full', 'interpolation': 'bilinear', 'stretch_brightness': False,
     'max_pixels': 10**6, 'cache': 'memory',
   }  # fmt: skip
-  base = dataset.Spec('embedded', '', '', 'fail', 0.5, 0.0, False, decode.Spec(**fields), DRAWN)
+  base = dataset.Spec('embedded', '', '', '', 'fail', 0.5, 0.0, False, decode.Spec(**fields), DRAWN)
   return dataclasses.replace(base, **changes)
 
 
