@@ -5,40 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 from PIL import Image
+from starting import run, start
 
 from bloodcell_jax import findings, survey
 from bloodcell_jax.audit import grouping, near_duplicates
 from bloodcell_jax.data import folders, kaggle, smear
 
-ROOT = pathlib.Path(__file__).parent.parent
 SHARED = (('00257', '00230'), ('00204', '00277'), ('00264', '00224'), ('00377', '00400'))
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-  return subprocess.Popen(
-    [sys.executable, 'main.py', 'audit', *map(str, arguments)],
-    cwd=ROOT,
-    env={**os.environ, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': ''},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-  process = start(*arguments)
-  out, err = process.communicate(timeout=200)
-  return process.returncode, out, err
 
 
 def draw(class_name: str, seed: int) -> Image.Image:
@@ -69,7 +49,9 @@ def leaky(tmp_path_factory) -> tuple[pathlib.Path, pathlib.Path, int, str]:
   # The same pixels in other bytes, under the other class.
   Image.open(train / '1.png').save(images / 'TRAIN' / 'LYMPHOCYTE' / 'again.bmp')
   (images / 'TRAIN' / 'EOSINOPHIL' / 'twice.png').write_bytes((train / '2.png').read_bytes())
-  code, out, err = run('--config.data.source=folders', f'--config.data.dir={images}', f'--workdir={left}')
+  code, out, err = run(
+    'audit', '--config.data.source=folders', f'--config.data.dir={images}', f'--workdir={left}'
+  )
   assert code in (0, 3), err
   return images, left, code, out
 
@@ -112,6 +94,7 @@ def test_the_proposed_groups_are_read_by_the_folders_source_and_hold_the_copies(
 def test_a_clean_folder_ends_in_0_and_leaves_no_pair(tmp_path):
   write_clean(tmp_path / 'images')
   code, out, err = run(
+    'audit',
     '--config.data.source=folders',
     f'--config.data.dir={tmp_path / "images"}',
     f'--workdir={tmp_path / "left"}',
@@ -135,7 +118,7 @@ def test_a_clean_folder_ends_in_0_and_leaves_no_pair(tmp_path):
   ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(arguments, said, tmp_path):
-  code, _, err = run(*arguments, f'--workdir={tmp_path / "left"}')
+  code, _, err = run('audit', *arguments, f'--workdir={tmp_path / "left"}')
   assert code == 2
   assert said in err
   assert len(err.strip().splitlines()) == 1, err
@@ -148,7 +131,7 @@ def test_a_stop_ends_in_75_and_leaves_nothing(tmp_path):
     '--config.data.embedded.height=60',
     '--config.data.embedded.width=80',
   )
-  process = start(*smears, f'--workdir={tmp_path / "left"}')
+  process = start('audit', *smears, f'--workdir={tmp_path / "left"}')
   assert process.stdout is not None
   process.stdout.readline()  # reading has begun
   time.sleep(0.3)

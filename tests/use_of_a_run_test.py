@@ -1,0 +1,168 @@
+"""What is done with a finished run: its page, its doubt, comparison, prediction."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+
+import browser
+import numpy as np
+import page_test
+import pytest
+from starting import TINY, read_rows, run
+
+from bloodcell_jax import classifier, workdir
+from bloodcell_jax.data import dataset
+from bloodcell_jax.train import signals
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
+  """The folder of a run, and what it printed."""
+  folder = tmp_path_factory.mktemp('runs') / 'tiny'
+  code, out, err = run(*TINY, f'--workdir={folder}')
+  assert code == 0, err
+  return folder, out
+
+
+def test_the_page_is_sound_and_leads_with_the_test_split_and_its_photographs(finished):
+  folder, _ = finished
+  page = (folder / 'report.html').read_text()
+  assert page_test.check(page) == []
+  headline = page[page.index('class="headline"') :].split('</p>')[0]
+  assert 'on test: 24 groups of photographs, 72 images' in headline
+  for words in (
+    'Surest mistakes',
+    'Least certain images',
+    'Weakest groups',
+    'Research use only',
+    'trained',
+    'frozen',
+  ):
+    assert words in page, words
+  assert (folder / 'report.html').stat().st_size < 5e6
+
+
+@pytest.mark.parametrize('width', [1280, 400])
+def test_a_browser_shows_the_page_without_complaint(finished, tmp_path, width):
+  page = finished[0] / 'report.html'
+  with browser.opened(page, width) as driver:
+    assert browser.problems(driver, width) == []
+    # The first stop of the keyboard leads past the contents; every picture has arrived.
+    driver.switch_to.active_element.send_keys('\ue004')
+    assert driver.switch_to.active_element.get_attribute('href').endswith('#main')
+    assert driver.execute_script('return [...document.images].every(i => i.naturalWidth > 0)')
+  # Negative control: the check sees a broken page.
+  broken = tmp_path / 'broken.html'
+  broken.write_text(
+    '<img src="http://127.0.0.1:9/x.png"><script>nothing()</script><div style="width:3000px">x</div>'
+  )
+  with browser.opened(broken, width) as driver:
+    seen = ' '.join(browser.problems(driver, width))
+  assert 'asks for http' in seen
+  assert 'nothing is not defined' in seen
+  assert 'pixels wide' in seen
+
+
+def test_a_run_keeps_its_doubt_and_says_what_it_is_worth_on_each_split(finished):
+  folder, _ = finished
+  kept = json.loads((folder / 'calibration.json').read_text())
+  metrics = json.loads((folder / 'metrics.json').read_text())
+  for split in ('validation', 'test'):
+    assert metrics[split]['doubt']['temperature'] == kept['temperature']
+    assert len(read_rows(folder / f'groups/{split}.csv')) == metrics[split]['num_groups']
+    assert (folder / f'figures/risk_coverage_{split}.png').exists()
+  assert kept['num_images'] == metrics['validation']['num_images'] != metrics['test']['num_images']
+
+
+def test_a_finished_run_is_loaded_as_a_classifier_that_says_the_same(finished):
+  folder, _ = finished
+  loaded = classifier.load(workdir.Workdir(folder), signals.Stop())
+  exp = loaded.made.experiment
+  data = dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  rows = data.rows['test'][:7]
+  written = {row['file']: row for row in read_rows(folder / 'predictions/test.csv')}
+  probs_BK = loaded.probabilities(data.image_NHWC[rows])
+  for file, probs_K in zip(data.table.file[rows], probs_BK, strict=True):
+    expected = [float(written[file][f'prob_{name}']) for name in loaded.class_names]
+    np.testing.assert_allclose(probs_K, expected, atol=1e-6)
+  assert 'Synthetic' in loaded.note
+  assert loaded.rule is not None
+  # Negative control: other images, other probabilities.
+  assert not np.allclose(loaded.probabilities(255 - data.image_NHWC[rows]), probs_BK, atol=1e-3)
+
+
+def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_one(finished, tmp_path):
+  folder, _ = finished
+  run_copy, images = tmp_path / 'run', tmp_path / 'slide'
+  shutil.copytree(folder, run_copy)
+  exp = classifier.load(workdir.Workdir(folder), signals.Stop()).made.experiment
+  table = dataset.table(exp.data)[0]
+  test = np.flatnonzero(table.split == 'TEST')[:9]
+  (images / 'inner').mkdir(parents=True)
+  for i in test:
+    (images / 'inner' / table.file[i].replace('/', '_')).write_bytes(table.content[i])
+  (images / 'broken.png').write_bytes(table.content[test[0]][:60])
+  code, out, err = run('predict', str(images), f'--workdir={run_copy}')
+  assert code == 0, err
+  target = run_copy / 'predict/slide'
+  rows = read_rows(target / 'predictions.csv')
+  assert len(rows) == 9
+  assert 'broken.png: is cut short or damaged' in out
+  assert 'fewer than 100' in out
+  assert 'Synthetic' in out
+  assert page_test.check((target / 'review.html').read_text()) == []
+  # The same network says the same of the same images, but for the temperature.
+  scored = {row['file'].replace('/', '_'): row for row in read_rows(folder / 'predictions/test.csv')}
+  for row in rows:
+    assert row['likeliest'] == scored[row['file'].removeprefix('inner/')]['predicted']
+    assert row['predicted'] in (row['likeliest'], 'unclassified')
+  # Again: nothing is predicted twice, and nothing changes.
+  before = (target / 'predictions.csv').read_bytes()
+  code, out, _ = run('predict', str(images), f'--workdir={run_copy}')
+  assert '9 images are predicted already' in out
+  assert (target / 'predictions.csv').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'said'),
+  [
+    (['none.png'], 'none.png: no such file or folder'),
+    ([], 'predict needs images'),
+    (['--workdir={empty}', '{images}'], 'no run here'),
+    (['--view=round', '{images}'], 'data.view is'),
+    (['{empty}'], 'no image there'),
+  ],
+)
+def test_predict_refuses_what_it_cannot_use_in_one_line(finished, tmp_path, arguments, said):
+  (tmp_path / 'images').mkdir()
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'images/x.png').write_bytes(b'no image')
+  given = [a.format(images=tmp_path / 'images', empty=tmp_path / 'empty') for a in arguments]
+  if not any(a.startswith('--workdir') for a in given):
+    given.append(f'--workdir={finished[0]}')
+  code, _, err = run('predict', *given)
+  assert code == 2
+  assert said in err
+  assert err.count('\n') == 1
+
+
+def test_two_runs_are_compared_on_the_images_of_both(finished, tmp_path):
+  folder, _ = finished
+  copy = tmp_path / 'copy'
+  shutil.copytree(folder, copy)
+  code, out, err = run('evaluate', f'--workdir={folder}', f'--compare={copy}')
+  assert code == 0, err
+  found = json.loads((folder / 'comparison_copy.json').read_text())
+  assert found['test']['accuracy']['difference'] == 0
+  assert found['test']['accuracy']['p_value'] == 1
+  assert 'Synthetic' in out
+  # Another image on one side: refused by its name.
+  text = (copy / 'predictions/test.csv').read_text()
+  (copy / 'predictions/test.csv').write_text(text.replace('TEST/', 'OTHER/', 1))
+  code, _, err = run('evaluate', f'--workdir={folder}', f'--compare={copy}')
+  assert code == 2
+  assert 'predicted by one model and not by the other' in err
+  code, _, err = run('evaluate', f'--workdir={folder}', f'--compare={tmp_path}')
+  assert (code, err.count('\n')) == (2, 1)
