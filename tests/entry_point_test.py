@@ -11,16 +11,12 @@ import time
 
 import numpy as np
 import pytest
-from starting import TINY, read_rows, run, start
+from starting import TINY, finish, read_rows, run, start
 
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
-  """The folder of a run, and what it printed."""
-  folder = tmp_path_factory.mktemp('runs') / 'tiny'
-  code, out, err = run(*TINY, f'--workdir={folder}')
-  assert code == 0, err
-  return folder, out
+  return finish(tmp_path_factory.mktemp('runs') / 'tiny')
 
 
 def test_a_run_leaves_the_files_of_the_contract(finished):

@@ -45,3 +45,10 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
   return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def finish(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
+  """The folder of a run that has ended well, and what it printed."""
+  code, out, err = run(*TINY, f'--workdir={folder}')
+  assert code == 0, err
+  return folder, out

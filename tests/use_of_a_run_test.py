@@ -10,7 +10,7 @@ import browser
 import numpy as np
 import page_test
 import pytest
-from starting import TINY, read_rows, run
+from starting import finish, read_rows, run
 
 from bloodcell_jax import classifier, workdir
 from bloodcell_jax.data import dataset
@@ -19,11 +19,7 @@ from bloodcell_jax.train import signals
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
-  """The folder of a run, and what it printed."""
-  folder = tmp_path_factory.mktemp('runs') / 'tiny'
-  code, out, err = run(*TINY, f'--workdir={folder}')
-  assert code == 0, err
-  return folder, out
+  return finish(tmp_path_factory.mktemp('runs') / 'tiny')
 
 
 def test_the_page_is_sound_and_leads_with_the_test_split_and_its_photographs(finished):

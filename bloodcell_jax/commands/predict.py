@@ -61,8 +61,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     identified.file, identified.digest, identified.probs_NK, loaded.class_names, loaded.rule
   )
   problems = [*left_out, *identified.problems]
-  _write(target, folder, loaded, spec, network, identified, counted, problems, given.review_max)
-  _tell(target, counted, problems, loaded, shown)
+  difference = census.count(counted, loaded.made.experiment.intervals.confidence)
+  _write(target, folder, loaded, spec, network, identified, counted, difference, problems, given.review_max)
+  _tell(target, difference, problems, loaded, shown)
 
 
 def _write(
@@ -73,10 +74,10 @@ def _write(
   network: str,
   identified: identify.Identified,
   counted: census.Census,
+  difference: dict[str, Any],
   problems: Sequence[types.Problem],
   most: int,
 ) -> None:
-  difference = census.count(counted, loaded.made.experiment.intervals.confidence)
   census.write(target / 'predictions.csv', counted)
   census.write_count(target / 'differential.csv', difference)
   about = {
@@ -115,7 +116,7 @@ def _pictures(
 
 def _tell(
   target: pathlib.Path,
-  counted: census.Census,
+  difference: dict[str, Any],
   problems: Sequence[types.Problem],
   loaded: classifier.Classifier,
   shown: progress.Progress,
@@ -124,13 +125,14 @@ def _tell(
     shown.line(f'left out: {problem}')
   if len(problems) > 20:
     shown.line(f'and {len(problems) - 20:,} more, in {target / "predict.json"}')
-  difference = census.count(counted, loaded.made.experiment.intervals.confidence)
   for name, entry in difference['classes'].items():
     share = (
       '' if entry['share'] is None else f' {entry["share"]:.1%} [{entry["low"]:.1%}, {entry["high"]:.1%}]'
     )
     shown.line(f'  {name}: {entry["count"]:,}{share}')
-  shown.line(f'  {census.UNCLASSIFIED}, for review: {difference["num_unclassified"]:,} of {len(counted):,}')
+  shown.line(
+    f'  {census.UNCLASSIFIED}, for review: {difference["num_unclassified"]:,} of {difference["num_images"]:,}'
+  )
   if loaded.rule is None:
     shown.line('the run has no calibration.json: evaluate it, and doubt is marked')
   for said in (*census.warnings(difference), loaded.note):
