@@ -62,7 +62,11 @@ def test_labels_are_given_by_keyboard_kept_and_exported(tmp_path):
     for keys in ('2', '\ue007', '3', '\ue012', '\ue003', '1'):
       driver.switch_to.active_element.send_keys(keys)
     assert '3 labelled by you' in driver.find_element('id', 'status').text
-    driver.refresh()
+    for _ in range(20):  # The browser keeps them a moment after the key, in another process.
+      time.sleep(0.5)
+      driver.refresh()
+      if '3 labelled by you' in driver.find_element('id', 'status').text:
+        break
     assert '3 labelled by you' in driver.find_element('id', 'status').text, 'labels outlast a reload'
     driver.find_element('css selector', '#filter option[value="+"]').click()
     assert len([c for c in driver.find_elements('css selector', '.item') if c.is_displayed()]) == 3
