@@ -50,7 +50,7 @@ def run(
   data = opening.read_data(opening.reader(exp, folder.cache), shown)
   opening.check_leaks(exp, data, shown)
   parts = {
-    k: folds.divide(data, own.cross_validation, exp.data.validation_fraction, exp.seed)
+    k: folds.divide(data, own.cross_validation, exp.data.validation_fraction, exp.division_seed)
     for k, own in exps.items()
   }
   found = leaks.together([part.leaking() for part in (data, *parts.values())])

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import experiment, job, preview, scoring, tree, types, workdir
-from bloodcell_jax.data import dataset, folds, leaks, standardize
+from bloodcell_jax.data import bagging, dataset, folds, leaks, standardize
+from bloodcell_jax.ensembles import method
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, state
@@ -23,10 +24,15 @@ def reader(
   """The `build(on_progress)` of the experiment's data, divided as it wants: into splits, or for a fold of them."""
 
   def build(on_progress: Callable[[int, int], None]) -> dataset.Dataset:
-    data = dataset.build(exp.data, exp.seed, cache, on_progress)
-    return folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.seed)
+    return divide(dataset.build(exp.data, exp.division_seed, cache, on_progress), exp)
 
   return build
+
+
+def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
+  """The data with the rows that the experiment trains on: of its fold, or its bag, where it is of one."""
+  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
+  return bagging.divide(data, exp.seed) if exp.ensemble.member and exp.ensemble.method == method.BAGGING else data
 
 
 def read_data(

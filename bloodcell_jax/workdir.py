@@ -27,6 +27,11 @@ FREE_KEYS = (
   'data.cache',
   'data.pipeline',
   'evaluate.',
+  'ensemble.members',
+  'ensemble.combine',
+  'ensemble.together',
+  'ensemble.folds',
+  'ensemble.patience',
 )
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
 
@@ -45,6 +50,7 @@ class Workdir:
     self.metrics = self.path / 'metrics.json'
     self.calibration = self.path / 'calibration.json'
     self.figures = self.path / 'figures'
+    self.ensemble = self.path / 'ensemble.json'
     self.report = self.path / 'report.html'
     self.log = self.path / 'log.txt'
 

@@ -1,0 +1,181 @@
+"""Members' predictions as one answer: chosen or fitted, scored beside the members, written to the ensemble's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax import (
+  committee,
+  ensemble_file,
+  experiment,
+  predict,
+  scoring,
+  types,
+  workdir,
+)
+from bloodcell_jax.data import dataset
+from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
+from bloodcell_jax.plots import diversity as diversity_plot
+from bloodcell_jax.plots import figure, members_curve
+from bloodcell_jax.stats import bootstrap, calibration, doubt, paired
+from bloodcell_jax.train import progress
+
+# By split, what each member says of it; the rows are the same and in the same order.
+Answers = Mapping[str, Sequence[types.Predictions]]
+# Subsets of members of each size that the curve of members tries at most.
+_MOST_SUBSETS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """Members and what they say."""
+
+  members: tuple[str, ...]  # M: what each is called
+  answers: Answers
+  rule: combination.Combination  # of the M members
+  combine: str  # one of method.COMBINES, or a boosting's name
+  more: Mapping[str, Any]  # what else `ensemble.json` says
+  # By split, the answer of networks that are no function of the members' answers; empty as a rule.
+  instead: Mapping[str, types.Predictions]
+
+
+def align(members: Sequence[str], answers: Mapping[str, Sequence[types.Predictions]]) -> Answers:
+  """The same with every member's rows in the order of the first.
+
+  Raises:
+    UserError: the members do not hold the same images, labels, groups and classes.
+  """
+  found: dict[str, list[types.Predictions]] = {}
+  for split, each in answers.items():
+    found[split] = [each[0]]
+    for name, one in zip(members[1:], each[1:], strict=True):
+      try:
+        found[split].append(paired.aligned(each[0], one))
+      except types.UserError as error:
+        raise types.UserError(f'{split} of {members[0]} and {name}: {error}') from None
+  return found
+
+
+def rule(
+  combine: str,
+  validation: Sequence[types.Predictions],
+  learned_on: Sequence[types.Predictions],
+  seed: int,
+) -> combination.Combination:
+  """How the members become one.
+
+  Args:
+    combine: one of method.COMBINES but the averages of weights.
+    validation: what each member says of validation, on which weights are fitted; every group weighs the same.
+    learned_on: what each member, or its twin without these rows, says of rows that it has not seen: for stacking.
+    seed: of what stacking draws.
+  """
+  first = validation[0]
+  num_members, num_classes = len(validation), len(first.class_names)
+  if combine in (method.AUTO, method.MEAN):
+    return combination.mean(num_members)
+  if combine in (method.LOGITS, method.GEOMETRIC):
+    return combination.geometric(num_members, num_classes)
+  if combine == method.VOTE:
+    return combination.vote(np.ones(num_members))
+  if combine == method.WEIGHTED:
+    weight_M = averaging.fit_weights(stack(validation), first.label_N, calibration.group_weights(first))
+    return combination.weighted(weight_M)
+  if combine in method.STACKED:
+    rows = learned_on[0]
+    return stacking.fit(combine, stack(learned_on), rows.label_N, rows.group_N, seed)
+  raise ValueError(f'no rule is called {combine}')
+
+
+def stack(each: Sequence[types.Predictions]) -> np.ndarray:
+  """[M, N, K] the probabilities of members whose rows are aligned."""
+  return np.stack([one.probs_NK for one in each])
+
+
+def write(
+  folder: workdir.Workdir,
+  found: Found,
+  exp: experiment.Experiment,
+  said: str,
+  data: dataset.Dataset | None,
+  shown: progress.Progress,
+) -> None:
+  """Scores the ensemble on every split and writes all that a run's folder has of a finished run, but the report.
+
+  Args:
+    folder: of the ensemble.
+    found: the members.
+    exp: how intervals and doubt are made, and the seed of what is drawn.
+    said: the note of the data.
+    data: the images, shown where they went wrong; None where they are not at hand.
+    shown: where figures are told.
+  """
+  folder.metrics.unlink(missing_ok=True)
+  folder.ensemble.unlink(missing_ok=True)
+  together = {split: _answer(found, split, each) for split, each in found.answers.items()}
+  fitted = doubt.fit(together['validation'], exp.doubt)
+  doubt.write(folder.calibration, fitted)
+  origin = {'members': len(found.members)}
+  for split in (*(s for s in together if s != 'validation'), 'validation'):
+    image_of = data.image_of(split) if data is not None else None
+    figures = scoring.write(folder, split, together[split], exp, said, origin, fitted, image_of)
+    shown.line(scoring.line(split, figures))
+  told = {
+    'members': list(found.members),
+    'combine': found.combine,
+    'kind': found.rule.kind,
+    'weights': found.rule.arrays['weight_M'].tolist() if 'weight_M' in found.rule.arrays else None,
+    'note': said,
+    **_compared(found, together, exp),
+    **_studied(folder, found, exp, said),
+    **found.more,
+  }
+  ensemble_file.write(folder, told, found.rule)
+
+
+def _answer(found: Found, split: str, each: Sequence[types.Predictions]) -> types.Predictions:
+  return found.instead[split] if split in found.instead else committee.combined(found.rule, list(each))
+
+
+def best(found: Answers) -> int:
+  """The index of the member with the least log loss on validation: what one would have used alone."""
+  losses = [predict.figures(one)['val_loss'] for one in found['validation']]
+  return int(np.argmin(losses))
+
+
+def _compared(
+  found: Found, together: Mapping[str, types.Predictions], exp: experiment.Experiment
+) -> dict[str, Any]:
+  """The members' figures, and how much better than the best of them, chosen on validation, the ensemble is."""
+  chosen = best(found.answers)
+  figures: dict[str, Any] = {}
+  for split, each in found.answers.items():
+    summaries = [bootstrap.summary(one, exp.intervals, exp.seed) for one in each]
+    figures[split] = [
+      {name: summary[name] for name in ('accuracy', 'macro_f1', 'log_loss', 'ece')} for summary in summaries
+    ]
+  gain = {
+    split: paired.compare(found.answers[split][chosen], answer, exp.intervals, exp.seed)
+    for split, answer in together.items()
+  }
+  return {'figures': figures, 'best_member': found.members[chosen], 'gain_on_best': gain}
+
+
+def _studied(
+  folder: workdir.Workdir, found: Found, exp: experiment.Experiment, said: str
+) -> dict[str, Any]:
+  """Diversity of the members by split, and the error against their number, with pictures of the headline split."""
+  if len(found.members) < 2:
+    return {}
+  headline = next((split for split in found.answers if split != 'validation'), 'validation')
+  told: dict[str, Any] = {'diversity': {}, 'curve': {}, 'headline': headline}
+  for split, each in found.answers.items():
+    told['diversity'][split] = diversity.summary(stack(each), each[0].label_N)
+  each = found.answers[headline]
+  line = curve.fit(stack(each), each[0].label_N, each[0].group_N, exp.intervals, exp.seed)
+  told['curve'][headline] = line
+  return told
