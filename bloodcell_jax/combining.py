@@ -18,9 +18,9 @@ from bloodcell_jax import (
   workdir,
 )
 from bloodcell_jax.data import dataset
-from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
-from bloodcell_jax.plots import diversity as diversity_plot
-from bloodcell_jax.plots import figure, members_curve
+from bloodcell_jax.ensembles import averaging, combination, method
+
+
 from bloodcell_jax.stats import bootstrap, calibration, doubt, paired
 from bloodcell_jax.train import progress
 
@@ -39,8 +39,9 @@ class Found:
   rule: combination.Combination  # of the M members
   combine: str  # one of method.COMBINES, or a boosting's name
   more: Mapping[str, Any]  # what else `ensemble.json` says
-  # By split, the answer of networks that are no function of the members' answers; empty as a rule.
+  # By split, an answer that is no function of the members' answers; empty as a rule.
   instead: Mapping[str, types.Predictions]
+  prefixes: Sequence[combination.Combination]  # of the first member, the first two, ...; empty where order is none
 
 
 def align(members: Sequence[str], answers: Mapping[str, Sequence[types.Predictions]]) -> Answers:
@@ -116,12 +117,15 @@ def write(
   """
   folder.metrics.unlink(missing_ok=True)
   folder.ensemble.unlink(missing_ok=True)
-  together = {split: _answer(found, split, each) for split, each in found.answers.items()}
+  together = {
+    split: found.instead[split] if split in found.instead else committee.combined(found.rule, list(found.answers[split]))
+    for split in dict.fromkeys((*found.answers, *found.instead))
+  }
   fitted = doubt.fit(together['validation'], exp.doubt)
   doubt.write(folder.calibration, fitted)
   origin = {'members': len(found.members)}
   for split in (*(s for s in together if s != 'validation'), 'validation'):
-    image_of = data.image_of(split) if data is not None else None
+    image_of = data.image_of(split) if data is not None and split in data.rows else None
     figures = scoring.write(folder, split, together[split], exp, said, origin, fitted, image_of)
     shown.line(scoring.line(split, figures))
   told = {
@@ -135,10 +139,6 @@ def write(
     **found.more,
   }
   ensemble_file.write(folder, told, found.rule)
-
-
-def _answer(found: Found, split: str, each: Sequence[types.Predictions]) -> types.Predictions:
-  return found.instead[split] if split in found.instead else committee.combined(found.rule, list(each))
 
 
 def best(found: Answers) -> int:
@@ -161,6 +161,7 @@ def _compared(
   gain = {
     split: paired.compare(found.answers[split][chosen], answer, exp.intervals, exp.seed)
     for split, answer in together.items()
+    if split in found.answers
   }
   return {'figures': figures, 'best_member': found.members[chosen], 'gain_on_best': gain}
 

@@ -206,6 +206,18 @@ def best(folder: workdir.Workdir, made: job.Job) -> tuple[Any, dict[str, int]]:
   return state.inference_params(found.state), origin
 
 
+def last(folder: workdir.Workdir, made: job.Job) -> Any:
+  """The parameters of the run's newest checkpoint. Raises UserError where the run has none."""
+  store = checkpoint.Store(folder.checkpoints, made.experiment.monitor)
+  try:
+    found = store.latest(lambda stamp: made.template(stamp.stage))
+  finally:
+    store.close()
+  if found is None:
+    raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
+  return found.state.params
+
+
 def of(folder: workdir.Workdir, config: Any) -> experiment.Experiment:
   """The experiment of the folder's run; `config`, where given, may differ from it in free keys only.
 
