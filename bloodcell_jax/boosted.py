@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def run(
     boosting.Spec(spec.method, spec.shrinkage), table.label, table.group, len(table.class_names)
   )
   losses: list[float] = []
+  measured = 'validation error' if spec.method == method.SAMME else 'val_loss'
   for one in members:
     shown.line(f'member {one.number} of {len(members)}: {one.exp.model.name}, seed {one.exp.seed}')
     train(one, _lesson(state, members[: len(losses)], data.table, rows, data.rows['validation']), None)
@@ -33,10 +35,10 @@ def run(
     if state.num_members == one.number:
       found = member.answers(members[: one.number], ('validation',))['validation']
       answer = committee.combined(boosting.combine(state, one.number), list(found))
-      losses.append(predict.figures(answer)['val_loss'])
+      losses.append(_measure(spec.method, answer))
       shown.line(
         f'member {one.number}: {state.error_M[-1]:.3f} of the weight of training groups in error, its share '
-        f'{state.alpha_M[-1]:.3f}; val_loss of the members so far {losses[-1]:.4f}'
+        f'{state.alpha_M[-1]:.3f}; {measured} of the members so far {losses[-1]:.4f}'
       )
     if state.ended:
       shown.line(f'boosting ends: {state.ended}')
@@ -48,11 +50,12 @@ def run(
   rule = boosting.combine(state, num)
   found_answers = member.answers(members[:num], member.scored(exp, data))
   names = tuple(str(one.number) for one in members[:num])
-  told = {
+  told: dict[str, Any] = {
     'kind': spec.method,
     'shares': list(state.alpha_M),
     'training_error': list(state.error_M),
-    'val_loss': losses,
+    'measured': measured,
+    'losses': losses,
     'ended': state.ended,
   }
   if spec.method == method.SAMME:
@@ -61,6 +64,12 @@ def run(
   prefixes = [boosting.combine(state, m) for m in range(1, num + 1)]
   more = {'method': spec.method, 'boosting': told}
   return combining.Found(names, found_answers, rule, spec.method, more, {}, prefixes)
+
+
+def _measure(kind: str, answer: types.Predictions) -> float:
+  """How far the members so far are from validation: a vote has no log loss to speak of, because its shares can be 0."""
+  figures = predict.figures(answer)
+  return 1 - figures['val_accuracy'] if kind == method.SAMME else figures['val_loss']
 
 
 def _of_training(one: member.Member, table: types.Table) -> np.ndarray:

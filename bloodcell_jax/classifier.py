@@ -58,9 +58,7 @@ class Classifier:
     return combination.apply(self.committee.combination, probs_MNK, np)
 
 
-def of(
-  made: job.Job, params: Any, rule: doubt.Doubt | None, note: str, origin: dict[str, int]
-) -> Classifier:
+def of(made: job.Job, params: Any, rule: doubt.Doubt | None, note: str, origin: dict[str, int]) -> Classifier:
   """The classifier of a single network."""
   network = committee.Network(made, params)
   return Classifier(committee.Committee((network,), combination.mean(1), origin), rule, note)

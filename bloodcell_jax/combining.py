@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,7 @@ from bloodcell_jax import (
   workdir,
 )
 from bloodcell_jax.data import dataset
-from bloodcell_jax.ensembles import averaging, combination, method
-
-
+from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
 from bloodcell_jax.stats import bootstrap, calibration, doubt, paired
 from bloodcell_jax.train import progress
 
@@ -41,7 +39,9 @@ class Found:
   more: Mapping[str, Any]  # what else `ensemble.json` says
   # By split, an answer that is no function of the members' answers; empty as a rule.
   instead: Mapping[str, types.Predictions]
-  prefixes: Sequence[combination.Combination]  # of the first member, the first two, ...; empty where order is none
+  prefixes: Sequence[
+    combination.Combination
+  ]  # of the first member, the first two, ...; empty where order is none
 
 
 def align(members: Sequence[str], answers: Mapping[str, Sequence[types.Predictions]]) -> Answers:
@@ -61,22 +61,17 @@ def align(members: Sequence[str], answers: Mapping[str, Sequence[types.Predictio
   return found
 
 
-def rule(
-  combine: str,
-  validation: Sequence[types.Predictions],
-  learned_on: Sequence[types.Predictions],
-  seed: int,
-) -> combination.Combination:
+def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combination.Combination:
   """How the members become one.
 
   Args:
     combine: one of method.COMBINES but the averages of weights.
-    validation: what each member says of validation, on which weights are fitted; every group weighs the same.
-    learned_on: what each member, or its twin without these rows, says of rows that it has not seen: for stacking.
+    answers: what each member says; of validation, on which weights are fitted, every group weighs the same.
+    learned_on: for stacking, the split of the answers to rows that a member, or its twin in its place, has not seen.
     seed: of what stacking draws.
   """
-  first = validation[0]
-  num_members, num_classes = len(validation), len(first.class_names)
+  first = next(iter(answers.values()))
+  num_members, num_classes = len(first), len(first[0].class_names)
   if combine in (method.AUTO, method.MEAN):
     return combination.mean(num_members)
   if combine in (method.LOGITS, method.GEOMETRIC):
@@ -84,11 +79,12 @@ def rule(
   if combine == method.VOTE:
     return combination.vote(np.ones(num_members))
   if combine == method.WEIGHTED:
-    weight_M = averaging.fit_weights(stack(validation), first.label_N, calibration.group_weights(first))
+    found = answers['validation']
+    weight_M = averaging.fit_weights(stack(found), found[0].label_N, calibration.group_weights(found[0]))
     return combination.weighted(weight_M)
   if combine in method.STACKED:
-    rows = learned_on[0]
-    return stacking.fit(combine, stack(learned_on), rows.label_N, rows.group_N, seed)
+    found = answers[learned_on]
+    return stacking.fit(combine, stack(found), found[0].label_N, found[0].group_N, seed)
   raise ValueError(f'no rule is called {combine}')
 
 
@@ -118,13 +114,18 @@ def write(
   folder.metrics.unlink(missing_ok=True)
   folder.ensemble.unlink(missing_ok=True)
   together = {
-    split: found.instead[split] if split in found.instead else committee.combined(found.rule, list(found.answers[split]))
+    split: found.instead[split]
+    if split in found.instead
+    else committee.combined(found.rule, list(found.answers[split]))
     for split in dict.fromkeys((*found.answers, *found.instead))
   }
-  fitted = doubt.fit(together['validation'], exp.doubt)
-  doubt.write(folder.calibration, fitted)
+  fitted = doubt.fit(together['validation'], exp.doubt) if 'validation' in together else None
+  if fitted is None:
+    folder.calibration.unlink(missing_ok=True)
+  else:
+    doubt.write(folder.calibration, fitted)
   origin = {'members': len(found.members)}
-  for split in (*(s for s in together if s != 'validation'), 'validation'):
+  for split in sorted(together, key=lambda name: name == 'validation'):
     image_of = data.image_of(split) if data is not None and split in data.rows else None
     figures = scoring.write(folder, split, together[split], exp, said, origin, fitted, image_of)
     shown.line(scoring.line(split, figures))
@@ -141,10 +142,10 @@ def write(
   ensemble_file.write(folder, told, found.rule)
 
 
-def best(found: Answers) -> int:
-  """The index of the member with the least log loss on validation: what one would have used alone."""
-  losses = [predict.figures(one)['val_loss'] for one in found['validation']]
-  return int(np.argmin(losses))
+def best(found: Answers) -> int | None:
+  """The index of the member with the least log loss on validation, which one would use alone; None without any."""
+  losses = [predict.figures(one)['val_loss'] for one in found.get('validation', ())]
+  return int(np.argmin(losses)) if losses else None
 
 
 def _compared(
@@ -158,6 +159,8 @@ def _compared(
     figures[split] = [
       {name: summary[name] for name in ('accuracy', 'macro_f1', 'log_loss', 'ece')} for summary in summaries
     ]
+  if chosen is None:
+    return {'figures': figures, 'best_member': None, 'gain_on_best': {}}
   gain = {
     split: paired.compare(found.answers[split][chosen], answer, exp.intervals, exp.seed)
     for split, answer in together.items()
@@ -166,9 +169,7 @@ def _compared(
   return {'figures': figures, 'best_member': found.members[chosen], 'gain_on_best': gain}
 
 
-def _studied(
-  folder: workdir.Workdir, found: Found, exp: experiment.Experiment, said: str
-) -> dict[str, Any]:
+def _studied(folder: workdir.Workdir, found: Found, exp: experiment.Experiment, said: str) -> dict[str, Any]:
   """Diversity of the members by split, and the error against their number, with pictures of the headline split."""
   if len(found.members) < 2:
     return {}

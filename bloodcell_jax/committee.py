@@ -39,9 +39,7 @@ class Committee:
       yield answers[0][0], combined(self.combination, [found for _, found in answers])
 
 
-def combined(
-  rule: combination.Combination, members: list[types.Predictions]
-) -> types.Predictions:
+def combined(rule: combination.Combination, members: list[types.Predictions]) -> types.Predictions:
   """The one answer of members that hold the same rows in the same order."""
   probs_MNK = np.stack([found.probs_NK for found in members])
   return dataclasses.replace(members[0], probs_NK=combination.apply(rule, probs_MNK, np))
@@ -73,7 +71,10 @@ def load(
   networks = []
   for k in found['members']:
     own = workdir.Workdir(ensemble_file.member(folder, k))
-    config = opening.of(own, None)
+    # How the ensemble is looked at is how its members are.
+    config = dataclasses.replace(
+      opening.of(own, None), views=exp.views, evaluate_batch_size=exp.evaluate_batch_size
+    )
     networks.append(of_run(own, config, data(config), stop, shown)[0])
   rule = ensemble_file.read_combination(folder)
   origin = {'members': len(networks)}
@@ -99,4 +100,6 @@ def of_run(
 
 def mean_params(each: list[Any]) -> Any:
   """The mean of weights of one architecture. Source: Izmailov et al. 2018, "Averaging weights", section 3."""
-  return jax.tree.map(lambda *leaves: np.mean(np.stack(leaves), axis=0, dtype=np.float64).astype(np.float32), *each)
+  return jax.tree.map(
+    lambda *leaves: np.mean(np.stack(leaves), axis=0, dtype=np.float64).astype(np.float32), *each
+  )

@@ -35,7 +35,9 @@ def read(folder: workdir.Workdir) -> dict[str, Any]:
       f'{folder.path}: the ensemble is not complete (ensemble.json is missing); the command that began it continues it'
     ) from None
   except ValueError:
-    raise types.UserError(f'{folder.ensemble}: not JSON; train the ensemble again, which writes it anew') from None
+    raise types.UserError(
+      f'{folder.ensemble}: not JSON; train the ensemble again, which writes it anew'
+    ) from None
 
 
 def read_combination(folder: workdir.Workdir) -> combination.Combination:

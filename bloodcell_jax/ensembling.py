@@ -93,7 +93,11 @@ def run(
 
 
 def _train_each(
-  members: Sequence[member.Member], only: int, exp: experiment.Experiment, shown: progress.Progress, train: member.Train
+  members: Sequence[member.Member],
+  only: int,
+  exp: experiment.Experiment,
+  shown: progress.Progress,
+  train: member.Train,
 ) -> list[int]:
   """Trains the members that are asked for; returns the numbers of those that are not done afterwards."""
   before = None
@@ -119,12 +123,12 @@ def _combine(
   if combine in method.WEIGHT_AVERAGES:
     return _weight_average(members, exp, data, stop, shown)
   found = member.answers(members, member.scored(exp, data))
-  learned_on: Sequence[types.Predictions] = ()
+  learned: combining.Answers = {}
   if combine in method.STACKED:
-    learned_on = _out_of_fold(members, exp, data, stop, shown, train)
-  rule = combining.rule(combine, found['validation'], learned_on, exp.seed)
-  more = {'method': exp.ensemble.method}
-  instead = {}
+    learned = _out_of_fold(members, exp, data, stop, shown, train)
+  rule = combining.rule(combine, {**found, **learned}, folds.OUT_OF_FOLD, exp.seed)
+  more: dict[str, Any] = {'method': exp.ensemble.method}
+  instead: dict[str, types.Predictions] = {}
   if exp.ensemble.method == method.BAGGING:
     instead, share = _out_of_bag(members, data)
     more |= {'out_of_bag_share': share}
@@ -135,15 +139,15 @@ def _combine(
 def _out_of_bag(
   members: Sequence[member.Member], data: dataset.Dataset
 ) -> tuple[dict[str, types.Predictions], float]:
-  """What the members whose bags lack a training row say of it, on average, and the share of rows that some bag lacks."""
+  """The mean of what the members whose bags lack a training row say of it, and the share of rows that some lack."""
   rows = data.rows['train']
   table = data.table.take(rows)
   place = {name: i for i, name in enumerate(table.file.tolist())}
   total_NK, times_N = np.zeros((len(rows), len(table.class_names))), np.zeros(len(rows))
   for one in members:
-    one = predictions.read(one.folder.predictions(bagging.OUT_OF_BAG))
-    at = [place[name] for name in one.file_N.tolist()]
-    total_NK[at] += one.probs_NK
+    left = predictions.read(one.folder.predictions(bagging.OUT_OF_BAG))
+    at = [place[name] for name in left.file_N.tolist()]
+    total_NK[at] += left.probs_NK
     times_N[at] += 1
   has = np.flatnonzero(times_N)
   probs_NK = total_NK[has] / times_N[has].reshape(-1, 1)
@@ -158,7 +162,7 @@ def _out_of_fold(
   stop: signals.Stop,
   shown: progress.Progress,
   train: member.Train,
-) -> Sequence[types.Predictions]:
+) -> combining.Answers:
   """What twins of each member, trained without these rows, say of every row of train and validation."""
   found = []
   for one in members:
@@ -177,9 +181,7 @@ def _out_of_fold(
     shown.line(f'member {one.number} of {len(members)}, out of fold:')
     cross_validation.run_on(config, folder, data, stop, shown, train_fold)
     found.append(predictions.read(folder.predictions(folds.OUT_OF_FOLD)))
-  return combining.align(
-    [f'member {one.number}' for one in members], {folds.OUT_OF_FOLD: found}
-  )[folds.OUT_OF_FOLD]
+  return combining.align([f'member {one.number}' for one in members], {folds.OUT_OF_FOLD: found})
 
 
 def _weight_average(
@@ -206,7 +208,7 @@ def _weight_average(
   chosen = [members[i] for i in kept]
   wanted = member.scored(exp, data)
   instead = dict(networks[0].made.predict_each(together(kept), wanted))
-  names = tuple(str(one.number) for member in chosen)
+  names = tuple(str(each.number) for each in chosen)
   rule = combination.mean(len(chosen))
   more = {'method': exp.ensemble.method}
   return combining.Found(names, member.answers(chosen, wanted), rule, exp.ensemble.combine, more, instead, ())

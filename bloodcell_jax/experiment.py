@@ -83,7 +83,18 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   Raises:
     UserError: a key that is missing, unknown, of the wrong type or out of range, by its name.
   """
-  names = ('data', 'augment', 'model', 'weights', 'svr', 'optimizer', 'stages', 'train', 'ensemble', 'evaluate')
+  names = (
+    'data',
+    'augment',
+    'model',
+    'weights',
+    'svr',
+    'optimizer',
+    'stages',
+    'train',
+    'ensemble',
+    'evaluate',
+  )
   sections = {name: _Section(name, config.get(name)) for name in names}
   data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
   drawn = _Section('data.embedded', data.take('embedded', object))
@@ -149,8 +160,12 @@ def _member(experiment: Experiment) -> Experiment:
     raise types.UserError(
       f"train.monitor is {experiment.monitor!r}; gradient boosting learns residuals: set it to 'val_loss'"
     )
-  if ensemble.method == method.GRADIENT and any(s.loss != stages_lib.CROSS_ENTROPY for s in experiment.stages):
-    raise types.UserError(f'stages: gradient boosting brings its own loss; give each {stages_lib.CROSS_ENTROPY!r}')
+  if ensemble.method == method.GRADIENT and any(
+    s.loss != stages_lib.CROSS_ENTROPY for s in experiment.stages
+  ):
+    raise types.UserError(
+      f'stages: gradient boosting brings its own loss; give each {stages_lib.CROSS_ENTROPY!r}'
+    )
   specs = [_architecture(experiment.model, name) for name in ensemble.architectures]
   for spec in specs:
     stages_lib.check(experiment.stages, spec)

@@ -66,7 +66,7 @@ def build(
   }
 
   def batches(start: int) -> Generator[types.Batch, None, None]:
-    items = np.arange(len(arrays['train'].label_N))
+    items = np.arange(len(arrays['train'].weight_N))
     return stream.training(arrays['train'], items, exp.batch_size, exp.seed, start, widened)
 
   def evaluate(params: Any) -> dict[str, float]:

@@ -192,10 +192,8 @@ class Job:
       return self.apply
 
     def logits(params: Any, batch: types.Batch) -> Any:
-      outputs = [
-        self.model.apply({'params': params}, one, batch.position_B, False)
-        for one in views.of(batch.image_BHWC, kind)
-      ]
+      seen = views.of(batch.image_BHWC, kind)
+      outputs: list[Any] = [self.model.apply({'params': params}, x, batch.position_B, False) for x in seen]
       return predict.pooled(jnp.stack(outputs))
 
     return parallel.make_apply(logits, self.devices)
@@ -221,7 +219,9 @@ class Job:
   def predict(self, params: Any, split: str) -> types.Predictions:
     """The predictions for a split, each image once. Raises `signals.Stopped` when a stop was asked for."""
     rows = self.data.rows[split]
-    return predict.run(self.apply_to_views, params, self.in_order(rows), self.data.table.take(rows), self.poll)
+    return predict.run(
+      self.apply_to_views, params, self.in_order(rows), self.data.table.take(rows), self.poll
+    )
 
   def predict_each(self, params: Any, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
     """(split, its predictions); a split within one before it, such as test_clean, takes its rows from there."""

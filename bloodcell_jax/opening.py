@@ -32,7 +32,9 @@ def reader(
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
   """The data with the rows that the experiment trains on: of its fold, or its bag, where it is of one."""
   data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
-  return bagging.divide(data, exp.seed) if exp.ensemble.member and exp.ensemble.method == method.BAGGING else data
+  return (
+    bagging.divide(data, exp.seed) if exp.ensemble.member and exp.ensemble.method == method.BAGGING else data
+  )
 
 
 def read_data(
@@ -225,6 +227,11 @@ def of(folder: workdir.Workdir, config: Any) -> experiment.Experiment:
     UserError: there is no run here, or another one.
   """
   saved = folder.read_config()
+  if workdir.COMBINED in saved:
+    raise types.UserError(
+      f'{folder.path}: combines predictions of other runs and has no network of its own; name one of '
+      + ', '.join(saved[workdir.COMBINED])
+    )
   if config is None:
     return experiment.resolve(experiment.nest(saved))
   folder.check_config(experiment.flat(config))

@@ -33,6 +33,8 @@ FREE_KEYS = (
   'ensemble.folds',
   'ensemble.patience',
 )
+# The key of a folder that holds no run but what others predicted, combined.
+COMBINED = 'ensemble.combined'
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
 
 
@@ -81,6 +83,11 @@ class Workdir:
       raise types.UserError(
         f'{self.path} holds a run of another config: {listed}. Choose another --workdir, or remove it'
       )
+
+  def keep_evaluation(self, config: Mapping[str, Any]) -> None:
+    """Writes those keys of `config` that say how a run is looked at, so that what uses it later looks at it so too."""
+    of_evaluation = {key: value for key, value in config.items() if key.startswith('evaluate.')}
+    atomic.write_json(self.config, {**self.read_config(), **of_evaluation})
 
   def read_config(self) -> dict[str, Any]:
     """The flat config of the run.

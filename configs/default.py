@@ -175,7 +175,9 @@ def get_config() -> config_dict.ConfigDict:
   n.method = ''  # average, snapshot, bagging, samme, samme_r or gradient; '' for a single network
   n.members = 5  # networks
   n.member = 0  # 1 to members: train that one alone; 0 for all and the ensemble of them
-  n.combine = 'auto'  # auto: mean, or boosting's own; mean, logits, geometric, vote, weighted; swa, soup; or learned
+  n.combine = (
+    'auto'  # auto: mean, or boosting's own; mean, logits, geometric, vote, weighted; swa, soup; or learned
+  )
   # from predictions out of fold: logistic, gradient_boosting, mlp
   n.architectures = ()  # names of networks that the members take in turn; () for all as in the section model
   n.together = 0  # members trained in one program at once; 0: one on a CPU, as many as fit on a GPU

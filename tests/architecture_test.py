@@ -30,6 +30,7 @@ LAYERS = (
   ('top',),
   ('frozen', 'findings'),
   ('report', 'scoring', 'preview', 'comparison', 'review_page', 'survey', 'verdict', 'ensemble_file'),
+  ('report_members',),
   ('report_split',),
   ('job',),
   ('experiment',),

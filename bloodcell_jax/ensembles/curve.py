@@ -1,0 +1,4 @@
+"""stub."""
+def fit(*a):
+  """stub."""
+  return {}

@@ -1,0 +1,4 @@
+"""stub."""
+def summary(p, l):
+  """stub."""
+  return {'disagreement': 0.0}
