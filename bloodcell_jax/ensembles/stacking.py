@@ -6,12 +6,12 @@ groups, on log loss. The images of a group weigh together as one group: each row
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import threadpoolctl
@@ -213,7 +213,6 @@ def _mlp(
   num_classes: int,
   seed: int,
 ) -> combination.Combination:
-  network, optimizer = Network(num_classes), optax.adam(STEP_SIZE)
   # Columns of mean 0 and deviation 1, folded into the first layer below; a constant column stays 0.
   share_N1 = (weight_N / weight_N.sum())[:, None]
   mean_D = (share_N1 * feature_ND).sum(0)
@@ -221,34 +220,18 @@ def _mlp(
   std_D = np.where(std_D > 1e-6, std_D, 1.0)
   x_ND = ((feature_ND - mean_D[None]) / std_D[None]).astype(np.float32)
   one_hot_NK = np.eye(num_classes, dtype=np.float32)[label_N]
-  first = network.init(rng.key(seed, 'stacking'), x_ND[:1])['params']
+  first = Network(num_classes).init(rng.key(seed, 'stacking'), x_ND[:1])['params']
 
-  @jax.jit
-  def train(weight_N: jax.Array) -> Any:
-    """The parameters and logits of all rows after each step; rows of weight 0 teach nothing."""
-
-    def loss(params: Any) -> jax.Array:
-      logit_NK = network.apply({'params': params}, x_ND)
-      return (weight_N * optax.softmax_cross_entropy(logit_NK, one_hot_NK)).sum() / weight_N.sum()
-
-    def step(carry: Any, _: None) -> Any:
-      params, state = carry
-      updates, state = optimizer.update(jax.grad(loss)(params), state)
-      params = optax.apply_updates(params, updates)
-      return (params, state), (params, jax.nn.softmax(network.apply({'params': params}, x_ND)))
-
-    return jax.lax.scan(step, (first, optimizer.init(first)), None, length=MOST_STEPS)[1]
+  def train(taught_N: np.ndarray) -> Any:
+    return _trained(first, x_ND, one_hot_NK, taught_N.astype(np.float32), MOST_STEPS)
 
   def tried(_: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
     taught_N = weight_N.copy()
     taught_N[held] = 0
-    probs_SNK = train(jnp.asarray(taught_N, jnp.float32))[1]
-    return list(np.asarray(probs_SNK[:, held]))
+    return list(np.asarray(train(taught_N)[1])[:, held])
 
   steps = _best(tried, label_N, weight_N, fold_N)
-  params = jax.tree.map(
-    lambda leaf: np.asarray(leaf[steps], np.float64), train(jnp.asarray(weight_N, jnp.float32))[0]
-  )
+  params = jax.tree.map(lambda leaf: np.asarray(leaf[steps], np.float64), train(weight_N)[0])
   hidden_DH = params['hidden']['kernel'] / std_D[:, None]
   return combination.Combination(
     'mlp',
@@ -259,3 +242,21 @@ def _mlp(
       'bias_K': params['output']['bias'],
     },
   )
+
+
+@functools.partial(jax.jit, static_argnames='num_steps')
+def _trained(params: Any, x_ND: jax.Array, one_hot_NK: jax.Array, weight_N: jax.Array, num_steps: int) -> Any:
+  """The parameters and the probabilities of all rows after each step; rows of weight 0 teach nothing."""
+  network, optimizer = Network(one_hot_NK.shape[1]), optax.adam(STEP_SIZE)
+
+  def loss(params: Any) -> jax.Array:
+    logit_NK = network.apply({'params': params}, x_ND)
+    return (weight_N * optax.softmax_cross_entropy(logit_NK, one_hot_NK)).sum() / weight_N.sum()
+
+  def step(carry: Any, _: None) -> Any:
+    params, state = carry
+    updates, state = optimizer.update(jax.grad(loss)(params), state)
+    params = optax.apply_updates(params, updates)
+    return (params, state), (params, jax.nn.softmax(network.apply({'params': params}, x_ND)))
+
+  return jax.lax.scan(step, (params, optimizer.init(params)), None, length=num_steps)[1]
