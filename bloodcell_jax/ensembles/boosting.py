@@ -117,7 +117,7 @@ def assign(state: State) -> tuple[np.ndarray, np.ndarray]:
   the same; under gradient boosting the weights are 1, and the target is the negative gradient of the row's log loss
   by its logits, `one-hot - softmax(logits so far)`, whose rows sum to 0.
 
-  Source: Friedman 2001, "Greedy function approximation: a gradient boosting machine", section 4.6, equation 37.
+  Source: Friedman 2001, "Greedy function approximation: a gradient boosting machine", section 4.6.
   """
   one_hot_NK = np.eye(state.num_classes)[state.label_N]
   if state.spec.kind == 'gradient':
@@ -140,7 +140,7 @@ def observe(state: State, probs_NK: np.ndarray) -> State:
     ValueError: the boosting has ended.
 
   Source: Zhu, Zou, Rosset and Hastie 2009, "Multi-class AdaBoost", algorithms 2 (SAMME) and 4 (SAMME.R);
-    Friedman 2001, section 4.6 (gradient) and equation 11 (line search); scikit-learn `AdaBoostClassifier` (the ends).
+    Friedman 2001, sections 4.6 (gradient) and 3 (line search); scikit-learn `AdaBoostClassifier` (the ends).
   """
   if state.ended:
     raise ValueError(f'the boosting has ended: {state.ended}')

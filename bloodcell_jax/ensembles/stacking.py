@@ -6,14 +6,15 @@ groups, on log loss. The images of a group weigh together as one group: each row
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
+import threadpoolctl
 
 from bloodcell_jax import groups, rng, types
 from bloodcell_jax.ensembles import combination
@@ -55,23 +56,26 @@ def fit(
   fold_N = _folds(label_N, group_N, num_classes, seed)
   feature_ND = combination.meta_features(np.asarray(probs_MNK, np.float64), np)
   weight_N = row_weights(group_N)
-  if kind == 'logistic':
-    return _logistic(feature_ND, label_N, weight_N, fold_N)
-  if kind == 'mlp':
-    return _mlp(feature_ND, label_N, weight_N, fold_N, num_classes, seed)
-
-  def staged(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
-    model = booster(MOST_TREES, seed).fit(feature_ND[train], label_N[train], weight_N[train])
-    return list(model.staged_predict_proba(feature_ND[held]))
-
-  num_trees = 1 + _best(staged, label_N, weight_N, fold_N)
-  return of_trees(booster(num_trees, seed).fit(feature_ND, label_N, weight_N))
+  # On arrays this small threads cost more than they give, twenty times as much beside a training.
+  with threadpoolctl.threadpool_limits(1):
+    if kind == 'logistic':
+      return _logistic(feature_ND, label_N, weight_N, fold_N)
+    if kind == 'mlp':
+      return _mlp(feature_ND, label_N, weight_N, fold_N, num_classes, seed)
+    return _gradient_boosting(feature_ND, label_N, weight_N, fold_N, seed)
 
 
 def row_weights(group_N: np.ndarray) -> np.ndarray:
   """[N] 1 / the number of rows of its group: the weights of a group's rows sum to 1."""
   _, number_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
   return 1 / size_G[number_N]
+
+
+def regression(cost: float) -> Any:
+  """scikit-learn's logistic regression, not fitted yet, with this C."""
+  from sklearn import linear_model
+
+  return linear_model.LogisticRegression(C=cost, max_iter=10_000, tol=1e-6)
 
 
 def booster(num_trees: int, seed: int) -> Any:
@@ -174,20 +178,26 @@ def _best(
   return int(np.argmin(loss_C))
 
 
+def _gradient_boosting(
+  feature_ND: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray, fold_N: np.ndarray, seed: int
+) -> combination.Combination:
+  def tried(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+    model = booster(MOST_TREES, seed).fit(feature_ND[train], label_N[train], weight_N[train])
+    return list(model.staged_predict_proba(feature_ND[held]))
+
+  num_trees = 1 + _best(tried, label_N, weight_N, fold_N)
+  return of_trees(booster(num_trees, seed).fit(feature_ND, label_N, weight_N))
+
+
 def _logistic(
   feature_ND: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray, fold_N: np.ndarray
 ) -> combination.Combination:
-  from sklearn import linear_model
-
-  def model(cost: float) -> Any:
-    return linear_model.LogisticRegression(C=cost, max_iter=10_000)
-
   def tried(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
     part = (feature_ND[train], label_N[train], weight_N[train])
-    return [model(cost).fit(*part).predict_proba(feature_ND[held]) for cost in COSTS]
+    return [regression(cost).fit(*part).predict_proba(feature_ND[held]) for cost in COSTS]
 
   cost = COSTS[_best(tried, label_N, weight_N, fold_N)]
-  fitted = model(cost).fit(feature_ND, label_N, weight_N)
+  fitted = regression(cost).fit(feature_ND, label_N, weight_N)
   kernel_DK, bias_K = fitted.coef_.T, fitted.intercept_
   if len(bias_K) == 1:
     # Of two classes scikit-learn gives the second's odds.
@@ -203,7 +213,6 @@ def _mlp(
   num_classes: int,
   seed: int,
 ) -> combination.Combination:
-  network, optimizer = Network(num_classes), optax.adam(STEP_SIZE)
   # Columns of mean 0 and deviation 1, folded into the first layer below; a constant column stays 0.
   share_N1 = (weight_N / weight_N.sum())[:, None]
   mean_D = (share_N1 * feature_ND).sum(0)
@@ -211,34 +220,18 @@ def _mlp(
   std_D = np.where(std_D > 1e-6, std_D, 1.0)
   x_ND = ((feature_ND - mean_D[None]) / std_D[None]).astype(np.float32)
   one_hot_NK = np.eye(num_classes, dtype=np.float32)[label_N]
-  first = network.init(rng.key(seed, 'stacking'), x_ND[:1])['params']
+  first = Network(num_classes).init(rng.key(seed, 'stacking'), x_ND[:1])['params']
 
-  @jax.jit
-  def train(weight_N: jax.Array) -> Any:
-    """The parameters and logits of all rows after each step; rows of weight 0 teach nothing."""
-
-    def loss(params: Any) -> jax.Array:
-      logit_NK = network.apply({'params': params}, x_ND)
-      return (weight_N * optax.softmax_cross_entropy(logit_NK, one_hot_NK)).sum() / weight_N.sum()
-
-    def step(carry: Any, _: None) -> Any:
-      params, state = carry
-      updates, state = optimizer.update(jax.grad(loss)(params), state)
-      params = optax.apply_updates(params, updates)
-      return (params, state), (params, jax.nn.softmax(network.apply({'params': params}, x_ND)))
-
-    return jax.lax.scan(step, (first, optimizer.init(first)), None, length=MOST_STEPS)[1]
+  def train(taught_N: np.ndarray) -> Any:
+    return _trained(first, x_ND, one_hot_NK, taught_N.astype(np.float32), MOST_STEPS)
 
   def tried(_: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
     taught_N = weight_N.copy()
     taught_N[held] = 0
-    probs_SNK = train(jnp.asarray(taught_N, jnp.float32))[1]
-    return list(np.asarray(probs_SNK[:, held]))
+    return list(np.asarray(train(taught_N)[1])[:, held])
 
   steps = _best(tried, label_N, weight_N, fold_N)
-  params = jax.tree.map(
-    lambda leaf: np.asarray(leaf[steps], np.float64), train(jnp.asarray(weight_N, jnp.float32))[0]
-  )
+  params = jax.tree.map(lambda leaf: np.asarray(leaf[steps], np.float64), train(weight_N)[0])
   hidden_DH = params['hidden']['kernel'] / std_D[:, None]
   return combination.Combination(
     'mlp',
@@ -249,3 +242,21 @@ def _mlp(
       'bias_K': params['output']['bias'],
     },
   )
+
+
+@functools.partial(jax.jit, static_argnames='num_steps')
+def _trained(params: Any, x_ND: jax.Array, one_hot_NK: jax.Array, weight_N: jax.Array, num_steps: int) -> Any:
+  """The parameters and the probabilities of all rows after each step; rows of weight 0 teach nothing."""
+  network, optimizer = Network(one_hot_NK.shape[1]), optax.adam(STEP_SIZE)
+
+  def loss(params: Any) -> jax.Array:
+    logit_NK = network.apply({'params': params}, x_ND)
+    return (weight_N * optax.softmax_cross_entropy(logit_NK, one_hot_NK)).sum() / weight_N.sum()
+
+  def step(carry: Any, _: None) -> Any:
+    params, state = carry
+    updates, state = optimizer.update(jax.grad(loss)(params), state)
+    params = optax.apply_updates(params, updates)
+    return (params, state), (params, jax.nn.softmax(network.apply({'params': params}, x_ND)))
+
+  return jax.lax.scan(step, (params, optimizer.init(params)), None, length=num_steps)[1]
