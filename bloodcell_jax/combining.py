@@ -19,6 +19,8 @@ from bloodcell_jax import (
 )
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
+from bloodcell_jax.plots import diversity as diversity_plot
+from bloodcell_jax.plots import figure, members_curve
 from bloodcell_jax.stats import bootstrap, calibration, doubt, paired
 from bloodcell_jax.train import progress
 
@@ -174,10 +176,36 @@ def _studied(folder: workdir.Workdir, found: Found, exp: experiment.Experiment, 
   if len(found.members) < 2:
     return {}
   headline = next((split for split in found.answers if split != 'validation'), 'validation')
-  told: dict[str, Any] = {'diversity': {}, 'curve': {}, 'headline': headline}
-  for split, each in found.answers.items():
-    told['diversity'][split] = diversity.summary(stack(each), each[0].label_N)
+  measured = {
+    split: diversity.measure(stack(each), each[0].label_N, np.ones(len(each[0])))
+    for split, each in found.answers.items()
+  }
   each = found.answers[headline]
-  line = curve.fit(stack(each), each[0].label_N, each[0].group_N, exp.intervals, exp.seed)
-  told['curve'][headline] = line
-  return told
+  spec = curve.Spec(_MOST_SUBSETS, exp.intervals.num_resamples, exp.intervals.confidence)
+  rows = each[0].label_N, each[0].group_N
+  if found.prefixes:
+    growing = [combination.apply(one, stack(each[: m + 1]), np) for m, one in enumerate(found.prefixes)]
+    line = curve.in_order(np.stack(growing), *rows, spec, exp.seed)
+  else:
+    line = curve.of_subsets(stack(each), *rows, spec, exp.seed)
+  title = f'{headline}: {len(each[0]):,} images of {len(np.unique(each[0].group_N)):,} groups'
+  spread = None if found.prefixes else np.stack([line.subset_low_S, line.subset_high_S], 1)
+  picture = members_curve.plot(
+    line.size_S, line.error_S, np.stack([line.low_S, line.high_S], 1), spread, None, spec.confidence, title
+  )
+  figure.write(folder.figures / 'members.png', picture, said)
+  pairs = measured[headline]
+  names = [str(i + 1) for i in range(len(found.members))]
+  picture = diversity_plot.plot(pairs.disagreement_MM, pairs.kappa_MM, names, title)
+  figure.write(folder.figures / 'diversity.png', picture, said)
+  columns = {f.name: getattr(line, f.name).tolist() for f in dataclasses.fields(line)}
+  return {
+    'headline': headline,
+    'diversity': {split: _finite(one.means()) for split, one in measured.items()},
+    'curve': columns,
+  }
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+  """The same with null, which JSON has, for what is undefined."""
+  return {name: value if np.isfinite(value) else None for name, value in figures.items()}

@@ -88,8 +88,8 @@ def _gain(split: str, told: Mapping[str, Any]) -> str:
   entry = told['gain_on_best'][split]['accuracy']
   bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'
   return (
-    f'<p>Against member {page.text(told["best_member"])}, which has the least log loss on validation, on the same images '
-    f'of {page.text(split)}: accuracy {entry["difference"]:+.3f}{bounds}, p {entry["p_value"]:.3f}.</p>'
+    f'<p>Against member {page.text(told["best_member"])}, which has the least log loss on validation, on the same '
+    f'images of {page.text(split)}: accuracy {entry["difference"]:+.3f}{bounds}, p {entry["p_value"]:.3f}.</p>'
   )
 
 
@@ -107,10 +107,13 @@ def _diversity(told: Mapping[str, Any]) -> str:
     return ''
   names = list(next(iter(told['diversity'].values())))
   rows = [
-    (split, *(report_split.number(found[name]) for name in names)) for split, found in told['diversity'].items()
+    (split, *(report_split.number(found[name]) for name in names))
+    for split, found in told['diversity'].items()
   ]
   return (
-    page.table('how much pairs of members differ, on average', ('split', *(n.replace('_', ' ') for n in names)), rows)
+    page.table(
+      'how much pairs of members differ, on average', ('split', *(n.replace('_', ' ') for n in names)), rows
+    )
     + '<p class="small">Disagreement: share of images that two members name differently. Q-statistic: 1 where they err '
     'on the same images, 0 where errors are independent, below where they err on different ones. Kappa: agreement of '
     'what they name beyond chance. Double fault: share of images that both get wrong.</p>'

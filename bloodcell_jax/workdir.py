@@ -34,7 +34,7 @@ FREE_KEYS = (
   'ensemble.patience',
 )
 # The key of a folder that holds no run but what others predicted, combined.
-COMBINED = 'ensemble.combined'
+COMBINED = 'combined_runs'
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
 
 
