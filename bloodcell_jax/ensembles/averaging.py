@@ -74,7 +74,8 @@ def greedy(num: int, score: Callable[[tuple[int, ...]], float]) -> tuple[int, ..
     raise ValueError('there is no member to choose from')
   alone = [score((m,)) for m in range(num)]
   first, *others = sorted(range(num), key=lambda m: (-alone[m], m))
-  kept, best = (first,), alone[first]
+  kept: tuple[int, ...] = (first,)
+  best = alone[first]
   for m in others:
     together = score((*kept, m))
     if together >= best:

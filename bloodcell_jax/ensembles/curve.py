@@ -119,5 +119,4 @@ def _curve(wrong_list: Sequence[np.ndarray], group_N: np.ndarray, spec: Spec, se
     subset_low, subset_high = np.quantile(error_S, tails)
     bounds = [min(low, error), max(high, error), min(subset_low, error), max(subset_high, error)]
     columns.append((size, error, *bounds, error_S.std(), len(error_S)))
-  size_S, *values, num_subsets_S = (np.array(column) for column in zip(*columns, strict=True))
-  return Curve(size_S, *values, num_subsets_S)
+  return Curve(*map(np.array, zip(*columns, strict=True)))

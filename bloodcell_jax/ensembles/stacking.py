@@ -257,6 +257,7 @@ def _trained(params: Any, x_ND: jax.Array, one_hot_NK: jax.Array, weight_N: jax.
     params, state = carry
     updates, state = optimizer.update(jax.grad(loss)(params), state)
     params = optax.apply_updates(params, updates)
-    return (params, state), (params, jax.nn.softmax(network.apply({'params': params}, x_ND)))
+    logit_NK: Any = network.apply({'params': params}, x_ND)
+    return (params, state), (params, jax.nn.softmax(logit_NK))
 
   return jax.lax.scan(step, (params, optimizer.init(params)), None, length=num_steps)[1]

@@ -29,12 +29,12 @@ def plot(
   num_members = len(member_names)
   letters = max(map(len, member_names))
   # Inches: a cell holds its number; beneath and left of the cells stand the names (0.08 a letter).
-  cell = max(0.46 if num_members <= MOST_WITH_NUMBERS else 0.22, 2.2 / num_members)
+  cell = max(0.5 if num_members <= MOST_WITH_NUMBERS else 0.22, 2.2 / num_members)
   side, names = cell * num_members, 0.08 * letters
   made, (left, right) = figure.new(1, 2, 2 * (side + 1.0) + names + 0.3, side + names + 1.1, sharey=True)
   off = ~np.eye(num_members, dtype=bool)
   most = float(np.max(np.asarray(disagreement_MM)[off], initial=0.01))
-  _map(left, disagreement_MM, member_names, 'Oranges', (0, most), '{:.0%}')
+  _map(left, disagreement_MM, member_names, 'Oranges', (0, most), '{:.1%}')
   left.set_title('exactly one is right')
   least = min(0.0, float(np.nanmin(np.where(np.isnan(kappa_MM), 0, kappa_MM))))
   _map(right, kappa_MM, member_names, 'Blues', (least, 1), '{:.2f}')
