@@ -32,10 +32,10 @@ from configs import default
 NUM = 3
 CHANGES = {
   'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_views': 2,
-  'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'model.name': 'hybrid', 'data.pipeline': 'numpy',
-  'data.cache': 'memory', 'data.validation_fraction': 0.5, 'train.batch_size': 8, 'train.epochs': 1,
-  'train.steps_per_epoch': 4, 'train.num_devices': 1, 'ensemble.method': 'average', 'ensemble.members': NUM,
-  'evaluate.splits': ('test',), 'evaluate.num_resamples': 100,
+  'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.pipeline': 'numpy',
+  'data.cache': 'memory', 'data.validation_fraction': 0.5, 'model.name': 'hybrid', 'train.batch_size': 8,
+  'train.epochs': 1, 'train.steps_per_epoch': 4, 'train.num_devices': 1, 'ensemble.method': 'average',
+  'ensemble.members': NUM, 'evaluate.splits': ('test',), 'evaluate.num_resamples': 100,
 }  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def test_members_of_different_architecture_stand_side_by_side(tmp_path):
   names = [member(folder, k).read_environment()['network']['name'] for k in (1, 2)]
   assert names == ['cnn_a', 'hybrid']
   np.testing.assert_allclose(probs(folder, 'test'), stacked(folder, 'test', (1, 2)).mean(0), atol=1e-12)
-  with pytest.raises(types.UserError, match='has .cnn_z.'):
+  with pytest.raises(types.UserError, match=r'has .cnn_z.'):
     experiment.resolve(config(**{'ensemble.architectures': ('cnn_z',)}))
 
 

@@ -55,6 +55,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{folder.path}: is a cross-validation; explain one of its folds: --workdir={folder.path / "folds" / "1"}'
     )
+  if exp.ensemble.method and not exp.ensemble.member:
+    raise types.UserError(
+      f'{folder.path}: is an ensemble; explain one of its members: --workdir={folder.path / "members" / "1"}'
+    )
   # Paths first: a wrong one is told before anything is loaded.
   found, problems = inputs.find(request.paths) if request.paths else ([], [])
   loaded = classifier.load(folder, stop)

@@ -29,10 +29,9 @@ ARRAYS: dict[str, dict[str, int]] = {
     'bias_K': 1,
     'feature_TKP': 3,  # int32: which of the D logarithms a node asks for
     'threshold_TKP': 3,  # float32: to the left up to it
-    'left_TKP': 3,  # int32: the node beneath; a leaf leads to itself
+    'left_TKP': 3,  # int32: the node beneath, whose number is greater; a leaf leads to itself on both sides
     'right_TKP': 3,
     'value_TKP': 3,  # of a leaf
-    'depth': 0,  # int: steps from the root to the deepest leaf
   },
   'mlp': {'hidden_DH': 2, 'hidden_H': 1, 'kernel_HK': 2, 'bias_K': 1},
 }
@@ -63,9 +62,12 @@ class Combination:
         raise ValueError(f'{name} must hold finite numbers on {num_axes} axes')
     if self.kind == 'gradient_boosting':
       num_nodes = self.arrays['feature_TKP'].shape[2]
-      places = [self.arrays[name] for name in ('left_TKP', 'right_TKP', 'depth')]
-      if not all((place >= 0).all() and (place < num_nodes).all() for place in places):
-        raise ValueError('a tree leads to a node that it lacks')
+      left_TKP, right_TKP, own_P = self.arrays['left_TKP'], self.arrays['right_TKP'], np.arange(num_nodes)
+      is_leaf = (left_TKP == own_P) & (right_TKP == own_P)
+      goes_on = (np.minimum(left_TKP, right_TKP) > own_P) & (np.maximum(left_TKP, right_TKP) < num_nodes)
+      # Numbers that only grow end in a leaf, whatever a file says.
+      if not (is_leaf | goes_on).all() or (self.arrays['feature_TKP'] < 0).any():
+        raise ValueError('a tree leads to a node that it lacks, or back')
 
 
 def mean(num_members: int) -> Combination:
@@ -214,25 +216,48 @@ def _check_sizes(combination: Combination, num_members: int, num_classes: int) -
 def _leaves(arrays: Mapping[str, np.ndarray], feature_ND: Any, dtype: Any, xp: Any) -> Any:
   """[N, T x K] the value that each tree gives each row.
 
-  All trees are walked at once, by gathers from flat arrays; a row that has reached its leaf stays there.
+  By products and not by walking: every node is asked, and a row lies in the leaf on whose path every answer fits. So
+  nothing is gathered by row, which converters to other formats do not know for a free number of rows.
   """
   num_rounds, num_classes, num_nodes = arrays['feature_TKP'].shape
-  num_rows, num_features = feature_ND.shape
-  root_1T = (np.arange(num_rounds * num_classes, dtype=np.int32) * num_nodes)[None]
-  row_N1 = xp.arange(num_rows, dtype=np.int32)[:, None] * num_features
-  # The nodes beneath, as places in the flat arrays.
-  beneath = {
-    name: xp.asarray((arrays[name].reshape(-1, num_nodes) + root_1T.T).ravel(), np.int32)
-    for name in ('left_TKP', 'right_TKP')
-  }
-  asked = xp.asarray(arrays['feature_TKP'].ravel(), np.int32)
-  threshold = xp.asarray(arrays['threshold_TKP'].ravel(), np.float32)
-  flat = feature_ND.ravel()
-  node_NT = xp.zeros_like(row_N1) + xp.asarray(root_1T)
-  for _ in range(int(arrays['depth'])):
-    # Every place lies inside; 'clip' only spares JAX the masks for places that do not.
-    value_NT = xp.take(flat, row_N1 + xp.take(asked, node_NT, mode='clip'), mode='clip')
-    left_NT = xp.take(beneath['left_TKP'], node_NT, mode='clip')
-    right_NT = xp.take(beneath['right_TKP'], node_NT, mode='clip')
-    node_NT = xp.where(value_NT <= xp.take(threshold, node_NT, mode='clip'), left_NT, right_NT)
-  return xp.take(xp.asarray(arrays['value_TKP'].ravel(), dtype), node_NT, mode='clip')
+  num_trees = num_rounds * num_classes
+  path_UPL, rights_UL, steps_UL, value_UL = _paths(arrays)
+  asked_NUP = xp.take(feature_ND, arrays['feature_TKP'].ravel(), axis=1).reshape(-1, num_trees, num_nodes)
+  threshold_UP = xp.asarray(arrays['threshold_TKP'].reshape(num_trees, num_nodes), np.float32)
+  goes_left_UNP = (asked_NUP <= threshold_UP[None]).astype(np.float32).transpose(1, 0, 2)
+  # Left steps that are taken, and right ones that are not missed: small whole numbers, exact in float32.
+  fitting_UNL = goes_left_UNP @ xp.asarray(path_UPL) + xp.asarray(rights_UL)[:, None]
+  there_UNL = (fitting_UNL == xp.asarray(steps_UL)[:, None]).astype(dtype)
+  return (there_UNL * xp.asarray(value_UL, dtype)[:, None]).sum(-1).T
+
+
+def _paths(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+  """Of each leaf of each of U trees: 1 for a node left to its left, -1 to its right; right steps, steps, its value.
+
+  Trees with fewer leaves than others are filled up with leaves that no row reaches.
+  """
+  num_nodes = arrays['feature_TKP'].shape[2]
+  left_UP, right_UP, value_UP = (
+    arrays[f'{name}_TKP'].reshape(-1, num_nodes) for name in ('left', 'right', 'value')
+  )
+  num_trees, num_leaves = len(left_UP), (num_nodes + 1) // 2
+  path_UPL = np.zeros((num_trees, num_nodes, num_leaves), np.float32)
+  rights_UL = np.zeros((num_trees, num_leaves), np.float32)
+  steps_UL = np.full((num_trees, num_leaves), -1.0, np.float32)
+  value_UL = np.zeros((num_trees, num_leaves))
+  for u in range(num_trees):
+    leaf = 0
+    waiting: list[tuple[int, tuple[tuple[int, int], ...]]] = [(0, ())]  # nodes with the steps that lead there
+    while waiting:
+      node, steps = waiting.pop()
+      if left_UP[u, node] == node:
+        for above, sign in steps:
+          path_UPL[u, above, leaf] = sign
+        rights_UL[u, leaf] = sum(sign < 0 for _, sign in steps)
+        steps_UL[u, leaf] = len(steps)
+        value_UL[u, leaf] = value_UP[u, node]
+        leaf += 1
+      else:
+        waiting.append((int(left_UP[u, node]), (*steps, (node, 1))))
+        waiting.append((int(right_UP[u, node]), (*steps, (node, -1))))
+  return path_UPL, rights_UL, steps_UL, value_UL

@@ -123,7 +123,6 @@ def of_trees(model: Any) -> combination.Combination:
       'left_TKP': left_TKP,
       'right_TKP': right_TKP,
       'value_TKP': value_TKP,
-      'depth': np.array(max(tree.max_depth for in_round in trees for tree in in_round)),
     },
   )
 

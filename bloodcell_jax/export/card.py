@@ -179,12 +179,13 @@ def _worth(card: Mapping[str, Any]) -> str:
   parts = [f'With {shares} intervals that resample photographs, not images.', _table(head, rows)]
   notes = {split: entry['note'] for split, entry in card['figures'].items() if entry['note']}
   parts += [f'{split}: {note}' for split, note in notes.items() if note != card['note']]
-  best = card['model']['checkpoint']['best_epoch']
-  others = [split for split, entry in card['figures'].items() if entry['checkpoint']['best_epoch'] != best]
+  # Of a run the epoch, of an ensemble the number of members.
+  told = 'best_epoch' if 'best_epoch' in card['model']['checkpoint'] else 'members'
+  own = card['model']['checkpoint'][told]
+  others = [split for split, entry in card['figures'].items() if entry['checkpoint'].get(told) != own]
   if others:
-    parts.append(
-      f'**Of another epoch than this model: {", ".join(others)}. Evaluate the run, and export it again.**'
-    )
+    what = 'another epoch' if told == 'best_epoch' else 'other members'
+    parts.append(f'**Of {what} than this model: {", ".join(others)}. Evaluate the run, and export it again.**')
   return '\n\n'.join(parts)
 
 

@@ -15,6 +15,7 @@ from bloodcell_jax.data import standardize, views
 from bloodcell_jax.ensembles import combination
 from bloodcell_jax.export import pixels, plain
 
+_LEAST_LOG = float(np.log(np.nextafter(0, 1)))
 INPUT, OUTPUT = 'image', 'probabilities'  # the names of the two tensors
 
 
@@ -54,8 +55,9 @@ class Program:
         logits_BK = outputs[0]
       else:
         probs_MBK = jax.nn.softmax(jnp.stack(outputs), axis=-1)
-        # The least normal number: a class that every member excludes stays excluded, and its logarithm finite.
-        logits_BK = jnp.log(jnp.maximum(combination.apply(self.combination, probs_MBK, jnp), 1e-37))
+        probs_BK = combination.apply(self.combination, probs_MBK, jnp)
+        # A vote can be 0; the temperature meets it as `calibration.scaled` does, whose numbers are finer.
+        logits_BK = jnp.where(probs_BK > 0, jnp.log(jnp.maximum(probs_BK, 1e-37)), _LEAST_LOG)
     return jax.nn.softmax(logits_BK / np.float32(self.temperature), axis=-1).astype(jnp.float32)
 
   def _logits(self, model: nn.Module, own: Mapping[str, jax.Array], image_BHWC: jax.Array) -> jax.Array:

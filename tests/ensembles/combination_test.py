@@ -37,7 +37,6 @@ COMBINATIONS = {
       'left_TKP': LEFT_TKP,
       'right_TKP': RIGHT_TKP,
       'value_TKP': RNG.normal(size=(2, K, 5)),
-      'depth': np.array(2),
     },
   ),
   'mlp': combination.Combination(
@@ -140,8 +139,10 @@ def test_a_tree_is_walked_node_by_node():
         logit_NK[n, k] += one.arrays['value_TKP'][t, k, node]
   found = combination.apply(one, PROBS_MNK, np)
   np.testing.assert_allclose(found, combination.softmax(logit_NK, np), rtol=1e-12)
-  shallow = dataclasses.replace(one, arrays={**one.arrays, 'depth': np.array(1)})
-  assert np.abs(combination.apply(shallow, PROBS_MNK, np) - found).max() > 0.01, 'the depth is seen'
+  turned = dataclasses.replace(
+    one, arrays={**one.arrays, 'left_TKP': one.arrays['right_TKP'], 'right_TKP': one.arrays['left_TKP']}
+  )
+  assert np.abs(combination.apply(turned, PROBS_MNK, np) - found).max() > 0.01, 'left is not right'
 
 
 @BY_NAME
@@ -215,7 +216,9 @@ def test_what_does_not_fit_is_refused():
     combination.weighted(np.array([1.0, -1]))
   trees = COMBINATIONS['gradient_boosting'].arrays
   with pytest.raises(ValueError, match='lacks'):
-    combination.Combination('gradient_boosting', {**trees, 'depth': np.array(10**9)})
+    combination.Combination('gradient_boosting', {**trees, 'left_TKP': np.full_like(LEFT_TKP, 10**6)})
+  with pytest.raises(ValueError, match='or back'):
+    combination.Combination('gradient_boosting', {**trees, 'left_TKP': np.zeros_like(LEFT_TKP)})
   for name in ('mean', 'logistic', 'mlp', 'gradient_boosting'):
     with pytest.raises(ValueError, match='members'):
       combination.apply(COMBINATIONS[name], PROBS_MNK[:2], np)
