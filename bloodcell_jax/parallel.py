@@ -57,13 +57,8 @@ def replicate(tree: Any, on: Sequence[jax.Device]) -> Any:
   return jax.device_put(tree, whole)
 
 
-def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
-  """`step(state, batch, key, scale)` compiled over the devices; state in and out without a device axis.
-
-  The state is donated: the caller's copy is gone after the call. `step` sums over devices itself
-  with `jax.lax.psum(..., AXIS)`, which makes its outputs equal everywhere.
-  """
-  mapped = jax.pmap(
+def _map_step(step: Callable[..., Any], on: Sequence[jax.Device]) -> Any:
+  return jax.pmap(
     step,
     axis_name=AXIS,
     in_axes=(None, 0, None, None),
@@ -71,6 +66,34 @@ def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[.
     devices=list(on),
     donate_argnums=0,
   )
+
+
+def needed_bytes(
+  step: Callable[..., Any],
+  on: Sequence[jax.Device],
+  state: Any,
+  batch: types.Batch,
+  key: jax.Array,
+  scale: np.ndarray | np.float32,
+) -> int:
+  """Bytes that a call of `make_train(step, on)` takes on a device: what goes in, comes out and lies between.
+
+  The program is compiled for it, but not run; shapes may stand for the arrays.
+  """
+  compiled = _map_step(step, on).lower(state, shard(batch, len(on)), key, scale).compile()
+  stats = compiled.memory_analysis()
+  # What is donated is counted as an argument and as a result.
+  inside = stats.argument_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes
+  return inside + stats.temp_size_in_bytes
+
+
+def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
+  """`step(state, batch, key, scale)` compiled over the devices; state in and out without a device axis.
+
+  The state is donated: the caller's copy is gone after the call. `step` sums over devices itself
+  with `jax.lax.psum(..., AXIS)`, which makes its outputs equal everywhere.
+  """
+  mapped = _map_step(step, on)
   return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, len(on)), key, scale)
 
 
@@ -92,14 +115,7 @@ def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: 
   def one_by_one(*given_M: Any) -> Any:
     return jax.lax.map(lambda given: step(*given), given_M)
 
-  mapped = jax.pmap(
-    jax.vmap(step) if how == 'vmap' else one_by_one,
-    axis_name=AXIS,
-    in_axes=(None, 0, None, None),
-    out_axes=(None, None),
-    devices=list(on),
-    donate_argnums=0,
-  )
+  mapped = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
 
   def run(state_M: Any, batch_M: types.Batch, key_M: jax.Array, scale_M: np.ndarray) -> Any:
     batch = jax.tree.map(lambda x: _split(x, len(on), 1), batch_M)

@@ -21,7 +21,7 @@ LAYERS = (
   ('commands',),
   ('cross_validation', 'export', 'explanation_page'),
   ('identify', 'explanation'),
-  ('classifier',),
+  ('classifier', 'together'),
   ('opening', 'staging', 'evidence'),
   ('top',),
   ('frozen', 'findings'),

@@ -39,7 +39,8 @@ class Course:
     if self.step > first * spec.steps_per_epoch:
       parts.on_epoch(self.records)
       done, total = self.step - first * spec.steps_per_epoch, stage.epochs * spec.steps_per_epoch
-      parts.progress.line(f'continuing after step {done} of {total}')
+      if not self.is_finished:
+        parts.progress.line(f'continuing after step {done} of {total}')
 
   def begin(self) -> None:
     """Starts the clock of the epoch, unless it goes already."""
