@@ -131,7 +131,7 @@ def parts(
 def check_frozen(
   made: job.Job, stage: stages.Stage, at: checkpoint.Saved, params: Any, shown: progress.Progress
 ) -> None:
-  """Raises RunError where a weight that the stage leaves frozen has changed; says that none has where there are some."""
+  """Raises RunError where a weight that the stage leaves frozen has changed; says so where none has."""
   if at.stamp.frozen:
     if _frozen(made, stage, params) != at.stamp.frozen:
       raise types.RunError(f'stage {stage.fit.name}: a weight that should be frozen has changed')

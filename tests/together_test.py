@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import experiment, job, staging, together, types, workdir
+from bloodcell_jax import experiment, job, staging, together, workdir
 from bloodcell_jax.data import dataset
 from bloodcell_jax.train import checkpoint, history, progress, signals
-from configs import default, finetune
+from configs import default
 
 CHANGES = {
   'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_views': 1,
@@ -70,7 +70,7 @@ def written(made: job.Job, place: workdir.Workdir):
     dataclasses.replace(r, seconds=0.0, images_per_second=0.0, wait_share=0.0)
     for r in history.read(place.history)
   ]
-  assert [len(f.records) for f in found][0] == len(records)
+  assert len(found[0].records) == len(records)
   return [f.state for f in found], records
 
 

@@ -171,6 +171,14 @@ def drive(runs: Sequence[course.Course], updates: Updates) -> list[state_lib.Sta
     while running := [i for i, run in enumerate(runs) if not run.is_finished]:
       for i in running:
         runs[i].begin()
+      # Looked for before the update: a run may have been saved between its epoch's last one and the evaluation.
+      if ended := [i for i in running if runs[i].has_ended_epoch()]:
+        _end_epochs(runs, running, ended, updates)
+        for i in ended:
+          if runs[i].is_finished:
+            ends[i] = updates.state(i)
+            runs[i].close()
+        continue
       asked = time.monotonic()
       batches = {i: runs[i].next_batch() for i in running}
       # Only where the device ended its step meanwhile: else the batch was ready in time.
@@ -184,20 +192,14 @@ def drive(runs: Sequence[course.Course], updates: Updates) -> list[state_lib.Sta
       sizes = {i: len(batch.weight_B) for i, batch in batches.items()}
       seen = _Seen(report, {i: runs[i].step for i in running}, sizes)
       due = [i for i in running if runs[i].is_due()]
-      ended = [i for i in running if runs[i].has_ended_epoch()]
       is_asked = any(runs[i].parts.stop.requested for i in running)
-      if due or ended or is_asked:
+      if due or is_asked or any(runs[i].has_ended_epoch() for i in running):
         seen.show(runs)
         seen = None
       if is_asked:
         course.save_and_leave([runs[i] for i in running], [updates.state(i) for i in running])
       for i in due:
         runs[i].save(updates.state(i))
-      _end_epochs(runs, running, ended, updates)
-      for i in ended:
-        if runs[i].is_finished:
-          ends[i] = updates.state(i)
-          runs[i].close()
   for run in runs:
     run.parts.store.wait()
   return [ends[i] for i in range(len(runs))]
