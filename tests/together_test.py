@@ -105,10 +105,18 @@ def test_members_trained_together_leave_what_each_leaves_alone(alone, tmp_path, 
   close(run(tmp_path), alone)
 
 
+def first_epochs(found) -> list[list[float]]:
+  return [[r.loss, r.accuracy, r.val_loss, r.val_accuracy] for r in (records[0] for _, records in found)]
+
+
+# The first epoch alone: training makes much of a last bit, and eight updates of a last digit.
 @pytest.mark.parametrize(('how', 'num_devices'), [('vmap', 1), ('vmap', 2), ('map', 2)])
 def test_they_are_so_at_once_and_over_two_devices(how, num_devices, alone, tmp_path, monkeypatch):
   monkeypatch.setattr(together, 'way', lambda made: how)
-  close(run(tmp_path, **{'train.num_devices': num_devices}), alone)
+  found = first_epochs(run(tmp_path, **{'train.num_devices': num_devices, 'train.epochs': 1}))
+  np.testing.assert_allclose(found, first_epochs(alone), rtol=1e-4)
+  with pytest.raises(AssertionError):
+    np.testing.assert_allclose(found[::-1], first_epochs(alone), rtol=1e-4)
 
 
 # Between the saves of members 1 and 2: at an epoch's end before the evaluation, and after it.
