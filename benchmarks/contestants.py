@@ -90,9 +90,7 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
 
   from bloodcell_jax import parallel, rng, types
   from bloodcell_jax.models import vgg16, zoo
-  from bloodcell_jax.optim import keras, staged
   from bloodcell_jax.train import state as state_lib
-  from bloodcell_jax.train import step
 
   case = CASES[name]
   image_BHWC, target_BK = batch(case)
@@ -111,22 +109,66 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
       parallel.devices(0),
     )
     return lambda: float(made(params, given)[0, 0, 0, 0])
-  optimizer = keras.Spec('rmsprop', 1e-3, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-  trainable = staged.Spec(
-    (rf'(?!block[1-{case.num_frozen}]_).*' if case.num_frozen else '.*',), (), optimizer
-  )
-
-  def apply(params, image_BHWC, position_B, key):
-    return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
-
-  tx, is_trained = staged.build(trainable, params), staged.trainable(trainable, params)
-  update = step.make(apply, step.softmax(0.0, 0.0), tx, 0.0, is_trained, parallel.AXIS)
+  update, tx = _update(model, params, case.num_frozen)
   made = parallel.make_train(update, parallel.devices(0))
   key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
 
   def run() -> float:
     state[0], report = made(state[0], given, key, np.float32(1))
     return float(report.loss)
+
+  return run
+
+
+def _update(model: Any, params: Any, num_frozen: int) -> tuple[Callable[..., Any], Any]:
+  """The step to be mapped over devices, by RMSprop, and its optimizer."""
+  from bloodcell_jax import parallel
+  from bloodcell_jax.optim import keras, staged
+  from bloodcell_jax.train import step
+
+  optimizer = keras.Spec('rmsprop', 1e-3, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
+  trainable = staged.Spec((rf'(?!block[1-{num_frozen}]_).*' if num_frozen else '.*',), (), optimizer)
+
+  def apply(params, image_BHWC, position_B, key):
+    return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
+
+  tx, is_trained = staged.build(trainable, params), staged.trainable(trainable, params)
+  return step.make(apply, step.softmax(0.0, 0.0), tx, 0.0, is_trained, parallel.AXIS), tx
+
+
+def members(name: str, num: int, how: str) -> Callable[[], float]:
+  """A step of `num` members in one program, each with weights and images of its own; `how` as in `parallel.MEMBERS`."""
+  from bloodcell_jax import process
+
+  process.set_up()
+  import jax
+  import jax.numpy as jnp
+
+  from bloodcell_jax import parallel, rng, types
+  from bloodcell_jax.models import zoo
+  from bloodcell_jax.train import state as state_lib
+
+  case = CASES[name]
+  image_BHWC, target_BK = batch(case)
+  positions = np.arange(case.batch_size, dtype=np.int32)
+  model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256, 3, 1, False), CLASSES)
+  params_M = [zoo.init(model, case.input_shape[0], seed) for seed in range(num)]
+  update, tx = _update(model, params_M[0], 0)
+  states = [state_lib.create(params, tx, False, 0) for params in params_M]
+  state_M = [jax.tree.map(lambda *leaf_M: jnp.stack(leaf_M), *states)]
+  given = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
+  # A batch a member, drawn before the clock starts as the pipeline does it; stacked within it, as a run has to.
+  given_M = [
+    types.Batch(np.roll(image_BHWC, m, 0), np.roll(target_BK, m, 0), given.weight_B, given.position_B)
+    for m in range(num)
+  ]
+  key_M = jnp.stack([rng.key(seed, 'dropout') for seed in range(num)])
+  made = parallel.make_train_members(update, parallel.devices(0), how)
+
+  def run() -> float:
+    batch_M = jax.tree.map(lambda *leaf_M: np.stack(leaf_M), *given_M)
+    state_M[0], report_M = made(state_M[0], batch_M, key_M, np.ones(num, np.float32))
+    return float(np.asarray(report_M.loss)[0])
 
   return run
 

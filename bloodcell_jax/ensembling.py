@@ -21,6 +21,7 @@ from bloodcell_jax import (
   predictions,
   report,
   scoring,
+  together,
   types,
   workdir,
 )
@@ -77,7 +78,7 @@ def run(
       )
     found = boosted.run(members, exp, shown, train)
   else:
-    missing = _train_each(members, only, exp, shown, train)
+    missing = _train_each(members, only, exp, stop, shown, train)
     if missing:
       shown.line(
         f'members still to train: {", ".join(map(str, missing))}; bring them to {folder.path / "members"} and run '
@@ -96,10 +97,14 @@ def _train_each(
   members: Sequence[member.Member],
   only: int,
   exp: experiment.Experiment,
+  stop: signals.Stop,
   shown: progress.Progress,
   train: member.Train,
 ) -> list[int]:
   """Trains the members that are asked for; returns the numbers of those that are not done afterwards."""
+  wanted = [one for one in members if only in (0, one.number) and not member.is_done(one)]
+  if wanted and exp.ensemble.method in (method.AVERAGE, method.BAGGING):
+    _train_together(wanted, exp, stop, shown)
   before = None
   for one in members:
     if only in (0, one.number):
@@ -108,6 +113,32 @@ def _train_each(
     if exp.ensemble.method == method.SNAPSHOT:
       before = one.folder
   return [one.number for one in members if not member.is_done(one)]
+
+
+def _train_together(
+  members: Sequence[member.Member],
+  exp: experiment.Experiment,
+  stop: signals.Stop,
+  shown: progress.Progress,
+) -> None:
+  """Trains the members in groups, each in one program, where the platform gains by it or the config asks for it."""
+  first, _ = opening.prepare(
+    members[0].config, members[0].exp, members[0].folder, members[0].data, stop, shown
+  )
+  size = together.plan(first, exp.ensemble.together)
+  if size == 1:
+    return
+  for start in range(0, len(members), size):
+    some = members[start : start + size]
+    prepared = [opening.prepare(one.config, one.exp, one.folder, one.data, stop, shown) for one in some]
+    mades, initials = [made for made, _ in prepared], [initial for _, initial in prepared]
+    reason = together.can(mades)
+    if reason and not exp.ensemble.together:
+      shown.line(f'one after the other: {reason}')
+      return
+    numbers = ', '.join(str(one.number) for one in some)
+    shown.line(f'members {numbers} of {len(members)} together')
+    together.run(mades, initials, [one.folder for one in some], shown)
 
 
 def _combine(
@@ -194,11 +225,11 @@ def _weight_average(
   """One network whose weights are the mean of all members', or of those that validation keeps."""
   networks = [committee.of_run(m.folder, m.exp, m.data, stop, shown)[0] for m in members]
 
-  def together(chosen: Sequence[int]) -> Any:
+  def mean_of(chosen: Sequence[int]) -> Any:
     return committee.mean_params([networks[i].params for i in chosen])
 
   def score(chosen: tuple[int, ...]) -> float:
-    found = networks[0].made.predict(together(chosen), 'validation')
+    found = networks[0].made.predict(mean_of(chosen), 'validation')
     return predict.figures(found)['val_accuracy']
 
   kept = tuple(range(len(members)))
@@ -207,7 +238,7 @@ def _weight_average(
     shown.line(f'soup of members {", ".join(str(members[i].number) for i in kept)}, by validation accuracy')
   chosen = [members[i] for i in kept]
   wanted = member.scored(exp, data)
-  instead = dict(networks[0].made.predict_each(together(kept), wanted))
+  instead = dict(networks[0].made.predict_each(mean_of(kept), wanted))
   names = tuple(str(each.number) for each in chosen)
   rule = combination.mean(len(chosen))
   more = {'method': exp.ensemble.method}

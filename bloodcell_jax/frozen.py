@@ -47,7 +47,7 @@ def build(
     signals.Stopped: a stop was asked for; what is computed is kept.
   """
   exp = made.experiment
-  depth = _depth(made, stage)
+  depth = depth_of(made, stage)
   if not (depth and exp.cache_features):
     return None
   if exp.transform.mixing.is_active:
@@ -78,7 +78,7 @@ def build(
   return Features(model, arrays['train'], batches, evaluate)
 
 
-def _depth(made: job.Job, stage: stages.Stage) -> int:
+def depth_of(made: job.Job, stage: stages.Stage) -> int:
   """How many blocks the stage leaves frozen from the first one on."""
   return zoo.num_frozen_blocks(made.experiment.model, staged.trainable(stage.weights, made.params))
 
@@ -95,7 +95,7 @@ def _maps(
   """The output of block `depth` for each view of each image of a split, view by view of an image."""
   exp, rows = made.experiment, made.data.rows[split]
   # What another stage keeps of an earlier block is a shorter way than the image.
-  lower = max((d for d in (_depth(made, s) for s in exp.stages) if 0 < d < depth), default=0)
+  lower = max((d for d in (depth_of(made, s) for s in exp.stages) if 0 < d < depth), default=0)
   source = _maps(made, params, lower, split, num_views, folder, shown) if lower else None
   side = exp.data.decode.image_size // 2**depth
   shape = (len(rows) * num_views, side, side, vgg16.BLOCKS[depth - 1][1])

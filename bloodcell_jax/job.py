@@ -135,7 +135,11 @@ class Job:
     return self.state(self.experiment.stages[names.index(name)], self.params, 0)
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
-    """The compiled step `(state, batch, key, scale) -> (state, report)` of a stage.
+    """The compiled step `(state, batch, key, scale) -> (state, report)` of a stage, made from `update`."""
+    return parallel.make_train(self.update(stage, model), self.devices)
+
+  def update(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
+    """The step of a stage, to be mapped over devices.
 
     Args:
       stage: what is trained.
@@ -150,8 +154,7 @@ class Job:
       staged.trainable(stage.weights, self.params),
       self.experiment.objective.ema_momentum,
     )
-    made = step.make(apply, self.loss(stage), self.optimizer(stage), momentum, is_trained, parallel.AXIS)
-    return parallel.make_train(made, self.devices)
+    return step.make(apply, self.loss(stage), self.optimizer(stage), momentum, is_trained, parallel.AXIS)
 
   def loss(self, stage: stages.Stage) -> step.Loss:
     """What the stage minimises.

@@ -14,7 +14,7 @@ from bloodcell_jax.data import bagging, dataset, folds, leaks, standardize
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
-from bloodcell_jax.train import checkpoint, progress, state
+from bloodcell_jax.train import checkpoint, progress, signals, state
 from bloodcell_jax.weights import pretrained
 
 
@@ -165,6 +165,28 @@ def kept_pixels(folder: workdir.Workdir, exp: experiment.Experiment) -> standard
   if stamp is None:
     raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
   return standardize.Spec(**stamp.pixels)
+
+
+def prepare(
+  config: Mapping[str, Any],
+  exp: experiment.Experiment,
+  folder: workdir.Workdir,
+  data: dataset.Dataset,
+  stop: signals.Stop,
+  shown: progress.Progress,
+) -> tuple[job.Job, Any]:
+  """The job of a run that is to be trained, and the parameters that it begins with; its config is written down.
+
+  Raises:
+    UserError: the folder holds a run of another config, or weights that are read do not fit.
+  """
+  folder.write_config(config)
+  read = pretrained.read(exp.weights.path) if exp.weights.path else None
+  spec = pixels(exp, read)
+  made = job.Job(exp, data, spec, statistics(folder, spec, data, shown), stop)
+  if read:
+    shown.line(f'features from {read.origin}, pixels as {read.convention.name}')
+  return made, made.initial(read)
 
 
 def statistics(

@@ -11,6 +11,8 @@ import numpy as np
 from bloodcell_jax import types
 
 AXIS = 'device'
+# Ways to train many members in one program.
+MEMBERS = ('vmap', 'map')
 
 
 def devices(num_devices: int) -> list[jax.Device]:
@@ -32,17 +34,17 @@ def shard(batch: types.Batch, num_devices: int) -> types.Batch:
 
   **Guarantees**: every row of the batch is in exactly one shard, in order.
   """
-  size = len(batch.weight_B)
+  return jax.tree.map(lambda x: _split(x, num_devices, 0), batch)
+
+
+def _split(x: Any, num_devices: int, axis: int) -> np.ndarray:
+  """The array with its axis `axis` of rows parted into devices, which come first; filled up with zeros."""
+  x = np.asarray(x)
+  size = x.shape[axis]
   per_device = -(-size // num_devices)
-  missing = per_device * num_devices - size
-
-  def split(x: Any) -> np.ndarray:
-    x = np.asarray(x)
-    if missing:
-      x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
-    return x.reshape(num_devices, per_device, *x.shape[1:])
-
-  return jax.tree.map(split, batch)
+  if missing := per_device * num_devices - size:
+    x = np.pad(x, [(0, missing if i == axis else 0) for i in range(x.ndim)])
+  return np.moveaxis(x.reshape(*x.shape[:axis], num_devices, per_device, *x.shape[axis + 1 :]), axis, 0)
 
 
 def replicate(tree: Any, on: Sequence[jax.Device]) -> Any:
@@ -55,13 +57,8 @@ def replicate(tree: Any, on: Sequence[jax.Device]) -> Any:
   return jax.device_put(tree, whole)
 
 
-def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
-  """`step(state, batch, key, scale)` compiled over the devices; state in and out without a device axis.
-
-  The state is donated: the caller's copy is gone after the call. `step` sums over devices itself
-  with `jax.lax.psum(..., AXIS)`, which makes its outputs equal everywhere.
-  """
-  mapped = jax.pmap(
+def _map_step(step: Callable[..., Any], on: Sequence[jax.Device]) -> Any:
+  return jax.pmap(
     step,
     axis_name=AXIS,
     in_axes=(None, 0, None, None),
@@ -69,7 +66,62 @@ def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[.
     devices=list(on),
     donate_argnums=0,
   )
+
+
+def needed_bytes(
+  step: Callable[..., Any],
+  on: Sequence[jax.Device],
+  state: Any,
+  batch: types.Batch,
+  key: jax.Array,
+  scale: np.ndarray | np.float32,
+) -> int:
+  """Bytes that a call of `make_train(step, on)` takes on a device: what goes in, comes out and lies between.
+
+  The program is compiled for it, but not run; shapes may stand for the arrays.
+  """
+  compiled = _map_step(step, on).lower(state, shard(batch, len(on)), key, scale).compile()
+  stats = compiled.memory_analysis()
+  # What is donated is counted as an argument and as a result.
+  inside = stats.argument_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes
+  return inside + stats.temp_size_in_bytes
+
+
+def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
+  """`step(state, batch, key, scale)` compiled over the devices; state in and out without a device axis.
+
+  The state is donated: the caller's copy is gone after the call. `step` sums over devices itself
+  with `jax.lax.psum(..., AXIS)`, which makes its outputs equal everywhere.
+  """
+  mapped = _map_step(step, on)
   return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, len(on)), key, scale)
+
+
+def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: str) -> Callable[..., Any]:
+  """The `step` of `make_train` for many members in one program: everything in and out has a leading axis M of members.
+
+  **Guarantees**: each member's update is the one that `make_train` makes of it alone, to float tolerance; the batch of
+  every member is divided over the devices as there. The state is donated.
+
+  Args:
+    step: as for `make_train`; it knows of no members.
+    on: the devices.
+    how: 'vmap', all members at once, or 'map', one after the other within the step. On a CPU `vmap` makes
+      convolutions of many groups, which take twice as long.
+  """
+  if how not in MEMBERS:
+    raise ValueError(f'how is {how!r}; choose one of {", ".join(MEMBERS)}')
+
+  def one_by_one(*given_M: Any) -> Any:
+    return jax.lax.map(lambda given: step(*given), given_M)
+
+  mapped = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
+
+  def run(state_M: Any, batch_M: types.Batch, key_M: jax.Array, scale_M: np.ndarray) -> Any:
+    batch = jax.tree.map(lambda x: _split(x, len(on), 1), batch_M)
+    return mapped(replicate(state_M, on), batch, key_M, scale_M)
+
+  return run
 
 
 def make_apply(function: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bloodcell_jax import frozen, job, stages, top, tree, types, workdir
 from bloodcell_jax.models import summary
 from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.train import checkpoint, events, history, loop, progress
+
+OnEpoch = Callable[[list[history.Record]], None]
 
 
 def run(
@@ -27,7 +31,24 @@ def run(
     types.RunError: a loss was not finite, or a frozen weight has changed.
   """
   exp = made.experiment
-  store = checkpoint.Store(folder.checkpoints, exp.monitor)
+  with opened(made, folder) as (store, on_epoch):
+    saved = store.latest(lambda stamp: made.template(stamp.stage))
+    names = [stage.fit.name for stage in exp.stages]
+    for stage in exp.stages[names.index(saved.stamp.stage) if saved else 0 :]:
+      at = saved
+      if at is None or at.stamp.stage != stage.fit.name:
+        at = begin(made, stage, saved, initial, folder, shown)
+      if len(names) > 1 and not stage.fit.is_finished(at.records):
+        _tell(made, stage, at.state.params, shown)
+      saved = _train(made, stage, at, folder, shown, store, on_epoch)
+    assert saved is not None, 'a run has a stage'
+    return saved.records
+
+
+@contextlib.contextmanager
+def opened(made: job.Job, folder: workdir.Workdir) -> Iterator[tuple[checkpoint.Store, OnEpoch]]:
+  """The checkpoints of a run, and what writes its history after an epoch; both are whole on the disk at the end."""
+  store = checkpoint.Store(folder.checkpoints, made.experiment.monitor)
   board = events.Events(folder.path)
 
   def on_epoch(records: list[history.Record]) -> None:
@@ -35,23 +56,13 @@ def run(
     board.write(records)
 
   try:
-    saved = store.latest(lambda stamp: made.template(stamp.stage))
-    names = [stage.fit.name for stage in exp.stages]
-    for stage in exp.stages[names.index(saved.stamp.stage) if saved else 0 :]:
-      begin = saved
-      if begin is None or begin.stamp.stage != stage.fit.name:
-        begin = _begin(made, stage, saved, initial, folder, shown)
-      if len(names) > 1 and not stage.fit.is_finished(begin.records):
-        _tell(made, stage, begin.state.params, shown)
-      saved = _train(made, stage, begin, folder, shown, store, on_epoch)
-    assert saved is not None, 'a run has a stage'
-    return saved.records
+    yield store, on_epoch
   finally:
     board.close()
     store.close()
 
 
-def _begin(
+def begin(
   made: job.Job,
   stage: stages.Stage,
   before: checkpoint.Saved | None,
@@ -77,37 +88,54 @@ def _begin(
 def _train(
   made: job.Job,
   stage: stages.Stage,
-  begin: checkpoint.Saved,
+  at: checkpoint.Saved,
   folder: workdir.Workdir,
   shown: progress.Progress,
   store: checkpoint.Store,
-  on_epoch: Any,
+  on_epoch: OnEpoch,
 ) -> checkpoint.Saved:
   """Where the run stands when the stage is done."""
-  if stage.fit.is_finished(begin.records):
+  if stage.fit.is_finished(at.records):
     # What is written about the run is written anew, should it be missing.
-    on_epoch(begin.records)
-    return begin
-  exp = made.experiment
-  features = frozen.build(made, stage, begin.state.params, folder.cache, shown)
-  parts = loop.Parts(
+    on_epoch(at.records)
+    return at
+  features = frozen.build(made, stage, at.state.params, folder.cache, shown)
+  state, records = loop.fit(at, stage.fit, made.loop, parts(made, stage, features, shown, store, on_epoch))
+  check_frozen(made, stage, at, state.params, shown)
+  return checkpoint.Saved(state, records, 0.0, at.stamp)
+
+
+def parts(
+  made: job.Job,
+  stage: stages.Stage,
+  features: frozen.Features | None,
+  shown: progress.Progress,
+  store: checkpoint.Store,
+  on_epoch: OnEpoch,
+) -> loop.Parts:
+  """What the loop calls in a stage, from the images or from the `features` in their place."""
+  return loop.Parts(
     step=made.train_step(stage, features.model if features else made.model),
     batches=features.batches if features else made.batches,
     evaluate=features.evaluate if features else made.evaluator(stage),
     learning_rate=keras.schedule(stage.weights.optimizer),
-    batch_size=exp.batch_size,
+    batch_size=made.experiment.batch_size,
     key=made.dropout_key(),
     store=store,
     stop=made.stop,
     progress=shown,
     on_epoch=on_epoch,
   )
-  state, records = loop.fit(begin, stage.fit, made.loop, parts)
-  if begin.stamp.frozen:
-    if _frozen(made, stage, state.params) != begin.stamp.frozen:
+
+
+def check_frozen(
+  made: job.Job, stage: stages.Stage, at: checkpoint.Saved, params: Any, shown: progress.Progress
+) -> None:
+  """Raises RunError where a weight that the stage leaves frozen has changed; says so where none has."""
+  if at.stamp.frozen:
+    if _frozen(made, stage, params) != at.stamp.frozen:
       raise types.RunError(f'stage {stage.fit.name}: a weight that should be frozen has changed')
-    shown.line(f'{stage.fit.name}: every frozen weight is bit for bit what it was ({begin.stamp.frozen})')
-  return checkpoint.Saved(state, records, 0.0, begin.stamp)
+    shown.line(f'{stage.fit.name}: every frozen weight is bit for bit what it was ({at.stamp.frozen})')
 
 
 def _frozen(made: job.Job, stage: stages.Stage, params: Any) -> str:

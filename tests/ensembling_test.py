@@ -94,6 +94,18 @@ def test_a_member_trained_alone_is_the_member_of_the_ensemble_bit_for_bit(averag
     classifier.load(alone, signals.Stop())
 
 
+def test_members_trained_in_one_program_are_those_trained_alone(averaged, tmp_path):
+  folder = run(tmp_path, **{'ensemble.together': 2})
+  for k in range(1, NUM + 1):
+    assert member(folder, k).report.exists()
+  np.testing.assert_allclose(stacked(folder, 'test'), stacked(averaged, 'test'), atol=1e-5)
+  with pytest.raises(types.UserError, match='differ in model'):
+    run(
+      tmp_path / 'two',
+      **{'ensemble.together': 2, 'ensemble.architectures': ('hybrid', 'cnn_a'), 'data.image_size': 46},
+    )
+
+
 def test_interrupted_at_a_member_it_goes_on_there_and_ends_with_the_same_bits(
   averaged, tmp_path, monkeypatch
 ):
@@ -371,6 +383,7 @@ def test_another_division_of_validation_is_no_hindrance_where_nothing_is_fitted(
     ({'ensemble.folds': 1}, 'ensemble.folds'),
     ({'ensemble.patience': -1}, 'ensemble.patience'),
     ({'ensemble.together': -1}, 'ensemble.together'),
+    ({'ensemble.method': 'samme', 'ensemble.together': 2}, 'follow from each other'),
     ({'train.folds': 2}, 'is not cross-validated'),
   ],
 )

@@ -27,7 +27,6 @@ from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.train import history, progress, signals
-from bloodcell_jax.weights import pretrained
 
 
 def define_flags() -> None:
@@ -89,19 +88,15 @@ def _train(
     lesson: what the rows teach instead of their labels; None for those.
     before: the run whose last weights this one begins with; None for fresh ones.
   """
-  folder.write_config(config)
-  read = pretrained.read(exp.weights.path) if exp.weights.path else None
-  pixels = opening.pixels(exp, read)
-  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop).taught(lesson)
-  initial = opening.last(before, made) if before else made.initial(read)
+  made, initial = opening.prepare(config, exp, folder, data, stop, shown)
+  made = made.taught(lesson)
+  initial = opening.last(before, made) if before else initial
   leak = data.leaking().counts()
   opening.describe(folder, made, leak)
   said = scoring.note(data.table.synthetic, leak)
   if said:
     shown.line(said)
   shown.line(summary.table(made.model, made.params, exp.data.decode.image_size))
-  if read:
-    shown.line(f'features from {read.origin}, pixels as {read.convention.name}')
   try:
     records = staging.run(made, initial, folder, shown)
   finally:

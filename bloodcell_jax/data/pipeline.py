@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
 
 import numpy as np
@@ -34,8 +35,12 @@ def training(
   operands = transform.make_operands(spec, seed, arrays.image_NHWC, rows)
   apply = transform.make_apply(spec, statistics, shape)
 
+  is_closed = False
+
   def drawn() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
     for image_BHWC, rows_B, step in stream.raw(arrays, rows, batch_size, seed, start):
+      if is_closed:
+        return
       positions = step * batch_size + np.arange(batch_size)
       yield image_BHWC, operands(positions, rows_B), rows_B, step
 
@@ -61,5 +66,10 @@ def training(
         batch = mixing.apply(mixing.draw(spec.mixing, seed, int(step), batch_size, shape), batch)
       yield batch
   finally:
-    # Its threads call Python, which must not happen any more when the interpreter goes down.
+    # Its threads call Python, which must not happen any more when the interpreter goes down; nor while the iterator is
+    # deleted, which waits for them and lets no other thread have the interpreter. So what is drawn ahead is used up.
+    is_closed = True
+    with contextlib.suppress(tf.errors.OpError):
+      for _ in iterator:
+        pass
     del iterator

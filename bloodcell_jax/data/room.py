@@ -24,7 +24,7 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
     UserError: the disk has no room for it.
   """
   num_bytes = int(np.prod(shape, dtype=np.int64))
-  if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= _available_memory() // 2):
+  if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= available_memory() // 2):
     return np.zeros(shape, np.uint8)
   directory.mkdir(parents=True, exist_ok=True)
   # Asked first: to write into a map on a full disk kills the process.
@@ -40,7 +40,7 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
     return np.memmap(file, np.uint8, 'r+', shape=shape)
 
 
-def _available_memory() -> int:
+def available_memory() -> int:
   """Bytes that can be had without swapping."""
   try:
     with open('/proc/meminfo') as file:

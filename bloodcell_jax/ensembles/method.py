@@ -45,6 +45,10 @@ class Spec:
       )
     if self.together < 0:
       raise types.UserError(f'ensemble.together is {self.together}; it must be 0 or more')
+    if self.together > 1 and self.method in (SNAPSHOT, *BOOSTING):
+      raise types.UserError(
+        f'ensemble.together is {self.together}, but members of {self.method} follow from each other; set it to 0'
+      )
     if self.folds < 2:
       raise types.UserError(f'ensemble.folds is {self.folds}; it must be 2 or more')
     if not 0 < self.shrinkage <= 1:

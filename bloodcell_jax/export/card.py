@@ -185,7 +185,9 @@ def _worth(card: Mapping[str, Any]) -> str:
   others = [split for split, entry in card['figures'].items() if entry['checkpoint'].get(told) != own]
   if others:
     what = 'another epoch' if told == 'best_epoch' else 'other members'
-    parts.append(f'**Of {what} than this model: {", ".join(others)}. Evaluate the run, and export it again.**')
+    parts.append(
+      f'**Of {what} than this model: {", ".join(others)}. Evaluate the run, and export it again.**'
+    )
   return '\n\n'.join(parts)
 
 

@@ -1,19 +1,19 @@
-"""The training loop: arrays in, a finished state out. It knows neither files of images nor TensorFlow."""
+"""The training loop: arrays in, finished states out. It knows neither files of images nor TensorFlow."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 import optax
 
 from bloodcell_jax import types
-from bloodcell_jax.train import checkpoint, history, progress, signals
+from bloodcell_jax.train import checkpoint, course, history, progress, signals, step
 from bloodcell_jax.train import state as state_lib
 
 Batches = Generator[types.Batch, None, None]
@@ -97,141 +97,128 @@ def fit(
     signals.Stopped: a stop was asked for; the state is saved.
     types.RunError: a loss or gradient was not finite.
   """
-  state, records, seconds = saved.state, saved.records, saved.seconds
-  first = len(records) - len(stage.own(records))  # epochs before the stage
-  if int(state.step) > first * spec.steps_per_epoch:
-    done = int(state.step) - first * spec.steps_per_epoch
-    parts.on_epoch(records)
-    parts.progress.line(f'continuing after step {done} of {stage.epochs * spec.steps_per_epoch}')
-  if stage.is_finished(records):
-    return state, records
-  saver = _Saver(spec, parts.store, saved.stamp, stage.is_candidate)
-  stream = parts.batches(int(state.step))
-  # Closed at the end whatever happens, because a pipeline may hold threads.
-  with contextlib.closing(stream):
-    while not stage.is_finished(records):
-      state, seconds, waited = _train_epoch(state, stream, stage, spec, parts, saver, records, seconds)
-      records = [*records, _evaluate(state, stage, spec, parts, saver, records, seconds, waited)]
-      state, seconds = dataclasses.replace(state, sums=state_lib.zero_sums()), 0.0
-      # The best of the run is one of those, whichever stages are candidates.
-      is_best = history.best(stage.own(records), stage.plan.monitor) is records[-1]
-      if is_best or stage.is_finished(records) or saver.due_after_epoch(len(records)):
-        saver.save(state, records, seconds)
-      parts.on_epoch(records)
-  parts.store.wait()
-  return state, records
+  run = course.Course(saved, stage, spec, parts)
+  (state,) = drive([run], _One(saved.state, parts))
+  return state, run.records
 
 
-class _Saver:
-  """Knows when a checkpoint is due."""
+class Updates(Protocol):
+  """Who makes the updates of some runs, and holds their states; a run is named by its number."""
 
-  def __init__(self, spec: Spec, store: checkpoint.Store, stamp: checkpoint.Stamp, is_candidate: bool):
-    self._spec, self._store, self._stamp, self._is_candidate = spec, store, stamp, is_candidate
-    self._last = time.monotonic()
+  def make(self, batches: Mapping[int, types.Batch], scales: Mapping[int, np.float32]) -> step.Report:
+    """Starts an update of each of these runs, and gives what is to be seen of it: an entry a run, or one alone."""
 
-  def due_after_step(self, step: int) -> bool:
-    every = self._spec.checkpoint_every
-    if self._spec.checkpoint_unit == 'minutes':
-      return time.monotonic() - self._last >= 60 * every
-    return self._spec.checkpoint_unit == 'steps' and step % every == 0
+  def state(self, i: int) -> state_lib.State:
+    """Where the run stands."""
 
-  def due_after_epoch(self, epoch: int) -> bool:
-    return self._spec.checkpoint_unit != 'epochs' or epoch % self._spec.checkpoint_every == 0
-
-  def save(self, state: state_lib.State, records: Sequence[history.Record], seconds: float) -> None:
-    self._store.save(checkpoint.Saved(state, list(records), seconds, self._stamp), self._is_candidate)
-    self._last = time.monotonic()
-
-  def save_and_leave(self, state: state_lib.State, records: Sequence[history.Record], seconds: float) -> None:
-    self.save(state, records, seconds)
-    self._store.wait()
-    raise signals.Stopped
+  def clear_sums(self, i: int) -> None:
+    """Begins the run's next epoch."""
 
 
-def _train_epoch(
-  state: state_lib.State,
-  stream: Batches,
-  stage: Stage,
-  spec: Spec,
-  parts: Parts,
-  saver: _Saver,
-  records: Sequence[history.Record],
-  seconds: float,
-) -> tuple[state_lib.State, float, float]:
-  """The rest of the epoch under way, the seconds it has taken in all, and the share of them spent waiting for input.
+class _One:
+  """A single run."""
 
-  The share is of what this process did of the epoch.
+  def __init__(self, state: state_lib.State, parts: Parts):
+    self._state, self._parts = state, parts
+
+  def make(self, batches: Mapping[int, types.Batch], scales: Mapping[int, np.float32]) -> step.Report:
+    self._state, report = self._parts.step(self._state, batches[0], self._parts.key, scales[0])
+    return report
+
+  def state(self, i: int) -> state_lib.State:
+    return self._state
+
+  def clear_sums(self, i: int) -> None:
+    self._state = dataclasses.replace(self._state, sums=state_lib.zero_sums())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+  """An update that is under way, to be looked at when the next one is."""
+
+  report: step.Report
+  steps: Mapping[int, int]  # of each run: which of its updates it is
+  sizes: Mapping[int, int]  # images of it
+
+  def is_ready(self) -> bool:
+    loss: Any = self.report.loss
+    return loss.is_ready()
+
+  def show(self, runs: Sequence[course.Course]) -> None:
+    """Waits for it and shows it to each run."""
+    report = jax.tree.map(np.atleast_1d, self.report)
+    for i, number in self.steps.items():
+      values = float(report.loss[i]), float(report.accuracy[i]), bool(report.finite[i])
+      runs[i].look(number, *values, self.sizes[i])
+
+
+def drive(runs: Sequence[course.Course], updates: Updates) -> list[state_lib.State]:
+  """The state of each run at its stage's last epoch; the runs hold the records.
+
+  Each run keeps its own time: it ends its epochs, is saved and ends by its own step, whatever the others do. So they
+  may begin at different steps, and what is on the disk of each is what it would be alone.
+
+  Raises:
+    signals.Stopped: a stop was asked for; every run is saved.
+    types.RunError: a loss or gradient was not finite.
   """
-  start, end = len(records) * spec.steps_per_epoch, (len(records) + 1) * spec.steps_per_epoch
-  own = stage.own(records)
-  scale = np.float32(history.learning_rate_scale(own, stage.plan))
-  step, continued = int(state.step), time.monotonic()
-  began, waited = continued - seconds, 0.0
-  parts.progress.start_epoch(stage.name, len(own) + 1, stage.epochs, spec.steps_per_epoch, step - start)
-  unseen: tuple[int, Any, int] | None = None
-  while step < end:
-    asked = time.monotonic()
-    batch = next(stream)
-    # Only where the device ended its step meanwhile: else the batch was ready in time.
-    if unseen is None or unseen[1].loss.is_ready():
-      waited += time.monotonic() - asked
-    state, report = parts.step(state, batch, parts.key, scale)
-    step += 1
-    # Looked at one step late, so that the device never waits for the host.
-    _look(unseen, parts.progress)
-    unseen = (step, report, len(batch.weight_B))
-    if parts.stop.requested or saver.due_after_step(step):
-      _look(unseen, parts.progress)
-      unseen = None
-      write = saver.save_and_leave if parts.stop.requested else saver.save
-      write(state, records, time.monotonic() - began)
-  _look(unseen, parts.progress)
-  ended = time.monotonic()
-  return state, ended - began, waited / max(ended - continued, 1e-9)
+  ends = {i: updates.state(i) for i, run in enumerate(runs) if run.is_finished}
+  seen: _Seen | None = None
+  # Closed at the end whatever happens.
+  with contextlib.ExitStack() as stack:
+    for run in runs:
+      stack.enter_context(contextlib.closing(run))
+    while running := [i for i, run in enumerate(runs) if not run.is_finished]:
+      for i in running:
+        runs[i].begin()
+      # Looked for before the update: a run may have been saved between its epoch's last one and the evaluation.
+      if ended := [i for i in running if runs[i].has_ended_epoch()]:
+        _end_epochs(runs, running, ended, updates)
+        for i in ended:
+          if runs[i].is_finished:
+            ends[i] = updates.state(i)
+            runs[i].close()
+        continue
+      asked = time.monotonic()
+      batches = {i: runs[i].next_batch() for i in running}
+      # Only where the device ended its step meanwhile: else the batch was ready in time.
+      waited = time.monotonic() - asked if seen is None or seen.is_ready() else 0.0
+      report = updates.make(batches, {i: runs[i].scale for i in running})
+      for i in running:
+        runs[i].count(waited)
+      # Looked at one step late, so that the device never waits for the host.
+      if seen is not None:
+        seen.show(runs)
+      sizes = {i: len(batch.weight_B) for i, batch in batches.items()}
+      seen = _Seen(report, {i: runs[i].step for i in running}, sizes)
+      due = [i for i in running if runs[i].is_due()]
+      is_asked = any(runs[i].parts.stop.requested for i in running)
+      if due or is_asked or any(runs[i].has_ended_epoch() for i in running):
+        seen.show(runs)
+        seen = None
+      if is_asked:
+        course.save_and_leave([runs[i] for i in running], [updates.state(i) for i in running])
+      for i in due:
+        runs[i].save(updates.state(i))
+  for run in runs:
+    run.parts.store.wait()
+  return [ends[i] for i in range(len(runs))]
 
 
-def _look(unseen: tuple[int, Any, int] | None, shown: progress.Progress) -> None:
-  if unseen is None:
-    return
-  step, report, num_images = unseen
-  if not bool(report.finite):
-    raise types.RunError(
-      f'step {step}: the loss or a gradient is not finite (loss {float(report.loss)}); '
-      'lower optimizer.learning_rate or set optimizer.global_clipnorm. The last checkpoint is kept'
-    )
-  shown.step(float(report.loss), float(report.accuracy), num_images)
-
-
-def _evaluate(
-  state: state_lib.State,
-  stage: Stage,
-  spec: Spec,
-  parts: Parts,
-  saver: _Saver,
-  records: Sequence[history.Record],
-  seconds: float,
-  waited: float,
-) -> history.Record:
-  """The record of the epoch that has just been trained."""
-  try:
-    figures = parts.evaluate(state_lib.inference_params(state))
-  except signals.Stopped:
-    saver.save_and_leave(state, records, seconds)
-  step, weight = int(state.step), float(state.sums.weight)
-  own = stage.own(records)
-  scale = history.learning_rate_scale(own, stage.plan)
-  first_step = (len(records) - len(own)) * spec.steps_per_epoch
-  record = history.Record(
-    epoch=len(records) + 1,
-    step=step,
-    stage=stage.name,
-    loss=float(state.sums.loss) / weight,
-    accuracy=float(state.sums.correct) / weight,
-    learning_rate=float(parts.learning_rate(step - 1 - first_step)) * scale,
-    seconds=round(seconds, 3),
-    images_per_second=round(spec.steps_per_epoch * parts.batch_size / seconds, 2),
-    wait_share=round(waited, 4),
-    **figures,
-  )
-  parts.progress.end_epoch(record)
-  return record
+def _end_epochs(
+  runs: Sequence[course.Course], running: Sequence[int], ended: Sequence[int], updates: Updates
+) -> None:
+  """Evaluates the runs whose epoch has ended; the clocks of all stand still meanwhile."""
+  for i in ended:
+    runs[i].stop_clock()
+  paused = time.monotonic()
+  for i in ended:
+    try:
+      runs[i].evaluate(updates.state(i))
+    except signals.Stopped:
+      left = [i for i in running if not runs[i].is_finished]
+      course.save_and_leave([runs[i] for i in left], [updates.state(i) for i in left])
+    updates.clear_sums(i)
+    runs[i].conclude(updates.state(i))
+  for i in running:
+    runs[i].put_off(time.monotonic() - paused)

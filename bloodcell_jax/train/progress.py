@@ -17,14 +17,21 @@ class Progress:
   """Shows loss, accuracy, images a second and the time left; `line` prints a line of its own."""
 
   def __init__(self) -> None:
+    self.name = ''  # stands before what is said of this run, where several are told of
     self._terminal = sys.stderr.isatty()
     self._bar: tqdm.tqdm | None = None
     self._title, self._num_steps, self._done, self._images = '', 0, 0, 0
     self._began = self._last_line = time.monotonic()
 
+  def of(self, name: str) -> Progress:
+    """That of one of several runs that are under way together: a bar of its own, and its name before each line."""
+    made = Progress()
+    made.name = f'{name}: '
+    return made
+
   def line(self, text: str) -> None:
     """Prints the text on its own line, above the bar if there is one."""
-    tqdm.tqdm.write(text, file=sys.stdout)
+    tqdm.tqdm.write(f'{self.name}{text}', file=sys.stdout)
     sys.stdout.flush()
 
   def start_epoch(self, stage: str, epoch: int, num_epochs: int, num_steps: int, done: int) -> None:
@@ -34,7 +41,12 @@ class Progress:
     self._began = self._last_line = time.monotonic()
     if self._terminal:
       self._bar = tqdm.tqdm(
-        total=num_steps, initial=done, desc=self._title, unit='step', leave=False, dynamic_ncols=True
+        total=num_steps,
+        initial=done,
+        desc=f'{self.name}{self._title}',
+        unit='step',
+        leave=False,
+        dynamic_ncols=True,
       )
 
   def step(self, loss: float, accuracy: float, num_images: int) -> None:

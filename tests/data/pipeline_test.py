@@ -115,6 +115,18 @@ def test_a_pipeline_that_is_left_calls_python_no_more(monkeypatch):
   assert len(calls) == after
 
 
+def test_pipelines_are_left_one_after_the_other_while_the_others_draw():
+  given, rows = arrays(every_value()), np.arange(16)
+  many = [through_tf_data(given, rows, 4, seed, 0) for seed in range(4)]
+  for batches in many:
+    next(batches)
+  for batches in many:
+    batches.close()
+    rest = [other for other in many if other.gi_frame is not None]
+    assert all(len(next(other).weight_B) == 4 for other in rest)
+  assert all(batches.gi_frame is None for batches in many)
+
+
 def test_a_row_that_is_not_there_is_an_error_and_not_a_hang():
   batches = through_tf_data(arrays(every_value()), np.array([3, 99]), 4, 0, 0)
   with pytest.raises(Exception, match='out of bounds'):
