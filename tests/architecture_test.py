@@ -166,6 +166,8 @@ def missing_paths(text: str) -> list[str]:
     'groups.csv',
     'pairs.csv',
     'model_card.md',
+    'members/',
+    'out_of_fold.csv',
   )
   return [
     p

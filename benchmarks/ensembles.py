@@ -1,0 +1,170 @@
+"""The table of ensembles in docs/results.md, from the folders of runs of configs/ensemble.py.
+
+python -m benchmarks.ensembles runs/average runs/bagging runs/samme runs/stacking
+
+The first folder is that of an average: its member with the least validation log loss is what the others are compared with, on the
+same images and in pairs. The ways of combining that need no training are made from its members' predictions.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from benchmarks import results
+from bloodcell_jax import (
+  combining,
+  committee,
+  ensemble_file,
+  experiment,
+  opening,
+  predictions,
+  report_split,
+  types,
+  workdir,
+)
+from bloodcell_jax.data import folds
+from bloodcell_jax.ensembles import method
+from bloodcell_jax.stats import bootstrap, paired
+
+SPLIT = 'test'
+FIXED = (method.MEAN, method.GEOMETRIC, method.VOTE, method.WEIGHTED)
+
+
+def main(arguments: Sequence[str]) -> None:
+  """Prints the section."""
+  if len(arguments) < 1:
+    sys.exit('usage: python -m benchmarks.ensembles AVERAGE_FOLDER [FOLDER ...]')
+  folders = [workdir.Workdir(argument) for argument in arguments]
+  exp = opening.of(folders[0], None)
+  first = _members(folders[0], (SPLIT, 'validation'))
+  chosen = combining.best(first)
+  assert chosen is not None
+  rows = list(_rows(folders, first, chosen, exp))
+  base = first[SPLIT][chosen]
+  print(_head(folders, exp, chosen))
+  print('| networks | accuracy | macro F1 | log loss | ECE | accuracy against the best member | p |')
+  print('|---|---:|---:|---:|---:|---:|---:|')
+  for name, found in rows:
+    summary = bootstrap.summary(found, exp.intervals, exp.seed)
+    cells = [report_split.figure(summary[key]) for key in ('accuracy', 'macro_f1', 'log_loss', 'ece')]
+    print(f'| {name} | {" | ".join(cells)} | {_gain(base, found, exp)} |')
+  print()
+  for line in _told(folders):
+    print(f'- {line}')
+
+
+def _members(folder: workdir.Workdir, splits: Sequence[str]) -> combining.Answers:
+  numbers = json.loads(folder.ensemble.read_text())['members']
+  own = [workdir.Workdir(ensemble_file.member(folder, int(k))) for k in numbers]
+  return combining.align(
+    [f'member {k}' for k in numbers],
+    {split: [predictions.read(one.predictions(split)) for one in own] for split in splits},
+  )
+
+
+def _rows(
+  folders: Sequence[workdir.Workdir], first: combining.Answers, chosen: int, exp: experiment.Experiment
+) -> Iterator[tuple[str, types.Predictions]]:
+  """(what it is called, what it says of TEST in the order of the first folder)."""
+  for i, one in enumerate(first[SPLIT]):
+    yield f'member {i + 1}{", the best on validation" if i == chosen else ""}', one
+  for name in FIXED:
+    rule = combining.rule(name, first, '', exp.seed)
+    yield f'average: {name}', committee.combined(rule, list(first[SPLIT]))
+  for folder in folders[1:]:
+    told = json.loads(folder.ensemble.read_text())
+    if told['combine'] in method.STACKED:
+      yield from _stacked(folder, exp)
+    else:
+      found = predictions.read(folder.predictions(SPLIT))
+      yield f'{told["method"]} of {len(told["members"])}', paired.aligned(first[SPLIT][0], found)
+
+
+def _stacked(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator[tuple[str, types.Predictions]]:
+  """Each meta-learner on the same predictions out of fold."""
+  members = dict(_members(folder, (SPLIT,)))
+  numbers = json.loads(folder.ensemble.read_text())['members']
+  own = [
+    workdir.Workdir(ensemble_file.member(folder, int(k)) / folds.OUT_OF_FOLD).predictions(folds.OUT_OF_FOLD)
+    for k in numbers
+  ]
+  learned = combining.align(numbers, {folds.OUT_OF_FOLD: [predictions.read(path) for path in own]})
+  for name in method.STACKED:
+    rule = combining.rule(name, {**members, **learned}, folds.OUT_OF_FOLD, exp.seed)
+    yield f'stacked: {name}', committee.combined(rule, list(members[SPLIT]))
+
+
+def _gain(base: types.Predictions, found: types.Predictions, exp: experiment.Experiment) -> str:
+  if found is base:
+    return ' | '
+  entry = paired.compare(base, found, exp.intervals, exp.seed)['accuracy']
+  return f'{entry["difference"]:+.3f} [{entry["low"]:+.3f}, {entry["high"]:+.3f}] | {entry["p_value"]:.3f}'
+
+
+def _head(folders: Sequence[workdir.Workdir], exp: experiment.Experiment, chosen: int) -> str:
+  environment = folders[0].read_environment()
+  metrics = json.loads(folders[0].metrics.read_text())[SPLIT]
+  commands = '\n'.join(f'`{_command(folder)}`\n' for folder in folders)
+  notes = ''.join(f'**{note}**\n\n' for note in dict.fromkeys([metrics['note']]) if note)
+  return (
+    f'## Ensembles of {exp.model.name}\n\n{notes}{commands}\n{environment["date"]}, {environment["platform"]}, '
+    f'{environment["num_cores"]} cores, {environment["data"]["name"]}. TEST: {metrics["num_images"]:,} images of '
+    f'{metrics["num_groups"]} groups. The best member is number {chosen + 1} of the average, which has the least log loss '
+    'on validation; nothing was chosen on TEST. Intervals and p-values are by groups, and those of the difference in '
+    'pairs: the same groups for both.\n'
+  )
+
+
+def _command(folder: workdir.Workdir) -> str:
+  config = folder.read_config()
+  stacked = config['ensemble.combine'] in method.STACKED
+  return results.command(
+    f'configs/ensemble.py:{"stacking" if stacked else config["ensemble.method"]}', config
+  )
+
+
+def _told(folders: Sequence[workdir.Workdir]) -> Iterator[str]:
+  """What else the folders say, a line each."""
+  for folder in folders:
+    told: dict[str, Any] = json.loads(folder.ensemble.read_text())
+    name = told['method'] if told['combine'] not in method.STACKED else 'stacking'
+    pairs = told['diversity'][SPLIT]
+    shown = ', '.join(
+      f'{key.replace("_", " ")} {value:.3f}' for key, value in pairs.items() if value is not None
+    )
+    yield f'{name}: pairs of members on TEST, on average: {shown}.'
+    if 'curve' in told and told['method'] not in method.BOOSTING:
+      curve = told['curve']
+      steps = ', '.join(
+        f'{size}: {error:.3f} [{low:.3f}, {high:.3f}]'
+        for size, error, low, high in zip(
+          curve['size_S'], curve['error_S'], curve['low_S'], curve['high_S'], strict=True
+        )
+      )
+      yield f'{name}: TEST error by number of members, over subsets and groups: {steps}.'
+    if 'out_of_bag_share' in told:
+      metrics = json.loads(folder.metrics.read_text())
+      bag, test = (report_split.figure(metrics[split]['accuracy']) for split in ('out_of_bag', SPLIT))
+      yield (
+        f'{name}: accuracy out of bag {bag}, on {told["out_of_bag_share"]:.1%} of the training images; on TEST {test}.'
+      )
+    if 'boosting' in told:
+      found = told['boosting']
+      errors = ', '.join(f'{error:.3f}' for error in found['training_error'])
+      bound = (
+        f'; the vote errs on {found["group_error"]:.3f} of the training groups, theory allows '
+        f'{min(1.0, found["group_error_bound"]):.3f}'
+        if 'group_error' in found
+        else ''
+      )
+      yield f'{name}: weighted error of each member on training groups {errors}{bound}.'
+
+
+if __name__ == '__main__':
+  try:
+    main(sys.argv[1:])
+  except types.UserError as error:
+    sys.exit(str(error))
