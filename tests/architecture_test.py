@@ -24,7 +24,7 @@ LAYERS = (
   ('member',),
   ('cross_validation', 'export', 'explanation_page'),
   ('identify', 'explanation'),
-  ('classifier', 'combining'),
+  ('classifier', 'combining', 'deep_trees'),
   ('committee',),
   ('opening', 'staging', 'evidence'),
   ('top',),
