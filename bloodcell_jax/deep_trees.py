@@ -253,6 +253,6 @@ def _draw(
     curve = plot.error(fitted.out_of_bag.error_T, levels, 'out of bag, by groups', True, f'{shown}: errors')
   else:
     assert fitted.loss_T is not None, 'boosting has no bags'
-    levels = {f'the best, {fitted.num_used} rounds': float(fitted.loss_T[fitted.num_used])}
+    levels = {f'the best, round {fitted.num_used}': float(fitted.loss_T[fitted.num_used])}
     curve = plot.error(fitted.loss_T[1:], levels, 'validation, groups alike', False, f'{shown}: log loss')
   figure.write(own.figures / 'error_by_trees.png', curve, said)
