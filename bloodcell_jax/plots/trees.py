@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import figure as mpl_figure
@@ -28,7 +29,7 @@ def error(
     title: shown above.
   """
   made, (axis,) = figure.new(1, 1, 6.2, 3.6)
-  few = {'marker': 'o', 'markersize': 4} if len(error_T) < 6 else {}
+  few: dict[str, Any] = {'marker': 'o', 'markersize': 4} if len(error_T) < 6 else {}
   axis.plot(np.arange(1, len(error_T) + 1), error_T, color=figure.COLORS[0], label=name, **few)
   for color, (label, level) in zip(figure.COLORS[1:], levels.items(), strict=False):
     axis.axhline(level, color=color, lw=1.4, ls=(0, (4, 3)), label=f'{label}: {_shown(level, is_share)}')
