@@ -2,8 +2,8 @@
 
 python -m benchmarks.ensembles runs/average runs/bagging runs/samme runs/stacking
 
-The first folder is that of an average: its member with the least validation log loss is what the others are compared with, on the
-same images and in pairs. The ways of combining that need no training are made from its members' predictions.
+The first folder is that of an average: its member with the least validation log loss is what the others are compared
+with, on the same images and in pairs. The ways of combining that need no training are made from its members' predictions.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def _head(folders: Sequence[workdir.Workdir], exp: experiment.Experiment, chosen
   return (
     f'## Ensembles of {exp.model.name}\n\n{notes}{commands}\n{environment["date"]}, {environment["platform"]}, '
     f'{environment["num_cores"]} cores, {environment["data"]["name"]}. TEST: {metrics["num_images"]:,} images of '
-    f'{metrics["num_groups"]} groups. The best member is number {chosen + 1} of the average, which has the least log loss '
-    'on validation; nothing was chosen on TEST. Intervals and p-values are by groups, and those of the difference in '
+    f'{metrics["num_groups"]} groups. The best member is number {chosen + 1} of the average, which has the least log '
+    'loss on validation; nothing was chosen on TEST. Intervals and p-values are by groups, and those of the difference in '
     'pairs: the same groups for both.\n'
   )
 

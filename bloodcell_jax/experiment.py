@@ -28,7 +28,7 @@ from bloodcell_jax.data import (
   views,
 )
 from bloodcell_jax.ensembles import method
-from bloodcell_jax.heads import svr
+from bloodcell_jax.heads import svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.stats import doubt, intervals
@@ -63,6 +63,7 @@ class Experiment:
   ensemble: method.Spec
   objective: step.Spec
   svr: svr.Spec
+  trees: trees.Spec
   monitor: str  # what makes an epoch the best of the run
   loop: loop.Spec
   intervals: intervals.Spec
@@ -89,6 +90,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     'model',
     'weights',
     'svr',
+    'trees',
     'optimizer',
     'stages',
     'train',
@@ -121,6 +123,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     ensemble=sections['ensemble'].spec(method.Spec),
     objective=train.spec(step.Spec),
     svr=sections['svr'].spec(svr.Spec),
+    trees=sections['trees'].spec(trees.Spec),
     monitor=train.take('monitor', str),
     loop=train.spec(loop.Spec),
     intervals=evaluate.spec(intervals.Spec),

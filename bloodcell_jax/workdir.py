@@ -27,6 +27,7 @@ FREE_KEYS = (
   'data.cache',
   'data.pipeline',
   'evaluate.',
+  'trees.',
   'ensemble.members',
   'ensemble.combine',
   'ensemble.together',

@@ -131,6 +131,15 @@ def get_config() -> config_dict.ConfigDict:
   r.epsilon = 0.1  # errors up to it cost nothing, in [0, 1)
   r.cost = 1.0  # C: what an error beyond epsilon weighs beside half the squared norm of the top's weights
 
+  c.trees = f = config_dict.ConfigDict()  # random forest and gradient boosting on a run's features
+  f.num_trees = 200  # of the forest
+  f.min_samples_leaf = 5  # images that a leaf holds at least, of both
+  f.max_features = 0.1  # the forest: share of the features among which a node chooses, in (0, 1]
+  f.learning_rate = 0.1  # boosting: what each tree's values are multiplied by, in (0, 1]
+  f.max_iter = 300  # boosting: rounds at most, each of one tree a class
+  f.patience = 10  # boosting: rounds without a gain on validation until it ends
+  f.num_permutations = 3  # of each unit or channel, for its importance
+
   c.optimizer = o = config_dict.ConfigDict()
   o.name = 'rmsprop'  # rmsprop, adam or sgd, with Keras 2's formulas
   o.learning_rate = 1e-3

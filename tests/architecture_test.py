@@ -24,7 +24,7 @@ LAYERS = (
   ('member',),
   ('cross_validation', 'export', 'explanation_page'),
   ('identify', 'explanation'),
-  ('classifier', 'combining', 'together'),
+  ('classifier', 'combining', 'together', 'deep_trees'),
   ('committee',),
   ('opening', 'staging', 'evidence'),
   ('top',),

@@ -307,6 +307,7 @@ def combine(monkeypatch, to: pathlib.Path, *paths: pathlib.Path, rule: str = 'me
   values = flags.FlagValues()
   flags.DEFINE_bool('combine', True, '', flag_values=values)
   flags.DEFINE_string('rule', rule, '', flag_values=values)
+  flags.DEFINE_bool('trees', False, '', flag_values=values)
   values(['main.py'])
   monkeypatch.setattr(flags, 'FLAGS', values)
   ensemble.run(commands.Request(None, '', str(to), tuple(map(str, paths))), signals.Stop())

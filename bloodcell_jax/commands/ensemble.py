@@ -1,4 +1,4 @@
-"""Train the members of an ensemble and combine them, or combine what finished runs predicted."""
+"""Train the members of an ensemble and combine them, combine what finished runs predicted, or fit trees on features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any
 
 from absl import flags
 
-from bloodcell_jax import atomic, combining, commands, opening, predictions, report, scoring, types, workdir
+from bloodcell_jax import (
+  atomic,
+  combining,
+  commands,
+  deep_trees,
+  opening,
+  predictions,
+  report,
+  scoring,
+  types,
+  workdir,
+)
 from bloodcell_jax.commands import train
 from bloodcell_jax.data import dataset, folds
 from bloodcell_jax.ensembles import method
@@ -22,9 +33,15 @@ _OF_ONE_RUN = ('train', 'out_of_bag', folds.HELD_OUT, folds.OUT_OF_FOLD)
 
 
 def define_flags() -> None:
-  """Combine what is there instead of training, and how."""
+  """Combine what is there or fit trees, instead of training, and how."""
   flags.DEFINE_bool(
     'combine', False, 'combine the predictions of the runs whose folders are named, untrained'
+  )
+  flags.DEFINE_bool(
+    'trees', False, 'fit a random forest and gradient boosting on the features of the run in --workdir'
+  )
+  flags.DEFINE_enum(
+    'features', deep_trees.FEATURES[0], deep_trees.FEATURES, 'with --trees: what they are fitted on'
   )
   flags.DEFINE_enum('rule', method.MEAN, _RULES, f'with --combine: {", ".join(_RULES)}')
 
@@ -34,6 +51,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if flags.FLAGS.combine:
     _combine(request)
     return
+  if flags.FLAGS.trees:
+    _trees(request, stop)
+    return
   if request.config is None:
     raise types.UserError('ensemble needs --config=configs/ensemble.py, or --combine and the folders of runs')
   if not request.config.ensemble.method:
@@ -41,6 +61,17 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       f'ensemble.method is empty; choose one of {", ".join(method.METHODS)}, or use configs/ensemble.py'
     )
   train.run(request, stop)
+
+
+def _trees(request: commands.Request, stop: signals.Stop) -> None:
+  """Writes `trees/KIND` in the folder of a finished run."""
+  if not request.workdir:
+    raise types.UserError('ensemble --trees needs the folder of a run: --workdir=runs/NAME')
+  folder, shown = workdir.Workdir(request.workdir), progress.Progress()
+  exp = opening.of(folder, request.config)
+  shown.line(f'reading images: {exp.data.source}')
+  data = opening.read_data(opening.reader(exp, folder.cache), shown)
+  deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, shown)
 
 
 def _combine(request: commands.Request) -> None:

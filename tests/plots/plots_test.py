@@ -21,6 +21,7 @@ from bloodcell_jax.plots import (
   reliability,
   risk_coverage,
   samples,
+  trees,
 )
 
 NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
@@ -107,6 +108,30 @@ MAKERS = {
   'history': lambda: history.plot(columns(40, staged=False), 17),
   'history in stages': lambda: history.plot(columns(40), 17),
   'history of one epoch': lambda: history.plot(columns(1), 1),
+  'importance of trees': lambda: trees.importance(
+    0.01 * np.arange(128)[::-1] ** 2,
+    np.full(128, 0.3),
+    np.full(128, 1 / 128),
+    'channel',
+    'random forest on 512 features',
+  ),
+  'importance of three units': lambda: trees.importance(
+    np.array([0.1, 0.0, -0.01]), np.zeros(3), None, 'unit', 'hist gradient boosting on 3 features'
+  ),
+  'error by trees': lambda: trees.error(
+    np.linspace(0.3, 0.05, 200),
+    {'out of bag, by single images': 0.01, 'test': 0.12, 'test_originals': 0.11},
+    'out of bag, by groups',
+    True,
+    'random forest: errors',
+  ),
+  'loss of one round': lambda: trees.error(
+    np.array([0.7]),
+    {'the best, round 1': 0.7},
+    'validation, groups alike',
+    False,
+    'hist gradient boosting: log loss',
+  ),
   'samples': lambda: samples.plot([image()] * 7, ['neutrophil _40_2816, augmented'] * 7, 3, 'TRAIN'),
 }
 
