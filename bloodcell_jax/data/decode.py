@@ -43,6 +43,7 @@ VIEWS = ('full', 'nucleus')
 CACHES = ('auto', 'memory', 'disk')
 # Below this a side nothing of a cell can be seen.
 LEAST_SIDE = 8
+MOST_SIDE = 2**18  # beyond it a number of bytes may not fit 64 bits
 
 # Pillow's names of what `files.EXTENSIONS` lists, and MPO, which a phone's JPEG with a preview is. The others
 # stay shut: some start other programs.
@@ -57,7 +58,7 @@ _AHEAD = 128  # images that `each` decodes before they are asked for
 class Spec:
   """How an image becomes the network's input."""
 
-  image_size: int  # pixels a side of the square result, >= 8
+  image_size: int  # pixels a side of the square result, 8 to MOST_SIDE
   view: str  # one of VIEWS
   interpolation: str  # a key of INTERPOLATIONS
   stretch_brightness: bool  # scale by 255 / max
@@ -68,8 +69,10 @@ class Spec:
     for name, choices in (('view', VIEWS), ('interpolation', INTERPOLATIONS), ('cache', CACHES)):
       if getattr(self, name) not in choices:
         raise types.UserError(f'data.{name} is {getattr(self, name)!r}; choose one of {", ".join(choices)}')
-    if self.image_size < LEAST_SIDE:
-      raise types.UserError(f'data.image_size is {self.image_size}; it must be {LEAST_SIDE} or more')
+    if not LEAST_SIDE <= self.image_size <= MOST_SIDE:
+      raise types.UserError(
+        f'data.image_size is {self.image_size}; it must lie in {LEAST_SIDE} to {MOST_SIDE}, in pixels'
+      )
     if self.max_pixels <= 0:
       raise types.UserError(f'data.max_pixels is {self.max_pixels}; it must be above 0')
 
