@@ -43,7 +43,7 @@ VIEWS = ('full', 'nucleus')
 CACHES = ('auto', 'memory', 'disk')
 # Below this a side nothing of a cell can be seen.
 LEAST_SIDE = 8
-MOST_SIDE = 2**18  # beyond it a number of bytes may not fit 64 bits
+MOST_SIDE = 10**8
 
 # Pillow's names of what `files.EXTENSIONS` lists, and MPO, which a phone's JPEG with a preview is. The others
 # stay shut: some start other programs.
