@@ -4,6 +4,8 @@ What becomes of an image:
 
   zero bytes, no image, cut short or damaged      refused, with the reason
   more than `max_pixels`, under 8 pixels a side   refused from its header, before it is decoded
+  more bytes than so many pixels can have         refused unread
+  a JPEG of more than 100 scans                   refused: each costs as much as an image; a usual one has 1 to 12
   32 bits or floating point                       refused: nothing says what is white
   greyscale, palette, CMYK and the like           turned into RGB, noted
   16 bits a channel                               65535 becomes 255, whatever the brightest value is, noted
@@ -50,6 +52,9 @@ MOST_SIDE = 10**8
 # Registers every format, so that those named here can be asked for.
 Image.init()
 _FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP', 'GIF', 'PPM')
+# Of 16 bits a channel with alpha, and room for a preview and what a camera writes beside it.
+_BYTES_A_PIXEL, _SPARE_BYTES = 8, 2**24
+_MOST_SCANS = 100
 _CHUNK = 32  # images a thread takes at a time
 _AHEAD = 128  # images that `each` decodes before they are asked for
 
@@ -165,7 +170,7 @@ def each(
 
   def one(path: str) -> tuple[str, np.ndarray | DecodeError | None]:
     try:
-      data = _bytes(path)
+      data = _bytes(path, spec.max_pixels)
     except DecodeError as error:
       return '', error
     digest = files.sha256_16(data)
@@ -212,12 +217,15 @@ def quiet() -> warnings.catch_warnings:
 
 
 def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
-  data = _bytes(content)
+  data = _bytes(content, max_pixels)
   if not data:
     raise DecodeError('is empty: zero bytes')
   try:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
       _check_size(opened.size, max_pixels)
+      # Within a scan no 0xFF is followed by anything but 0 and the marks of a restart.
+      if opened.format in ('JPEG', 'MPO') and data.count(b'\xff\xda') > _MOST_SCANS:
+        raise DecodeError(f'is a JPEG of more than {_MOST_SCANS} scans')
       return rgb.convert(opened)
   except (DecodeError, MemoryError):
     raise
@@ -249,10 +257,13 @@ def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...
   ), notes
 
 
-def _bytes(content: str | bytes) -> bytes:
+def _bytes(content: str | bytes, max_pixels: int) -> bytes:
   if isinstance(content, bytes):
     return content
   try:
+    most = _BYTES_A_PIXEL * max_pixels + _SPARE_BYTES
+    if os.path.getsize(content) > most:
+      raise DecodeError(f'has more than {most:,} bytes, the most for data.max_pixels={max_pixels}')
     return files.read(content)
   except OSError as error:
     raise DecodeError(f'cannot be read ({error.strerror})') from None

@@ -80,7 +80,9 @@ def digests(paths: Sequence[str]) -> list[str | OSError]:
 
 def _digest(path: str) -> str | OSError:
   try:
-    return sha256_16(read(path))
+    with open(path, 'rb') as file:
+      # Some at a time: whatever lies there, it need not fit into memory.
+      return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
   except OSError as error:
     return error
 
