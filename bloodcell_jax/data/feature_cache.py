@@ -129,7 +129,7 @@ def _open(path: pathlib.Path, shape: tuple[int, ...], dtype: str) -> Any:
   """The file's values, writable, or None where it is missing or of another size."""
   try:
     found = np.load(path, mmap_mode='r+')
-  except (OSError, ValueError, EOFError):
+  except Exception:  # numpy's reader of headers raises nearly anything on damaged bytes
     return None
   return found if found.shape == shape and found.dtype == _stored(dtype) else None
 
