@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
-# Pillow finds the end of a GIF or TIFF by reading every frame's header; of a TIFF that takes the square of their number.
+# Pillow counts the frames of a GIF or TIFF by reading each one's header; a TIFF's in the square of their number.
 MOST_COUNTED = 100
 
 

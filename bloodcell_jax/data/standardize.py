@@ -202,6 +202,9 @@ def read(path: str | os.PathLike[str]) -> Statistics:
       if 'zca_rest' in found:
         whitening = zca.Whitening(found['zca_basis_RD'], found['zca_gain_R'], float(found['zca_rest']))
       mean_C, std_C = (found.get(name) for name in ('mean_C', 'std_C'))
+      for name, value in found.items():
+        if not np.isfinite(value).all():
+          raise ValueError(f'{name} is not finite')
       return Statistics(float(found['rescale']), mean_C, std_C, whitening)
   except MemoryError:
     raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -196,7 +197,7 @@ def _look(unseen: tuple[int, Any, int] | None, shown: progress.Progress) -> None
   step, report, num_images = unseen
   if not bool(report.finite):
     raise types.RunError(
-      f'step {step}: the loss or a gradient is not finite (loss {float(report.loss)}); '
+      f'step {step}: the loss, a gradient or an update is not finite (loss {float(report.loss)}); '
       'lower optimizer.learning_rate or set optimizer.global_clipnorm. The last checkpoint is kept'
     )
   shown.step(float(report.loss), float(report.accuracy), num_images)
@@ -218,6 +219,12 @@ def _evaluate(
   except signals.Stopped:
     saver.save_and_leave(state, records, seconds)
   step, weight = int(state.step), float(state.sums.weight)
+  for name, value in figures.items():
+    if not math.isfinite(value):
+      # Before the record: NaN is better than nothing else, and would stay the best epoch for ever.
+      raise types.RunError(
+        f'epoch {len(records) + 1}: {name} is {value}; lower optimizer.learning_rate. The last checkpoint is kept'
+      )
   own = stage.own(records)
   scale = history.learning_rate_scale(own, stage.plan)
   first_step = (len(records) - len(own)) * spec.steps_per_epoch
