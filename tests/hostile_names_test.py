@@ -21,7 +21,7 @@ ATTACK = '"><img src=x onerror="document.title=666">'
 CLASSES = {
   'EOSINOPHIL': f'A {ATTACK}',
   'LYMPHOCYTE': "B '$\\frac{$' =cmd|' `id` ${7*7}",
-  'MONOCYTE': 'C &lt;b&gt; ../..%2f',
+  'MONOCYTE': 'C &lt;b&gt; ..%2f',
 }
 # Python runs this before main.py: every file opened for writing and every connection goes into a list.
 WATCH = """
@@ -101,7 +101,7 @@ def test_the_watch_sees_a_connection(tmp_path):
   code = WATCH.replace(
     "runpy.run_path('main.py', run_name='__main__')", "import socket; socket.getaddrinfo('', 1)"
   )
-  subprocess.run([sys.executable, '-c', code, str(tmp_path / 'e')], check=True, capture_output=True)
+  subprocess.run([sys.executable, '-c', code, str(tmp_path / 'e')], check=False, capture_output=True)
   assert json.loads((tmp_path / 'e').read_text())[0][0] == 'socket.getaddrinfo'
 
 
