@@ -112,6 +112,7 @@ def hostile() -> dict[str, tuple[bytes, str]]:
     'h5 null': (h5(lambda f: f.create_dataset('a/kernel:0', data=h5py.Empty('f4'))), '.h5'),
     'h5 scalar': (h5(lambda f: f.create_dataset('a/kernel:0', data=np.float32(1))), '.h5'),
     'h5 huge': (h5(lambda f: f.create_dataset('a/kernel:0', (2**50,), 'f4', chunks=(2**20,))), '.h5'),
+    'h5 missing chunks': (h5(lambda f: f.create_dataset('a/kernel:0', (8,), 'f4', chunks=(4,))), '.h5'),
     'h5 not finite': (h5(lambda f: f.create_dataset('a/kernel:0', data=np.full(3, np.nan, 'f4'))), '.h5'),
     'h5 float128': (h5(lambda f: f.create_dataset('a/kernel:0', data=np.zeros(3, 'g'))), '.h5'),
     'h5 too large for float32': (h5(lambda f: f.create_dataset('a/kernel:0', data=np.full(3, 1e300))), '.h5'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 
@@ -57,6 +58,8 @@ def read(
       ):
         raise types.UserError(f'{where}: refused, its arrays claim to be far larger than the file')
       for path, item in datasets.items():
+        if not _is_whole(item):
+          raise types.UserError(f'{where}: refused, parts of {path!r} are not in the file')
         arrays[path] = item[()]
   except types.UserError:
     raise
@@ -85,3 +88,11 @@ def _walk(
     yield prefix + name, item
     if isinstance(item, h5py.Group):
       yield from _walk(item, f'{prefix}{name}/', depth + 1, seen, where, skipped)
+
+
+def _is_whole(item: h5py.Dataset) -> bool:
+  """Whether all values are stored: HDF5 before 2.2 can overrun its memory where it fills in others (CVE-2026-106547)."""
+  if item.chunks:
+    wanted = math.prod(-(-side // chunk) for side, chunk in zip(item.shape, item.chunks, strict=True))
+    return item.id.get_num_chunks() == wanted
+  return item.id.get_storage_size() >= item.nbytes
