@@ -91,7 +91,7 @@ def _walk(
 
 
 def _is_whole(item: h5py.Dataset) -> bool:
-  """Whether all values are stored: HDF5 before 2.2 can overrun its memory where it fills in others (CVE-2026-106547)."""
+  """Whether all values are stored: HDF5 before 2.2 may overrun its memory where it fills in more (CVE-2026-106547)."""
   if item.chunks:
     wanted = math.prod(-(-side // chunk) for side, chunk in zip(item.shape, item.chunks, strict=True))
     return item.id.get_num_chunks() == wanted
