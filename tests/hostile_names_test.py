@@ -43,7 +43,7 @@ runpy.run_path('main.py', run_name='__main__')
 
 def watched(folder, *arguments):
   """Exit code, error output, and what the process wrote to and asked of the network."""
-  events, home = folder / 'events.json', folder / 'home'
+  events, home = folder / 'home' / 'events.json', folder / 'home'
   home.mkdir(exist_ok=True)
   environment = {
     **os.environ,
