@@ -7,6 +7,7 @@ import importlib
 import logging
 import pathlib
 import sys
+import unicodedata
 
 from absl import flags
 from ml_collections import config_flags
@@ -25,6 +26,10 @@ flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 def main(argv: list[str]) -> int:
   """The exit code: 0 done, 1 failed, 2 bad usage or config, 3 a leak found by audit, 75 stopped."""
   process.set_up()
+  for given in argv[1:]:
+    if any(unicodedata.category(character) in ('Cc', 'Cs') for character in given):
+      # A lone surrogate stands for a byte that is not UTF-8: it could be neither printed nor kept.
+      return _complain(f'{given!r}: has characters that cannot be shown')
   named = len(argv) > 1 and not argv[1].startswith('-')
   name = argv[1] if named else 'train'
   if name not in commands.SUMMARIES:

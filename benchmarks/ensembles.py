@@ -113,8 +113,8 @@ def _head(folders: Sequence[workdir.Workdir], exp: experiment.Experiment, chosen
     f'## Ensembles of {exp.model.name}\n\n{notes}{commands}\n{environment["date"]}, {environment["platform"]}, '
     f'{environment["num_cores"]} cores, {environment["data"]["name"]}. TEST: {metrics["num_images"]:,} images of '
     f'{metrics["num_groups"]} groups. The best member is number {chosen + 1} of the average, which has the least log '
-    'loss on validation; nothing was chosen on TEST. Intervals and p-values are by groups, and those of the difference in '
-    'pairs: the same groups for both.\n'
+    'loss on validation; nothing was chosen on TEST. Intervals and p-values are by groups, and those of the difference '
+    'in pairs: the same groups for both.\n'
   )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from bloodcell_jax import stages as stages_lib
-from bloodcell_jax import types
+from bloodcell_jax import types, values
 from bloodcell_jax.data import (
   augment,
   bagging,
@@ -195,6 +195,8 @@ def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[
     fit = loop.Stage('train', epochs, plan, True)
     yield stages_lib.Stage(fit, staged.Spec(('.*',), (), whole), stages_lib.CROSS_ENTROPY, '', 0)
   for i, name in enumerate(order):
+    if not (isinstance(name, str) and name.isidentifier()):
+      raise types.UserError(f'stages.order has {name!r}; give the names of sections of stages')
     if name in order[:i]:
       raise types.UserError(f'stages.order has {name!r} twice; give each stage a name of its own')
     own = _Section(f'stages.{name}', stages.take(name, object))
@@ -291,17 +293,18 @@ class _Section:
     if key not in self._values:
       raise types.UserError(f'config.{self._prefix}{key} is missing; start from configs/default.py')
     value = self._values[key]
+    if kind is object:  # a section
+      return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-      value = float(value)
-    if isinstance(value, list):
-      value = tuple(value)
+      value = float(value) if abs(value) < values.INTEGERS_BELOW else value
     # bool is an int to Python, but not to somebody who meant a number.
+    value = tuple(value) if isinstance(value, list) else value
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
       wanted = ' or '.join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-      raise types.UserError(f'config.{self._prefix}{key} is {value!r}; it must be of type {wanted}')
-    if kind is float and value != value:
-      raise types.UserError(f'config.{self._prefix}{key} is not a number')
-    return value
+      raise types.UserError(
+        f'config.{self._prefix}{key} is {values.shown(value)}; it must be of type {wanted}'
+      )
+    return values.checked(self._prefix + key, value)
 
   def choice(self, key: str, choices: tuple[str, ...]) -> str:
     value = self.take(key, str)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import jax
 import numpy as np
 
-from bloodcell_jax import classifier, committee, journal, tree, types
+from bloodcell_jax import classifier, committee, journal, predict, tree, types
 from bloodcell_jax.data import decode, feature_cache, inputs
 from bloodcell_jax.explain import inside
 from bloodcell_jax.models import layers
@@ -65,11 +65,13 @@ def run(
   Raises:
     signals.Stopped: a stop was asked for; what is predicted is in the journal.
     UserError: none of the files can be used.
+    RunError: the output for an image is not finite.
   """
   size = loaded.made.experiment.evaluate_batch_size
   kept: list[tuple[inputs.Input, str]] = []
   problems: list[types.Problem] = []
   batch: dict[str, np.ndarray] = {}
+  named: dict[str, str] = {}
   images = decode.each((one.path for one in found), spec, lambda digest: digest not in known.known)
   for i, (one, (digest, image)) in enumerate(zip(found, images, strict=True)):
     loaded.made.poll()
@@ -78,10 +80,12 @@ def run(
     else:
       kept.append((one, digest))
       if image is not None and digest not in known.known:
-        batch[digest] = image
+        batch[digest], named[digest] = image, one.shown
     if len(batch) == size or (batch and i + 1 == len(found)):
-      known.add(batch, loaded.probabilities(np.stack(list(batch.values()))))
-      batch = {}
+      probs_BK = loaded.probabilities(np.stack(list(batch.values())))
+      predict.check(probs_BK, [named[digest] for digest in batch])
+      known.add(batch, probs_BK)
+      batch, named = {}, {}
     on_progress(i + 1, len(found))
   if not kept:
     raise types.UserError(f'none of the {len(found)} files can be used; the first: {problems[0]}')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -29,6 +29,9 @@ def outputs(
     batches: the table's images in order; rows of weight 0 are padding.
     table: names, labels and groups of the images.
     poll: called before each batch; may raise to end early.
+
+  Raises:
+    RunError: an output is not finite, with the name of the image.
   """
   parts = []
   for batch in batches:
@@ -38,12 +41,23 @@ def outputs(
   logits_NK = np.concatenate(parts) if parts else np.zeros((0, num_classes))
   if logits_NK.shape != (len(table), num_classes):
     raise AssertionError(f'{logits_NK.shape} predictions for {len(table)} images of {num_classes} classes')
+  check(logits_NK, table.file)
   return logits_NK
 
 
 def pooled(logits_VBK: jax.Array) -> jax.Array:
   """[B, K] logarithms of the mean over V views of the softmax of each."""
   return jax.nn.logsumexp(jax.nn.log_softmax(logits_VBK), axis=0) - np.log(len(logits_VBK))
+
+
+def check(output_NK: np.ndarray, file_N: Sequence[str] | np.ndarray) -> None:
+  """Raises RunError where an output is not finite, naming the first such image: no probability follows from it."""
+  bad_N = ~np.isfinite(output_NK).all(1)
+  if bad_N.any():
+    raise types.RunError(
+      f'{file_N[int(bad_N.argmax())]}: the output of the network is not finite, for {bad_N.sum():,} of {len(bad_N):,} '
+      'images; its weights or statistics.npz are damaged, or optimizer.learning_rate was too high'
+    )
 
 
 def of(logits_NK: np.ndarray, table: types.Table) -> types.Predictions:

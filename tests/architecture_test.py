@@ -37,7 +37,7 @@ LAYERS = (
   ('stages', 'workdir', 'predict', 'predictions', 'by_group', 'review', 'page', 'census', 'journal'),
   ('data', 'models', 'weights', 'optim', 'train', 'heads', 'stats', 'ensembles', 'explain', 'plots', 'audit'),
   ('groups', 'parallel', 'atomic', 'process'),
-  ('tree', 'rng'),
+  ('tree', 'rng', 'values'),
   ('types',),
 )
 ROW = {unit: row for row, units in enumerate(LAYERS) for unit in units}

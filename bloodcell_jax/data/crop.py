@@ -23,8 +23,9 @@ class Spec:
   )
 
   def __post_init__(self):
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.crop_range)
     if self.crop_range != () and not (
-      len(self.crop_range) == 2 and 0 < self.crop_range[0] <= self.crop_range[1] <= 1
+      numbers and len(self.crop_range) == 2 and 0 < self.crop_range[0] <= self.crop_range[1] <= 1
     ):
       raise types.UserError(
         f'augment.crop_range is {self.crop_range!r}; give two shares, 0 < low <= high <= 1, or () for no crop'

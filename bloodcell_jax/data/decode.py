@@ -4,6 +4,8 @@ What becomes of an image:
 
   zero bytes, no image, cut short or damaged      refused, with the reason
   more than `max_pixels`, under 8 pixels a side   refused from its header, before it is decoded
+  more bytes than so many pixels can have         refused unread
+  a JPEG of more than 100 scans                   refused: each costs as much as an image; a usual one has 1 to 12
   32 bits or floating point                       refused: nothing says what is white
   greyscale, palette, CMYK and the like           turned into RGB, noted
   16 bits a channel                               65535 becomes 255, whatever the brightest value is, noted
@@ -43,12 +45,16 @@ VIEWS = ('full', 'nucleus')
 CACHES = ('auto', 'memory', 'disk')
 # Below this a side nothing of a cell can be seen.
 LEAST_SIDE = 8
+MOST_SIDE = 10**8
 
 # Pillow's names of what `files.EXTENSIONS` lists, and MPO, which a phone's JPEG with a preview is. The others
 # stay shut: some start other programs.
 # Registers every format, so that those named here can be asked for.
 Image.init()
 _FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP', 'GIF', 'PPM')
+# Of 16 bits a channel with alpha, and room for a preview and what a camera writes beside it.
+_BYTES_A_PIXEL, _SPARE_BYTES = 8, 2**24
+_MOST_SCANS = 100
 _CHUNK = 32  # images a thread takes at a time
 _AHEAD = 128  # images that `each` decodes before they are asked for
 
@@ -57,7 +63,7 @@ _AHEAD = 128  # images that `each` decodes before they are asked for
 class Spec:
   """How an image becomes the network's input."""
 
-  image_size: int  # pixels a side of the square result, >= 8
+  image_size: int  # pixels a side of the square result, 8 to MOST_SIDE
   view: str  # one of VIEWS
   interpolation: str  # a key of INTERPOLATIONS
   stretch_brightness: bool  # scale by 255 / max
@@ -68,8 +74,10 @@ class Spec:
     for name, choices in (('view', VIEWS), ('interpolation', INTERPOLATIONS), ('cache', CACHES)):
       if getattr(self, name) not in choices:
         raise types.UserError(f'data.{name} is {getattr(self, name)!r}; choose one of {", ".join(choices)}')
-    if self.image_size < LEAST_SIDE:
-      raise types.UserError(f'data.image_size is {self.image_size}; it must be {LEAST_SIDE} or more')
+    if not LEAST_SIDE <= self.image_size <= MOST_SIDE:
+      raise types.UserError(
+        f'data.image_size is {self.image_size}; it must lie in {LEAST_SIDE} to {MOST_SIDE}, in pixels'
+      )
     if self.max_pixels <= 0:
       raise types.UserError(f'data.max_pixels is {self.max_pixels}; it must be above 0')
 
@@ -162,7 +170,7 @@ def each(
 
   def one(path: str) -> tuple[str, np.ndarray | DecodeError | None]:
     try:
-      data = _bytes(path)
+      data = _bytes(path, spec.max_pixels)
     except DecodeError as error:
       return '', error
     digest = files.sha256_16(data)
@@ -209,12 +217,15 @@ def quiet() -> warnings.catch_warnings:
 
 
 def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
-  data = _bytes(content)
+  data = _bytes(content, max_pixels)
   if not data:
     raise DecodeError('is empty: zero bytes')
   try:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
       _check_size(opened.size, max_pixels)
+      # Within a scan no 0xFF is followed by anything but 0 and the marks of a restart.
+      if opened.format in ('JPEG', 'MPO') and data.count(b'\xff\xda') > _MOST_SCANS:
+        raise DecodeError(f'is a JPEG of more than {_MOST_SCANS} scans')
       return rgb.convert(opened)
   except (DecodeError, MemoryError):
     raise
@@ -246,10 +257,13 @@ def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...
   ), notes
 
 
-def _bytes(content: str | bytes) -> bytes:
+def _bytes(content: str | bytes, max_pixels: int) -> bytes:
   if isinstance(content, bytes):
     return content
   try:
+    most = _BYTES_A_PIXEL * max_pixels + _SPARE_BYTES
+    if os.path.getsize(content) > most:
+      raise DecodeError(f'has more than {most:,} bytes, the most for data.max_pixels={max_pixels}')
     return files.read(content)
   except OSError as error:
     raise DecodeError(f'cannot be read ({error.strerror})') from None

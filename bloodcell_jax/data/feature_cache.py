@@ -110,7 +110,12 @@ def read_or_build(
         os.replace(final, partial)
         path = partial
       rows = np.arange(start, min(start + per_block, shape[0]))
-      block[:] = compute(rows).astype(DTYPES[dtype]).view(_stored(dtype))
+      features = compute(rows).astype(DTYPES[dtype])
+      if not np.isfinite(features).all():
+        raise types.RunError(
+          f'{partial}: the frozen features are not finite; the weights they are made by are damaged'
+        )
+      block[:] = features.view(_stored(dtype))
       values.flush()
       sums[i] = zlib.crc32(block)
       atomic.write_json(folder / f'{name}.json', {'crc32': sums})
@@ -129,7 +134,7 @@ def _open(path: pathlib.Path, shape: tuple[int, ...], dtype: str) -> Any:
   """The file's values, writable, or None where it is missing or of another size."""
   try:
     found = np.load(path, mmap_mode='r+')
-  except (OSError, ValueError, EOFError):
+  except Exception:  # numpy's reader of headers raises nearly anything on damaged bytes
     return None
   return found if found.shape == shape and found.dtype == _stored(dtype) else None
 

@@ -56,6 +56,17 @@ def listing(folder: str, shown: str, recursive: bool = True) -> tuple[list[str],
   return found, problems
 
 
+def is_showable(name: str) -> bool:
+  """Whether the name can be printed in one line: no control characters, no bytes that are not UTF-8.
+
+  Example:
+    >>> [is_showable(name) for name in ('Zellen ü.png', 'a\\nb.png', '\\udcff.png')]
+    [True, False, False]
+  """
+  # Python shows bytes that are not UTF-8 as lone surrogates, which no CSV could hold.
+  return name.isprintable()
+
+
 def read(path: str) -> bytes:
   """The bytes of the file; OSError where it cannot be read."""
   with open(path, 'rb') as file:
@@ -80,7 +91,9 @@ def digests(paths: Sequence[str]) -> list[str | OSError]:
 
 def _digest(path: str) -> str | OSError:
   try:
-    return sha256_16(read(path))
+    with open(path, 'rb') as file:
+      # Some at a time: whatever lies there, it need not fit into memory.
+      return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
   except OSError as error:
     return error
 
@@ -125,8 +138,7 @@ def _walk(
 
 
 def _unfit(path: str, name: str) -> str:
-  if not name.isprintable() or name != name.encode(errors='replace').decode():
-    # Python shows bytes that are not UTF-8 as lone surrogates, which no CSV could hold.
+  if not is_showable(name):
     return 'the name has characters that cannot be shown'
   extension = os.path.splitext(name)[1]
   if extension.lower() not in EXTENSIONS:

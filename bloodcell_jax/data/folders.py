@@ -136,6 +136,10 @@ def _class_names(folder: str, class_N: tuple[str, ...]) -> tuple[str, ...]:
   names = tuple(sorted(set(class_N)))
   by_lower: dict[str, str] = {}
   for name in names:
+    if not files.is_showable(name):
+      raise types.UserError(
+        f'{folder}: the class {name!r} has characters that cannot be shown; give it another name'
+      )
     other = by_lower.setdefault(name.lower(), name)
     if other != name:
       raise types.UserError(

@@ -37,11 +37,14 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
   kept = []
   for one in found:
     real = os.path.realpath(one.path)
-    if real not in seen:
+    if not files.is_showable(one.shown):
+      problems.append(types.Problem(repr(one.shown), 'the name has characters that cannot be shown'))
+    elif real not in seen:
       seen.add(real)
       kept.append(one)
   if not kept:
-    raise types.UserError(f'{", ".join(paths)}: no image there; known kinds are {" ".join(files.EXTENSIONS)}')
+    named = ', '.join(path if files.is_showable(path) else repr(path) for path in paths)
+    raise types.UserError(f'{named}: no image there; known kinds are {" ".join(files.EXTENSIONS)}')
   return _told_apart(kept), problems
 
 

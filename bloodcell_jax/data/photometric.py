@@ -68,7 +68,8 @@ class Spec:
       ('erasing_area', 0, 1),
     ):
       value = getattr(self, name)
-      if value != () and not (len(value) == 2 and least <= value[0] <= value[1] <= most):
+      numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+      if value != () and not (numbers and len(value) == 2 and least <= value[0] <= value[1] <= most):
         _refuse(
           self,
           name,

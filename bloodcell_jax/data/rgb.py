@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
+# Pillow counts the frames of a GIF or TIFF by reading each one's header; a TIFF's in the square of their number.
+MOST_COUNTED = 100
 
 
 class DecodeError(ValueError):
@@ -20,11 +22,11 @@ def convert(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
   """
   notes = []
   # Asked before load(), which forgets them and itself turns a TIFF upright.
-  num_frames = getattr(opened, 'n_frames', 1)
+  num_frames = _num_frames(opened)
   wide = opened.mode.startswith('I;16') or any(';16' in str(tile.args) for tile in opened.tile)
   if num_frames > 1:
-    opened.seek(0)
-    notes.append(f'the first of its {num_frames} frames is used')
+    more = 'more than ' if num_frames > MOST_COUNTED else ''
+    notes.append(f'the first of its {more}{min(num_frames, MOST_COUNTED)} frames is used')
   turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
   opened.load()
   rgb: Image.Image = opened
@@ -48,6 +50,23 @@ def convert(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
     grey = 'greyscale' if opened.mode[0] in 'LI' and opened.mode != 'LAB' else opened.mode
     notes.append(f'{kind or grey} turned into RGB')
   return rgb.convert('RGB'), tuple(notes)
+
+
+def _num_frames(opened: ImageFile.ImageFile) -> int:
+  """How many frames it has, counted to one above MOST_COUNTED; the second is read where there is one."""
+  if not getattr(opened, 'is_animated', False):
+    return 1
+  if opened.format not in ('GIF', 'TIFF'):
+    return opened.n_frames  # type: ignore[attr-defined]  # its header says so
+  try:
+    for i in range(1, MOST_COUNTED + 1):
+      try:
+        opened.seek(i)
+      except EOFError:
+        return i
+    return MOST_COUNTED + 1
+  finally:
+    opened.seek(0)
 
 
 def _to_eight_bits(wide: Image.Image) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import shutil
@@ -23,7 +24,7 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
   Raises:
     UserError: the disk has no room for it.
   """
-  num_bytes = int(np.prod(shape, dtype=np.int64))
+  num_bytes = math.prod(shape)  # of whole numbers without end, unlike NumPy's
   if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= available_memory() // 2):
     return np.zeros(shape, np.uint8)
   directory.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ import io
 import math
 import os
 import typing
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -203,9 +202,14 @@ def read(path: str | os.PathLike[str]) -> Statistics:
       if 'zca_rest' in found:
         whitening = zca.Whitening(found['zca_basis_RD'], found['zca_gain_R'], float(found['zca_rest']))
       mean_C, std_C = (found.get(name) for name in ('mean_C', 'std_C'))
+      for name, value in found.items():
+        if not np.isfinite(value).all():
+          raise ValueError(f'{name} is not finite')
       return Statistics(float(found['rescale']), mean_C, std_C, whitening)
-  except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-    reason = ' '.join(str(error).split())
+  except MemoryError:
+    raise
+  except Exception as error:  # numpy's reader of headers raises nearly anything on damaged bytes
+    reason = ' '.join(str(error).split())[:120]
     raise types.UserError(f'{path}: no statistics of standardize.write ({reason})') from None
 
 

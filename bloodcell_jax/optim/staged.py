@@ -31,15 +31,19 @@ class Spec:
         'stages: trainable is empty, so nothing would be trained; give a pattern such as .*'
       )
     for entry in self.learning_rate_multipliers:
-      if not (len(entry) == 2 and isinstance(entry[0], str) and entry[1] > 0):
+      if not (
+        isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and _is_factor(entry[1])
+      ):
         raise types.UserError(
           f'stages: learning_rate_multipliers has {entry!r}; give pairs of a pattern and a factor above 0'
         )
-    for pattern in (*self.trainable, *(entry[0] for entry in self.learning_rate_multipliers)):
-      try:
-        re.compile(pattern)
-      except re.error as error:
-        raise types.UserError(f'stages: {pattern!r} is no pattern ({error})') from None
+    multiplied = tuple(entry[0] for entry in self.learning_rate_multipliers)
+    for key, patterns in (('trainable', self.trainable), ('learning_rate_multipliers', multiplied)):
+      for pattern in patterns:
+        try:
+          re.compile(pattern)
+        except (re.error, TypeError, RecursionError, OverflowError) as error:
+          raise types.UserError(f'stages: {key} has {pattern!r}, which is no pattern ({error})') from None
 
 
 def trainable(spec: Spec, params: Any) -> Any:
@@ -85,3 +89,7 @@ def build(spec: Spec, params: Any) -> optax.GradientTransformation:
 
 def _factor(spec: Spec, name: str) -> float:
   return next((f for pattern, f in spec.learning_rate_multipliers if re.fullmatch(pattern, name)), 1.0)
+
+
+def _is_factor(value: Any) -> bool:
+  return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

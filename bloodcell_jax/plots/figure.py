@@ -28,6 +28,7 @@ styled = matplotlib.rc_context(
   {
     'font.family': 'DejaVu Sans',  # comes with matplotlib: the same figure on every machine
     'font.size': 9,
+    'text.parse_math': False,  # the names of classes and files are no formulas, whatever dollars they have
     'text.color': TEXT,
     'axes.labelcolor': TEXT,
     'axes.edgecolor': '#9a9a9a',

@@ -11,6 +11,8 @@ from matplotlib import figure as mpl_figure
 
 from bloodcell_jax.plots import figure
 
+_RAISED = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
+
 
 @figure.styled
 def plot(columns: Mapping[str, Sequence[Any]], best_epoch: int) -> mpl_figure.Figure:
@@ -91,4 +93,8 @@ def _powers(axis: axes.Axes) -> None:
   axis.set_ylim(10**bottom, 10**top)
   step = max(1, int(np.ceil((top - bottom) / 3)))
   axis.set_yticks(10.0 ** np.arange(bottom, top + 1, step))
+  # In letters and not as a formula, which figures do not read.
+  axis.yaxis.set_major_formatter(
+    ticker.FuncFormatter(lambda value, _: '10' + str(round(np.log10(value))).translate(_RAISED))
+  )
   axis.yaxis.set_minor_locator(ticker.NullLocator())

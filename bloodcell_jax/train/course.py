@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ class Course:
     """Shows an update, or raises RunError where its loss or a gradient was not finite."""
     if not is_finite:
       raise types.RunError(
-        f'{self.parts.progress.name}step {step}: the loss or a gradient is not finite (loss {loss}); '
+        f'{self.parts.progress.name}step {step}: the loss, a gradient or an update is not finite (loss {loss}); '
         'lower optimizer.learning_rate or set optimizer.global_clipnorm. The last checkpoint is kept'
       )
     self.parts.progress.step(loss, accuracy, num_images)
@@ -109,9 +110,17 @@ class Course:
 
     Raises:
       signals.Stopped: a stop was asked for; nothing is changed.
+      RunError: a figure is not finite.
     """
     parts, steps = self.parts, self._spec.steps_per_epoch
     figures = parts.evaluate(state_lib.inference_params(state))
+    for name, value in figures.items():
+      if not math.isfinite(value):
+        # Before the record: NaN is better than nothing else, and would stay the best epoch for ever.
+        raise types.RunError(
+          f'{parts.progress.name}epoch {len(self.records) + 1}: {name} is {value}; lower optimizer.learning_rate. '
+          'The last checkpoint is kept'
+        )
     own, weight = self._stage.own(self.records), float(state.sums.weight)
     first_step = (len(self.records) - len(own)) * steps
     scale = history.learning_rate_scale(own, self._stage.plan)

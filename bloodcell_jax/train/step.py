@@ -61,7 +61,7 @@ class Report:
 
   loss: jax.Array  # [] float32: weighted mean over the global batch
   accuracy: jax.Array  # [] float32
-  finite: jax.Array  # [] bool: loss and gradients are
+  finite: jax.Array  # [] bool: loss, gradients and updates are
 
 
 def cross_entropy(
@@ -130,7 +130,12 @@ def make(
     params = jax.tree.map(lambda p, u, t: p + scale * u if t else p, state.params, updates, is_trained)
     ema_params = jax.tree.map(lambda e, p: m * e + (1 - m) * p, state.ema_params, params) if m else {}
     sums = state_lib.Sums(state.sums.loss + loss, state.sums.correct + correct, state.sums.weight + weight)
-    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
+    # The updates too: a finite gradient and an infinite rate would be seen only when this state is saved already.
+    finite = (
+      jnp.isfinite(loss)
+      & jnp.isfinite(optax.tree.norm(grads))
+      & jnp.isfinite(scale * optax.tree.norm(updates))
+    )
     report = Report(loss / weight, correct / weight, finite)
     return state_lib.State(state.step + 1, params, opt_state, ema_params, sums), report
 

@@ -30,7 +30,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
         what = f'{packed[0][:80]!r} is compressed' if packed else 'its members are larger than the file'
         raise types.UserError(f'{path}: refused, {what}; archives of weights are stored as they are')
       yield file
-  except types.UserError:
+  except (types.UserError, MemoryError):
     raise
-  except (zipfile.BadZipFile, EOFError, KeyError, ValueError, RuntimeError, OSError) as error:
-    raise types.UserError(f'{path}: no archive of weights, damaged or cut short ({error})') from None
+  except (
+    Exception
+  ) as error:  # zipfile, json and numpy's reader of headers raise nearly anything on damaged bytes
+    line = ' '.join(str(error).split())[:120]
+    raise types.UserError(f'{path}: no archive of weights, damaged or cut short ({line})') from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import h5py
 import numpy as np
@@ -13,6 +14,10 @@ from bloodcell_jax import types
 
 # Weights hardly compress; one that claims more bytes than this many times the file is made to fill the memory.
 MOST_EXPANSION = 4
+
+
+# Groups within one another; a network within a network within another one has ten or so.
+MOST_DEPTH = 50
 
 
 def read(
@@ -36,18 +41,11 @@ def read(
   try:
     with h5py.File(source, 'r') as file:
       datasets: dict[str, h5py.Dataset] = {}
-
-      def visit(
-        path: str, item: h5py.Group | h5py.Dataset
-      ) -> None:  # sees each object once and follows no links
-        if set(path.split('/')) & set(skipped):
-          return
+      for path, item in _walk(file, '', 0, {hash(file['/'].id)}, where, skipped):
         if isinstance(item, h5py.Dataset):
           datasets[path] = item
         elif isinstance(name := item.attrs.get('name'), str):
           names[path] = name
-
-      file.visititems(visit)
       for path, item in datasets.items():
         if item.external or item.is_virtual:
           raise types.UserError(f'{where}: refused, {path!r} keeps its data in another file')
@@ -60,6 +58,8 @@ def read(
       ):
         raise types.UserError(f'{where}: refused, its arrays claim to be far larger than the file')
       for path, item in datasets.items():
+        if not _is_whole(item):
+          raise types.UserError(f'{where}: refused, parts of {path!r} are not in the file')
         arrays[path] = item[()]
   except types.UserError:
     raise
@@ -67,3 +67,32 @@ def read(
     line = ' '.join(str(error).split())[:120]
     raise types.UserError(f'{where}: no HDF5 file, damaged or cut short ({line})') from None
   return arrays, names
+
+
+def _walk(
+  group: h5py.Group, prefix: str, depth: int, seen: set[int], where: str, skipped: Sequence[str]
+) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+  """Each object beneath the group once, by its path; soft and external links are not followed.
+
+  By hand, because `visititems` finds each object by its whole path, and a file of groups thousands deep takes hours.
+  """
+  if depth > MOST_DEPTH:
+    raise types.UserError(f'{where}: refused, its groups lie more than {MOST_DEPTH} deep')
+  for name in group:
+    if name in skipped or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+      continue
+    item = group[name]
+    if hash(item.id) in seen:
+      continue
+    seen.add(hash(item.id))
+    yield prefix + name, item
+    if isinstance(item, h5py.Group):
+      yield from _walk(item, f'{prefix}{name}/', depth + 1, seen, where, skipped)
+
+
+def _is_whole(item: h5py.Dataset) -> bool:
+  """Whether all values are stored: HDF5 before 2.2 may overrun its memory where it fills in more (CVE-2026-106547)."""
+  if item.chunks:
+    wanted = math.prod(-(-side // chunk) for side, chunk in zip(item.shape, item.chunks, strict=True))
+    return item.id.get_num_chunks() == wanted
+  return item.id.get_storage_size() >= item.nbytes

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -40,6 +41,13 @@ class Spec:
 
   path: str  # empty for none; else what `read` takes
   left_out: tuple  # patterns of names in the file that are not wanted, such as another head
+
+  def __post_init__(self):
+    for pattern in self.left_out:
+      try:
+        re.compile(pattern)
+      except (re.error, TypeError, RecursionError, OverflowError) as error:
+        raise types.UserError(f'weights.left_out has {pattern!r}, which is no pattern ({error})') from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,11 +58,12 @@ def fit(
   start_wrong=0,
   unit='epochs',
   poison=None,
+  lost=None,
 ):
   """Trains in `folder`; `kill_at` ends the process' part before this step, `stop_at` asks it to stop there."""
   arrays, params, tx, made = parts_of(name)
   store = checkpoint.Store(folder, 'val_loss')
-  stop = signals.Stop()
+  stop, evaluated = signals.Stop(), []
 
   def train(current, batch, key, scale):
     now = int(current.step)
@@ -76,6 +77,8 @@ def fit(
 
   def evaluate(params):
     value = float(sum(abs(np.asarray(leaf)).sum() for leaf in jax.tree.leaves(params)))
+    evaluated.append(value)
+    value = float('nan') if len(evaluated) == lost else value
     return {'val_loss': value, 'val_accuracy': 0.5}
 
   rows = np.arange(14)
@@ -161,8 +164,23 @@ def test_the_comparison_sees_another_seed_and_a_stream_that_starts_wrong(broken,
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_by_its_step_and_is_not_saved(undisturbed, tmp_path):
-  with pytest.raises(types.RunError, match='step 5: the loss or a gradient is not finite'):
+  with pytest.raises(types.RunError, match='step 5: the loss, a gradient or an update is not finite'):
     fit('cnn_a', tmp_path, poison=4)
+  same(fit('cnn_a', tmp_path), undisturbed('cnn_a'))
+
+
+@pytest.mark.parametrize(
+  'poison', [2, 3, 8], ids=['before an evaluation', 'after a checkpoint', 'the last step']
+)
+def test_at_a_border_too_it_is_seen_before_anything_is_saved(poison, undisturbed, tmp_path):
+  with pytest.raises(types.RunError, match=f'step {poison + 1}: '):
+    fit('cnn_a', tmp_path, poison=poison, unit='steps')
+  same(fit('cnn_a', tmp_path, unit='steps'), undisturbed('cnn_a'))
+
+
+def test_a_figure_that_is_not_finite_ends_the_run_by_its_epoch_and_is_not_saved(undisturbed, tmp_path):
+  with pytest.raises(types.RunError, match=r'epoch 2: val_loss is nan.*The last checkpoint is kept'):
+    fit('cnn_a', tmp_path, lost=2)
   same(fit('cnn_a', tmp_path), undisturbed('cnn_a'))
 
 
