@@ -3,7 +3,8 @@
 python -m benchmarks.ensembles runs/average runs/bagging runs/samme runs/stacking
 
 The first folder is that of an average: its member with the least validation log loss is what the others are compared
-with, on the same images and in pairs. The ways of combining that need no training are made from its members' predictions.
+with, on the same images and in pairs. The ways of combining that need no training are made from its members'
+predictions.
 """
 
 from __future__ import annotations

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import config_dict
 
+from bloodcell_jax import section, types
 from bloodcell_jax import stages as stages_lib
-from bloodcell_jax import types, values
 from bloodcell_jax.data import (
   augment,
   bagging,
@@ -97,10 +96,10 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     'ensemble',
     'evaluate',
   )
-  sections = {name: _Section(name, config.get(name)) for name in names}
+  sections = {name: section.Section(name, config.get(name)) for name in names}
   data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
-  drawn = _Section('data.embedded', data.take('embedded', object))
-  seed = _Section('', config).take('seed', int)
+  drawn = section.Section('data.embedded', data.take('embedded', object))
+  seed = section.Section('', config).take('seed', int)
   if not 0 <= seed < 2**32:
     raise types.UserError(f'seed is {seed}; it must lie in [0, 2**32)')
   experiment = Experiment(
@@ -143,11 +142,11 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     # What a fold holds out is what it is trained for.
     scored = (folds.HELD_OUT, *experiment.evaluate_splits)
     experiment = dataclasses.replace(experiment, evaluate_splits=scored)
-  for section in (drawn, *sections.values()):
-    section.finish()
+  for one in (drawn, *sections.values()):
+    one.finish()
   unknown = set(config) - {'seed', *sections}
   if unknown:
-    raise types.UserError(unknown_key(min(unknown), ['seed', *sections]))
+    raise types.UserError(section.unknown_key(min(unknown), ['seed', *sections]))
   return experiment
 
 
@@ -187,7 +186,9 @@ def _architecture(model: zoo.Spec, name: Any) -> zoo.Spec:
   return dataclasses.replace(model, name=name)
 
 
-def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[stages_lib.Stage]:
+def _stages(
+  stages: section.Section, optimizer: section.Section, train: section.Section
+) -> Iterator[stages_lib.Stage]:
   """One of all weights where the config orders none."""
   whole, plan = optimizer.spec(keras.Spec), train.spec(history.Spec)
   epochs, order = train.positive('epochs'), stages.take('order', tuple)
@@ -199,7 +200,7 @@ def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[
       raise types.UserError(f'stages.order has {name!r}; give the names of sections of stages')
     if name in order[:i]:
       raise types.UserError(f'stages.order has {name!r} twice; give each stage a name of its own')
-    own = _Section(f'stages.{name}', stages.take(name, object))
+    own = section.Section(f'stages.{name}', stages.take(name, object))
     spec = dataclasses.replace(
       whole,
       name=own.take('optimizer', str),
@@ -216,19 +217,19 @@ def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[
     own.finish()
 
 
-def _transform(section: _Section, weights_path: str) -> transform.Spec:
+def _transform(of: section.Section, weights_path: str) -> transform.Spec:
   # The networks take their channels last; the other order is for those who call the library.
   return transform.Spec(
-    crop=section.spec(crop.Spec),
-    augment=section.spec(augment.Spec, data_format='channels_last'),
-    photometric=section.spec(photometric.Spec),
-    standardize=_standardize(section, weights_path),
-    mixing=section.spec(mixing.Spec),
+    crop=of.spec(crop.Spec),
+    augment=of.spec(augment.Spec, data_format='channels_last'),
+    photometric=of.spec(photometric.Spec),
+    standardize=_standardize(of, weights_path),
+    mixing=of.spec(mixing.Spec),
   )
 
 
-def _standardize(section: _Section, weights_path: str) -> standardize.Spec:
-  function = section.take('preprocessing_function', str)
+def _standardize(of: section.Section, weights_path: str) -> standardize.Spec:
+  function = of.take('preprocessing_function', str)
   if (function == OF_WEIGHTS) != bool(weights_path):
     raise types.UserError(
       f'augment.preprocessing_function is {function!r}, but weights.path is {weights_path!r}: weights that are read '
@@ -236,7 +237,7 @@ def _standardize(section: _Section, weights_path: str) -> standardize.Spec:
     )
   # What the weights bring replaces it once they are read.
   kept = '' if function == OF_WEIGHTS else function
-  return section.spec(standardize.Spec, data_format='channels_last', preprocessing_function=kept)
+  return of.spec(standardize.Spec, data_format='channels_last', preprocessing_function=kept)
 
 
 def flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -253,12 +254,12 @@ def nest(flat_config: Mapping[str, Any]) -> config_dict.ConfigDict:
   """
   config = config_dict.ConfigDict()
   for name, value in flat_config.items():
-    section, (*path, key) = config, name.split('.')
+    inner, (*path, key) = config, name.split('.')
     for part in path:
-      if part not in section:
-        section[part] = config_dict.ConfigDict()
-      section = section[part]
-    section[key] = tuple(value) if isinstance(value, list) else value
+      if part not in inner:
+        inner[part] = config_dict.ConfigDict()
+      inner = inner[part]
+    inner[key] = tuple(value) if isinstance(value, list) else value
   return config
 
 
@@ -269,73 +270,3 @@ def _walk(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
       yield from _walk(value, f'{prefix}{key}.')
     else:
       yield prefix + key, list(value) if isinstance(value, tuple) else value
-
-
-def unknown_key(key: str, known: list[str]) -> str:
-  """One line that names an unknown key and the nearest known one."""
-  near = difflib.get_close_matches(key, known, 1, cutoff=0)
-  return (
-    f'config.{key}: no such key; did you mean config.{near[0]}?' if near else f'config.{key}: no such key'
-  )
-
-
-class _Section:
-  """A section of the config that remembers which of its keys were read."""
-
-  def __init__(self, name: str, values: Any):
-    if not isinstance(values, config_dict.ConfigDict):
-      raise types.UserError(f'config.{name} is missing; start from configs/default.py')
-    self._prefix, self._values, self._read = f'{name}.' if name else '', values, set[str]()
-
-  def take(self, key: str, kind: type | tuple[type, ...]) -> Any:
-    """The value of a key, of this type or one of these."""
-    self._read.add(key)
-    if key not in self._values:
-      raise types.UserError(f'config.{self._prefix}{key} is missing; start from configs/default.py')
-    value = self._values[key]
-    if kind is object:  # a section
-      return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-      value = float(value) if abs(value) < values.INTEGERS_BELOW else value
-    # bool is an int to Python, but not to somebody who meant a number.
-    value = tuple(value) if isinstance(value, list) else value
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-      wanted = ' or '.join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-      raise types.UserError(
-        f'config.{self._prefix}{key} is {values.shown(value)}; it must be of type {wanted}'
-      )
-    return values.checked(self._prefix + key, value)
-
-  def choice(self, key: str, choices: tuple[str, ...]) -> str:
-    value = self.take(key, str)
-    if value not in choices:
-      raise types.UserError(f'config.{self._prefix}{key} is {value!r}; choose one of {", ".join(choices)}')
-    return value
-
-  def positive(self, key: str) -> int:
-    value = self.take(key, int)
-    if value < 1:
-      raise types.UserError(f'config.{self._prefix}{key} is {value}; it must be 1 or more')
-    return value
-
-  def spec(self, kind: type, **given: Any) -> Any:
-    """A spec whose fields are keys of this section, but for those given."""
-    types_by_name: dict[str, Any] = {
-      'int': int,
-      'float': float,
-      'str': str,
-      'bool': bool,
-      'tuple': tuple,
-      # A whole number stays one: Keras draws whole pixels for it.
-      'float | tuple': (float, int, tuple),
-    }
-    fields = [field for field in dataclasses.fields(kind) if field.name not in given]
-    return kind(
-      **given, **{field.name: self.take(field.name, types_by_name[str(field.type)]) for field in fields}
-    )
-
-  def finish(self) -> None:
-    """Raises UserError when a key was never read: nobody would notice that it does nothing."""
-    for key in self._values:
-      if key not in self._read:
-        raise types.UserError(unknown_key(self._prefix + key, [self._prefix + name for name in self._read]))
