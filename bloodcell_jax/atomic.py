@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any
+
+# Of what is being written.
+_SUFFIX = '.tmp'
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   """Puts `data` at `path`; a reader, or a kill at any moment, sees the old file or the new one."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+  handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX)
   try:
     with os.fdopen(handle, 'wb') as file:
       file.write(data)
@@ -49,7 +55,7 @@ def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.') as beside:
+  with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX) as beside:
     made, before = pathlib.Path(beside, 'made'), pathlib.Path(beside, 'before')
     made.mkdir()
     yield made
@@ -61,3 +67,26 @@ def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
       if before.exists():
         before.rename(path)
       raise
+
+
+def clear(path: str | os.PathLike[str]) -> None:
+  """Removes what a killed process left half-written of the folder `path`, in it and beside it.
+
+  Only for whoever is alone there. A folder that was taken away to be replaced is put back.
+  """
+  path = pathlib.Path(path)
+  for beside in [
+    *path.parent.glob(f'.{glob.escape(path.name)}.*{_SUFFIX}'),
+    *sorted(path.rglob(f'.*{_SUFFIX}')),
+  ]:
+    # As tempfile names them.
+    made = re.fullmatch(rf'\.(.+)\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}', beside.name)
+    if not made:
+      continue
+    if beside.is_dir():
+      before, place = beside / 'before', beside.parent / made[1]
+      if before.exists() and not place.exists():
+        before.rename(place)
+      shutil.rmtree(beside)
+    else:
+      beside.unlink(missing_ok=True)

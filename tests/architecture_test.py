@@ -29,7 +29,7 @@ LAYERS = (
   ('report_split',),
   ('job',),
   ('experiment',),
-  ('stages', 'workdir', 'predict', 'predictions', 'by_group', 'review', 'page', 'census', 'journal'),
+  ('stages', 'workdir', 'lock', 'predict', 'predictions', 'by_group', 'review', 'page', 'census', 'journal'),
   ('data', 'models', 'weights', 'optim', 'train', 'heads', 'stats', 'ensembles', 'explain', 'plots', 'audit'),
   ('groups', 'parallel', 'atomic', 'process'),
   ('tree', 'rng'),

@@ -10,7 +10,18 @@ from collections.abc import Callable
 
 from absl import flags
 
-from bloodcell_jax import commands, comparison, experiment, job, opening, report, scoring, types, workdir
+from bloodcell_jax import (
+  commands,
+  comparison,
+  experiment,
+  job,
+  lock,
+  opening,
+  report,
+  scoring,
+  types,
+  workdir,
+)
 from bloodcell_jax.data import dataset, folds
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.train import progress, signals
@@ -33,6 +44,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'{request.paths[0]}: to score a folder of classes, name it with --data_dir')
   folder = workdir.Workdir(request.folder())
   exp = opening.of(folder, request.config)
+  lock.take(folder.path)
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return

@@ -12,6 +12,7 @@ from bloodcell_jax import (
   cross_validation,
   experiment,
   job,
+  lock,
   opening,
   report,
   scoring,
@@ -40,6 +41,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'{request.paths[0]}: train takes no paths; the images are config.data.dir')
   exp, config = experiment.resolve(request.config), experiment.flat(request.config)
   folder, shown = workdir.Workdir(request.folder()), progress.Progress()
+  lock.take(folder.path)
   if exp.cross_validation.folds:
     cross_validation.run(config, folder, stop, shown, functools.partial(_train, shown=shown, stop=stop))
     return
@@ -60,6 +62,7 @@ def _train(
   stop: signals.Stop,
 ) -> None:
   """Trains one run on this data to its end, scores it and writes its report; or says that it is complete."""
+  lock.take(folder.path)
   folder.write_config(config)
   read = pretrained.read(exp.weights.path) if exp.weights.path else None
   pixels = opening.pixels(exp, read)
