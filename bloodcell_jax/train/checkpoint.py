@@ -172,8 +172,8 @@ class Store:
         f'{self._folder} to train anew'
       )
     if self._used is not None and self._manager is None:
-      number = self._best_number(self._used)
-      self._best = None if number is None else (self._epoch(number), self._badness(number) or 0.0)
+      best = self._best_number(self._used)
+      self._best = None if best is None else (self._epoch(best), self._badness(best) or 0.0)
 
   def _numbers(self) -> list[int]:
     if not self._folder.is_dir():

@@ -7,7 +7,7 @@ import signal
 import threading
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: stopped, to be continued
-# After that long a process that was asked to stop ends wherever it is. What sends SIGTERM often kills after ten seconds.
+# After that long a process that was asked to stop ends wherever it is. Ten are common until SIGKILL.
 PATIENCE = 8.0
 
 
@@ -22,8 +22,8 @@ class Stop:
   runs a handler between two of its own instructions only, and a compilation is one instruction that can take a minute;
   so the signals are read by a thread, from a pipe that the C part of the handler writes to. Where nobody has reached a
   safe point in time, that thread ends the process as a kill would: nothing is corrupt, because every file is whole or
-  not there, and the newest checkpoint stands. A C call that keeps Python's lock for longer is beyond this; neither XLA's
-  compiler, nor its programs, nor the fits of scikit-learn and NumPy do.
+  not there, and the newest checkpoint stands. A C call that keeps Python's lock for longer is beyond this; neither
+  XLA's compiler, nor its programs, nor the fits of scikit-learn and NumPy do.
   """
 
   def __init__(self) -> None:
