@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import pathlib
@@ -13,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+# The attribute with the SHA-256 of what was written.
+_SUM = 'user.sha256'
 # Of what is being written.
 _SUFFIX = '.tmp'
 
@@ -25,6 +28,10 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   try:
     with os.fdopen(handle, 'wb') as file:
       file.write(data)
+      # Where the file system has attributes. They go with the file whatever it is called, so that a kill never parts
+      # the two; a copy made without them is not checked.
+      with contextlib.suppress(OSError, AttributeError):
+        os.setxattr(file.fileno(), _SUM, hashlib.sha256(data).hexdigest().encode())
       file.flush()
       os.fsync(file.fileno())
     # mkstemp makes private files; give this one the rights an ordinary open would.
@@ -35,6 +42,37 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   except BaseException:
     pathlib.Path(beside).unlink(missing_ok=True)
     raise
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+  """What `write_bytes` put there.
+
+  Raises:
+    ValueError: the file has changed since, by its SHA-256; one that something else wrote is not checked.
+    OSError: it cannot be read.
+  """
+  data = pathlib.Path(path).read_bytes()
+  try:
+    expected = os.getxattr(path, _SUM)
+  except (OSError, AttributeError):
+    return data
+  if hashlib.sha256(data).hexdigest().encode() != expected:
+    raise ValueError(f'{path}: no longer what was written there')
+  return data
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+  """As `read_bytes`, for text in UTF-8."""
+  return read_bytes(path).decode()
+
+
+def is_intact(path: str | os.PathLike[str]) -> bool:
+  """Whether the file is there and, as far as can be told, what was written."""
+  try:
+    read_bytes(path)
+  except (OSError, ValueError):
+    return False
+  return True
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

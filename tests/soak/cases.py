@@ -16,7 +16,7 @@ _SMALL = (
   '--config.train.steps_per_epoch=7',
   '--config.train.checkpoint_every=2.',
   '--config.train.checkpoint_unit=steps',
-  '--config.evaluate.num_resamples=50',
+  '--config.evaluate.num_resamples=100',
 )
 # Augmentation, statistics of the training images, dropout.
 CNN = (
