@@ -84,6 +84,9 @@ def _watch(plan: dict) -> None:
       now = phase()
     pathlib.Path(plan['note']).write_text(json.dumps({**now, 'seconds': time.monotonic() - began}))
     os.kill(os.getpid(), plan.get('signal', signal.SIGKILL))
+    if plan.get('again'):
+      time.sleep(plan['again'])
+      os.kill(os.getpid(), plan['signal'])
     return
 
 
