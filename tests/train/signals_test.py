@@ -90,8 +90,7 @@ def test_listening_changes_the_handlers_of_both_signals_alone():
     changed = {number for number in watched if signal.getsignal(number) != before[number]}
     assert changed == {signal.SIGTERM, signal.SIGINT}
   finally:
-    system_signal = signal.set_wakeup_fd(-1)
-    assert system_signal >= 0
+    assert signal.set_wakeup_fd(-1) >= 0
     for number, handler in before.items():
       signal.signal(number, handler)
 
@@ -108,14 +107,14 @@ print('returned', flush=True)
 """
 
 
-@pytest.mark.parametrize(
-  'program', [BUSY, BUSY.replace('hashlib.pbkdf2_hmac(', 'list(')], ids=['busy', 'done']
-)
+DONE = BUSY.replace("hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)", 'pass')
+
+
+@pytest.mark.parametrize('program', [BUSY, DONE], ids=['busy', 'done'])
 def test_a_call_that_does_not_return_is_left_in_time_with_75(program):
   process = subprocess.Popen(
-    [sys.executable, '-c', program.replace("list('sha256', b'', b'', 10**9)", 'stop')],
-    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-  )  # fmt: skip
+    [sys.executable, '-c', program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+  )
   assert process.stdout.readline() == 'ready\n'
   if program != BUSY:
     # The negative control: a process that comes to its end is not touched.
