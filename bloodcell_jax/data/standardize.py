@@ -8,6 +8,7 @@ import math
 import os
 import typing
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -204,7 +205,7 @@ def read(path: str | os.PathLike[str]) -> Statistics:
         whitening = zca.Whitening(found['zca_basis_RD'], found['zca_gain_R'], float(found['zca_rest']))
       mean_C, std_C = (found.get(name) for name in ('mean_C', 'std_C'))
       return Statistics(float(found['rescale']), mean_C, std_C, whitening)
-  except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+  except (OSError, EOFError, KeyError, ValueError, zlib.error, zipfile.BadZipFile) as error:
     reason = ' '.join(str(error).split())
     raise types.UserError(f'{path}: no statistics of standardize.write ({reason})') from None
 
