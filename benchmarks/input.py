@@ -94,7 +94,7 @@ def _ours(image_NHWC: np.ndarray) -> Callable[[int], Any]:
 
 def _stream(image_NHWC: np.ndarray) -> Callable[[int], Any]:
   shape, num = image_NHWC.shape[1:], len(image_NHWC)
-  arrays = stream.Arrays(image_NHWC, np.zeros(num, np.int32), np.ones(num, np.float32), 4)
+  arrays = stream.Arrays(image_NHWC, stream.one_hot(np.zeros(num, np.int32), 4), np.ones(num, np.float32))
   apply = augment.make_apply(SPEC, shape, standardize.make_apply(STANDARD, None))
 
   def drawn() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -61,7 +61,7 @@ def ours(folder: str) -> Callable[[int], float]:
   exp = experiment.resolve(cnn_b.get_config())
   data = dataset.empty(('A', 'B', 'C', 'D'))
   made = job.Job(exp, data, exp.transform.standardize, None, signals.Stop())
-  loaded = classifier.Classifier(made, made.params, None, '', {})
+  loaded = classifier.of(made, made.params, None, '', {})
   loaded.probabilities(np.zeros((1, SIDE, SIDE, 3), np.uint8))  # compiled
 
   def run(_: int) -> float:

@@ -8,21 +8,35 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bloodcell_jax import job, opening, scoring, types, workdir
+from bloodcell_jax import committee, experiment, job, opening, scoring, types, workdir
 from bloodcell_jax.data import dataset
+from bloodcell_jax.ensembles import combination
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.train import progress, signals
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """The best network of a run with all that turns an image into probabilities."""
+  """The best network of a run, or the members of an ensemble, with all that turns an image into probabilities."""
 
-  made: job.Job  # without data; its network, its way from grey levels to the network's input
-  params: Any  # of the best checkpoint
+  committee: committee.Committee  # whose jobs have no data
   rule: doubt.Doubt | None  # None where the run has not been evaluated
   note: str  # what must be said with every figure, such as that the network knows drawn cells only
-  origin: dict[str, int]  # which checkpoint
+
+  @property
+  def made(self) -> job.Job:
+    """The job of the first network: its way from grey levels to the network's input is that of all."""
+    return self.committee.networks[0].made
+
+  @property
+  def params(self) -> Any:
+    """Those of the first network, which is the only one but in an ensemble."""
+    return self.committee.networks[0].params
+
+  @property
+  def origin(self) -> dict[str, int]:
+    """Which checkpoint, or how many members."""
+    return self.committee.origin
 
   @property
   def class_names(self) -> tuple[str, ...]:
@@ -30,7 +44,7 @@ class Classifier:
     return self.made.data.table.class_names
 
   def probabilities(self, image_BHWC: np.ndarray) -> np.ndarray:
-    """[B, K] float64, as the network gives them, before any temperature.
+    """[B, K] float64, as the networks give them, before any temperature.
 
     One program is compiled for batches of the experiment's evaluation size; smaller ones are filled up.
 
@@ -40,26 +54,40 @@ class Classifier:
     size, num = self.made.experiment.evaluate_batch_size, len(image_BHWC)
     if num > size:
       raise ValueError(f'{num} images; a batch has {size} at most')
-    input_BHWC = self.made.standardize(image_BHWC)
-    filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
-    target_BK = np.zeros((size, len(self.class_names)), np.float32)
-    batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
-    return special.softmax(np.asarray(self.made.apply(self.params, batch))[:num].astype(np.float64), axis=1)
+    probs_MNK = np.stack([_probabilities(each, image_BHWC, size) for each in self.committee.networks])
+    return combination.apply(self.committee.combination, probs_MNK, np)
+
+
+def of(made: job.Job, params: Any, rule: doubt.Doubt | None, note: str, origin: dict[str, int]) -> Classifier:
+  """The classifier of a single network."""
+  network = committee.Network(made, params)
+  return Classifier(committee.Committee((network,), combination.mean(1), origin), rule, note)
 
 
 def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
   """The classifier that the run in `folder` has become; no image is read.
 
   Raises:
-    UserError: there is no run, or none with a finished epoch.
+    UserError: there is no run, or none with a finished epoch, or an ensemble that is not complete.
   """
   exp = opening.of(folder, None)
   environment = folder.read_environment()['data']
   data = dataset.empty(tuple(environment['class_names']))
-  pixels = opening.kept_pixels(folder, exp)
-  # Read and never fitted: there is nothing to fit them on.
-  statistics = opening.statistics(folder, pixels, data, progress.Progress())
-  made = job.Job(exp, data, pixels, statistics, stop)
-  params, origin = opening.best(folder, made)
+
+  def nothing(exp: experiment.Experiment) -> dataset.Dataset:
+    # Statistics are read and never fitted: there is nothing to fit them on.
+    return data
+
+  found = committee.load(folder, exp, nothing, stop, progress.Progress())
   rule = doubt.read(folder.calibration) if folder.calibration.exists() else None
-  return Classifier(made, params, rule, scoring.note(environment['synthetic'], environment['leaks']), origin)
+  return Classifier(found, rule, scoring.note(environment['synthetic'], environment['leaks']))
+
+
+def _probabilities(network: committee.Network, image_BHWC: np.ndarray, size: int) -> np.ndarray:
+  num, num_classes = len(image_BHWC), network.made.num_classes
+  input_BHWC = network.made.standardize(image_BHWC)
+  filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
+  target_BK = np.zeros((size, num_classes), np.float32)
+  batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
+  logits_BK = np.asarray(network.made.apply_to_views(network.params, batch))[:num]
+  return special.softmax(logits_BK.astype(np.float64), axis=1)

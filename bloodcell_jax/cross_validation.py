@@ -40,16 +40,31 @@ def run(
     raise types.UserError(
       f'{folder.path}: is a fold of a cross-validation; continue it with --workdir={parent}'
     )
+  exp = experiment.resolve(experiment.nest({**config, 'train.fold': 0}))
+  folder.write_config({**config, 'train.fold': 0})
+  shown.line(f'reading images: {exp.data.source}')
+  data = opening.read_data(opening.reader(exp, folder.cache), shown)
+  opening.check_leaks(exp, data, shown)
+  run_on(config, folder, data, stop, shown, train)
+
+
+def run_on(
+  config: Mapping[str, Any],
+  folder: workdir.Workdir,
+  data: dataset.Dataset,
+  stop: signals.Stop,
+  shown: progress.Progress,
+  train: Train,
+) -> None:
+  """The same on images that are read already; their division into train and validation does not matter."""
   # Whichever fold is trained, here or elsewhere, the folder is that of all.
   configs = {k: {**config, 'train.fold': k} for k in range(config['train.folds'] + 1)}
   exps = {k: experiment.resolve(experiment.nest(own)) for k, own in configs.items()}
   exp = exps.pop(0)
   folder.write_config(configs[0])
-  shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), shown)
-  opening.check_leaks(exp, data, shown)
+  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
   parts = {
-    k: folds.divide(data, own.cross_validation, exp.data.validation_fraction, exp.seed)
+    k: folds.divide(data, own.cross_validation, exp.data.validation_fraction, exp.division_seed)
     for k, own in exps.items()
   }
   found = leaks.together([part.leaking() for part in (data, *parts.values())])
@@ -62,7 +77,7 @@ def run(
       sizes = ', '.join(f'{name} {len(rows):,}' for name, rows in parts[k].rows.items())
       shown.line(f'fold {k} of {len(exps)}: {sizes} images')
       train(configs[k], exps[k], folders[k], parts[k])
-  missing = [k for k in exps if not _is_done(configs[k], exps[k], folders[k], parts[k])]
+  missing = [k for k in exps if not is_done(configs[k], exps[k], folders[k], parts[k])]
   if missing:
     shown.line(
       f'folds still to train: {", ".join(map(str, missing))}; bring them to {folder.path / "folds"} and run any fold '
@@ -107,7 +122,7 @@ def line(split: str, figures: Mapping[str, Any]) -> str:
   return f'{split}: {shown("macro_f1")}, {shown("accuracy")} over {len(figures["accuracy"]["values"])} folds'
 
 
-def _is_done(
+def is_done(
   config: Mapping[str, Any], exp: experiment.Experiment, folder: workdir.Workdir, data: dataset.Dataset
 ) -> bool:
   """Whether the fold is trained and scored. Raises UserError where it is a fold of another run."""

@@ -13,6 +13,7 @@ from bloodcell_jax import stages as stages_lib
 from bloodcell_jax import types
 from bloodcell_jax.data import (
   augment,
+  bagging,
   crop,
   dataset,
   decode,
@@ -24,7 +25,9 @@ from bloodcell_jax.data import (
   standardize,
   stream,
   transform,
+  views,
 )
+from bloodcell_jax.ensembles import method
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
@@ -43,7 +46,8 @@ OF_WEIGHTS = 'weights'
 class Experiment:
   """Everything that decides what a run does."""
 
-  seed: int
+  seed: int  # of all but the division of the data
+  division_seed: int  # of the data into splits: that of the config, whichever member this is
   data: dataset.Spec
   pipeline: str  # one of PIPELINES
   transform: transform.Spec
@@ -56,6 +60,7 @@ class Experiment:
   class_weight: str
   num_devices: int
   cross_validation: folds.Spec
+  ensemble: method.Spec
   objective: step.Spec
   svr: svr.Spec
   monitor: str  # what makes an epoch the best of the run
@@ -64,6 +69,7 @@ class Experiment:
   doubt: doubt.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
+  views: str  # which mirrored or turned copies of an image are predicted and averaged
 
   @property
   def scored_loss(self) -> str:
@@ -77,7 +83,18 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   Raises:
     UserError: a key that is missing, unknown, of the wrong type or out of range, by its name.
   """
-  names = ('data', 'augment', 'model', 'weights', 'svr', 'optimizer', 'stages', 'train', 'evaluate')
+  names = (
+    'data',
+    'augment',
+    'model',
+    'weights',
+    'svr',
+    'optimizer',
+    'stages',
+    'train',
+    'ensemble',
+    'evaluate',
+  )
   sections = {name: _Section(name, config.get(name)) for name in names}
   data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
   drawn = _Section('data.embedded', data.take('embedded', object))
@@ -86,6 +103,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     raise types.UserError(f'seed is {seed}; it must lie in [0, 2**32)')
   experiment = Experiment(
     seed=seed,
+    division_seed=seed,
     data=data.spec(dataset.Spec, decode=data.spec(decode.Spec), embedded=drawn.spec(embedded.Spec)),
     pipeline=data.choice('pipeline', PIPELINES),
     transform=_transform(sections['augment'], sections['weights'].take('path', str)),
@@ -100,6 +118,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
     num_devices=train.take('num_devices', int),
     cross_validation=train.spec(folds.Spec),
+    ensemble=sections['ensemble'].spec(method.Spec),
     objective=train.spec(step.Spec),
     svr=sections['svr'].spec(svr.Spec),
     monitor=train.take('monitor', str),
@@ -108,6 +127,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     doubt=evaluate.spec(doubt.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
+    views=evaluate.choice('views', views.KINDS),
   )
   stages_lib.check(experiment.stages, experiment.model)
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
@@ -115,6 +135,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   for name in experiment.evaluate_splits:
     if name not in dataset.SPLITS:
       raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
+  experiment = _member(experiment)
   if experiment.cross_validation.fold:
     # What a fold holds out is what it is trained for.
     scored = (folds.HELD_OUT, *experiment.evaluate_splits)
@@ -125,6 +146,42 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   if unknown:
     raise types.UserError(unknown_key(min(unknown), ['seed', *sections]))
   return experiment
+
+
+def _member(experiment: Experiment) -> Experiment:
+  """The experiment of one member where the config asks for one: own seed, own network, more splits scored."""
+  ensemble = experiment.ensemble
+  if ensemble.method and not ensemble.member and experiment.cross_validation.folds:
+    raise types.UserError(
+      f'train.folds is {experiment.cross_validation.folds} with ensemble.method={ensemble.method}: an ensemble is not '
+      'cross-validated; set one of them to 0 or empty'
+    )
+  if ensemble.method == method.GRADIENT and experiment.monitor != 'val_loss':
+    raise types.UserError(
+      f"train.monitor is {experiment.monitor!r}; gradient boosting learns residuals: set it to 'val_loss'"
+    )
+  if ensemble.method == method.GRADIENT and any(
+    s.loss != stages_lib.CROSS_ENTROPY for s in experiment.stages
+  ):
+    raise types.UserError(
+      f'stages: gradient boosting brings its own loss; give each {stages_lib.CROSS_ENTROPY!r}'
+    )
+  specs = [_architecture(experiment.model, name) for name in ensemble.architectures]
+  for spec in specs:
+    stages_lib.check(experiment.stages, spec)
+  if not ensemble.member:
+    return experiment
+  more = {method.BAGGING: (bagging.OUT_OF_BAG,), **dict.fromkeys(method.BOOSTING, ('train',))}
+  own = specs[(ensemble.member - 1) % len(specs)] if specs else experiment.model
+  wanted = dict.fromkeys(('validation', *experiment.evaluate_splits, *more.get(ensemble.method, ())))
+  seed = (experiment.seed + ensemble.member - 1) % 2**32
+  return dataclasses.replace(experiment, seed=seed, model=own, evaluate_splits=tuple(wanted))
+
+
+def _architecture(model: zoo.Spec, name: Any) -> zoo.Spec:
+  if name not in zoo.NAMES:
+    raise types.UserError(f'ensemble.architectures has {name!r}; choose among {", ".join(zoo.NAMES)}')
+  return dataclasses.replace(model, name=name)
 
 
 def _stages(stages: _Section, optimizer: _Section, train: _Section) -> Iterator[stages_lib.Stage]:

@@ -66,7 +66,7 @@ def build(
   }
 
   def batches(start: int) -> Generator[types.Batch, None, None]:
-    items = np.arange(len(arrays['train'].label_N))
+    items = np.arange(len(arrays['train'].weight_N))
     return stream.training(arrays['train'], items, exp.batch_size, exp.seed, start, widened)
 
   def evaluate(params: Any) -> dict[str, float]:
@@ -167,9 +167,9 @@ def _forward(
 
 
 def _arrays(made: job.Job, split: str, maps: np.ndarray, num_views: int) -> stream.Arrays:
-  """The features in the place of the images, with the labels and weights of their rows."""
+  """The features in the place of the images, with the targets and weights of their rows."""
   rows = np.repeat(made.data.rows[split], num_views)
-  return stream.Arrays(maps, made.arrays.label_N[rows], made.arrays.weight_N[rows], made.num_classes)
+  return stream.Arrays(maps, made.arrays.target_NK[rows], made.arrays.weight_N[rows])
 
 
 def widened(feature_BHWC: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import jax
 import numpy as np
 
-from bloodcell_jax import classifier, journal, tree, types
+from bloodcell_jax import classifier, committee, journal, tree, types
 from bloodcell_jax.data import decode, feature_cache, inputs
 from bloodcell_jax.explain import inside
 from bloodcell_jax.models import layers
@@ -30,12 +31,15 @@ class Identified:
 
 def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
   """16 hex digits that change with anything that decides what is predicted for given bytes."""
-  statistics = loaded.made.statistics
+  networks, rule = loaded.committee.networks, loaded.committee.combination
+  learned = [network.made.statistics for network in networks]
   return feature_cache.key(
-    weights=tree.fingerprint(loaded.params),
+    weights=' '.join(tree.fingerprint(network.params) for network in networks),
+    combination=f'{rule.kind} {tree.fingerprint(dict(rule.arrays))}',
+    views=loaded.made.experiment.views,
     decoding=repr(dataclasses.replace(spec, cache='memory')),
     standardize=repr(loaded.made.transform.standardize),
-    statistics=repr(statistics and [statistics.mean_C, statistics.std_C]),
+    statistics=repr([each and [each.mean_C, each.std_C] for each in learned]),
     class_names=' '.join(loaded.class_names),
   )
 
@@ -105,17 +109,43 @@ def heats(
   """
   made = loaded.made
   size = made.experiment.data.decode.image_size
-  seen = inside.Inside(made.model, loaded.params, (size, size, 3), layers.MAPS, BATCH)
+  networks = loaded.committee.networks
+  seen = [
+    inside.Inside(each.made.model, each.params, (size, size, 3), layers.MAPS, BATCH) for each in networks
+  ]
   for batch in _batched(images):
     made.poll()
     there = [image_HWC for image_HWC in batch if image_HWC is not None]
-    maps = iter(seen.heats(loaded.params, made.standardize(np.stack(there))) if there else ())
+    maps = iter(_mean_heats(networks, seen, np.stack(there)) if there else ())
     for image_HWC in batch:
       if image_HWC is None:
         yield None, None
       else:
-        positive_HW = np.maximum(next(maps), 0)
-        yield image_HWC, positive_HW / max(float(positive_HW.max()), 1e-9)
+        yield image_HWC, next(maps)
+
+
+def _mean_heats(
+  networks: Sequence[committee.Network], seen: Sequence[inside.Inside], image_BHWC: np.ndarray
+) -> np.ndarray:
+  """[B, h, w], 0 to 1: the mean over the networks of each one's map for the class that is likeliest to it."""
+  maps = []
+  for network, own in zip(networks, seen, strict=True):
+    heats = own.heats(network.params, network.made.standardize(image_BHWC))
+    positive_BHW = np.maximum(heats, 0)
+    maps.append(positive_BHW / np.maximum(positive_BHW.max((1, 2), keepdims=True), 1e-9))
+  return _scaled(maps)
+
+
+def _scaled(maps: Sequence[np.ndarray]) -> np.ndarray:
+  # Maps of networks of different depth differ in size: the first one's size is as good as any.
+  height, width = maps[0].shape[1:]
+  sized = [m if m.shape == maps[0].shape else _resized(m, height, width) for m in maps]
+  mean_BHW = np.mean(sized, axis=0)
+  return mean_BHW / np.maximum(mean_BHW.max((1, 2), keepdims=True), 1e-9)
+
+
+def _resized(map_BHW: np.ndarray, height: int, width: int) -> np.ndarray:
+  return np.asarray(jax.image.resize(map_BHW, (len(map_BHW), height, width), 'bilinear'))
 
 
 def _batched(images: Iterable[np.ndarray | None]) -> Iterator[list[np.ndarray | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -9,12 +10,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from bloodcell_jax import experiment as experiment_lib
 from bloodcell_jax import parallel, predict, rng, stages, types
-from bloodcell_jax.data import dataset, pipeline, standardize, stream, tensorflow_cpu, transform
+from bloodcell_jax.data import dataset, pipeline, standardize, stream, tensorflow_cpu, transform, views
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
@@ -24,6 +26,15 @@ from bloodcell_jax.weights import merge, pretrained
 
 # (params, image_BHWC, position_B, dropout key) -> logits_BK
 Apply = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+  """What the rows of the data are to teach, where it is something else than their labels, each row alike."""
+
+  weight_N: np.ndarray  # float32, >= 0: times the weight of the row's class
+  target_NK: np.ndarray  # float32
+  is_residual: bool  # whether the targets are no shares of classes but numbers, learned by least squares
 
 
 class Job:
@@ -50,6 +61,7 @@ class Job:
     self.transform: transform.Spec = dataclasses.replace(experiment.transform, standardize=pixels)
     self.statistics = statistics
     self.stop = stop
+    self._lesson: Lesson | None = None
     self.devices = parallel.devices(experiment.num_devices)
     self.num_classes = len(data.table.class_names)
     experiment.intervals.check_classes(data.table.class_names)
@@ -77,12 +89,24 @@ class Job:
 
   @functools.cached_property
   def arrays(self) -> stream.Arrays:
-    """The images with labels and weights."""
+    """The images with targets and weights."""
     label_N = self.data.table.label
     # Data that is only scored has no rows to train on, and its weights are never read.
     train = self.data.rows.get('train', np.zeros(0, np.int64))
-    weight_K = stream.class_weights(label_N[train], self.num_classes, self.experiment.class_weight)
-    return stream.Arrays(self.data.image_NHWC, label_N, weight_K[label_N], self.num_classes)
+    weight_N = stream.class_weights(label_N[train], self.num_classes, self.experiment.class_weight)[label_N]
+    target_NK = stream.one_hot(label_N, self.num_classes)
+    if self._lesson is not None:
+      target_NK, weight_N = self._lesson.target_NK, weight_N * self._lesson.weight_N
+    return stream.Arrays(self.data.image_NHWC, target_NK, weight_N)
+
+  def taught(self, lesson: Lesson | None) -> Job:
+    """The same job whose rows teach what the lesson says; as it is where there is none."""
+    if lesson is None:
+      return self
+    other = copy.copy(self)
+    other.__dict__.pop('arrays', None)
+    other._lesson = lesson
+    return other
 
   @property
   def loop(self) -> loop.Spec:
@@ -136,6 +160,8 @@ class Job:
     images: then it is a mean over images, as the other loss is, and a rate means the same.
     """
     objective, spec = self.experiment.objective, self.experiment.svr
+    if self._lesson is not None and self._lesson.is_residual:
+      return step.squares(objective.l2)
     if stage.loss != svr.NAME:
       return step.softmax(objective.label_smoothing, objective.l2)
     total = float(self.arrays.weight_N[self.data.rows['train']].sum())
@@ -158,6 +184,20 @@ class Job:
     """That of the whole network."""
     return self.make_apply(self.model)
 
+  @functools.cached_property
+  def apply_to_views(self) -> Callable[[Any, types.Batch], np.ndarray]:
+    """The same over the views that `evaluate.views` asks for: logarithms of the mean of their probabilities."""
+    kind = self.experiment.views
+    if kind == views.NONE:
+      return self.apply
+
+    def logits(params: Any, batch: types.Batch) -> Any:
+      seen = views.of(batch.image_BHWC, kind)
+      outputs: list[Any] = [self.model.apply({'params': params}, x, batch.position_B, False) for x in seen]
+      return predict.pooled(jnp.stack(outputs))
+
+    return parallel.make_apply(logits, self.devices)
+
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches from step `start` on."""
     e, rows = self.experiment, self.data.rows['train']
@@ -179,7 +219,9 @@ class Job:
   def predict(self, params: Any, split: str) -> types.Predictions:
     """The predictions for a split, each image once. Raises `signals.Stopped` when a stop was asked for."""
     rows = self.data.rows[split]
-    return predict.run(self.apply, params, self.in_order(rows), self.data.table.take(rows), self.poll)
+    return predict.run(
+      self.apply_to_views, params, self.in_order(rows), self.data.table.take(rows), self.poll
+    )
 
   def predict_each(self, params: Any, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
     """(split, its predictions); a split within one before it, such as test_clean, takes its rows from there."""
@@ -210,8 +252,11 @@ class Job:
     return evaluate
 
   def figures(self, stage: stages.Stage, output_NK: np.ndarray, table: types.Table) -> dict[str, float]:
-    """The figures of an epoch of the stage, from the outputs for the rows of `table`."""
+    """The figures of an epoch of the stage, from the outputs for the rows of validation, which `table` describes."""
     found = predict.figures(predict.of(output_NK, table))
+    if self._lesson is not None and self._lesson.is_residual:
+      target_NK = self._lesson.target_NK[self.data.rows['validation']]
+      return {**found, 'val_loss': float(((output_NK - target_NK) ** 2).sum(1).mean())}
     if stage.loss == svr.NAME:
       target_NK = svr.signs(np.eye(self.num_classes, dtype=np.float32)[table.label])
       found['val_loss'] = float(svr.loss(output_NK, target_NK, self.experiment.svr.epsilon).mean())

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import experiment, job, preview, scoring, tree, types, workdir
-from bloodcell_jax.data import dataset, folds, leaks, standardize
+from bloodcell_jax.data import bagging, dataset, folds, leaks, standardize
+from bloodcell_jax.ensembles import method
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, state
@@ -23,10 +24,17 @@ def reader(
   """The `build(on_progress)` of the experiment's data, divided as it wants: into splits, or for a fold of them."""
 
   def build(on_progress: Callable[[int, int], None]) -> dataset.Dataset:
-    data = dataset.build(exp.data, exp.seed, cache, on_progress)
-    return folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.seed)
+    return divide(dataset.build(exp.data, exp.division_seed, cache, on_progress), exp)
 
   return build
+
+
+def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
+  """The data with the rows that the experiment trains on: of its fold, or its bag, where it is of one."""
+  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
+  return (
+    bagging.divide(data, exp.seed) if exp.ensemble.member and exp.ensemble.method == method.BAGGING else data
+  )
 
 
 def read_data(
@@ -200,6 +208,18 @@ def best(folder: workdir.Workdir, made: job.Job) -> tuple[Any, dict[str, int]]:
   return state.inference_params(found.state), origin
 
 
+def last(folder: workdir.Workdir, made: job.Job) -> Any:
+  """The parameters of the run's newest checkpoint. Raises UserError where the run has none."""
+  store = checkpoint.Store(folder.checkpoints, made.experiment.monitor)
+  try:
+    found = store.latest(lambda stamp: made.template(stamp.stage))
+  finally:
+    store.close()
+  if found is None:
+    raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
+  return found.state.params
+
+
 def of(folder: workdir.Workdir, config: Any) -> experiment.Experiment:
   """The experiment of the folder's run; `config`, where given, may differ from it in free keys only.
 
@@ -207,6 +227,11 @@ def of(folder: workdir.Workdir, config: Any) -> experiment.Experiment:
     UserError: there is no run here, or another one.
   """
   saved = folder.read_config()
+  if workdir.COMBINED in saved:
+    raise types.UserError(
+      f'{folder.path}: combines predictions of other runs and has no network of its own; name one of '
+      + ', '.join(saved[workdir.COMBINED])
+    )
   if config is None:
     return experiment.resolve(experiment.nest(saved))
   folder.check_config(experiment.flat(config))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import jax
 import numpy as np
 from scipy import special
 
@@ -38,6 +39,11 @@ def outputs(
   if logits_NK.shape != (len(table), num_classes):
     raise AssertionError(f'{logits_NK.shape} predictions for {len(table)} images of {num_classes} classes')
   return logits_NK
+
+
+def pooled(logits_VBK: jax.Array) -> jax.Array:
+  """[B, K] logarithms of the mean over V views of the softmax of each."""
+  return jax.nn.logsumexp(jax.nn.log_softmax(logits_VBK), axis=0) - np.log(len(logits_VBK))
 
 
 def of(logits_NK: np.ndarray, table: types.Table) -> types.Predictions:

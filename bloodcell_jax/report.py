@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bloodcell_jax import atomic, page, report_split, workdir
+from bloodcell_jax import atomic, page, report_members, report_split, workdir
 from bloodcell_jax.train import history
 
 RESEARCH_ONLY = 'Research use only. Not a medical device, never a diagnosis.'
@@ -26,6 +26,8 @@ def write(folder: workdir.Workdir) -> None:
   metrics = {first: metrics[first], **metrics}
   sections = [('data', 'What it was trained on'), ('results', 'Results')]
   sections += [('folds', 'Folds')] if folds else []
+  ensemble = json.loads(folder.ensemble.read_text()) if folder.ensemble.exists() else None
+  sections += [('members', report_members.TITLE)] if ensemble else []
   sections += [(f'split-{name}', name) for name in metrics]
   sections += [('training', 'Training'), ('versions', 'Versions and config')]
   parts = [
@@ -40,6 +42,7 @@ def write(folder: workdir.Workdir) -> None:
     _intervals(metrics),
     _results(metrics),
     *([_folds(folds)] if folds else []),
+    *([report_members.section(folder, ensemble, metrics)] if ensemble else []),
     *(report_split.section(folder, name, entry, is_first=name == first) for name, entry in metrics.items()),
     page.heading(*sections[-2]),
     _network(environment['network']),
@@ -71,8 +74,8 @@ def worth(folder: workdir.Workdir) -> str:
 
 
 def headline_split(metrics: dict[str, Any]) -> str:
-  """The split whose figure stands at the top: the first that chose nothing, validation only where it is alone."""
-  return next((name for name in metrics if name != 'validation'), 'validation')
+  """The split whose figure stands at the top: the first that chose and taught nothing, else validation."""
+  return next((name for name in metrics if name not in ('validation', 'train')), 'validation')
 
 
 def warnings(metrics: dict[str, Any]) -> list[str]:

@@ -44,7 +44,7 @@ def fit(
   model, arrays, batches = _training(made, features)
   embedding_ND = embed(made, model, params, batches)
   weight_N = arrays.weight_N.astype(np.float64)
-  target_NK = 2 * np.eye(made.num_classes)[arrays.label_N] - 1
+  target_NK = 2 * arrays.target_NK.astype(np.float64) - 1
   leaves, last = dict(tree.names(params)), zoo.TOPS[made.experiment.model.name]
   if stage.top == rbf.NAME:
     centre_MD = rbf.centres(embedding_ND, made.experiment.model.rbf_units, made.experiment.seed)
@@ -85,13 +85,13 @@ def embed(made: job.Job, model: Any, params: Any, batches: Iterable[types.Batch]
 def _training(
   made: job.Job, features: frozen.Features | None
 ) -> tuple[Any, stream.Arrays, Iterable[types.Batch]]:
-  """The network, or what of it is left, and its training items: labels and weights, and the batches in order."""
+  """The network, or what of it is left, and its training items: targets and weights, and the batches in order."""
   if features:
     arrays, size = features.arrays, made.experiment.evaluate_batch_size
-    items = np.arange(len(arrays.label_N))
+    items = np.arange(len(arrays.weight_N))
     return features.model, arrays, stream.in_order(arrays, items, size, frozen.widened)
   rows, whole = made.data.rows['train'], made.arrays
-  arrays = stream.Arrays(whole.image_NHWC, whole.label_N[rows], whole.weight_N[rows], whole.num_classes)
+  arrays = stream.Arrays(whole.image_NHWC, whole.target_NK[rows], whole.weight_N[rows])
   return made.model, arrays, made.in_order(rows)
 
 

@@ -27,7 +27,14 @@ FREE_KEYS = (
   'data.cache',
   'data.pipeline',
   'evaluate.',
+  'ensemble.members',
+  'ensemble.combine',
+  'ensemble.together',
+  'ensemble.folds',
+  'ensemble.patience',
 )
+# The key of a folder that holds no run but what others predicted, combined.
+COMBINED = 'combined_runs'
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
 
 
@@ -45,6 +52,7 @@ class Workdir:
     self.metrics = self.path / 'metrics.json'
     self.calibration = self.path / 'calibration.json'
     self.figures = self.path / 'figures'
+    self.ensemble = self.path / 'ensemble.json'
     self.report = self.path / 'report.html'
     self.log = self.path / 'log.txt'
 
@@ -75,6 +83,11 @@ class Workdir:
       raise types.UserError(
         f'{self.path} holds a run of another config: {listed}. Choose another --workdir, or remove it'
       )
+
+  def keep_evaluation(self, config: Mapping[str, Any]) -> None:
+    """Writes those keys of `config` that say how a run is looked at, so that what uses it later looks at it so too."""
+    of_evaluation = {key: value for key, value in config.items() if key.startswith('evaluate.')}
+    atomic.write_json(self.config, {**self.read_config(), **of_evaluation})
 
   def read_config(self) -> dict[str, Any]:
     """The flat config of the run.

@@ -171,9 +171,24 @@ def get_config() -> config_dict.ConfigDict:
   t.checkpoint_unit = 'epochs'  # epochs, steps or minutes; best and last epochs are always saved
   t.num_devices = 0  # devices to spread a batch over; 0 for all
 
+  c.ensemble = n = config_dict.ConfigDict()
+  n.method = ''  # average, snapshot, bagging, samme, samme_r or gradient; '' for a single network
+  n.members = 5  # networks
+  n.member = 0  # 1 to members: train that one alone; 0 for all and the ensemble of them
+  n.combine = (
+    'auto'  # auto: mean, or boosting's own; mean, logits, geometric, vote, weighted; swa, soup; or learned
+  )
+  # from predictions out of fold: logistic, gradient_boosting, mlp
+  n.architectures = ()  # names of networks that the members take in turn; () for all as in the section model
+  n.together = 0  # members trained in one program at once; 0: one on a CPU, as many as fit on a GPU
+  n.folds = 5  # by groups, of the predictions that logistic, gradient_boosting and mlp are fitted on
+  n.shrinkage = 0.5  # in (0, 1]: of each member's step in gradient boosting
+  n.patience = 0  # members without a gain on validation until boosting ends; 0 for never
+
   c.evaluate = v = config_dict.ConfigDict()
   v.splits = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those the data has
   v.batch_size = 50  # images; changes speed and memory, not figures
+  v.views = 'none'  # copies of an image that are predicted and averaged: none; mirrors (4); symmetries (8, turned too)
   v.num_resamples = 2000  # of the groups, for the intervals
   v.confidence = 0.95  # of the intervals
   v.interval = 'bca'  # bca or percentile: how the resamples become an interval

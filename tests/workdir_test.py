@@ -109,7 +109,7 @@ def logits(params, batch):
 @pytest.mark.parametrize('size', [1, 5, 7, 50])
 def test_every_row_is_predicted_once_whatever_the_batch_size(size):
   image_NHWC = np.random.default_rng(0).integers(0, 256, (12, 2, 2, 3), np.uint8)
-  arrays = stream.Arrays(image_NHWC, np.arange(12, dtype=np.int32) % 3, np.ones(12, np.float32), 3)
+  arrays = stream.Arrays(image_NHWC, stream.one_hot(np.arange(12) % 3, 3), np.ones(12, np.float32))
 
   def run(size):
     return predict.run(

@@ -16,6 +16,7 @@ SUMMARIES = {
   'explain': 'show what each layer sees in images and which pixels the answer rests on',
   'augment': 'preview and save augmented images; rebuild a balanced training set off line',
   'audit': 'look for leaks and duplicates between the splits of a data set; exits 3 when it finds a leak',
+  'ensemble': 'train the members of an ensemble and combine them, or combine what finished runs predicted (--combine)',
   'export': 'write a portable model with its card, compared with the run on its own images',
 }
 

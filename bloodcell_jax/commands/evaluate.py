@@ -12,9 +12,9 @@ from absl import flags
 
 from bloodcell_jax import (
   commands,
+  committee,
   comparison,
   experiment,
-  job,
   lock,
   opening,
   report,
@@ -70,19 +70,21 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   data = opening.read_data(build, shown)
   if not own:
     folder.check_data(data.fingerprint())
-  pixels = opening.kept_pixels(folder, exp)
-  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
-  params, origin = opening.best(folder, made)
+  answering = committee.load(
+    folder, exp, lambda one: data if own or one is exp else opening.divide(data, one), stop, shown
+  )
+  if request.config is not None and not own:
+    folder.keep_evaluation(experiment.flat(request.config))
   of_run = environment['data']
   said = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
   wanted = [split] if own else scoring.known(exp.evaluate_splits, data.rows)
-  for name, found in made.predict_each(params, wanted if own else dict.fromkeys(('validation', *wanted))):
+  for name, found in answering.predict_each(wanted if own else dict.fromkeys(('validation', *wanted))):
     if name == 'validation':
       doubt.write(folder.calibration, doubt.fit(found, exp.doubt))
     if name not in wanted:
       continue
     rule = doubt.read(folder.calibration)
-    figures = scoring.write(folder, name, found, exp, said, origin, rule, data.image_of(name))
+    figures = scoring.write(folder, name, found, exp, said, answering.origin, rule, data.image_of(name))
     shown.line(scoring.line(name, figures))
   report.write(folder)
   shown.line(f'report: {folder.report}')

@@ -24,7 +24,7 @@ from bloodcell_jax import (
   types,
   workdir,
 )
-from bloodcell_jax.data import dataset, decode, folds, inputs, splits
+from bloodcell_jax.data import dataset, decode, inputs, splits
 from bloodcell_jax.plots import attribution, feature_maps, figure
 from bloodcell_jax.train import progress, signals
 
@@ -207,10 +207,10 @@ def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   of_run = folder.read_environment()['data']
   skipped = {entry.split(': ')[0] for entry in of_run['skipped']}
   table = table.take(np.flatnonzero(~np.isin(table.file, list(skipped))))
-  rows = splits.rows(table, exp.data.validation_fraction, exp.data.test_fraction, exp.seed)
+  rows = splits.rows(table, exp.data.validation_fraction, exp.data.test_fraction, exp.division_seed)
   # Divided without decoding: to show four images none of the other thousands is read.
   data = dataset.Dataset(table, np.zeros((len(table), 1, 1, 3), np.uint8), rows, [], [])
-  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.seed)
+  data = opening.divide(data, exp)
   folder.check_data(data.fingerprint())
   rows_N = data.rows.get('test', data.rows['validation'])
   label_N = table.label[rows_N]

@@ -10,9 +10,11 @@ from typing import Any
 from bloodcell_jax import (
   commands,
   cross_validation,
+  ensembling,
   experiment,
   job,
   lock,
+  member,
   opening,
   report,
   scoring,
@@ -43,14 +45,28 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   folder, shown = workdir.Workdir(request.folder()), progress.Progress()
   lock.take(folder.path)
   if exp.cross_validation.folds:
-    cross_validation.run(config, folder, stop, shown, functools.partial(_train, shown=shown, stop=stop))
+    alone = functools.partial(_train, shown=shown, stop=stop, lesson=None, before=None)
+    cross_validation.run(config, folder, stop, shown, alone)
+    return
+  if exp.ensemble.method:
+    ensembling.run(config, folder, stop, shown, functools.partial(_train_member, shown=shown, stop=stop))
     return
   # Before the images are read: another run's folder is told at once.
   folder.write_config(config)
   shown.line(f'reading images: {exp.data.source}')
   data = opening.read_data(opening.reader(exp, folder.cache), shown)
   opening.check_leaks(exp, data, shown)
-  _train(config, exp, folder, data, shown, stop)
+  _train(config, exp, folder, data, shown, stop, lesson=None, before=None)
+
+
+def _train_member(
+  one: member.Member,
+  lesson: job.Lesson | None,
+  before: workdir.Workdir | None,
+  shown: progress.Progress,
+  stop: signals.Stop,
+) -> None:
+  _train(one.config, one.exp, one.folder, one.data, shown, stop, lesson, before)
 
 
 def _train(
@@ -60,14 +76,27 @@ def _train(
   data: dataset.Dataset,
   shown: progress.Progress,
   stop: signals.Stop,
+  lesson: job.Lesson | None,
+  before: workdir.Workdir | None,
 ) -> None:
-  """Trains one run on this data to its end, scores it and writes its report; or says that it is complete."""
+  """Trains one run on this data to its end, scores it and writes its report; or says that it is complete.
+
+  Args:
+    config: flat.
+    exp: what to do.
+    folder: the run's.
+    data: the images.
+    shown: where all is told.
+    stop: asked between batches.
+    lesson: what the rows teach instead of their labels; None for those.
+    before: the run whose last weights this one begins with; None for fresh ones.
+  """
   lock.take(folder.path)
   folder.write_config(config)
   read = pretrained.read(exp.weights.path) if exp.weights.path else None
   pixels = opening.pixels(exp, read)
-  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
-  initial = made.initial(read)
+  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop).taught(lesson)
+  initial = opening.last(before, made) if before else made.initial(read)
   leak = data.leaking().counts()
   opening.describe(folder, made, leak)
   said = scoring.note(data.table.synthetic, leak)

@@ -17,12 +17,16 @@ Standardize = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
-  """Decoded images with their labels; indexed by row."""
+  """Decoded images with what they are to teach; indexed by row."""
 
   image_NHWC: np.ndarray  # uint8, in memory or memory-mapped
-  label_N: np.ndarray  # int32
+  target_NK: np.ndarray  # float32: what the network is to give; one-hot as a rule
   weight_N: np.ndarray  # float32, >= 0: of the row in the loss
-  num_classes: int
+
+
+def one_hot(label_N: np.ndarray, num_classes: int) -> np.ndarray:
+  """[N, K] float32: 1 for the label, else 0."""
+  return np.eye(num_classes, dtype=np.float32)[label_N]
 
 
 def class_weights(label_N: np.ndarray, num_classes: int, kind: str) -> np.ndarray:
@@ -79,9 +83,9 @@ def raw(
 
 
 def batch(arrays: Arrays, image_BHWC: np.ndarray, rows_B: np.ndarray) -> types.Batch:
-  """The batch of float images and the labels and weights of their rows."""
-  target_BK = np.eye(arrays.num_classes, dtype=np.float32)[arrays.label_N[rows_B]]
-  return types.Batch(image_BHWC, target_BK, arrays.weight_N[rows_B], np.arange(len(rows_B), dtype=np.int32))
+  """The batch of float images and the targets and weights of their rows."""
+  position_B = np.arange(len(rows_B), dtype=np.int32)
+  return types.Batch(image_BHWC, arrays.target_NK[rows_B], arrays.weight_N[rows_B], position_B)
 
 
 def training(
@@ -103,7 +107,7 @@ def in_order(
     rows_B = rows[start : start + batch_size]
     image_BHWC = np.zeros((batch_size, *arrays.image_NHWC.shape[1:]), np.float32)
     image_BHWC[: len(rows_B)] = standardize(arrays.image_NHWC[rows_B])
-    target_BK = np.zeros((batch_size, arrays.num_classes), np.float32)
-    target_BK[np.arange(len(rows_B)), arrays.label_N[rows_B]] = 1
+    target_BK = np.zeros((batch_size, arrays.target_NK.shape[1]), np.float32)
+    target_BK[: len(rows_B)] = arrays.target_NK[rows_B]
     weight_B = (np.arange(batch_size) < len(rows_B)).astype(np.float32)
     yield types.Batch(image_BHWC, target_BK, weight_B, np.arange(batch_size, dtype=np.int32))

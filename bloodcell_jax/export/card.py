@@ -39,7 +39,8 @@ def values(
     'use': USE,
     'model': {
       'name': exp.model.name,
-      'num_parameters': tree.count(loaded.params),
+      'num_members': len(exported.models),
+      'num_parameters': sum(tree.count(network.params) for network in loaded.committee.networks),
       'began_with': _origin(exp.weights.path),
       'checkpoint': dict(loaded.origin),
     },
@@ -98,9 +99,9 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
   checkpoint = model['checkpoint']
   parts += [
     '## What was trained on what',
-    f'`{model["name"]}` with {model["num_parameters"]:,} parameters, begun with {model["began_with"]}; the epoch '
-    f'that validation chose, {checkpoint["best_epoch"]} of {checkpoint["epochs"]}. Data: {card["data"]["name"]}'
-    f' (fingerprint {card["data"]["fingerprint"]}).',
+    f'`{model["name"]}` with {model["num_parameters"]:,} parameters{_members(model)}, begun with '
+    f'{model["began_with"]}{_epoch(checkpoint)}. Data: {card["data"]["name"]} (fingerprint '
+    f'{card["data"]["fingerprint"]}).',
     _table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
     '## What it is worth',
     _worth(card),
@@ -135,6 +136,16 @@ def _cut(view: str) -> str:
 
 def _list(lines: Sequence[str], mark: str = '1.') -> str:
   return '\n'.join(f'{mark} {line}' for line in lines)
+
+
+def _members(model: Mapping[str, Any]) -> str:
+  return f' in an ensemble of {model["num_members"]}' if model['num_members'] > 1 else ''
+
+
+def _epoch(checkpoint: Mapping[str, int]) -> str:
+  if 'best_epoch' not in checkpoint:
+    return ''
+  return f'; the epoch that validation chose, {checkpoint["best_epoch"]} of {checkpoint["epochs"]}'
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax import classifier, tree
-from bloodcell_jax.data import standardize
+from bloodcell_jax import classifier, predict, tree
+from bloodcell_jax.data import standardize, views
+from bloodcell_jax.ensembles import combination
 from bloodcell_jax.export import pixels, plain
 
 INPUT, OUTPUT = 'image', 'probabilities'  # the names of the two tensors
@@ -21,9 +22,12 @@ INPUT, OUTPUT = 'image', 'probabilities'  # the names of the two tensors
 class Program:
   """A function of images with its weights beside it."""
 
-  model: nn.Module
-  weights: dict[str, np.ndarray]  # by name: the network's, and what was learned of the training images
+  models: tuple[nn.Module, ...]  # M, one but for an ensemble
+  combination: combination.Combination  # of the M
+  # By name: each network's, and what was learned of the training images; of an ensemble after `member_K/`, from 1.
+  weights: dict[str, np.ndarray]
   standardize: standardize.Spec
+  views: str  # one of data.views.KINDS
   image_size: int  # pixels a side, S
   temperature: float  # > 0, by which the logits are divided; 1 where the run has none
   class_names: tuple[str, ...]  # K, in the order of the probabilities
@@ -40,24 +44,51 @@ class Program:
       weights: as `self.weights`; an argument, so that a format can keep them as it likes.
       image_BHWC: uint8 RGB images [B, S, S, 3], decoded as the run decodes. B may be symbolic.
     """
-    own = {name: x for name, x in weights.items() if not name.startswith(pixels.PREFIX)}
     # A GPU would else multiply with ten bits of mantissa, and differ from a CPU by more than parity allows.
     with jax.default_matmul_precision('highest'):
-      input_BHWC = pixels.apply(self.standardize, weights, image_BHWC)
-      logits_BK = plain.forward(self.model, tree.nest(own), input_BHWC)
+      outputs = [
+        self._logits(model, _own(weights, _prefix(i, len(self.models))), image_BHWC)
+        for i, model in enumerate(self.models)
+      ]
+      if len(outputs) == 1:
+        logits_BK = outputs[0]
+      else:
+        probs_MBK = jax.nn.softmax(jnp.stack(outputs), axis=-1)
+        # The least normal number: a class that every member excludes stays excluded, and its logarithm finite.
+        logits_BK = jnp.log(jnp.maximum(combination.apply(self.combination, probs_MBK, jnp), 1e-37))
     return jax.nn.softmax(logits_BK / np.float32(self.temperature), axis=-1).astype(jnp.float32)
+
+  def _logits(self, model: nn.Module, own: Mapping[str, jax.Array], image_BHWC: jax.Array) -> jax.Array:
+    params = tree.nest({name: x for name, x in own.items() if not name.startswith(pixels.PREFIX)})
+    input_BHWC = pixels.apply(self.standardize, own, image_BHWC)
+    outputs = [plain.forward(model, params, one) for one in views.of(input_BHWC, self.views)]
+    return outputs[0] if len(outputs) == 1 else predict.pooled(jnp.stack(outputs))
 
 
 def of(loaded: classifier.Classifier) -> Program:
-  """The program of a run's best checkpoint."""
-  made = loaded.made
-  spec = made.transform.standardize
-  params = {name: np.asarray(x, np.float32) for name, x in tree.names(loaded.params).items()}
+  """The program of a run's best checkpoint, or of an ensemble's members."""
+  networks = loaded.committee.networks
+  exp, spec = loaded.made.experiment, loaded.made.transform.standardize
+  weights: dict[str, np.ndarray] = {}
+  for i, network in enumerate(networks):
+    own = {name: np.asarray(x, np.float32) for name, x in tree.names(network.params).items()}
+    own |= pixels.weights(spec, network.made.statistics)
+    weights |= {f'{_prefix(i, len(networks))}{name}': x for name, x in own.items()}
   return Program(
-    model=made.model,
-    weights={**params, **pixels.weights(spec, made.statistics)},
+    models=tuple(network.made.model for network in networks),
+    combination=loaded.committee.combination,
+    weights=weights,
     standardize=spec,
-    image_size=made.experiment.data.decode.image_size,
+    views=exp.views,
+    image_size=exp.data.decode.image_size,
     temperature=loaded.rule.temperature if loaded.rule else 1.0,
     class_names=loaded.class_names,
   )
+
+
+def _prefix(i: int, num_members: int) -> str:
+  return f'member_{i + 1}/' if num_members > 1 else ''
+
+
+def _own(weights: Mapping[str, jax.Array], prefix: str) -> dict[str, jax.Array]:
+  return {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from bloodcell_jax import experiment, types, workdir
+from bloodcell_jax import experiment, opening, types, workdir
 from bloodcell_jax.data import dataset, decode, folds, splits
 
 
@@ -30,11 +30,11 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, most: int) -> Samp
   environment = folder.read_environment()['data']
   left_out = {str(problem).split(': ')[0] for problem in environment['skipped']}
   table = table.take(np.flatnonzero(~np.isin(table.file, list(left_out))))
-  rows = splits.rows(table, exp.data.validation_fraction, exp.data.test_fraction, exp.seed)
+  rows = splits.rows(table, exp.data.validation_fraction, exp.data.test_fraction, exp.division_seed)
   # One pixel stands for all, because no division of rows looks at any.
   unread = np.broadcast_to(np.zeros(1, np.uint8), (len(table), 1, 1, 3))
   whole = dataset.Dataset(table, unread, rows, [], [])
-  whole = folds.divide(whole, exp.cross_validation, exp.data.validation_fraction, exp.seed)
+  whole = opening.divide(whole, exp)
   folder.check_data(whole.fingerprint())
   split = next(name for name in ('test', folds.HELD_OUT, 'validation') if len(whole.rows.get(name, ())))
   chosen = whole.rows[split]

@@ -50,6 +50,11 @@ def softmax(label_smoothing: float, l2: float) -> Loss:
   return Loss(lambda o, t: cross_entropy(o, t, label_smoothing), ((DENSE_KERNELS, l2),))
 
 
+def squares(l2: float) -> Loss:
+  """The sum over classes of squared differences, with `l2` on dense kernels: for targets that are no shares."""
+  return Loss(lambda o, t: jnp.sum((o - t) ** 2, -1), ((DENSE_KERNELS, l2),))
+
+
 @flax.struct.dataclass
 class Report:
   """What the host sees of one update, equal on every device."""

@@ -20,7 +20,7 @@ TRANSFORM = experiment.resolve(default.get_config()).transform
 def arrays(image_NHWC: np.ndarray) -> stream.Arrays:
   num = len(image_NHWC)
   weight_N = np.random.default_rng(1).random(num).astype(np.float32)
-  return stream.Arrays(image_NHWC, np.arange(num, dtype=np.int32) % 4, weight_N, 4)
+  return stream.Arrays(image_NHWC, stream.one_hot(np.arange(num) % 4, 4), weight_N)
 
 
 def every_value(num: int = 16) -> np.ndarray:

@@ -21,7 +21,7 @@ rescale = functools.partial(standardize.apply, TRANSFORM.standardize, None)
 def arrays() -> stream.Arrays:
   image_NHWC = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3), np.uint8)
   return stream.Arrays(
-    image_NHWC, np.arange(20, dtype=np.int32) % 4, np.linspace(0.5, 1.5, 20, dtype=np.float32), 4
+    image_NHWC, stream.one_hot(np.arange(20) % 4, 4), np.linspace(0.5, 1.5, 20, dtype=np.float32)
   )
 
 
@@ -78,7 +78,7 @@ def test_images_are_scaled_to_one_and_labels_one_hot_with_their_weights():
   np.testing.assert_array_equal(
     batch.image_BHWC, given.image_NHWC[rows_B].astype(np.float32) * np.float32(1 / 255)
   )
-  np.testing.assert_array_equal(batch.target_BK.argmax(1), given.label_N[rows_B])
+  np.testing.assert_array_equal(batch.target_BK, given.target_NK[rows_B])
   np.testing.assert_array_equal(batch.weight_B, given.weight_N[rows_B])
 
 

@@ -63,8 +63,9 @@ def load(model: str, rule: doubt.Doubt | None, **changes: Any) -> classifier.Cla
     statistics = standardize.fit(pixels, lambda chosen: read.image_NHWC[rows[chosen]], len(rows))
   made = job.Job(exp, read, pixels, statistics, signals.Stop())
   note = scoring.note(True, read.leaking().counts())
-  loaded = classifier.Classifier(made, made.params, rule, note, {'best_epoch': 1, 'epochs': 1})
-  return dataclasses.replace(loaded, params=_spread(loaded, read.image_NHWC[:5]))
+  origin = {'best_epoch': 1, 'epochs': 1}
+  loaded = classifier.of(made, made.params, rule, note, origin)
+  return classifier.of(made, _spread(loaded, read.image_NHWC[:5]), rule, note, origin)
 
 
 def _spread(loaded: classifier.Classifier, image_BHWC: np.ndarray) -> Any:

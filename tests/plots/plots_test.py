@@ -11,7 +11,17 @@ import pytest
 from matplotlib import text as mpl_text
 from PIL import Image
 
-from bloodcell_jax.plots import confusion, distribution, figure, history, reliability, risk_coverage, samples
+from bloodcell_jax.plots import (
+  confusion,
+  distribution,
+  diversity,
+  figure,
+  history,
+  members_curve,
+  reliability,
+  risk_coverage,
+  samples,
+)
 
 NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
 NOTE = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
@@ -48,7 +58,33 @@ def image(height=60, width=80):
   return np.random.default_rng(0).integers(256, size=(height, width, 3), dtype=np.uint8)
 
 
+def by_members(num, in_order=False):
+  size = np.arange(1, num + 1)
+  error = 0.1 + 0.05 / size
+  band = np.stack([error - 0.04, error + 0.05], 1)
+  return members_curve.plot(
+    size, error, band, None if in_order else band / 4 + 0.75 * error[:, None],
+    error + 0.01 * np.cos(size) if in_order else None, 0.95, f'test: 2,488 images of 68 groups, {num} members',
+  )  # fmt: skip
+
+
+def pairs(num, prefix='member '):
+  generator = np.random.default_rng(num)
+  apart, alike = (generator.uniform(*ends, (num, num)) for ends in ((0.02, 0.15), (0.7, 0.95)))
+  alike[0, 1] = alike[1, 0] = np.nan
+  names = [f'{prefix}{m + 1}' for m in range(num)]
+  return diversity.plot(
+    (apart + apart.T) / 2, (alike + alike.T) / 2, names, 'test: 2,488 images of 68 groups'
+  )
+
+
 MAKERS = {
+  'error by members': lambda: by_members(10),
+  'error by members, in order': lambda: by_members(10, in_order=True),
+  'error of one member': lambda: by_members(1),
+  'diversity': lambda: pairs(5),
+  'diversity of two': lambda: pairs(2, 'cnn_b_fold_'),
+  'diversity of many': lambda: pairs(20, ''),
   'confusion': lambda: confusion.plot(CONFUSION, NAMES, 'test: 2,488 images of 68 groups'),
   'confusion of two': lambda: confusion.plot(
     np.array([[9, 1], [0, 0]]), ('A', 'B'), 'test_simple: 10 images'
@@ -127,7 +163,7 @@ def test_drawing_leaves_matplotlib_as_it_was():
 
 def test_neither_plots_nor_stats_load_pyplot_tensorflow_or_scikit_learn():
   names = 'plots.confusion plots.distribution plots.figure plots.history plots.reliability plots.samples'
-  names += ' stats.bootstrap stats.calibration stats.metrics stats.paired'
+  names += ' plots.diversity plots.members_curve stats.bootstrap stats.calibration stats.metrics stats.paired'
   code = ''.join(f'import bloodcell_jax.{name}\n' for name in names.split())
   heavy = ('matplotlib.pyplot', 'tensorflow', 'sklearn', 'scipy')
   code += f'import sys\nprint([m for m in {heavy} if m in sys.modules])'
@@ -138,6 +174,24 @@ def test_neither_plots_nor_stats_load_pyplot_tensorflow_or_scikit_learn():
 
 def texts(made):
   return [item.get_text() for item in visible_texts(made)]
+
+
+def test_the_error_by_members_shows_its_bands_and_the_order_where_there_is_one():
+  plain, ordered = ([text.get_text() for text in MAKERS[name]().legends[0].get_texts()] for name in (
+    'error by members', 'error by members, in order'))  # fmt: skip
+  assert plain == ['95% over subsets and groups', '95% over subsets alone', 'mean of probabilities']
+  assert ordered == ['95% over subsets and groups', 'mean of probabilities', 'in the order they were made']
+  axis = MAKERS['error by members']().axes[0]
+  np.testing.assert_allclose(axis.lines[0].get_ydata(), 0.1 + 0.05 / np.arange(1, 11))
+  assert axis.get_ylim()[0] == 0, 'an axis of shares begins at 0'
+
+
+def test_diversity_shows_each_pair_twice_and_no_member_beside_itself():
+  made = MAKERS['diversity']()
+  numbers = [text for text in texts(made) if text.endswith('%')]
+  assert len(numbers) == 5 * 4
+  assert texts(made).count('–') == 2, 'an undefined kappa is a dash'
+  assert not [text for text in texts(MAKERS['diversity of many']()) if text == '–'], 'too small for numbers'
 
 
 def test_the_confusion_matrix_shows_counts_and_shares_of_the_true_class():

@@ -29,7 +29,7 @@ def parts_of(name: str):
   generator = np.random.default_rng(0)
   image_NHWC = generator.integers(0, 256, (14, SIZES[name], SIZES[name], 3), np.uint8)
   label_N = np.arange(14, dtype=np.int32) % 4
-  arrays = stream.Arrays(image_NHWC, label_N, np.ones(14, np.float32), 4)
+  arrays = stream.Arrays(image_NHWC, stream.one_hot(label_N, 4), np.ones(14, np.float32))
   model = zoo.build(zoo.Spec(name, 0.4, 'flatten', 8, 3, 1, False), 4)
   params = zoo.init(model, SIZES[name], 0)
 

@@ -1,0 +1,132 @@
+"""Train the members of an ensemble and combine them, or combine what finished runs predicted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from bloodcell_jax import (
+  atomic,
+  combining,
+  commands,
+  lock,
+  opening,
+  predictions,
+  report,
+  scoring,
+  types,
+  workdir,
+)
+from bloodcell_jax.commands import train
+from bloodcell_jax.data import dataset, folds
+from bloodcell_jax.ensembles import method
+from bloodcell_jax.train import progress, signals
+
+# The ways of combining that need nothing but predictions.
+_RULES = tuple(name for name in method.COMBINES if name not in (method.AUTO, *method.WEIGHT_AVERAGES))
+_FIXED = (method.MEAN, method.LOGITS, method.GEOMETRIC, method.VOTE)
+# Splits of rows that a run was trained without, and that another run may have been trained on.
+_OF_ONE_RUN = ('train', 'out_of_bag', folds.HELD_OUT, folds.OUT_OF_FOLD)
+
+
+def define_flags() -> None:
+  """Combine what is there instead of training, and how."""
+  flags.DEFINE_bool(
+    'combine', False, 'combine the predictions of the runs whose folders are named, untrained'
+  )
+  flags.DEFINE_enum('rule', method.MEAN, _RULES, f'with --combine: {", ".join(_RULES)}')
+
+
+def run(request: commands.Request, stop: signals.Stop) -> None:
+  """Trains, continues or combines."""
+  if flags.FLAGS.combine:
+    _combine(request)
+    return
+  if request.config is None:
+    raise types.UserError('ensemble needs --config=configs/ensemble.py, or --combine and the folders of runs')
+  if not request.config.ensemble.method:
+    raise types.UserError(
+      f'ensemble.method is empty; choose one of {", ".join(method.METHODS)}, or use configs/ensemble.py'
+    )
+  train.run(request, stop)
+
+
+def _combine(request: commands.Request) -> None:
+  """Writes the ensemble of the runs' predictions to --workdir; the networks are not asked."""
+  if len(request.paths) < 2:
+    raise types.UserError(
+      'ensemble --combine needs the folders of two runs or more: ... --combine runs/A runs/B'
+    )
+  if not request.workdir:
+    raise types.UserError('ensemble --combine needs a folder for its files: --workdir=runs/NAME')
+  folder, shown = workdir.Workdir(request.workdir), progress.Progress()
+  runs = [workdir.Workdir(path) for path in request.paths]
+  names = [str(path).rstrip('/') for path in request.paths]
+  environments = [one.read_environment() for one in runs]
+  exp = opening.of(runs[0], None)
+  chosen = flags.FLAGS.rule
+  config = {workdir.COMBINED: [str(one.path.absolute()) for one in runs], 'ensemble.combine': chosen}
+  lock.take(folder.path)
+  folder.write_config(config)
+  answers = _answers(runs, names, chosen, shown)
+  learned_on = folds.OUT_OF_FOLD if folds.OUT_OF_FOLD in answers else 'validation'
+  rule = combining.rule(chosen, answers, learned_on, exp.seed)
+  said = ' '.join(
+    dict.fromkeys(
+      note
+      for each in environments
+      for note in [scoring.note(each['data']['synthetic'], each['data']['leaks'])]
+      if note
+    )
+  )
+  more: dict[str, Any] = {'method': 'combined', 'runs': config[workdir.COMBINED]}
+  if chosen not in _FIXED:
+    more['learned_on'] = learned_on if chosen in method.STACKED else 'validation'
+  network = {
+    'name': ', '.join(dict.fromkeys(each['network']['name'] for each in environments)),
+    'num_parameters': sum(each['network']['num_parameters'] for each in environments),
+    'image_size': environments[0]['network']['image_size'],
+    'weights': '',
+    'stages': [],
+  }
+  atomic.write_json(folder.environment, {**environments[0], 'network': network})
+  answers.pop(folds.OUT_OF_FOLD, None)
+  found = combining.Found(tuple(names), answers, rule, chosen, more, {}, ())
+  combining.write(folder, found, exp, said, None, shown)
+  report.write(folder)
+  shown.line(f'report: {folder.report}')
+  if said:
+    shown.line(said)
+
+
+def _answers(
+  runs: list[workdir.Workdir], names: list[str], rule: str, shown: progress.Progress
+) -> dict[str, Sequence[types.Predictions]]:
+  """What each run says of each split that all have predicted.
+
+  Raises:
+    UserError: they have none in common, or one whose images, labels or classes differ.
+  """
+  own = [{path.stem for path in (one.path / 'predictions').glob('*.csv')} for one in runs]
+  common = set.intersection(*own) - (set(_OF_ONE_RUN) - {folds.OUT_OF_FOLD})
+  known = [*dataset.SPLITS, *sorted(common - set(dataset.SPLITS))]
+  found: dict[str, Sequence[types.Predictions]] = {}
+  for split in (name for name in known if name in common):
+    each = [predictions.read(one.predictions(split)) for one in runs]
+    try:
+      found |= combining.align(names, {split: each})
+    except types.UserError as error:
+      # A run may have divided train and validation otherwise; of the tests every run must have all rows.
+      if split != 'validation' or rule not in _FIXED or _classes_differ(each):
+        raise
+      shown.line(f'left out: {error}. Without validation nothing is calibrated')
+  if not found:
+    raise types.UserError(f'{", ".join(names)}: have predicted no split in common; evaluate them first')
+  return found
+
+
+def _classes_differ(each: list[types.Predictions]) -> bool:
+  return any(a.class_names != b.class_names for a, b in itertools.pairwise(each))

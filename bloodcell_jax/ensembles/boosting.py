@@ -1,0 +1,277 @@
+"""Boosting of networks: what the next member should learn, after what the members so far say of the training rows.
+
+The unit is the group: images of one photograph are copies, and a weight for each of them alone would learn the copies.
+A unit is a pair of a group and a label, and a member says of it the mean of its probabilities. SAMME and SAMME.R give
+every unit the same weight at first, divided among its rows. Gradient boosting moves no weights, but each row's target.
+
+A state follows from the members' training predictions in their order, so that a run that was killed goes on by
+observing them anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from bloodcell_jax import types
+from bloodcell_jax.ensembles import combination
+
+KINDS = ('samme', 'samme_r', 'gradient')
+# The longest step of gradient boosting; members that split the training rows perfectly would be given any.
+LONGEST_STEP = 100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """Which boosting."""
+
+  kind: str  # one of KINDS
+  shrinkage: float  # (0, 1]: the share of each step that is taken; 'gradient' alone uses it
+
+  def __post_init__(self):
+    if self.kind not in KINDS:
+      raise types.UserError(f'ensemble.boosting is {self.kind!r}; choose one of {", ".join(KINDS)}')
+    if not 0 < self.shrinkage <= 1:
+      raise types.UserError(f'ensemble.shrinkage is {self.shrinkage}; it must lie in (0, 1]')
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+  """What the members so far leave to be done. `observe` makes a new one."""
+
+  spec: Spec
+  label_N: np.ndarray
+  unit_N: np.ndarray  # the unit of each row
+  label_U: np.ndarray
+  num_classes: int
+  weight_U: np.ndarray  # sums to 1
+  logit_NK: np.ndarray  # of the members so far together: those of gradient boosting
+  vote_UK: np.ndarray  # the alphas of the members that call the unit so: those of SAMME
+  alpha_M: tuple[float, ...]  # of the members kept: SAMME's alpha, 1, or the step
+  error_M: tuple[float, ...]  # weighted share of units that the member gets wrong, when it was made
+  bound: float  # of `unit_error` under SAMME: the product of Z exp(-alpha / 2)
+  ended: str  # why no member should follow; empty while one may
+
+  @property
+  def num_members(self) -> int:
+    """How many members are kept: all that were observed, but for a last one that was no use."""
+    return len(self.alpha_M)
+
+  @property
+  def unit_error(self) -> float:
+    """The share of units that the vote of the members so far gets wrong (SAMME); 1 where there is none."""
+    return float((self.vote_UK.argmax(1) != self.label_U).mean()) if self.num_members else 1.0
+
+
+def by_group(
+  probs_NK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Mean probabilities [U, K] and label [U] of each unit, and the unit [N] of each row.
+
+  **Guarantees**: rows are in one unit exactly if they share group and label; units are in the order of group, label.
+
+  Example:
+    >>> probs = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+    >>> found = by_group(probs, np.array([0, 0, 1]), np.array(['a', 'a', 'a']))
+    >>> found[0].round(3).tolist(), found[1].tolist(), found[2].tolist()
+    ([[0.7, 0.3], [0.2, 0.8]], [0, 1], [0, 0, 1])
+  """
+  label_U, unit_N = _units(label_N, group_N)
+  return _mean(probs_NK, unit_N, len(label_U)), label_U, unit_N
+
+
+def init(spec: Spec, label_N: np.ndarray, group_N: np.ndarray, num_classes: int) -> State:
+  """The state before the first member.
+
+  Raises:
+    UserError: gradient boosting, and a class has no row: its prior has no logarithm.
+  """
+  label_U, unit_N = _units(label_N, group_N)
+  share_K = np.bincount(label_N, minlength=num_classes) / len(label_N)
+  if spec.kind == 'gradient' and not share_K.all():
+    raise types.UserError(
+      f'class {int(np.argmin(share_K))} has no training image; gradient boosting needs some of every class'
+    )
+  prior_K = np.log(np.maximum(share_K, combination.CLIP))
+  return State(
+    spec=spec,
+    label_N=label_N,
+    unit_N=unit_N,
+    label_U=label_U,
+    num_classes=num_classes,
+    weight_U=np.full(len(label_U), 1 / len(label_U)),
+    logit_NK=np.tile(prior_K, (len(label_N), 1)),
+    vote_UK=np.zeros((len(label_U), num_classes)),
+    alpha_M=(),
+    error_M=(),
+    bound=1.0,
+    ended='',
+  )
+
+
+def assign(state: State) -> tuple[np.ndarray, np.ndarray]:
+  """The weights [N] and targets [N, K] that the next member should be trained with.
+
+  **Guarantees**: the weights have mean 1; under SAMME and SAMME.R the targets are one-hot and rows of a unit weigh
+  the same; under gradient boosting the weights are 1, and the target is the negative gradient of the row's log loss
+  by its logits, `one-hot - softmax(logits so far)`, whose rows sum to 0.
+
+  Source: Friedman 2001, "Greedy function approximation: a gradient boosting machine", section 4.6.
+  """
+  one_hot_NK = np.eye(state.num_classes)[state.label_N]
+  if state.spec.kind == 'gradient':
+    return np.ones(len(state.label_N)), one_hot_NK - combination.softmax(state.logit_NK, np)
+  size_U = np.bincount(state.unit_N)
+  return (len(state.label_N) * state.weight_U / size_U)[state.unit_N], one_hot_NK
+
+
+def observe(state: State, probs_NK: np.ndarray) -> State:
+  """The state after a member that says this of the training rows.
+
+  SAMME ends with a member that errs on no unit, whose alpha is that of half a unit in error, which keeps it finite;
+  and with one that errs on a weighted share of 1 - 1/K or more, which is left out. SAMME.R has neither end: its
+  members weigh by their probabilities. Gradient boosting ends with a member along which the log loss of the training
+  rows does not fall; it is left out.
+
+  **Guarantees**: the same arguments give the same state; the arguments are left as they are.
+
+  Raises:
+    ValueError: the boosting has ended.
+
+  Source: Zhu, Zou, Rosset and Hastie 2009, "Multi-class AdaBoost", algorithms 2 (SAMME) and 4 (SAMME.R);
+    Friedman 2001, sections 4.6 (gradient) and 3 (line search); scikit-learn `AdaBoostClassifier` (the ends).
+  """
+  if state.ended:
+    raise ValueError(f'the boosting has ended: {state.ended}')
+  step = {'samme': _samme, 'samme_r': _samme_r, 'gradient': _gradient}[state.spec.kind]
+  return step(state, np.asarray(probs_NK, np.float64))
+
+
+def combine(state: State, num_members: int) -> combination.Combination:
+  """The first so many members as one: SAMME by their votes, SAMME.R by the mean of log p, gradient by their steps.
+
+  Algorithm 4 sums (K - 1) (log p - its mean over classes) over members; the softmax of the mean of log p has the
+  same order of the classes and is no surer than its members. Source: scikit-learn 1.5 `AdaBoostClassifier`.
+
+  Raises:
+    UserError: there is no member: the first one was no use.
+  """
+  if not 1 <= num_members <= state.num_members:
+    if not state.num_members:
+      raise types.UserError(
+        f'the first member cannot be boosted ({state.ended or "none is made"}); '
+        'train it longer or choose a larger model'
+      )
+    raise ValueError(f'{num_members} members of {state.num_members}')
+  alpha_M = np.array(state.alpha_M[:num_members])
+  if state.spec.kind == 'samme':
+    return combination.vote(alpha_M)
+  if state.spec.kind == 'samme_r':
+    return combination.geometric(num_members, state.num_classes)
+  share_K = np.bincount(state.label_N, minlength=state.num_classes) / len(state.label_N)
+  return combination.log_linear(alpha_M, np.log(share_K))
+
+
+def early_stop(val_loss_by_members: list[float], patience: int) -> int:
+  """The number of members with the least validation loss, before `patience` further ones in a row did not lower it.
+
+  Args:
+    val_loss_by_members: of the first member, of the first two, and so on; one or more.
+    patience: at least 1.
+
+  Example:
+    >>> early_stop([0.5, 0.4, 0.45, 0.41, 0.3], patience=2)
+    2
+  """
+  if patience < 1 or not len(val_loss_by_members):
+    raise ValueError('early stopping needs a loss, and a patience of 1 or more')
+  best = 0
+  for m, loss in enumerate(val_loss_by_members):
+    if loss < val_loss_by_members[best]:
+      best = m
+    elif m - best >= patience:
+      break
+  return best + 1
+
+
+def _samme(state: State, probs_NK: np.ndarray) -> State:
+  num_units, num_classes = state.vote_UK.shape
+  called_U = _mean(probs_NK, state.unit_N, num_units).argmax(1)
+  miss_U = called_U != state.label_U
+  error = float(state.weight_U[miss_U].sum())
+  if error >= 1 - 1 / num_classes:
+    reason = f'errs on {error:.1%} of the weight of the groups, no better than chance'
+    return dataclasses.replace(state, ended=f'member {state.num_members + 1} {reason}')
+  clipped = error if miss_U.any() else 0.5 / num_units
+  alpha = float(np.log((1 - clipped) / clipped) + np.log(num_classes - 1))
+  grown_U = state.weight_U * np.exp(alpha * miss_U)
+  total = float(grown_U.sum())
+  return dataclasses.replace(
+    state,
+    weight_U=grown_U / total,
+    vote_UK=state.vote_UK + alpha * np.eye(num_classes)[called_U],
+    alpha_M=(*state.alpha_M, alpha),
+    error_M=(*state.error_M, error),
+    # A vote that errs gives the others at least half of all alphas, so that exp(sum of alpha x miss) is at least
+    # exp(sum of alpha / 2); the mean of the former over the units is the product of the totals. For two classes it
+    # is Freund and Schapire 1997, "A decision-theoretic generalization of on-line learning", theorem 6.
+    bound=state.bound * total * float(np.exp(-alpha / 2)),
+    ended='' if miss_U.any() else f'member {state.num_members + 1} errs on no group',
+  )
+
+
+def _samme_r(state: State, probs_NK: np.ndarray) -> State:
+  num_units, num_classes = state.vote_UK.shape
+  mean_UK = _mean(probs_NK, state.unit_N, num_units)
+  error = float(state.weight_U[mean_UK.argmax(1) != state.label_U].sum())
+  log_UK = combination.log_probs(mean_UK, np)
+  # The classes' codes: 1 for the label, -1 / (K - 1) for the others.
+  code_UK = np.where(np.eye(num_classes)[state.label_U] == 1, 1, -1 / (num_classes - 1))
+  log_weight_U = np.log(state.weight_U) - (1 - 1 / num_classes) * (code_UK * log_UK).sum(1)
+  return dataclasses.replace(
+    state,
+    weight_U=combination.softmax(log_weight_U, np),
+    alpha_M=(*state.alpha_M, 1.0),
+    error_M=(*state.error_M, error),
+  )
+
+
+def _gradient(state: State, probs_NK: np.ndarray) -> State:
+  # Imported here: it takes a third of a second to load and few commands need it.
+  from scipy import optimize
+
+  rows = np.arange(len(state.label_N))
+  direction_NK = combination.log_probs(probs_NK, np)
+
+  def slope(step: float) -> float:
+    """Of the mean log loss, by the step; it rises with the step, for the loss is convex in it."""
+    now_NK = combination.softmax(state.logit_NK + step * direction_NK, np)
+    return float(((now_NK * direction_NK).sum(1) - direction_NK[rows, state.label_N]).mean())
+
+  if slope(0.0) >= -1e-12:
+    return dataclasses.replace(
+      state, ended=f'the log loss of the training images does not fall along member {state.num_members + 1}'
+    )
+  step = LONGEST_STEP if slope(LONGEST_STEP) <= 0 else float(optimize.brentq(slope, 0.0, LONGEST_STEP))
+  step *= state.spec.shrinkage
+  size_U = np.bincount(state.unit_N)
+  mean_UK = _mean(probs_NK, state.unit_N, len(size_U))
+  return dataclasses.replace(
+    state,
+    logit_NK=state.logit_NK + step * direction_NK,
+    alpha_M=(*state.alpha_M, step),
+    error_M=(*state.error_M, float((mean_UK.argmax(1) != state.label_U).mean())),
+  )
+
+
+def _units(label_N: np.ndarray, group_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  _, number_N = np.unique(group_N, return_inverse=True)
+  pair_U2, unit_N = np.unique(np.stack([number_N, label_N], 1), axis=0, return_inverse=True)
+  return pair_U2[:, 1], unit_N.ravel()
+
+
+def _mean(probs_NK: np.ndarray, unit_N: np.ndarray, num_units: int) -> np.ndarray:
+  total_UK = np.zeros((num_units, probs_NK.shape[1]))
+  np.add.at(total_UK, unit_N, probs_NK)
+  return total_UK / np.bincount(unit_N, minlength=num_units).reshape(-1, 1)

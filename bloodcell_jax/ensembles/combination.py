@@ -1,0 +1,238 @@
+"""How the answers of several members become one: one implementation for NumPy, for `jax.jit` and for an export."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import types as python_types
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax import atomic, types
+
+# Whatever takes a logarithm of a probability here takes that of one no smaller, so that a member that is sure and
+# wrong has no veto without limit. Float32 still tells 1 - CLIP from 1.
+CLIP = 1e-7
+# The arrays of each kind and their number of axes. D: M x K logarithms, member by member; H: hidden units; T: rounds
+# of trees, one tree a class in each; P: nodes of the largest tree.
+ARRAYS: dict[str, dict[str, int]] = {
+  'linear': {'weight_M': 1},
+  'log_linear': {'weight_M': 1, 'bias_K': 1},
+  'vote': {'weight_M': 1},
+  'logistic': {'kernel_DK': 2, 'bias_K': 1},
+  'gradient_boosting': {
+    'bias_K': 1,
+    'feature_TKP': 3,  # int32: which of the D logarithms a node asks for
+    'threshold_TKP': 3,  # float32: to the left up to it
+    'left_TKP': 3,  # int32: the node beneath; a leaf leads to itself
+    'right_TKP': 3,
+    'value_TKP': 3,  # of a leaf
+    'depth': 0,  # int: steps from the root to the deepest leaf
+  },
+  'mlp': {'hidden_DH': 2, 'hidden_H': 1, 'kernel_HK': 2, 'bias_K': 1},
+}
+KINDS = tuple(ARRAYS)
+# What np.load raises for a damaged archive; AttributeError and TypeError for a lone array.
+DAMAGE = (
+  OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, SyntaxError,
+  zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Combination:
+  """A fitted or chosen rule; `apply` follows it."""
+
+  kind: str  # one of KINDS
+  arrays: Mapping[str, np.ndarray]  # those of ARRAYS[kind]
+
+  def __post_init__(self):
+    if self.kind not in KINDS:
+      raise ValueError(f'the kind is {self.kind!r}; choose one of {", ".join(KINDS)}')
+    wanted = ARRAYS[self.kind]
+    if set(self.arrays) != set(wanted):
+      raise ValueError(f'{self.kind} has {sorted(self.arrays)}, but needs {sorted(wanted)}')
+    for name, num_axes in wanted.items():
+      array = self.arrays[name]
+      if array.ndim != num_axes or array.dtype.kind not in 'if' or not np.isfinite(array).all():
+        raise ValueError(f'{name} must hold finite numbers on {num_axes} axes')
+    if self.kind == 'gradient_boosting':
+      num_nodes = self.arrays['feature_TKP'].shape[2]
+      places = [self.arrays[name] for name in ('left_TKP', 'right_TKP', 'depth')]
+      if not all((place >= 0).all() and (place < num_nodes).all() for place in places):
+        raise ValueError('a tree leads to a node that it lacks')
+
+
+def mean(num_members: int) -> Combination:
+  """The mean of the members' probabilities."""
+  return weighted(np.full(num_members, 1 / num_members))
+
+
+def weighted(weight_M: np.ndarray) -> Combination:
+  """The sum of weight x probabilities; the weights are >= 0 and are divided by their sum."""
+  return Combination('linear', {'weight_M': _shares(weight_M)})
+
+
+def geometric(num_members: int, num_classes: int) -> Combination:
+  """The mean of the members' logits, which is the geometric mean of their probabilities, normalised.
+
+  Example:
+    >>> probs_MNK = np.array([[[0.9, 0.1]], [[0.5, 0.5]]])
+    >>> apply(geometric(2, 2), probs_MNK, np).round(3)
+    array([[0.75, 0.25]])
+  """
+  return log_linear(np.full(num_members, 1 / num_members), np.zeros(num_classes))
+
+
+def log_linear(weight_M: np.ndarray, bias_K: np.ndarray) -> Combination:
+  """`softmax(bias + sum of weight x log p)`; the weights are any numbers and stay as they are."""
+  arrays = {'weight_M': np.asarray(weight_M, np.float64), 'bias_K': np.asarray(bias_K, np.float64)}
+  return Combination('log_linear', arrays)
+
+
+def vote(weight_M: np.ndarray) -> Combination:
+  """Each class's share of the members' votes; the weights are >= 0 and are divided by their sum.
+
+  A member votes for its likeliest class, and for equally likely ones in equal shares.
+  """
+  return Combination('vote', {'weight_M': _shares(weight_M)})
+
+
+def log_probs(probs: Any, xp: Any) -> Any:
+  """Logarithms of probabilities not below CLIP: the logits, but for a constant in each row."""
+  return xp.log(xp.maximum(probs, CLIP))
+
+
+def softmax(logit_NK: Any, xp: Any) -> Any:
+  """Rows that sum to 1, in the xp of the logits."""
+  exp_NK = xp.exp(logit_NK - logit_NK.max(-1, keepdims=True))
+  return exp_NK / exp_NK.sum(-1, keepdims=True)
+
+
+def meta_features(probs_MNK: Any, xp: Any) -> Any:
+  """[N, D] what a stacked meta-learner sees: the logarithms of all members' probabilities, member by member."""
+  num_members, num_rows, num_classes = probs_MNK.shape
+  return log_probs(probs_MNK, xp).transpose(1, 0, 2).reshape(num_rows, num_members * num_classes)
+
+
+def apply(combination: Combination, probs_MNK: Any, xp: python_types.ModuleType) -> Any:
+  """[N, K] the members' answers as one.
+
+  **Guarantees**: rows sum to 1; `xp = jax.numpy` gives the answers of `xp = numpy` up to rounding, also under
+  `jax.jit`, where the combination is a constant: no control flow depends on the probabilities. Trees ask whether
+  a logarithm lies above a threshold, and rounding may part NumPy and JAX on a logarithm that lies on it.
+
+  Args:
+    combination: for as many members and classes.
+    probs_MNK: floats; rows sum to 1.
+    xp: `numpy` or `jax.numpy`, as the probabilities are.
+
+  Raises:
+    ValueError: another number of members or classes than the combination's.
+  """
+  num_members, _, num_classes = probs_MNK.shape
+  _check_sizes(combination, num_members, num_classes)
+  arrays, dtype = combination.arrays, probs_MNK.dtype
+
+  def constant(name: str, kind: Any = dtype) -> Any:
+    return xp.asarray(arrays[name], kind)
+
+  if combination.kind == 'linear':
+    return (constant('weight_M')[:, None, None] * probs_MNK).sum(0)
+  if combination.kind == 'vote':
+    chosen_MNK = (probs_MNK == probs_MNK.max(-1, keepdims=True)).astype(dtype)
+    share_MNK = chosen_MNK / chosen_MNK.sum(-1, keepdims=True)
+    return (constant('weight_M')[:, None, None] * share_MNK).sum(0)
+  if combination.kind == 'log_linear':
+    logit_NK = (constant('weight_M')[:, None, None] * log_probs(probs_MNK, xp)).sum(0)
+    return softmax(logit_NK + constant('bias_K')[None], xp)
+  feature_ND = meta_features(probs_MNK, xp)
+  if combination.kind == 'logistic':
+    return softmax(feature_ND @ constant('kernel_DK') + constant('bias_K')[None], xp)
+  if combination.kind == 'mlp':
+    hidden_NH = xp.maximum(feature_ND @ constant('hidden_DH') + constant('hidden_H')[None], 0)
+    return softmax(hidden_NH @ constant('kernel_HK') + constant('bias_K')[None], xp)
+  # Trees split on float32, as scikit-learn's do.
+  num_rounds = arrays['feature_TKP'].shape[0]
+  leaf_NTK = _leaves(arrays, feature_ND.astype(np.float32), dtype, xp).reshape(-1, num_rounds, num_classes)
+  return softmax(leaf_NTK.sum(1) + constant('bias_K')[None], xp)
+
+
+def write(path: str | os.PathLike[str], combination: Combination) -> None:
+  """Puts the combination at `path` as .npz; the same one gives the same bytes."""
+  buffer = io.BytesIO()
+  np.savez(buffer, kind=np.array(combination.kind), **dict(combination.arrays))  # type: ignore[arg-type]
+  atomic.write_bytes(path, buffer.getvalue())
+
+
+def read(path: str | os.PathLike[str]) -> Combination:
+  """What `write` wrote.
+
+  Raises:
+    UserError: the file is not there, damaged or holds something else; nothing in it is run.
+  """
+  try:
+    # Opened here, because np.load forgets to close a file that turns out not to be an archive.
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as found:
+      arrays = {name: found[name] for name in found.files}
+      kind = arrays.pop('kind')
+      return Combination(str(kind), arrays)
+  except FileNotFoundError:
+    raise types.UserError(f'{path}: no such file; combine the members again') from None
+  except DAMAGE as error:
+    reason = ' '.join(str(error).split())
+    raise types.UserError(
+      f'{path}: damaged, or no combination of members ({reason}); combine the members again'
+    ) from None
+
+
+def _shares(weight_M: np.ndarray) -> np.ndarray:
+  weight_M = np.asarray(weight_M, np.float64)
+  if not ((weight_M >= 0).all() and 0 < weight_M.sum() < np.inf):
+    raise ValueError('weights must be >= 0, and one of them above 0')
+  return weight_M / weight_M.sum()
+
+
+def _check_sizes(combination: Combination, num_members: int, num_classes: int) -> None:
+  arrays = combination.arrays
+  first = {'logistic': 'kernel_DK', 'mlp': 'hidden_DH'}
+  if 'weight_M' in arrays and len(arrays['weight_M']) != num_members:
+    raise ValueError(f'{num_members} members, but {len(arrays["weight_M"])} weights')
+  if combination.kind in first and len(arrays[first[combination.kind]]) != num_members * num_classes:
+    raise ValueError(f'{combination.kind} was fitted on another number of members than {num_members}')
+  if combination.kind == 'gradient_boosting' and arrays['feature_TKP'].max() >= num_members * num_classes:
+    raise ValueError(f'gradient_boosting was fitted on more members than {num_members}')
+  if 'bias_K' in arrays and len(arrays['bias_K']) != num_classes:
+    raise ValueError(f'{num_classes} classes, but the combination knows {len(arrays["bias_K"])}')
+
+
+def _leaves(arrays: Mapping[str, np.ndarray], feature_ND: Any, dtype: Any, xp: Any) -> Any:
+  """[N, T x K] the value that each tree gives each row.
+
+  All trees are walked at once, by gathers from flat arrays; a row that has reached its leaf stays there.
+  """
+  num_rounds, num_classes, num_nodes = arrays['feature_TKP'].shape
+  num_rows, num_features = feature_ND.shape
+  root_1T = (np.arange(num_rounds * num_classes, dtype=np.int32) * num_nodes)[None]
+  row_N1 = xp.arange(num_rows, dtype=np.int32)[:, None] * num_features
+  # The nodes beneath, as places in the flat arrays.
+  beneath = {
+    name: xp.asarray((arrays[name].reshape(-1, num_nodes) + root_1T.T).ravel(), np.int32)
+    for name in ('left_TKP', 'right_TKP')
+  }
+  asked = xp.asarray(arrays['feature_TKP'].ravel(), np.int32)
+  threshold = xp.asarray(arrays['threshold_TKP'].ravel(), np.float32)
+  flat = feature_ND.ravel()
+  node_NT = xp.zeros_like(row_N1) + xp.asarray(root_1T)
+  for _ in range(int(arrays['depth'])):
+    # Every place lies inside; 'clip' only spares JAX the masks for places that do not.
+    value_NT = xp.take(flat, row_N1 + xp.take(asked, node_NT, mode='clip'), mode='clip')
+    left_NT = xp.take(beneath['left_TKP'], node_NT, mode='clip')
+    right_NT = xp.take(beneath['right_TKP'], node_NT, mode='clip')
+    node_NT = xp.where(value_NT <= xp.take(threshold, node_NT, mode='clip'), left_NT, right_NT)
+  return xp.take(xp.asarray(arrays['value_TKP'].ravel(), dtype), node_NT, mode='clip')

@@ -1,0 +1,122 @@
+"""The error against the number of members: what one more of them is worth, and how sure that is."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from bloodcell_jax import groups, rng, types
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """How much is drawn."""
+
+  max_subsets: int  # of the members, for each number of them; all where there are no more
+  num_resamples: int
+  confidence: float  # in (0, 1)
+
+  def __post_init__(self):
+    if self.max_subsets < 1:
+      raise types.UserError(f'ensemble.max_subsets is {self.max_subsets}; it must be 1 or more')
+    if self.num_resamples < 1:
+      raise types.UserError(f'ensemble.num_resamples is {self.num_resamples}; it must be 1 or more')
+    if not 0 < self.confidence < 1:
+      raise types.UserError(f'ensemble.confidence is {self.confidence}; it must lie in (0, 1)')
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+  """Errors, as shares of images, by number of members; `low <= error <= high`."""
+
+  size_S: np.ndarray  # members averaged: 1, 2, ...
+  error_S: np.ndarray  # the mean over the subsets of that size
+  low_S: np.ndarray  # of one subset on other photographs
+  high_S: np.ndarray
+  subset_low_S: np.ndarray  # of one subset on these photographs
+  subset_high_S: np.ndarray
+  subset_sd_S: np.ndarray  # over the subsets, ddof 0, because they may be all there are
+  num_subsets_S: np.ndarray
+
+
+def of_subsets(
+  probs_MNK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray, spec: Spec, seed: int
+) -> Curve:
+  """The curve of the mean of probabilities of 1 to M members, as they come.
+
+  For each number of members the error is the mean over subsets: all of them, or `max_subsets` drawn independently.
+  The interval is of quantiles over resamples, each of which draws one subset and whole groups: it says where the error
+  of one such ensemble lies on photographs like these. The subsets' own spread leaves the photographs as they are. It
+  shrinks towards M members in any case, for subsets of nearly all members share most of them.
+
+  **Guarantees**: the same arguments give the same curve; the resamples draw the same groups for every size, so that
+  the curves' ups and downs are not those of the draw.
+
+  Args:
+    probs_MNK: of the test rows.
+    label_N, group_N: class and group of each row. Fewer than about ten groups make the interval falsely narrow.
+    spec: how much is drawn.
+    seed: of subsets and groups.
+
+  Source: Field and Welsh 2007 (the cluster bootstrap).
+  """
+  num_members = len(probs_MNK)
+  wrong_list = []
+  for size in range(1, num_members + 1):
+    chosen = subsets(num_members, size, spec.max_subsets, seed)
+    wrong_list.append(np.stack([_wrong(probs_MNK[members].sum(0), label_N, group_N) for members in chosen]))
+  return _curve(wrong_list, group_N, spec, seed)
+
+
+def in_order(probs_SNK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray, spec: Spec, seed: int) -> Curve:
+  """The curve of ensembles that grow in one order, as boosting makes them; there is one subset of each size.
+
+  Args:
+    probs_SNK: of the first member, of the first two combined, and so on.
+    label_N, group_N, spec, seed: as of `of_subsets`.
+  """
+  return _curve([_wrong(probs_NK, label_N, group_N)[None] for probs_NK in probs_SNK], group_N, spec, seed)
+
+
+def subsets(num_members: int, size: int, max_subsets: int, seed: int) -> list[list[int]]:
+  """All subsets of this size in lexicographic order, or `max_subsets` independent draws where there are more.
+
+  Example:
+    >>> subsets(3, 2, 10, seed=0)
+    [[0, 1], [0, 2], [1, 2]]
+  """
+  if math.comb(num_members, size) <= max_subsets:
+    return [list(members) for members in itertools.combinations(range(num_members), size)]
+  generator = rng.generator(seed, 'subsets', size)
+  return [sorted(generator.choice(num_members, size, replace=False).tolist()) for _ in range(max_subsets)]
+
+
+def _wrong(probs_NK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
+  """[G] images of each group that are called wrongly."""
+  _, number_N = np.unique(group_N, return_inverse=True)
+  return np.bincount(number_N, probs_NK.argmax(1) != label_N)
+
+
+def _curve(wrong_list: Sequence[np.ndarray], group_N: np.ndarray, spec: Spec, seed: int) -> Curve:
+  """The curve of the wrong images [subsets, G] of each size."""
+  _, size_G = np.unique(group_N, return_counts=True)
+  times_RG = groups.resample(len(size_G), spec.num_resamples, seed)
+  num_drawn_R = times_RG @ size_G
+  tails = ((1 - spec.confidence) / 2, (1 + spec.confidence) / 2)
+  columns = []
+  for size, wrong_SG in enumerate(wrong_list, 1):
+    error_S = wrong_SG.sum(1) / size_G.sum()
+    chosen_R = rng.generator(seed, 'subset of a resample', size).integers(
+      len(wrong_SG), size=spec.num_resamples
+    )
+    drawn_R = (times_RG * wrong_SG[chosen_R]).sum(1) / num_drawn_R
+    error = error_S.mean()
+    low, high = np.quantile(drawn_R, tails)
+    subset_low, subset_high = np.quantile(error_S, tails)
+    bounds = [min(low, error), max(high, error), min(subset_low, error), max(subset_high, error)]
+    columns.append((size, error, *bounds, error_S.std(), len(error_S)))
+  return Curve(*map(np.array, zip(*columns, strict=True)))

@@ -1,0 +1,66 @@
+"""Which networks an ensemble is made of, and how they become one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from bloodcell_jax import types
+
+AVERAGE, SNAPSHOT, BAGGING, SAMME, SAMME_R, GRADIENT = METHODS = (
+  'average', 'snapshot', 'bagging', 'samme', 'samme_r', 'gradient',
+)  # fmt: skip
+BOOSTING = (SAMME, SAMME_R, GRADIENT)
+AUTO, MEAN, LOGITS, GEOMETRIC, VOTE, WEIGHTED = 'auto', 'mean', 'logits', 'geometric', 'vote', 'weighted'
+SWA, SOUP = WEIGHT_AVERAGES = ('swa', 'soup')
+STACKED = ('logistic', 'gradient_boosting', 'mlp')
+COMBINES = (AUTO, MEAN, LOGITS, GEOMETRIC, VOTE, WEIGHTED, *WEIGHT_AVERAGES, *STACKED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """An ensemble, or one member of it."""
+
+  method: str  # one of METHODS; empty for a single network
+  members: int  # 1 or more
+  member: int  # 1 to members: that member alone; 0 for all of them
+  combine: str  # one of COMBINES; auto for the method's own way
+  architectures: tuple  # names of networks that the members take in turn; empty for the config's
+  together: int  # members trained at once in one program; 0 for as many as the platform gains from
+  folds: int  # 2 or more: of the predictions that stacking learns from
+  shrinkage: float  # in (0, 1]: of a member's share in gradient boosting
+  patience: int  # members without a gain on validation until boosting ends; 0 for never
+
+  def __post_init__(self):
+    if self.method not in ('', *METHODS):
+      raise types.UserError(
+        f'ensemble.method is {self.method!r}; choose one of {", ".join(METHODS)}, or leave it empty'
+      )
+    if self.combine not in COMBINES:
+      raise types.UserError(f'ensemble.combine is {self.combine!r}; choose one of {", ".join(COMBINES)}')
+    if self.members < 1:
+      raise types.UserError(f'ensemble.members is {self.members}; it must be 1 or more')
+    if not 0 <= self.member <= (self.members if self.method else 0):
+      raise types.UserError(
+        f'ensemble.member is {self.member}; it must lie in 1 to ensemble.members with a method, or be 0'
+      )
+    if self.together < 0:
+      raise types.UserError(f'ensemble.together is {self.together}; it must be 0 or more')
+    if self.folds < 2:
+      raise types.UserError(f'ensemble.folds is {self.folds}; it must be 2 or more')
+    if not 0 < self.shrinkage <= 1:
+      raise types.UserError(f'ensemble.shrinkage is {self.shrinkage}; it must lie in (0, 1]')
+    if self.patience < 0:
+      raise types.UserError(f'ensemble.patience is {self.patience}; it must be 0 or more')
+    if self.method in BOOSTING and self.combine != AUTO:
+      raise types.UserError(
+        f"ensemble.combine is {self.combine!r}, but {self.method} has a way of its own; set it to 'auto'"
+      )
+    if self.combine in STACKED and self.method not in ('', AVERAGE):
+      raise types.UserError(
+        f'ensemble.combine is {self.combine!r}, which needs ensemble.method=average, not {self.method}'
+      )
+    if self.architectures and self.combine in WEIGHT_AVERAGES:
+      raise types.UserError(
+        f'ensemble.combine is {self.combine!r}: the weights of different networks have no mean; '
+        'leave ensemble.architectures empty'
+      )

@@ -1,0 +1,263 @@
+"""Stacking: a meta-learner on what the members say of rows that they were not trained on.
+
+Its features are the logarithms of all members' probabilities. How strongly it is held back is chosen by folds of whole
+groups, on log loss. The images of a group weigh together as one group: each row weighs 1 / the rows of its group.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+import threadpoolctl
+
+from bloodcell_jax import groups, rng, types
+from bloodcell_jax.ensembles import combination
+
+KINDS = ('logistic', 'gradient_boosting', 'mlp')
+# Folds that the choice is made by; fewer where a class has fewer groups.
+MOST_FOLDS = 4
+# Inverse strengths of the penalty that are tried, smallest first; of equally good ones the strongest penalty is taken.
+COSTS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+# Gradient boosting: shallow trees, small steps. The number of rounds is chosen up to this.
+MOST_TREES, DEPTH, LEARNING_RATE = 100, 2, 0.1
+# The network: one hidden layer, Adam on all rows at once. The number of steps is chosen up to this.
+HIDDEN, MOST_STEPS, STEP_SIZE = 16, 400, 1e-2
+
+
+def fit(
+  kind: str, probs_MNK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray, seed: int
+) -> combination.Combination:
+  """The fitted meta-learner.
+
+  **Guarantees**: no group is in both parts of a fold; the same arguments give the same combination on the same machine.
+
+  Args:
+    kind: one of KINDS.
+    probs_MNK: out of fold: of members that were trained without the row's group. Members' answers on their own
+      training rows are surer than those on new ones, and a meta-learner would trust them too much.
+    label_N: class of each row.
+    group_N: group of each row.
+    seed: of the folds, the trees and the network's first weights.
+
+  Raises:
+    UserError: a class has no row, or rows of fewer than two groups.
+
+  Source: Wolpert 1992, "Stacked generalization"; scikit-learn `LogisticRegression`, `GradientBoostingClassifier`.
+  """
+  if kind not in KINDS:
+    raise types.UserError(f'the stacked meta-learner is {kind!r}; choose one of {", ".join(KINDS)}')
+  num_classes = probs_MNK.shape[2]
+  fold_N = _folds(label_N, group_N, num_classes, seed)
+  feature_ND = combination.meta_features(np.asarray(probs_MNK, np.float64), np)
+  weight_N = row_weights(group_N)
+  # On arrays this small threads cost more than they give, twenty times as much beside a training.
+  with threadpoolctl.threadpool_limits(1):
+    if kind == 'logistic':
+      return _logistic(feature_ND, label_N, weight_N, fold_N)
+    if kind == 'mlp':
+      return _mlp(feature_ND, label_N, weight_N, fold_N, num_classes, seed)
+    return _gradient_boosting(feature_ND, label_N, weight_N, fold_N, seed)
+
+
+def row_weights(group_N: np.ndarray) -> np.ndarray:
+  """[N] 1 / the number of rows of its group: the weights of a group's rows sum to 1."""
+  _, number_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
+  return 1 / size_G[number_N]
+
+
+def regression(cost: float) -> Any:
+  """scikit-learn's logistic regression, not fitted yet, with this C."""
+  from sklearn import linear_model
+
+  return linear_model.LogisticRegression(C=cost, max_iter=10_000, tol=1e-6)
+
+
+def booster(num_trees: int, seed: int) -> Any:
+  """scikit-learn's gradient boosting, not fitted yet, with so many rounds."""
+  # Imported here: scikit-learn takes a second to load and few commands need it.
+  from sklearn import ensemble
+
+  return ensemble.GradientBoostingClassifier(
+    n_estimators=num_trees, max_depth=DEPTH, learning_rate=LEARNING_RATE, random_state=seed
+  )
+
+
+def of_trees(model: Any) -> combination.Combination:
+  """A fitted `GradientBoostingClassifier` as arrays.
+
+  **Guarantees**: NumPy's answers are those of `predict_proba` to 1e-6.
+  """
+  prior_K = model.init_.class_prior_
+  trees = [[one.tree_ for one in in_round] for in_round in model.estimators_]
+  num_nodes = max(tree.node_count for in_round in trees for tree in in_round)
+  shape = (len(trees), len(prior_K), num_nodes)
+  # Of two classes scikit-learn boosts the second alone; the first keeps trees of one leaf with value 0.
+  first = len(prior_K) - len(trees[0])
+  own_P = np.arange(num_nodes, dtype=np.int32)
+  feature_TKP, threshold_TKP = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+  left_TKP, right_TKP = np.empty(shape, np.int32), np.empty(shape, np.int32)
+  left_TKP[:], right_TKP[:] = own_P, own_P
+  value_TKP = np.zeros(shape)
+  for t, in_round in enumerate(trees):
+    for k, tree in enumerate(in_round, first):
+      inner = np.flatnonzero(tree.children_left >= 0)
+      feature_TKP[t, k, inner] = tree.feature[inner]
+      left_TKP[t, k, inner], right_TKP[t, k, inner] = tree.children_left[inner], tree.children_right[inner]
+      # A float32 lies at or below a float64 exactly if it does so of the next float32 beneath.
+      near = tree.threshold[inner].astype(np.float32)
+      above = near.astype(np.float64) > tree.threshold[inner]
+      threshold_TKP[t, k, inner] = np.where(above, np.nextafter(near, np.float32(-np.inf)), near)
+      value_TKP[t, k, : tree.node_count] = model.learning_rate * tree.value[:, 0, 0]
+  return combination.Combination(
+    'gradient_boosting',
+    {
+      'bias_K': np.log(prior_K),
+      'feature_TKP': feature_TKP,
+      'threshold_TKP': threshold_TKP,
+      'left_TKP': left_TKP,
+      'right_TKP': right_TKP,
+      'value_TKP': value_TKP,
+      'depth': np.array(max(tree.max_depth for in_round in trees for tree in in_round)),
+    },
+  )
+
+
+class Network(nn.Module):
+  """One hidden layer of HIDDEN ReLU units."""
+
+  num_classes: int
+
+  @nn.compact
+  def __call__(self, feature_ND: jax.Array) -> jax.Array:
+    """[N, K] logits."""
+    hidden_NH = nn.relu(nn.Dense(HIDDEN, name='hidden')(feature_ND))
+    return nn.Dense(self.num_classes, name='output')(hidden_NH)
+
+
+def _folds(label_N: np.ndarray, group_N: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
+  num_groups_K = [len(np.unique(group_N[label_N == k])) for k in range(num_classes)]
+  fewest = int(np.argmin(num_groups_K))
+  if num_groups_K[fewest] < 2:
+    raise types.UserError(
+      f'class {fewest} has images of {num_groups_K[fewest]} groups; a stacked meta-learner needs two or more'
+    )
+  fold_N = groups.folds(label_N, group_N, min(MOST_FOLDS, num_groups_K[fewest]), seed)
+  for fold in np.unique(fold_N):
+    missing = set(range(num_classes)) - set(label_N[fold_N != fold].tolist())
+    if missing:
+      raise types.UserError(f'class {min(missing)} has too few groups to be divided into folds')
+  return fold_N
+
+
+def _best(
+  tried: Callable[[np.ndarray, np.ndarray], list[np.ndarray]],
+  label_N: np.ndarray,
+  weight_N: np.ndarray,
+  fold_N: np.ndarray,
+) -> int:
+  """The place of the candidate with the least weighted log loss over all held-out rows, the first of equal ones.
+
+  `tried(train, held)` gives the probabilities of the held-out rows by each candidate fitted on the others.
+  """
+  loss_C: Any = 0
+  for fold in np.unique(fold_N):
+    train, held = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
+    rows = np.arange(len(held))
+    loss_C = loss_C + np.array(
+      [
+        -(weight_N[held] * combination.log_probs(probs_NK[rows, label_N[held]], np)).sum()
+        for probs_NK in tried(train, held)
+      ]
+    )
+  return int(np.argmin(loss_C))
+
+
+def _gradient_boosting(
+  feature_ND: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray, fold_N: np.ndarray, seed: int
+) -> combination.Combination:
+  def tried(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+    model = booster(MOST_TREES, seed).fit(feature_ND[train], label_N[train], weight_N[train])
+    return list(model.staged_predict_proba(feature_ND[held]))
+
+  num_trees = 1 + _best(tried, label_N, weight_N, fold_N)
+  return of_trees(booster(num_trees, seed).fit(feature_ND, label_N, weight_N))
+
+
+def _logistic(
+  feature_ND: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray, fold_N: np.ndarray
+) -> combination.Combination:
+  def tried(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+    part = (feature_ND[train], label_N[train], weight_N[train])
+    return [regression(cost).fit(*part).predict_proba(feature_ND[held]) for cost in COSTS]
+
+  cost = COSTS[_best(tried, label_N, weight_N, fold_N)]
+  fitted = regression(cost).fit(feature_ND, label_N, weight_N)
+  kernel_DK, bias_K = fitted.coef_.T, fitted.intercept_
+  if len(bias_K) == 1:
+    # Of two classes scikit-learn gives the second's odds.
+    kernel_DK, bias_K = np.pad(kernel_DK, ((0, 0), (1, 0))), np.pad(bias_K, (1, 0))
+  return combination.Combination('logistic', {'kernel_DK': kernel_DK, 'bias_K': bias_K})
+
+
+def _mlp(
+  feature_ND: np.ndarray,
+  label_N: np.ndarray,
+  weight_N: np.ndarray,
+  fold_N: np.ndarray,
+  num_classes: int,
+  seed: int,
+) -> combination.Combination:
+  # Columns of mean 0 and deviation 1, folded into the first layer below; a constant column stays 0.
+  share_N1 = (weight_N / weight_N.sum())[:, None]
+  mean_D = (share_N1 * feature_ND).sum(0)
+  std_D = np.sqrt((share_N1 * (feature_ND - mean_D[None]) ** 2).sum(0))
+  std_D = np.where(std_D > 1e-6, std_D, 1.0)
+  x_ND = ((feature_ND - mean_D[None]) / std_D[None]).astype(np.float32)
+  one_hot_NK = np.eye(num_classes, dtype=np.float32)[label_N]
+  first = Network(num_classes).init(rng.key(seed, 'stacking'), x_ND[:1])['params']
+
+  def train(taught_N: np.ndarray) -> Any:
+    return _trained(first, x_ND, one_hot_NK, taught_N.astype(np.float32), MOST_STEPS)
+
+  def tried(_: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+    taught_N = weight_N.copy()
+    taught_N[held] = 0
+    return list(np.asarray(train(taught_N)[1])[:, held])
+
+  steps = _best(tried, label_N, weight_N, fold_N)
+  params = jax.tree.map(lambda leaf: np.asarray(leaf[steps], np.float64), train(weight_N)[0])
+  hidden_DH = params['hidden']['kernel'] / std_D[:, None]
+  return combination.Combination(
+    'mlp',
+    {
+      'hidden_DH': hidden_DH,
+      'hidden_H': params['hidden']['bias'] - mean_D @ hidden_DH,
+      'kernel_HK': params['output']['kernel'],
+      'bias_K': params['output']['bias'],
+    },
+  )
+
+
+@functools.partial(jax.jit, static_argnames='num_steps')
+def _trained(params: Any, x_ND: jax.Array, one_hot_NK: jax.Array, weight_N: jax.Array, num_steps: int) -> Any:
+  """The parameters and the probabilities of all rows after each step; rows of weight 0 teach nothing."""
+  network, optimizer = Network(one_hot_NK.shape[1]), optax.adam(STEP_SIZE)
+
+  def loss(params: Any) -> jax.Array:
+    logit_NK = network.apply({'params': params}, x_ND)
+    return (weight_N * optax.softmax_cross_entropy(logit_NK, one_hot_NK)).sum() / weight_N.sum()
+
+  def step(carry: Any, _: None) -> Any:
+    params, state = carry
+    updates, state = optimizer.update(jax.grad(loss)(params), state)
+    params = optax.apply_updates(params, updates)
+    logit_NK: Any = network.apply({'params': params}, x_ND)
+    return (params, state), (params, jax.nn.softmax(logit_NK))
+
+  return jax.lax.scan(step, (params, optimizer.init(params)), None, length=num_steps)[1]

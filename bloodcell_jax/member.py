@@ -1,0 +1,46 @@
+"""A member of an ensemble: a run of its own in `members/K`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bloodcell_jax import combining, cross_validation, experiment, job, predictions, scoring, workdir
+from bloodcell_jax.data import dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+  """A member's run."""
+
+  number: int  # from 1
+  config: Mapping[str, Any]  # flat
+  exp: experiment.Experiment
+  folder: workdir.Workdir
+  data: dataset.Dataset
+
+
+# (member, what its rows teach or None, the folder of the run whose last weights it begins with or None): trains,
+# scores and reports it, or finds that done.
+Train = Callable[[Member, job.Lesson | None, workdir.Workdir | None], None]
+
+
+def is_done(member: Member) -> bool:
+  """Whether it is trained and scored. Raises UserError where its folder holds another run."""
+  return cross_validation.is_done(member.config, member.exp, member.folder, member.data)
+
+
+def answers(members: Sequence[Member], splits: Sequence[str]) -> combining.Answers:
+  """What each member says of each of these splits that all of them have, their rows aligned."""
+  found = {
+    split: [predictions.read(member.folder.predictions(split)) for member in members]
+    for split in splits
+    if all(member.folder.predictions(split).exists() for member in members)
+  }
+  return combining.align([f'member {member.number}' for member in members], found)
+
+
+def scored(exp: experiment.Experiment, data: dataset.Dataset) -> list[str]:
+  """The splits that an ensemble is scored on: validation, and those that the config asks for and the data has."""
+  return list(dict.fromkeys(('validation', *scoring.known(exp.evaluate_splits, data.rows))))

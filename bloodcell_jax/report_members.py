@@ -1,0 +1,145 @@
+"""The part of an ensemble's report about its members: their figures beside its own, and how much they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bloodcell_jax import page, report_split, workdir
+
+TITLE = 'Members'
+_SHOWN = ('accuracy', 'macro_f1', 'log_loss', 'ece')
+_WAYS = {
+  'auto': 'the mean of their probabilities',
+  'mean': 'the mean of their probabilities',
+  'logits': 'the mean of their logits',
+  'geometric': 'the geometric mean of their probabilities, normalised',
+  'vote': 'a vote for the likeliest class of each',
+  'weighted': 'a mean of their probabilities with weights fitted on validation',
+  'swa': 'one network with the mean of their weights',
+  'soup': 'one network with the mean of the weights of those that validation keeps',
+  'logistic': 'a logistic regression',
+  'gradient_boosting': 'gradient boosting of trees',
+  'mlp': 'a small network',
+  'samme': 'a vote weighted by SAMME',
+  'samme_r': "SAMME.R's sum of logarithms",
+  'gradient': 'the sum of their steps',
+}
+
+
+def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+  """The section.
+
+  Args:
+    folder: the ensemble's.
+    told: its `ensemble.json`.
+    metrics: its `metrics.json`.
+  """
+  parts = [page.heading('members', TITLE), _how(told)]
+  for split in _headlines(told):
+    parts.append(_figures(split, told, metrics[split]))
+  parts += [
+    _out_of_bag(told),
+    '<div class="pair">',
+    page.picture(folder.figures / 'members.png', 'error against the number of members'),
+    page.picture(folder.figures / 'diversity.png', 'disagreement of each pair of members'),
+    '</div>',
+    _diversity(told),
+    _boosting(told),
+  ]
+  return '\n'.join(part for part in parts if part)
+
+
+def _headlines(told: Mapping[str, Any]) -> list[str]:
+  """The split at the top of the report, and validation."""
+  splits = list(told['figures'])
+  first = next((split for split in splits if split != 'validation'), 'validation')
+  return [split for split in dict.fromkeys((first, 'validation')) if split in splits]
+
+
+def _how(told: Mapping[str, Any]) -> str:
+  number = len(told['members'])
+  way = _WAYS[told['combine']]
+  learned = ' fitted on predictions of rows that no member had seen' if told['kind'] in _LEARNED else ''
+  runs = ''.join(f'<li>{page.text(name)}</li>' for name in told['members']) if 'runs' in told else ''
+  return (
+    f'<p>{number} networks ({page.text(told["method"])}), combined by {page.text(way)}{learned}. Each has a report of '
+    f'its own.</p>' + (f'<ul>{runs}</ul>' if runs else '')
+  )
+
+
+_LEARNED = ('logistic', 'gradient_boosting', 'mlp')
+
+
+def _figures(split: str, told: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+  weights = told['weights'] or [None] * len(told['members'])
+  rows = [
+    (name, '' if weight is None else f'{weight:.3f}', *(report_split.figure(figures[key]) for key in _SHOWN))
+    for name, weight, figures in zip(told['members'], weights, told['figures'][split], strict=True)
+  ]
+  rows.append(('all together', '', *(report_split.figure(own[key]) for key in _SHOWN)))
+  table = page.table(f'members on {split}', ('member', 'weight', *_SHOWN), rows)
+  return table + _gain(split, told)
+
+
+def _gain(split: str, told: Mapping[str, Any]) -> str:
+  if split not in told['gain_on_best']:
+    return ''
+  entry = told['gain_on_best'][split]['accuracy']
+  bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'
+  return (
+    f'<p>Against member {page.text(told["best_member"])}, which has the least log loss on validation, on the same '
+    f'images of {page.text(split)}: accuracy {entry["difference"]:+.3f}{bounds}, p {entry["p_value"]:.3f}.</p>'
+  )
+
+
+def _out_of_bag(told: Mapping[str, Any]) -> str:
+  if 'out_of_bag_share' not in told:
+    return ''
+  return (
+    f'<p>out_of_bag: {told["out_of_bag_share"]:.1%} of the training images lie in groups that the bag of at least one '
+    'member lacks; their figures come from those members alone, and stand beside TEST as a second honest estimate.</p>'
+  )
+
+
+def _diversity(told: Mapping[str, Any]) -> str:
+  if not told.get('diversity'):
+    return ''
+  names = list(next(iter(told['diversity'].values())))
+  rows = [
+    (split, *(report_split.number(found[name]) for name in names))
+    for split, found in told['diversity'].items()
+  ]
+  return (
+    page.table(
+      'how much pairs of members differ, on average', ('split', *(n.replace('_', ' ') for n in names)), rows
+    )
+    + '<p class="small">Disagreement: share of images that two members name differently. Q-statistic: 1 where they err '
+    'on the same images, 0 where errors are independent, below where they err on different ones. Kappa: agreement of '
+    'what they name beyond chance. Double fault: share of images that both get wrong.</p>'
+  )
+
+
+def _boosting(told: Mapping[str, Any]) -> str:
+  if 'boosting' not in told:
+    return ''
+  found = told['boosting']
+  rows = [
+    (str(i + 1), f'{error:.3f}', f'{share:.3f}', f'{loss:.4f}')
+    for i, (error, share, loss) in enumerate(
+      zip(found['training_error'], found['shares'], found['losses'], strict=True)
+    )
+  ]
+  said = page.table(
+    'boosting, member by member',
+    ('member', 'weighted error on training groups', 'share', f'{found["measured"]} of the members so far'),
+    rows,
+  )
+  if found['ended']:
+    said += f'<p>It ended early: {page.text(found["ended"])}.</p>'
+  if 'group_error_bound' in found:
+    said += (
+      f'<p>Share of training groups that the vote gets wrong: {found["group_error"]:.3f}; theory lets it be '
+      f'{min(1.0, found["group_error_bound"]):.3f} at most.</p>'
+    )
+  return said
