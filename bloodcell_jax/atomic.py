@@ -21,8 +21,20 @@ _SUFFIX = '.tmp'
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-  """Puts `data` at `path`; a reader, or a kill at any moment, sees the old file or the new one."""
+  """Puts `data` at `path`; a reader, or a kill at any moment, sees the old file or the new one.
+
+  Raises:
+    OSError: it cannot be written, with the name of the file; nothing is left of it.
+  """
   path = pathlib.Path(path)
+  try:
+    _write(path, data)
+  except OSError as error:
+    # What writing itself raises names no file.
+    raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
   handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX)
   try:
