@@ -66,8 +66,9 @@ def _run(command, request: commands.Request) -> int:
 
   stop = signals.Stop()
   stop.install()
-  # Orbax and absl tell of every save; what a user should know is printed by the commands.
-  logging.getLogger('absl').setLevel(logging.ERROR)
+  # Orbax and absl tell of every save, and of one that failed by a traceback; what a user should know is printed by the
+  # commands.
+  logging.getLogger('absl').setLevel(logging.CRITICAL)
   try:
     return command.run(request, stop) or 0
   except signals.Stopped:

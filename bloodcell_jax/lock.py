@@ -62,6 +62,8 @@ def _locked(path: pathlib.Path, place: pathlib.Path) -> int:
 
 
 def _release(path: pathlib.Path) -> None:
+  if str(path) not in _held:
+    return
   # Removed while it is still held: whoever opened it meanwhile sees that it is another file.
   with contextlib.suppress(OSError):
     path.unlink()

@@ -279,14 +279,16 @@ class Store:
 
 
 def _line(error: BaseException) -> str:
-  """What the system said at the root of it, in one line."""
-  while (before := error.__cause__ or error.__context__) is not None:
-    error = before
-  if isinstance(error, OSError) and error.strerror:
-    return error.strerror
-  text = ' '.join(str(error).split())
-  known = next((said for said in _SAID if said in text), None)
-  return known or text[:200] or type(error).__name__
+  """What the system said, wherever in the chain of errors it stands; else the error itself, in one line."""
+  link: BaseException | None = error
+  while link is not None:
+    if isinstance(link, OSError) and link.strerror:
+      return link.strerror
+    known = next((said for said in _SAID if said in str(link)), None)
+    if known:
+      return known
+    link = link.__cause__ or link.__context__
+  return ' '.join(str(error).split())[:200] or type(error).__name__
 
 
 # What TensorStore wraps in long texts.
