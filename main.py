@@ -71,18 +71,40 @@ def _run(command, request: commands.Request) -> int:
 
   stop = signals.Stop()
   stop.install()
-  # Orbax and absl tell of every save; what a user should know is printed by the commands.
-  logging.getLogger('absl').setLevel(logging.ERROR)
+  # Orbax and absl tell of every save, and of one that failed by a traceback; what a user should know is printed by the
+  # commands.
+  logging.getLogger('absl').setLevel(logging.CRITICAL)
   try:
     return command.run(request, stop) or 0
   except signals.Stopped:
     print('stopped; the same command continues', flush=True)
     return EXIT_STOPPED
-  except (types.UserError, types.RunError, OSError, MemoryError) as error:
-    if flags.FLAGS.debug:
+  # What the libraries raise without memory is of many kinds.
+  except Exception as error:
+    said = _cause(error, types.UserError, types.RunError)
+    if flags.FLAGS.debug or not said:
       raise
     failed = not isinstance(error, types.UserError)
-    return _complain(str(error) or type(error).__name__, EXIT_FAILED if failed else EXIT_USAGE)
+    return _complain(said, EXIT_FAILED if failed else EXIT_USAGE)
+
+
+def _cause(error: Exception, *told: type[Exception]) -> str:
+  """One line for what is no fault of the program's; empty for what is."""
+  text = str(error)
+  if isinstance(error, told):
+    return text
+  if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in text or 'bad_alloc' in text:
+    return (
+      'out of memory; lower train.batch_size, evaluate.batch_size or data.image_size, or set data.cache=disk. '
+      'The checkpoints are kept, and the same command continues'
+    )
+  if isinstance(error, OSError):
+    return (
+      f'{error.filename}: {error.strerror}'
+      if error.filename and error.strerror
+      else text or type(error).__name__
+    )
+  return ''
 
 
 def _complain(text: str, code: int = EXIT_USAGE) -> int:

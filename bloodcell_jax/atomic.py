@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import hashlib
 import json
 import os
 import pathlib
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+# The attribute with the SHA-256 of what was written.
+_SUM = 'user.sha256'
+# Of what is being written.
+_SUFFIX = '.tmp'
+
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-  """Puts `data` at `path`; a reader, or a kill at any moment, sees the old file or the new one."""
+  """Puts `data` at `path`; a reader, or a kill at any moment, sees the old file or the new one.
+
+  Raises:
+    OSError: it cannot be written, with the name of the file; nothing is left of it.
+  """
   path = pathlib.Path(path)
+  try:
+    _write(path, data)
+  except OSError as error:
+    # What writing itself raises names no file.
+    raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
-  handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+  handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX)
   try:
     with os.fdopen(handle, 'wb') as file:
       file.write(data)
+      # Where the file system has attributes. They go with the file whatever it is called, so that a kill never parts
+      # the two; a copy made without them is not checked.
+      with contextlib.suppress(OSError, AttributeError):
+        os.setxattr(file.fileno(), _SUM, hashlib.sha256(data).hexdigest().encode())
       file.flush()
       os.fsync(file.fileno())
     # mkstemp makes private files; give this one the rights an ordinary open would.
@@ -29,6 +54,37 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   except BaseException:
     pathlib.Path(beside).unlink(missing_ok=True)
     raise
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+  """What `write_bytes` put there.
+
+  Raises:
+    ValueError: the file has changed since, by its SHA-256; one that something else wrote is not checked.
+    OSError: it cannot be read.
+  """
+  data = pathlib.Path(path).read_bytes()
+  try:
+    expected = os.getxattr(path, _SUM)
+  except (OSError, AttributeError):
+    return data
+  if hashlib.sha256(data).hexdigest().encode() != expected:
+    raise ValueError(f'{path}: no longer what was written there')
+  return data
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+  """As `read_bytes`, for text in UTF-8."""
+  return read_bytes(path).decode()
+
+
+def is_intact(path: str | os.PathLike[str]) -> bool:
+  """Whether the file is there and, as far as can be told, what was written."""
+  try:
+    read_bytes(path)
+  except (OSError, ValueError):
+    return False
+  return True
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -49,7 +105,7 @@ def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.') as beside:
+  with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX) as beside:
     made, before = pathlib.Path(beside, 'made'), pathlib.Path(beside, 'before')
     made.mkdir()
     yield made
@@ -61,3 +117,26 @@ def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
       if before.exists():
         before.rename(path)
       raise
+
+
+def clear(path: str | os.PathLike[str]) -> None:
+  """Removes what a killed process left half-written of the folder `path`, in it and beside it.
+
+  Only for whoever is alone there. A folder that was taken away to be replaced is put back.
+  """
+  path = pathlib.Path(path)
+  for beside in [
+    *path.parent.glob(f'.{glob.escape(path.name)}.*{_SUFFIX}'),
+    *sorted(path.rglob(f'.*{_SUFFIX}')),
+  ]:
+    # As tempfile names them.
+    made = re.fullmatch(rf'\.(.+)\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}', beside.name)
+    if not made:
+      continue
+    if beside.is_dir():
+      before, place = beside / 'before', beside.parent / made[1]
+      if before.exists() and not place.exists():
+        before.rename(place)
+      shutil.rmtree(beside)
+    else:
+      beside.unlink(missing_ok=True)

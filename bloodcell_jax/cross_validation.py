@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -146,7 +145,7 @@ def _join(
   shown: progress.Progress,
 ) -> None:
   """Writes the out-of-fold predictions and figures, mean and spread of the folds, and the report."""
-  found = [json.loads(part.metrics.read_text()) for part in parts]
+  found = [part.read_metrics() for part in parts]
   folder.metrics.unlink(missing_ok=True)
   whole = joined(
     [predictions.read(part.predictions(folds.HELD_OUT)) for part in parts],
@@ -162,7 +161,7 @@ def _join(
     for split in found[0]
     if all(split in entry for entry in found)
   }
-  entries = json.loads(folder.metrics.read_text())
+  entries = folder.read_metrics()
   leak = entries[folds.OUT_OF_FOLD]['leak']
   entries['folds'] = {'num_folds': len(parts), 'splits': of_split, 'note': said, 'leak': leak}
   atomic.write_json(folder.metrics, entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from bloodcell_jax import types
 
 
 class Journal:
-  """An append-only file of lines `{"sha256_16", "probs"}`; the first line says which network wrote it.
+  """An append-only file of lines `{"sha256_16", "probs", "crc32"}`; the first line says which network wrote it.
 
   An image is known by its bytes, so that a renamed one is not predicted again and a changed one is. A last line that a
   kill cut short is dropped.
@@ -38,7 +39,12 @@ class Journal:
     # Behind the last line break lies nothing, or a line that was being written.
     for line in lines[1:-1]:
       entry = _parsed(line)
-      if entry is None or len(entry.get('probs', ())) != len(class_names):
+      # Lines of before they had a sum are taken as they are.
+      if (
+        entry is None
+        or entry.pop('crc32', None) not in (None, _crc(entry))
+        or len(entry.get('probs', ())) != len(class_names)
+      ):
         raise types.UserError(f'{self._path}: damaged; remove it, and the images are predicted again')
       self.known[entry['sha256_16']] = np.array(entry['probs'])
     if lines[-1]:
@@ -49,10 +55,15 @@ class Journal:
     """Appends images and has them on the disk before it returns."""
     with open(self._path, 'a', encoding='utf-8') as file:
       for digest, probs_K in zip(digests, probs_BK, strict=True):
-        file.write(json.dumps({'sha256_16': digest, 'probs': [float(p) for p in probs_K]}) + '\n')
+        entry = {'sha256_16': digest, 'probs': [float(p) for p in probs_K]}
+        file.write(json.dumps({**entry, 'crc32': _crc(entry)}) + '\n')
         self.known[digest] = np.array(probs_K, np.float64)
       file.flush()
       os.fsync(file.fileno())
+
+
+def _crc(entry: dict) -> int:
+  return zlib.crc32(json.dumps(entry).encode())
 
 
 def _parsed(line: bytes) -> dict | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import experiment, job, preview, scoring, tree, types, workdir
+from bloodcell_jax import experiment, job, lock, preview, scoring, tree, types, workdir
 from bloodcell_jax.data import bagging, dataset, folds, leaks, standardize
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.optim import staged
@@ -180,6 +180,7 @@ def prepare(
   Raises:
     UserError: the folder holds a run of another config, or weights that are read do not fit.
   """
+  lock.take(folder.path)
   folder.write_config(config)
   read = pretrained.read(exp.weights.path) if exp.weights.path else None
   spec = pixels(exp, read)

@@ -33,13 +33,16 @@ def read(path: str | os.PathLike[str]) -> types.Predictions:
   Raises:
     UserError: the file is not such a file, naming the line.
   """
-  with open(path, encoding='utf-8', newline='') as file:
-    reader = csv.reader(file)
-    header = next(reader, [])
-    if tuple(header[: len(COLUMNS)]) != COLUMNS:
-      raise types.UserError(f'{path}: not a file of predictions; it should begin with {",".join(COLUMNS)}')
-    class_names = tuple(name.removeprefix('prob_') for name in header[len(COLUMNS) :])
-    rows = list(reader)
+  try:
+    text = atomic.read_text(path)
+  except ValueError:
+    raise types.UserError(f'{path}: changed since it was written; evaluate the run again') from None
+  reader = csv.reader(io.StringIO(text, newline=''))
+  header = next(reader, [])
+  if tuple(header[: len(COLUMNS)]) != COLUMNS:
+    raise types.UserError(f'{path}: not a file of predictions; it should begin with {",".join(COLUMNS)}')
+  class_names = tuple(name.removeprefix('prob_') for name in header[len(COLUMNS) :])
+  rows = list(reader)
   try:
     return types.Predictions(
       probs_NK=np.array([[float(p) for p in row[len(COLUMNS) :]] for row in rows]).reshape(

@@ -17,9 +17,9 @@ FEW = 5
 
 def write(folder: workdir.Workdir) -> None:
   """Writes `report.html` from config, environment, history, metrics and figures."""
-  metrics = json.loads(folder.metrics.read_text())
+  metrics = folder.read_metrics()
   folds = metrics.pop('folds', None)
-  environment = json.loads(folder.environment.read_text())
+  environment = folder.read_environment()
   # A cross-validation has no epochs of its own: its folds have.
   records = history.read(folder.history) if folder.history.exists() else []
   first = headline_split(metrics)
@@ -61,7 +61,7 @@ def write(folder: workdir.Workdir) -> None:
 
 def worth(folder: workdir.Workdir) -> str:
   """One sentence on what the run's network was worth where the truth is known; empty where it was not scored."""
-  metrics = json.loads(folder.metrics.read_text())
+  metrics = folder.read_metrics()
   metrics.pop('folds', None)
   if not metrics:
     return ''

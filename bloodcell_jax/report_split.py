@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-from bloodcell_jax import page, review, workdir
+from bloodcell_jax import atomic, page, review, types, workdir
 
 # Photographs named in the table of the weakest.
 NUM_WEAKEST = 10
@@ -152,8 +152,10 @@ def _weakest(folder: workdir.Workdir, name: str) -> str:
   path = folder.groups(name)
   if not path.exists():
     return ''
-  with open(path, encoding='utf-8', newline='') as file:
-    rows = list(csv.DictReader(file))
+  try:
+    rows = list(csv.DictReader(atomic.read_text(path).splitlines()))
+  except ValueError:
+    raise types.UserError(f'{path}: changed since it was written; evaluate the run again') from None
   shown = [
     (
       r['group'],

@@ -87,8 +87,7 @@ def read(path: str | os.PathLike[str]) -> list[Item]:
   if not os.path.exists(path):
     return []
   try:
-    with open(path, encoding='utf-8') as file:
-      return [Item(**entry) for entry in json.load(file)]
+    return [Item(**entry) for entry in json.loads(atomic.read_text(path))]
   except (ValueError, TypeError):
     raise types.UserError(f'{path}: damaged; evaluate the run again, which writes it anew') from None
 

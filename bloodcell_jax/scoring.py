@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -64,7 +63,7 @@ def write(
     figure.write(folder.figures / f'{name}_{split}.png', picture, said)
   leak = folder.read_environment()['data']['leaks']
   entry = {**figures, 'note': said, 'leak': leak, 'checkpoint': dict(origin)}
-  atomic.write_json(folder.metrics, {**_read(folder), split: entry})
+  atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})
   return figures
 
 
@@ -88,12 +87,18 @@ def _pictures(
 
 
 def origins(folder: workdir.Workdir) -> dict[str, Any]:
-  """Which checkpoint each split's figures are from."""
-  return {split: entry['checkpoint'] for split, entry in _read(folder).items()}
-
-
-def _read(folder: workdir.Workdir) -> dict[str, Any]:
-  return json.loads(folder.metrics.read_text()) if folder.metrics.exists() else {}
+  """Which checkpoint each split's figures are from; without those of which a file is missing or damaged."""
+  try:
+    metrics = folder.read_metrics()
+  except types.UserError:
+    return {}
+  if any(path.exists() and not atomic.is_intact(path) for path in (folder.calibration, folder.report)):
+    return {}
+  return {
+    split: entry['checkpoint']
+    for split, entry in metrics.items()
+    if all(atomic.is_intact(path(split)) for path in (folder.predictions, folder.groups, folder.review))
+  }
 
 
 def line(split: str, figures: dict[str, Any]) -> str:

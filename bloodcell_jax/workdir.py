@@ -132,6 +132,21 @@ class Workdir:
     """
     return _read_json(self.environment)
 
+  def read_metrics(self) -> dict[str, Any]:
+    """The figures of merit by split; empty where nothing has been scored.
+
+    Raises:
+      UserError: they are damaged.
+    """
+    try:
+      return json.loads(atomic.read_text(self.metrics))
+    except FileNotFoundError:
+      return {}
+    except ValueError:
+      raise types.UserError(
+        f'{self.metrics}: damaged, or changed since it was written; remove it and evaluate the run again'
+      ) from None
+
   def check_data(self, fingerprint: str) -> None:
     """Raises UserError where the folder's run saw other images, labels, groups or splits."""
     before = self.read_environment()['data']['fingerprint']
@@ -144,11 +159,13 @@ class Workdir:
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
   try:
-    return json.loads(path.read_text())
+    return json.loads(atomic.read_text(path))
   except FileNotFoundError:
     raise types.UserError(f'{path.parent}: no run here ({path.name} is missing); train one first') from None
   except ValueError:
-    raise types.UserError(f'{path}: not JSON; restore it, or remove {path.parent}') from None
+    raise types.UserError(
+      f'{path}: not JSON, or changed since it was written; restore it, or remove {path.parent}'
+    ) from None
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -38,6 +38,7 @@ LAYERS = (
     'stages',
     'section',
     'workdir',
+    'lock',
     'predict',
     'predictions',
     'by_group',

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from bloodcell_jax import atomic, commands, evidence, experiment, findings, rng, survey, types, verdict
+from bloodcell_jax import atomic, commands, evidence, experiment, findings, lock, rng, survey, types, verdict
 from bloodcell_jax.audit import grouping, near_duplicates
 from bloodcell_jax.data import dataset
 from bloodcell_jax.train import progress, signals
@@ -35,6 +35,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
     raise types.UserError(f'max_images is {flags.FLAGS.max_images}; it must be 0 or more')
   began, shown = time.monotonic(), progress.Progress()
   exp, folder = experiment.resolve(request.config), pathlib.Path(request.workdir or 'runs/audit')
+  lock.take(folder)
 
   def poll() -> None:
     if stop.requested:

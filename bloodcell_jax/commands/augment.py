@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from bloodcell_jax import commands, experiment, opening, preview, scoring, types, workdir
+from bloodcell_jax import commands, experiment, lock, opening, preview, scoring, types, workdir
 from bloodcell_jax.data import dataset, decode, kaggle, offline, saving, transform
 from bloodcell_jax.plots import figure
 from bloodcell_jax.train import progress, signals
@@ -36,10 +36,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if given.num_images < 0:
     raise types.UserError(f'num_images is {given.num_images}; it must be 0 or more')
   if given.rebuild:
+    lock.take(given.rebuild, beside=True)
     _rebuild(exp, pathlib.Path(given.rebuild), given.num_images or 9957, stop, shown)
   elif given.save_to_dir:
+    lock.take(given.save_to_dir)
     _save(request, exp, pathlib.Path(given.save_to_dir), given.num_images or 20, stop, shown)
   else:
+    lock.take(request.folder())
     _sheets(request, exp, shown)
 
 

@@ -13,6 +13,7 @@ from bloodcell_jax import (
   combining,
   commands,
   deep_trees,
+  lock,
   opening,
   predictions,
   report,
@@ -89,6 +90,7 @@ def _combine(request: commands.Request) -> None:
   exp = opening.of(runs[0], None)
   chosen = flags.FLAGS.rule
   config = {workdir.COMBINED: [str(one.path.absolute()) for one in runs], 'ensemble.combine': chosen}
+  lock.take(folder.path)
   folder.write_config(config)
   answers = _answers(runs, names, chosen, shown)
   learned_on = folds.OUT_OF_FOLD if folds.OUT_OF_FOLD in answers else 'validation'

@@ -15,6 +15,7 @@ from bloodcell_jax import (
   committee,
   comparison,
   experiment,
+  lock,
   opening,
   report,
   scoring,
@@ -43,6 +44,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'{request.paths[0]}: to score a folder of classes, name it with --data_dir')
   folder = workdir.Workdir(request.folder())
   exp = opening.of(folder, request.config)
+  lock.take(folder.path)
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return

@@ -6,7 +6,7 @@ import pathlib
 
 from absl import flags
 
-from bloodcell_jax import classifier, commands, opening, types, workdir
+from bloodcell_jax import classifier, commands, lock, opening, types, workdir
 from bloodcell_jax.export import folder as export_folder
 from bloodcell_jax.export import formats, parity, program, samples
 from bloodcell_jax.train import progress, signals
@@ -37,6 +37,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{folder.path}: is a cross-validation; export one of its folds: --workdir={folder.path / "folds" / "1"}'
     )
+  lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)
   shown.line(f'reading images: {exp.data.source}')
   images = samples.read(folder, exp, parity.MOST_IMAGES)

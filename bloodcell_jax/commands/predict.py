@@ -17,6 +17,7 @@ from bloodcell_jax import (
   commands,
   identify,
   journal,
+  lock,
   page,
   report,
   review,
@@ -54,6 +55,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   spec = dataclasses.replace(spec, view=given.view or spec.view)
   target = pathlib.Path(given.to) if given.to else folder.path / 'predict' / _name(request.paths)
   network = identify.fingerprint(loaded, spec)
+  lock.take(target)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   shown.line(f'{len(found):,} files; {len(known.known):,} images are predicted already')
   identified = identify.run(loaded, found, spec, known, _teller(shown))

@@ -13,6 +13,7 @@ from bloodcell_jax import (
   ensembling,
   experiment,
   job,
+  lock,
   member,
   opening,
   report,
@@ -41,6 +42,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'{request.paths[0]}: train takes no paths; the images are config.data.dir')
   exp, config = experiment.resolve(request.config), experiment.flat(request.config)
   folder, shown = workdir.Workdir(request.folder()), progress.Progress()
+  lock.take(folder.path)
   if exp.cross_validation.folds:
     alone = functools.partial(_train, shown=shown, stop=stop, lesson=None, before=None)
     cross_validation.run(config, folder, stop, shown, alone)

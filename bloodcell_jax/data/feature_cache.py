@@ -100,6 +100,10 @@ def read_or_build(
   if values is None:
     check_room(folder, num_bytes(shape, dtype))
     values, sums = np.lib.format.open_memmap(partial, 'w+', _stored(dtype), shape), []
+    # To write into a map on a disk that has filled up meanwhile kills the process.
+    if hasattr(os, 'posix_fallocate'):
+      with open(partial, 'r+b') as file:
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     path = partial
   sums = (sums + [None] * len(starts))[: len(starts)]
   for i, start in enumerate(starts):

@@ -38,6 +38,9 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
   # Unlinked while open: the room is given back however the process ends.
   with tempfile.TemporaryFile(dir=directory) as file:
     file.truncate(num_bytes)
+    # Reserved and not only promised, for the same reason.
+    if hasattr(os, 'posix_fallocate'):
+      os.posix_fallocate(file.fileno(), 0, num_bytes)
     return np.memmap(file, np.uint8, 'r+', shape=shape)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,7 +86,7 @@ def _figures(folder: workdir.Workdir) -> dict[str, Any]:
       **{name: entry[name] for name in (*_FIGURES, 'doubt') if name in entry},
       'per_class': entry['per_class'],
     }
-    for split, entry in json.loads(folder.metrics.read_text()).items()
+    for split, entry in folder.read_metrics().items()
   }
 
 

@@ -126,8 +126,7 @@ def read(path: str | os.PathLike[str]) -> Doubt:
     UserError: it is not there, or damaged.
   """
   try:
-    with open(path, encoding='utf-8') as file:
-      entry = json.load(file)
+    entry = json.loads(atomic.read_text(path))
     limit = entry['conformal']['limit']
     rule = calibration.Conformal(**{**entry['conformal'], 'limit': np.inf if limit is None else limit})
     return Doubt(**{**entry, 'conformal': rule})

@@ -1,11 +1,15 @@
-"""Checkpoints: the latest two and the best one, each whole or not there."""
+"""Checkpoints: the latest two and the best one, each whole, checked when it is read, or not there."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,7 +18,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from bloodcell_jax import types
-from bloodcell_jax.train import history
+from bloodcell_jax.train import checksums, history
 from bloodcell_jax.train import state as state_lib
 
 
@@ -46,9 +50,194 @@ class Store:
 
   A checkpoint's number counts the saves of the run and not its steps: the same step can be saved twice, before
   and after its evaluation. Writing goes on in the background; `close` waits for it.
+
+  **Guarantees**: a checkpoint gets its name when all of it and its checksums are on the disk; one whose files are no
+  longer what was written is never read: it is named on standard error and the newest sound one before it is used, if
+  the best epoch up to there is sound as well; what is only read is not changed. Before the first save what is damaged,
+  and what came after the checkpoint that was used, is set aside under another name.
   """
 
   def __init__(self, directory: str | os.PathLike[str], monitor: str):
+    self._folder = pathlib.Path(directory).absolute()
+    self._monitor = monitor
+    self._manager: ocp.CheckpointManager | None = None
+    self._writing = 0
+    # Of the best checkpoint that is a candidate: its epoch and how bad it is.
+    self._best: tuple[int, float] | None = None
+    self._used: int | None = None
+    self._unusable: list[int] = []
+    self._told: set[int] = set()
+    # What is wrong with each, looked at once: empty where it is sound.
+    self._complaints: dict[int, str] = {}
+    self._find()
+
+  def save(self, saved: Saved, is_candidate: bool) -> None:
+    """Starts to write one checkpoint; its records end with this epoch's if it has been evaluated.
+
+    Args:
+      saved: where the run stands.
+      is_candidate: whether it may be the best.
+
+    Raises:
+      RunError: this one or the one before it cannot be written.
+    """
+    state, records = saved.state, saved.records
+    # Copied, because the step donates these arrays while the writing goes on.
+    state = jax.tree.map(lambda x: np.array(x, copy=True), state)
+    ranked = is_candidate and bool(records) and records[-1].step == int(state.step)
+    badness = history.badness(records[-1], self._monitor) if ranked else None
+    # Among equals the later one, as Orbax keeps it.
+    if badness is not None and (self._best is None or badness <= self._best[1]):
+      self._best = records[-1].epoch, badness
+    progress = {
+      'records': [dataclasses.asdict(record) for record in records],
+      'seconds': saved.seconds,
+      'stamp': {**vars(saved.stamp), 'pixels': dict(saved.stamp.pixels)},
+      'best': self._best,
+    }
+    with self._explained():
+      manager = self._opened()
+      # The finished one before it, so that its folder is not taken for this one's.
+      manager.wait_until_finished()
+      self._writing = (manager.latest_step() or 0) + 1
+      manager.save(
+        self._writing,
+        args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)),
+        metrics=None if badness is None else {'badness': badness},
+      )
+
+  def stamp(self) -> Stamp | None:
+    """What the newest checkpoint says of itself, or None where there is none yet."""
+    self._find()
+    return None if self._used is None else Stamp(**self._progress(self._used)['stamp'])
+
+  def latest(self, like: Callable[[Stamp], state_lib.State]) -> Saved | None:
+    """The newest checkpoint, or None where there is none yet. `like` gives a state of its stage's shapes and dtypes.
+
+    Raises:
+      UserError: there are checkpoints, but the run cannot go on from any.
+    """
+    self.wait()
+    self._find()
+    return None if self._used is None else self._read(self._used, like)
+
+  def best(self, like: Callable[[Stamp], state_lib.State]) -> Saved:
+    """The checkpoint whose epoch had the best monitored figure.
+
+    Raises:
+      UserError: there is none, or the run cannot go on from any.
+    """
+    self.wait()
+    self._find()
+    number = None if self._used is None else self._best_number(self._used)
+    if number is None:
+      raise types.UserError(f'{self._folder}: no checkpoint of a finished epoch; train first')
+    return self._read(number, like)
+
+  def wait(self) -> None:
+    """Returns once everything is on disk. Raises RunError where it cannot be."""
+    if self._manager is not None:
+      with self._explained():
+        self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits, then frees the folder. Raises RunError where what was saved last cannot be written."""
+    if self._manager is not None:
+      with self._explained():
+        self._manager.close()
+
+  def _find(self) -> None:
+    """Looks for the newest checkpoint that is sound and whose best one is too."""
+    numbers = self._numbers()
+    for number in numbers:
+      if number not in self._complaints:
+        self._complaints[number] = checksums.complaint(self._folder / str(number))
+    complaints = self._complaints
+    self._sound = [number for number in numbers if not complaints[number]]
+    for number in list(self._sound):
+      # Of a run of before there were checksums.
+      if not checksums.are_known(self._folder / str(number)) and self._is_unreadable(number):
+        self._sound.remove(number)
+        complaints[number] = f'{self._folder / str(number)}: cannot be read'
+    self._used = next((number for number in reversed(self._sound) if self._is_complete(number)), None)
+    self._unusable = [n for n in numbers if complaints[n] or self._used is None or n > self._used]
+    for number in self._unusable:
+      if complaints[number] and number not in self._told:
+        self._told.add(number)
+        print(f'{complaints[number]}; the checkpoint is passed over', file=sys.stderr, flush=True)
+    if numbers and self._used is None:
+      named = next((complaints[n] for n in reversed(numbers) if complaints[n]), self._folder)
+      raise types.UserError(
+        f'{named}; the run cannot go on from the checkpoints that are left: restore it from a copy, or remove '
+        f'{self._folder} to train anew'
+      )
+    if self._used is not None and self._manager is None:
+      best = self._best_number(self._used)
+      self._best = None if best is None else (self._epoch(best), self._badness(best) or 0.0)
+
+  def _numbers(self) -> list[int]:
+    if not self._folder.is_dir():
+      return []
+    return sorted(int(p.name) for p in self._folder.iterdir() if p.name.isdecimal() and p.is_dir())
+
+  def _is_complete(self, number: int) -> bool:
+    """Whether the best checkpoint up to this one is sound."""
+    if 'best' not in (progress := self._progress(number)):
+      return True
+    best, found = progress['best'], self._best_number(number)
+    return best is None if found is None else best is not None and best[0] == self._epoch(found)
+
+  def _best_number(self, last: int) -> int | None:
+    """The best of the sound ones up to this one."""
+    ranked = [(badness, -n) for n in self._sound if n <= last and (badness := self._badness(n)) is not None]
+    return -min(ranked)[1] if ranked else None
+
+  def _badness(self, number: int) -> float | None:
+    path = self._folder / str(number) / 'metrics' / 'metrics'
+    return json.loads(path.read_bytes())['badness'] if path.exists() else None
+
+  def _epoch(self, number: int) -> int:
+    return self._progress(number)['records'][-1]['epoch']
+
+  def _is_unreadable(self, number: int) -> bool:
+    try:
+      self._badness(number)
+      Stamp(**self._progress(number)['stamp'])
+    except (OSError, ValueError, KeyError, TypeError):
+      return True
+    return False
+
+  def _progress(self, number: int) -> dict[str, Any]:
+    return json.loads((self._folder / str(number) / 'progress' / 'metadata').read_bytes())
+
+  def _read(self, number: int, like: Callable[[Stamp], state_lib.State]) -> Saved:
+    progress = self._progress(number)
+    stamp = Stamp(**progress['stamp'])
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stamp))
+    folder = self._folder / str(number)
+    try:
+      with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+        state = reader.restore(folder / 'state', args=ocp.args.StandardRestore(abstract))
+    except Exception as error:
+      # What passed its checksums fails for another reason, such as memory.
+      if checksums.are_known(folder):
+        raise
+      raise types.UserError(
+        f'{folder}: cannot be read ({_line(error)}); remove it, and the run goes on from the one before'
+      ) from None
+    records = [history.Record(**record) for record in progress['records']]
+    return Saved(state, records, progress['seconds'], stamp)
+
+  def _opened(self) -> ocp.CheckpointManager:
+    """What writes; made with the first save, so that whoever only reads changes nothing."""
+    if self._manager is not None:
+      return self._manager
+    for number in self._unusable:
+      aside = self._folder / f'damaged-{number}'
+      while aside.exists():
+        aside = aside.with_name(f'{aside.name}-again')
+      (self._folder / str(number)).rename(aside)
+      print(f'{aside}: set aside; remove it when you no longer want it', file=sys.stderr, flush=True)
     keep = checkpoint_managers.AnyPreservationPolicy(
       [
         checkpoint_managers.LatestN(2),
@@ -57,76 +246,52 @@ class Store:
         ),
       ]
     )
-    self._monitor = monitor
     self._manager = ocp.CheckpointManager(
-      pathlib.Path(directory).absolute(),
+      self._folder,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=keep,
         # Without a best_fn Orbax keeps no metrics at all, and the policy above would see none.
         best_fn=_badness,
         best_mode='min',
         cleanup_tmp_directories=True,
+        async_options=ocp.AsyncOptions(post_finalization_callback=self._add_sums),
       ),
       item_names=('state', 'progress'),
     )
+    return self._manager
 
-  def save(self, saved: Saved, is_candidate: bool) -> None:
-    """Starts to write one checkpoint; its records end with this epoch's if it has been evaluated.
+  def _add_sums(self) -> None:
+    """Called by Orbax when all files are written and the folder still has its temporary name."""
+    (folder,) = self._folder.glob(f'{self._writing}.*')
+    checksums.write(folder)
 
-    Args:
-      saved: where the run stands.
-      is_candidate: whether it may be the best.
-    """
-    state, records = saved.state, saved.records
-    # Copied, because the step donates these arrays while the writing goes on.
-    state = jax.tree.map(lambda x: np.array(x, copy=True), state)
-    progress = {
-      'records': [dataclasses.asdict(record) for record in records],
-      'seconds': saved.seconds,
-      'stamp': {**vars(saved.stamp), 'pixels': dict(saved.stamp.pixels)},
-    }
-    ranked = is_candidate and bool(records) and records[-1].step == int(state.step)
-    self._manager.save(
-      (self._manager.latest_step() or 0) + 1,
-      args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)),
-      metrics={'badness': history.badness(records[-1], self._monitor)} if ranked else None,
-    )
+  @contextlib.contextmanager
+  def _explained(self) -> Iterator[None]:
+    try:
+      yield
+    except types.UserError:
+      raise
+    except Exception as error:
+      raise types.RunError(
+        f'{self._folder}: a checkpoint could not be written ({_line(error)}); those before it are kept, and the same '
+        'command continues from there'
+      ) from error
 
-  def stamp(self) -> Stamp | None:
-    """What the newest checkpoint says of itself, or None where there is none yet."""
-    number = self._manager.latest_step()
-    return None if number is None else Stamp(**self._progress(number)['stamp'])
 
-  def latest(self, like: Callable[[Stamp], state_lib.State]) -> Saved | None:
-    """The newest checkpoint, or None where there is none yet. `like` gives a state of its stage's shapes and dtypes."""
-    number = self._manager.latest_step()
-    return None if number is None else self._read(number, like)
+def _line(error: BaseException) -> str:
+  """What the system said, wherever in the chain of errors it stands; else the error itself, in one line."""
+  link: BaseException | None = error
+  while link is not None:
+    if isinstance(link, OSError) and link.strerror:
+      return link.strerror
+    known = next((said for said in _SAID if said in str(link)), None)
+    if known:
+      return known
+    link = link.__cause__ or link.__context__
+  return ' '.join(str(error).split())[:200] or type(error).__name__
 
-  def best(self, like: Callable[[Stamp], state_lib.State]) -> Saved:
-    """The checkpoint whose epoch had the best monitored figure."""
-    self._manager.wait_until_finished()
-    number = self._manager.best_step()
-    if number is None:
-      raise types.UserError(f'{self._manager.directory}: no checkpoint of a finished epoch; train first')
-    return self._read(number, like)
 
-  def _progress(self, number: int) -> dict[str, Any]:
-    return self._manager.restore(number, args=ocp.args.Composite(progress=ocp.args.JsonRestore()))['progress']
-
-  def _read(self, number: int, like: Callable[[Stamp], state_lib.State]) -> Saved:
-    progress = self._progress(number)
-    stamp = Stamp(**progress['stamp'])
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stamp))
-    restored = self._manager.restore(
-      number, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-    )
-    records = [history.Record(**record) for record in progress['records']]
-    return Saved(restored['state'], records, progress['seconds'], stamp)
-
-  def wait(self) -> None:
-    """Returns once everything is on disk."""
-    self._manager.wait_until_finished()
-
-  def close(self) -> None:
-    """Waits, then frees the folder."""
-    self._manager.close()
+# What TensorStore wraps in long texts.
+_SAID = tuple(
+  os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
+)

@@ -117,11 +117,16 @@ def read(path: str | os.PathLike[str]) -> list[Record]:
     UserError: a line that is no record, by its number.
   """
   records = []
-  with open(path, encoding='utf-8') as file:
-    for number, line in enumerate(file, 1):
-      try:
-        # Runs of before it was measured do not say it.
-        records.append(Record(**{'wait_share': None, **json.loads(line)}))
-      except (ValueError, TypeError):
-        raise types.UserError(f'{path}: line {number} is not a record of an epoch; remove the file') from None
+  try:
+    lines = atomic.read_text(path).splitlines()
+  except ValueError:
+    raise types.UserError(
+      f'{path}: changed since it was written; train the run again, which writes it anew'
+    ) from None
+  for number, line in enumerate(lines, 1):
+    try:
+      # Runs of before it was measured do not say it.
+      records.append(Record(**{'wait_share': None, **json.loads(line)}))
+    except (ValueError, TypeError):
+      raise types.UserError(f'{path}: line {number} is not a record of an epoch; remove the file') from None
   return records

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -89,8 +90,44 @@ def test_listening_changes_the_handlers_of_both_signals_alone():
     changed = {number for number in watched if signal.getsignal(number) != before[number]}
     assert changed == {signal.SIGTERM, signal.SIGINT}
   finally:
+    assert signal.set_wakeup_fd(-1) >= 0
     for number, handler in before.items():
       signal.signal(number, handler)
+
+
+BUSY = """
+import hashlib
+from bloodcell_jax.train import signals
+signals.PATIENCE = 1.0
+stop = signals.Stop()
+stop.install()
+print('ready', flush=True)
+hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)  # one call that takes minutes, as a compilation may
+print('returned', flush=True)
+"""
+
+
+DONE = BUSY.replace("hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)", 'pass')
+
+
+@pytest.mark.parametrize('program', [BUSY, DONE], ids=['busy', 'done'])
+def test_a_call_that_does_not_return_is_left_in_time_with_75(program):
+  process = subprocess.Popen(
+    [sys.executable, '-c', program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+  )
+  assert process.stdout.readline() == 'ready\n'
+  if program != BUSY:
+    # The negative control: a process that comes to its end is not touched.
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, 'returned\n')
+    return
+  began = time.monotonic()
+  process.send_signal(signal.SIGTERM)
+  out, err = process.communicate(timeout=60)
+  assert process.returncode == 75
+  assert time.monotonic() - began < 20
+  assert out == ''
+  assert 'no place to stop was reached in time' in err
 
 
 def test_only_the_main_thread_may_listen():

@@ -1,0 +1,111 @@
+"""A folder that one process writes at a time."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import socket
+
+from bloodcell_jax import atomic, types
+
+FILE = '.lock'
+
+
+# Of this process: lock file -> the handle that holds it.
+_held: dict[str, int] = {}
+
+
+def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
+  """The folder, made where it is missing, is this process's alone until it ends; leftovers of a killed one are cleared.
+
+  **Guarantees**: a second process is refused; the lock ends with the process however that ends, so that none is ever
+  stale: the kernel holds it (flock), the file only says who does. On a file system without locks of that kind the
+  process that the file names decides: it counts as long as it runs on this machine since when the file says.
+
+  Args:
+    folder: which.
+    beside: for a folder that is replaced whole, or must be empty: the lock lies beside it, and it is not made.
+
+  Raises:
+    UserError: another process has it, by its number.
+  """
+  place = pathlib.Path(folder).absolute()
+  path = place.with_name(f'.{place.name}{FILE}') if beside else place / FILE
+  if str(path) in _held:
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  while not _is_same(handle := _locked(path, place), path):
+    # Another process has removed the file between the two calls.
+    os.close(handle)
+  os.ftruncate(handle, 0)
+  os.pwrite(handle, json.dumps(_own()).encode(), 0)
+  _held[str(path)] = handle
+  atexit.register(_release, path)
+  atomic.clear(place)
+
+
+def _locked(path: pathlib.Path, place: pathlib.Path) -> int:
+  """The open file that stands for `place`, locked."""
+  handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    owner = _read(handle)
+    if isinstance(error, BlockingIOError) or _is_running(owner):
+      os.close(handle)
+      raise types.UserError(_refusal(place, owner)) from None
+  return handle
+
+
+def _release(path: pathlib.Path) -> None:
+  if str(path) not in _held:
+    return
+  # Removed while it is still held: whoever opened it meanwhile sees that it is another file.
+  with contextlib.suppress(OSError):
+    path.unlink()
+  os.close(_held.pop(str(path)))
+
+
+def _own() -> dict[str, str | int]:
+  return {'pid': os.getpid(), 'host': socket.gethostname(), 'started': _started(os.getpid())}
+
+
+def _started(pid: int) -> str:
+  """The moment that the process began, in clock ticks since the machine did, with the machine's boot; '' if unknown."""
+  try:
+    boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+    # Behind the name, which may have spaces and brackets, the 20th field is the 22nd of proc(5).
+    return f'{boot} {pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]}'
+  except (OSError, IndexError):
+    return ''
+
+
+def _is_running(owner: dict[str, str | int]) -> bool:
+  if owner.get('host') != socket.gethostname():
+    # Nobody can tell from here.
+    return bool(owner)
+  return _started(int(owner['pid'])) == owner['started'] != ''
+
+
+def _refusal(folder: pathlib.Path, owner: dict[str, str | int]) -> str:
+  who = f'process {owner["pid"]} on {owner["host"]}' if owner else 'another process'
+  return f'{folder}: {who} is writing there; wait for it, or choose another folder'
+
+
+def _read(handle: int) -> dict[str, str | int]:
+  try:
+    found = json.loads(os.pread(handle, 4096, 0))
+    return found if {'pid', 'host', 'started'} <= set(found) else {}
+  except (OSError, ValueError, TypeError):
+    return {}
+
+
+def _is_same(handle: int, path: pathlib.Path) -> bool:
+  try:
+    return os.path.samestat(os.fstat(handle), os.stat(path))
+  except FileNotFoundError:
+    return False

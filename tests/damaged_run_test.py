@@ -1,0 +1,134 @@
+"""A run's files cut short, emptied, flipped in one bit or removed: read as they were, written anew, or named."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import damaging
+import jax
+import numpy as np
+import pytest
+
+from bloodcell_jax import atomic, experiment, journal, predictions, review, scoring, types, workdir
+from bloodcell_jax.data import feature_cache, standardize
+from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.train import history
+from configs import default
+
+CLASSES = ('A', 'B', 'C')
+MAPS = np.random.default_rng(0).standard_normal((6, 2, 2, 8)).astype(np.float32)
+
+
+def made() -> types.Predictions:
+  probs_NK = np.random.default_rng(0).dirichlet([0.5] * 3, 40)
+  names = np.array([f'{i}.png' for i in range(40)])
+  return types.Predictions(probs_NK, np.arange(40, dtype=np.int32) % 3, names, names, CLASSES)
+
+
+def maps(folder: pathlib.Path) -> np.ndarray:
+  return np.array(
+    feature_cache.read_or_build(
+      folder / 'cache', 'block1', MAPS.shape, 'float32', lambda rows: MAPS[rows], lambda done, total: None
+    )
+  )
+
+
+def known(folder: pathlib.Path) -> dict[str, list[float]]:
+  found = journal.Journal(folder / 'journal.jsonl', 'net', CLASSES).known
+  return {name: probs_K.tolist() for name, probs_K in found.items()}
+
+
+# What is read of each file, as something that can be compared.
+READERS: dict[str, Callable[[pathlib.Path], Any]] = {
+  'config.json': lambda folder: workdir.Workdir(folder).read_config(),
+  'environment.json': lambda folder: workdir.Workdir(folder).read_environment(),
+  'metrics.json': lambda folder: workdir.Workdir(folder).read_metrics(),
+  'history.jsonl': lambda folder: history.read(folder / 'history.jsonl'),
+  'calibration.json': lambda folder: doubt.read(folder / 'calibration.json'),
+  'statistics.npz': lambda folder: standardize.read(folder / 'statistics.npz').mean_C.tolist(),
+  'predictions/test.csv': lambda folder: predictions.read(
+    folder / 'predictions' / 'test.csv'
+  ).probs_NK.tolist(),
+  'review/test.json': lambda folder: review.read(folder / 'review' / 'test.json'),
+  'journal.jsonl': known,
+  'cache/block1.npy': lambda folder: maps(folder).tolist(),
+  'cache/block1.json': lambda folder: maps(folder).tolist(),
+}
+# Read as nothing where they are removed, which whoever reads them tells or makes again.
+MAY_BE_MISSING = {'metrics.json': {}, 'review/test.json': [], 'journal.jsonl': {}, 'history.jsonl': None}
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory) -> pathlib.Path:
+  folder = workdir.Workdir(tmp_path_factory.mktemp('whole') / 'run')
+  folder.write_config(experiment.flat(default.get_config()))
+  folder.write_environment(jax.devices()[:1], {'fingerprint': 'abc', 'class_names': CLASSES}, {})
+  atomic.write_json(folder.metrics, {'test': {'accuracy': {'value': 0.5125}, 'checkpoint': {'epochs': 3}}})
+  history.write(folder.history, [history.Record(1, 5, 'train', 1.5, 0.5, 1.25, 0.5, 0.1, 1.0, 1.0, 0.0)])
+  rule = doubt.Doubt(1.25, 0.05, 0.625, calibration.Conformal('lac', 0.1, 0.875), 10, 5)
+  doubt.write(folder.calibration, rule)
+  statistics = standardize.Statistics(1.0, np.array([0.25, 0.5, 0.75]), np.ones(3), None)
+  standardize.write(folder.statistics, statistics)
+  predictions.write(folder.predictions('test'), made())
+  item = review.Item(review.MISTAKE, 'a.png', 'a', 'A', 'B', 0.75, 'anBlZw==')
+  review.write(folder.review('test'), [item, item])
+  journal.Journal(folder.path / 'journal.jsonl', 'net', CLASSES).add(
+    [f'{i:016x}' for i in range(40)], made().probs_NK
+  )
+  maps(folder.path)
+  return folder.path
+
+
+def attempt(read: Callable[[pathlib.Path], Any], folder: pathlib.Path) -> tuple[Any, str | None]:
+  """What was read, or else what was said."""
+  try:
+    return read(folder), None
+  except (types.UserError, FileNotFoundError) as error:
+    return None, str(error)
+
+
+@pytest.mark.parametrize('kind', damaging.KINDS)
+@pytest.mark.parametrize('name', READERS)
+def test_a_damaged_file_is_read_as_it_was_made_anew_or_named(name, kind, whole, tmp_path):
+  if not os.listxattr(whole / 'config.json') and kind == 'flipped in one bit':
+    pytest.skip('the file system has no attributes, in which the sums of small files are kept')
+  folder = tmp_path / 'run'
+  shutil.copytree(whole, folder)
+  before = READERS[name](folder)
+  damaging.KINDS[kind](folder / name)
+  after, said = attempt(READERS[name], folder)
+  if said is not None:
+    assert pathlib.Path(name).name in said
+    assert '\n' not in said
+    return
+  if name == 'journal.jsonl':
+    # What is lost is predicted again; what is there is what was predicted.
+    assert after.items() <= before.items()
+  elif kind == 'removed' and name in MAY_BE_MISSING:
+    assert after == MAY_BE_MISSING[name]
+  else:
+    assert after == before
+
+
+def test_the_comparison_would_see_a_digit_that_nobody_guards(whole, tmp_path):
+  shutil.copytree(whole, tmp_path / 'run')
+  path = tmp_path / 'run' / 'metrics.json'
+  text = path.read_text().replace('0.5125', '0.5135')
+  path.unlink()
+  path.write_text(text)  # a new file, which no sum goes with
+  folder = workdir.Workdir(tmp_path / 'run')
+  assert folder.read_metrics() != workdir.Workdir(whole).read_metrics()
+
+
+def test_a_split_with_a_missing_or_damaged_file_is_scored_again(whole, tmp_path):
+  folder = workdir.Workdir(tmp_path / 'run')
+  shutil.copytree(whole, folder.path)
+  assert scoring.origins(folder) == {}, 'no groups/test.csv yet'
+  atomic.write_text(folder.groups('test'), 'group\n')
+  assert scoring.origins(folder) == {'test': {'epochs': 3}}
+  damaging.cut(folder.calibration)
+  assert scoring.origins(folder) == ({} if os.listxattr(folder.history) else {'test': {'epochs': 3}})

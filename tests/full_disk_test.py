@@ -1,0 +1,126 @@
+"""A disk that is full or read-only, at one write after another: one line, and the run goes on once there is room."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bloodcell_jax import commands, experiment, lock, types
+from bloodcell_jax.commands import train
+from bloodcell_jax.data import feature_cache, room
+from bloodcell_jax.train import signals
+from configs import default
+
+CHANGES = {
+  'data.image_size': 46, 'data.pipeline': 'numpy', 'data.cache': 'memory', 'data.embedded.num_train': 8,
+  'data.embedded.num_test': 2, 'data.embedded.num_views': 1, 'data.embedded.height': 48, 'data.embedded.width': 64,
+  'train.batch_size': 4, 'train.epochs': 2, 'train.steps_per_epoch': 3, 'train.num_devices': 1,
+  'train.checkpoint_every': 2.0, 'train.checkpoint_unit': 'steps', 'evaluate.num_resamples': 100,
+}  # fmt: skip
+
+
+def run(folder: pathlib.Path) -> str:
+  """Trains to the end; what stood in the way, or nothing."""
+  flat = {**experiment.flat(default.get_config()), **CHANGES}
+  try:
+    train.run(commands.Request(experiment.nest(flat), 'test', str(folder), ()), signals.Stop())
+  except (types.UserError, types.RunError, OSError) as error:
+    return f'{type(error).__name__}: {error}'
+  return ''
+
+
+def answers(folder: pathlib.Path) -> dict[str, bytes]:
+  names = ('metrics.json', 'calibration.json', 'predictions/validation.csv', 'predictions/test.csv')
+  return {name: (folder / name).read_bytes() for name in names}
+
+
+Disk = Callable[[str], pathlib.Path]
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Disk]:
+  """A function that makes the small disk of these mount options, or gives it others."""
+  place = tmp_path / 'disk'
+  place.mkdir()
+  mounted = False
+
+  def mount(options: str) -> pathlib.Path:
+    nonlocal mounted
+    given = f'remount,{options}' if mounted else options
+    command = ['mount', '-t', 'tmpfs', '-o', given, 'none', str(place)]
+    done = subprocess.run(command, capture_output=True, text=True) if os.geteuid() == 0 else None
+    if done is None or (done.returncode and not mounted):
+      pytest.skip('only root may mount a small disk')
+    assert done.returncode == 0, done.stderr
+    mounted = True
+    return place
+
+  yield mount
+  if mounted:
+    subprocess.run(['umount', '-l', str(place)], check=True)
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory) -> tuple[dict[str, bytes], int]:
+  """What the run says, and the bytes that its folder takes."""
+  folder = tmp_path_factory.mktemp('undisturbed') / 'run'
+  assert run(folder) == ''
+  return answers(folder), sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
+
+
+# In the first config, in a checkpoint, in the report.
+@pytest.mark.parametrize('share', [0.001, 0.3, 0.9])
+def test_a_full_disk_is_one_line_and_with_room_the_run_comes_to_the_same_end(share, undisturbed, disk):
+  wanted, size = undisturbed
+  folder = disk(f'size={int(share * size) // 1024}k') / 'run'
+  said = run(folder)
+  assert 'No space left on device' in said
+  assert '\n' not in said
+  disk(f'size={4 * size // 1024}k')
+  assert run(folder) == ''
+  assert answers(folder) == wanted
+  assert not [
+    path for path in folder.rglob('*') if path.name.endswith('.tmp') or 'orbax-checkpoint-tmp' in path.name
+  ]
+
+
+def test_a_read_only_folder_is_one_line_and_nothing_of_it_changes(undisturbed, disk):
+  wanted, size = undisturbed
+  folder = disk(f'size={4 * size // 1024}k') / 'run'
+  assert run(folder) == ''
+  (folder / 'metrics.json').unlink()
+  # An open file would keep the disk writable.
+  lock._release(folder / lock.FILE)
+  disk('ro')
+  said = run(folder)
+  assert 'Read-only file system' in said
+  assert '\n' not in said
+  disk('rw')
+  assert run(folder) == ''
+  assert answers(folder) == wanted
+
+
+def test_room_is_reserved_before_it_is_mapped(disk):
+  folder = disk('size=1m')
+  with pytest.raises(types.UserError, match='are needed for the decoded images'):
+    room.make((100, 128, 128, 3), 'disk', folder)
+  assert room.make((10, 64, 64, 3), 'disk', folder).shape == (10, 64, 64, 3)
+
+
+def test_features_that_another_program_took_the_room_of_are_an_error_and_no_crash(disk, monkeypatch):
+  folder = disk('size=1m')
+  # The room is there when it is asked for and gone when it is written.
+  monkeypatch.setattr(feature_cache, 'check_room', lambda directory, needed: 0)
+  with pytest.raises(OSError, match='No space left'):
+    feature_cache.read_or_build(
+      folder,
+      'maps',
+      (64, 32, 32, 16),
+      'float32',
+      lambda rows: pytest.fail('computed'),
+      lambda done, total: None,
+    )
