@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -26,6 +27,8 @@ from bloodcell_jax import (
 from bloodcell_jax.commands import ensemble, train
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import boosting, combination, stacking
+from bloodcell_jax.export import program
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.train import signals
 from configs import default
 
@@ -291,6 +294,43 @@ def test_the_ensemble_classifies_and_is_evaluated_like_any_run(averaged, tmp_pat
   after = json.loads(folder.metrics.read_text())
   assert after['test']['accuracy'] == before['test']['accuracy']
   assert after['test']['log_loss']['value'] == pytest.approx(before['test']['log_loss']['value'], abs=1e-6)
+
+
+@pytest.mark.parametrize('combine', ['auto', 'geometric', 'vote'])
+def test_the_exported_program_answers_as_the_ensemble_does(averaged, tmp_path, combine):
+  folder = run(copied(averaged, tmp_path / 'copy'), **{'ensemble.combine': combine})
+  loaded = classifier.load(folder, signals.Stop())
+  exported = program.of(loaded)
+  assert {name.split('/')[0] for name in exported.weights} == {'member_1', 'member_2', 'member_3'}
+  images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+  found = exported.probabilities(exported.weights, images)
+  none = np.zeros(4, np.int32)
+  plain = types.Predictions(
+    loaded.probabilities(images), none, none.astype(str), none.astype(str), loaded.class_names
+  )
+  expected = calibration.scaled(plain, loaded.rule.temperature).probs_NK
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+  other = dataclasses.replace(exported, temperature=exported.temperature * 2)
+  assert np.abs(other.probabilities(exported.weights, images) - expected).max() > 1e-4 or combine == 'vote'
+
+
+def test_views_are_averaged_in_evaluation_prediction_and_export(averaged, tmp_path, monkeypatch):
+  folder = workdir.Workdir(copied(averaged, tmp_path / 'copy'))
+  before = probs(folder, 'test')
+  evaluating.run(monkeypatch, folder.path, config=config(**{'evaluate.views': 'symmetries'}))
+  assert np.abs(probs(folder, 'test') - before).max() > 1e-5
+  loaded = classifier.load(folder, signals.Stop())
+  images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+  turned = np.ascontiguousarray(np.rot90(images, axes=(1, 2)))
+  np.testing.assert_allclose(loaded.probabilities(images), loaded.probabilities(turned), atol=1e-6)
+  exported = program.of(loaded)
+  np.testing.assert_allclose(
+    exported.probabilities(exported.weights, images),
+    exported.probabilities(exported.weights, turned),
+    atol=1e-5,
+  )
+  plain = classifier.load(averaged, signals.Stop())
+  assert np.abs(plain.probabilities(images) - plain.probabilities(turned)).max() > 1e-5
 
 
 def test_the_report_shows_members_gain_and_diversity(averaged):

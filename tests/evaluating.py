@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from absl import flags
 
 from bloodcell_jax import commands
@@ -9,7 +11,7 @@ from bloodcell_jax.commands import evaluate
 from bloodcell_jax.train import signals
 
 
-def run(monkeypatch, folder, **given: str) -> None:
+def run(monkeypatch, folder, config: Any = None, **given: str) -> None:
   """What `python main.py evaluate --workdir=FOLDER` does, with these flags."""
   # Flags of the command's own names apart from those of the process, which can be defined once only.
   values = flags.FlagValues()
@@ -17,4 +19,4 @@ def run(monkeypatch, folder, **given: str) -> None:
     flags.DEFINE_string(name, given.get(name, ''), '', flag_values=values)
   values(['main.py'])
   monkeypatch.setattr(flags, 'FLAGS', values)
-  evaluate.run(commands.Request(None, '', str(folder), ()), signals.Stop())
+  evaluate.run(commands.Request(config, '', str(folder), ()), signals.Stop())

@@ -39,6 +39,12 @@ NETWORKS = {
   'cnn_b': ('--config=configs/cnn_b.py', '--config.data.image_size=94', *SHORT),
   'vgg16 torchvision': ('--config=configs/finetune.py', *STAGED),
   'vgg16 caffe': ('--config=configs/finetune.py', '--config.weights.path={caffe}', *STAGED),
+  'ensemble': (
+    '--config=configs/ensemble.py',
+    '--config.data.image_size=94',
+    '--config.ensemble.members=2',
+    *SHORT,
+  ),
   'hybrid': ('--config=configs/cnn_svr.py:softmax', '--config.train.steps_per_epoch=2'),
 }
 
@@ -85,8 +91,9 @@ def test_a_network_goes_through_every_command(name, caffe, tmp_path):
   assert 'Synthetic' in run('predict', images, f'--workdir={folder}')
   with open(folder / 'predict/slide/predictions.csv', newline='') as file:
     assert len(list(csv.DictReader(file))) == 8
-  run('explain', images / '0.png', f'--workdir={folder}')
-  assert json.loads((folder / 'explain/explain.json').read_text())['images']
+  of_one = folder / 'members/1' if name == 'ensemble' else folder
+  run('explain', images / '0.png', f'--workdir={of_one}')
+  assert json.loads((of_one / 'explain/explain.json').read_text())['images']
   run('export', f'--workdir={folder}')
   card = json.loads((folder / 'export/model_card.json').read_text())
   assert max(entry['max_difference'] for entry in card['parity'].values()) < 1e-4
