@@ -69,6 +69,9 @@ def _run(command, request: commands.Request) -> int:
   # Orbax and absl tell of every save, and of one that failed by a traceback; what a user should know is printed by the
   # commands.
   logging.getLogger('absl').setLevel(logging.CRITICAL)
+  if not flags.FLAGS.debug:
+    # What Orbax's abandoned coroutines say after a save that failed.
+    sys.unraisablehook = lambda unraisable: None
   try:
     return command.run(request, stop) or 0
   except signals.Stopped:
