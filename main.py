@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bloodcell_jax import commands, process
+from bloodcell_jax.train import signals
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
 
@@ -37,6 +38,9 @@ def main(argv: list[str]) -> int:
   if {'--help', '-h'} & set(argv) and not named:
     print(commands.overview(__doc__))
     return 0
+  stop = signals.Stop()
+  # Before what takes seconds to load.
+  stop.install()
   command = importlib.import_module(f'bloodcell_jax.commands.{name}')
   command.define_flags()
   if {'--help', '-h'} & set(argv):
@@ -52,7 +56,7 @@ def main(argv: list[str]) -> int:
     if '--debug' in argv:
       raise
     return _complain(commands.one_line(error, argv))
-  return _run(command, request)
+  return _run(command, request, stop)
 
 
 def _request(left: list[str], named: bool) -> commands.Request:
@@ -65,16 +69,18 @@ def _request(left: list[str], named: bool) -> commands.Request:
   return commands.Request(given, name, flags.FLAGS.workdir, tuple(left[2 if named else 1 :]))
 
 
-def _run(command, request: commands.Request) -> int:
+def _run(command, request: commands.Request, stop: signals.Stop) -> int:
   from bloodcell_jax import types
-  from bloodcell_jax.train import signals
 
-  stop = signals.Stop()
-  stop.install()
   # Orbax and absl tell of every save, and of one that failed by a traceback; what a user should know is printed by the
   # commands.
   logging.getLogger('absl').setLevel(logging.CRITICAL)
+  if not flags.FLAGS.debug:
+    # What Orbax's abandoned coroutines say after a save that failed.
+    sys.unraisablehook = lambda unraisable: None
   try:
+    if stop.requested:
+      raise signals.Stopped
     return command.run(request, stop) or 0
   except signals.Stopped:
     print('stopped; the same command continues', flush=True)

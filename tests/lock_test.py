@@ -26,9 +26,9 @@ def holder(tmp_path):
     env={**os.environ, 'PYTHONPATH': str(ROOT)}, stdout=subprocess.PIPE, text=True,
   )  # fmt: skip
   assert process.stdout.readline() == 'held\n'
-  yield process
-  process.kill()
-  process.communicate()
+  with process:
+    yield process
+    process.kill()
 
 
 def test_the_second_is_refused_by_the_first_ones_number_until_that_is_killed(holder, tmp_path):
@@ -38,7 +38,7 @@ def test_the_second_is_refused_by_the_first_ones_number_until_that_is_killed(hol
   assert '\n' not in str(caught.value)
   lock.take(tmp_path / 'other')
   holder.send_signal(signal.SIGKILL)
-  holder.communicate()
+  holder.wait()
   assert (folder / lock.FILE).exists(), 'a killed process cleans nothing up'
   lock.take(folder)
   assert json.loads((folder / lock.FILE).read_text())['pid'] == os.getpid()

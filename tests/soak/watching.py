@@ -50,7 +50,12 @@ def phase() -> dict[str, object]:
     file, name = frame.f_code.co_filename, frame.f_code.co_name
     if found == 'start':
       found = next(
-        (what for end, names, what in PHASES if file.endswith(end) and (not names or name in names)), 'start'
+        (
+          what
+          for end, names, what in PHASES
+          if file.endswith(end) and (name in names if names else name != '<module>')
+        ),
+        'start',
       )
     if file.endswith(_LOOP) and name == '_train_epoch' and step < 0:
       step = frame.f_locals.get('step', -1)
