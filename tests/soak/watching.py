@@ -26,10 +26,10 @@ PHASES = (
   ('train/checkpoint.py', ('save', 'wait', 'close'), 'checkpoint'),
   ('train/checkpoint.py', ('latest', 'best', '__init__'), 'restoring'),
   ('jax/_src/compiler.py', (), 'compilation'),
-  ('train/loop.py', ('_evaluate',), 'evaluation'),
-  ('train/loop.py', ('_train_epoch',), 'step'),
+  ('train/course.py', ('evaluate',), 'evaluation'),
+  ('train/loop.py', ('drive',), 'step'),
   ('frozen.py', ('build',), 'feature cache'),
-  ('staging.py', ('_begin', '_tell'), 'stage border'),
+  ('staging.py', ('begin', '_tell'), 'stage border'),
   ('report.py', ('write',), 'report'),
   ('scoring.py', ('write',), 'figures of merit'),
   ('job.py', ('predict',), 'scoring'),
@@ -57,8 +57,8 @@ def phase() -> dict[str, object]:
         ),
         'start',
       )
-    if file.endswith(_LOOP) and name == '_train_epoch' and step < 0:
-      step = frame.f_locals.get('step', -1)
+    if file.endswith(_LOOP) and name == 'drive' and step < 0:
+      step = frame.f_locals['runs'][0].step
     frame = frame.f_back
   is_saving = False
   for ident, other in frames.items():
