@@ -1,7 +1,9 @@
 """Stacking: a meta-learner on what the members say of rows that they were not trained on.
 
 Its features are the logarithms of all members' probabilities. How strongly it is held back is chosen by folds of whole
-groups, on log loss. The images of a group weigh together as one group: each row weighs 1 / the rows of its group.
+groups, on log loss. Within a class every group weighs the same, however many images show it, and the classes weigh as
+their images do: a meta-learner that saw the classes as the photographs have them would name the rare ones less often
+than the members were taught to.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def fit(
   num_classes = probs_MNK.shape[2]
   fold_N = _folds(label_N, group_N, num_classes, seed)
   feature_ND = combination.meta_features(np.asarray(probs_MNK, np.float64), np)
-  weight_N = row_weights(group_N)
+  weight_N = row_weights(label_N, group_N)
   # On arrays this small threads cost more than they give, twenty times as much beside a training.
   with threadpoolctl.threadpool_limits(1):
     if kind == 'logistic':
@@ -65,10 +67,19 @@ def fit(
     return _gradient_boosting(feature_ND, label_N, weight_N, fold_N, seed)
 
 
-def row_weights(group_N: np.ndarray) -> np.ndarray:
-  """[N] 1 / the number of rows of its group: the weights of a group's rows sum to 1."""
-  _, number_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
-  return 1 / size_G[number_N]
+def row_weights(label_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
+  """[N] weights that sum to the number of rows in each class, and to the same for each group of a class.
+
+  Example:
+    >>> row_weights(np.array([0, 0, 0, 0, 1]), np.array(['a', 'a', 'a', 'b', 'c'])).round(2).tolist()
+    [0.67, 0.67, 0.67, 2.0, 1.0]
+  """
+  weight_N = np.empty(len(label_N))
+  for k in np.unique(label_N):
+    rows = np.flatnonzero(label_N == k)
+    _, number, size = np.unique(group_N[rows], return_inverse=True, return_counts=True)
+    weight_N[rows] = len(rows) / len(size) / size[number]
+  return weight_N
 
 
 def regression(cost: float) -> Any:
