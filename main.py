@@ -5,6 +5,7 @@ Short, because what it starts can be imported and tested: flags, one line for an
 
 import importlib
 import logging
+import os
 import pathlib
 import sys
 import unicodedata
@@ -70,7 +71,7 @@ def _request(left: list[str], named: bool) -> commands.Request:
 
 
 def _run(command, request: commands.Request, stop: signals.Stop) -> int:
-  from bloodcell_jax import types
+  from bloodcell_jax import lock, types
 
   # Orbax and absl tell of every save, and of one that failed by a traceback; what a user should know is printed by the
   # commands.
@@ -84,7 +85,10 @@ def _run(command, request: commands.Request, stop: signals.Stop) -> int:
     return command.run(request, stop) or 0
   except signals.Stopped:
     print('stopped; the same command continues', flush=True)
-    return EXIT_STOPPED
+    lock.release()
+    # Everything is on the disk. To take the libraries down in order can take longer than whoever stops us waits, and
+    # Python runs none of its threads then, the one that ends a late process among them.
+    os._exit(EXIT_STOPPED)
   # What the libraries raise without memory is of many kinds.
   except Exception as error:
     said = _cause(error, types.UserError, types.RunError)

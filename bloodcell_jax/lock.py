@@ -61,6 +61,12 @@ def _locked(path: pathlib.Path, place: pathlib.Path) -> int:
   return handle
 
 
+def release() -> None:
+  """Gives back every folder that this process has taken."""
+  for path in list(_held):
+    _release(pathlib.Path(path))
+
+
 def _release(path: pathlib.Path) -> None:
   if str(path) not in _held:
     return

@@ -96,7 +96,7 @@ def test_a_read_only_folder_is_one_line_and_nothing_of_it_changes(undisturbed, d
   assert run(folder) == ''
   (folder / 'metrics.json').unlink()
   # An open file would keep the disk writable.
-  lock._release(folder / lock.FILE)
+  lock.release()
   disk('ro')
   said = run(folder)
   assert 'Read-only file system' in said

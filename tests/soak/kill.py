@@ -62,9 +62,11 @@ def draw(generator: np.random.Generator, seconds: float) -> dict[str, Any]:
   if generator.random() < 0.5:
     return {'at': '', 'after': float(generator.uniform(0.3, seconds)), 'nth': 1, 'delay': 0.0}
   delay = float(generator.choice([0.0, 0.002, 0.01, 0.05]))
+  # Where the phase does not come in this process, such as that of a feature cache without one.
+  after = float(generator.uniform(0.6, 0.95)) * seconds
   return {
     'at': str(generator.choice(NAMED)),
-    'after': 0.0,
+    'after': after,
     'nth': int(generator.integers(1, 4)),
     'delay': delay,
   }

@@ -69,7 +69,7 @@ def phase() -> dict[str, object]:
 
 
 def _watch(plan: dict) -> None:
-  """Kills the process `after` seconds, or `delay` seconds after the phase `at` was seen for the `nth` time."""
+  """Kills the process `after` seconds, or `delay` seconds after the phase `at` is seen for the `nth` time."""
   began, seen, before = time.monotonic(), 0, ''
   while True:
     time.sleep(0.002)
@@ -81,10 +81,11 @@ def _watch(plan: dict) -> None:
     name = 'checkpoint writer' if plan['at'] == 'checkpoint writer' and now['is_saving'] else now['phase']
     seen += name == plan['at'] and name != before
     before = name
-    due = seen >= plan['nth'] if plan['at'] else time.monotonic() - began >= plan['after']
+    late = plan['after'] and time.monotonic() - began >= plan['after']
+    due = late or (plan['at'] and seen >= plan['nth'])
     if not due:
       continue
-    if plan['at'] and plan['delay']:
+    if plan['delay'] and not late:
       time.sleep(plan['delay'])
       now = phase()
     pathlib.Path(plan['note']).write_text(json.dumps({**now, 'seconds': time.monotonic() - began}))
