@@ -77,7 +77,9 @@ def test_trees_as_arrays_answer_as_scikit_learn_does(num_classes):
   for probs in (probs_MNK, problem(5, num_classes)[0]):
     expected = model.predict_proba(combination.meta_features(probs, np))
     np.testing.assert_allclose(combination.apply(one, probs, np), expected, atol=1e-6)
-  fewer = stacking.of_trees(stacking.booster(19, 0).fit(feature_ND, label_N, stacking.row_weights(label_N, group_N)))
+  fewer = stacking.of_trees(
+    stacking.booster(19, 0).fit(feature_ND, label_N, stacking.row_weights(label_N, group_N))
+  )
   assert np.abs(combination.apply(fewer, probs_MNK, np) - model.predict_proba(feature_ND)).max() > 1e-4
 
 
@@ -105,7 +107,9 @@ def test_copies_of_an_image_weigh_together_as_one():
   each_N = np.add.reduceat(weight, np.cumsum(times) - times)
   for k in np.unique(label_N):
     assert np.ptp(each_N[label_N == k]) < 1e-9, 'every group of a class weighs the same'
-    assert each_N[label_N == k].sum() == pytest.approx(times[label_N == k].sum()), 'classes weigh as their images'
+    assert each_N[label_N == k].sum() == pytest.approx(times[label_N == k].sum()), (
+      'classes weigh as their images'
+    )
   found = combination.apply(stacking.fit('logistic', *copied, seed=0), probs_MNK, np)
   feature_ND = combination.meta_features(probs_MNK, np)
   # The folds may differ: what is compared is the last fit, at whichever cost.
