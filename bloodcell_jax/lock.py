@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import pathlib
-import socket
+import platform
 
 from bloodcell_jax import atomic, types
 
@@ -77,7 +77,7 @@ def _release(path: pathlib.Path) -> None:
 
 
 def _own() -> dict[str, str | int]:
-  return {'pid': os.getpid(), 'host': socket.gethostname(), 'started': _started(os.getpid())}
+  return {'pid': os.getpid(), 'host': platform.node(), 'started': _started(os.getpid())}
 
 
 def _started(pid: int) -> str:
@@ -91,7 +91,7 @@ def _started(pid: int) -> str:
 
 
 def _is_running(owner: dict[str, str | int]) -> bool:
-  if owner.get('host') != socket.gethostname():
+  if owner.get('host') != platform.node():
     # Nobody can tell from here.
     return bool(owner)
   return _started(int(owner['pid'])) == owner['started'] != ''

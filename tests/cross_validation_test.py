@@ -144,7 +144,9 @@ def test_a_fold_of_another_run_is_not_joined(finished, tmp_path):
   copy = tmp_path / 'copy'
   shutil.copytree(finished.path, copy)
   path = copy / 'folds' / '3' / 'config.json'
-  path.write_text(json.dumps({**json.loads(path.read_text()), 'seed': 7}))
+  config = json.loads(path.read_text())
+  path.unlink()
+  path.write_text(json.dumps({**config, 'seed': 7}))
   with pytest.raises(types.UserError, match='seed was 7 and is 0'):
     run(copy, **{'train.fold': 1})
 

@@ -371,6 +371,7 @@ def edited(folder: workdir.Workdir, to: pathlib.Path, split: str, change) -> pat
   path = copied(folder, to)
   file = workdir.Workdir(path).predictions(split)
   rows = list(csv.reader(file.read_text().splitlines()))
+  file.unlink()
   file.write_text(''.join(','.join(row) + '\n' for row in change(rows)))
   return path
 

@@ -163,7 +163,7 @@ def test_a_loss_that_is_not_finite_names_the_member(tmp_path):
   mades = [make(seed) for seed in SEEDS[:2]]
   broken = jax.tree.map(lambda leaf: leaf * np.nan, mades[1].params)
   folders = [workdir.Workdir(tmp_path / str(k)) for k in (1, 2)]
-  with pytest.raises(types.RunError, match='member 2: step 1: the loss or a gradient is not finite'):
+  with pytest.raises(types.RunError, match='member 2: step 1: the loss, a gradient or an update is not finite'):
     together.run(mades, [mades[0].params, broken], folders, progress.Progress())
 
 

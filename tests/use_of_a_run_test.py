@@ -156,6 +156,7 @@ def test_two_runs_are_compared_on_the_images_of_both(finished, tmp_path):
   assert 'Synthetic' in out
   # Another image on one side: refused by its name.
   text = (copy / 'predictions/test.csv').read_text()
+  (copy / 'predictions/test.csv').unlink()
   (copy / 'predictions/test.csv').write_text(text.replace('TEST/', 'OTHER/', 1))
   code, _, err = run('evaluate', f'--workdir={folder}', f'--compare={copy}')
   assert code == 2

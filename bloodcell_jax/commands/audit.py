@@ -35,7 +35,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
     raise types.UserError(f'max_images is {flags.FLAGS.max_images}; it must be 0 or more')
   began, shown = time.monotonic(), progress.Progress()
   exp, folder = experiment.resolve(request.config), pathlib.Path(request.workdir or 'runs/audit')
-  lock.take(folder)
+  lock.take(folder, beside=True)
 
   def poll() -> None:
     if stop.requested:

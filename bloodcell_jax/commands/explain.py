@@ -63,7 +63,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   # Paths first: a wrong one is told before anything is loaded.
   found, problems = inputs.find(request.paths) if request.paths else ([], [])
   loaded = classifier.load(folder, stop)
-  lock.take(folder.path / 'explain')
+  lock.take(folder.path / 'explain', beside=True)
   label = _label(flags.FLAGS.target_class, loaded.class_names)
   if request.paths:
     images: list[Named] = [(one.shown, '', one.path) for one in found]

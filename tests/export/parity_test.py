@@ -96,7 +96,7 @@ def test_the_check_passes_what_is_right_and_refuses_what_is_not(caffe):
 
 def test_the_plain_forward_pass_has_only_operations_that_converters_know(caffe):
   exported, images, _ = caffe
-  made, params = exported.model, {k: v for k, v in exported.weights.items() if '/' in k}
+  made, params = exported.models[0], {k: v for k, v in exported.weights.items() if '/' in k}
   nested = tree.nest(params)
   input_BHWC = images.image_NHWC.astype(np.float32)
   traced = str(jax.make_jaxpr(lambda x: plain.forward(made, nested, x))(input_BHWC))
