@@ -114,6 +114,7 @@ def test_each_kind_is_written_as_a_run_of_its_own_and_the_run_stays_as_it_was(tr
   assert any('out of bag' in line for line in told)
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_trees_and_other_settings_others(trained):
   own = workdir.Workdir(trained.path / 'trees' / trees.FOREST)
   texts = []

@@ -169,6 +169,7 @@ def test_an_average_of_weights_is_one_network(averaged, tmp_path, combine):
     assert np.abs(probs(folder, 'test') - probs(averaged, 'test')).max() > 1e-6, 'it is no mean of answers'
 
 
+@pytest.mark.slow
 def test_a_snapshot_begins_where_the_one_before_it_ended(tmp_path):
   folder = run(tmp_path, **{'ensemble.method': 'snapshot', 'train.epochs': 1})
   exp = opening.of(member(folder, 2), None)
@@ -228,6 +229,7 @@ def test_a_boosted_member_is_taught_what_those_before_it_left(tmp_path, kind):
     assert abs(stacked(folder, 'test', [1]) - 0.25).max() < 0.25, 'residuals are less than probabilities'
 
 
+@pytest.mark.slow
 def test_boosting_interrupted_between_members_gives_the_same_bits(tmp_path, monkeypatch):
   changes = {'ensemble.method': 'samme_r', 'ensemble.members': 2}
   whole = run(tmp_path / 'whole', **changes)
@@ -271,6 +273,7 @@ def test_stacking_learns_from_answers_to_rows_that_no_member_s_twin_had_seen(ave
   assert found.committee.combination.kind == 'logistic', 'stored and applied as one model'
 
 
+@pytest.mark.slow
 def test_members_of_different_architecture_stand_side_by_side(tmp_path):
   changes = {'ensemble.architectures': ('cnn_a', 'hybrid'), 'ensemble.members': 2, 'data.image_size': 46}
   folder = run(tmp_path, **changes)

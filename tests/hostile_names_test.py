@@ -122,6 +122,7 @@ def test_the_report_shows_the_names_as_words(finished):
     assert driver.title == '666'
 
 
+@pytest.mark.slow
 def test_the_same_command_again_gives_the_same_bits(finished):
   folder, source, _ = finished
   again = folder / 'runs' / 'again'

@@ -110,7 +110,14 @@ def first_epochs(found) -> list[list[float]]:
 
 
 # The first epoch alone: training makes much of a last bit, and eight updates of a last digit.
-@pytest.mark.parametrize(('how', 'num_devices'), [('vmap', 1), ('vmap', 2), ('map', 2)])
+@pytest.mark.parametrize(
+  ('how', 'num_devices'),
+  [
+    ('vmap', 1),
+    pytest.param('vmap', 2, marks=pytest.mark.slow),
+    pytest.param('map', 2, marks=pytest.mark.slow),
+  ],
+)
 def test_they_are_so_at_once_and_over_two_devices(how, num_devices, alone, tmp_path, monkeypatch):
   monkeypatch.setattr(together, 'way', lambda made: how)
   found = first_epochs(run(tmp_path, **{'train.num_devices': num_devices, 'train.epochs': 1}))
@@ -120,7 +127,7 @@ def test_they_are_so_at_once_and_over_two_devices(how, num_devices, alone, tmp_p
 
 
 # Between the saves of members 1 and 2: at an epoch's end before the evaluation, and after it.
-@pytest.mark.parametrize('number', [5, 8])
+@pytest.mark.parametrize('number', [5, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_kill_between_two_members_saves_changes_nothing(number, alone, tmp_path, monkeypatch):
   original, saves = checkpoint.Store.save, []
 
@@ -151,7 +158,7 @@ class Soon(signals.Stop):
 
 
 # Within a step, and within the evaluation of a member.
-@pytest.mark.parametrize('looks', [1, 8])
+@pytest.mark.parametrize('looks', [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_stop_saves_every_member(looks, alone, tmp_path):
   with pytest.raises(signals.Stopped):
     run(tmp_path, stop=Soon(looks))
@@ -163,7 +170,9 @@ def test_a_loss_that_is_not_finite_names_the_member(tmp_path):
   mades = [make(seed) for seed in SEEDS[:2]]
   broken = jax.tree.map(lambda leaf: leaf * np.nan, mades[1].params)
   folders = [workdir.Workdir(tmp_path / str(k)) for k in (1, 2)]
-  with pytest.raises(types.RunError, match='member 2: step 1: the loss, a gradient or an update is not finite'):
+  with pytest.raises(
+    types.RunError, match='member 2: step 1: the loss, a gradient or an update is not finite'
+  ):
     together.run(mades, [mades[0].params, broken], folders, progress.Progress())
 
 
