@@ -119,7 +119,8 @@ def test_a_call_that_does_not_return_is_left_in_time_with_75(program):
   if program != BUSY:
     # The negative control: a process that comes to its end is not touched.
     # Not by communicate, which would lose what was read ahead with the line.
-    assert (process.stdout.read(), process.wait(timeout=60)) == ('returned\n', 0)
+    with process:
+      assert (process.stdout.read(), process.wait(timeout=60)) == ('returned\n', 0)
     return
   began = time.monotonic()
   process.send_signal(signal.SIGTERM)
