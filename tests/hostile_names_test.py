@@ -31,7 +31,9 @@ def hook(event, args):
   if event == 'open' and isinstance(args[0], (str, bytes)) and (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
     found.append(('write', os.path.abspath(os.fsdecode(args[0]))))
   elif event in ('os.mkdir', 'os.rename', 'os.remove', 'os.symlink', 'os.link'):
-    found.extend(('write', os.path.abspath(os.fsdecode(a))) for a in args if isinstance(a, (str, bytes)))
+    # A name relative to an open folder, as a temporary folder is emptied by, says nothing of where; its folder's does.
+    inside = any(isinstance(a, int) and a >= 0 for a in args[1:]) and event != 'os.mkdir'
+    found.extend(('write', os.path.abspath(os.fsdecode(a))) for a in args if isinstance(a, (str, bytes)) and not inside)
   elif event in ('socket.connect', 'socket.getaddrinfo', 'socket.sendto', 'socket.bind', 'urllib.Request'):
     found.append((event, repr(args[1:])))
 atexit.register(lambda: os.write(os.open(to, os.O_WRONLY | os.O_CREAT), json.dumps(found).encode()))
