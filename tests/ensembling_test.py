@@ -97,6 +97,7 @@ def test_a_member_trained_alone_is_the_member_of_the_ensemble_bit_for_bit(averag
     classifier.load(alone, signals.Stop())
 
 
+@pytest.mark.slow
 def test_members_trained_in_one_program_are_those_trained_alone(averaged, tmp_path):
   folder = run(tmp_path, **{'ensemble.together': 2})
   for k in range(1, NUM + 1):
@@ -207,7 +208,7 @@ def test_a_bag_has_whole_groups_and_out_of_bag_is_answered_by_those_who_never_sa
   assert 'out_of_bag' in folder.report.read_text()
 
 
-@pytest.mark.parametrize('kind', ['samme', 'samme_r', 'gradient'])
+@pytest.mark.parametrize('kind', ['samme', pytest.param('samme_r', marks=pytest.mark.slow), 'gradient'])
 def test_a_boosted_member_is_taught_what_those_before_it_left(tmp_path, kind):
   changes = {'ensemble.method': kind, 'ensemble.members': 2, 'train.steps_per_epoch': 40}
   folder = run(tmp_path, **changes)

@@ -75,7 +75,7 @@ def undisturbed(tmp_path_factory) -> tuple[dict[str, bytes], int]:
 # Orbax abandons a coroutine when a write fails, and its loop is closed by the time it is collected.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 # In the first config, in a checkpoint, in the report.
-@pytest.mark.parametrize('share', [0.001, 0.3, 0.9])
+@pytest.mark.parametrize('share', [0.001, pytest.param(0.3, marks=pytest.mark.slow), 0.9])
 def test_a_full_disk_is_one_line_and_with_room_the_run_comes_to_the_same_end(share, undisturbed, disk):
   wanted, size = undisturbed
   folder = disk(f'size={int(share * size) // 1024}k') / 'run'

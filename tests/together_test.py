@@ -113,7 +113,7 @@ def first_epochs(found) -> list[list[float]]:
 @pytest.mark.parametrize(
   ('how', 'num_devices'),
   [
-    ('vmap', 1),
+    pytest.param('vmap', 1, marks=pytest.mark.slow),
     pytest.param('vmap', 2, marks=pytest.mark.slow),
     pytest.param('map', 2, marks=pytest.mark.slow),
   ],
