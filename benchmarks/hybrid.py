@@ -28,7 +28,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import kernel, rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
 from bloodcell_jax.stats import bootstrap, calibration, paired
-from bloodcell_jax.train import checkpoint, progress, signals
+from bloodcell_jax.train import progress, signals
 from configs import cnn_svr, default
 
 SPLITS = ('validation', 'test')
@@ -163,21 +163,11 @@ def trained(
     folder, began = workdir.Workdir(place), time.perf_counter()
     staging.run(made, begin, folder, progress.Progress())
     seconds = time.perf_counter() - began
-    params = opening.best(folder, made)[0] if is_best else _last(folder, made)
+    params = opening.best(folder, made)[0] if is_best else opening.last(folder, made)
   found = {split: made.predict(params, split) for split in SPLITS}
   if exp.scored_loss == svr.NAME:
     found = calibrated(found)
   return Contender(name, seconds, found, True), made, params
-
-
-def _last(folder: workdir.Workdir, made: job.Job) -> Any:
-  store = checkpoint.Store(folder.checkpoints, made.experiment.monitor)
-  try:
-    saved = store.latest(lambda stamp: made.template(stamp.stage))
-  finally:
-    store.close()
-  assert saved is not None, 'a run that has ended is saved'
-  return saved.state.params
 
 
 def with_stage(flat: dict[str, Any], name: str, stage: Any) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def run(
   data = opening.read_data(opening.reader(exp, folder.cache), shown)
   opening.check_leaks(exp, data, shown)
   leak = data.leaking().counts()
-  opening.describe(folder, job.Job(exp, data, exp.transform.standardize, None, stop), leak)
+  made = job.Job(exp, data, exp.transform.standardize, None, stop)
+  opening.describe(folder, made, leak)
   members = [
     member.Member(
       k, configs[k], own, workdir.Workdir(ensemble_file.member(folder, k)), opening.divide(data, own)
@@ -78,7 +79,7 @@ def run(
       )
     found = boosted.run(members, exp, shown, train)
   else:
-    missing = _train_each(members, only, exp, stop, shown, train)
+    missing = _train_each(members, only, made, shown, train)
     if missing:
       shown.line(
         f'members still to train: {", ".join(map(str, missing))}; bring them to {folder.path / "members"} and run '
@@ -96,15 +97,15 @@ def run(
 def _train_each(
   members: Sequence[member.Member],
   only: int,
-  exp: experiment.Experiment,
-  stop: signals.Stop,
+  made: job.Job,
   shown: progress.Progress,
   train: member.Train,
 ) -> list[int]:
   """Trains the members that are asked for; returns the numbers of those that are not done afterwards."""
+  exp = made.experiment
   wanted = [one for one in members if only in (0, one.number) and not member.is_done(one)]
   if wanted and exp.ensemble.method in (method.AVERAGE, method.BAGGING):
-    _train_together(wanted, exp, stop, shown)
+    _train_together(wanted, made, shown)
   before = None
   for one in members:
     if only in (0, one.number):
@@ -117,23 +118,23 @@ def _train_each(
 
 def _train_together(
   members: Sequence[member.Member],
-  exp: experiment.Experiment,
-  stop: signals.Stop,
+  made: job.Job,
   shown: progress.Progress,
 ) -> None:
-  """Trains the members in groups, each in one program, where the platform gains by it or the config asks for it."""
-  first, _ = opening.prepare(
-    members[0].config, members[0].exp, members[0].folder, members[0].data, stop, shown
-  )
-  size = together.plan(first, exp.ensemble.together)
+  """Trains the members in groups, each in one program, where the platform gains by it or the config asks for it.
+
+  How many go together is planned by the ensemble's own job, whose network is theirs.
+  """
+  asked = made.experiment.ensemble.together
+  size = together.plan(made, asked)
   if size == 1:
     return
   for start in range(0, len(members), size):
     some = members[start : start + size]
-    prepared = [opening.prepare(one.config, one.exp, one.folder, one.data, stop, shown) for one in some]
-    mades, initials = [made for made, _ in prepared], [initial for _, initial in prepared]
+    prepared = [opening.prepare(one.config, one.exp, one.folder, one.data, made.stop, shown) for one in some]
+    mades, initials = [own for own, _ in prepared], [initial for _, initial in prepared]
     reason = together.can(mades)
-    if reason and not exp.ensemble.together:
+    if reason and not asked:
       shown.line(f'one after the other: {reason}')
       return
     numbers = ', '.join(str(one.number) for one in some)
