@@ -29,14 +29,14 @@ def read(folder: workdir.Workdir) -> dict[str, Any]:
     UserError: the ensemble is not complete, or the file is damaged.
   """
   try:
-    return json.loads(folder.ensemble.read_text())
+    return json.loads(atomic.read_text(folder.ensemble))
   except FileNotFoundError:
     raise types.UserError(
       f'{folder.path}: the ensemble is not complete (ensemble.json is missing); the command that began it continues it'
     ) from None
   except ValueError:
     raise types.UserError(
-      f'{folder.ensemble}: not JSON; train the ensemble again, which writes it anew'
+      f'{folder.ensemble}: damaged, or changed since it was written; the command that made the ensemble writes it anew'
     ) from None
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bloodcell_jax import atomic, page, report_members, report_split, workdir
+from bloodcell_jax import atomic, ensemble_file, page, report_members, report_split, workdir
 from bloodcell_jax.train import history
 
 RESEARCH_ONLY = 'Research use only. Not a medical device, never a diagnosis.'
@@ -26,7 +26,7 @@ def write(folder: workdir.Workdir) -> None:
   metrics = {first: metrics[first], **metrics}
   sections = [('data', 'What it was trained on'), ('results', 'Results')]
   sections += [('folds', 'Folds')] if folds else []
-  ensemble = json.loads(folder.ensemble.read_text()) if folder.ensemble.exists() else None
+  ensemble = ensemble_file.read(folder) if folder.ensemble.exists() else None
   sections += [('members', report_members.TITLE)] if ensemble else []
   sections += [(f'split-{name}', name) for name in metrics]
   sections += [('training', 'Training'), ('versions', 'Versions and config')]

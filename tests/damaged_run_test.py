@@ -13,8 +13,19 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import atomic, experiment, journal, predictions, review, scoring, types, workdir
+from bloodcell_jax import (
+  atomic,
+  ensemble_file,
+  experiment,
+  journal,
+  predictions,
+  review,
+  scoring,
+  types,
+  workdir,
+)
 from bloodcell_jax.data import feature_cache, standardize
+from bloodcell_jax.ensembles import combination
 from bloodcell_jax.stats import calibration, doubt
 from bloodcell_jax.train import history
 from configs import default
@@ -54,6 +65,10 @@ READERS: dict[str, Callable[[pathlib.Path], Any]] = {
     folder / 'predictions' / 'test.csv'
   ).probs_NK.tolist(),
   'review/test.json': lambda folder: review.read(folder / 'review' / 'test.json'),
+  'ensemble.json': lambda folder: ensemble_file.read(workdir.Workdir(folder)),
+  'combination.npz': lambda folder: (
+    ensemble_file.read_combination(workdir.Workdir(folder)).arrays['weight_M'].tolist()
+  ),
   'journal.jsonl': known,
   'cache/block1.npy': lambda folder: maps(folder).tolist(),
   'cache/block1.json': lambda folder: maps(folder).tolist(),
@@ -76,6 +91,9 @@ def whole(tmp_path_factory) -> pathlib.Path:
   predictions.write(folder.predictions('test'), made())
   item = review.Item(review.MISTAKE, 'a.png', 'a', 'A', 'B', 0.75, 'anBlZw==')
   review.write(folder.review('test'), [item, item])
+  ensemble_file.write(
+    folder, {'members': ['1', '2'], 'combine': 'weighted'}, combination.weighted(np.array([0.25, 0.75]))
+  )
   journal.Journal(folder.path / 'journal.jsonl', 'net', CLASSES).add(
     [f'{i:016x}' for i in range(40)], made().probs_NK
   )

@@ -125,7 +125,11 @@ def write(
 def _claim(folder: pathlib.Path, settings: dict[str, str | int]) -> None:
   path = folder / SETTINGS
   if path.exists():
-    if json.loads(path.read_text()) != settings:
+    try:
+      before = json.loads(atomic.read_text(path))
+    except ValueError:
+      raise types.UserError(f'{path}: damaged; remove {folder} and make the set again') from None
+    if before != settings:
       raise types.UserError(f'{folder}: holds a set made with other settings; choose another folder')
   elif folder.exists() and any(folder.iterdir()):
     raise types.UserError(f'{folder}: is not empty; choose a new folder')

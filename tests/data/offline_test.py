@@ -94,6 +94,9 @@ def test_another_set_or_other_files_are_never_written_over(tmp_path):
     with pytest.raises(types.UserError, match='other settings'):
       write(tmp_path / 'set', **change)
   assert files(tmp_path / 'set') == before
+  (tmp_path / 'set' / offline.SETTINGS).write_text('{')
+  with pytest.raises(types.UserError, match=r'settings\.json: damaged'):
+    write(tmp_path / 'set')
   (tmp_path / 'own').mkdir()
   (tmp_path / 'own' / 'thesis.txt').write_text('mine')
   with pytest.raises(types.UserError, match='not empty'):

@@ -73,6 +73,10 @@ def _watch(plan: dict) -> None:
   began, seen, before = time.monotonic(), 0, ''
   while True:
     time.sleep(0.002)
+    late = plan['after'] and time.monotonic() - began >= plan['after']
+    if not (plan['at'] or late):
+      # No frame is looked at before it must be.
+      continue
     try:
       now = phase()
     except (RuntimeError, ValueError):
@@ -81,7 +85,6 @@ def _watch(plan: dict) -> None:
     name = 'checkpoint writer' if plan['at'] == 'checkpoint writer' and now['is_saving'] else now['phase']
     seen += name == plan['at'] and name != before
     before = name
-    late = plan['after'] and time.monotonic() - began >= plan['after']
     due = late or (plan['at'] and seen >= plan['nth'])
     if not due:
       continue
