@@ -6,6 +6,7 @@ process kills itself with SIGKILL, which the kernel carries out as it does any o
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pathlib
@@ -42,7 +43,13 @@ _LOOP, _WRITER = 'train/loop.py', 'async_checkpointer.py'
 
 def phase() -> dict[str, object]:
   """What the main thread does, the step it is at (-1 outside the loop), and whether a checkpoint is being written."""
+  # CPython gh-106883: the list of threads is locked meanwhile. Should garbage be collected then, and what is freed let
+  # another thread run, as JAX's arrays do, that thread may wait for the list for ever.
+  was_collecting = gc.isenabled()
+  gc.disable()
   frames = sys._current_frames()
+  if was_collecting:
+    gc.enable()
   main = threading.main_thread().ident
   found, step = 'start', -1
   frame = frames.get(main) if main is not None else None
