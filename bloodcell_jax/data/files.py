@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bloodcell_jax import types
 
@@ -52,8 +52,40 @@ def listing(folder: str, shown: str, recursive: bool = True) -> tuple[list[str],
   """
   found: list[str] = []
   problems: list[types.Problem] = []
-  _walk(folder, '', shown, recursive, {os.path.realpath(folder)}, found, problems)
+  seen = {_identity(folder)}
+  # A stack and no recursion: folders may lie deeper within one another than Python's calls may.
+  stack = [_names(folder, '', shown, problems)]
+  while stack:
+    prefix, name = next(stack[-1], ('', ''))
+    if not name:
+      stack.pop()
+      continue
+    inner = prefix + name
+    path = os.path.join(folder, inner)
+    if os.path.isdir(path):
+      if not recursive:
+        continue
+      if _identity(path) in seen:
+        problems.append(
+          types.Problem(_join(shown, inner), 'a link to a folder that is read already; left out')
+        )
+        continue
+      seen.add(_identity(path))
+      stack.append(_names(folder, f'{inner}/', shown, problems))
+    elif reason := unfit(path, name):
+      problems.append(types.Problem(_join(shown, inner), f'{reason}; left out'))
+    else:
+      found.append(inner)
   return found, problems
+
+
+def _identity(folder: str) -> tuple[int, int]:
+  """Of a folder on the disk, by whatever name; none that another has where it is gone meanwhile."""
+  try:
+    found = os.stat(folder)
+  except OSError:
+    return (-1, -1)
+  return (found.st_dev, found.st_ino)
 
 
 def is_showable(name: str) -> bool:
@@ -102,42 +134,18 @@ def _hidden(name: str) -> bool:
   return name.startswith('.') or name.casefold() in _LITTER
 
 
-def _walk(
-  folder: str,
-  prefix: str,
-  shown: str,
-  recursive: bool,
-  seen: set[str],
-  found: list[str],
-  problems: list[types.Problem],
-) -> None:
+def _names(folder: str, prefix: str, shown: str, problems: list[types.Problem]) -> Iterator[tuple[str, str]]:
+  """(prefix, name) of what is in the folder `prefix` of `folder`, in order, without hidden ones."""
   try:
-    names = os.listdir(folder)
+    names = os.listdir(os.path.join(folder, prefix))
   except OSError as error:
     problems.append(types.Problem(_join(shown, prefix), f'the folder cannot be read: {error.strerror}'))
     return
-  for name in sorted(names, key=natural_key):
-    if _hidden(name):
-      continue
-    path, inner = os.path.join(folder, name), prefix + name
-    if os.path.isdir(path):
-      if not recursive:
-        continue
-      real = os.path.realpath(path)
-      if real in seen:
-        problems.append(
-          types.Problem(_join(shown, inner), 'a link to a folder that is read already; left out')
-        )
-        continue
-      seen.add(real)
-      _walk(path, f'{inner}/', shown, recursive, seen, found, problems)
-    elif reason := _unfit(path, name):
-      problems.append(types.Problem(_join(shown, inner), f'{reason}; left out'))
-    else:
-      found.append(inner)
+  yield from ((prefix, name) for name in sorted(names, key=natural_key) if not _hidden(name))
 
 
-def _unfit(path: str, name: str) -> str:
+def unfit(path: str, name: str) -> str:
+  """Why the file of this name is left out; empty where it is an image by its name, and there."""
   if not is_showable(name):
     return 'the name has characters that cannot be shown'
   extension = os.path.splitext(name)[1]
@@ -152,6 +160,6 @@ def _unfit(path: str, name: str) -> str:
 
 
 def _join(shown: str, inner: str) -> str:
-  # Surrogates are replaced: a problem is printed and written to disk.
+  # A problem is printed and written to disk: nothing of it may steer a terminal or begin a line.
   whole = f'{shown}/{inner}'.strip('/') if shown else inner.strip('/')
-  return whole.encode(errors='replace').decode()
+  return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in whole)

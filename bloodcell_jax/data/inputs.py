@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import fnmatch
 import glob
 import os
 from collections.abc import Iterator, Sequence
@@ -33,40 +34,84 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
   problems: list[types.Problem] = []
   for path in paths:
     found += _of(path, problems)
-  seen: set[str] = set()
-  kept = []
+  first: dict[str, Input] = {}
   for one in found:
-    real = os.path.realpath(one.path)
-    if not files.is_showable(one.shown):
-      problems.append(types.Problem(repr(one.shown), 'the name has characters that cannot be shown'))
-    elif real not in seen:
-      seen.add(real)
+    first.setdefault(os.path.realpath(one.path), one)
+  kept = []
+  for one in _told_apart(list(first.values())):
+    if files.is_showable(one.shown):
       kept.append(one)
+    else:
+      problems.append(types.Problem(repr(one.shown), 'the name has characters that cannot be shown'))
   if not kept:
     named = ', '.join(path if files.is_showable(path) else repr(path) for path in paths)
     raise types.UserError(f'{named}: no image there; known kinds are {" ".join(files.EXTENSIONS)}')
-  return _told_apart(kept), problems
+  return kept, problems
 
 
 def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
   if os.path.isdir(path):
-    names, left_out = files.listing(path, '')
-    # Who tells of them says already that they are left out.
-    problems += [types.Problem(each.file, each.reason.removesuffix('; left out')) for each in left_out]
-    yield from (Input(os.path.join(path, *name.split('/')), name) for name in names)
+    yield from _within(path, problems)
   elif os.path.isfile(path) and path.lower().endswith('.csv'):
     yield from _listed(path)
   elif os.path.isfile(path):
     yield Input(path, os.path.basename(path))
   elif glob.has_magic(path):
-    matched = sorted(glob.glob(path, recursive=True), key=files.natural_key)
+    matched = sorted(_matched(path), key=files.natural_key)
     if not matched:
       raise types.UserError(f'{path}: matches no file')
     for one in matched:
-      if os.path.isdir(one) or os.path.splitext(one)[1].lower() in files.EXTENSIONS:
-        yield from _of(one, problems)
+      name = os.path.basename(one)
+      if os.path.isdir(one):
+        yield from _within(one, problems)
+      elif os.path.splitext(one)[1].lower() not in files.EXTENSIONS:
+        # A pattern may match what nobody meant.
+        continue
+      elif reason := files.unfit(one, name):
+        problems.append(types.Problem(name if files.is_showable(name) else repr(name), reason))
+      else:
+        yield Input(one, name)
   else:
     raise types.UserError(f'{path}: no such file or folder')
+
+
+def _within(folder: str, problems: list[types.Problem]) -> Iterator[Input]:
+  names, left_out = files.listing(folder, '')
+  # Who tells of them says already that they are left out.
+  problems += [types.Problem(each.file, each.reason.removesuffix('; left out')) for each in left_out]
+  yield from (Input(os.path.join(folder, *name.split('/')), name) for name in names)
+
+
+def _matched(pattern: str) -> list[str]:
+  """What a pattern matches: as `glob.glob(recursive=True)`, but that links which lead back are followed once."""
+  parts = pattern.split('/')
+  if '**' not in parts:
+    return glob.glob(pattern)
+  first = parts.index('**')
+  found = []
+  for top in glob.glob('/'.join(parts[:first]) or '/') if first else ['']:
+    names, _ = files.listing(top or '.', '')
+    found += [os.path.join(top, name) for name in names if _fits(name.split('/'), parts[first:])]
+  return found
+
+
+def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
+  """Whether a file, or a folder that it lies in, is what the patterns say; `**` is any number of folders."""
+  reached = {0}
+  for name in (*names, None):
+    # `**` may stand for nothing.
+    for i in range(len(patterns)):
+      if i in reached and patterns[i] == '**':
+        reached.add(i + 1)
+    if len(patterns) in reached:
+      return True
+    if name is not None:
+      reached = {
+        i if patterns[i] == '**' else i + 1
+        for i in reached
+        if patterns[i] == '**' or fnmatch.fnmatchcase(name, patterns[i])
+      }
+  return False
 
 
 def _listed(path: str) -> Iterator[Input]:
