@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-# The attribute with the SHA-256 of what was written.
-_SUM = 'user.sha256'
+# The attribute with the SHA-256 of what was written, and the end of the hidden file that stands for it.
+_SUM, _SUM_FILE = 'user.sha256', '.sha256'
 # Of what is being written.
 _SUFFIX = '.tmp'
 
@@ -35,21 +35,27 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _write(path: pathlib.Path, data: bytes) -> None:
+  digest, has_attributes = hashlib.sha256(data).hexdigest(), False
   path.parent.mkdir(parents=True, exist_ok=True)
   handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX)
   try:
     with os.fdopen(handle, 'wb') as file:
       file.write(data)
-      # Where the file system has attributes. They go with the file whatever it is called, so that a kill never parts
-      # the two; a copy made without them is not checked.
+      # Attributes go with the file whatever it is called, so that a kill never parts the two; a copy made without them
+      # is not checked.
       with contextlib.suppress(OSError, AttributeError):
-        os.setxattr(file.fileno(), _SUM, hashlib.sha256(data).hexdigest().encode())
+        os.setxattr(file.fileno(), _SUM, digest.encode())
+        has_attributes = True
       file.flush()
       os.fsync(file.fileno())
     # mkstemp makes private files; give this one the rights an ordinary open would.
     umask = os.umask(0)
     os.umask(umask)
     os.chmod(beside, 0o666 & ~umask)
+    if not (has_attributes or path.name.endswith(_SUM_FILE)):
+      # First, with that of the file which is there now: after a kill between the two that one is sound as well.
+      before = [hashlib.sha256(path.read_bytes()).hexdigest()] if path.exists() else []
+      _write(_sum_file(path), ' '.join([digest, *(sum for sum in before if sum in _noted(path))]).encode())
     os.replace(beside, path)
   except BaseException:
     pathlib.Path(beside).unlink(missing_ok=True)
@@ -64,13 +70,24 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     OSError: it cannot be read.
   """
   data = pathlib.Path(path).read_bytes()
-  try:
-    expected = os.getxattr(path, _SUM)
-  except (OSError, AttributeError):
-    return data
-  if hashlib.sha256(data).hexdigest().encode() != expected:
+  expected = _noted(pathlib.Path(path))
+  if expected and hashlib.sha256(data).hexdigest() not in expected:
     raise ValueError(f'{path}: no longer what was written there')
   return data
+
+
+def _noted(path: pathlib.Path) -> list[str]:
+  """The sums of what may be at `path`, the newest first; empty where none was kept."""
+  try:
+    return [os.getxattr(path, _SUM).decode()]
+  except (OSError, AttributeError):
+    # Not Linux, or a file system without attributes.
+    file = _sum_file(path)
+    return file.read_text(errors='replace').split() if file.exists() else []
+
+
+def _sum_file(path: pathlib.Path) -> pathlib.Path:
+  return path.with_name(f'.{path.name}{_SUM_FILE}')
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax import memory, types
 
 AXIS = 'device'
 # Ways to train many members in one program.
@@ -80,11 +80,37 @@ def needed_bytes(
 
   The program is compiled for it, but not run; shapes may stand for the arrays.
   """
-  compiled = _map_step(step, on).lower(state, shard(batch, len(on)), key, scale).compile()
-  stats = compiled.memory_analysis()
+  stats = _map_step(step, on).lower(state, shard(batch, len(on)), key, scale).compile().memory_analysis()
+  return stats.argument_size_in_bytes + _added_bytes(stats)
+
+
+def _added_bytes(stats: Any) -> int:
+  """What a compiled call takes beside its arguments."""
   # What is donated is counted as an argument and as a result.
-  inside = stats.argument_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes
-  return inside + stats.temp_size_in_bytes
+  return stats.output_size_in_bytes - stats.alias_size_in_bytes + stats.temp_size_in_bytes
+
+
+def _with_room(mapped: Any, on: Sequence[jax.Device], what: str, key: str) -> Callable[..., Any]:
+  """The mapped function, which at its first call asks whether the memory is there: where it is not, the system kills.
+
+  The compilation that tells is that of the call. `what` and `key` name the work and what makes it smaller.
+  """
+  is_asked = False
+
+  def run(*given: Any) -> Any:
+    nonlocal is_asked
+    if not is_asked:
+      stats = mapped.lower(*given).compile().memory_analysis()
+      needed, free = (_added_bytes(stats), memory.free(on[0])) if stats else (0, 0)
+      if needed > free:
+        raise types.RunError(
+          f'{what} takes {needed / 1e9:.2f} GB more and {free / 1e9:.2f} GB of memory are free; lower {key} or '
+          'data.image_size. The checkpoints are kept, and the same command continues'
+        )
+      is_asked = True
+    return mapped(*given)
+
+  return run
 
 
 def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
@@ -92,8 +118,10 @@ def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[.
 
   The state is donated: the caller's copy is gone after the call. `step` sums over devices itself
   with `jax.lax.psum(..., AXIS)`, which makes its outputs equal everywhere.
+
+  The compiled function raises RunError before its first call where the memory for it is not there.
   """
-  mapped = _map_step(step, on)
+  mapped = _with_room(_map_step(step, on), on, 'an update', 'train.batch_size')
   return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, len(on)), key, scale)
 
 
@@ -115,7 +143,8 @@ def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: 
   def one_by_one(*given_M: Any) -> Any:
     return jax.lax.map(lambda given: step(*given), given_M)
 
-  mapped = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
+  made = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
+  mapped = _with_room(made, on, 'an update of all members', 'ensemble.together, train.batch_size')
 
   def run(state_M: Any, batch_M: types.Batch, key_M: jax.Array, scale_M: np.ndarray) -> Any:
     batch = jax.tree.map(lambda x: _split(x, len(on), 1), batch_M)
@@ -125,8 +154,12 @@ def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: 
 
 
 def make_apply(function: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
-  """`function(params, batch) -> array_B...` compiled over the devices, the padding taken off again."""
-  mapped = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
+  """`function(params, batch) -> array_B...` compiled over the devices, the padding taken off again.
+
+  It raises RunError before its first call where the memory for it is not there.
+  """
+  made = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
+  mapped = _with_room(made, on, 'a batch', 'evaluate.batch_size')
 
   def apply(params: Any, batch: types.Batch) -> np.ndarray:
     out = np.asarray(mapped(replicate(params, on), shard(batch, len(on))))

@@ -9,8 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bloodcell_jax import frozen, job, parallel, staging, types, workdir
-from bloodcell_jax.data import room
+from bloodcell_jax import frozen, job, memory, parallel, staging, types, workdir
 from bloodcell_jax.heads import svr
 from bloodcell_jax.train import checkpoint, history, progress, side_by_side
 
@@ -108,7 +107,7 @@ def plan(made: job.Job, asked: int) -> int:
   """
   if asked or made.devices[0].platform == 'cpu':
     return asked or 1
-  return fitting(needed(made), free(made.devices[0]))
+  return fitting(needed(made), memory.free(made.devices[0]))
 
 
 def fitting(needed: int, free: int) -> int:
@@ -134,11 +133,3 @@ def needed(made: job.Job) -> int:
   state = jax.eval_shape(lambda: made.state(stage, made.params, 0))
   update = made.update(stage, made.model)
   return parallel.needed_bytes(update, made.devices, state, batch, made.dropout_key(), np.float32(1))
-
-
-def free(device: jax.Device) -> int:
-  """Bytes that a device has left, as it says itself; where it says nothing, those of the host."""
-  stats = device.memory_stats() or {}
-  if 'bytes_limit' in stats:
-    return stats['bytes_limit'] - stats.get('bytes_in_use', 0)
-  return room.available_memory()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import damaging
@@ -77,8 +78,21 @@ READERS: dict[str, Callable[[pathlib.Path], Any]] = {
 MAY_BE_MISSING = {'metrics.json': {}, 'review/test.json': [], 'journal.jsonl': {}, 'history.jsonl': None}
 
 
-@pytest.fixture(scope='module')
-def whole(tmp_path_factory) -> pathlib.Path:
+def _refuse(*given: object, **more: object) -> None:
+  raise OSError(errno.ENOTSUP, 'no attributes')
+
+
+@pytest.fixture(scope='module', params=['attributes', 'no attributes'])
+def whole(request, tmp_path_factory) -> Iterator[pathlib.Path]:
+  """A run, on a file system that keeps attributes of files and on one that does not."""
+  with pytest.MonkeyPatch.context() as patch:
+    if request.param == 'no attributes':
+      patch.setattr(os, 'setxattr', _refuse, raising=False)
+      patch.setattr(os, 'getxattr', _refuse, raising=False)
+    yield made_run(tmp_path_factory)
+
+
+def made_run(tmp_path_factory) -> pathlib.Path:
   folder = workdir.Workdir(tmp_path_factory.mktemp('whole') / 'run')
   folder.write_config(experiment.flat(default.get_config()))
   folder.write_environment(jax.devices()[:1], {'fingerprint': 'abc', 'class_names': CLASSES}, {})
@@ -112,8 +126,6 @@ def attempt(read: Callable[[pathlib.Path], Any], folder: pathlib.Path) -> tuple[
 @pytest.mark.parametrize('kind', damaging.KINDS)
 @pytest.mark.parametrize('name', READERS)
 def test_a_damaged_file_is_read_as_it_was_made_anew_or_named(name, kind, whole, tmp_path):
-  if not os.listxattr(whole / 'config.json') and kind == 'flipped in one bit':
-    pytest.skip('the file system has no attributes, in which the sums of small files are kept')
   folder = tmp_path / 'run'
   shutil.copytree(whole, folder)
   before = READERS[name](folder)
@@ -136,8 +148,10 @@ def test_the_comparison_would_see_a_digit_that_nobody_guards(whole, tmp_path):
   shutil.copytree(whole, tmp_path / 'run')
   path = tmp_path / 'run' / 'metrics.json'
   text = path.read_text().replace('0.5125', '0.5135')
+  # A new file, which no sum goes with.
   path.unlink()
-  path.write_text(text)  # a new file, which no sum goes with
+  path.with_name('.metrics.json.sha256').unlink(missing_ok=True)
+  path.write_text(text)
   folder = workdir.Workdir(tmp_path / 'run')
   assert folder.read_metrics() != workdir.Workdir(whole).read_metrics()
 
@@ -149,4 +163,29 @@ def test_a_split_with_a_missing_or_damaged_file_is_scored_again(whole, tmp_path)
   atomic.write_text(folder.groups('test'), 'group\n')
   assert scoring.origins(folder) == {'test': {'epochs': 3}}
   damaging.cut(folder.calibration)
-  assert scoring.origins(folder) == ({} if os.listxattr(folder.history) else {'test': {'epochs': 3}})
+  assert scoring.origins(folder) == {}
+
+
+def test_a_kill_between_a_file_and_its_sum_leaves_it_sound(tmp_path, monkeypatch):
+  for name in ('setxattr', 'getxattr'):
+    monkeypatch.setattr(os, name, _refuse, raising=False)
+  path = tmp_path / 'a.json'
+  atomic.write_text(path, 'first')
+  replace = os.replace
+
+  def killed(source: str, to: pathlib.Path) -> None:
+    if pathlib.Path(to) == path:
+      raise KeyboardInterrupt
+    replace(source, to)
+
+  for new in ('second', 'third'):
+    monkeypatch.setattr(os, 'replace', killed)
+    with pytest.raises(KeyboardInterrupt):
+      atomic.write_text(path, new)
+    assert atomic.read_text(path) == 'first'
+  monkeypatch.setattr(os, 'replace', replace)
+  atomic.write_text(path, 'fourth')
+  assert atomic.read_text(path) == 'fourth'
+  path.write_text('fifth')
+  with pytest.raises(ValueError, match='no longer'):
+    atomic.read_text(path)

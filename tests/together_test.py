@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import experiment, frozen, job, staging, together, types, workdir
+from bloodcell_jax import experiment, frozen, job, memory, staging, together, types, workdir
 from bloodcell_jax.data import dataset
 from bloodcell_jax.train import checkpoint, history, progress, signals
 from configs import default
@@ -203,7 +203,7 @@ def test_how_many_at_once_is_asked_for_or_follows_from_the_platform_and_the_memo
   weights = sum(leaf.nbytes for leaf in jax.tree.leaves(made.params))
   assert 3 * weights < taken < 2**30, 'parameters, their momentum and their mean, and what a step keeps'
   assert together.needed(make(0, **{'train.batch_size': 20})) > taken
-  assert together.free(made.devices[0]) > 2**20
+  assert memory.free(made.devices[0]) > 2**20
 
   class Gpu:
     platform = 'gpu'
@@ -214,7 +214,7 @@ def test_how_many_at_once_is_asked_for_or_follows_from_the_platform_and_the_memo
   monkeypatch.setattr(together, 'needed', lambda made: taken)
   made.devices = [Gpu()]
   assert (together.plan(made, 0), together.way(made)) == (9, 'vmap')
-  assert together.free(Gpu()) == 10 * taken
+  assert memory.free(Gpu()) == 10 * taken
 
 
 def test_the_comparison_sees_swapped_seeds(alone, tmp_path):

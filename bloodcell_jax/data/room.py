@@ -10,7 +10,7 @@ import tempfile
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax import memory, types
 
 
 def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndarray:
@@ -22,10 +22,16 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
     directory: where it lies on the disk; the room is given back however the process ends.
 
   Raises:
-    UserError: the disk has no room for it.
+    UserError: neither the memory nor the disk, whichever it is to be, has room for it.
   """
   num_bytes = math.prod(shape)  # of whole numbers without end, unlike NumPy's
-  if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= available_memory() // 2):
+  if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= memory.available() // 2):
+    if num_bytes > memory.available():
+      # Asked first: zeros are promised, and the process is killed when they are written to.
+      raise types.UserError(
+        f'{num_bytes / 1e9:.1f} GB are needed for the decoded images and {memory.available() / 1e9:.1f} GB of memory '
+        'are free; set data.cache=disk or lower data.image_size'
+      )
     return np.zeros(shape, np.uint8)
   directory.mkdir(parents=True, exist_ok=True)
   # Asked first: to write into a map on a full disk kills the process.
@@ -42,14 +48,3 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
     if hasattr(os, 'posix_fallocate'):
       os.posix_fallocate(file.fileno(), 0, num_bytes)
     return np.memmap(file, np.uint8, 'r+', shape=shape)
-
-
-def available_memory() -> int:
-  """Bytes that can be had without swapping."""
-  try:
-    with open('/proc/meminfo') as file:
-      fields = dict(line.split(':') for line in file)
-    return 1024 * int(fields['MemAvailable'].split()[0])
-  except (OSError, KeyError, ValueError):
-    # Not Linux: half of what is built in stands for what is free.
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2

@@ -1,0 +1,91 @@
+"""How much memory there is for this process: what the machine has left, within the limits that are set for it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  import jax
+
+try:
+  import resource
+except ImportError:  # not on Windows
+  resource = None  # type: ignore[assignment]
+
+_GROUPS = pathlib.Path('/sys/fs/cgroup')
+
+
+def available() -> int:
+  """Bytes that this process can still take: of the machine's without swapping, of its control groups', of its own.
+
+  A container has the limits of a control group, a batch system often those of `ulimit -v`. Source: proc(5), and
+  cgroup-v1/memory and cgroup-v2 in the documentation of the Linux kernel.
+  """
+  own = pathlib.Path('/proc/self/cgroup')
+  named = own.read_text() if own.exists() else ''
+  return max(0, min(_of_machine(), *_of_groups(named, _GROUPS), *_of_process()))
+
+
+def free(device: jax.Device) -> int:
+  """Bytes that a device has left, as it says itself; where it says nothing, those of the host."""
+  stats = device.memory_stats() or {}
+  if 'bytes_limit' in stats:
+    return stats['bytes_limit'] - stats.get('bytes_in_use', 0)
+  return available()
+
+
+def _of_machine() -> int:
+  try:
+    with open('/proc/meminfo') as file:
+      fields = dict(line.split(':') for line in file)
+    return 1024 * int(fields['MemAvailable'].split()[0])
+  except (OSError, KeyError, ValueError):
+    # Not Linux: half of what is built in stands for what is free.
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2
+
+
+def _of_groups(named: str, top: pathlib.Path) -> Iterator[int]:
+  """What each control group of memory leaves, from the process' own up; `named` is what /proc/self/cgroup says."""
+  for line in named.splitlines():
+    _, controllers, path = line.split(':', 2)
+    if not controllers:
+      yield from _left_up(top, path, 'memory.max', 'memory.current', 'inactive_file')
+    elif 'memory' in controllers.split(','):
+      names = 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'
+      yield from _left_up(top / 'memory', path, *names)
+
+
+def _left_up(top: pathlib.Path, path: str, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
+  group = top / path.strip('/')
+  # Within a container its own group may be the top, whatever it is called outside.
+  for each in (group, *group.parents):
+    yield from _left(each, limit, usage, reclaimable)
+    if each == top:
+      return
+
+
+def _left(group: pathlib.Path, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
+  try:
+    most, used = ((group / name).read_text().strip() for name in (limit, usage))
+    stats = dict(line.split() for line in (group / 'memory.stat').read_text().splitlines() if line)
+    if most != 'max':
+      # Files that were read are given back when they are asked for.
+      yield int(most) - int(used) + int(stats.get(reclaimable, 0))
+  except (OSError, ValueError):
+    return
+
+
+def _of_process() -> Iterator[int]:
+  if resource is None:
+    return
+  limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+  if limit == resource.RLIM_INFINITY:
+    return
+  try:
+    pages = int(pathlib.Path('/proc/self/statm').read_text().split()[0])
+  except (OSError, ValueError, IndexError):
+    return
+  yield limit - pages * os.sysconf('SC_PAGE_SIZE')

@@ -1,0 +1,138 @@
+"""How much memory there is is known from what limits it, and what is more than that is refused before it is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from bloodcell_jax import memory, parallel, types
+from bloodcell_jax.data import room
+
+ROOT = pathlib.Path(__file__).parent.parent
+GB = 2**30
+
+
+def group(folder: pathlib.Path, **files: object) -> None:
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, value in files.items():
+    (folder / name.replace('__', '.')).write_text(f'{value}\n')
+
+
+def test_every_group_above_a_process_counts(tmp_path):
+  stat = 'anon 5\ninactive_file 1000\n'
+  group(tmp_path / 'job', memory__max=9000, memory__current=6000, memory__stat=stat)
+  group(tmp_path / 'job' / 'step', memory__max='max', memory__current=5000, memory__stat=stat)
+  group(tmp_path, memory__max=20000, memory__current=6000, memory__stat='')
+  found = list(memory._of_groups('0::/job/step\n', tmp_path))
+  assert found == [9000 - 6000 + 1000, 20000 - 6000], 'files that were read can be given back'
+  assert list(memory._of_groups('0::/elsewhere\n', tmp_path)) == [14000], (
+    'a container sees its own as the top'
+  )
+
+
+def test_the_older_kind_of_group_counts(tmp_path):
+  files = {
+    'memory__limit_in_bytes': 700,
+    'memory__usage_in_bytes': 300,
+    'memory__stat': 'total_inactive_file 50',
+  }
+  group(tmp_path / 'memory' / 'a', **files)
+  assert list(memory._of_groups('3:cpuset:/\n4:memory:/a\n', tmp_path)) == [450]
+  assert list(memory._of_groups('3:cpuset:/a\n', tmp_path)) == []
+
+
+def test_what_cannot_be_read_limits_nothing(tmp_path):
+  group(tmp_path, memory__max='some', memory__current=1, memory__stat='')
+  assert list(memory._of_groups('0::/\n', tmp_path)) == []
+
+
+def test_a_limit_of_the_process_is_known():
+  said = subprocess.run(
+    [sys.executable, '-c', 'from bloodcell_jax import memory; print(memory.available())'],
+    cwd=ROOT, capture_output=True, text=True, check=True,
+    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (GB, GB)),
+  )  # fmt: skip
+  assert 0 < int(said.stdout) < GB
+  assert memory.available() > int(said.stdout)
+
+
+def test_images_that_do_not_fit_are_refused_before_they_are_written(monkeypatch, tmp_path):
+  monkeypatch.setattr(memory, 'available', lambda: 1000)
+  with pytest.raises(types.UserError, match=r'data\.cache=disk'):
+    room.make((10, 10, 10, 3), 'memory', tmp_path)
+  assert room.make((10, 5, 6, 3), 'memory', tmp_path).nbytes == 900
+
+
+def double(params, batch):
+  return batch.image_BHWC * params
+
+
+@pytest.fixture
+def batch() -> types.Batch:
+  return types.Batch(
+    np.ones((4, 8, 8, 3), np.float32), np.zeros((4, 2)), np.ones(4), np.arange(4, dtype=np.int32)
+  )
+
+
+def test_a_batch_that_does_not_fit_is_refused_before_it_is_computed(monkeypatch, batch):
+  out = batch.image_BHWC.nbytes
+  monkeypatch.setattr(memory, 'free', lambda device: out - 1)
+  apply = parallel.make_apply(double, parallel.devices(1))
+  with pytest.raises(types.RunError, match=r'lower evaluate\.batch_size'):
+    apply(np.float32(2), batch)
+  monkeypatch.setattr(memory, 'free', lambda device: out)
+  assert apply(np.float32(2), batch).sum() == 2 * batch.image_BHWC.sum(), 'and is computed once there is room'
+  monkeypatch.setattr(memory, 'free', lambda device: pytest.fail('asked once'))
+  apply(np.float32(2), batch)
+
+
+def test_the_question_costs_no_second_compilation(batch):
+  names: list[str] = []
+
+  def listen(name: str, seconds: float, **more: object) -> None:
+    names.append(name)
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    # A function that no other test has compiled.
+    parallel.make_apply(lambda *given: double(*given) + 1, parallel.devices(1))(np.float32(2), batch)
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+  assert names.count('/jax/core/compile/backend_compile_duration') == 1
+
+
+@contextlib.contextmanager
+def limited(num_bytes: int):
+  """The file to whose list a process adds itself, to have no more memory than this."""
+  top = pathlib.Path('/sys/fs/cgroup/memory')
+  place = top / f'test-{os.getpid()}'
+  try:
+    place.mkdir()
+    (place / 'memory.limit_in_bytes').write_text(str(num_bytes))
+  except OSError:
+    pytest.skip('no right to make a control group of memory')
+  try:
+    yield place / 'cgroup.procs'
+  finally:
+    place.rmdir()
+
+
+def test_a_real_group_is_known():
+  with limited(GB) as procs:
+    command = 'from bloodcell_jax import memory; print(memory.available())'
+    said = subprocess.run(
+      ['sh', '-c', f'echo $$ > {procs}; exec {sys.executable} -c "{command}"'],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    assert 0.8 * GB < int(said.stdout) < GB
