@@ -29,8 +29,8 @@ LAYERS = (
   ('opening', 'staging', 'evidence'),
   ('top',),
   ('frozen', 'findings'),
-  ('report', 'scoring', 'preview', 'comparison', 'review_page', 'survey', 'verdict', 'ensemble_file'),
-  ('report_members',),
+  ('report', 'scoring', 'preview', 'comparison', 'review_page', 'survey', 'verdict'),
+  ('report_members', 'ensemble_file'),
   ('report_split',),
   ('job',),
   ('experiment',),
@@ -49,7 +49,7 @@ LAYERS = (
   ),
   ('data', 'models', 'weights', 'optim', 'train', 'heads', 'stats', 'ensembles', 'explain', 'plots', 'audit'),
   ('groups', 'parallel', 'atomic', 'process'),
-  ('tree', 'rng', 'values'),
+  ('tree', 'rng', 'values', 'memory'),
   ('types',),
 )
 ROW = {unit: row for row, units in enumerate(LAYERS) for unit in units}
