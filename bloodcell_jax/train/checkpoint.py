@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -39,6 +40,10 @@ class Saved:
   records: list[history.Record]  # of the epochs finished
   seconds: float  # spent in the epoch under way
   stamp: Stamp
+
+
+# Where checkpoints go that are no longer kept; `atomic.clear` knows the name.
+_REMOVED = '.removed.00000000.tmp'
 
 
 def _badness(metrics: Any) -> float:
@@ -99,6 +104,7 @@ class Store:
       manager = self._opened()
       # The finished one before it, so that its folder is not taken for this one's.
       manager.wait_until_finished()
+      self._remove()
       self._writing = (manager.latest_step() or 0) + 1
       manager.save(
         self._writing,
@@ -139,12 +145,18 @@ class Store:
     if self._manager is not None:
       with self._explained():
         self._manager.wait_until_finished()
+        self._remove()
 
   def close(self) -> None:
     """Waits, then frees the folder. Raises RunError where what was saved last cannot be written."""
     if self._manager is not None:
       with self._explained():
         self._manager.close()
+        self._remove()
+
+  def _remove(self) -> None:
+    """Frees the room of what is no longer kept."""
+    shutil.rmtree(self._folder / _REMOVED, ignore_errors=True)
 
   def _find(self) -> None:
     """Looks for the newest checkpoint that is sound and whose best one is too."""
@@ -254,6 +266,8 @@ class Store:
         best_fn=_badness,
         best_mode='min',
         cleanup_tmp_directories=True,
+        # Renamed first: a kill while files are removed would leave a checkpoint that looks damaged.
+        todelete_subdir=_REMOVED,
         async_options=ocp.AsyncOptions(post_finalization_callback=self._add_sums),
       ),
       item_names=('state', 'progress'),

@@ -6,10 +6,12 @@ process kills itself with SIGKILL, which the kernel carries out as it does any o
 
 from __future__ import annotations
 
-import gc
+import faulthandler
+import functools
 import json
 import os
 import pathlib
+import re
 import signal
 import sys
 import threading
@@ -37,42 +39,61 @@ PHASES = (
   ('workdir.py', ('write_config', 'write_environment'), 'config'),
   ('opening.py', ('read_data',), 'reading images'),
 )
-# Of the loop, to know what was lost; Orbax writes in threads of its own.
-_LOOP, _WRITER = 'train/loop.py', 'async_checkpointer.py'
+# Orbax writes in threads of its own.
+_WRITER = 'async_checkpointer.py'
+_THREAD = re.compile(r'(?:Current t|T)hread 0x([0-9a-f]+)')
+_FRAME = re.compile(r'  File "(.*)", line \d+ in (.*)')
+_step = -1
 
 
 def phase() -> dict[str, object]:
-  """What the main thread does, the step it is at (-1 outside the loop), and whether a checkpoint is being written."""
-  # CPython gh-106883: the list of threads is locked meanwhile. Should garbage be collected then, and what is freed let
-  # another thread run, as JAX's arrays do, that thread may wait for the list for ever.
-  was_collecting = gc.isenabled()
-  gc.disable()
-  frames = sys._current_frames()
-  if was_collecting:
-    gc.enable()
-  main = threading.main_thread().ident
-  found, step = 'start', -1
-  frame = frames.get(main) if main is not None else None
-  while frame is not None:
-    file, name = frame.f_code.co_filename, frame.f_code.co_name
-    if found == 'start':
-      found = next(
-        (
-          what
-          for end, names, what in PHASES
-          if file.endswith(end) and (name in names if names else name != '<module>')
-        ),
-        'start',
-      )
-    if file.endswith(_LOOP) and name == 'drive' and step < 0:
-      step = frame.f_locals['runs'][0].step
-    frame = frame.f_back
-  is_saving = False
-  for ident, other in frames.items():
-    while ident != main and other is not None and not is_saving:
-      is_saving = other.f_code.co_filename.endswith(_WRITER)
-      other = other.f_back
-  return {'phase': found, 'step': step, 'is_saving': is_saving}
+  """What the main thread does, the last step asked for (-1 before the first), whether a checkpoint is being written.
+
+  Frames are read as the fault handler writes them, without a Python object of any: `sys._current_frames` can lock up
+  where garbage is collected meanwhile (CPython gh-106883), and a frame of a thread that ends can crash its reader.
+  """
+  os.ftruncate(_file(), 0)
+  os.lseek(_file(), 0, os.SEEK_SET)
+  faulthandler.dump_traceback(_file())
+  os.lseek(_file(), 0, os.SEEK_SET)
+  lines = os.read(_file(), 2**20).decode(errors='replace').splitlines()
+  found, is_main, is_saving = 'start', False, False
+  for line in lines:
+    if thread := _THREAD.match(line):
+      is_main = int(thread[1], 16) == threading.main_thread().ident
+    elif frame := _FRAME.match(line):
+      if is_main and found == 'start':
+        found = _name(frame[1], frame[2])
+      is_saving |= not is_main and frame[1].endswith(_WRITER)
+  return {'phase': found, 'step': _step, 'is_saving': is_saving}
+
+
+def _name(file: str, function: str) -> str:
+  """The phase that a frame tells of; 'start' where it tells of none."""
+  for end, names, what in PHASES:
+    if file.endswith(end) and (function in names if names else function != '<module>'):
+      return what
+  return 'start'
+
+
+@functools.cache
+def _file() -> int:
+  return os.memfd_create('frames')
+
+
+def _follow() -> None:
+  """Notes each step that the loop asks for, to know what was lost; again and again, until the loop is loaded."""
+  course = getattr(sys.modules.get('bloodcell_jax.train.course'), 'Course', None)
+  if course is None or hasattr(course, 'is_followed'):
+    return
+  count = course.count
+
+  def noted(self, waited: float) -> None:
+    global _step
+    count(self, waited)
+    _step = self.step
+
+  course.count, course.is_followed = noted, True
 
 
 def _watch(plan: dict) -> None:
@@ -80,15 +101,12 @@ def _watch(plan: dict) -> None:
   began, seen, before = time.monotonic(), 0, ''
   while True:
     time.sleep(0.002)
+    _follow()
     late = plan['after'] and time.monotonic() - began >= plan['after']
     if not (plan['at'] or late):
-      # No frame is looked at before it must be.
+      # Nothing is looked at before it must be.
       continue
-    try:
-      now = phase()
-    except (RuntimeError, ValueError):
-      # A frame that changed under the reader's hands.
-      continue
+    now = phase()
     name = 'checkpoint writer' if plan['at'] == 'checkpoint writer' and now['is_saving'] else now['phase']
     seen += name == plan['at'] and name != before
     before = name

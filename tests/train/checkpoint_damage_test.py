@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax import atomic, types
 from bloodcell_jax.optim import keras
 from bloodcell_jax.train import checkpoint, checksums, history, state
 
@@ -109,6 +109,22 @@ def test_the_run_goes_on_from_the_one_before_and_sets_the_damaged_one_aside(kind
   assert read(tmp_path) == (4, 4)
   assert (tmp_path / 'damaged-3').is_dir()
   assert 'set aside' in capsys.readouterr().err
+
+
+def test_a_kill_while_an_old_checkpoint_goes_leaves_none_that_looks_damaged(tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(shutil, 'rmtree', lambda *given, **more: None)
+  run(tmp_path, [0.9, 0.8, 0.7])
+  monkeypatch.undo()
+  # Half of the first one's files are gone when the kill falls.
+  (removed,) = tmp_path.glob('.removed*')
+  for path in [path for path in sorted(removed.rglob('*')) if path.is_file()][::2]:
+    path.unlink()
+  assert read(tmp_path) == (3, 3)
+  atomic.clear(tmp_path)
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['2', '3']
+  run(tmp_path, [0.9, 0.8, 0.7, 0.6], first=4)
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['3', '4'], 'nothing is left when a run ends'
+  assert capsys.readouterr().err == ''
 
 
 def test_a_damaged_best_checkpoint_is_never_replaced_by_the_second_best(tmp_path, capsys):
