@@ -29,7 +29,7 @@ sys.path[:0] = [path for path in (str(ROOT),) if path not in sys.path]
 
 from tests.soak import cases, comparing, watching
 
-NAMED = (*dict.fromkeys(what for _, _, what in watching.PHASES), 'checkpoint writer')
+NAMED = (*dict.fromkeys(what for _, _, what in watching.PHASES), watching.WRITER)
 # Then a run is let through to its end, so that the ends are compared often enough.
 MOST_PER_RUN = 12
 # Ends that nobody asked for, after which to go on would teach nothing.

@@ -1,113 +1,116 @@
-"""What a run is doing, seen from a thread inside it; and its end, at a moment that the harness has drawn.
+"""What a run is doing, told by its own functions; and its end, at a moment that the harness has drawn.
 
 The harness puts this file on the run's path as `sitecustomize.py`, so that nothing of the package knows of it. The
 process kills itself with SIGKILL, which the kernel carries out as it does any other: nothing more of it runs.
+
+Functions are wrapped as soon as their module is loaded. To look at the stacks of the threads from outside is not safe
+in CPython 3.11: `sys._current_frames` locks up where garbage is collected meanwhile (gh-106883), and both it and the
+fault handler have crashed here on the stack of a thread that ended.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import functools
+import glob
 import json
 import os
 import pathlib
-import re
 import signal
 import sys
 import threading
 import time
+import types
 
 PLAN = 'SOAK_PLAN'
-# (end of the file, functions, what that is); the innermost frame of the main thread that is here names the phase.
+# (module, functions or methods, what they do); the innermost one that the main thread is in names the phase.
 PHASES = (
-  ('train/history.py', ('write',), 'history line'),
-  ('plots/figure.py', ('write',), 'figure'),
-  ('predictions.py', ('write',), 'predictions'),
-  ('stats/doubt.py', ('write',), 'calibration'),
-  ('data/standardize.py', ('write', 'fit'), 'statistics'),
-  ('data/feature_cache.py', ('read_or_build',), 'feature cache'),
-  ('train/checkpoint.py', ('save', 'wait', 'close'), 'checkpoint'),
-  ('train/checkpoint.py', ('latest', 'best', '__init__'), 'restoring'),
-  ('jax/_src/compiler.py', (), 'compilation'),
-  ('train/course.py', ('evaluate',), 'evaluation'),
-  ('train/loop.py', ('drive',), 'step'),
-  ('frozen.py', ('build',), 'feature cache'),
-  ('staging.py', ('begin', '_tell'), 'stage border'),
-  ('report.py', ('write',), 'report'),
-  ('scoring.py', ('write',), 'figures of merit'),
-  ('job.py', ('predict',), 'scoring'),
-  ('workdir.py', ('write_config', 'write_environment'), 'config'),
-  ('opening.py', ('read_data',), 'reading images'),
+  ('bloodcell_jax.train.history', ('write',), 'history line'),
+  ('bloodcell_jax.plots.figure', ('write',), 'figure'),
+  ('bloodcell_jax.predictions', ('write',), 'predictions'),
+  ('bloodcell_jax.stats.doubt', ('write',), 'calibration'),
+  ('bloodcell_jax.data.standardize', ('write', 'fit'), 'statistics'),
+  ('bloodcell_jax.data.feature_cache', ('read_or_build',), 'feature cache'),
+  ('bloodcell_jax.train.checkpoint', ('Store.save', 'Store.wait', 'Store.close'), 'checkpoint'),
+  ('bloodcell_jax.train.checkpoint', ('Store.latest', 'Store.best', 'Store.__init__'), 'restoring'),
+  ('jax._src.compiler', ('compile_or_get_cached',), 'compilation'),
+  ('bloodcell_jax.train.course', ('Course.evaluate',), 'evaluation'),
+  ('bloodcell_jax.train.loop', ('drive',), 'step'),
+  ('bloodcell_jax.frozen', ('build',), 'feature cache'),
+  ('bloodcell_jax.staging', ('begin', '_tell'), 'stage border'),
+  ('bloodcell_jax.report', ('write',), 'report'),
+  ('bloodcell_jax.scoring', ('write',), 'figures of merit'),
+  ('bloodcell_jax.job', ('Job.predict',), 'scoring'),
+  ('bloodcell_jax.workdir', ('Workdir.write_config', 'Workdir.write_environment'), 'config'),
+  ('bloodcell_jax.opening', ('read_data',), 'reading images'),
 )
 # Orbax writes in threads of its own.
-_WRITER = 'async_checkpointer.py'
-_THREAD = re.compile(r'(?:Current t|T)hread 0x([0-9a-f]+)')
-_FRAME = re.compile(r'  File "(.*)", line \d+ in (.*)')
+WRITER = 'checkpoint writer'
+_phases = ['start']
 _step = -1
 
 
 def phase() -> dict[str, object]:
-  """What the main thread does, the last step asked for (-1 before the first), whether a checkpoint is being written.
-
-  Frames are read as the fault handler writes them, without a Python object of any: `sys._current_frames` can lock up
-  where garbage is collected meanwhile (CPython gh-106883), and a frame of a thread that ends can crash its reader.
-  """
-  os.ftruncate(_file(), 0)
-  os.lseek(_file(), 0, os.SEEK_SET)
-  faulthandler.dump_traceback(_file())
-  os.lseek(_file(), 0, os.SEEK_SET)
-  lines = os.read(_file(), 2**20).decode(errors='replace').splitlines()
-  found, is_main, is_saving = 'start', False, False
-  for line in lines:
-    if thread := _THREAD.match(line):
-      is_main = int(thread[1], 16) == threading.main_thread().ident
-    elif frame := _FRAME.match(line):
-      if is_main and found == 'start':
-        found = _name(frame[1], frame[2])
-      is_saving |= not is_main and frame[1].endswith(_WRITER)
-  return {'phase': found, 'step': _step, 'is_saving': is_saving}
+  """What the main thread does, the last step asked for (-1 before the first), whether a checkpoint is being written."""
+  return {'phase': _phases[-1], 'step': _step, 'is_saving': _is_saving()}
 
 
-def _name(file: str, function: str) -> str:
-  """The phase that a frame tells of; 'start' where it tells of none."""
-  for end, names, what in PHASES:
-    if file.endswith(end) and (function in names if names else function != '<module>'):
-      return what
-  return 'start'
+def _is_saving() -> bool:
+  folders = [argument.partition('=')[2] for argument in sys.argv if argument.startswith('--workdir=')]
+  return any(
+    glob.glob(f'{glob.escape(folder)}/{inner}checkpoints/*.orbax-checkpoint-tmp')
+    for folder in folders
+    for inner in ('', 'members/*/')
+  )
 
 
-@functools.cache
-def _file() -> int:
-  return os.memfd_create('frames')
+def _follow(waiting: list[tuple[str, str, str]]) -> None:
+  """Wraps what has been loaded of the (module, function, phase) that wait, and takes it from them."""
+  for one in list(waiting):
+    module, path, what = one
+    place: object = sys.modules.get(module)
+    *outer, name = path.split('.')
+    for part in outer:
+      place = getattr(place, part, None)
+    # Of a class that is whole: the module may still be loading.
+    if isinstance(function := getattr(place, name, None), types.FunctionType):
+      setattr(place, name, _noted(function, what))
+      waiting.remove(one)
 
 
-def _follow() -> None:
-  """Notes each step that the loop asks for, to know what was lost; again and again, until the loop is loaded."""
-  course = getattr(sys.modules.get('bloodcell_jax.train.course'), 'Course', None)
-  if course is None or hasattr(course, 'is_followed'):
-    return
-  count = course.count
-
-  def noted(self, waited: float) -> None:
+def _noted(function: types.FunctionType, what: str) -> object:
+  @functools.wraps(function)
+  def noted(*given: object, **more: object) -> object:
     global _step
-    count(self, waited)
-    _step = self.step
+    if threading.current_thread() is not threading.main_thread():
+      return function(*given, **more)
+    if what == _COUNT:
+      _step = given[0].step + 1
+      return function(*given, **more)
+    _phases.append(what)
+    try:
+      return function(*given, **more)
+    finally:
+      _phases.pop()
 
-  course.count, course.is_followed = noted, True
+  return noted
+
+
+# Not a phase: called once a step.
+_COUNT = 'step asked for'
 
 
 def _watch(plan: dict) -> None:
   """Kills the process `after` seconds, or `delay` seconds after the phase `at` is seen for the `nth` time."""
   began, seen, before = time.monotonic(), 0, ''
+  waiting = [(module, name, what) for module, names, what in PHASES for name in names]
+  waiting.append(('bloodcell_jax.train.course', 'Course.count', _COUNT))
   while True:
     time.sleep(0.002)
-    _follow()
+    _follow(waiting)
     late = plan['after'] and time.monotonic() - began >= plan['after']
-    if not (plan['at'] or late):
-      # Nothing is looked at before it must be.
-      continue
-    now = phase()
-    name = 'checkpoint writer' if plan['at'] == 'checkpoint writer' and now['is_saving'] else now['phase']
+    name = _phases[-1]
+    if plan['at'] == WRITER and _is_saving():
+      name = WRITER
     seen += name == plan['at'] and name != before
     before = name
     due = late or (plan['at'] and seen >= plan['nth'])
@@ -115,7 +118,7 @@ def _watch(plan: dict) -> None:
       continue
     if plan['delay'] and not late:
       time.sleep(plan['delay'])
-      now = phase()
+    now = phase()
     pathlib.Path(plan['note']).write_text(json.dumps({**now, 'seconds': time.monotonic() - began}))
     os.kill(os.getpid(), plan.get('signal', signal.SIGKILL))
     if plan.get('again'):
