@@ -13,10 +13,14 @@ import unicodedata
 from absl import flags
 from ml_collections import config_flags
 
-from bloodcell_jax import commands, process
+from bloodcell_jax import commands, memory, process
 from bloodcell_jax.train import signals
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
+_OUT_OF_MEMORY = (
+  'out of memory; give this process more of it, or lower train.batch_size, evaluate.batch_size or data.image_size, or '
+  'set data.cache=disk. The checkpoints are kept, and the same command continues'
+)
 
 config_flags.DEFINE_config_file(
   'config', None, 'the experiment, such as configs/default.py or configs/cnn_b.py:adam'
@@ -42,7 +46,14 @@ def main(argv: list[str]) -> int:
   stop = signals.Stop()
   # Before what takes seconds to load.
   stop.install()
-  command = importlib.import_module(f'bloodcell_jax.commands.{name}')
+  if short := memory.shortage():
+    print(short, file=sys.stderr, flush=True)
+  try:
+    command = importlib.import_module(f'bloodcell_jax.commands.{name}')
+  except (ImportError, OSError, MemoryError) as error:
+    if '--debug' in argv or not memory.is_short(error):
+      raise
+    return _complain(_OUT_OF_MEMORY, EXIT_FAILED)
   command.define_flags()
   if {'--help', '-h'} & set(argv):
     print(f'{name}: {commands.SUMMARIES[name]}\n\n{commands.flag_help(command.__name__, "main")}')
@@ -71,7 +82,7 @@ def _request(left: list[str], named: bool) -> commands.Request:
 
 
 def _run(command, request: commands.Request, stop: signals.Stop) -> int:
-  from bloodcell_jax import lock, types
+  from bloodcell_jax import types
 
   # Orbax and absl tell of every save, and of one that failed by a traceback; what a user should know is printed by the
   # commands.
@@ -85,10 +96,7 @@ def _run(command, request: commands.Request, stop: signals.Stop) -> int:
     return command.run(request, stop) or 0
   except signals.Stopped:
     print('stopped; the same command continues', flush=True)
-    lock.release()
-    # Everything is on the disk. To take the libraries down in order can take longer than whoever stops us waits, and
-    # Python runs none of its threads then, the one that ends a late process among them.
-    os._exit(EXIT_STOPPED)
+    return EXIT_STOPPED
   # What the libraries raise without memory is of many kinds.
   except Exception as error:
     said = _cause(error, types.UserError, types.RunError)
@@ -103,11 +111,8 @@ def _cause(error: Exception, *told: type[Exception]) -> str:
   text = str(error)
   if isinstance(error, told):
     return text
-  if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in text or 'bad_alloc' in text:
-    return (
-      'out of memory; lower train.batch_size, evaluate.batch_size or data.image_size, or set data.cache=disk. '
-      'The checkpoints are kept, and the same command continues'
-    )
+  if memory.is_short(error):
+    return _OUT_OF_MEMORY
   if isinstance(error, OSError):
     return (
       f'{error.filename}: {error.strerror}'
@@ -122,5 +127,21 @@ def _complain(text: str, code: int = EXIT_USAGE) -> int:
   return code
 
 
+def _leave(code: int) -> None:
+  """Ends the process, at once where it did not come to its end.
+
+  Everything is on the disk then. To take the libraries down in order can take longer than whoever stops us waits, a
+  thread that waits for what failed may never end, and Python runs none of its threads meanwhile, the one that ends a
+  late process among them.
+  """
+  if code:
+    from bloodcell_jax import lock
+
+    lock.release()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  _leave(main(sys.argv))

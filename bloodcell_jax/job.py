@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from bloodcell_jax import experiment as experiment_lib
-from bloodcell_jax import parallel, predict, rng, stages, types
+from bloodcell_jax import memory, parallel, predict, rng, stages, types
 from bloodcell_jax.data import dataset, pipeline, standardize, stream, tensorflow_cpu, transform, views
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
@@ -209,6 +209,8 @@ class Job:
     try:
       tensorflow_cpu.load()
     except ImportError as error:
+      if memory.is_short(error):
+        raise
       raise types.UserError(
         f'data.pipeline is tf_data, but TensorFlow does not load ({error}); '
         'install requirements.txt, or set --config.data.pipeline=numpy'

@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bloodcell_jax import types
+
 if TYPE_CHECKING:
   import jax
 
@@ -15,6 +17,12 @@ try:
 except ImportError:  # not on Windows
   resource = None  # type: ignore[assignment]
 
+# What the smallest run takes, libraries included, and what of addresses, as measured (docs/reliability.md).
+LEAST, LEAST_ADDRESSES = 700_000_000, 3_500_000_000
+# Of XLA, C++, the loader of libraries, the system and Python's threads.
+_SAID = (
+  'RESOURCE_EXHAUSTED', 'bad_alloc', 'failed to map segment', 'annot allocate memory', "can't start new thread",
+)  # fmt: skip
 _GROUPS = pathlib.Path('/sys/fs/cgroup')
 
 
@@ -24,9 +32,7 @@ def available() -> int:
   A container has the limits of a control group, a batch system often those of `ulimit -v`. Source: proc(5), and
   cgroup-v1/memory and cgroup-v2 in the documentation of the Linux kernel.
   """
-  own = pathlib.Path('/proc/self/cgroup')
-  named = own.read_text() if own.exists() else ''
-  return max(0, min(_of_machine(), *_of_groups(named, _GROUPS), *_of_process()))
+  return max(0, min(_of_machine(), *_of_groups(_own_groups(), _GROUPS), *_of_process()))
 
 
 def free(device: jax.Device) -> int:
@@ -35,6 +41,50 @@ def free(device: jax.Device) -> int:
   if 'bytes_limit' in stats:
     return stats['bytes_limit'] - stats.get('bytes_in_use', 0)
   return available()
+
+
+def require(needed: int, free: int, what: str, advice: str) -> None:
+  """Raises RunError where more bytes are needed than are free: to take them would end the process without a word.
+
+  Args:
+    needed: bytes to be taken.
+    free: bytes that there are.
+    what: what takes them, such as 'an update'.
+    advice: what to do, such as 'lower train.batch_size'.
+  """
+  if needed > free:
+    raise types.RunError(
+      f'{what}: {needed / 1e9:.2f} GB more are needed and {free / 1e9:.2f} GB of memory are free; {advice}. '
+      'The checkpoints are kept, and the same command continues'
+    )
+
+
+def shortage() -> str:
+  """One line where there is less than the smallest run takes; empty where there is more."""
+  named = _own_groups()
+  free = min(_of_machine(), *_of_groups(named, _GROUPS))
+  if free < LEAST:
+    return (
+      f'{free / 1e9:.2f} GB of memory are free for this process, and a run takes {LEAST / 1e9:.1f} GB at least: the '
+      'system may end it. What is saved by then is kept'
+    )
+  addresses = min(_of_process(), default=LEAST_ADDRESSES)
+  if addresses < LEAST_ADDRESSES:
+    return (
+      f'a limit of this process (ulimit -v) leaves {addresses / 1e9:.2f} GB of addresses, and a run reserves '
+      f'{LEAST_ADDRESSES / 1e9:.1f} GB, most of them unused: it may fail'
+    )
+  return ''
+
+
+def is_short(error: BaseException) -> bool:
+  """Whether an error says that memory, or what the system takes memory for, was not to be had."""
+  return isinstance(error, MemoryError) or any(said in str(error) for said in _SAID)
+
+
+def _own_groups() -> str:
+  own = pathlib.Path('/proc/self/cgroup')
+  return own.read_text() if own.exists() else ''
 
 
 def _of_machine() -> int:

@@ -101,12 +101,8 @@ def _with_room(mapped: Any, on: Sequence[jax.Device], what: str, key: str) -> Ca
     nonlocal is_asked
     if not is_asked:
       stats = mapped.lower(*given).compile().memory_analysis()
-      needed, free = (_added_bytes(stats), memory.free(on[0])) if stats else (0, 0)
-      if needed > free:
-        raise types.RunError(
-          f'{what} takes {needed / 1e9:.2f} GB more and {free / 1e9:.2f} GB of memory are free; lower {key} or '
-          'data.image_size. The checkpoints are kept, and the same command continues'
-        )
+      if stats:
+        memory.require(_added_bytes(stats), memory.free(on[0]), what, f'lower {key} or data.image_size')
       is_asked = True
     return mapped(*given)
 

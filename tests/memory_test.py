@@ -66,7 +66,7 @@ def test_a_limit_of_the_process_is_known():
 
 def test_images_that_do_not_fit_are_refused_before_they_are_written(monkeypatch, tmp_path):
   monkeypatch.setattr(memory, 'available', lambda: 1000)
-  with pytest.raises(types.UserError, match=r'data\.cache=disk'):
+  with pytest.raises(types.RunError, match=r'data\.cache=disk'):
     room.make((10, 10, 10, 3), 'memory', tmp_path)
   assert room.make((10, 5, 6, 3), 'memory', tmp_path).nbytes == 900
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax import memory, types
 from bloodcell_jax.data import mixing, standardize, stream, transform
 from bloodcell_jax.data.tensorflow_cpu import tf
 
@@ -15,6 +16,9 @@ from bloodcell_jax.data.tensorflow_cpu import tf
 PREFETCH = 2
 # Batches augmented at once; each takes what a step leaves free of the cores.
 PARALLEL = 2
+# Batches of float32 that there are at once: what is kept ready, what each augmentation reads, moves and writes, and the
+# one in use.
+COPIES = PREFETCH + 3 * PARALLEL + 1
 
 
 def training(
@@ -32,6 +36,10 @@ def training(
   that of `stream.training`, bit for bit.
   """
   shape = arrays.image_NHWC.shape[1:]
+  num_bytes = np.dtype(np.float32).itemsize * batch_size * math.prod(shape)
+  memory.require(
+    COPIES * num_bytes, memory.available(), 'batches ahead', 'lower train.batch_size or data.image_size'
+  )
   operands = transform.make_operands(spec, seed, arrays.image_NHWC, rows)
   apply = transform.make_apply(spec, statistics, shape)
 

@@ -22,16 +22,15 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
     directory: where it lies on the disk; the room is given back however the process ends.
 
   Raises:
-    UserError: neither the memory nor the disk, whichever it is to be, has room for it.
+    UserError: the disk has no room for it.
+    RunError: the memory has none.
   """
   num_bytes = math.prod(shape)  # of whole numbers without end, unlike NumPy's
   if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= memory.available() // 2):
-    if num_bytes > memory.available():
-      # Asked first: zeros are promised, and the process is killed when they are written to.
-      raise types.UserError(
-        f'{num_bytes / 1e9:.1f} GB are needed for the decoded images and {memory.available() / 1e9:.1f} GB of memory '
-        'are free; set data.cache=disk or lower data.image_size'
-      )
+    # Asked first: zeros are promised, and the process is killed when they are written to.
+    memory.require(
+      num_bytes, memory.available(), 'decoded images', 'set data.cache=disk or lower data.image_size'
+    )
     return np.zeros(shape, np.uint8)
   directory.mkdir(parents=True, exist_ok=True)
   # Asked first: to write into a map on a full disk kills the process.
