@@ -37,7 +37,7 @@ if OURS in sys.argv:
 from bloodcell_jax import experiment, job
 from bloodcell_jax.data import dataset
 from bloodcell_jax.optim import keras as keras_optim
-from bloodcell_jax.train import checkpoint, history, loop, progress, signals
+from bloodcell_jax.train import checkpoint, history, loop, progress, shelf, signals
 from configs import cnn_b
 
 MANY = 10**6  # epochs: the parent decides when it has seen enough
@@ -95,7 +95,7 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
   exp, found = data(data_dir, folder)
   made = job.Job(exp, found, exp.transform.standardize, None, signals.Stop())
   store, stage = checkpoint.Store(folder / 'checkpoints', exp.monitor), exp.stages[0]
-  stamp = checkpoint.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
+  stamp = shelf.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
   begin = checkpoint.Saved(made.state(stage, made.params, 0), [], 0.0, stamp)
 
   def train(epoch_is_done: Callable[[], None]) -> None:

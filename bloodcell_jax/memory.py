@@ -7,8 +7,6 @@ import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bloodcell_jax import types
-
 if TYPE_CHECKING:
   import jax
 
@@ -52,6 +50,8 @@ def require(needed: int, free: int, what: str, advice: str) -> None:
     what: what takes them, such as 'an update'.
     advice: what to do, such as 'lower train.batch_size'.
   """
+  from bloodcell_jax import types  # here, for `shortage` is asked before JAX is loaded
+
   if needed > free:
     raise types.RunError(
       f'{what}: {needed / 1e9:.2f} GB more are needed and {free / 1e9:.2f} GB of memory are free; {advice}. '

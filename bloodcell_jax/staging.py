@@ -10,7 +10,7 @@ from typing import Any
 from bloodcell_jax import frozen, job, stages, top, tree, types, workdir
 from bloodcell_jax.models import summary
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.train import checkpoint, events, history, loop, progress
+from bloodcell_jax.train import checkpoint, events, history, loop, progress, shelf
 
 OnEpoch = Callable[[list[history.Record]], None]
 
@@ -79,7 +79,7 @@ def begin(
   if stage.top:
     features = frozen.build(made, stage, params, folder.cache, shown)
     params = top.fit(made, stage, params, features, shown)
-  stamp = checkpoint.Stamp(
+  stamp = shelf.Stamp(
     stage.fit.name, _frozen(made, stage, params), dataclasses.asdict(made.transform.standardize)
   )
   return checkpoint.Saved(made.state(stage, params, step), before.records if before else [], 0.0, stamp)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import json
 import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,17 +18,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from bloodcell_jax import types
-from bloodcell_jax.train import checksums, history
+from bloodcell_jax.train import checksums, history, shelf
 from bloodcell_jax.train import state as state_lib
-
-
-@dataclasses.dataclass(frozen=True)
-class Stamp:
-  """What a checkpoint says of the stage it belongs to."""
-
-  stage: str  # its name
-  frozen: str  # fingerprint of the weights that the stage does not train; empty where it trains all
-  pixels: Mapping[str, Any]  # how an image's grey levels become the network's input, for those who load it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +29,7 @@ class Saved:
   state: state_lib.State
   records: list[history.Record]  # of the epochs finished
   seconds: float  # spent in the epoch under way
-  stamp: Stamp
+  stamp: shelf.Stamp
 
 
 # Where checkpoints go that are no longer kept; `atomic.clear` knows the name.
@@ -69,11 +59,7 @@ class Store:
     self._writing = 0
     # Of the best checkpoint that is a candidate: its epoch and how bad it is.
     self._best: tuple[int, float] | None = None
-    self._used: int | None = None
-    self._unusable: list[int] = []
-    self._told: set[int] = set()
-    # What is wrong with each, looked at once: empty where it is sound.
-    self._complaints: dict[int, str] = {}
+    self._shelf = shelf.Shelf(self._folder)
     self._find()
 
   def save(self, saved: Saved, is_candidate: bool) -> None:
@@ -112,12 +98,12 @@ class Store:
         metrics=None if badness is None else {'badness': badness},
       )
 
-  def stamp(self) -> Stamp | None:
+  def stamp(self) -> shelf.Stamp | None:
     """What the newest checkpoint says of itself, or None where there is none yet."""
     self._find()
-    return None if self._used is None else Stamp(**self._progress(self._used)['stamp'])
+    return None if self._shelf.used is None else self._shelf.stamp(self._shelf.used)
 
-  def latest(self, like: Callable[[Stamp], state_lib.State]) -> Saved | None:
+  def latest(self, like: Callable[[shelf.Stamp], state_lib.State]) -> Saved | None:
     """The newest checkpoint, or None where there is none yet. `like` gives a state of its stage's shapes and dtypes.
 
     Raises:
@@ -125,9 +111,9 @@ class Store:
     """
     self.wait()
     self._find()
-    return None if self._used is None else self._read(self._used, like)
+    return None if self._shelf.used is None else self._read(self._shelf.used, like)
 
-  def best(self, like: Callable[[Stamp], state_lib.State]) -> Saved:
+  def best(self, like: Callable[[shelf.Stamp], state_lib.State]) -> Saved:
     """The checkpoint whose epoch had the best monitored figure.
 
     Raises:
@@ -135,7 +121,7 @@ class Store:
     """
     self.wait()
     self._find()
-    number = None if self._used is None else self._best_number(self._used)
+    number = None if self._shelf.used is None else self._shelf.best(self._shelf.used)
     if number is None:
       raise types.UserError(f'{self._folder}: no checkpoint of a finished epoch; train first')
     return self._read(number, like)
@@ -159,74 +145,15 @@ class Store:
     shutil.rmtree(self._folder / _REMOVED, ignore_errors=True)
 
   def _find(self) -> None:
-    """Looks for the newest checkpoint that is sound and whose best one is too."""
-    numbers = self._numbers()
-    for number in numbers:
-      if number not in self._complaints:
-        self._complaints[number] = checksums.complaint(self._folder / str(number))
-    complaints = self._complaints
-    self._sound = [number for number in numbers if not complaints[number]]
-    for number in list(self._sound):
-      # Of a run of before there were checksums.
-      if not checksums.are_known(self._folder / str(number)) and self._is_unreadable(number):
-        self._sound.remove(number)
-        complaints[number] = f'{self._folder / str(number)}: cannot be read'
-    self._used = next((number for number in reversed(self._sound) if self._is_complete(number)), None)
-    self._unusable = [n for n in numbers if complaints[n] or self._used is None or n > self._used]
-    for number in self._unusable:
-      if complaints[number] and number not in self._told:
-        self._told.add(number)
-        print(f'{complaints[number]}; the checkpoint is passed over', file=sys.stderr, flush=True)
-    if numbers and self._used is None:
-      named = next((complaints[n] for n in reversed(numbers) if complaints[n]), self._folder)
-      raise types.UserError(
-        f'{named}; the run cannot go on from the checkpoints that are left: restore it from a copy, or remove '
-        f'{self._folder} to train anew'
-      )
-    if self._used is not None and self._manager is None:
-      best = self._best_number(self._used)
-      self._best = None if best is None else (self._epoch(best), self._badness(best) or 0.0)
+    self._shelf.look()
+    if self._shelf.used is not None and self._manager is None:
+      best = self._shelf.best(self._shelf.used)
+      self._best = None if best is None else (self._shelf.epoch(best), self._shelf.badness(best) or 0.0)
 
-  def _numbers(self) -> list[int]:
-    if not self._folder.is_dir():
-      return []
-    return sorted(int(p.name) for p in self._folder.iterdir() if p.name.isdecimal() and p.is_dir())
-
-  def _is_complete(self, number: int) -> bool:
-    """Whether the best checkpoint up to this one is sound."""
-    if 'best' not in (progress := self._progress(number)):
-      return True
-    best, found = progress['best'], self._best_number(number)
-    return best is None if found is None else best is not None and best[0] == self._epoch(found)
-
-  def _best_number(self, last: int) -> int | None:
-    """The best of the sound ones up to this one."""
-    ranked = [(badness, -n) for n in self._sound if n <= last and (badness := self._badness(n)) is not None]
-    return -min(ranked)[1] if ranked else None
-
-  def _badness(self, number: int) -> float | None:
-    path = self._folder / str(number) / 'metrics' / 'metrics'
-    return json.loads(path.read_bytes())['badness'] if path.exists() else None
-
-  def _epoch(self, number: int) -> int:
-    return self._progress(number)['records'][-1]['epoch']
-
-  def _is_unreadable(self, number: int) -> bool:
-    try:
-      self._badness(number)
-      Stamp(**self._progress(number)['stamp'])
-    except (OSError, ValueError, KeyError, TypeError):
-      return True
-    return False
-
-  def _progress(self, number: int) -> dict[str, Any]:
-    return json.loads((self._folder / str(number) / 'progress' / 'metadata').read_bytes())
-
-  def _read(self, number: int, like: Callable[[Stamp], state_lib.State]) -> Saved:
-    progress = self._progress(number)
-    stamp = Stamp(**progress['stamp'])
+  def _read(self, number: int, like: Callable[[shelf.Stamp], state_lib.State]) -> Saved:
+    progress, stamp = self._shelf.progress(number), self._shelf.stamp(number)
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stamp))
-    folder = self._folder / str(number)
+    folder = self._shelf.path(number)
     try:
       with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
         state = reader.restore(folder / 'state', args=ocp.args.StandardRestore(abstract))
@@ -244,11 +171,11 @@ class Store:
     """What writes; made with the first save, so that whoever only reads changes nothing."""
     if self._manager is not None:
       return self._manager
-    for number in self._unusable:
+    for number in self._shelf.unusable:
       aside = self._folder / f'damaged-{number}'
       while aside.exists():
         aside = aside.with_name(f'{aside.name}-again')
-      (self._folder / str(number)).rename(aside)
+      self._shelf.path(number).rename(aside)
       print(f'{aside}: set aside; remove it when you no longer want it', file=sys.stderr, flush=True)
     keep = checkpoint_managers.AnyPreservationPolicy(
       [

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bloodcell_jax import types
-from bloodcell_jax.data import decode, room
+from bloodcell_jax import memory, types
+from bloodcell_jax.data import decode
 
 SPEC = decode.Spec(
   image_size=16,
@@ -141,7 +141,7 @@ def test_auto_goes_to_disk_where_memory_is_short(tmp_path, monkeypatch):
   table = _table([_PNG] * 4)
   num_bytes = 4 * 16 * 16 * 3
   for available, on_disk in ((2 * num_bytes, False), (2 * num_bytes - 2, True)):
-    monkeypatch.setattr(room, 'available_memory', lambda available=available: available)
+    monkeypatch.setattr(memory, 'available', lambda available=available: available)
     decoded = decode.table(table, SPEC, tmp_path, lambda done, total: None)
     assert isinstance(decoded.image_NHWC, np.memmap) == on_disk
     assert decoded.kept.all()

@@ -14,7 +14,7 @@ from bloodcell_jax import atomic, classifier, experiment, job, scoring, tree, ty
 from bloodcell_jax.data import dataset, standardize
 from bloodcell_jax.export import samples
 from bloodcell_jax.stats import bootstrap, calibration, doubt
-from bloodcell_jax.train import checkpoint, history, signals
+from bloodcell_jax.train import checkpoint, history, shelf, signals
 from configs import cnn_a, cnn_b
 
 # The smallest sides that leave a pixel after the last pooling; vgg16 takes any from 32 on.
@@ -97,7 +97,7 @@ def write_run(path: pathlib.Path, loaded: classifier.Classifier) -> workdir.Work
     'leaks': read.leaking().counts(),
   }
   folder.write_environment(made.devices, about, {})
-  stamp = checkpoint.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
+  stamp = shelf.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
   record = history.Record(1, 1, stage.fit.name, 1.0, 0.5, 1.0, 0.5, 0.001, 1.0, 1.0, None)
   store = checkpoint.Store(folder.checkpoints, exp.monitor)
   store.save(checkpoint.Saved(made.state(stage, loaded.params, 1), [record], 0.0, stamp), is_candidate=True)

@@ -14,10 +14,10 @@ import pytest
 
 from bloodcell_jax import atomic, types
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, checksums, history, state
+from bloodcell_jax.train import checkpoint, checksums, history, shelf, state
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-STAMP = checkpoint.Stamp('train', 'abc', {'rescale': 0.5})
+STAMP = shelf.Stamp('train', 'abc', {'rescale': 0.5})
 
 
 def make_state(epoch: int) -> state.State:

@@ -12,10 +12,10 @@ import pytest
 
 from bloodcell_jax import types
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, history, state
+from bloodcell_jax.train import checkpoint, history, shelf, state
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-STAMP = checkpoint.Stamp('train', 'abc', {'rescale': 0.5, 'preprocessing_function': ''})
+STAMP = shelf.Stamp('train', 'abc', {'rescale': 0.5, 'preprocessing_function': ''})
 LOSSES = (0.9, 0.3, 0.8, 0.7, 0.6, 0.5)
 
 
@@ -135,9 +135,9 @@ def test_a_folder_without_checkpoints_has_no_latest_and_says_so_for_the_best(tmp
 def test_a_stage_s_shapes_are_asked_for_by_what_the_checkpoint_says_of_itself(tmp_path):
   save(tmp_path, [1])
   store = checkpoint.Store(tmp_path, 'val_loss')
-  asked: list[checkpoint.Stamp] = []
+  asked: list[shelf.Stamp] = []
 
-  def like(stamp: checkpoint.Stamp) -> state.State:
+  def like(stamp: shelf.Stamp) -> state.State:
     asked.append(stamp)
     return make_state(0)
 

@@ -13,12 +13,12 @@ import pytest
 
 from bloodcell_jax import types
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, history, loop, progress, signals, state, step
+from bloodcell_jax.train import checkpoint, history, loop, progress, shelf, signals, state, step
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 PLAN = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)
 STEPS, EPOCHS, SECONDS = 5, 4, 20.0
-STAMP = checkpoint.Stamp('train', '', {})
+STAMP = shelf.Stamp('train', '', {})
 
 
 class Killed(Exception):

@@ -14,13 +14,13 @@ from bloodcell_jax import parallel, rng, tree, types
 from bloodcell_jax.data import stream
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, history, loop, progress, signals, state, step
+from bloodcell_jax.train import checkpoint, history, loop, progress, shelf, signals, state, step
 
 SIZES = {'cnn_a': 46, 'cnn_b': 94}
 OPTIMIZER = keras.Spec('rmsprop', 1e-3, 1e-4, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 PLAN = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)
 EPOCHS, STEPS, BATCH = 3, 3, 4
-STAMP = checkpoint.Stamp('train', '', {})
+STAMP = shelf.Stamp('train', '', {})
 
 
 @functools.cache
