@@ -3,6 +3,7 @@
 Short, because what it starts can be imported and tested: flags, one line for an error, the exit code.
 """
 
+import contextlib
 import importlib
 import logging
 import os
@@ -19,7 +20,7 @@ from bloodcell_jax.train import signals
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
 _OUT_OF_MEMORY = (
   'out of memory; give this process more of it, or lower train.batch_size, evaluate.batch_size or data.image_size, or '
-  'set data.cache=disk. The checkpoints are kept, and the same command continues'
+  f'set data.cache=disk. {memory.KEPT}'
 )
 
 config_flags.DEFINE_config_file(
@@ -135,11 +136,12 @@ def _leave(code: int) -> None:
   late process among them.
   """
   if code:
-    from bloodcell_jax import lock
-
-    lock.release()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    # Not loaded for this: it loads JAX.
+    if held := sys.modules.get('bloodcell_jax.lock'):
+      held.release()
+    for stream in (sys.stdout, sys.stderr):
+      with contextlib.suppress(OSError):
+        stream.flush()
     os._exit(code)
 
 

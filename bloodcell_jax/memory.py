@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ except ImportError:  # not on Windows
 
 # What the smallest run takes, libraries included, and what of addresses, as measured (docs/reliability.md).
 LEAST, LEAST_ADDRESSES = 700_000_000, 3_500_000_000
+# How many times what XLA and the batches ask for was taken, as measured there: threads of their own, what they keep.
+MOST = 4
+# What the threads take that write a checkpoint. Without it Python can wait for ever for one of them to begin.
+WRITING = 100_000_000
+KEPT = 'The checkpoints are kept, and the same command continues'
 # Of XLA, C++, the loader of libraries, the system and Python's threads.
 _SAID = (
   'RESOURCE_EXHAUSTED', 'bad_alloc', 'failed to map segment', 'annot allocate memory', "can't start new thread",
@@ -41,21 +47,31 @@ def free(device: jax.Device) -> int:
   return available()
 
 
-def require(needed: int, free: int, what: str, advice: str) -> None:
-  """Raises RunError where more bytes are needed than are free: to take them would end the process without a word.
+def require(needed: int, free: int, what: str, advice: str, *, most: int = 1) -> None:
+  """Refuses to take more than is free, which would end the process without a word; says where it may come to that.
 
   Args:
-    needed: bytes to be taken.
+    needed: bytes that are taken at least.
     free: bytes that there are.
     what: what takes them, such as 'an update'.
     advice: what to do, such as 'lower train.batch_size'.
+    most: how many times as much it may come to, as measured; a line on standard error tells where that is not free.
+
+  Raises:
+    RunError: more bytes are needed than are free.
   """
   from bloodcell_jax import types  # here, for `shortage` is asked before JAX is loaded
 
   if needed > free:
     raise types.RunError(
-      f'{what}: {needed / 1e9:.2f} GB more are needed and {free / 1e9:.2f} GB of memory are free; {advice}. '
-      'The checkpoints are kept, and the same command continues'
+      f'{what}: {needed / 1e9:.2f} GB more are needed and {free / 1e9:.2f} GB of memory are free; {advice}. {KEPT}'
+    )
+  if most * needed > free:
+    print(
+      f'{what}: {needed / 1e9:.2f} to {most * needed / 1e9:.2f} GB more are needed and {free / 1e9:.2f} GB of memory '
+      f'are free: the system may end this process. Should it, {advice}. {KEPT}',
+      file=sys.stderr,
+      flush=True,
     )
 
 
@@ -102,28 +118,28 @@ def _of_groups(named: str, top: pathlib.Path) -> Iterator[int]:
   for line in named.splitlines():
     _, controllers, path = line.split(':', 2)
     if not controllers:
-      yield from _left_up(top, path, 'memory.max', 'memory.current', 'inactive_file')
+      yield from _left_up(top, path, 'memory.max', 'memory.current', 'inactive_file', 'active_file')
     elif 'memory' in controllers.split(','):
-      names = 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'
+      names = 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file', 'total_active_file'
       yield from _left_up(top / 'memory', path, *names)
 
 
-def _left_up(top: pathlib.Path, path: str, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
+def _left_up(top: pathlib.Path, path: str, limit: str, usage: str, *files: str) -> Iterator[int]:
   group = top / path.strip('/')
   # Within a container its own group may be the top, whatever it is called outside.
   for each in (group, *group.parents):
-    yield from _left(each, limit, usage, reclaimable)
+    yield from _left(each, limit, usage, *files)
     if each == top:
       return
 
 
-def _left(group: pathlib.Path, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
+def _left(group: pathlib.Path, limit: str, usage: str, *files: str) -> Iterator[int]:
   try:
     most, used = ((group / name).read_text().strip() for name in (limit, usage))
     stats = dict(line.split() for line in (group / 'memory.stat').read_text().splitlines() if line)
     if most != 'max':
-      # Files that were read are given back when they are asked for.
-      yield int(most) - int(used) + int(stats.get(reclaimable, 0))
+      # Files that were read or mapped are given back when the room is asked for.
+      yield int(most) - int(used) + sum(int(stats.get(name, 0)) for name in files)
   except (OSError, ValueError):
     return
 

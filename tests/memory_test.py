@@ -27,7 +27,7 @@ def group(folder: pathlib.Path, **files: object) -> None:
 
 
 def test_every_group_above_a_process_counts(tmp_path):
-  stat = 'anon 5\ninactive_file 1000\n'
+  stat = 'anon 5\ninactive_file 900\nactive_file 100\n'
   group(tmp_path / 'job', memory__max=9000, memory__current=6000, memory__stat=stat)
   group(tmp_path / 'job' / 'step', memory__max='max', memory__current=5000, memory__stat=stat)
   group(tmp_path, memory__max=20000, memory__current=6000, memory__stat='')
@@ -42,7 +42,7 @@ def test_the_older_kind_of_group_counts(tmp_path):
   files = {
     'memory__limit_in_bytes': 700,
     'memory__usage_in_bytes': 300,
-    'memory__stat': 'total_inactive_file 50',
+    'memory__stat': 'total_inactive_file 20\ntotal_active_file 30',
   }
   group(tmp_path / 'memory' / 'a', **files)
   assert list(memory._of_groups('3:cpuset:/\n4:memory:/a\n', tmp_path)) == [450]
@@ -84,7 +84,7 @@ def batch() -> types.Batch:
   )
 
 
-def test_a_batch_that_does_not_fit_is_refused_before_it_is_computed(monkeypatch, batch):
+def test_a_batch_that_does_not_fit_is_refused_before_it_is_computed(monkeypatch, batch, capsys):
   out = batch.image_BHWC.nbytes
   monkeypatch.setattr(memory, 'free', lambda device: out - 1)
   apply = parallel.make_apply(double, parallel.devices(1))
@@ -92,8 +92,16 @@ def test_a_batch_that_does_not_fit_is_refused_before_it_is_computed(monkeypatch,
     apply(np.float32(2), batch)
   monkeypatch.setattr(memory, 'free', lambda device: out)
   assert apply(np.float32(2), batch).sum() == 2 * batch.image_BHWC.sum(), 'and is computed once there is room'
+  assert 'the system may end this process' in capsys.readouterr().err, 'said where it may come to more'
   monkeypatch.setattr(memory, 'free', lambda device: pytest.fail('asked once'))
   apply(np.float32(2), batch)
+  assert not capsys.readouterr().err
+
+
+def test_a_batch_with_room_to_spare_is_computed_without_a_word(monkeypatch, batch, capsys):
+  monkeypatch.setattr(memory, 'free', lambda device: memory.MOST * batch.image_BHWC.nbytes)
+  parallel.make_apply(double, parallel.devices(1))(np.float32(2), batch)
+  assert capsys.readouterr().err == ''
 
 
 def test_the_question_costs_no_second_compilation(batch):

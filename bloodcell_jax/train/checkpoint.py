@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from bloodcell_jax import types
+from bloodcell_jax import memory, types
 from bloodcell_jax.train import checksums, history, shelf
 from bloodcell_jax.train import state as state_lib
 
@@ -73,6 +73,8 @@ class Store:
       RunError: this one or the one before it cannot be written.
     """
     state, records = saved.state, saved.records
+    num_bytes = memory.WRITING + sum(x.nbytes for x in jax.tree.leaves(state))
+    memory.require(num_bytes, memory.available(), f'{self._folder}: a checkpoint', 'give this process more')
     # Copied, because the step donates these arrays while the writing goes on.
     state = jax.tree.map(lambda x: np.array(x, copy=True), state)
     ranked = is_candidate and bool(records) and records[-1].step == int(state.step)
