@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
+import time
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: stopped, to be continued
 # After that long a process that was asked to stop ends wherever it is. Ten are common until SIGKILL.
@@ -45,21 +47,22 @@ class Stop:
     threading.Thread(target=self._listen, args=(reading,), name='signals', daemon=True).start()
 
   def _listen(self, reading: int) -> None:
-    while number := os.read(reading, 1):
-      if number[0] not in (signal.SIGTERM, signal.SIGINT):
-        continue
-      if self.requested:
-        os._exit(EXIT_CODE)
-      self.requested = True
-      name = signal.Signals(number[0]).name
-      os.write(2, f'\n{name}: saving, then leaving; once more leaves at once\n'.encode())
-      timer = threading.Timer(PATIENCE, _leave)
-      timer.daemon = True
-      timer.start()
+    name = signal.Signals(_next(reading, None)).name
+    self.requested = True
+    os.write(2, f'\n{name}: saving, then leaving; once more leaves at once\n'.encode())
+    # Waited for here: to begin another thread can take memory that is not there.
+    if not _next(reading, PATIENCE):
+      os.write(
+        2, b'no place to stop was reached in time; the newest checkpoint stands, the same command continues\n'
+      )
+    os._exit(EXIT_CODE)
 
 
-def _leave() -> None:
-  os.write(
-    2, b'no place to stop was reached in time; the newest checkpoint stands, the same command continues\n'
-  )
-  os._exit(EXIT_CODE)
+def _next(reading: int, patience: float | None) -> int:
+  """The number of the next signal that asks to stop; 0 where none comes in so many seconds."""
+  end = None if patience is None else time.monotonic() + patience
+  while select.select([reading], [], [], None if end is None else max(0.0, end - time.monotonic()))[0]:
+    number = os.read(reading, 1)[0]
+    if number in (signal.SIGTERM, signal.SIGINT):
+      return number
+  return 0
