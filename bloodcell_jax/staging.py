@@ -49,17 +49,14 @@ def run(
 def opened(made: job.Job, folder: workdir.Workdir) -> Iterator[tuple[checkpoint.Store, OnEpoch]]:
   """The checkpoints of a run, and what writes its history after an epoch; both are whole on the disk at the end."""
   store = checkpoint.Store(folder.checkpoints, made.experiment.monitor)
-  board = events.Events(folder.path)
+  # Each is closed whatever becomes of the other.
+  with contextlib.closing(store), contextlib.closing(events.Events(folder.path)) as board:
 
-  def on_epoch(records: list[history.Record]) -> None:
-    history.write(folder.history, records)
-    board.write(records)
+    def on_epoch(records: list[history.Record]) -> None:
+      history.write(folder.history, records)
+      board.write(records)
 
-  try:
     yield store, on_epoch
-  finally:
-    board.close()
-    store.close()
 
 
 def begin(

@@ -11,7 +11,7 @@ import pytest
 
 from bloodcell_jax import experiment, frozen, job, staging, tree, types, workdir
 from bloodcell_jax.data import dataset
-from bloodcell_jax.train import checkpoint, history, loop, progress, signals, state
+from bloodcell_jax.train import checkpoint, events, history, loop, progress, signals, state
 from configs import default, finetune
 
 CHANGES = {
@@ -199,3 +199,21 @@ def test_a_network_without_stages_trains_all_its_weights():
   assert len(jax.tree.leaves(state.inference_params(made.state(stage, made.params, 0)))) == len(
     jax.tree.leaves(made.params)
   )
+
+
+def test_the_last_checkpoint_is_waited_for_where_the_figures_cannot_be_written(tmp_path, monkeypatch):
+  closed = []
+  original = checkpoint.Store.close
+
+  def close(store):
+    closed.append(store)
+    original(store)
+
+  def refuse(board):
+    raise OSError(28, 'No space left on device', 'events')
+
+  monkeypatch.setattr(checkpoint.Store, 'close', close)
+  monkeypatch.setattr(events.Events, 'close', refuse)
+  with pytest.raises(OSError, match='events'), staging.opened(make(), workdir.Workdir(tmp_path / 'run')):
+    pass
+  assert closed

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.train import history
 
@@ -16,7 +17,8 @@ FILE_VERSION = 'brain.Event:2'  # what TensorBoard expects in the first record o
 class Events:
   """One event file a process; the epochs of earlier ones stand in its predecessors and are written again.
 
-  TensorBoard shows the newest value of a step, so that a continued run is one curve.
+  TensorBoard shows the newest value of a step, so that a continued run is one curve. OSError is raised with the name of
+  the file where it cannot be written.
   """
 
   def __init__(self, directory: str | os.PathLike[str]):
@@ -26,7 +28,7 @@ class Events:
 
     self._event, self._summary = event_pb2.Event, summary_pb2.Summary
     now = time.time()
-    path = pathlib.Path(directory, f'events.out.tfevents.{now:.6f}.{os.getpid()}')
+    self._path = path = pathlib.Path(directory, f'events.out.tfevents.{now:.6f}.{os.getpid()}')
     path.parent.mkdir(parents=True, exist_ok=True)
     self._file = path.open('wb')
     self._writer = record_writer.RecordWriter(self._file)
@@ -41,11 +43,22 @@ class Events:
       ]
       self._add(self._event(wall_time=time.time(), step=record.epoch, summary=self._summary(value=values)))
     self._written = max(self._written, len(records))
-    self._file.flush()
+    with self._named():
+      self._file.flush()
 
   def close(self) -> None:
     """Ends the file."""
-    self._writer.close()
+    with self._named():
+      self._writer.close()
 
   def _add(self, event) -> None:
-    self._writer.write(event.SerializeToString())
+    with self._named():
+      self._writer.write(event.SerializeToString())
+
+  @contextlib.contextmanager
+  def _named(self) -> Iterator[None]:
+    try:
+      yield
+    except OSError as error:
+      # An open file's errors name none.
+      raise OSError(error.errno, error.strerror or str(error), str(self._path)) from error

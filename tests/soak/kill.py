@@ -36,10 +36,14 @@ MOST_PER_RUN = 12
 MOST_CRASHES = 5
 
 
-def start(
-  flags: Sequence[str], folder: pathlib.Path, plan: dict[str, Any] | None, site: pathlib.Path
-) -> tuple[int, str, float]:
-  """Exit code, all that was printed, and the seconds that one process of the run took."""
+def begin(
+  flags: Sequence[str],
+  folder: pathlib.Path,
+  plan: dict[str, Any] | None,
+  site: pathlib.Path,
+  before: Sequence[str] = (),
+) -> subprocess.Popen[str]:
+  """One process of the run, which does to itself what the plan says; `before` stands before the command."""
   site.mkdir(parents=True, exist_ok=True)
   shutil.copy(watching.__file__, site / 'sitecustomize.py')
   environment = {
@@ -53,12 +57,20 @@ def start(
   environment.pop(watching.PLAN, None)
   if plan:
     environment[watching.PLAN] = json.dumps(plan)
-  began = time.monotonic()
-  done = subprocess.run(
-    [sys.executable, 'main.py', *flags, f'--workdir={folder}'],
-    cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800,
+  return subprocess.Popen(
+    [*before, sys.executable, 'main.py', *flags, f'--workdir={folder}'],
+    cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
   )  # fmt: skip
-  return done.returncode, done.stdout + done.stderr, time.monotonic() - began
+
+
+def start(
+  flags: Sequence[str], folder: pathlib.Path, plan: dict[str, Any] | None, site: pathlib.Path
+) -> tuple[int, str, float]:
+  """Exit code, all that was printed, and the seconds that one process of the run took."""
+  began = time.monotonic()
+  process = begin(flags, folder, plan, site)
+  out, err = process.communicate(timeout=1800)
+  return process.returncode, out + err, time.monotonic() - began
 
 
 def draw(generator: np.random.Generator, seconds: float) -> dict[str, Any]:

@@ -47,6 +47,10 @@ PHASES = (
 WRITER = 'checkpoint writer'
 _phases = ['start']
 _step = -1
+_seen: dict[str, int] = {}
+# The plan, where its phase itself is to carry it out, before anything of it is done.
+_at_once: dict = {}
+_BEGAN = time.monotonic()
 
 
 def phase() -> dict[str, object]:
@@ -87,6 +91,9 @@ def _noted(function: types.FunctionType, what: str) -> object:
       _step = given[0].step + 1
       return function(*given, **more)
     _phases.append(what)
+    _seen[what] = _seen.get(what, 0) + 1
+    if _at_once and (what, _seen[what]) == (_at_once['at'], _at_once['nth']):
+      _act(_at_once)
     try:
       return function(*given, **more)
     finally:
@@ -100,14 +107,17 @@ _COUNT = 'step asked for'
 
 
 def _watch(plan: dict) -> None:
-  """Kills the process `after` seconds, or `delay` seconds after the phase `at` is seen for the `nth` time."""
-  began, seen, before = time.monotonic(), 0, ''
+  """Kills the process `after` seconds, or `delay` seconds after the phase `at` is seen for the `nth` time.
+
+  With `is_at_once` the main thread does it as it enters the phase, before anything of it is done.
+  """
+  seen, before = 0, ''
   waiting = [(module, name, what) for module, names, what in PHASES for name in names]
   waiting.append(('bloodcell_jax.train.course', 'Course.count', _COUNT))
   while True:
     time.sleep(0.002)
     _follow(waiting)
-    late = plan['after'] and time.monotonic() - began >= plan['after']
+    late = plan['after'] and time.monotonic() - _BEGAN >= plan['after']
     name = _phases[-1]
     if plan['at'] == WRITER and _is_saving():
       name = WRITER
@@ -118,14 +128,20 @@ def _watch(plan: dict) -> None:
       continue
     if plan['delay'] and not late:
       time.sleep(plan['delay'])
-    now = phase()
-    pathlib.Path(plan['note']).write_text(json.dumps({**now, 'seconds': time.monotonic() - began}))
-    os.kill(os.getpid(), plan.get('signal', signal.SIGKILL))
+    _act(plan)
     if plan.get('again'):
       time.sleep(plan['again'])
       os.kill(os.getpid(), plan['signal'])
     return
 
 
+def _act(plan: dict) -> None:
+  pathlib.Path(plan['note']).write_text(json.dumps({**phase(), 'seconds': time.monotonic() - _BEGAN}))
+  os.kill(os.getpid(), plan.get('signal', signal.SIGKILL))
+
+
 if os.environ.get(PLAN):
-  threading.Thread(target=_watch, args=(json.loads(os.environ.pop(PLAN)),), daemon=True).start()
+  _given = json.loads(os.environ.pop(PLAN))
+  if _given.get('is_at_once'):
+    _at_once, _given = _given, {**_given, 'at': ''}
+  threading.Thread(target=_watch, args=(_given,), daemon=True).start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from bloodcell_jax.train import events, history
@@ -34,3 +36,16 @@ def test_events_are_what_tensorboard_reads(tmp_path):
   assert [event.step for event in found[1:]] == [1, 2]
   values = {v.tag: v.simple_value for v in found[2].summary.value}
   assert values['epoch/val_loss'] == pytest.approx(0.5)
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs a device that is always full')
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+  board = events.Events(tmp_path)
+  (path,) = tmp_path.iterdir()
+  with open('/dev/full', 'wb') as full:
+    # What is open goes to the full disk from now on.
+    os.dup2(full.fileno(), board._file.fileno())
+  for refused in (lambda: board.write(records(0.9)), board.close):
+    with pytest.raises(OSError, match='No space left') as error:
+      refused()
+    assert error.value.filename == str(path)
