@@ -212,9 +212,10 @@ def of_run(path: str, data_dir: str, epochs: int) -> Iterator[tuple[Contender, j
     for key, value in experiment.flat(default.stage(('.*',), 1, 'sgd', 0.1)).items():
       flat.setdefault(f'stages.{name}.{key}', value)
   exp = experiment.resolve(experiment.nest(flat))
-  data = opening.read_data(opening.reader(exp, folder.cache), shown)
+  stop = signals.Stop()
+  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
   pixels = opening.kept_pixels(folder, exp)
-  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), signals.Stop())
+  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
   params, origin = opening.best(folder, made)
   found = {split: made.predict(params, split) for split in SPLITS}
   yield Contender(f'softmax, the run of {origin["epochs"]} epochs', np.nan, found, True), made

@@ -43,7 +43,7 @@ def run(
   exp = experiment.resolve(experiment.nest({**config, 'train.fold': 0}))
   folder.write_config({**config, 'train.fold': 0})
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), shown)
+  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
   opening.check_leaks(exp, data, shown)
   run_on(config, folder, data, stop, shown, train)
 

@@ -59,7 +59,7 @@ def run(
   exp = exps.pop(0)
   folder.write_config(configs[0])
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), shown)
+  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
   opening.check_leaks(exp, data, shown)
   leak = data.leaking().counts()
   made = job.Job(exp, data, exp.transform.standardize, None, stop)

@@ -276,8 +276,7 @@ class Job:
 
   def poll(self) -> None:
     """Raises `signals.Stopped` where a stop was asked for."""
-    if self.stop.requested:
-      raise signals.Stopped
+    self.stop.poll()
 
 
 def _method(stage: stages.Stage) -> dict[str, Any]:

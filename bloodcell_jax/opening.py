@@ -38,19 +38,25 @@ def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset
 
 
 def read_data(
-  build: Callable[[Callable[[int, int], None]], dataset.Dataset], shown: progress.Progress
+  build: Callable[[Callable[[int, int], None]], dataset.Dataset], stop: signals.Stop, shown: progress.Progress
 ) -> dataset.Dataset:
-  """The data set that `build(on_progress)` reads, with a line for each file left out and each split."""
+  """The data set that `build(on_progress)` reads, with a line for each file left out and each split.
+
+  Raises:
+    signals.Stopped: a stop was asked for.
+  """
   # A line at a third and two thirds is enough: the slowest data set takes seconds.
   told: set[int] = set()
 
   def on_progress(done: int, total: int) -> None:
+    stop.poll()
     third = 3 * done // total
     if third not in told and total > 3000:
       told.add(third)
       shown.line(f'  {done:,} of {total:,} images decoded')
 
   data = build(on_progress)
+  stop.poll()
   for problem in data.skipped:
     shown.line(f'left out: {problem}')
   if data.notes:

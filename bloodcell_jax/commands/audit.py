@@ -37,30 +37,26 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
   exp, folder = experiment.resolve(request.config), pathlib.Path(request.workdir or 'runs/audit')
   lock.take(folder, beside=True)
 
-  def poll() -> None:
-    if stop.requested:
-      raise signals.Stopped
-
-  seen, num_all = _see(exp, poll, shown)
+  seen, num_all = _see(exp, stop.poll, shown)
   table = seen.table
   found = near_duplicates.find(
     seen.points,
     seen.pixels_N,
     rng.generator(exp.seed, 'audit'),
     os.cpu_count() or 1,
-    poll,
+    stop.poll,
     lambda text: shown.line(f'  {text}'),
   )
   proposed_N = grouping.united(found.group_N, table.group)
   shown.line('  comparing colours and names')
-  poll()
+  stop.poll()
   told = {
     'images': len(table),
     'images_in_all': num_all,
     **findings.compute(seen, found, proposed_N, exp.data, exp.seed),
     'seconds': round(time.monotonic() - began, 1),
   }
-  evidence.write(folder, seen, found, proposed_N, exp.data.decode.max_pixels, poll)
+  evidence.write(folder, seen, found, proposed_N, exp.data.decode.max_pixels, stop.poll)
   # Last, so that where it is, the rest is.
   atomic.write_json(folder / 'audit.json', told)
   for line in verdict.lines(told, folder):

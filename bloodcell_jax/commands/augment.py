@@ -43,16 +43,18 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     _save(request, exp, pathlib.Path(given.save_to_dir), given.num_images or 20, stop, shown)
   else:
     lock.take(request.folder())
-    _sheets(request, exp, shown)
+    _sheets(request, exp, stop, shown)
 
 
-def _sheets(request: commands.Request, exp: experiment.Experiment, shown: progress.Progress) -> None:
+def _sheets(
+  request: commands.Request, exp: experiment.Experiment, stop: signals.Stop, shown: progress.Progress
+) -> None:
   """`figures/augmentation.png` by the config, `augmentation_offline.png` by the ranges of the published copies."""
   folder = workdir.Workdir(request.folder())
   if not exp.transform.is_random:
     shown.line(f'{request.config_name}: its section augment changes nothing; the first sheet shows that')
   as_published = dataclasses.replace(_nothing(exp.transform), augment=offline.SPEC)
-  for name, image_HWC, note in _images(request, exp, folder, shown):
+  for name, image_HWC, note in _images(request, exp, folder, stop, shown):
     for kind, spec, title in (
       ('augmentation', exp.transform, f'{name}, as {request.config_name} augments it'),
       ('augmentation_offline', as_published, f'{name}, with the ranges of the published copies'),
@@ -64,11 +66,15 @@ def _sheets(request: commands.Request, exp: experiment.Experiment, shown: progre
 
 
 def _images(
-  request: commands.Request, exp: experiment.Experiment, folder: workdir.Workdir, shown: progress.Progress
+  request: commands.Request,
+  exp: experiment.Experiment,
+  folder: workdir.Workdir,
+  stop: signals.Stop,
+  shown: progress.Progress,
 ) -> list[tuple[str, np.ndarray, str]]:
   """(name, uint8 image, note) of the images to show."""
   if not request.paths:
-    data = _read(exp, folder, shown)
+    data = _read(exp, folder, stop, shown)
     row = data.rows['train'][0]
     said = scoring.note(data.table.synthetic, data.leaking().counts())
     return [(str(data.table.file[row]), data.image_NHWC[row], said)]
@@ -92,7 +98,7 @@ def _save(
   """The first images of the training stream, as Keras' `save_to_dir` would write them."""
   given = flags.FLAGS
   saving.name(given.save_prefix, 0, 0, given.save_format)  # a wrong format is told before anything is read
-  data = _read(exp, workdir.Workdir(request.folder()), shown)
+  data = _read(exp, workdir.Workdir(request.folder()), stop, shown)
   rows, shape = data.rows['train'], data.image_NHWC.shape[1:]
   draw = transform.make_operands(exp.transform, exp.seed, data.image_NHWC, rows)
   change = transform.make_changes(exp.transform, shape)
@@ -101,8 +107,7 @@ def _save(
     rows_B = rows[positions % len(rows)]
     made_BHWC = change(data.image_NHWC[rows_B], draw(positions, rows_B)).numpy()
     for row, position, made_HWC in zip(rows_B, positions, made_BHWC, strict=True):
-      if stop.requested:
-        raise signals.Stopped
+      stop.poll()
       name = saving.name(given.save_prefix, int(row), int(position), given.save_format)
       image_HWC = np.clip(made_HWC, 0, 255).astype(np.uint8)
       saving.write(
@@ -131,10 +136,6 @@ def _rebuild(
     photographs = table.take(train[np.sort(first)])
   shown.line(f'{num_images:,} images from {len(photographs):,} photographs')
 
-  def poll() -> None:
-    if stop.requested:
-      raise signals.Stopped
-
   told = 0
 
   def on_progress(done: int, total: int) -> None:
@@ -143,7 +144,7 @@ def _rebuild(
       told = done
       shown.line(f'  {done:,} of {total:,}')
 
-  offline.write(target, photographs, num_images, exp.seed, poll, on_progress)
+  offline.write(target, photographs, num_images, exp.seed, stop.poll, on_progress)
   shown.line(
     f'{target}: train on it with --config.data.source=folders --config.data.dir={target} '
     f'--config.data.groups_csv={target / offline.GROUPS}'
@@ -152,9 +153,11 @@ def _rebuild(
     shown.line(scoring.SYNTHETIC)
 
 
-def _read(exp: experiment.Experiment, folder: workdir.Workdir, shown: progress.Progress) -> dataset.Dataset:
+def _read(
+  exp: experiment.Experiment, folder: workdir.Workdir, stop: signals.Stop, shown: progress.Progress
+) -> dataset.Dataset:
   shown.line(f'reading images: {exp.data.source}')
-  return opening.read_data(functools.partial(dataset.build, exp.data, exp.seed, folder.cache), shown)
+  return opening.read_data(functools.partial(dataset.build, exp.data, exp.seed, folder.cache), stop, shown)
 
 
 def _nothing(spec: transform.Spec) -> transform.Spec:

@@ -71,7 +71,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   folder, shown = workdir.Workdir(request.workdir), progress.Progress()
   exp = opening.of(folder, request.config)
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), shown)
+  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, shown)
 
 

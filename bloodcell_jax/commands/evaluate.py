@@ -67,7 +67,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     )
   else:
     build = opening.reader(exp, folder.cache)
-  data = opening.read_data(build, shown)
+  data = opening.read_data(build, stop, shown)
   if not own:
     folder.check_data(data.fingerprint())
   answering = committee.load(

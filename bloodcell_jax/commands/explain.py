@@ -110,8 +110,7 @@ class _Set:
     """Writes the figures and arrays of each image (name, its class or '', uint8 pixels)."""
     names = self.loaded.class_names
     for i, (name, labelled, image_HWC) in enumerate(images, 1):
-      if stop.requested:
-        raise signals.Stopped
+      stop.poll()
       made = self.explainer.explain(image_HWC, self.label, check_all=i == 1)
       stem = f'{i:03d}_{re.sub(r"[^A-Za-z0-9_-]+", "_", pathlib.PurePath(name).stem)[:60]}'
       predicted, explained = names[made.prob_K.argmax()], names[made.label]

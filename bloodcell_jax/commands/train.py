@@ -53,7 +53,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   # Before the images are read: another run's folder is told at once.
   folder.write_config(config)
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), shown)
+  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
   opening.check_leaks(exp, data, shown)
   _train(config, exp, folder, data, shown, stop, lesson=None, before=None)
 

@@ -31,6 +31,11 @@ class Stop:
   def __init__(self) -> None:
     self.requested = False
 
+  def poll(self) -> None:
+    """Raises `Stopped` where a stop was asked for."""
+    if self.requested:
+      raise Stopped
+
   def install(self) -> None:
     """Listens to SIGTERM and SIGINT from now on; only the main thread of a process may."""
     reading, writing = os.pipe()
