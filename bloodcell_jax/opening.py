@@ -185,12 +185,15 @@ def prepare(
 
   Raises:
     UserError: the folder holds a run of another config, or weights that are read do not fit.
+    signals.Stopped: a stop was asked for.
   """
   lock.take(folder.path)
   folder.write_config(config)
   read = pretrained.read(exp.weights.path) if exp.weights.path else None
   spec = pixels(exp, read)
   made = job.Job(exp, data, spec, statistics(folder, spec, data, shown), stop)
+  # Before what is compiled, which takes longer than all so far.
+  stop.poll()
   if read:
     shown.line(f'features from {read.origin}, pixels as {read.convention.name}')
   return made, made.initial(read)
