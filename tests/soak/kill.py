@@ -73,6 +73,15 @@ def start(
   return process.returncode, out + err, time.monotonic() - began
 
 
+def undisturbed(name: str, out: pathlib.Path) -> pathlib.Path:
+  """The folder of the run of a case that nobody disturbs, which is made where it is not there yet."""
+  folder = out / f'{name}-undisturbed' / 'run'
+  if not (folder / 'report.html').exists():
+    code, said, _ = start(cases.known()[name], folder, None, out / 'site')
+    assert code == 0, said
+  return folder
+
+
 def draw(generator: np.random.Generator, seconds: float) -> dict[str, Any]:
   """When to kill: after some seconds, or at a phase for the n-th time, a little later or at once."""
   if generator.random() < 0.5:

@@ -63,7 +63,7 @@ def give(place: pathlib.Path, way: str) -> None:
   (place / _FILL).unlink(missing_ok=True)
 
 
-def measure(name: str, phase: str, way: str, out: pathlib.Path) -> dict[str, Any]:
+def measure(name: str, phase: str, way: str, reference: pathlib.Path, out: pathlib.Path) -> dict[str, Any]:
   """One run whose disk is taken when it is first seen at the phase, and its second start."""
   place, note = out / 'disk', out / 'note.json'
   folder = place / name / 'run'
@@ -93,7 +93,6 @@ def measure(name: str, phase: str, way: str, out: pathlib.Path) -> dict[str, Any
     kept = out / f'{name}-kept' / 'run'
     shutil.rmtree(kept.parent, ignore_errors=True)
     shutil.copytree(folder, kept)
-  reference = out / f'{name}-undisturbed' / 'run'
   result['differences'] = comparing.differences(reference, kept) if code == 0 else [f'{code}: {said[-300:]}']
   return result
 
@@ -116,13 +115,10 @@ def main() -> None:
   out.mkdir(parents=True, exist_ok=True)
   found: list[dict[str, Any]] = []
   for name in given.cases.split(','):
-    reference = out / f'{name}-undisturbed' / 'run'
-    if not (reference / 'report.html').exists():
-      code, said, _ = kill.start(cases.known()[name], reference, None, out / 'site')
-      assert code == 0, said
+    reference = kill.undisturbed(name, out)
     for phase in given.phases.split(','):
       for way in WAYS:
-        found.append(measure(name, phase, way, out))
+        found.append(measure(name, phase, way, reference, out))
         print(json.dumps(found[-1]), flush=True)
         (out / 'room.json').write_text(json.dumps(found, indent=1) + '\n')
   bad = [one for one in found if one['code'] not in (0, 1, 2) or one['traceback'] or one['differences']]

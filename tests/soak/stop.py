@@ -59,10 +59,7 @@ def main() -> None:
   out.mkdir(parents=True, exist_ok=True)
   found: list[dict[str, Any]] = []
   for name in given.cases.split(','):
-    reference = out / f'{name}-undisturbed' / 'run'
-    if not (reference / 'report.html').exists():
-      code, said, _ = kill.start(cases.known()[name], reference, None, out / 'site')
-      assert code == 0, said
+    reference = kill.undisturbed(name, out)
     for i, phase in enumerate(given.phases.split(',')):
       one = measure(name, phase, (signal.SIGTERM, signal.SIGINT)[i % 2], 0.3 if i % 4 == 3 else 0.0, out)
       folder = out / f'{name}-stopped' / 'run'
