@@ -92,8 +92,7 @@ def _run(command, request: commands.Request, stop: signals.Stop) -> int:
     # What Orbax's abandoned coroutines say after a save that failed.
     sys.unraisablehook = lambda unraisable: None
   try:
-    if stop.requested:
-      raise signals.Stopped
+    stop.poll()
     return command.run(request, stop) or 0
   except signals.Stopped:
     print('stopped; the same command continues', flush=True)

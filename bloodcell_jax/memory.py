@@ -36,7 +36,13 @@ def available() -> int:
   A container has the limits of a control group, a batch system often those of `ulimit -v`. Source: proc(5), and
   cgroup-v1/memory and cgroup-v2 in the documentation of the Linux kernel.
   """
-  return max(0, min(_of_machine(), *_of_groups(_own_groups(), _GROUPS), *_of_process()))
+  return max(0, min(_of_machine('MemAvailable'), *_of_groups(_own_groups(), _GROUPS), *_of_process()))
+
+
+def obtainable() -> int:
+  """As `available`, with what the machine has left of its swap: to take more ends the process."""
+  machine = _of_machine('MemAvailable', 'SwapFree')
+  return max(0, min(machine, *_of_groups(_own_groups(), _GROUPS), *_of_process()))
 
 
 def free(device: jax.Device) -> int:
@@ -44,7 +50,7 @@ def free(device: jax.Device) -> int:
   stats = device.memory_stats() or {}
   if 'bytes_limit' in stats:
     return stats['bytes_limit'] - stats.get('bytes_in_use', 0)
-  return available()
+  return obtainable()
 
 
 def require(needed: int, free: int, what: str, advice: str, *, most: int = 1) -> None:
@@ -78,7 +84,7 @@ def require(needed: int, free: int, what: str, advice: str, *, most: int = 1) ->
 def shortage() -> str:
   """One line where there is less than the smallest run takes; empty where there is more."""
   named = _own_groups()
-  free = min(_of_machine(), *_of_groups(named, _GROUPS))
+  free = min(_of_machine('MemAvailable', 'SwapFree'), *_of_groups(named, _GROUPS))
   if free < LEAST:
     return (
       f'{free / 1e9:.2f} GB of memory are free for this process, and a run takes {LEAST / 1e9:.1f} GB at least: the '
@@ -103,11 +109,11 @@ def _own_groups() -> str:
   return own.read_text() if own.exists() else ''
 
 
-def _of_machine() -> int:
+def _of_machine(*fields: str) -> int:
   try:
     with open('/proc/meminfo') as file:
-      fields = dict(line.split(':') for line in file)
-    return 1024 * int(fields['MemAvailable'].split()[0])
+      found = dict(line.split(':') for line in file)
+    return 1024 * sum(int(found[name].split()[0]) for name in fields)
   except (OSError, KeyError, ValueError):
     # Not Linux: half of what is built in stands for what is free.
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2

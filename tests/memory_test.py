@@ -66,8 +66,16 @@ def test_a_limit_of_the_process_is_known():
   assert memory.available() > int(said.stdout)
 
 
+def test_swap_counts_for_what_can_be_had_and_not_for_what_is_free():
+  with open('/proc/meminfo') as file:
+    swap = next(1024 * int(line.split()[1]) for line in file if line.startswith('SwapFree'))
+  machine, both = memory._of_machine('MemAvailable'), memory._of_machine('MemAvailable', 'SwapFree')
+  assert abs(both - machine - swap) < GB, 'others take and give between the two'
+  assert memory._of_machine('SwapFree') == pytest.approx(swap, abs=GB / 4)
+
+
 def test_images_that_do_not_fit_are_refused_before_they_are_written(monkeypatch, tmp_path):
-  monkeypatch.setattr(memory, 'available', lambda: 1000)
+  monkeypatch.setattr(memory, 'obtainable', lambda: 1000)
   with pytest.raises(types.RunError, match=r'data\.cache=disk'):
     room.make((10, 10, 10, 3), 'memory', tmp_path)
   assert room.make((10, 5, 6, 3), 'memory', tmp_path).nbytes == 900

@@ -29,7 +29,7 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
   if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= memory.available() // 2):
     # Asked first: zeros are promised, and the process is killed when they are written to.
     memory.require(
-      num_bytes, memory.available(), 'decoded images', 'set data.cache=disk or lower data.image_size'
+      num_bytes, memory.obtainable(), 'decoded images', 'set data.cache=disk or lower data.image_size'
     )
     return np.zeros(shape, np.uint8)
   directory.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,7 @@ class Store:
     """
     state, records = saved.state, saved.records
     num_bytes = memory.WRITING + sum(x.nbytes for x in jax.tree.leaves(state))
-    memory.require(num_bytes, memory.available(), f'{self._folder}: a checkpoint', 'give this process more')
+    memory.require(num_bytes, memory.obtainable(), f'{self._folder}: a checkpoint', 'give this process more')
     # Copied, because the step donates these arrays while the writing goes on.
     state = jax.tree.map(lambda x: np.array(x, copy=True), state)
     ranked = is_candidate and bool(records) and records[-1].step == int(state.step)
