@@ -57,14 +57,14 @@ def check_room(directory: str | os.PathLike[str], needed: int) -> int:
   """The bytes that are free where `directory` lies.
 
   Raises:
-    UserError: fewer than needed; it says what to change.
+    UserError: fewer than needed and SPARE_BYTES; it says what to change.
   """
   free = shutil.disk_usage(directory).free
   if needed + SPARE_BYTES > free:
     raise types.UserError(
-      f'{directory}: the frozen features need {needed / 2**30:.2f} GB and {free / 2**30:.2f} are free. Free some, '
-      'choose another --workdir, set stages.feature_dtype=bfloat16 or fewer stages.num_views, '
-      'or stages.cache_features=False'
+      f'{directory}: the frozen features need {needed / 2**30:.2f} GB, {SPARE_BYTES / 2**30:.2f} GB are left for the '
+      f'rest of the run, and {free / 2**30:.2f} are free. Free some, choose another --workdir, '
+      'set stages.feature_dtype=bfloat16 or fewer stages.num_views, or stages.cache_features=False'
     )
   return free
 

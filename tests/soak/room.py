@@ -35,9 +35,9 @@ _UNPRIVILEGED = ('setpriv', '--bounding-set=-dac_override,-dac_read_search')
 
 @contextlib.contextmanager
 def disk(place: pathlib.Path) -> Iterator[None]:
-  """A disk of 256 MB at the place."""
+  """A disk of 2 GB at the place: kept features ask for one that is left free."""
   place.mkdir(parents=True, exist_ok=True)
-  subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256m', 'none', place], check=True)
+  subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=2g', 'none', place], check=True)
   try:
     yield
   finally:
