@@ -36,13 +36,12 @@ def available() -> int:
   A container has the limits of a control group, a batch system often those of `ulimit -v`. Source: proc(5), and
   cgroup-v1/memory and cgroup-v2 in the documentation of the Linux kernel.
   """
-  return max(0, min(_of_machine('MemAvailable'), *_of_groups(_own_groups(), _GROUPS), *_of_process()))
+  return max(0, min([_shared('MemAvailable'), *_of_process()]))
 
 
 def obtainable() -> int:
   """As `available`, with what the machine has left of its swap: to take more ends the process."""
-  machine = _of_machine('MemAvailable', 'SwapFree')
-  return max(0, min(machine, *_of_groups(_own_groups(), _GROUPS), *_of_process()))
+  return max(0, min([_shared('MemAvailable', 'SwapFree'), *_of_process()]))
 
 
 def free(device: jax.Device) -> int:
@@ -83,8 +82,7 @@ def require(needed: int, free: int, what: str, advice: str, *, most: int = 1) ->
 
 def shortage() -> str:
   """One line where there is less than the smallest run takes; empty where there is more."""
-  named = _own_groups()
-  free = min(_of_machine('MemAvailable', 'SwapFree'), *_of_groups(named, _GROUPS))
+  free = _shared('MemAvailable', 'SwapFree')
   if free < LEAST:
     return (
       f'{free / 1e9:.2f} GB of memory are free for this process, and a run takes {LEAST / 1e9:.1f} GB at least: the '
@@ -104,9 +102,10 @@ def is_short(error: BaseException) -> bool:
   return isinstance(error, MemoryError) or any(said in str(error) for said in _SAID)
 
 
-def _own_groups() -> str:
+def _shared(*fields: str) -> int:
+  """What this process and others can still take: these fields of the machine, within the process' control groups."""
   own = pathlib.Path('/proc/self/cgroup')
-  return own.read_text() if own.exists() else ''
+  return min([_of_machine(*fields), *_of_groups(own.read_text() if own.exists() else '', _GROUPS)])
 
 
 def _of_machine(*fields: str) -> int:

@@ -54,16 +54,23 @@ def test_what_cannot_be_read_limits_nothing(tmp_path):
   assert list(memory._of_groups('0::/\n', tmp_path)) == []
 
 
+def test_where_nothing_limits_the_machine_itself_does(monkeypatch):
+  monkeypatch.setattr(memory, '_of_groups', lambda named, top: iter(()))
+  monkeypatch.setattr(memory, '_of_process', lambda: iter(()))
+  monkeypatch.setattr(memory, '_of_machine', lambda *fields: len(fields) * GB)
+  assert (memory.available(), memory.obtainable(), memory.shortage()) == (GB, 2 * GB, '')
+
+
+def available_after(limit: str) -> int:
+  """What a new process finds available once its shell has limited itself."""
+  command = ['sh', '-c', f'{limit}; exec {sys.executable} -c "{SHOW}"']
+  return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+
 def test_a_limit_of_the_process_is_known():
-  said = subprocess.run(
-    ['sh', '-c', f'ulimit -v {GB // 2**10}; exec {sys.executable} -c "{SHOW}"'],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  assert 0 < int(said.stdout) < GB
-  assert memory.available() > int(said.stdout)
+  found = available_after(f'ulimit -v {GB // 2**10}')
+  assert 0 < found < GB
+  assert memory.available() > found
 
 
 def test_swap_counts_for_what_can_be_had_and_not_for_what_is_free():
@@ -145,11 +152,4 @@ def limited(num_bytes: int):
 
 def test_a_real_group_is_known():
   with limited(GB) as procs:
-    said = subprocess.run(
-      ['sh', '-c', f'echo $$ > {procs}; exec {sys.executable} -c "{SHOW}"'],
-      cwd=ROOT,
-      capture_output=True,
-      text=True,
-      check=True,
-    )
-    assert 0.8 * GB < int(said.stdout) < GB
+    assert 0.8 * GB < available_after(f'echo $$ > {procs}') < GB
