@@ -10,13 +10,7 @@ import pytest
 import starting
 from soak import comparing, kill
 
-FLAGS = (
-  *starting.TINY,
-  '--config.train.num_devices=1',
-  '--config.train.checkpoint_every=2.',
-  '--config.train.checkpoint_unit=steps',
-  '--config.evaluate.num_resamples=100',
-)
+FLAGS = starting.SAVED_OFTEN
 INTERVAL = 2
 POINTS = ('step', 'checkpoint writer', 'evaluation', 'history line', 'figures of merit')
 

@@ -22,6 +22,14 @@ TINY = (
   '--config.train.epochs=2',
   '--config.train.steps_per_epoch=5',
 )
+# A checkpoint every second step.
+SAVED_OFTEN = (
+  *TINY,
+  '--config.train.num_devices=1',
+  '--config.train.checkpoint_every=2.',
+  '--config.train.checkpoint_unit=steps',
+  '--config.evaluate.num_resamples=100',
+)
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

@@ -11,13 +11,7 @@ import pytest
 import starting
 from soak import comparing
 
-FLAGS = (
-  *starting.TINY,
-  '--config.train.num_devices=1',
-  '--config.train.checkpoint_every=2.',
-  '--config.train.checkpoint_unit=steps',
-  '--config.evaluate.num_resamples=100',
-)
+FLAGS = starting.SAVED_OFTEN
 
 
 def kilobytes(process: subprocess.Popen[str]) -> int:

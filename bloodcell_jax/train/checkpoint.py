@@ -153,7 +153,8 @@ class Store:
       self._best = None if best is None else (self._shelf.epoch(best), self._shelf.badness(best) or 0.0)
 
   def _read(self, number: int, like: Callable[[shelf.Stamp], state_lib.State]) -> Saved:
-    progress, stamp = self._shelf.progress(number), self._shelf.stamp(number)
+    progress = self._shelf.progress(number)
+    stamp = shelf.Stamp(**progress['stamp'])
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stamp))
     folder = self._shelf.path(number)
     try:

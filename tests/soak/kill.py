@@ -29,7 +29,8 @@ sys.path[:0] = [path for path in (str(ROOT),) if path not in sys.path]
 
 from tests.soak import cases, comparing, watching
 
-NAMED = (*dict.fromkeys(what for _, _, what in watching.PHASES), watching.WRITER)
+WRAPPED = tuple(dict.fromkeys(what for _, _, what in watching.PHASES))
+NAMED = (*WRAPPED, watching.WRITER)
 # Then a run is let through to its end, so that the ends are compared often enough.
 MOST_PER_RUN = 12
 # Ends that nobody asked for, after which to go on would teach nothing.
@@ -80,6 +81,19 @@ def undisturbed(name: str, out: pathlib.Path) -> pathlib.Path:
     code, said, _ = start(cases.known()[name], folder, None, out / 'site')
     assert code == 0, said
   return folder
+
+
+def finish(name: str, folder: pathlib.Path, reference: pathlib.Path, out: pathlib.Path) -> list[str]:
+  """Starts the command of a case once more; how its end differs from the reference, or that it did not come to one."""
+  code, said, _ = start(cases.known()[name], folder, None, out / 'site')
+  return comparing.differences(reference, folder) if code == 0 else [f'{code}: {said[-300:]}']
+
+
+def results(given: str) -> pathlib.Path:
+  """The folder for the results: the one that was given, or a new one."""
+  out = pathlib.Path(given or tempfile.mkdtemp(prefix='soak')).absolute()
+  out.mkdir(parents=True, exist_ok=True)
+  return out
 
 
 def draw(generator: np.random.Generator, seconds: float) -> dict[str, Any]:
@@ -189,8 +203,7 @@ def main() -> None:
   parser.add_argument('--cases', default=','.join(cases.known()))
   parser.add_argument('--out', default='')
   given = parser.parse_args()
-  out = pathlib.Path(given.out or tempfile.mkdtemp(prefix='soak')).absolute()
-  out.mkdir(parents=True, exist_ok=True)
+  out = results(given.out)
   result = soak(given.cases.split(','), given.kills, given.seed, out)
   (out / 'kill.json').write_text(json.dumps(result, indent=1) + '\n')
   print(table(result))

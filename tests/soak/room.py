@@ -14,11 +14,9 @@ import argparse
 import contextlib
 import json
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +24,7 @@ from typing import Any
 ROOT = pathlib.Path(__file__).parent.parent.parent
 sys.path[:0] = [path for path in (str(ROOT),) if path not in sys.path]
 
-from tests.soak import cases, comparing, kill, watching
+from tests.soak import cases, kill
 
 WAYS = ('full', 'read-only')
 _FILL = 'fill'
@@ -89,11 +87,7 @@ def measure(name: str, phase: str, way: str, reference: pathlib.Path, out: pathl
     result |= {'seen': note.exists(), 'code': process.returncode, 'said': said.strip().splitlines()[-1][:400]}
     result['traceback'] = 'Traceback' in said
     give(place, way)
-    code, said, _ = kill.start(cases.known()[name], folder, None, out / 'site')
-    kept = out / f'{name}-kept' / 'run'
-    shutil.rmtree(kept.parent, ignore_errors=True)
-    shutil.copytree(folder, kept)
-  result['differences'] = comparing.differences(reference, kept) if code == 0 else [f'{code}: {said[-300:]}']
+    result['differences'] = kill.finish(name, folder, reference, out)
   return result
 
 
@@ -108,11 +102,10 @@ def main() -> None:
   """Measures each phase of each case both ways."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--cases', default='cnn,staged')
-  parser.add_argument('--phases', default=','.join(dict.fromkeys(what for _, _, what in watching.PHASES)))
+  parser.add_argument('--phases', default=','.join(kill.WRAPPED))
   parser.add_argument('--out', default='')
   given = parser.parse_args()
-  out = pathlib.Path(given.out or tempfile.mkdtemp(prefix='soak')).absolute()
-  out.mkdir(parents=True, exist_ok=True)
+  out = kill.results(given.out)
   found: list[dict[str, Any]] = []
   for name in given.cases.split(','):
     reference = kill.undisturbed(name, out)

@@ -11,14 +11,13 @@ import pathlib
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 sys.path[:0] = [path for path in (str(ROOT),) if path not in sys.path]
 
-from tests.soak import cases, comparing, kill
+from tests.soak import cases, kill
 
 # Exit codes of a run that was stopped, and of one that came to its end before it could be.
 STOPPED, DONE = 75, 0
@@ -55,18 +54,14 @@ def main() -> None:
   parser.add_argument('--phases', default=','.join(kill.NAMED))
   parser.add_argument('--out', default='')
   given = parser.parse_args()
-  out = pathlib.Path(given.out or tempfile.mkdtemp(prefix='soak')).absolute()
-  out.mkdir(parents=True, exist_ok=True)
+  out = kill.results(given.out)
   found: list[dict[str, Any]] = []
   for name in given.cases.split(','):
     reference = kill.undisturbed(name, out)
     for i, phase in enumerate(given.phases.split(',')):
       one = measure(name, phase, (signal.SIGTERM, signal.SIGINT)[i % 2], 0.3 if i % 4 == 3 else 0.0, out)
       folder = out / f'{name}-stopped' / 'run'
-      code, said, _ = kill.start(cases.known()[name], folder, None, out / 'site')
-      one['differences'] = (
-        comparing.differences(reference, folder) if code == 0 else [f'{code}: {said[-300:]}']
-      )
+      one['differences'] = kill.finish(name, folder, reference, out)
       found.append(one)
       print(json.dumps(one), flush=True)
       (out / 'stop.json').write_text(json.dumps(found, indent=1) + '\n')
