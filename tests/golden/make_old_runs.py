@@ -1,0 +1,194 @@
+"""Makes old_runs.zip: runs as commit c1800ff wrote them, for tests/old_runs_test.py.
+
+    git worktree add /tmp/old c1800ff && python tests/golden/make_old_runs.py /tmp/old
+
+The argument is a checkout of that commit; without one, the checkout of this file. Synthetic images throughout: no
+figure of these runs says anything about real blood. In the archive:
+
+    softmax     a finished run
+    svr         a finished run of the hybrid network with a support vector regression as its last layer
+    unfinished  a run that was stopped in the middle of an epoch
+    bagging     an ensemble of two networks, stopped in the middle of the second one's training
+    images      three images
+    expected    what c1800ff answered: to the images by softmax and svr, and at the end of unfinished and bagging
+
+Pictures, TensorBoard files and logs are left out, and report.html is one line, to keep it small.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+
+COMMIT = 'c1800ff'
+ARCHIVE = pathlib.Path(__file__).parent / 'old_runs.zip'
+# Keys of a config that have another name today: what the runs' flags must say now.
+RENAMED: dict[str, str] = {}
+_SMALL = (
+  '--config.data.image_size=32',
+  '--config.data.interpolation=box',
+  '--config.data.pipeline=numpy',
+  '--config.data.validation_fraction=0.5',
+  '--config.data.embedded.num_train=4',
+  '--config.data.embedded.num_test=2',
+  '--config.data.embedded.num_views=2',
+  '--config.data.embedded.height=60',
+  '--config.data.embedded.width=80',
+  '--config.model.name=hybrid',
+  '--config.model.head_units=8',
+  '--config.train.batch_size=4',
+  '--config.train.num_devices=1',
+  '--config.evaluate.num_resamples=100',
+  "--config.evaluate.splits=('test',)",
+)
+# Enough steps to answer differently to different images.
+_TRAINED = (
+  '--config=configs/default.py',
+  *_SMALL,
+  '--config.optimizer.name=adam',
+  '--config.optimizer.learning_rate=0.005',
+  '--config.train.monitor=loss',
+  '--config.train.epochs=3',
+  '--config.train.steps_per_epoch=40',
+)
+# Stopped a few steps before the end, so that other processors' rounding has no time to grow.
+_STOPPED = (
+  *_TRAINED,
+  '--config.augment.featurewise_center=True',
+  '--config.train.checkpoint_every=5.',
+  '--config.train.checkpoint_unit=steps',
+)
+FLAGS = {
+  'softmax': _TRAINED,
+  'svr': (
+    '--config=configs/cnn_svr.py',
+    *_SMALL,
+    '--config.train.monitor=loss',
+    '--config.train.steps_per_epoch=40',
+    '--config.stages.softmax.epochs=3',
+    '--config.stages.softmax.optimizer=adam',
+    '--config.stages.softmax.learning_rate=0.005',
+    '--config.stages.svr.epochs=1',
+  ),
+  'unfinished': _STOPPED,
+  'bagging': (*_STOPPED, '--config.ensemble.method=bagging', '--config.ensemble.members=2'),
+}
+# Of what c1800ff made of an unfinished run; the rest can be computed from these.
+_EXPECTED = ('history.jsonl', 'predictions/*.csv')
+_LEFT_OUT = ('figures', 'cache', 'log.txt')
+_REPORT = '<!doctype html><title>left out</title>\n'
+
+
+def in_todays_words(flags: tuple[str, ...]) -> tuple[str, ...]:
+  """The flags of a run, by the names that the keys have now."""
+  found = []
+  for flag in flags:
+    key, _, value = flag.removeprefix('--config.').partition('=')
+    found.append(f'--config.{RENAMED[key]}={value}' if key in RENAMED else flag)
+  return tuple(found)
+
+
+def begin(checkout: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
+  """main.py of a checkout with these arguments."""
+  environment = {**os.environ, 'PYTHONPATH': str(checkout), 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
+  return subprocess.Popen(
+    [sys.executable, 'main.py', *map(str, arguments)],
+    cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+  )  # fmt: skip
+
+
+def run(checkout: pathlib.Path, *arguments: object) -> str:
+  """What main.py printed; it must end well."""
+  process = begin(checkout, *arguments)
+  out, _ = process.communicate(timeout=600)
+  if process.returncode:
+    raise RuntimeError(f'{" ".join(map(str, arguments))}: exit code {process.returncode}: {out}')
+  return out
+
+
+def stop(checkout: pathlib.Path, number: int, checkpoints: pathlib.Path, *arguments: object) -> str:
+  """Ends main.py by SIGTERM once there is a checkpoint of this number or a later one; what it printed."""
+  process = begin(checkout, *arguments)
+  while process.poll() is None and not any(
+    int(path.name) >= number for path in checkpoints.glob('*') if path.name.isdecimal()
+  ):
+    time.sleep(0.0005)
+  process.send_signal(signal.SIGTERM)
+  out, _ = process.communicate(timeout=600)
+  if process.returncode != 75:
+    raise RuntimeError(f'was not stopped: exit code {process.returncode}: {out}')
+  return out
+
+
+def draw(folder: pathlib.Path) -> None:
+  """Three images: noise of three colours around a dark disc."""
+  import numpy as np
+  from PIL import Image
+
+  folder.mkdir(parents=True)
+  generator = np.random.default_rng(0)
+  y_HW, x_HW = np.mgrid[:40, :40]
+  for i, colour in enumerate(((230, 160, 150), (200, 190, 230), (240, 220, 150))):
+    image_HWC = generator.integers(-20, 20, (40, 40, 3)) + np.array(colour)
+    image_HWC[(y_HW - 20) ** 2 + (x_HW - 16 - 4 * i) ** 2 < (6 + 3 * i) ** 2] = (90, 30 * i, 140)
+    Image.fromarray(image_HWC.clip(0, 255).astype(np.uint8)).save(folder / f'{i}.png')
+
+
+def make(checkout: pathlib.Path, to: pathlib.Path) -> None:
+  """All of the archive as a folder."""
+  draw(to / 'images')
+  for name in ('softmax', 'svr'):
+    run(checkout, *FLAGS[name], f'--workdir={to / name}')
+    copy = to / 'copy'
+    shutil.copytree(to / name, copy)
+    run(checkout, 'predict', to / 'images', f'--workdir={copy}')
+    (to / 'expected' / name).mkdir(parents=True)
+    shutil.copy(copy / 'predict/images/predictions.csv', to / 'expected' / name)
+    shutil.rmtree(copy)
+  # The checkpoint of step 105 or so: eight an epoch by steps, one more at the end of each.
+  for name, checkpoints in (('unfinished', 'checkpoints'), ('bagging', 'members/2/checkpoints')):
+    stop(checkout, 23, to / name / checkpoints, *FLAGS[name], f'--workdir={to / name}')
+    whole = to / 'whole'
+    shutil.copytree(to / name, whole)
+    print(next(line for line in run(checkout, *FLAGS[name], f'--workdir={whole}').splitlines() if 'continuing' in line))
+    for pattern in _EXPECTED:
+      for path in whole.rglob(pattern):
+        target = to / 'expected' / name / path.relative_to(whole)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    shutil.rmtree(whole)
+
+
+def pack(folder: pathlib.Path, archive: pathlib.Path) -> None:
+  """The folder as an archive, without what is only looked at."""
+  with zipfile.ZipFile(archive, 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+    for path in sorted(folder.rglob('*')):
+      name = path.relative_to(folder)
+      if set(_LEFT_OUT) & set(name.parts) or 'tfevents' in path.name or name.name in ('.lock',):
+        continue
+      data = b'' if path.is_dir() else path.read_bytes()
+      if path.name == 'report.html':
+        data = _REPORT.encode()
+      # A folder without a file in it is lost to git, so it must not be needed.
+      if not path.is_dir():
+        entry = zipfile.ZipInfo(name.as_posix(), (1980, 1, 1, 0, 0, 0))
+        file.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
+
+
+def main() -> None:
+  checkout = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ARCHIVE.parents[2]).absolute()
+  with tempfile.TemporaryDirectory() as folder:
+    make(checkout, pathlib.Path(folder))
+    pack(pathlib.Path(folder), ARCHIVE)
+  print(f'{ARCHIVE}: {ARCHIVE.stat().st_size:,} bytes')
+
+
+if __name__ == '__main__':
+  main()
