@@ -17,6 +17,7 @@ Pictures, TensorBoard files and logs are left out, and report.html is one line, 
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
@@ -42,7 +43,8 @@ _SMALL = (
   '--config.data.embedded.height=60',
   '--config.data.embedded.width=80',
   '--config.model.name=hybrid',
-  '--config.model.head_units=8',
+  '--config.model.head_units=6',
+  '--config.augment.featurewise_center=True',
   '--config.train.batch_size=4',
   '--config.train.num_devices=1',
   '--config.evaluate.num_resamples=100',
@@ -52,8 +54,7 @@ _SMALL = (
 _TRAINED = (
   '--config=configs/default.py',
   *_SMALL,
-  '--config.optimizer.name=adam',
-  '--config.optimizer.learning_rate=0.005',
+  '--config.optimizer.learning_rate=0.003',
   '--config.train.monitor=loss',
   '--config.train.epochs=3',
   '--config.train.steps_per_epoch=40',
@@ -61,7 +62,6 @@ _TRAINED = (
 # Stopped a few steps before the end, so that other processors' rounding has no time to grow.
 _STOPPED = (
   *_TRAINED,
-  '--config.augment.featurewise_center=True',
   '--config.train.checkpoint_every=5.',
   '--config.train.checkpoint_unit=steps',
 )
@@ -73,8 +73,7 @@ FLAGS = {
     '--config.train.monitor=loss',
     '--config.train.steps_per_epoch=40',
     '--config.stages.softmax.epochs=3',
-    '--config.stages.softmax.optimizer=adam',
-    '--config.stages.softmax.learning_rate=0.005',
+    '--config.stages.softmax.learning_rate=0.003',
     '--config.stages.svr.epochs=1',
   ),
   'unfinished': _STOPPED,
@@ -82,8 +81,8 @@ FLAGS = {
 }
 # Of what c1800ff made of an unfinished run; the rest can be computed from these.
 _EXPECTED = ('history.jsonl', 'predictions/*.csv')
-_LEFT_OUT = ('figures', 'cache', 'log.txt')
-_REPORT = '<!doctype html><title>left out</title>\n'
+_LEFT_OUT = ('figures', 'cache', 'log.txt', '.lock')
+_REPORT = b'<!doctype html><title>left out</title>\n'
 
 
 def in_todays_words(flags: tuple[str, ...]) -> tuple[str, ...]:
@@ -166,20 +165,33 @@ def make(checkout: pathlib.Path, to: pathlib.Path) -> None:
     shutil.rmtree(whole)
 
 
+def needed(checkpoints: pathlib.Path) -> set[str]:
+  """The numbers of the newest checkpoint and of the best one; a second newest is kept as well, but nobody reads it."""
+  badness = {
+    path.name: json.loads((path / 'metrics/metrics').read_text())['badness']
+    for path in checkpoints.glob('*/')
+    if (path / 'metrics/metrics').exists()
+  }
+  newest = max((path.name for path in checkpoints.glob('*/')), key=int)
+  return {newest, min(badness, key=lambda number: (badness[number], -int(number)))}
+
+
 def pack(folder: pathlib.Path, archive: pathlib.Path) -> None:
-  """The folder as an archive, without what is only looked at."""
-  with zipfile.ZipFile(archive, 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-    for path in sorted(folder.rglob('*')):
+  """The folder as an archive, without what nobody reads, and without empty folders, which git would lose as well."""
+  for checkpoints in folder.rglob('checkpoints'):
+    for path in checkpoints.glob('*/'):
+      if path.name not in needed(checkpoints):
+        shutil.rmtree(path)
+  with zipfile.ZipFile(archive, 'w') as file:
+    for path in sorted(path for path in folder.rglob('*') if path.is_file()):
       name = path.relative_to(folder)
-      if set(_LEFT_OUT) & set(name.parts) or 'tfevents' in path.name or name.name in ('.lock',):
+      if {*_LEFT_OUT} & {*name.parts} or 'tfevents' in path.name:
         continue
-      data = b'' if path.is_dir() else path.read_bytes()
-      if path.name == 'report.html':
-        data = _REPORT.encode()
-      # A folder without a file in it is lost to git, so it must not be needed.
-      if not path.is_dir():
-        entry = zipfile.ZipInfo(name.as_posix(), (1980, 1, 1, 0, 0, 0))
-        file.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
+      data = _REPORT if path.name == 'report.html' else path.read_bytes()
+      if path.name == 'environment.json':
+        data = json.dumps({**json.loads(data), 'platform': 'Linux'}, indent=2).encode()
+      entry = zipfile.ZipInfo(name.as_posix(), (1980, 1, 1, 0, 0, 0))
+      file.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
 
 
 def main() -> None:
