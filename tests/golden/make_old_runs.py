@@ -7,16 +7,18 @@ figure of these runs says anything about real blood. In the archive:
 
     softmax     a finished run
     svr         a finished run of the hybrid network with a support vector regression as its last layer
+    bagging     a finished ensemble of two networks
     unfinished  a run that was stopped in the middle of an epoch
-    bagging     an ensemble of two networks, stopped in the middle of the second one's training
     images      three images
-    expected    what c1800ff answered: to the images by softmax and svr, and at the end of unfinished and bagging
+    expected    what c1800ff said of the images by the finished ones, and at the end of the unfinished one
 
-Pictures, TensorBoard files and logs are left out, and report.html is one line, to keep it small.
+Pictures, TensorBoard files, logs and the checkpoints before the newest and the best are left out, and report.html
+is one line, to keep it small.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -27,6 +29,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
 
 COMMIT = 'c1800ff'
 ARCHIVE = pathlib.Path(__file__).parent / 'old_runs.zip'
@@ -77,10 +80,8 @@ FLAGS = {
     '--config.stages.svr.epochs=1',
   ),
   'unfinished': _STOPPED,
-  'bagging': (*_STOPPED, '--config.ensemble.method=bagging', '--config.ensemble.members=2'),
+  'bagging': (*_TRAINED, '--config.ensemble.method=bagging', '--config.ensemble.members=2'),
 }
-# Of what c1800ff made of an unfinished run; the rest can be computed from these.
-_EXPECTED = ('history.jsonl', 'predictions/*.csv')
 _LEFT_OUT = ('figures', 'cache', 'log.txt', '.lock')
 _REPORT = b'<!doctype html><title>left out</title>\n'
 
@@ -143,26 +144,28 @@ def draw(folder: pathlib.Path) -> None:
 def make(checkout: pathlib.Path, to: pathlib.Path) -> None:
   """All of the archive as a folder."""
   draw(to / 'images')
-  for name in ('softmax', 'svr'):
+  for name in ('softmax', 'svr', 'bagging'):
     run(checkout, *FLAGS[name], f'--workdir={to / name}')
-    copy = to / 'copy'
-    shutil.copytree(to / name, copy)
-    run(checkout, 'predict', to / 'images', f'--workdir={copy}')
-    (to / 'expected' / name).mkdir(parents=True)
-    shutil.copy(copy / 'predict/images/predictions.csv', to / 'expected' / name)
-    shutil.rmtree(copy)
+    with _copied(to / name) as copy:
+      run(checkout, 'predict', to / 'images', f'--workdir={copy}')
+      _keep(copy / 'predict/images', 'predictions.csv', to / 'expected' / name)
   # The checkpoint of step 105 or so: eight an epoch by steps, one more at the end of each.
-  for name, checkpoints in (('unfinished', 'checkpoints'), ('bagging', 'members/2/checkpoints')):
-    stop(checkout, 23, to / name / checkpoints, *FLAGS[name], f'--workdir={to / name}')
-    whole = to / 'whole'
-    shutil.copytree(to / name, whole)
-    print(next(line for line in run(checkout, *FLAGS[name], f'--workdir={whole}').splitlines() if 'continuing' in line))
-    for pattern in _EXPECTED:
-      for path in whole.rglob(pattern):
-        target = to / 'expected' / name / path.relative_to(whole)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    shutil.rmtree(whole)
+  stop(checkout, 23, to / 'unfinished/checkpoints', *FLAGS['unfinished'], f'--workdir={to / "unfinished"}')
+  with _copied(to / 'unfinished') as copy:
+    print(run(checkout, *FLAGS['unfinished'], f'--workdir={copy}'))
+    for name in ('history.jsonl', 'predictions/test.csv'):
+      _keep(copy, name, to / 'expected/unfinished')
+
+
+@contextlib.contextmanager
+def _copied(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  with tempfile.TemporaryDirectory() as other:
+    yield pathlib.Path(shutil.copytree(folder, pathlib.Path(other, folder.name)))
+
+
+def _keep(folder: pathlib.Path, name: str, to: pathlib.Path) -> None:
+  (to / name).parent.mkdir(parents=True, exist_ok=True)
+  shutil.copy(folder / name, to / name)
 
 
 def needed(checkpoints: pathlib.Path) -> set[str]:

@@ -33,7 +33,7 @@ def differences(wanted: pathlib.Path, found: pathlib.Path) -> list[str]:
       result.append(str(name))
   for path in sorted(wanted.rglob('checkpoints')):
     name = path.relative_to(wanted)
-    result += [f'{name}: {what}' for what in _states(path, found / name)]
+    result += [f'{name}: {what}' for what in states(path, found / name)]
   return result + [f'{path}: left over' for path in _leftovers(found)]
 
 
@@ -48,7 +48,7 @@ def _history(path: pathlib.Path) -> list[dict[str, Any]]:
   return [{key: value for key, value in line.items() if key not in _CLOCKS} for line in lines]
 
 
-def _states(wanted: pathlib.Path, found: pathlib.Path) -> Iterator[str]:
+def states(wanted: pathlib.Path, found: pathlib.Path) -> Iterator[str]:
   for what, choose in (('newest', newest), ('best', _best)):
     paths = choose(wanted), choose(found)
     if None in paths:
