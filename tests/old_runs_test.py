@@ -1,4 +1,4 @@
-"""Runs of an earlier version open, answer, are exported and go on as they did; tests/soak/old_runs.py compares bits."""
+"""Runs made by an earlier version still evaluate, predict, export and continue; tests/soak/old_runs.py compares bits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 import starting
 from golden import make_old_runs
 
-# Other processors round otherwise; a few training steps let that grow.
-ANSWERED, TRAINED = 1e-5, 1e-3
-# What is started on each run, in turn; {flags} are those that it was begun with.
+# Largest difference of a probability: processors round differently, and training steps amplify it.
+PREDICTED, TRAINED = 1e-5, 1e-3
+# Run in this order; {flags} are those that the run was started with.
 COMMANDS = {
   'softmax': (
     ('train', '{flags}'),
@@ -31,7 +31,7 @@ COMMANDS = {
 
 @pytest.fixture(scope='module')
 def archive(tmp_path_factory) -> pathlib.Path:
-  """What lies in the archive, untouched."""
+  """The content of the archive, never written to."""
   folder = tmp_path_factory.mktemp('archive')
   with zipfile.ZipFile(make_old_runs.ARCHIVE) as file:
     file.extractall(folder)
@@ -40,7 +40,7 @@ def archive(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope='module')
 def used(archive, tmp_path_factory) -> tuple[pathlib.Path, dict[str, list[str]]]:
-  """The folder of the runs after all that was started on them, and what each start printed."""
+  """A copy of the runs after all commands, and by run what each command printed."""
   folder = tmp_path_factory.mktemp('used')
   with zipfile.ZipFile(make_old_runs.ARCHIVE) as file:
     file.extractall(folder)
@@ -62,9 +62,9 @@ def used(archive, tmp_path_factory) -> tuple[pathlib.Path, dict[str, list[str]]]
     return folder, dict(zip(COMMANDS, pool.map(use, COMMANDS), strict=True))
 
 
-def difference(expected: pathlib.Path, found: pathlib.Path) -> float:
-  """The largest between two lists of predictions, which must name the same images in the same order."""
-  rows = [starting.read_rows(path) for path in (expected, found)]
+def difference(expected: pathlib.Path, actual: pathlib.Path) -> float:
+  """The largest difference of a probability; both files must list the same images in the same order."""
+  rows = [starting.read_rows(path) for path in (expected, actual)]
   assert [row['file'] for row in rows[0]] == [row['file'] for row in rows[1]]
   assert rows[0]
   probs = [
@@ -80,48 +80,48 @@ def history(path: pathlib.Path) -> np.ndarray:
   return np.array([[json.loads(line)[key] for key in keys] for line in path.read_text().splitlines()])
 
 
-def test_an_old_run_that_was_finished_is_complete_and_stays_as_it_was(used, archive):
+def test_a_finished_old_run_is_complete_and_its_checkpoints_stay(used, archive):
   folder, printed = used
   assert 'softmax: complete' in printed['softmax'][0]
   newest = sorted(path.name for path in (archive / 'softmax/checkpoints').iterdir())
   assert sorted(path.name for path in (folder / 'softmax/checkpoints').iterdir()) == newest
-  # Negative control: what is not finished is not said to be.
+  # Negative control: an unfinished run is not called complete.
   assert 'complete' not in printed['unfinished'][0]
 
 
 @pytest.mark.parametrize('name', ['softmax', 'svr'])
-def test_evaluating_an_old_run_gives_the_probabilities_that_it_had(used, archive, name):
+def test_evaluating_an_old_run_gives_the_same_probabilities(used, archive, name):
   scored = used[0] / name / 'predictions/test.csv'
-  assert difference(archive / name / 'predictions/test.csv', scored) < ANSWERED
+  assert difference(archive / name / 'predictions/test.csv', scored) < PREDICTED
   # Negative control: another network's.
   other = {'softmax': 'svr', 'svr': 'softmax'}[name]
   assert difference(archive / other / 'predictions/test.csv', scored) > 0.1
 
 
 @pytest.mark.parametrize(('name', 'other'), [('softmax', 'svr'), ('svr', 'softmax'), ('bagging', 'softmax')])
-def test_an_old_run_predicts_of_images_what_it_did(used, archive, name, other):
+def test_an_old_run_predicts_the_same_probabilities_for_images(used, archive, name, other):
   predicted = used[0] / name / 'predict/images/predictions.csv'
-  assert difference(archive / 'expected' / name / 'predictions.csv', predicted) < ANSWERED
+  assert difference(archive / 'expected' / name / 'predictions.csv', predicted) < PREDICTED
   # Negative control: another network's.
   assert difference(archive / 'expected' / other / 'predictions.csv', predicted) > 0.01
 
 
-def test_an_old_run_is_exported_and_the_export_answers_as_the_run_does(used):
+def test_an_old_run_is_exported_with_its_parity_check(used):
   folder, printed = used
-  # Export itself compares the two on the run's images, and writes nothing where they differ.
+  # The command compares the export with the run on the run's images, and writes nothing where they differ.
   assert 'top-1 agreement 100.0%' in printed['softmax'][2]
   assert (folder / 'softmax/export/model.safetensors').stat().st_size > 4 * 3000
 
 
-def test_an_old_run_that_was_stopped_in_mid_epoch_goes_on_there_and_ends_as_it_would_have(used, archive):
+def test_an_old_run_stopped_in_mid_epoch_continues_there_to_the_same_end(used, archive):
   folder, printed = used[0] / 'unfinished', used[1]['unfinished'][0]
   expected = archive / 'expected/unfinished'
   assert 'continuing after step 111 of 120' in printed
   assert difference(expected / 'predictions/test.csv', folder / 'predictions/test.csv') < TRAINED
-  found = history(folder / 'history.jsonl')
-  np.testing.assert_allclose(found, history(expected / 'history.jsonl'), atol=TRAINED)
-  # Negative control: the last epoch is not what the one before it was.
-  assert np.abs(found[-1] - found[-2])[2:].max() > 0.01
+  records = history(folder / 'history.jsonl')
+  np.testing.assert_allclose(records, history(expected / 'history.jsonl'), atol=TRAINED)
+  # Negative control: the last two epochs differ.
+  assert np.abs(records[-1] - records[-2])[2:].max() > 0.01
 
 
 @pytest.mark.slow
@@ -135,6 +135,6 @@ def test_an_old_ensemble_is_complete_and_evaluated_to_the_same_probabilities(arc
     assert code == 0, err
     assert ('complete' in out) == (command[0] == 'train')
     scored = folder / 'predictions/test.csv'
-    assert difference(archive / 'bagging/predictions/test.csv', scored) < ANSWERED
+    assert difference(archive / 'bagging/predictions/test.csv', scored) < PREDICTED
     # Negative control: one member's.
     assert difference(archive / 'bagging/members/1/predictions/test.csv', scored) > 0.01

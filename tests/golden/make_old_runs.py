@@ -1,19 +1,19 @@
-"""Makes old_runs.zip: runs as commit c1800ff wrote them, for tests/old_runs_test.py.
+"""Writes old_runs.zip: runs made by commit c1800ff, for tests/old_runs_test.py.
 
     git worktree add /tmp/old c1800ff && python tests/golden/make_old_runs.py /tmp/old
 
-The argument is a checkout of that commit; without one, the checkout of this file. Synthetic images throughout: no
-figure of these runs says anything about real blood. In the archive:
+The argument is a checkout of that commit. All images are synthetic: no figure of these runs says anything about real
+blood. The archive holds:
 
     softmax     a finished run
     svr         a finished run of the hybrid network with a support vector regression as its last layer
     bagging     a finished ensemble of two networks
-    unfinished  a run that was stopped in the middle of an epoch
+    unfinished  a run stopped in the middle of its last epoch
     images      three images
-    expected    what c1800ff said of the images by the finished ones, and at the end of the unfinished one
+    expected    what c1800ff predicts for the images with each finished run, and how it finishes the unfinished one
 
-Pictures, TensorBoard files, logs and the checkpoints before the newest and the best are left out, and report.html
-is one line, to keep it small.
+To keep the archive small, figures, TensorBoard files, logs and all checkpoints but the newest and the best are left
+out, and report.html is a placeholder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from collections.abc import Iterator
 
 COMMIT = 'c1800ff'
 ARCHIVE = pathlib.Path(__file__).parent / 'old_runs.zip'
-# Keys of a config that have another name today: what the runs' flags must say now.
+# Config keys renamed since that commit: old name -> current name.
 RENAMED: dict[str, str] = {}
 _SMALL = (
   '--config.data.image_size=32',
@@ -53,7 +53,7 @@ _SMALL = (
   '--config.evaluate.num_resamples=100',
   "--config.evaluate.splits=('test',)",
 )
-# Enough steps to answer differently to different images.
+# Enough steps for the predictions to differ between images.
 _TRAINED = (
   '--config=configs/default.py',
   *_SMALL,
@@ -62,7 +62,7 @@ _TRAINED = (
   '--config.train.epochs=3',
   '--config.train.steps_per_epoch=40',
 )
-# Stopped a few steps before the end, so that other processors' rounding has no time to grow.
+# Stopped a few steps before the end, because each step amplifies the rounding of other processors.
 _STOPPED = (
   *_TRAINED,
   '--config.train.checkpoint_every=5.',
@@ -87,16 +87,16 @@ _REPORT = b'<!doctype html><title>left out</title>\n'
 
 
 def in_todays_words(flags: tuple[str, ...]) -> tuple[str, ...]:
-  """The flags of a run, by the names that the keys have now."""
-  found = []
+  """The same flags with the current names of the config keys."""
+  result = []
   for flag in flags:
     key, _, value = flag.removeprefix('--config.').partition('=')
-    found.append(f'--config.{RENAMED[key]}={value}' if key in RENAMED else flag)
-  return tuple(found)
+    result.append(f'--config.{RENAMED[key]}={value}' if key in RENAMED else flag)
+  return tuple(result)
 
 
 def begin(checkout: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
-  """main.py of a checkout with these arguments."""
+  """Starts main.py of a checkout."""
   environment = {**os.environ, 'PYTHONPATH': str(checkout), 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
   return subprocess.Popen(
     [sys.executable, 'main.py', *map(str, arguments)],
@@ -105,7 +105,7 @@ def begin(checkout: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
 
 
 def run(checkout: pathlib.Path, *arguments: object) -> str:
-  """What main.py printed; it must end well."""
+  """Runs main.py of a checkout, which must succeed; returns what it printed."""
   process = begin(checkout, *arguments)
   out, _ = process.communicate(timeout=600)
   if process.returncode:
@@ -114,7 +114,7 @@ def run(checkout: pathlib.Path, *arguments: object) -> str:
 
 
 def stop(checkout: pathlib.Path, number: int, checkpoints: pathlib.Path, *arguments: object) -> str:
-  """Ends main.py by SIGTERM once there is a checkpoint of this number or a later one; what it printed."""
+  """Sends main.py SIGTERM once there is a checkpoint of this number or higher; returns what it printed."""
   process = begin(checkout, *arguments)
   while process.poll() is None and not any(
     int(path.name) >= number for path in checkpoints.glob('*') if path.name.isdecimal()
@@ -123,12 +123,12 @@ def stop(checkout: pathlib.Path, number: int, checkpoints: pathlib.Path, *argume
   process.send_signal(signal.SIGTERM)
   out, _ = process.communicate(timeout=600)
   if process.returncode != 75:
-    raise RuntimeError(f'was not stopped: exit code {process.returncode}: {out}')
+    raise RuntimeError(f'not stopped in time: exit code {process.returncode}: {out}')
   return out
 
 
 def draw(folder: pathlib.Path) -> None:
-  """Three images: noise of three colours around a dark disc."""
+  """Writes three images: a dark disc on a noisy background."""
   import numpy as np
   from PIL import Image
 
@@ -142,14 +142,14 @@ def draw(folder: pathlib.Path) -> None:
 
 
 def make(checkout: pathlib.Path, to: pathlib.Path) -> None:
-  """All of the archive as a folder."""
+  """Makes the runs and what is expected of them."""
   draw(to / 'images')
   for name in ('softmax', 'svr', 'bagging'):
     run(checkout, *FLAGS[name], f'--workdir={to / name}')
     with _copied(to / name) as copy:
       run(checkout, 'predict', to / 'images', f'--workdir={copy}')
       _keep(copy / 'predict/images', 'predictions.csv', to / 'expected' / name)
-  # The checkpoint of step 105 or so: eight an epoch by steps, one more at the end of each.
+  # At step 105 or soon after: each epoch of 40 steps saves eight checkpoints by steps and one at its end.
   stop(checkout, 23, to / 'unfinished/checkpoints', *FLAGS['unfinished'], f'--workdir={to / "unfinished"}')
   with _copied(to / 'unfinished') as copy:
     print(run(checkout, *FLAGS['unfinished'], f'--workdir={copy}'))
@@ -169,7 +169,7 @@ def _keep(folder: pathlib.Path, name: str, to: pathlib.Path) -> None:
 
 
 def needed(checkpoints: pathlib.Path) -> set[str]:
-  """The numbers of the newest checkpoint and of the best one; a second newest is kept as well, but nobody reads it."""
+  """The names of the newest and the best checkpoint, which is all that a run needs to continue."""
   badness = {
     path.name: json.loads((path / 'metrics/metrics').read_text())['badness']
     for path in checkpoints.glob('*/')
@@ -180,7 +180,7 @@ def needed(checkpoints: pathlib.Path) -> set[str]:
 
 
 def pack(folder: pathlib.Path, archive: pathlib.Path) -> None:
-  """The folder as an archive, without what nobody reads, and without empty folders, which git would lose as well."""
+  """Writes the archive, without what commands do not need and without empty folders."""
   for checkpoints in folder.rglob('checkpoints'):
     for path in checkpoints.glob('*/'):
       if path.name not in needed(checkpoints):
@@ -198,7 +198,7 @@ def pack(folder: pathlib.Path, archive: pathlib.Path) -> None:
 
 
 def main() -> None:
-  checkout = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ARCHIVE.parents[2]).absolute()
+  checkout = pathlib.Path(sys.argv[1]).absolute()
   with tempfile.TemporaryDirectory() as folder:
     make(checkout, pathlib.Path(folder))
     pack(pathlib.Path(folder), ARCHIVE)

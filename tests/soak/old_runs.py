@@ -1,11 +1,11 @@
-"""Runs begun by an earlier commit and ended by it and by this checkout: the same bits?
+"""Runs started by an earlier commit and continued by it and by this checkout, compared bit for bit.
 
     python -m tests.soak.old_runs --cases=svr,staged --out=FOLDER
 
-Each case is begun by the old code in a checkout of its own and stopped where most is still to come. Copies of it are
-ended by the old code and by the code of this folder, with the same environment, and asked about the same images.
-Parameters, optimizer state, history and probabilities must be equal bit for bit; a line says so for each case. Exit
-code 1 where something differs, or where the comparison does not notice a run with another seed. About 8 minutes.
+The old code, in a temporary git worktree, starts each run and is stopped part-way. Copies of the run are then
+continued by the old code and by this checkout, in the same Python environment, and both predict the same images.
+Parameters, optimizer state, history and probabilities must be equal bit for bit; one line a case. Exit code 1 if
+anything differs, or if the comparison misses the difference between two seeds. About 8 minutes on 2 quiet cores.
 """
 
 from __future__ import annotations
@@ -33,44 +33,42 @@ OLD = make_old_runs.COMMIT
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """A run in two parts."""
+  """A run, where the old code stops, and how it goes on."""
 
-  flags: tuple[str, ...]  # in the words of the old code
-  checkpoints: str  # the folder in which the checkpoint appears at which the old code is stopped
-  number: int  # of that checkpoint; 0: the old code comes to its end
-  more: tuple[str, ...]  # flags of the second part alone
-  command: str  # with which both codes look at the end: predict or evaluate, or both by a comma
+  flags: tuple[str, ...]  # of the first part, with the old code's key names
+  checkpoints: str  # the folder that is watched to know when to stop the old code
+  number: int  # of the checkpoint at which it is stopped; 0 to let it finish
+  more: tuple[str, ...]  # further flags of the second part
+  command: str  # commands that follow, separated by commas
 
 
 _TEST = "--config.evaluate.splits=('test',)"
 _FOLDS = (*make_old_runs.FLAGS['unfinished'], '--config.train.folds=2')
 CASES = {
-  # Nothing is left to train: the run is opened, scored anew, asked and exported.
+  # Complete: only evaluated, used and exported.
   'finished': Case(make_old_runs.FLAGS['softmax'], '', 0, (), 'evaluate,predict,export'),
-  # More epochs than it was begun with.
+  # Complete, then trained for more epochs.
   'longer': Case(make_old_runs.FLAGS['softmax'], '', 0, ('--config.train.epochs=5',), 'predict'),
-  # In mid-epoch; with TensorFlow's pipeline, augmentation, statistics and dropout.
+  # Stopped in mid-epoch, with TensorFlow's pipeline, augmentation, statistics and dropout.
   'cnn': Case((*cases.CNN, _TEST), 'checkpoints', 5, (), 'predict'),
-  # Before its regression is fitted.
+  # Stopped before the support vector regression is fitted.
   'svr': Case(make_old_runs.FLAGS['svr'], 'checkpoints', 1, (), 'evaluate,predict'),
-  # In the second of two stages, from kept features.
+  # Stopped in the second of two stages, which trains on cached features.
   'staged': Case((*cases.STAGED, _TEST), 'checkpoints', 13, (), 'predict'),
-  # In the second of three networks.
+  # Stopped in the second of three members.
   'ensemble': Case(
     (*make_old_runs.FLAGS['unfinished'], '--config.ensemble.method=bagging', '--config.ensemble.members=3'),
     'members/2/checkpoints', 11, (), 'predict',
   ),
-  # In the second of two folds.
+  # Stopped in the second of two folds.
   'folds': Case(_FOLDS, 'folds/2/checkpoints', 11, (), ''),
 }  # fmt: skip
 
 
 def begin(case: Case, checkout: pathlib.Path, folder: pathlib.Path) -> None:
-  """The first part, by the old code."""
+  """Runs the first part with the old code."""
   if case.number:
-    make_old_runs.stop(
-      checkout, case.number, folder / case.checkpoints, *case.flags, f'--workdir={folder}'
-    )
+    make_old_runs.stop(checkout, case.number, folder / case.checkpoints, *case.flags, f'--workdir={folder}')
   else:
     make_old_runs.run(checkout, *case.flags, f'--workdir={folder}')
 
@@ -78,7 +76,7 @@ def begin(case: Case, checkout: pathlib.Path, folder: pathlib.Path) -> None:
 def end(
   case: Case, checkout: pathlib.Path, flags: tuple[str, ...], folder: pathlib.Path, images: pathlib.Path
 ) -> str:
-  """The second part, by one of the codes; what the training printed."""
+  """Runs the second part with the code of `checkout`; returns what training printed."""
   printed = make_old_runs.run(checkout, *flags, f'--workdir={folder}')
   arguments = {'predict': [images], 'export': ['--format=safetensors']}
   for command in filter(None, case.command.split(',')):
@@ -87,8 +85,14 @@ def end(
 
 
 def differences(by_old: pathlib.Path, by_new: pathlib.Path) -> Iterator[str]:
-  """The names of what the two codes made differently of the same run; what only one of them knows is left out."""
-  for pattern in ('predictions/*.csv', 'predict/*/predictions.csv', 'history.jsonl', '*.safetensors', 'cache/**/*'):
+  """Names each file and array of `by_old` that differs in `by_new`; files that only `by_new` has are ignored."""
+  for pattern in (
+    'predictions/*.csv',
+    'predict/*/predictions.csv',
+    'history.jsonl',
+    '*.safetensors',
+    'cache/**/*',
+  ):
     for name in sorted(path.relative_to(by_old) for path in by_old.rglob(pattern) if path.is_file()):
       if not (by_new / name).exists():
         yield f'{name}: missing'
@@ -100,7 +104,7 @@ def differences(by_old: pathlib.Path, by_new: pathlib.Path) -> Iterator[str]:
 
 
 def content(path: pathlib.Path) -> object:
-  """What must be equal of a file: each image's probabilities, each epoch's figures, all weights, that it is kept."""
+  """The part of a file that must be equal: probabilities, figures of each epoch, weights; of other files nothing."""
   if path.suffix == '.csv':
     with path.open(newline='') as file:
       rows = list(csv.DictReader(file))
@@ -116,13 +120,13 @@ def content(path: pathlib.Path) -> object:
   return None
 
 
-def try_case(name: str, old: pathlib.Path, out: pathlib.Path) -> list[str]:
-  """What differs at the end of a case."""
+def run_case(name: str, old: pathlib.Path, out: pathlib.Path) -> list[str]:
+  """Runs a case; returns what differs."""
   case, begun = CASES[name], out / name / 'begun' / 'run'
   images = out / 'images'
   begin(case, old, begun)
   commit = json.loads((begun / 'environment.json').read_text())['git_commit']
-  assert commit.startswith(OLD), f'{name} was begun by {commit}'
+  assert commit.startswith(OLD), f'{name}: the first part ran commit {commit}'
   flags = (*case.flags, *case.more)
   ends, printed = {}, {}
   for code, checkout, own in (
@@ -131,23 +135,23 @@ def try_case(name: str, old: pathlib.Path, out: pathlib.Path) -> list[str]:
   ):
     ends[code] = pathlib.Path(shutil.copytree(begun, out / name / code / 'run'))
     printed[code] = end(case, checkout, own, ends[code], images)
-  found = list(differences(ends['old'], ends['new']))
+  problems = list(differences(ends['old'], ends['new']))
   for code, text in printed.items():
-    # Neither may have trained the run from its beginning.
+    # A run trained again from the start would be equal as well.
     if ('continuing after step' if case.number or case.more else 'complete') not in text:
-      found.append(f'the {code} code did not go on where the run stood')
-  return found
+      problems.append(f'the {code} code did not continue the run')
+  return problems
 
 
 def control(out: pathlib.Path, old: pathlib.Path) -> list[str]:
-  """What the comparison says of two runs that differ in their seed: it must name parameters, history, predictions."""
+  """Compares runs of two seeds; returns what the comparison misses of parameters, history and predictions."""
   runs = [out / 'control' / str(seed) / 'run' for seed in (0, 1)]
   for seed, folder in enumerate(runs):
     flags = make_old_runs.in_todays_words((*make_old_runs.FLAGS['softmax'], f'--config.seed={seed}'))
     make_old_runs.run(ROOT if seed else old, *flags, f'--workdir={folder}')
-  found = ' '.join(differences(*runs))
+  reported = ' '.join(differences(*runs))
   wanted = ("newest ['params']", "best ['params']", 'history.jsonl', 'predictions/test.csv')
-  return [f'another seed, but no difference in {name}' for name in wanted if name not in found]
+  return [f'another seed, but no difference reported in {name}' for name in wanted if name not in reported]
 
 
 def main() -> int:
@@ -165,12 +169,13 @@ def main() -> int:
     for name in (*given.cases.split(','), 'control'):
       began = time.monotonic()
       try:
-        found = control(out, old) if name == 'control' else try_case(name, old, out)
+        problems = control(out, old) if name == 'control' else run_case(name, old, out)
       except (RuntimeError, AssertionError) as error:
-        found = [str(error)]
-      bad += bool(found)
-      told = 'differs: ' + '; '.join(found) if found else 'as it should be' if name == 'control' else 'equal'
-      print(f'{name}: {told} ({time.monotonic() - began:.0f} s)', flush=True)
+        problems = [str(error)]
+      bad += bool(problems)
+      good = 'two seeds differ' if name == 'control' else 'equal'
+      summary = '; '.join(problems) or good
+      print(f'{name}: {summary} ({time.monotonic() - began:.0f} s)', flush=True)
   finally:
     subprocess.run([*git, 'remove', '--force', str(old)], check=True, capture_output=True)
     shutil.rmtree(temporary, ignore_errors=True)
