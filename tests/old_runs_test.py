@@ -1,4 +1,4 @@
-"""Runs made by an earlier version still evaluate, predict, export and continue; tests/soak/old_runs.py compares bits."""
+"""Runs made by an earlier version evaluate, predict, export and continue; tests/soak/old_runs.py compares bits."""
 
 from __future__ import annotations
 
