@@ -85,7 +85,7 @@ def end(
 
 
 def differences(by_old: pathlib.Path, by_new: pathlib.Path) -> Iterator[str]:
-  """Names each file and array of `by_old` that differs in `by_new`; files that only `by_new` has are ignored."""
+  """Names each file and array of `by_old` that differs in `by_new`; of files that only `by_new` has only caches count."""
   for pattern in (
     'predictions/*.csv',
     'predict/*/predictions.csv',
@@ -98,6 +98,10 @@ def differences(by_old: pathlib.Path, by_new: pathlib.Path) -> Iterator[str]:
         yield f'{name}: missing'
       elif content(by_old / name) != content(by_new / name):
         yield str(name)
+  kept = {path.relative_to(by_old) for path in by_old.rglob('cache/*')}
+  # Features under another key would be computed again without a word.
+  for name in sorted({path.relative_to(by_new) for path in by_new.rglob('cache/*')} - kept):
+    yield f'{name}: not a file of the old code'
   for path in sorted(by_old.rglob('checkpoints')):
     name = path.relative_to(by_old)
     yield from (f'{name}: {each}' for each in comparing.states(path, by_new / name))
