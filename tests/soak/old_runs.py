@@ -85,7 +85,7 @@ def end(
 
 
 def differences(by_old: pathlib.Path, by_new: pathlib.Path) -> Iterator[str]:
-  """Names each file and array of `by_old` that differs in `by_new`; of files that only `by_new` has only caches count."""
+  """Names what differs between two ends of a run; of files that only `by_new` has, cached features alone count."""
   for pattern in (
     'predictions/*.csv',
     'predict/*/predictions.csv',
