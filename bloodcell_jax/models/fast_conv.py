@@ -32,6 +32,13 @@ def native(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> jax.Array:
   )
 
 
+def strided(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, strides: tuple[int, int]) -> jax.Array:
+  """The convolution of any strides, values and gradients XLA's own."""
+  return lax.conv_general_dilated(
+    x_BHWC, kernel_HWIO, strides, pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
+
+
 def pads(padding: str, kernel_size: tuple[int, int]) -> Pads:
   """Rows and columns of zeros before and after for 'valid' or 'same' at stride 1. Source: Keras `Conv2D`.
 
@@ -39,11 +46,41 @@ def pads(padding: str, kernel_size: tuple[int, int]) -> Pads:
     >>> pads('same', (3, 4))
     ((1, 1), (1, 2))
   """
+  return window_pads(padding, kernel_size, kernel_size, (1, 1))  # at stride 1 the input's size does not matter
+
+
+def window_pads(
+  padding: str | Pads, size: tuple[int, ...], window: tuple[int, int], strides: tuple[int, int]
+) -> Pads:
+  """Rows and columns of padding before and after an input of this height and width.
+
+  'same' makes ceil(size / stride) outputs, and pads more at the end than at the beginning where the two differ.
+
+  Args:
+    padding: valid, same, or the numbers themselves.
+    size: height and width of the input, in pixels.
+    window: height and width of the kernel or of the pooling window.
+    strides: of rows and columns.
+
+  Raises:
+    ValueError: another padding.
+
+  Source: Keras `Conv2D`; TensorFlow's SAME.
+
+  Example:
+    >>> window_pads('same', (8, 9), (3, 3), (2, 2))
+    ((0, 1), (1, 1))
+  """
+  if not isinstance(padding, str):
+    return padding
   if padding == 'valid':
     return ((0, 0), (0, 0))
   if padding != 'same':
     raise ValueError(f'padding is {padding!r}; it must be valid or same')
-  (a, b), (c, d) = (((size - 1) // 2, size // 2) for size in kernel_size)
+  totals = (
+    max((-(-n // stride) - 1) * stride + k - n, 0) for n, k, stride in zip(size, window, strides, strict=True)
+  )
+  (a, b), (c, d) = ((total // 2, total - total // 2) for total in totals)
   return ((a, b), (c, d))
 
 
@@ -102,7 +139,7 @@ def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Arr
   num_images, height, width, channels = x_BHWC.shape
   rows = height + sum(pads[0]) - g_BHWO.shape[1] + 1
   columns = width + sum(pads[1]) - g_BHWO.shape[2] + 1
-  if 4 * rows * columns * channels * g_BHWO.shape[-1] > CACHE_BYTES:
+  if g_BHWO.dtype.itemsize * rows * columns * channels * g_BHWO.shape[-1] > CACHE_BYTES:
     # A sum that does not fit the cache itself is made once: VGG16's fifth block takes 107 ms so, 135 by pieces.
     return native(x_BHWC.transpose(3, 1, 2, 0), g_BHWO.transpose(1, 2, 0, 3), pads).transpose(1, 2, 0, 3)
   fit = CACHE_BYTES * num_images // (x_BHWC.nbytes + g_BHWO.nbytes)
@@ -118,9 +155,10 @@ def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Arr
       # One piece after the other: all together would not fit the cache.
       x, g, totals[i % NUM_CHAINS] = lax.optimization_barrier((x, g, totals[i % NUM_CHAINS]))
     # Channels as the batch, the batch as channels: a forward convolution whose kernel is the cotangent.
-    piece = native(x, g.transpose(1, 2, 0, 3), pads)
+    # Added up in float32 at least: a sum over hundreds of images in bfloat16 would lose the last of them.
+    piece = native(x, g.transpose(1, 2, 0, 3), pads).astype(jnp.promote_types(x.dtype, jnp.float32))
     if i < NUM_CHAINS:
       totals.append(piece)
     else:
       totals[i % NUM_CHAINS] += piece
-  return functools.reduce(jnp.add, totals).transpose(1, 2, 0, 3)
+  return functools.reduce(jnp.add, totals).transpose(1, 2, 0, 3).astype(x_BHWC.dtype)

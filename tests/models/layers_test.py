@@ -11,6 +11,7 @@ import pytest
 from bloodcell_jax import parallel, types
 from bloodcell_jax.models import fast_conv, fast_pool, layers
 
+HALVES = layers.MaxPool((2, 2), (2, 2), 'valid')
 SHAPES = [(1, 6, 7, 3), (2, 9, 8, 3), (7, 5, 6, 6), (65, 4, 5, 1)]
 
 
@@ -64,8 +65,8 @@ def test_a_convolution_is_flax_with_its_activation_and_pooling_ties_included(
   shape, size, padding, activation, pool, x64
 ):
   params = {'kernel': whole_numbers((*size, shape[-1], 4), 1), 'bias': whole_numbers(4, 2)}
-  layer = layers.Conv(4, size, padding, activation)
-  ours = jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, pool), p, x))
+  layer = layers.Conv(4, size, (1, 1), padding, activation, jnp.float64)
+  ours = jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, HALVES if pool else None), p, x))
   theirs = jax.jit(lambda p, x: outcome(flax_layer(4, size, padding, activation, pool), p, x))
   for x in (jnp.full(shape, 2.0), whole_numbers(shape)):
     close(ours(params, x), theirs(params, x))
@@ -119,7 +120,7 @@ def test_forward_mode_of_what_pools_fails_loudly(pooled):
 @pytest.mark.parametrize('activation', [None, 'relu'])
 def test_a_dense_layer_is_flax(activation, x64):
   params = {'kernel': whole_numbers((6, 4), 1), 'bias': whole_numbers(4, 2)}
-  x, layer, other = whole_numbers((5, 6)), layers.Dense(4, activation), nn.Dense(4, param_dtype=jnp.float64)
+  x, layer, other = whole_numbers((5, 6)), layers.Dense(4, activation, jnp.float64), nn.Dense(4, param_dtype=jnp.float64)
   found = layer.apply({'params': params}, x)
   expected = other.apply({'params': params}, x)
   close(found, layers.ACTIVATIONS[activation](expected))
@@ -170,7 +171,7 @@ def test_an_output_is_kept_only_where_somebody_asks():
   class Net(nn.Module):
     @nn.compact
     def __call__(self, x):
-      x = layers.Dense(2, None, name='dense_1')(x)
+      x = layers.Dense(2, None, jnp.float32, name='dense_1')(x)
       layers.keep(self, 'dense_1', x)
       return x
 
