@@ -90,6 +90,83 @@ def test_the_check_sees_a_pooling_that_takes_the_last_of_equals(x64):
     close(outcome(lambda p, x: pool_to_the_last(x), {}, constant), outcome(theirs, {}, constant))
 
 
+STRIDED = [
+  # shape, kernel, strides, padding as ours, as Flax'
+  ((2, 9, 8, 3), (3, 3), (2, 2), 'same', 'SAME'),
+  ((2, 8, 8, 3), (3, 3), (2, 2), 'same', 'SAME'),
+  ((1, 9, 7, 2), (3, 2), (2, 3), 'valid', 'VALID'),
+  ((2, 8, 8, 3), (3, 3), (2, 2), ((1, 1), (1, 1)), ((1, 1), (1, 1))),
+  ((2, 8, 9, 3), (1, 1), (2, 2), 'valid', 'VALID'),
+  ((2, 8, 8, 3), (3, 3), (1, 1), ((2, 0), (1, 1)), ((2, 0), (1, 1))),
+]
+
+
+@pytest.mark.parametrize(('shape', 'size', 'strides', 'padding', 'theirs'), STRIDED)
+def test_a_convolution_of_any_stride_and_padding_is_flax_with_its_gradients(
+  shape, size, strides, padding, theirs, x64
+):
+  params = {'kernel': whole_numbers((*size, shape[-1], 4), 1), 'bias': whole_numbers(4, 2)}
+  layer = layers.Conv(4, size, strides, padding, 'relu', jnp.float64)
+  other = nn.Conv(4, size, strides, padding=theirs, param_dtype=jnp.float64)
+  x = whole_numbers(shape)
+
+  def outcomes(apply):
+    return jax.jit(lambda p, x: outcome(apply, p, x))(params, x)
+
+  expected = outcomes(lambda p, x: jax.nn.relu(other.apply({'params': p}, x)))
+  close(outcomes(lambda p, x: layer.apply({'params': p}, x, None)), expected)
+  with pytest.raises((AssertionError, TypeError, ValueError)):
+    turned = {**params, 'kernel': params['kernel'][:, :, ::-1]}
+    close(jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, None), p, x))(turned, x), expected)
+
+
+@pytest.mark.parametrize(
+  ('size', 'strides', 'padding', 'theirs'),
+  [
+    ((3, 3), (2, 2), ((1, 1), (1, 1)), ((1, 1), (1, 1))),
+    ((3, 3), (2, 2), 'same', 'SAME'),
+    ((3, 2), (1, 2), 'valid', 'VALID'),
+    ((2, 2), (2, 2), 'valid', 'VALID'),
+    ((2, 2), (1, 1), 'same', 'SAME'),
+  ],
+)
+def test_pooling_of_any_size_is_flax_alone_and_behind_a_convolution(size, strides, padding, theirs, x64):
+  pool = layers.MaxPool(size, strides, padding)
+  params = {'kernel': whole_numbers((3, 3, 3, 4), 1), 'bias': whole_numbers(4, 2)}
+  conv = layers.Conv(4, (3, 3), (1, 1), 'same', 'relu', jnp.float64)
+  for x in (jnp.full((2, 9, 8, 3), -2.0), whole_numbers((2, 9, 8, 3))):
+
+    def flax_pool(x):
+      return nn.max_pool(x, size, strides, theirs)
+
+    close(outcome(lambda _, x: pool.apply({}, x), {}, x), outcome(lambda _, x: flax_pool(x), {}, x))
+    whole = flax_layer(4, (3, 3), 'same', 'relu', False)
+    close(
+      outcome(lambda p, x: conv.apply({'params': p}, x, pool), params, x),
+      outcome(lambda p, x: flax_pool(whole(p, x)), params, x),
+    )
+  with pytest.raises(AssertionError):
+    close(pool.apply({}, whole_numbers((2, 9, 8, 3))), flax_pool(-whole_numbers((2, 9, 8, 3))))
+
+
+def test_in_float32_a_layer_adds_no_operation_to_the_plain_one():
+  x, kernel, bias = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 4)), jnp.ones(4)
+  params = {'params': {'kernel': kernel, 'bias': bias}}
+  pads = fast_conv.pads('valid', (3, 3))
+
+  def program(dtype):
+    layer = layers.Conv(4, (3, 3), (1, 1), 'valid', 'relu', dtype)
+    return str(jax.make_jaxpr(lambda p, x: layer.apply(p, x, HALVES))(params, x))
+
+  plain = str(
+    jax.make_jaxpr(
+      lambda p, x: fast_pool.conv_relu_pool(x, p['params']['kernel'], p['params']['bias'], pads)
+    )(params, x)
+  )
+  assert program(jnp.float32) == plain
+  assert program(jnp.bfloat16) != plain
+
+
 @pytest.mark.parametrize('shape', [(2, 6, 6, 3), (1, 7, 9, 2)])
 def test_second_derivatives_of_a_pooling_are_flax(shape, x64):
   x = jnp.asarray(np.random.default_rng(0).standard_normal(shape))

@@ -145,7 +145,7 @@ def test_every_block_equals_keras_with_imagenet_weights_on_real_images(real_imag
 
   files = sorted(real_images.rglob('*.jpeg'))[::4000] or sorted(real_images.rglob('*.jpg'))[:3]
   image_BHWC = np.stack([np.asarray(Image.open(file).convert('RGB').resize((75, 75))) for file in files[:3]])
-  weights = pretrained.read('auto')
+  weights = pretrained.read('auto', 'vgg16')
   network = keras_network(75, 75, include_top=False)
   for name, array in weights.params.items():
     layer, weight = name.split('/')
