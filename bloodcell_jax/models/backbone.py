@@ -68,7 +68,6 @@ class Backbone(Network):
   The published weights are the records in `weights/published.py` under the same name.
   """
 
-  title: str  # for people
   blocks: tuple[str, ...]  # in order, the pattern of the names of each block's weights, matched whole
   other_heads: tuple[str, ...]  # patterns of names in files of weights that belong to a head and are not read
 

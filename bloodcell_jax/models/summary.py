@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from bloodcell_jax import tree
 from bloodcell_jax.models import layers as layers_lib
 
+
 def layers(model: nn.Module, params: Any, image_size: int) -> list[tuple[str, str, tuple[int, ...], int]]:
   """(name, Keras' class, output shape without the batch, parameters) of each layer, in order."""
   image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)

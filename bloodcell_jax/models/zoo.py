@@ -37,7 +37,9 @@ class Spec:
   name: str  # a key of NETWORKS
   dropout_rate: float  # in [0, 1)
   head: str  # one of the network's heads
-  head_units: int  # of the hidden layer of a backbone's flatten and rbf heads; hybrid: of the first dense layer
+  head_units: (
+    int  # of the hidden layer of a backbone's flatten and rbf heads; hybrid: of the first dense layer
+  )
   channels: int  # one of the network's channels
   rbf_units: int  # neurons of the rbf head
   auxiliary: bool  # whether there are auxiliary logits behind each convolution

@@ -51,7 +51,9 @@ def checked(path: str | os.PathLike[str], package: published.Package) -> bytes:
   return data
 
 
-def read(path: str | os.PathLike[str], package: published.Package, architecture: str) -> dict[str, np.ndarray]:
+def read(
+  path: str | os.PathLike[str], package: published.Package, architecture: str
+) -> dict[str, np.ndarray]:
   """The weights in a package's pickle, under Keras' names, HWIO.
 
   **Guarantees**: the pickle is looked at only after its hash matched.

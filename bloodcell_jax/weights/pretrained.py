@@ -13,7 +13,15 @@ import numpy as np
 
 from bloodcell_jax import types
 from bloodcell_jax.weights import convention as convention_lib
-from bloodcell_jax.weights import folding, keras3, keras_h5, pip_carrier, project_export, published, torchvision
+from bloodcell_jax.weights import (
+  folding,
+  keras3,
+  keras_h5,
+  pip_carrier,
+  project_export,
+  published,
+  torchvision,
+)
 
 AUTO = 'auto'  # the weights that come with this package's requirements
 # By suffix: the reader, and who publishes weights in such files, which do not name their pixel convention.

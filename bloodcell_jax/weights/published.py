@@ -23,7 +23,9 @@ class Package:
   version: str
   file: str  # its path as the package installs it
   sha256: str  # of the file
-  layers: Mapping[str, str]  # of a pickle of nested dicts: the path of each layer, joined by /, to Keras' name
+  layers: Mapping[
+    str, str
+  ]  # of a pickle of nested dicts: the path of each layer, joined by /, to Keras' name
 
   @property
   def install(self) -> str:
@@ -51,7 +53,9 @@ class Weights:
   convention: convention_lib.Convention  # of the pixels that they were trained on
   licence: str  # in one line, as the publisher says
   licence_source: str  # where the publisher says so
-  layers: Mapping[str, str]  # the publisher's names to Keras'; of Keras, the places in files that hold no names
+  layers: Mapping[
+    str, str
+  ]  # the publisher's names to Keras'; of Keras, the places in files that hold no names
   head: tuple[str, ...]  # Keras' names of the layers of the head, which a file may lack
   flattened: Mapping[str, tuple[int, int]]  # by Keras' name, the map that a dense layer reads flattened
   norms: tuple[Norm, ...]  # in any order; () for none
@@ -60,7 +64,9 @@ class Weights:
 
 
 # Source of the names: Keras `applications.VGG16`.
-_VGG16_CONVS = tuple(f'block{b}_conv{i}' for b, num in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, num + 1))
+_VGG16_CONVS = tuple(
+  f'block{b}_conv{i}' for b, num in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, num + 1)
+)
 _VGG16_HEAD = ('fc1', 'fc2', 'predictions')  # for ImageNet's 1000 classes
 VGG16_KERAS = Weights(
   network='vgg16',

@@ -69,7 +69,9 @@ def named(tensors: Any, record: published.Weights, where: str) -> dict[str, np.n
     layer = record.layers.get(torch_layer)
     names = NORM_WEIGHTS if layer in norms else WEIGHTS
     if layer is None or weight not in names:
-      raise types.UserError(f"{where}: {str(name)[:80]!r} is no weight of torchvision's {record.architecture}")
+      raise types.UserError(
+        f"{where}: {str(name)[:80]!r} is no weight of torchvision's {record.architecture}"
+      )
     if not (keras_name := names[weight]):
       continue
     if keras_name != 'kernel':

@@ -77,7 +77,9 @@ def test_a_formula_of_another_stride_is_seen_to_be_wrong(monkeypatch):
   params = jax.eval_shape(lambda: zoo.init(model, 46, 0))
   side = geometry.side
   monkeypatch.setattr(
-    geometry, 'side', lambda size, kernel, before, after, stride: side(size, kernel, before, after, stride + 1)
+    geometry,
+    'side',
+    lambda size, kernel, before, after, stride: side(size, kernel, before, after, stride + 1),
   )
   assert not all(layer.agrees for layer in geometry.layers(model, params, 46))
 

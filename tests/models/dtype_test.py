@@ -22,13 +22,17 @@ def loss_and_gradient(head, dtype):
   params = jax.tree.map(lambda leaf: jnp.asarray(drawn.normal(0, 0.1, leaf.shape), leaf.dtype), shapes)
 
   def loss(params):
-    logit_BK = model.apply({'params': params}, IMAGES, jnp.arange(8), True, rngs={'dropout': jax.random.key(0)})
+    logit_BK = model.apply(
+      {'params': params}, IMAGES, jnp.arange(8), True, rngs={'dropout': jax.random.key(0)}
+    )
     return -jax.nn.log_softmax(logit_BK)[jnp.arange(8), LABELS].mean(), logit_BK
 
   (value, logit_BK), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
   assert logit_BK.dtype == jnp.float32
   leaves = jax.tree.leaves((params, gradient))
-  assert {leaf.dtype for leaf in leaves} == {np.dtype(np.float32)}, 'parameters stay float32, and their gradients'
+  assert {leaf.dtype for leaf in leaves} == {np.dtype(np.float32)}, (
+    'parameters stay float32, and their gradients'
+  )
   return float(value), np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
 
 

@@ -66,7 +66,9 @@ def test_a_convolution_is_flax_with_its_activation_and_pooling_ties_included(
 ):
   params = {'kernel': whole_numbers((*size, shape[-1], 4), 1), 'bias': whole_numbers(4, 2)}
   layer = layers.Conv(4, size, (1, 1), padding, activation, jnp.float64)
-  ours = jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, HALVES if pool else None), p, x))
+  ours = jax.jit(
+    lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, HALVES if pool else None), p, x)
+  )
   theirs = jax.jit(lambda p, x: outcome(flax_layer(4, size, padding, activation, pool), p, x))
   for x in (jnp.full(shape, 2.0), whole_numbers(shape)):
     close(ours(params, x), theirs(params, x))
@@ -117,7 +119,10 @@ def test_a_convolution_of_any_stride_and_padding_is_flax_with_its_gradients(
   close(outcomes(lambda p, x: layer.apply({'params': p}, x, None)), expected)
   with pytest.raises((AssertionError, TypeError, ValueError)):
     turned = {**params, 'kernel': params['kernel'][:, :, ::-1]}
-    close(jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, None), p, x))(turned, x), expected)
+    close(
+      jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, None), p, x))(turned, x),
+      expected,
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +202,11 @@ def test_forward_mode_of_what_pools_fails_loudly(pooled):
 @pytest.mark.parametrize('activation', [None, 'relu'])
 def test_a_dense_layer_is_flax(activation, x64):
   params = {'kernel': whole_numbers((6, 4), 1), 'bias': whole_numbers(4, 2)}
-  x, layer, other = whole_numbers((5, 6)), layers.Dense(4, activation, jnp.float64), nn.Dense(4, param_dtype=jnp.float64)
+  x, layer, other = (
+    whole_numbers((5, 6)),
+    layers.Dense(4, activation, jnp.float64),
+    nn.Dense(4, param_dtype=jnp.float64),
+  )
   found = layer.apply({'params': params}, x)
   expected = other.apply({'params': params}, x)
   close(found, layers.ACTIVATIONS[activation](expected))

@@ -22,7 +22,6 @@ def read(path, sha256=PACKAGE.sha256):
   return pip_carrier.read(path, dataclasses.replace(PACKAGE, sha256=sha256), 'VGG16')
 
 
-
 @pytest.fixture(scope='module')
 def weights():
   return pretrained.read('auto', 'vgg16')
