@@ -6,7 +6,6 @@ import dataclasses
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -209,17 +208,17 @@ def test_summary_and_geometry_know_strides_paddings_and_branches(registered):
 
 def test_what_a_backbone_has_not_is_one_clear_line(registered, state_dict):
   path, tensors = state_dict
-  with pytest.raises(types.UserError, match='model.channels is 1, but toy takes three'):
+  with pytest.raises(types.UserError, match=r'model.channels is 1, but toy takes three'):
     make(**{'model.channels': 1})
-  with pytest.raises(types.UserError, match="'auto'; that is for vgg16, and model.name is 'toy'"):
+  with pytest.raises(types.UserError, match=r"'auto'; that is for vgg16, and model.name is 'toy'"):
     pretrained.read('auto', 'toy')
-  with pytest.raises(types.UserError, match="that is for toy, vgg16, and model.name is 'cnn_a'"):
+  with pytest.raises(types.UserError, match=r"that is for toy, vgg16, and model.name is 'cnn_a'"):
     pretrained.read(str(path), 'cnn_a')
   with pytest.raises(types.UserError, match="no weight of torchvision's VGG16"):
     pretrained.read(str(path), 'vgg16')
   del tensors['layer1.conv.weight']
   safetensors.numpy.save_file(tensors, path)
-  with pytest.raises(types.UserError, match='residual_conv_bn needs .* and residual_conv/kernel'):
+  with pytest.raises(types.UserError, match=r'residual_conv_bn needs .* and residual_conv/kernel'):
     pretrained.read(str(path), 'toy')
 
 

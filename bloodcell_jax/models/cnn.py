@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
 from jax.typing import DTypeLike
 
 from bloodcell_jax.models import backbone, layers, rbf

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# A batch is split into pieces whose input and cotangent fit into this many bytes, about a core's second-level cache less
-# the kernel, but into at most MOST_PIECES, because a program of more takes minutes to compile. The second layer of CNN B
-# takes 83 ms image by image, 210 in pairs, 361 in fives.
+# A batch is split into pieces whose input and cotangent fit into this many bytes, about a core's second-level cache
+# less the kernel, but into at most MOST_PIECES, because a program of more takes minutes to compile. The second layer
+# of CNN B takes 83 ms image by image, 210 in pairs, 361 in fives.
 CACHE_BYTES = 2**20
 MOST_PIECES = 64
 # Independent partial sums, so that one core computes while the other copies a piece.
@@ -142,7 +142,7 @@ def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Arr
   rows = height + sum(pads[0]) - g_BHWO.shape[1] + 1
   columns = width + sum(pads[1]) - g_BHWO.shape[2] + 1
   if g_BHWO.dtype.itemsize * rows * columns * channels * g_BHWO.shape[-1] > CACHE_BYTES:
-    # Where the sum itself exceeds the cache, pieces do not help: 512 to 512 channels take 107 ms at once, 135 in pieces.
+    # Pieces do not help where the sum itself exceeds the cache: 512 to 512 channels take 135 ms so, 107 at once.
     return native(x_BHWC.transpose(3, 1, 2, 0), g_BHWO.transpose(1, 2, 0, 3), pads).transpose(1, 2, 0, 3)
   fit = CACHE_BYTES * num_images // (x_BHWC.nbytes + g_BHWO.nbytes)
   size = max(fit, -(-num_images // MOST_PIECES), 1)

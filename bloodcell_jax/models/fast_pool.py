@@ -1,4 +1,4 @@
-"""2x2 max-pooling, alone or fused with a convolution of stride 1 before it, with gradients that are fast on a CPU too."""
+"""2x2 max-pooling, alone or fused with a convolution of stride 1, with gradients that are fast on a CPU too."""
 
 from __future__ import annotations
 

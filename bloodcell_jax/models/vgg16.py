@@ -19,8 +19,8 @@ class VGG16(backbone.BlockNetwork):
 
   Weights are named as Keras names them: `block1_conv1/kernel` ... `block5_conv3/bias`, 14,714,688 in all.
 
-  Beside the heads of `BlockNetwork` it has `imagenet`, its own: flatten, `fc1`, `fc2`, `predictions`, without dropout as
-  in Keras. With it the network has 138,357,544 parameters at 224x224 and 1000 classes.
+  Beside the heads of `BlockNetwork` it has `imagenet`, its own: flatten, `fc1`, `fc2`, `predictions`, without dropout
+  as in Keras; 138,357,544 parameters in all at 224x224 and 1000 classes.
 
   Source: Keras `applications.VGG16`.
   """

@@ -15,7 +15,7 @@ from bloodcell_jax import rng, types
 from bloodcell_jax.models import backbone as backbone_lib
 from bloodcell_jax.models import cnn, hybrid, vgg16
 
-# The plain networks' head is `flatten` where it is not `rbf`: in an ensemble of architectures one section configures all.
+# The plain networks take `average` for `flatten`: in an ensemble of architectures one section configures all.
 _PLAIN: dict[str, Any] = {'heads': backbone_lib.HEADS, 'channels': (1, 3), 'has_auxiliary': True}
 NETWORKS: dict[str, backbone_lib.Network] = {
   'cnn_a': backbone_lib.Network(cnn.cnn_a, 'dense_2', **_PLAIN),

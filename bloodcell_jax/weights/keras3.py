@@ -79,7 +79,7 @@ def named(
 
 
 def known_places(arrays: dict[str, np.ndarray], record: published.Weights) -> dict[str, str]:
-  """The layers' names by their place where these are the places of the network itself, with head or without; else {}."""
+  """The layers' names by place, if the file has exactly the network's places, with its head or without; else {}."""
   places = {path.split('/vars/')[0] for path in arrays}
   features = {place for place, name in record.layers.items() if name not in record.head}
   return dict(record.layers) if places in (features, set(record.layers)) else {}

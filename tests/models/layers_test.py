@@ -117,12 +117,9 @@ def test_a_convolution_of_any_stride_and_padding_is_flax_with_its_gradients(
 
   expected = outcomes(lambda p, x: jax.nn.relu(other.apply({'params': p}, x)))
   close(outcomes(lambda p, x: layer.apply({'params': p}, x, None)), expected)
-  with pytest.raises((AssertionError, TypeError, ValueError)):
-    turned = {**params, 'kernel': params['kernel'][:, :, ::-1]}
-    close(
-      jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, None), p, x))(turned, x),
-      expected,
-    )
+  params = {**params, 'kernel': params['kernel'][..., ::-1]}
+  with pytest.raises(AssertionError):
+    close(outcomes(lambda p, x: layer.apply({'params': p}, x, None)), expected)
 
 
 @pytest.mark.parametrize(
@@ -139,13 +136,13 @@ def test_pooling_of_any_size_is_flax_alone_and_behind_a_convolution(size, stride
   pool = layers.MaxPool(size, strides, padding)
   params = {'kernel': whole_numbers((3, 3, 3, 4), 1), 'bias': whole_numbers(4, 2)}
   conv = layers.Conv(4, (3, 3), (1, 1), 'same', 'relu', jnp.float64)
+  whole = flax_layer(4, (3, 3), 'same', 'relu', False)
+
+  def flax_pool(x):
+    return nn.max_pool(x, size, strides, theirs)
+
   for x in (jnp.full((2, 9, 8, 3), -2.0), whole_numbers((2, 9, 8, 3))):
-
-    def flax_pool(x):
-      return nn.max_pool(x, size, strides, theirs)
-
     close(outcome(lambda _, x: pool.apply({}, x), {}, x), outcome(lambda _, x: flax_pool(x), {}, x))
-    whole = flax_layer(4, (3, 3), 'same', 'relu', False)
     close(
       outcome(lambda p, x: conv.apply({'params': p}, x, pool), params, x),
       outcome(lambda p, x: flax_pool(whole(p, x)), params, x),

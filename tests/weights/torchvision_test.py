@@ -58,7 +58,8 @@ def test_the_first_dense_layer_reads_the_same_map_flattened_the_other_way():
 def test_neither_torch_nor_its_code_is_imported():
   code = (
     'import sys; from bloodcell_jax.weights import published, torchvision; '
-    f'torchvision.read_pth({str(GOLDEN / FILES[0])!r}, published.VGG16_TORCHVISION); print("torch" in sys.modules, len(sys.modules) > 9)'
+    f'torchvision.read_pth({str(GOLDEN / FILES[0])!r}, published.VGG16_TORCHVISION); '
+    'print("torch" in sys.modules, len(sys.modules) > 9)'
   )
   environment = {**os.environ, 'PYTHONPATH': str(GOLDEN.parents[2])}
   done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment)
