@@ -67,7 +67,7 @@ def read(
     UserError: the file is missing or not the expected one.
   """
   root: Any = unpickle.load(io.BytesIO(checked(path, package)), str(path), unpickle.NUMPY)
-  arrays = {}
+  arrays: dict[str, np.ndarray] = {}
   try:
     for place, name in package.layers.items():
       layer = root
