@@ -87,7 +87,7 @@ class Job:
         f'model.name is {self.experiment.model.name!r}: set it to empty'
       )
     left_out = (*network.other_heads, *self.experiment.weights.left_out)
-    return merge.merge(self.params, read.params, network.blocks, left_out, read.origin)
+    return merge.merge(self.params, read.params, network.features, left_out, read.origin)
 
   @functools.cached_property
   def arrays(self) -> stream.Arrays:

@@ -48,6 +48,12 @@ class Network:
   heads: tuple[str, ...]  # the values of model.head that it takes
   channels: tuple[int, ...]  # the values of model.channels that it takes
   has_auxiliary: bool  # whether it can have auxiliary logits
+  features: tuple[
+    str, ...
+  ]  # patterns of the names of its features' weights, matched whole; the others are its head's
+  other_heads: tuple[
+    str, ...
+  ]  # patterns of names in files of weights that belong to a head, this one or another
 
   def build(self, options: Options) -> nn.Module:
     """The whole network."""
@@ -58,8 +64,8 @@ class Network:
 class Backbone(Network):
   """A network whose features are blocks with published weights, and whose head is new.
 
-  A block takes the output of the one before it and nothing else, so that the first ones can be frozen and computed
-  once an image. The weights that match no block are the head's.
+  `features` has one pattern for each block, in order. A block takes the output of the one before it and nothing else,
+  so that the first ones can be frozen and computed once an image.
 
   `create` takes (options, first_block, last_block): the network from the output of the block before `first_block` on,
   its features those of `last_block`. Blocks count from 1; with `first_block` one above the number of blocks the
@@ -68,8 +74,10 @@ class Backbone(Network):
   The published weights are the records in `weights/published.py` under the same name.
   """
 
-  blocks: tuple[str, ...]  # in order, the pattern of the names of each block's weights, matched whole
-  other_heads: tuple[str, ...]  # patterns of names in files of weights that belong to a head and are not read
+  @property
+  def blocks(self) -> tuple[str, ...]:
+    """In order, the pattern of the names of each block's weights."""
+    return self.features
 
   def build(self, options: Options) -> nn.Module:
     """The whole network."""
@@ -106,6 +114,8 @@ class Backbone(Network):
 
 
 HEADS = ('flatten', 'average', 'rbf')
+# Patterns of the names of weights of the heads of all networks here.
+OWN_HEADS = (r'(dense|rbf|auxiliary)_\d+/.*',)
 
 
 class BlockNetwork(nn.Module):

@@ -90,7 +90,6 @@ BACKBONE = backbone.Backbone(
   heads=backbone.HEADS,
   channels=(3,),
   has_auxiliary=False,
-  blocks=tuple(rf'block{i}_.*' for i in range(1, len(BLOCKS) + 1)),
-  # ImageNet's, and that of a run of this project.
-  other_heads=(r'fc\d/.*', 'predictions/.*', r'dense_\d+/.*'),
+  features=tuple(rf'block{i}_.*' for i in range(1, len(BLOCKS) + 1)),
+  other_heads=(r'fc\d/.*', 'predictions/.*', *backbone.OWN_HEADS),
 )

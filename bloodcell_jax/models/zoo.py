@@ -16,7 +16,13 @@ from bloodcell_jax.models import backbone as backbone_lib
 from bloodcell_jax.models import cnn, hybrid, vgg16
 
 # The plain networks take `average` for `flatten`: in an ensemble of architectures one section configures all.
-_PLAIN: dict[str, Any] = {'heads': backbone_lib.HEADS, 'channels': (1, 3), 'has_auxiliary': True}
+_PLAIN: dict[str, Any] = {
+  'heads': backbone_lib.HEADS,
+  'channels': (1, 3),
+  'has_auxiliary': True,
+  'features': (r'conv2d_\d+/.*',),
+  'other_heads': backbone_lib.OWN_HEADS,
+}
 NETWORKS: dict[str, backbone_lib.Network] = {
   'cnn_a': backbone_lib.Network(cnn.cnn_a, 'dense_2', **_PLAIN),
   'cnn_b': backbone_lib.Network(cnn.cnn_b, 'dense_3', **_PLAIN),
