@@ -63,8 +63,8 @@ BACKBONE = backbone.Backbone(
   heads=backbone.HEADS,
   channels=(3,),
   has_auxiliary=False,
-  blocks=('stem_.*', 'residual_.*', 'last_.*'),
-  other_heads=('classifier/.*', r'dense_\d+/.*'),
+  features=('stem_.*', 'residual_.*', 'last_.*'),
+  other_heads=('classifier/.*', *backbone.OWN_HEADS),
 )
 CONVS = {'conv1': 'stem_conv', 'layer1.conv': 'residual_conv', 'layer2.conv': 'last_conv'}
 RECORD = published.Weights(
@@ -73,6 +73,7 @@ RECORD = published.Weights(
   publisher=published.TORCHVISION,
   title='a made-up toy',
   convention=convention.UNIT,
+  trained_by='nobody',
   licence='none',
   licence_source='this test',
   layers={
@@ -233,7 +234,7 @@ def test_weights_from_a_package_are_read_by_the_name_of_its_file(registered, sta
       return path.parent / file
 
   package = published.Package(
-    'toy-weights', '1', path.name, hashlib.sha256(path.read_bytes()).hexdigest(), {}
+    'toy-weights', '1', 'none', path.name, hashlib.sha256(path.read_bytes()).hexdigest(), {}
   )
   monkeypatch.setattr(importlib.metadata, 'distribution', lambda name: Distribution())
   for sha256, is_right in ((package.sha256, True), ('0' * 64, False)):

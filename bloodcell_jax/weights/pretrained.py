@@ -23,7 +23,7 @@ from bloodcell_jax.weights import (
   torchvision,
 )
 
-AUTO = 'auto'  # the weights that come with this package's requirements
+AUTO = published.AUTO
 # By suffix: the reader, and who publishes weights in such files, which do not name their pixel convention.
 READERS = {
   '.h5': (keras_h5.read, published.KERAS),
@@ -125,12 +125,13 @@ def _checked_hash(path: pathlib.Path) -> str:
     with open(path, 'rb') as file:
       sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
       file.seek(0, os.SEEK_SET)
-      known = published.expected_hash(path.name)
-      if known and not hashlib.file_digest(file, known[0]).hexdigest().startswith(known[1]):
-        raise types.UserError(
-          f'{path}: not the published file of that name, its {known[0]} is not {known[1]}; '
-          'fetch it again, or rename it if it is your own'
-        )
+      if record := published.find_file(str(path)):
+        kind, digest = record.files[path.name]
+        if not hashlib.file_digest(file, kind).hexdigest().startswith(digest):
+          raise types.UserError(
+            f'{path}: not the published file of that name, its {kind} is not {digest}; '
+            'fetch it again, or rename it if it is your own'
+          )
   except OSError as error:
     raise types.UserError(f'{path}: cannot be read ({error.strerror})') from None
   return sha256

