@@ -97,7 +97,9 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   positions = np.arange(case.batch_size, dtype=np.int32)
   if name.startswith('vgg16'):
     last = len(case.blocks) + case.first_block - 1
-    model: nn.Module = vgg16.VGG16('flatten', 256, case.dropout_rate, CLASSES, case.first_block, last, 1)
+    model: nn.Module = vgg16.VGG16(
+      'flatten', 256, case.dropout_rate, CLASSES, case.first_block, last, 1, np.float32
+    )
   else:
     model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256, 3, 1, False), CLASSES)
   create = jax.jit(lambda key: model.init(key, image_BHWC[:1], positions[:1], False)['params'])

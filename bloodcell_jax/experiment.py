@@ -181,8 +181,8 @@ def _member(experiment: Experiment) -> Experiment:
 
 
 def _architecture(model: zoo.Spec, name: Any) -> zoo.Spec:
-  if name not in zoo.NAMES:
-    raise types.UserError(f'ensemble.architectures has {name!r}; choose among {", ".join(zoo.NAMES)}')
+  if name not in zoo.NETWORKS:
+    raise types.UserError(f'ensemble.architectures has {name!r}; choose among {", ".join(zoo.NETWORKS)}')
   return dataclasses.replace(model, name=name)
 
 

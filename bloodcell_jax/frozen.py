@@ -8,11 +8,12 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from bloodcell_jax import job, parallel, predict, stages, tree, types
 from bloodcell_jax.data import feature_cache, stream, transform
-from bloodcell_jax.models import vgg16, zoo
+from bloodcell_jax.models import backbone, zoo
 from bloodcell_jax.optim import staged
 from bloodcell_jax.train import progress
 
@@ -46,9 +47,9 @@ def build(
     UserError: the disk is too small, or images are to be mixed, which their features cannot be.
     signals.Stopped: a stop was asked for; what is computed is kept.
   """
-  exp = made.experiment
+  exp, network = made.experiment, made.experiment.model.backbone
   depth = depth_of(made, stage)
-  if not (depth and exp.cache_features):
+  if not (network and depth and exp.cache_features):
     return None
   if exp.transform.mixing.is_active:
     raise types.UserError(
@@ -56,10 +57,10 @@ def build(
     )
   num_views = exp.features.num_views if exp.transform.is_random else 1
   maps = {
-    split: _maps(made, params, depth, split, views, folder, shown)
+    split: _maps(made, network, params, depth, split, views, folder, shown)
     for split, views in (('train', num_views), ('validation', 1))
   }
-  model = zoo.from_block(exp.model, made.num_classes, depth + 1)
+  model = network.from_block(zoo.options(exp.model, made.num_classes), depth + 1)
   apply = made.make_apply(model)
   arrays = {
     split: _arrays(made, split, found, num_views if split == 'train' else 1) for split, found in maps.items()
@@ -79,12 +80,14 @@ def build(
 
 
 def depth_of(made: job.Job, stage: stages.Stage) -> int:
-  """How many blocks the stage leaves frozen from the first one on."""
-  return zoo.num_frozen_blocks(made.experiment.model, staged.trainable(stage.weights, made.params))
+  """How many blocks the stage leaves frozen from the first one on; 0 for a network without blocks."""
+  network = made.experiment.model.backbone
+  return network.num_frozen(staged.trainable(stage.weights, made.params)) if network else 0
 
 
 def _maps(
   made: job.Job,
+  network: backbone.Backbone,
   params: Any,
   depth: int,
   split: str,
@@ -96,15 +99,11 @@ def _maps(
   exp, rows = made.experiment, made.data.rows[split]
   # What another stage keeps of an earlier block is a shorter way than the image.
   lower = max((d for d in (depth_of(made, s) for s in exp.stages) if 0 < d < depth), default=0)
-  source = _maps(made, params, lower, split, num_views, folder, shown) if lower else None
-  side = exp.data.decode.image_size // 2**depth
-  shape = (len(rows) * num_views, side, side, vgg16.BLOCKS[depth - 1][1])
-  blocks = {
-    n: p for n, p in tree.names(params).items() if any(n.startswith(f'block{i + 1}_') for i in range(depth))
-  }
+  source = _maps(made, network, params, lower, split, num_views, folder, shown) if lower else None
+  shape = (len(rows) * num_views, *_map_shape(made, network, params, depth))
   random = exp.transform.is_random and split == 'train'
   name = f'block{depth}-{split}-' + feature_cache.key(
-    weights=tree.fingerprint(tree.nest(blocks)),
+    weights=tree.fingerprint(tree.nest(network.weights_of(params, depth))),
     images=' '.join(made.data.table.digest[rows]),
     decoding=repr(exp.data.decode),
     transform=repr(made.transform if random else made.transform.standardize),
@@ -117,7 +116,8 @@ def _maps(
   shown.line(
     f'features of block {depth}, {split}: {len(rows):,} images x {num_views}, {size / 2**30:.2f} GB in {folder}'
   )
-  forward = _forward(made, params, depth, lower, source if lower else _images(made, split, num_views, random))
+  images = source if lower else _images(made, split, num_views, random)
+  forward = _forward(made, network, params, depth, lower, images)
 
   def on_progress(done: int, total: int) -> None:
     shown.line(f'  {done:,} of {total:,}')
@@ -140,11 +140,23 @@ def _images(made: job.Job, split: str, num_views: int, random: bool) -> Callable
   return augmented
 
 
+def _map_shape(made: job.Job, network: backbone.Backbone, params: Any, depth: int) -> tuple[int, ...]:
+  """(height, width, channels) of the output of block `depth`."""
+  size = made.experiment.data.decode.image_size
+  model = network.between(zoo.options(made.experiment.model, made.num_classes), 1, depth)
+
+  def run(params: Any, image_BHWC: Any) -> Any:
+    return model.apply({'params': params}, image_BHWC, method='features')
+
+  shape = jax.eval_shape(run, params, jax.ShapeDtypeStruct((1, size, size, 3), np.float32)).shape
+  return tuple(shape[1:])
+
+
 def _forward(
-  made: job.Job, params: Any, depth: int, lower: int, source: Any
+  made: job.Job, network: backbone.Backbone, params: Any, depth: int, lower: int, source: Any
 ) -> Callable[[np.ndarray], np.ndarray]:
   """A function from items to the output of block `depth`, from images or from the kept output of block `lower`."""
-  model = vgg16.VGG16('average', 1, 0.0, made.num_classes, lower + 1, depth, 1)
+  model = network.between(zoo.options(made.experiment.model, made.num_classes), lower + 1, depth)
   run = parallel.make_apply(
     lambda params, batch: model.apply({'params': params}, batch.image_BHWC, method='features'), made.devices
   )

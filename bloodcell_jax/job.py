@@ -80,12 +80,14 @@ class Job:
     """
     if read is None:
       return self.params
-    if self.experiment.model.name != 'vgg16':
+    network = self.experiment.model.backbone
+    if network is None:
       raise types.UserError(
-        f'weights.path is for vgg16; model.name is {self.experiment.model.name!r}: set it to empty'
+        f'weights.path is for {", ".join(zoo.backbones())}; '
+        f'model.name is {self.experiment.model.name!r}: set it to empty'
       )
-    arrays, left_out = read.params, self.experiment.weights.left_out
-    return merge.merge(self.params, arrays, zoo.FEATURES, (*zoo.OTHER_HEADS, *left_out), read.origin)
+    left_out = (*network.other_heads, *self.experiment.weights.left_out)
+    return merge.merge(self.params, read.params, network.features, left_out, read.origin)
 
   @functools.cached_property
   def arrays(self) -> stream.Arrays:
@@ -168,7 +170,7 @@ class Job:
     if stage.loss != svr.NAME:
       return step.softmax(objective.label_smoothing, objective.l2)
     total = float(self.arrays.weight_N[self.data.rows['train']].sum())
-    top = f'{zoo.TOPS[self.experiment.model.name]}/kernel'
+    top = f'{self.experiment.model.network.output_layer}/kernel'
     return step.Loss(
       lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), spec.epsilon),
       ((top, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),

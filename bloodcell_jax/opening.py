@@ -189,7 +189,7 @@ def prepare(
   """
   lock.take(folder.path)
   folder.write_config(config)
-  read = pretrained.read(exp.weights.path) if exp.weights.path else None
+  read = pretrained.read(exp.weights.path, exp.model.name) if exp.weights.path else None
   spec = pixels(exp, read)
   made = job.Job(exp, data, spec, statistics(folder, spec, data, shown), stop)
   # Before what is compiled, which takes longer than all so far.

@@ -12,7 +12,6 @@ from bloodcell_jax import frozen, job, stages, tree, types
 from bloodcell_jax.data import stream
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
-from bloodcell_jax.models import zoo
 from bloodcell_jax.train import progress
 
 
@@ -45,7 +44,7 @@ def fit(
   embedding_ND = embed(made, model, params, batches)
   weight_N = arrays.weight_N.astype(np.float64)
   target_NK = 2 * arrays.target_NK.astype(np.float64) - 1
-  leaves, last = dict(tree.names(params)), zoo.TOPS[made.experiment.model.name]
+  leaves, last = dict(tree.names(params)), made.experiment.model.network.output_layer
   if stage.top == rbf.NAME:
     centre_MD = rbf.centres(embedding_ND, made.experiment.model.rbf_units, made.experiment.seed)
     leaves['rbf_1/centre'] = centre_MD.astype(np.float32)

@@ -43,7 +43,7 @@ def read_weights(case: tuple[bytes, str]) -> str:
     path = pathlib.Path(folder, f'x{suffix}')
     path.write_bytes(data)
     try:
-      found = pretrained.read(str(path))
+      found = pretrained.read(str(path), 'vgg16')
     except types.UserError as error:
       said = refused(str(error).replace(str(path), 'x'))
     else:

@@ -28,15 +28,22 @@ def forward(model: nn.Module, params: Any, input_BHWC: jax.Array) -> jax.Array:
 
 def _intercept(next_function: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
   module = context.module
-  if not isinstance(module, layers.Conv) or context.method_name != '__call__':
+  if context.method_name != '__call__' or not isinstance(module, layers.Conv | layers.MaxPool):
     return next_function(*args, **kwargs)
-  return _conv(module, *args, **kwargs)
+  return _conv(module, *args, **kwargs) if isinstance(module, layers.Conv) else _pool(module, *args, **kwargs)
 
 
-def _conv(module: layers.Conv, x_BHWC: jax.Array, pool: bool) -> jax.Array:
-  kernel_HWIO: jax.Array = module.get_variable('params', 'kernel')
-  bias_O: jax.Array = module.get_variable('params', 'bias')
-  y = fast_conv.native(x_BHWC, kernel_HWIO, fast_conv.pads(module.padding, module.kernel_size))
+def _conv(module: layers.Conv, x_BHWC: jax.Array, pool: layers.MaxPool | None) -> jax.Array:
+  kernel_HWIO: jax.Array = module.get_variable('params', 'kernel').astype(module.dtype)
+  bias_O: jax.Array = module.get_variable('params', 'bias').astype(module.dtype)
+  pads = module.pads(x_BHWC.shape[1:3])
+  y = fast_conv.strided(x_BHWC.astype(module.dtype), kernel_HWIO, pads, module.strides)
   y = layers.ACTIVATIONS[module.activation](y + bias_O.reshape(1, 1, 1, -1))
+  return y if pool is None else _pool(pool, y)
+
+
+def _pool(module: layers.MaxPool, x_BHWC: jax.Array) -> jax.Array:
+  pads = module.pads(x_BHWC.shape[1:3])
+  padding: Any = 'VALID' if not any(map(any, pads)) else pads
   # By keywords, and Flax' own: jax2onnx knows it so, and has no pooling of four axes.
-  return nn.max_pool(y, window_shape=(2, 2), strides=(2, 2)) if pool else y
+  return nn.max_pool(x_BHWC, window_shape=module.pool_size, strides=module.strides, padding=padding)

@@ -1,9 +1,9 @@
-"""A convolution with the 2x2 pooling behind it as one convolution over blocks of 2x2 pixels, for a CPU.
+"""A convolution followed by 2x2 pooling, as one convolution over blocks of 2x2 pixels, for a CPU.
 
-The four places of a pooling window become four groups of output channels, and a block's pixels input channels: four
-times the channels on a quarter of the places, in which the pooling is a maximum of four neighbours in memory. It
-multiplies some zeros, and pays where there are so few input channels, an image's three, that gathering takes longer
-than multiplying. Its gradients do not pay; `fast_pool` takes those of the convolution itself.
+The four places of a pooling window become four groups of output channels, and the four pixels of a block become input
+channels: four times the channels at a quarter of the places, where pooling is the maximum of four neighbours in memory.
+This multiplies some zeros, and is faster only for so few input channels, such as an image's three, that gathering takes
+longer than multiplying. Its gradients are not faster; `fast_pool` uses those of the convolution itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VALID = ((0, 0), (0, 0))
 def convolve_and_pool(
   x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: fast_conv.Pads
 ) -> tuple[jax.Array, jax.Array]:
-  """The largest of each 2x2 window of the convolution, and as int8 0 to 3, row by row, where the first such stands."""
+  """The largest value of each 2x2 window of the convolution, and its place as in `fast_pool.pool_with_place`."""
   blocks = _blocks(x_BHWC, kernel_HWIO, pads)
   z_BhwP = fast_conv.native(blocks, _block_kernel(kernel_HWIO), VALID)
   a, b, c, d = jnp.split(z_BhwP, 4, axis=-1)
@@ -30,12 +30,12 @@ def convolve_and_pool(
 
 
 def _blocks(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: fast_conv.Pads) -> jax.Array:
-  """The padded input as [B, blocks down, blocks across, 4C], as many blocks as the pooled output needs."""
+  """The padded input as [B, rows of blocks, columns of blocks, 4C], as many blocks as the pooled output needs."""
   sides = []
   for size, pad, k in zip(x_BHWC.shape[1:3], pads, kernel_HWIO.shape[:2], strict=True):
     num_pooled = (size + sum(pad) - k + 1) // 2
     sides.append(num_pooled + _reach(k) - 1)
-  # An odd row is cut off, or one of zeros added that only a pooling of nothing would have read.
+  # An odd last row is cut off, or a row of zeros added that no complete window reads.
   config = [(0, 0, 0)]
   for size, pad, side in zip(x_BHWC.shape[1:3], pads, sides, strict=True):
     config.append((pad[0], 2 * side - size - pad[0], 0))
@@ -45,12 +45,12 @@ def _blocks(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: fast_conv.Pads) -> 
 
 
 def _reach(k: int) -> int:
-  """Blocks a side that a window's convolutions of `k` pixels a side look at."""
+  """How many blocks in a row the convolutions of one window read, with a kernel of `k` pixels a side."""
   return (k + 2) // 2
 
 
 def _block_kernel(kernel_HWIO: jax.Array) -> jax.Array:
-  """The kernel over blocks: [reach, reach, 4I, 4O], linear in the kernel."""
+  """The kernel over blocks, [reach, reach, 4I, 4O]."""
   rows, columns, num_in, num_out = kernel_HWIO.shape
   high, wide = 2 * _reach(rows), 2 * _reach(columns)
   parts = []

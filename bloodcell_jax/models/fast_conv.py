@@ -1,8 +1,8 @@
-"""Convolutions whose gradients are fast on a CPU too; the same mathematics, in an order that stays in cache.
+"""Convolutions whose gradients are fast on a CPU too: the same mathematics, in an order that stays in cache.
 
-XLA's CPU backend runs a forward convolution near the machine's limit, but its kernel gradient of a whole batch at a
-tenth of that. Here, on a CPU alone, the kernel gradient is a sum of forward convolutions, one an image, and the input
-gradient a forward convolution of the padded cotangent. Other platforms keep XLA's own gradients.
+XLA's CPU backend runs a forward convolution near the machine's peak, but the kernel gradient of a whole batch at a
+tenth of that. On a CPU, therefore, the kernel gradient is computed as a sum of forward convolutions, one per image, and
+the input gradient as a forward convolution of the padded cotangent. Other platforms use XLA's own gradients.
 `docs/performance.md` has the measurements.
 """
 
@@ -15,20 +15,27 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# A batch is unrolled into pieces whose input and cotangent fit this many bytes, about what a core's second-level cache
-# holds beside the kernel, but into no more than MOST_PIECES, so that a large batch does not make a program that takes
-# minutes to compile. Measured: the second layer of CNN B takes 83 ms by single images, 210 by pairs, 361 by fives.
+# A batch is split into pieces whose input and cotangent fit into this many bytes, about a core's second-level cache
+# less the kernel, but into at most MOST_PIECES, because a program of more takes minutes to compile. The second layer
+# of CNN B takes 83 ms image by image, 210 in pairs, 361 in fives.
 CACHE_BYTES = 2**20
 MOST_PIECES = 64
-# Sums of pieces that run side by side, so that one core has work while the other copies a piece.
+# Independent partial sums, so that one core computes while the other copies a piece.
 NUM_CHAINS = 2
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
 def native(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> jax.Array:
-  """The convolution of stride 1 as XLA differentiates it."""
+  """The convolution of stride 1, with XLA's own gradients."""
   return lax.conv_general_dilated(
     x_BHWC, kernel_HWIO, (1, 1), pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
+
+
+def strided(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, strides: tuple[int, int]) -> jax.Array:
+  """The convolution of any strides, values and gradients XLA's own."""
+  return lax.conv_general_dilated(
+    x_BHWC, kernel_HWIO, strides, pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
   )
 
 
@@ -39,11 +46,43 @@ def pads(padding: str, kernel_size: tuple[int, int]) -> Pads:
     >>> pads('same', (3, 4))
     ((1, 1), (1, 2))
   """
+  return window_pads(
+    padding, kernel_size, kernel_size, (1, 1)
+  )  # at stride 1 the input's size does not matter
+
+
+def window_pads(
+  padding: str | Pads, size: tuple[int, ...], window: tuple[int, int], strides: tuple[int, int]
+) -> Pads:
+  """Rows and columns of padding before and after an input of this height and width.
+
+  'same' makes ceil(size / stride) outputs, and pads more at the end than at the beginning where the two differ.
+
+  Args:
+    padding: valid, same, or the numbers themselves.
+    size: height and width of the input, in pixels.
+    window: height and width of the kernel or of the pooling window.
+    strides: of rows and columns.
+
+  Raises:
+    ValueError: another padding.
+
+  Source: Keras `Conv2D`; TensorFlow's SAME.
+
+  Example:
+    >>> window_pads('same', (8, 9), (3, 3), (2, 2))
+    ((0, 1), (1, 1))
+  """
+  if not isinstance(padding, str):
+    return padding
   if padding == 'valid':
     return ((0, 0), (0, 0))
   if padding != 'same':
     raise ValueError(f'padding is {padding!r}; it must be valid or same')
-  (a, b), (c, d) = (((size - 1) // 2, size // 2) for size in kernel_size)
+  totals = (
+    max((-(-n // stride) - 1) * stride + k - n, 0) for n, k, stride in zip(size, window, strides, strict=True)
+  )
+  (a, b), (c, d) = ((total // 2, total - total // 2) for total in totals)
   return ((a, b), (c, d))
 
 
@@ -51,8 +90,8 @@ def pads(padding: str, kernel_size: tuple[int, int]) -> Pads:
 def conv(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> jax.Array:
   """The convolution of stride 1, NHWC.
 
-  **Guarantees**: values and gradients are those of `native` but for the order of float sums. Second derivatives
-  work by differentiating the gradient in either mode; `jax.jvp` of the function itself raises a TypeError.
+  **Guarantees**: values and gradients are those of `native` but for the order of float sums. The gradient can be
+  differentiated again in either mode; `jax.jvp` of the function itself raises a TypeError.
 
   Args:
     x_BHWC: input.
@@ -77,7 +116,7 @@ conv.defvjp(_forward, _backward)
 def gradients(
   x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, g_BHWO: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """The gradients by input and kernel of `sum(g * conv(x, kernel))`. One that nobody uses costs nothing."""
+  """The gradients of `sum(g * conv(x, kernel))` by input and kernel. XLA removes one that is not used."""
 
   def by_xla(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.vjp(lambda x, kernel: native(x, kernel, pads), x, kernel)[1](g)
@@ -89,25 +128,25 @@ def gradients(
 
 
 def _input_gradient(kernel_HWIO: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Array:
-  # Turned before and not within the convolution: a window reversal would leave the fast path.
-  turned = lax.optimization_barrier(kernel_HWIO[::-1, ::-1].transpose(0, 1, 3, 2))
+  # Flipped before the convolution: a convolution with window reversal would leave XLA's fast path.
+  flipped = lax.optimization_barrier(kernel_HWIO[::-1, ::-1].transpose(0, 1, 3, 2))
   rows, columns = kernel_HWIO.shape[:2]
   (top, bottom), (left, right) = pads
   around = ((rows - 1 - top, rows - 1 - bottom), (columns - 1 - left, columns - 1 - right))
-  return native(g_BHWO, turned, around)
+  return native(g_BHWO, flipped, around)
 
 
 def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Array:
-  """The gradient by the kernel of `sum(g * native(x, kernel, pads))`, in pieces of the batch: for a CPU."""
+  """The gradient of `sum(g * native(x, kernel, pads))` by the kernel, in pieces of the batch; for a CPU."""
   num_images, height, width, channels = x_BHWC.shape
   rows = height + sum(pads[0]) - g_BHWO.shape[1] + 1
   columns = width + sum(pads[1]) - g_BHWO.shape[2] + 1
-  if 4 * rows * columns * channels * g_BHWO.shape[-1] > CACHE_BYTES:
-    # A sum that does not fit the cache itself is made once: VGG16's fifth block takes 107 ms so, 135 by pieces.
+  if g_BHWO.dtype.itemsize * rows * columns * channels * g_BHWO.shape[-1] > CACHE_BYTES:
+    # Pieces do not help where the sum itself exceeds the cache: 512 to 512 channels take 135 ms so, 107 at once.
     return native(x_BHWC.transpose(3, 1, 2, 0), g_BHWO.transpose(1, 2, 0, 3), pads).transpose(1, 2, 0, 3)
   fit = CACHE_BYTES * num_images // (x_BHWC.nbytes + g_BHWO.nbytes)
   size = max(fit, -(-num_images // MOST_PIECES), 1)
-  # Single images need no transpose of their own, which would be slow, when the batch has been transposed at once.
+  # Transposed once for the whole batch: a transpose for each image would be slow.
   x_BCHW1 = x_BHWC.reshape(num_images, height * width, channels).swapaxes(1, 2)
   x_BCHW1 = lax.optimization_barrier(x_BCHW1).reshape(num_images, channels, height, width, 1)
   totals: list[jax.Array] = []
@@ -115,12 +154,13 @@ def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Arr
     x = x_BCHW1[start] if size == 1 else x_BHWC[start : start + size].transpose(3, 1, 2, 0)
     g = g_BHWO[start : start + size]
     if i >= NUM_CHAINS:
-      # One piece after the other: all together would not fit the cache.
+      # A barrier, so that pieces run one after the other: together they would not fit into the cache.
       x, g, totals[i % NUM_CHAINS] = lax.optimization_barrier((x, g, totals[i % NUM_CHAINS]))
-    # Channels as the batch, the batch as channels: a forward convolution whose kernel is the cotangent.
-    piece = native(x, g.transpose(1, 2, 0, 3), pads)
+    # A forward convolution with channels as batch, batch as channels, and the cotangent as kernel.
+    # Added up in float32 at least: a sum over hundreds of images in bfloat16 would lose the last of them.
+    piece = native(x, g.transpose(1, 2, 0, 3), pads).astype(jnp.promote_types(x.dtype, jnp.float32))
     if i < NUM_CHAINS:
       totals.append(piece)
     else:
       totals[i % NUM_CHAINS] += piece
-  return functools.reduce(jnp.add, totals).transpose(1, 2, 0, 3)
+  return functools.reduce(jnp.add, totals).transpose(1, 2, 0, 3).astype(x_BHWC.dtype)

@@ -1,4 +1,4 @@
-"""2x2 max-pooling, alone or fused with the convolution before it, with gradients that are fast on a CPU too."""
+"""2x2 max-pooling, alone or fused with a convolution of stride 1, with gradients that are fast on a CPU too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jax import lax
 
 from bloodcell_jax.models import block_conv, fast_conv
 
-# With so few input channels, images that is, a CPU spends a convolution's time on gathering, not on multiplying.
+# With at most so many input channels, as of images, a CPU spends its time on gathering pixels, not on multiplying.
 FEW_CHANNELS = 4
 
 
@@ -19,10 +19,10 @@ FEW_CHANNELS = 4
 def conv_relu_pool(
   x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads
 ) -> jax.Array:
-  """`max_pool(relu(conv(x) + bias))` with windows of 2x2, remembering one byte a window.
+  """`max_pool(relu(conv(x) + bias))` with windows of 2x2, storing one byte per window for the gradient.
 
-  Since relu and adding a bias keep order, the pooling comes first: the full-sized map is neither kept nor read
-  again. Among equals in a window the first, row by row, gets the gradient, as in XLA's select-and-scatter.
+  Relu and the addition of a bias are monotone, so the pooling can come first: the full-sized map is neither stored nor
+  read again. Of equal values in a window the first, row by row, gets the gradient, as in XLA's select-and-scatter.
 
   **Guarantees**: as `conv`'s.
   """
@@ -62,13 +62,15 @@ conv_relu_pool.defvjp(_pooled_forward, _pooled_backward)
 
 
 def sum_by_channel(g_BHWO: jax.Array) -> jax.Array:
-  """The sum [O] over images and places, as a matrix product: XLA's own reduction takes ten times as long on a CPU."""
+  """The sum [O] over images and places, as a matrix product: on a CPU XLA's reduction takes ten times as long."""
   g_NO = g_BHWO.reshape(-1, g_BHWO.shape[-1])
-  return jnp.ones(len(g_NO), g_NO.dtype) @ g_NO
+  wide = jnp.promote_types(g_NO.dtype, jnp.float32)
+  total_O = jnp.matmul(jnp.ones(len(g_NO), g_NO.dtype), g_NO, preferred_element_type=wide)
+  return total_O.astype(g_NO.dtype)
 
 
 def pool_with_place(z_BHWC: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The largest of each 2x2 window and, as int8 0 to 3 row by row, where the first such stands."""
+  """The largest value of each 2x2 window, and the place of the first such: int8, 0 to 3, row by row."""
   batch, height, width, channels = z_BHWC.shape
   h, w = height // 2, width // 2
   windows = z_BHWC[:, : 2 * h, : 2 * w].reshape(batch, h, 2, w, 2, channels)
@@ -89,7 +91,7 @@ def spread(place: jax.Array, g_BhwC: jax.Array, height: int, width: int) -> jax.
 
 @jax.custom_vjp
 def max_pool(z_BHWC: jax.Array) -> jax.Array:
-  """The largest of each 2x2 window, windows side by side, an odd last row or column left out.
+  """The largest value of each 2x2 window, without overlap; an odd last row or column is left out.
 
   **Guarantees**: values and gradients of `flax.linen.max_pool(z, (2, 2), (2, 2))`, ties included.
 
@@ -100,7 +102,7 @@ def max_pool(z_BHWC: jax.Array) -> jax.Array:
 
 def _pool_forward(z_BHWC: jax.Array) -> tuple[jax.Array, Any]:
   largest, place = pool_with_place(z_BHWC)
-  # An empty array carries the size: residuals must be arrays.
+  # An empty array of that size: residuals must be arrays.
   return largest, (place, jnp.zeros((0, *z_BHWC.shape[1:3])))
 
 

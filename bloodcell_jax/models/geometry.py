@@ -1,4 +1,4 @@
-"""How large each layer's map must be by kernel, padding and stride, beside how large it is."""
+"""The size of each layer's map: by the formula of its kernel, padding and stride, and as the network computes it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
-from bloodcell_jax import tree
 from bloodcell_jax.models import fast_conv, summary
-
-# Of every convolution of `layers.Conv`, and window and step of `layers.max_pool`.
-CONV_STRIDE, POOL_SIZE, POOL_STRIDE = 1, 2, 2
+from bloodcell_jax.models import layers as layers_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,18 +19,18 @@ class Layer:
 
   name: str
   kind: str  # Keras' class
-  shape: tuple[int, ...]  # as the network makes it, without the batch
-  formula: str  # how its height and width follow, in numbers; empty for a layer without a window
+  shape: tuple[int, ...]  # as the network computes it, without the batch
+  formula: str  # for its height, with the numbers put in; empty for a layer without a window
   expected: tuple[int, ...]  # by the formula; `shape` for a layer without a window
 
   @property
   def agrees(self) -> bool:
-    """Whether the network does what the formula says."""
+    """Whether the network computes what the formula says."""
     return self.shape == self.expected
 
 
 def side(size: int, kernel: int, before: int, after: int, stride: int) -> int:
-  """Pixels a side that a window of `kernel` makes of `size`, padded by so many pixels: floor((n + p - k) / s) + 1.
+  """Positions of a window of `kernel` pixels on `size` pixels with this padding: floor((n + p - k) / s) + 1.
 
   Source: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", relationship 6.
 
@@ -43,28 +42,47 @@ def side(size: int, kernel: int, before: int, after: int, stride: int) -> int:
 
 
 def layers(model: nn.Module, params: Any, image_size: int) -> list[Layer]:
-  """Every layer in order, for square RGB images of this side."""
-  bound = model.bind({'params': params})
-  before: tuple[int, ...] = (image_size, image_size, 3)
-  found = []
+  """Every layer in order, for square RGB images of this side, in pixels."""
+  modules: Any = model.bind({'params': params})
+  inputs = _input_shapes(model, params, image_size)
+  rows = []
   for name, kind, shape, _ in summary.layers(model, params, image_size):
-    formula, expected = '', shape
-    if kind == 'Conv2D':
-      module = getattr(bound, name)
-      kernel = tree.names(params)[f'{name}/kernel'].shape
-      formula, expected = _window(before, kernel[:2], fast_conv.pads(module.padding, kernel[:2]), CONV_STRIDE)
-      expected = (*expected, kernel[3])
-    elif kind == 'MaxPooling2D':
-      formula, expected = _window(before, (POOL_SIZE, POOL_SIZE), ((0, 0), (0, 0)), POOL_STRIDE)
-      expected = (*expected, before[2])
-    found.append(Layer(name, kind, shape, formula, expected))
-    before = shape
-  return found
+    module = getattr(modules, name)
+    if isinstance(module, layers_lib.Conv):
+      window, channels = module.kernel_size, module.features
+    elif isinstance(module, layers_lib.MaxPool):
+      window, channels = module.pool_size, inputs[name][-1]
+    else:
+      rows.append(Layer(name, kind, shape, '', shape))
+      continue
+    formula, sides = _window(inputs[name], window, module.pads(inputs[name][:2]), module.strides)
+    rows.append(Layer(name, kind, shape, formula, (*sides, channels)))
+  return rows
+
+
+def _input_shapes(model: nn.Module, params: Any, image_size: int) -> dict[str, tuple[int, ...]]:
+  """The shape of each layer's input, without the batch: not every layer follows the one before it in the table."""
+  shapes: dict[str, tuple[int, ...]] = {}
+
+  def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+    if context.method_name == '__call__' and context.module.name:
+      shapes[context.module.name] = args[0].shape[1:]
+    return call(*args, **kwargs)
+
+  def run(params: Any, image: jax.Array, position: jax.Array) -> Any:
+    with nn.intercept_methods(note):
+      # With the maps, because without them a pooling may be part of a convolution.
+      return model.apply({'params': params}, image, position, False, mutable=layers_lib.MAPS)
+
+  image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  jax.eval_shape(run, params, image, jax.ShapeDtypeStruct((1,), jnp.int32))
+  return shapes
 
 
 def _window(
-  before: tuple[int, ...], kernel: tuple[int, ...], pads: fast_conv.Pads, stride: int
+  size: tuple[int, ...], window: tuple[int, int], pads: fast_conv.Pads, strides: tuple[int, int]
 ) -> tuple[str, tuple[int, ...]]:
-  sides = tuple(side(n, k, *pad, stride) for n, k, pad in zip(before, kernel, pads, strict=False))
-  n, k, pad = before[0], kernel[0], pads[0]
-  return f'({n} + {sum(pad)} - {k}) / {stride} + 1', sides
+  sides = tuple(
+    side(n, k, *pad, stride) for n, k, pad, stride in zip(size, window, pads, strides, strict=False)
+  )
+  return f'({size[0]} + {sum(pads[0])} - {window[0]}) / {strides[0]} + 1', sides

@@ -1,37 +1,21 @@
-"""The network of the study's hybrid, the CNN-SVR: what stands below its support vector regression."""
+"""The CNN below the support vector regression of the study's hybrid, the CNN-SVR."""
 
 from __future__ import annotations
 
-from bloodcell_jax.models import cnn
+from bloodcell_jax.models import backbone, cnn
 
-# Source: the study's essay, "Hybrid CNN"; STUDY of this project, row 15.
+# Source: the study's essay, section "Hybrid CNN"; docs/hybrid.md says what of it is given and what is chosen here.
 IMAGE_SIZE = 32  # pixels a side
 FILTERS = (5, 10, 10)
 KERNEL_SIZES = ((5, 5), (5, 5), (2, 2))
-SECOND_UNITS = 100  # of the second dense layer, whose output is the features of the regression
+SECOND_UNITS = 100  # of the second dense layer, whose output is the regression's input
 
 
-def hybrid(
-  num_classes: int,
-  dropout_rate: float,
-  first_units: int,
-  channels: int,
-  rbf_units: int,
-  has_auxiliary: bool,
-) -> cnn.CNN:
-  """16,654 parameters at 32x32x3, four classes and 100 first units; 16,404 with one channel. Maps 28-14-10-5-4-2.
+def hybrid(options: backbone.Options) -> cnn.CNN:
+  """16,654 parameters at 32x32x3, four classes and 100 head units; 16,404 with one channel. Maps 28-14-10-5-4-2.
 
-  The last layer is linear: under the loss of a support vector regression it is that regression.
-
-  Args:
-    num_classes: K.
-    dropout_rate: in [0, 1), before the second dense layer; the study names none.
-    first_units: of the first dense layer, of which the study does not say the size.
-    channels: 3, or 1 for grey.
-    rbf_units: neurons of radial basis functions before the last layer; 0 for none.
-    has_auxiliary: whether each convolution has a top of its own, to be trained one at a time.
+  `head_units` are those of the first dense layer, whose size the study does not give. The dropout, which the study does
+  not mention, stands before the second one. The last layer is linear: under the loss of a support vector regression it
+  is that regression.
   """
-  units = (first_units, SECOND_UNITS)
-  return cnn.CNN(
-    FILTERS, KERNEL_SIZES, units, 1, dropout_rate, num_classes, channels, rbf_units, has_auxiliary
-  )
+  return cnn.build(FILTERS, KERNEL_SIZES, (options.head_units, SECOND_UNITS), 1, options)

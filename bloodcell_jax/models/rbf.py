@@ -1,17 +1,17 @@
-"""Neurons with radial basis functions: each answers to the distance of its input from a centre of its own."""
+"""Neurons with radial basis functions: each responds to the distance of its input from its own centre."""
 
 from __future__ import annotations
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 
 def activations(x_BD: ArrayLike, centre_MD: ArrayLike, log_width_M: ArrayLike) -> jax.Array:
-  """[B, M] in (0, 1]: `exp(-|x - centre|^2 / (2 width^2))`, Gaussians of the natural logarithms of widths.
+  """[B, M] in (0, 1]: `exp(-|x - centre|^2 / (2 width^2))`, Gaussians given by the natural logarithms of their widths.
 
-  A width is kept as its logarithm, so that no update makes it negative.
+  A width is stored as its logarithm, so that no update makes it negative.
 
   Source: Broomhead and Lowe 1988, "Multivariable functional interpolation and adaptive networks", section 3.
 
@@ -27,17 +27,20 @@ def activations(x_BD: ArrayLike, centre_MD: ArrayLike, log_width_M: ArrayLike) -
 
 
 class RBF(nn.Module):
-  """A layer of such neurons, with the weights `centre` [M, D] and `log_width` [M], both trained.
+  """A layer of radial basis functions, with the weights `centre` [M, D] and `log_width` [M], both trained.
 
-  Fresh centres lie evenly in the unit cube, fresh widths are the root of D: neurons that answer to something until
-  k-means puts them where the features are (`heads/rbf.py`).
+  Fresh centres are uniform in the unit cube and fresh widths the root of D, so that the neurons respond before
+  k-means moves them to the features (`heads/rbf.py`).
   """
 
   units: int  # M
+  dtype: DTypeLike  # of the output; distances and exponentials take float32 at least
+  keras_class = 'RBF'
 
   @nn.compact
   def __call__(self, x_BD: jax.Array) -> jax.Array:
     num_inputs = x_BD.shape[-1]
     centre_MD = self.param('centre', nn.initializers.uniform(1.0), (self.units, num_inputs))
     width = nn.initializers.constant(jnp.log(num_inputs) / 2)
-    return activations(x_BD, centre_MD, self.param('log_width', width, (self.units,)))
+    x_BD = x_BD.astype(jnp.promote_types(x_BD.dtype, jnp.float32))
+    return activations(x_BD, centre_MD, self.param('log_width', width, (self.units,))).astype(self.dtype)

@@ -1,4 +1,4 @@
-"""A network as the table that Keras prints."""
+"""A network as the table of layers that Keras prints."""
 
 from __future__ import annotations
 
@@ -11,23 +11,13 @@ import jax.numpy as jnp
 from bloodcell_jax import tree
 from bloodcell_jax.models import layers as layers_lib
 
-KINDS = {
-  'conv2d': 'Conv2D',
-  'max': 'MaxPooling2D',
-  'flatten': 'Flatten',
-  'dropout': 'Dropout',
-  'dense': 'Dense',
-  'auxiliary': 'Dense',
-  'rbf': 'RBF',
-  'global': 'GlobalAveragePooling2D',
-}
-
 
 def layers(model: nn.Module, params: Any, image_size: int) -> list[tuple[str, str, tuple[int, ...], int]]:
   """(name, Keras' class, output shape without the batch, parameters) of each layer, in order."""
   image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
   position = jax.ShapeDtypeStruct((1,), jnp.int32)
-  order: list[str] = []  # JAX sorts the keys of a dict that it returns; this keeps the network's order
+  order: list[str] = []  # JAX sorts the keys of the dict that a function returns
+  modules: Any = model.bind({'params': params})
 
   def run(params: Any, image: jax.Array, position: jax.Array) -> Any:
     outputs = model.apply({'params': params}, image, position, False, mutable=layers_lib.MAPS)[1]
@@ -36,31 +26,23 @@ def layers(model: nn.Module, params: Any, image_size: int) -> list[tuple[str, st
 
   outputs = jax.eval_shape(run, params, image, position)
   return [
-    (name, _kind(name), outputs[key].shape[1:], tree.count(params.get(name, {})))
+    (name, getattr(modules, name).keras_class, outputs[key].shape[1:], tree.count(params.get(name, {})))
     for key in order
     for name in [key.removesuffix(':output')]
   ]
 
 
-def _kind(name: str) -> str:
-  first, *rest = name.split('_')
-  # VGG16's layers are named after their blocks.
-  if first.startswith('block'):
-    return 'MaxPooling2D' if rest == ['pool'] else 'Conv2D'
-  return KINDS[first]
-
-
 def trained(params: Any, is_trained: Any) -> str:
-  """A line for each layer, its parameters counted as trained or as frozen, and their sums.
+  """A line for each layer with its numbers of trained and of frozen parameters, and a line of totals.
 
   Args:
     params: the network's.
     is_trained: for each of them whether it is trained; a tree of bools.
   """
   counts: dict[str, list[int]] = {}
-  chosen = tree.names(is_trained)
+  trained_by_name = tree.names(is_trained)
   for name, leaf in tree.names(params).items():
-    counts.setdefault(name.split('/')[0], [0, 0])[not chosen[name]] += leaf.size
+    counts.setdefault(name.split('/')[0], [0, 0])[not trained_by_name[name]] += leaf.size
   counts['Total'] = [sum(column) for column in zip(*counts.values(), strict=True)]
   lines = [f'{"Layer":<34}{"trained":>14}{"frozen":>14}']
   lines += [f'{name:<34}{on:>14,}{off:>14,}' for name, (on, off) in counts.items()]
@@ -68,7 +50,7 @@ def trained(params: Any, is_trained: Any) -> str:
 
 
 def table(model: nn.Module, params: Any, image_size: int) -> str:
-  """The table as text, the number of parameters in its last line."""
+  """The table as text, with the number of parameters in its last line."""
   rows = [
     (f'{name} ({kind})', f'({", ".join(map(str, (None, *shape)))})', count)
     for name, kind, shape, count in layers(model, params, image_size)

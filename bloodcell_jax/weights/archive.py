@@ -12,12 +12,12 @@ from bloodcell_jax import types
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
-  """The archive; what its bytes raise within the block becomes one line.
+  """The open archive; any error from its bytes inside the `with` block becomes a UserError of one line.
 
-  Keras, torch and this package store weights as they are, since noise does not compress.
+  Keras, torch and this package store weights uncompressed.
 
-  **Guarantees**: no member is compressed and all together are no larger than the file, so that reading them takes no
-  more memory than the file has bytes.
+  **Guarantees**: no member is compressed, and all together are no larger than the file, so that reading them takes no
+  more memory than the file's size.
 
   Raises:
     UserError: no zip archive, damaged, cut short, or compressed.

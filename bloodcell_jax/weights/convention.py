@@ -1,4 +1,4 @@
-"""How a set of weights wants its pixels: one value that travels with them."""
+"""The pixel convention of a set of weights: how RGB in 0..255 becomes the input that they were trained on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bloodcell_jax import types
 
 @dataclasses.dataclass(frozen=True)
 class Convention:
-  """What turns RGB in 0..255 into what a network was trained on: order, divisor, then mean and std by channel.
+  """Order of the channels, a divisor, then a mean and a standard deviation per channel.
 
-  Weights read under another convention than their own still work, silently worse.
+  Weights used under another convention than their own still work, but worse, without any error.
   """
 
-  name: str  # for people; a key of CONVENTIONS means the values given there
-  channels: str  # RGB or BGR: the order of the channels, of mean and of std too
+  name: str  # for people; one in CONVENTIONS must have the values given there
+  channels: str  # RGB or BGR: the order of the network's input, and of mean and std
   divisor: float  # of 0..255
   mean: tuple[float, float, float]  # after the division
   std: tuple[float, float, float]  # after the division
@@ -47,14 +47,14 @@ class Convention:
 CAFFE = Convention('caffe', 'BGR', 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
 # Source: torchvision `VGG16_Weights.IMAGENET1K_V1.transforms`.
 TORCHVISION = Convention('torchvision', 'RGB', 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# What the study fed to every network.
+# The study's, for every network.
 UNIT = Convention('unit', 'RGB', 255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 NONE = Convention('none', 'RGB', 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 CONVENTIONS = {known.name: known for known in (CAFFE, TORCHVISION, UNIT, NONE)}
 
 
 def from_dict(values: Any) -> Convention:
-  """The convention that `to_dict` gave these values of.
+  """The convention from the values that `to_dict` returned.
 
   Raises:
     UserError: a key is missing or unknown, a value is of the wrong kind, or a known name has other values.

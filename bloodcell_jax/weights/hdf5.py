@@ -12,11 +12,11 @@ import numpy as np
 
 from bloodcell_jax import types
 
-# Weights hardly compress; one that claims more bytes than this many times the file is made to fill the memory.
+# Weights hardly compress: arrays that claim more than this many times the file's size are there to exhaust memory.
 MOST_EXPANSION = 4
 
 
-# Groups within one another; a network within a network within another one has ten or so.
+# Nesting of groups; a network within a network within a network has about ten levels.
 MOST_DEPTH = 50
 
 
@@ -25,13 +25,13 @@ def read(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
   """(arrays by path without the leading slash, attribute `name` of each group that has one).
 
-  **Guarantees**: nothing outside the file is opened: links to other files are not followed, data kept in other files
-  is refused. What is read is at most MOST_EXPANSION times the file's size.
+  **Guarantees**: no other file is opened: links to other files are not followed, and data stored in other files is
+  refused. What is read is at most MOST_EXPANSION times the file's size.
 
   Args:
     source: the file, or its bytes.
     where: its name in errors.
-    skipped: names of groups that are left unread wherever they stand.
+    skipped: names of groups that are not read, at any level.
 
   Raises:
     UserError: no HDF5 file, cut short, or refused.
@@ -72,9 +72,9 @@ def read(
 def _walk(
   group: h5py.Group, prefix: str, depth: int, seen: set[int], where: str, skipped: Sequence[str]
 ) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
-  """Each object beneath the group once, by its path; soft and external links are not followed.
+  """Each object below the group once, with its path; soft and external links are not followed.
 
-  By hand, because `visititems` finds each object by its whole path, and a file of groups thousands deep takes hours.
+  Not `visititems`, which looks every object up by its whole path and takes hours on groups thousands deep.
   """
   if depth > MOST_DEPTH:
     raise types.UserError(f'{where}: refused, its groups lie more than {MOST_DEPTH} deep')
@@ -91,7 +91,7 @@ def _walk(
 
 
 def _is_whole(item: h5py.Dataset) -> bool:
-  """Whether all values are stored: HDF5 before 2.2 may overrun its memory where it fills in more (CVE-2026-106547)."""
+  """Whether all values are stored: filling in missing ones, HDF5 before 2.2 may overrun a buffer (CVE-2026-106547)."""
   if item.chunks:
     wanted = math.prod(-(-side // chunk) for side, chunk in zip(item.shape, item.chunks, strict=True))
     return item.id.get_num_chunks() == wanted

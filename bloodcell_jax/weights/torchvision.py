@@ -1,10 +1,9 @@
-"""torchvision's VGG16, from torch's own files or from safetensors, without torch."""
+"""Networks of torchvision, from torch's own files or from safetensors, without torch."""
 
 from __future__ import annotations
 
 import collections
 import os
-import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -13,75 +12,90 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import archive, names, unpickle
+from bloodcell_jax.weights import archive, published, unpickle
 
-# Keras' names of torchvision's layers.
-_NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-LAYERS = {
-  **{f'features.{number}': name for number, name in zip(_NUMBERS, names.CONVS, strict=True)},
-  **{f'classifier.{number}': name for number, name in zip((0, 3, 6), names.TOPS, strict=True)},
+# torch's names of weights to Keras', of a layer and of a batch normalization; empty for what nobody reads.
+WEIGHTS = {'weight': 'kernel', 'bias': 'bias'}
+NORM_WEIGHTS = {
+  'weight': 'gamma',
+  'bias': 'beta',
+  'running_mean': 'moving_mean',
+  'running_var': 'moving_variance',
+  'num_batches_tracked': '',
 }
-# The map that `classifier.0` reads, flattened channels first by torch, channels last by Keras.
-LAST_MAP = (7, 7)
 STORAGES = {'Float': '<f4', 'Double': '<f8', 'Half': '<f2', 'Long': '<i8'}
 # Source: torch/serialization.py, `MAGIC_NUMBER` and `PROTOCOL_VERSION` of the format before 1.6, in which torchvision
-# publishes VGG16 to this day.
+# publishes its older networks to this day.
 MAGIC_NUMBER, PROTOCOL_VERSION = 0x1950A86A20F9469CFC6C, 1001
 Storage = Callable[[str, np.dtype, int], Any]  # (key, dtype, number of items) to the items
 
 
-def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def read_pth(path: str | os.PathLike[str], record: published.Weights) -> dict[str, np.ndarray]:
   """The weights in a state dict written by `torch.save`, new format or old, under Keras' names and axes."""
   if zipfile.is_zipfile(path):
     with archive.opened(path) as file:
-      return named(_read_zip(file, str(path)), str(path))
+      return named(_read_zip(file, str(path)), record, str(path))
   with open(path, 'rb') as file_:
-    return named(_read_legacy(file_, str(path)), str(path))
+    return named(_read_legacy(file_, str(path)), record, str(path))
 
 
-def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def read_safetensors(path: str | os.PathLike[str], record: published.Weights) -> dict[str, np.ndarray]:
   """The same weights in a safetensors file, under Keras' names and axes."""
   import safetensors.numpy
 
   try:
-    return named(safetensors.numpy.load_file(path), str(path))
+    return named(safetensors.numpy.load_file(path), record, str(path))
   except (safetensors.SafetensorError, KeyError, OSError) as error:
     raise types.UserError(f'{path}: no safetensors file, damaged or cut short ({error})') from None
 
 
-def named(tensors: Any, where: str) -> dict[str, np.ndarray]:
+def named(tensors: Any, record: published.Weights, where: str) -> dict[str, np.ndarray]:
   """The tensors of a state dict under Keras' names, OIHW as HWIO, matrices transposed.
 
+  Args:
+    tensors: by torch's names.
+    record: of the network whose names they are.
+    where: the file's name in errors.
+
   Raises:
-    UserError: something in it is not torchvision's VGG16.
+    UserError: something in it is not that network's.
   """
   if not isinstance(tensors, Mapping) or not all(isinstance(t, np.ndarray) for t in tensors.values()):
     raise types.UserError(f'{where}: no state dict of tensors; save model.state_dict()')
+  norms = {norm.name for norm in record.norms}
   renamed: dict[str, np.ndarray] = {}
   for name, tensor in tensors.items():
-    found = re.fullmatch(r'(.+)\.(weight|bias)', str(name))
-    layer = found and LAYERS.get(found[1])
-    if not found or not layer:
-      raise types.UserError(f"{where}: {str(name)[:80]!r} is no weight of torchvision's VGG16")
-    if found[2] == 'bias':
-      renamed[f'{layer}/bias'] = tensor
-    elif tensor.ndim != (4 if layer in names.CONVS else 2):
+    torch_layer, _, weight = str(name).rpartition('.')
+    layer = record.layers.get(torch_layer)
+    names = NORM_WEIGHTS if layer in norms else WEIGHTS
+    if layer is None or weight not in names:
+      raise types.UserError(
+        f"{where}: {str(name)[:80]!r} is no weight of torchvision's {record.architecture}"
+      )
+    if not (keras_name := names[weight]):
+      continue
+    if keras_name != 'kernel':
+      renamed[f'{layer}/{keras_name}'] = tensor
+    elif tensor.ndim != (2 if layer in record.head else 4):
       raise types.UserError(f'{where}: {name} has {tensor.ndim} axes')
     else:
-      renamed[f'{layer}/kernel'] = np.ascontiguousarray(_kernel(layer, tensor, where))
+      kernel = _kernel(tensor, record.flattened.get(layer), f'{where}: {name}')
+      renamed[f'{layer}/kernel'] = np.ascontiguousarray(kernel)
   if not renamed:
     raise types.UserError(f'{where}: holds no weights')
   return renamed
 
 
-def _kernel(layer: str, tensor: np.ndarray, where: str) -> np.ndarray:
+def _kernel(tensor: np.ndarray, flattened: tuple[int, int] | None, what: str) -> np.ndarray:
+  """A kernel with Keras' axes; `flattened` is the map that a dense layer reads, whose channels torch puts first."""
   if tensor.ndim == 4:
     return tensor.transpose(2, 3, 1, 0)
-  if layer != names.TOPS[0]:
+  if flattened is None:
     return tensor.T
-  if tensor.shape[1] % (LAST_MAP[0] * LAST_MAP[1]):
-    raise types.UserError(f'{where}: classifier.0.weight has {tensor.shape[1]} columns, no multiple of 7 x 7')
-  return tensor.reshape(len(tensor), -1, *LAST_MAP).transpose(2, 3, 1, 0).reshape(-1, len(tensor))
+  height, width = flattened
+  if tensor.shape[1] % (height * width):
+    raise types.UserError(f'{what} has {tensor.shape[1]} columns, no multiple of {height} x {width}')
+  return tensor.reshape(len(tensor), -1, height, width).transpose(2, 3, 1, 0).reshape(-1, len(tensor))
 
 
 def _read_zip(file: zipfile.ZipFile, where: str) -> Any:

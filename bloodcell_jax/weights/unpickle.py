@@ -1,4 +1,4 @@
-"""Pickles read with an unpickler that knows a handful of names, so that none of them can run code."""
+"""Pickles read by an unpickler that allows a handful of names, so that no pickle can run code."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from bloodcell_jax import types
 
-# What a pickle of numpy arrays asks for; numpy 2 renamed numpy.core to numpy._core. The function is private there,
-# but every array names it.
+# The names in a pickle of numpy arrays; numpy 2 renamed numpy.core to numpy._core. `_reconstruct` is private, so it is
+# taken from an array's own pickle.
 _RECONSTRUCT = np.zeros(0).__reduce__()[0]
 NUMPY: Mapping[str, Any] = {
   'numpy.core.multiarray._reconstruct': _RECONSTRUCT,
@@ -21,22 +21,22 @@ NUMPY: Mapping[str, Any] = {
   'numpy.ndarray': np.ndarray,
   'numpy.dtype': np.dtype,
 }
-# Python sets room aside for as many memos as the largest index that a pickle names; a full VGG16 names some hundreds.
+# Python allocates memos up to the largest index in a pickle; a network of 16 layers has some hundreds.
 MOST_MEMOS = 2**20
 
 
 def load(
   file: BinaryIO, where: str, admitted: Mapping[str, Any], persistent: Callable[[Any], Any] | None = None
 ) -> Any:
-  """The object of the next pickle in the file, which is left right behind it.
+  """The object of the next pickle in the file, whose position is left at the pickle's end.
 
-  **Guarantees**: a pickle that names anything but the `admitted` globals is refused before it runs that far.
+  **Guarantees**: a pickle with any other global than the `admitted` ones is refused before that global is looked up.
 
   Args:
     file: open for reading bytes.
     where: the file's name in errors.
-    admitted: what 'module.name' stands for.
-    persistent: gives what a persistent id stands for; None refuses them.
+    admitted: the allowed globals by 'module.name'.
+    persistent: the object for a persistent id; None if ids are to be refused.
 
   Raises:
     UserError: it is refused, cut short, or no pickle.

@@ -13,11 +13,11 @@ class Hand(nn.Module):
   """One convolution of 1 x 1 with two channels, pooled 2 x 2, and a dense layer: `features`, then `head`."""
 
   def setup(self):
-    self.conv2d_1 = layers.Conv(2, (1, 1), 'valid', 'relu')
-    self.dense_1 = layers.Dense(2, None)
+    self.conv2d_1 = layers.Conv(2, (1, 1), (1, 1), 'valid', 'relu', jnp.float32)
+    self.dense_1 = layers.Dense(2, None, jnp.float32)
 
   def features(self, image_BHWC):
-    x = self.conv2d_1(image_BHWC, pool=False)
+    x = self.conv2d_1(image_BHWC, pool=None)
     layers.keep(self, 'conv2d_1', x)
     x = layers.max_pool(x)
     layers.keep(self, 'max_pooling2d_1', x)
@@ -38,10 +38,10 @@ class Patch(nn.Module):
   """Class 1 is how bright PATCH is, class 0 how dark; whatever is elsewhere changes nothing."""
 
   def setup(self):
-    self.conv2d_1 = layers.Conv(1, (1, 1), 'valid', 'relu')
+    self.conv2d_1 = layers.Conv(1, (1, 1), (1, 1), 'valid', 'relu', jnp.float32)
 
   def __call__(self, image_BHWC, position_B, train):
-    x = self.conv2d_1(image_BHWC, pool=False)
+    x = self.conv2d_1(image_BHWC, pool=None)
     layers.keep(self, 'conv2d_1', x)
     seen_B = x[(slice(None), *PATCH)].mean((1, 2, 3))
     return jnp.stack([-seen_B, seen_B], -1)

@@ -94,7 +94,7 @@ def test_the_top_of_the_embedding_is_the_whole(head):
 def test_every_network_takes_the_neurons_and_names_its_top(name, size, head):
   model = zoo.build(zoo.Spec(name, 0.0, head, 16, 3, 7, False), 4)
   shapes = tree.names(jax.eval_shape(lambda: zoo.init(model, size, 0)))
-  kernel = shapes[f'{zoo.TOPS[name]}/kernel'].shape
+  kernel = shapes[f'{zoo.NETWORKS[name].output_layer}/kernel'].shape
   assert kernel[1] == 4
   if head == 'rbf':
     assert shapes['rbf_1/centre'].shape[0] == kernel[0] == 7

@@ -11,6 +11,7 @@ import pytest
 from bloodcell_jax import parallel, types
 from bloodcell_jax.models import fast_conv, fast_pool, layers
 
+HALVES = layers.MaxPool((2, 2), (2, 2), 'valid')
 SHAPES = [(1, 6, 7, 3), (2, 9, 8, 3), (7, 5, 6, 6), (65, 4, 5, 1)]
 
 
@@ -64,8 +65,10 @@ def test_a_convolution_is_flax_with_its_activation_and_pooling_ties_included(
   shape, size, padding, activation, pool, x64
 ):
   params = {'kernel': whole_numbers((*size, shape[-1], 4), 1), 'bias': whole_numbers(4, 2)}
-  layer = layers.Conv(4, size, padding, activation)
-  ours = jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, pool), p, x))
+  layer = layers.Conv(4, size, (1, 1), padding, activation, jnp.float64)
+  ours = jax.jit(
+    lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, HALVES if pool else None), p, x)
+  )
   theirs = jax.jit(lambda p, x: outcome(flax_layer(4, size, padding, activation, pool), p, x))
   for x in (jnp.full(shape, 2.0), whole_numbers(shape)):
     close(ours(params, x), theirs(params, x))
@@ -87,6 +90,83 @@ def test_the_check_sees_a_pooling_that_takes_the_last_of_equals(x64):
   close(outcome(lambda p, x: pool_to_the_last(x), {}, ramp), outcome(theirs, {}, ramp))
   with pytest.raises(AssertionError):
     close(outcome(lambda p, x: pool_to_the_last(x), {}, constant), outcome(theirs, {}, constant))
+
+
+STRIDED = [
+  # shape, kernel, strides, padding as ours, as Flax'
+  ((2, 9, 8, 3), (3, 3), (2, 2), 'same', 'SAME'),
+  ((2, 8, 8, 3), (3, 3), (2, 2), 'same', 'SAME'),
+  ((1, 9, 7, 2), (3, 2), (2, 3), 'valid', 'VALID'),
+  ((2, 8, 8, 3), (3, 3), (2, 2), ((1, 1), (1, 1)), ((1, 1), (1, 1))),
+  ((2, 8, 9, 3), (1, 1), (2, 2), 'valid', 'VALID'),
+  ((2, 8, 8, 3), (3, 3), (1, 1), ((2, 0), (1, 1)), ((2, 0), (1, 1))),
+]
+
+
+@pytest.mark.parametrize(('shape', 'size', 'strides', 'padding', 'theirs'), STRIDED)
+def test_a_convolution_of_any_stride_and_padding_is_flax_with_its_gradients(
+  shape, size, strides, padding, theirs, x64
+):
+  params = {'kernel': whole_numbers((*size, shape[-1], 4), 1), 'bias': whole_numbers(4, 2)}
+  layer = layers.Conv(4, size, strides, padding, 'relu', jnp.float64)
+  other = nn.Conv(4, size, strides, padding=theirs, param_dtype=jnp.float64)
+  x = whole_numbers(shape)
+
+  def outcomes(apply):
+    return jax.jit(lambda p, x: outcome(apply, p, x))(params, x)
+
+  expected = outcomes(lambda p, x: jax.nn.relu(other.apply({'params': p}, x)))
+  close(outcomes(lambda p, x: layer.apply({'params': p}, x, None)), expected)
+  params = {**params, 'kernel': params['kernel'][..., ::-1]}
+  with pytest.raises(AssertionError):
+    close(outcomes(lambda p, x: layer.apply({'params': p}, x, None)), expected)
+
+
+@pytest.mark.parametrize(
+  ('size', 'strides', 'padding', 'theirs'),
+  [
+    ((3, 3), (2, 2), ((1, 1), (1, 1)), ((1, 1), (1, 1))),
+    ((3, 3), (2, 2), 'same', 'SAME'),
+    ((3, 2), (1, 2), 'valid', 'VALID'),
+    ((2, 2), (2, 2), 'valid', 'VALID'),
+    ((2, 2), (1, 1), 'same', 'SAME'),
+  ],
+)
+def test_pooling_of_any_size_is_flax_alone_and_behind_a_convolution(size, strides, padding, theirs, x64):
+  pool = layers.MaxPool(size, strides, padding)
+  params = {'kernel': whole_numbers((3, 3, 3, 4), 1), 'bias': whole_numbers(4, 2)}
+  conv = layers.Conv(4, (3, 3), (1, 1), 'same', 'relu', jnp.float64)
+  whole = flax_layer(4, (3, 3), 'same', 'relu', False)
+
+  def flax_pool(x):
+    return nn.max_pool(x, size, strides, theirs)
+
+  for x in (jnp.full((2, 9, 8, 3), -2.0), whole_numbers((2, 9, 8, 3))):
+    close(outcome(lambda _, x: pool.apply({}, x), {}, x), outcome(lambda _, x: flax_pool(x), {}, x))
+    close(
+      outcome(lambda p, x: conv.apply({'params': p}, x, pool), params, x),
+      outcome(lambda p, x: flax_pool(whole(p, x)), params, x),
+    )
+  with pytest.raises(AssertionError):
+    close(pool.apply({}, whole_numbers((2, 9, 8, 3))), flax_pool(-whole_numbers((2, 9, 8, 3))))
+
+
+def test_in_float32_a_layer_adds_no_operation_to_the_plain_one():
+  x, kernel, bias = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 4)), jnp.ones(4)
+  params = {'params': {'kernel': kernel, 'bias': bias}}
+  pads = fast_conv.pads('valid', (3, 3))
+
+  def program(dtype):
+    layer = layers.Conv(4, (3, 3), (1, 1), 'valid', 'relu', dtype)
+    return str(jax.make_jaxpr(lambda p, x: layer.apply(p, x, HALVES))(params, x))
+
+  plain = str(
+    jax.make_jaxpr(
+      lambda p, x: fast_pool.conv_relu_pool(x, p['params']['kernel'], p['params']['bias'], pads)
+    )(params, x)
+  )
+  assert program(jnp.float32) == plain
+  assert program(jnp.bfloat16) != plain
 
 
 @pytest.mark.parametrize('shape', [(2, 6, 6, 3), (1, 7, 9, 2)])
@@ -119,7 +199,11 @@ def test_forward_mode_of_what_pools_fails_loudly(pooled):
 @pytest.mark.parametrize('activation', [None, 'relu'])
 def test_a_dense_layer_is_flax(activation, x64):
   params = {'kernel': whole_numbers((6, 4), 1), 'bias': whole_numbers(4, 2)}
-  x, layer, other = whole_numbers((5, 6)), layers.Dense(4, activation), nn.Dense(4, param_dtype=jnp.float64)
+  x, layer, other = (
+    whole_numbers((5, 6)),
+    layers.Dense(4, activation, jnp.float64),
+    nn.Dense(4, param_dtype=jnp.float64),
+  )
   found = layer.apply({'params': params}, x)
   expected = other.apply({'params': params}, x)
   close(found, layers.ACTIVATIONS[activation](expected))
@@ -170,7 +254,7 @@ def test_an_output_is_kept_only_where_somebody_asks():
   class Net(nn.Module):
     @nn.compact
     def __call__(self, x):
-      x = layers.Dense(2, None, name='dense_1')(x)
+      x = layers.Dense(2, None, jnp.float32, name='dense_1')(x)
       layers.keep(self, 'dense_1', x)
       return x
 

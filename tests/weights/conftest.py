@@ -6,7 +6,10 @@ import warnings
 
 import pytest
 
-from bloodcell_jax.weights import names
+from bloodcell_jax.weights import published
+
+RECORD = published.VGG16_KERAS
+CONVS = [name for name in RECORD.layers.values() if name not in RECORD.head]
 
 
 @pytest.fixture(scope='session')
@@ -16,11 +19,11 @@ def twin(tmp_path_factory):
   import numpy as np
 
   def stack(x, with_top):
-    for i, name in enumerate(names.CONVS):
+    for i, name in enumerate(CONVS):
       x = keras.layers.Conv2D(2 + i % 3, 3, padding='same', name=name)(x)
     if with_top:
       x = keras.layers.Flatten(name='flatten')(x)
-      for units, name in zip((4, 5, 6), names.TOPS, strict=True):
+      for units, name in zip((4, 5, 6), RECORD.head, strict=True):
         x = keras.layers.Dense(units, name=name)(x)
     return x
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import keras3, keras_h5, names
+from bloodcell_jax.weights import keras3, keras_h5, published
 
 SUFFIXES = ('.h5', '.weights.h5', '.keras')
 
 
 def read(path):
-  return keras3.read_keras(path) if path.suffix == '.keras' else keras_h5.read(path)
+  reader = keras3.read_keras if path.suffix == '.keras' else keras_h5.read
+  return reader(path, published.VGG16_KERAS)
 
 
 def assert_same(found, expected):
@@ -47,12 +48,12 @@ def test_the_first_versions_of_keras_3_wrote_no_names(twin, tmp_path, label):
   with zipfile.ZipFile(tmp_path / 'old.keras', 'w') as after:
     for name in ('config.json', 'model.weights.h5'):
       after.write(tmp_path / name, name)
-  assert_same(keras3.read_keras(tmp_path / 'old.keras'), values[label])
+  assert_same(read(tmp_path / 'old.keras'), values[label])
   if label == 'within':
     with pytest.raises(types.UserError, match=r'is not named in it; save the model as .keras'):
-      keras_h5.read(tmp_path / 'model.weights.h5')
+      read(tmp_path / 'model.weights.h5')
   else:
-    assert_same(keras_h5.read(tmp_path / 'model.weights.h5'), values[label])
+    assert_same(read(tmp_path / 'model.weights.h5'), values[label])
 
 
 def write_keras_2(path, values, folder_of, weight_of):
@@ -75,7 +76,7 @@ def write_keras_2(path, values, folder_of, weight_of):
 def test_names_of_keras_2_are_understood(twin, tmp_path, folder_of, weight_of):
   values = twin[1]['top']
   write_keras_2(tmp_path / 'x.h5', values, folder_of, weight_of)
-  assert_same(keras_h5.read(tmp_path / 'x.h5'), values)
+  assert_same(read(tmp_path / 'x.h5'), values)
 
 
 def test_a_layer_saved_twice_is_refused(tmp_path):
@@ -84,7 +85,7 @@ def test_a_layer_saved_twice_is_refused(tmp_path):
       for layer in ('fc1', 'fc2'):
         file[f'{outer}/{layer}/kernel:0'] = np.zeros(1)
   with pytest.raises(types.UserError, match=r'fc1/kernel is there twice'):
-    keras_h5.read(tmp_path / 'x.h5')
+    read(tmp_path / 'x.h5')
 
 
 def test_code_in_a_keras_file_is_not_looked_at(twin, tmp_path):
@@ -98,7 +99,7 @@ def test_code_in_a_keras_file_is_not_looked_at(twin, tmp_path):
   with zipfile.ZipFile(tmp_path / 'x.keras', 'w') as after:
     after.writestr('config.json', bad)
     after.writestr('model.weights.h5', weights)
-  assert_same(keras3.read_keras(tmp_path / 'x.keras'), values['base'])
+  assert_same(read(tmp_path / 'x.keras'), values['base'])
 
 
 def rezip(path, to, compression, **members):
@@ -111,14 +112,14 @@ def test_a_zip_bomb_is_refused_unread(twin, tmp_path):
   rezip(twin[0] / 'base.keras', tmp_path / 'x.keras', zipfile.ZIP_DEFLATED, model=bytes(2**26))
   assert (tmp_path / 'x.keras').stat().st_size < 2**20
   with pytest.raises(types.UserError, match=r'x.keras: refused.*compressed'):
-    keras3.read_keras(tmp_path / 'x.keras')
+    read(tmp_path / 'x.keras')
 
 
 @pytest.mark.parametrize('members', [{'config': b'{}'}, {'config': b'['}, {'model': b'no HDF5'}])
 def test_a_keras_file_of_other_contents_is_one_clear_line(twin, tmp_path, members):
   rezip(twin[0] / 'base.keras', tmp_path / 'x.keras', zipfile.ZIP_STORED, **members)
   with pytest.raises(types.UserError, match=r'x.keras: ') as caught:
-    keras3.read_keras(tmp_path / 'x.keras')
+    read(tmp_path / 'x.keras')
   assert '\n' not in str(caught.value)
 
 
@@ -141,7 +142,7 @@ def test_links_out_of_the_file_are_not_followed(tmp_path):
   with h5py.File(tmp_path / 'link.h5', 'w') as file:
     file['fc1/kernel:0'] = np.zeros(3)
     file['fc1/bias:0'] = h5py.ExternalLink(str(secret), '/a/kernel')
-  assert list(keras_h5.read(tmp_path / 'link.h5')) == ['fc1/kernel']
+  assert list(read(tmp_path / 'link.h5')) == ['fc1/kernel']
   with h5py.File(tmp_path / 'raw.h5', 'w') as file:
     file.create_dataset('fc1/kernel:0', (3,), 'f4', external=[(str(tmp_path / 'raw'), 0, 12)])
   layout = h5py.VirtualLayout((3,), 'f8')
@@ -150,7 +151,7 @@ def test_links_out_of_the_file_are_not_followed(tmp_path):
     file.create_virtual_dataset('fc1/kernel:0', layout)
   for name in ('raw.h5', 'virtual.h5'):
     with pytest.raises(types.UserError, match=r'refused.*in another file'):
-      keras_h5.read(tmp_path / name)
+      read(tmp_path / name)
 
 
 def test_arrays_larger_than_their_file_are_refused_unread(tmp_path):
@@ -160,7 +161,7 @@ def test_arrays_larger_than_their_file_are_refused_unread(tmp_path):
     file.create_dataset('fc1/kernel:0', data=np.zeros(2**22, 'f4'), compression='gzip')
   for name in ('empty.h5', 'packed.h5'):
     with pytest.raises(types.UserError, match=r'far larger than the file'):
-      keras_h5.read(tmp_path / name)
+      read(tmp_path / name)
 
 
 def test_another_hdf5_file_is_one_clear_line(tmp_path):
@@ -171,12 +172,13 @@ def test_another_hdf5_file_is_one_clear_line(tmp_path):
     with h5py.File(tmp_path / name, 'w') as file:
       file[path] = array
     with pytest.raises(types.UserError, match=message):
-      keras_h5.read(tmp_path / name)
+      read(tmp_path / name)
   h5py.File(tmp_path / 'none.h5', 'w').close()
   with pytest.raises(types.UserError, match=r'holds no weights'):
-    keras_h5.read(tmp_path / 'none.h5')
+    read(tmp_path / 'none.h5')
 
 
 def test_names_are_those_of_keras_own_vgg16():
-  assert len(names.CONVS) == 13
-  assert (names.CONVS[0], names.CONVS[4], names.CONVS[-1]) == ('block1_conv1', 'block3_conv1', 'block5_conv3')
+  convs = [name for name in published.VGG16_KERAS.layers.values() if name not in published.VGG16_KERAS.head]
+  assert len(convs) == 13
+  assert (convs[0], convs[4], convs[-1]) == ('block1_conv1', 'block3_conv1', 'block5_conv3')

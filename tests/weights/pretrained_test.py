@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import convention, pretrained, project_export
+from bloodcell_jax.weights import convention, pretrained, project_export, published
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
@@ -23,7 +24,7 @@ def test_the_suffix_tells_the_kind_and_the_kind_the_convention(twin, tmp_path):
     (GOLDEN / 'torchvision.pth', convention.TORCHVISION),
     (tmp_path / 'x.safetensors', convention.TORCHVISION),
   ):
-    found = pretrained.read(str(path))
+    found = pretrained.read(str(path), 'vgg16')
     assert found.convention == expected
     assert {'block1_conv1/kernel', 'fc1/bias', 'predictions/kernel'} < set(found.params)
     assert all(array.dtype == np.float32 for array in found.params.values())
@@ -33,7 +34,7 @@ def test_the_suffix_tells_the_kind_and_the_kind_the_convention(twin, tmp_path):
 def test_an_export_brings_its_own_convention(tmp_path):
   for known in convention.CONVENTIONS.values():
     project_export.write(tmp_path / 'x.npz', {'a/bias': np.zeros(1, np.float32)}, known, 'elsewhere')
-    found = pretrained.read(str(tmp_path / 'x.npz'))
+    found = pretrained.read(str(tmp_path / 'x.npz'), 'vgg16')
     assert found.convention == known
     assert found.origin.endswith('from elsewhere')
 
@@ -41,7 +42,7 @@ def test_an_export_brings_its_own_convention(tmp_path):
 def test_half_and_double_precision_become_single(tmp_path):
   arrays = {'a/bias': np.ones(2, np.float16), 'b/bias': np.full(2, 0.1)}
   project_export.write(tmp_path / 'x.npz', arrays, convention.UNIT, 'here')
-  found = pretrained.read(str(tmp_path / 'x.npz')).params
+  found = pretrained.read(str(tmp_path / 'x.npz'), 'vgg16').params
   assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
   np.testing.assert_array_equal(found['b/bias'], np.full(2, 0.1, np.float32))
 
@@ -50,7 +51,7 @@ def test_what_is_not_finite_is_refused(tmp_path):
   arrays = {'a/bias': np.array([1, np.nan], np.float32)}
   project_export.write(tmp_path / 'x.npz', arrays, convention.UNIT, 'here')
   with pytest.raises(types.UserError, match=r'x.npz.*a/bias has values that are no finite'):
-    pretrained.read(str(tmp_path / 'x.npz'))
+    pretrained.read(str(tmp_path / 'x.npz'), 'vgg16')
 
 
 @pytest.mark.parametrize(
@@ -63,13 +64,13 @@ def test_what_is_not_finite_is_refused(tmp_path):
 )
 def test_what_cannot_be_read_is_one_clear_line(where, message):
   with pytest.raises(types.UserError, match=message):
-    pretrained.read(where)
+    pretrained.read(where, 'vgg16')
 
 
 def test_a_folder_is_one_clear_line(tmp_path):
   (tmp_path / 'x.h5').mkdir()
   with pytest.raises(types.UserError, match=r'x\.h5: cannot be read'):
-    pretrained.read(str(tmp_path / 'x.h5'))
+    pretrained.read(str(tmp_path / 'x.h5'), 'vgg16')
 
 
 @pytest.mark.parametrize('suffix', [*pretrained.READERS, pretrained.EXPORT])
@@ -78,17 +79,19 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, suffix):
   for content in (b'', b'<!DOCTYPE html>\n<title>Not found</title>\n' * 40):
     path.write_bytes(content)
     with pytest.raises(types.UserError) as caught:
-      pretrained.read(str(path))
+      pretrained.read(str(path), 'vgg16')
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('name', pretrained.PUBLISHED)
+@pytest.mark.parametrize('name', [name for record in published.RECORDS for name in record.files])
 def test_a_published_name_on_another_file_is_refused(twin, tmp_path, monkeypatch, name):
   path = tmp_path / name
   path.write_bytes((twin[0] / 'base.h5').read_bytes())
   with pytest.raises(types.UserError, match=r'not the published file of that name'):
-    pretrained.read(str(path))
-  monkeypatch.setattr(pretrained, 'PUBLISHED', {})
+    pretrained.read(str(path), 'vgg16')
+  monkeypatch.setattr(
+    published, 'RECORDS', [dataclasses.replace(record, files={}) for record in published.RECORDS]
+  )
   if name.endswith('.h5'):
-    assert len(pretrained.read(str(path)).params) == 26, 'under another name it is a good file'
+    assert len(pretrained.read(str(path), 'vgg16').params) == 26, 'under another name it is a good file'

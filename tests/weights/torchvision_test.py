@@ -15,9 +15,10 @@ import pytest
 import safetensors.numpy
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import torchvision
+from bloodcell_jax.weights import published, torchvision
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
+RECORD = published.VGG16_TORCHVISION
 FILES = ('torchvision.pth', 'torchvision_legacy.pth')
 
 
@@ -29,7 +30,7 @@ def values() -> dict[str, np.ndarray]:
 def assert_right(found):
   expected = values()
   assert len(found) == len(expected) == 32
-  for theirs, ours in torchvision.LAYERS.items():
+  for theirs, ours in RECORD.layers.items():
     np.testing.assert_array_equal(found[f'{ours}/bias'], expected[f'{theirs}.bias'])
     if ours != 'fc1':
       axes = (2, 3, 1, 0) if theirs.startswith('features') else (1, 0)
@@ -38,16 +39,16 @@ def assert_right(found):
 
 @pytest.mark.parametrize('name', FILES)
 def test_what_torch_wrote_comes_out_under_keras_names(name):
-  assert_right(torchvision.read_pth(GOLDEN / name))
+  assert_right(torchvision.read_pth(GOLDEN / name, RECORD))
 
 
 def test_safetensors_hold_the_same(tmp_path):
   safetensors.numpy.save_file(values(), tmp_path / 'x.safetensors')
-  assert_right(torchvision.read_safetensors(tmp_path / 'x.safetensors'))
+  assert_right(torchvision.read_safetensors(tmp_path / 'x.safetensors', RECORD))
 
 
 def test_the_first_dense_layer_reads_the_same_map_flattened_the_other_way():
-  kernel = torchvision.read_pth(GOLDEN / FILES[0])['fc1/kernel']
+  kernel = torchvision.read_pth(GOLDEN / FILES[0], RECORD)['fc1/kernel']
   map_HWC = np.random.default_rng(0).random((7, 7, 2), np.float32)
   expected = values()['classifier.0.weight'] @ map_HWC.transpose(2, 0, 1).reshape(-1)
   np.testing.assert_allclose(map_HWC.reshape(-1) @ kernel, expected, rtol=1e-5, atol=1e-6)
@@ -56,8 +57,9 @@ def test_the_first_dense_layer_reads_the_same_map_flattened_the_other_way():
 
 def test_neither_torch_nor_its_code_is_imported():
   code = (
-    'import sys; from bloodcell_jax.weights import torchvision; '
-    f'torchvision.read_pth({str(GOLDEN / FILES[0])!r}); print("torch" in sys.modules, len(sys.modules) > 9)'
+    'import sys; from bloodcell_jax.weights import published, torchvision; '
+    f'torchvision.read_pth({str(GOLDEN / FILES[0])!r}, published.VGG16_TORCHVISION); '
+    'print("torch" in sys.modules, len(sys.modules) > 9)'
   )
   environment = {**os.environ, 'PYTHONPATH': str(GOLDEN.parents[2])}
   done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment)
@@ -71,7 +73,7 @@ def test_a_file_cut_short_is_one_clear_line(tmp_path, name, share):
   path = tmp_path / 'x.pth'
   path.write_bytes(whole[: int(share * len(whole))])
   with pytest.raises(types.UserError, match=r'x\.pth: ') as caught:
-    torchvision.read_pth(path)
+    torchvision.read_pth(path, RECORD)
   assert '\n' not in str(caught.value)
 
 
@@ -80,7 +82,7 @@ def test_safetensors_cut_short_are_one_clear_line(tmp_path, share):
   whole = safetensors.numpy.save(values())
   (tmp_path / 'x.safetensors').write_bytes(whole[: int(share * len(whole))])
   with pytest.raises(types.UserError, match=r'x\.safetensors: no safetensors file'):
-    torchvision.read_safetensors(tmp_path / 'x.safetensors')
+    torchvision.read_safetensors(tmp_path / 'x.safetensors', RECORD)
 
 
 class Command:
@@ -112,7 +114,7 @@ def test_a_malicious_pickle_runs_nothing(tmp_path):
   (tmp_path / 'first.pth').write_bytes(bad)
   for name in ('new.pth', 'old.pth', 'first.pth'):
     with pytest.raises(types.UserError, match=r'refused, its pickle asks for .*(system|OrderedDict)'):
-      torchvision.read_pth(tmp_path / name)
+      torchvision.read_pth(tmp_path / name, RECORD)
   assert not mark.exists()
   pickle.loads(bad)
   assert mark.exists(), 'the pickle must be one that runs a command where it is not stopped'
@@ -122,7 +124,7 @@ def test_a_zip_bomb_is_refused_unread(tmp_path):
   with_pickle(tmp_path / 'x.pth', None, zipfile.ZIP_DEFLATED, bytes(2**26))
   assert (tmp_path / 'x.pth').stat().st_size < 2**20
   with pytest.raises(types.UserError, match=r'refused.*compressed'):
-    torchvision.read_pth(tmp_path / 'x.pth')
+    torchvision.read_pth(tmp_path / 'x.pth', RECORD)
 
 
 def tensor_args(content, before, after):
@@ -144,13 +146,13 @@ def tensor_args(content, before, after):
 def test_tensors_that_are_not_what_they_should_be_are_refused(tmp_path, before, after, message):
   with_pickle(tmp_path / 'x.pth', lambda content: tensor_args(content, before, after))
   with pytest.raises(types.UserError, match=message):
-    torchvision.read_pth(tmp_path / 'x.pth')
+    torchvision.read_pth(tmp_path / 'x.pth', RECORD)
 
 
 def test_tensor_data_of_another_size_is_refused(tmp_path):
   with_pickle(tmp_path / 'x.pth', None, data=bytes(12))
   with pytest.raises(types.UserError, match=r'has 12 bytes, not 216'):
-    torchvision.read_pth(tmp_path / 'x.pth')
+    torchvision.read_pth(tmp_path / 'x.pth', RECORD)
 
 
 def test_what_is_no_state_dict_of_vgg16_is_one_clear_line():
@@ -163,4 +165,4 @@ def test_what_is_no_state_dict_of_vgg16_is_one_clear_line():
     ({'classifier.0.weight': np.zeros((1, 50))}, 'no multiple of 7 x 7'),
   ):
     with pytest.raises(types.UserError, match=message):
-      torchvision.named(given, 'x.pth')
+      torchvision.named(given, RECORD, 'x.pth')
