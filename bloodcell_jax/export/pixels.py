@@ -35,7 +35,7 @@ def apply(spec: standardize.Spec, weights: Mapping[str, jax.Array], image_BHWC: 
   **Guarantees**: what `standardize.apply` gives, to a few units of single precision.
 
   Args:
-    spec: how; channels last.
+    spec: how.
     weights: of `weights`, and any others.
     image_BHWC: uint8, RGB.
   """
@@ -43,7 +43,7 @@ def apply(spec: standardize.Spec, weights: Mapping[str, jax.Array], image_BHWC: 
   if spec.preprocessing_function:
     # Those functions broadcast a value a channel, as NumPy does.
     with jax.numpy_rank_promotion('allow'):
-      x = standardize.PREPROCESSING[spec.preprocessing_function](x, spec.channel_axis)
+      x = standardize.PREPROCESSING[spec.preprocessing_function](x)
   if spec.rescale:
     x = x * np.float32(spec.rescale)
   if spec.samplewise_center or spec.samplewise_std_normalization:
