@@ -42,7 +42,8 @@ class Spec:
   horizontal_flip: bool
   vertical_flip: bool
   interpolation_order: int  # one of affine.INTERPOLATION_ORDERS
-  data_format: str  # 'channels_last'; a field, because the names of kept features hash it
+  # 'channels_last'. A field, because the names of kept features hash it.
+  data_format: str
 
   def __post_init__(self):
     for name, choices in (

@@ -51,7 +51,8 @@ class Spec:
   zca_epsilon: float  # > 0
   zca_samples: int  # training images that ZCA is fitted on, evenly spread; 0 for all
   keras_version: int  # 2: ZCA as in 2018; 3: as today (see `zca.fit`)
-  data_format: str  # 'channels_last'; a field, because checkpoints name it and the names of kept features hash it
+  # 'channels_last'. A field, because checkpoints name it and the names of kept features hash it.
+  data_format: str
 
   def __post_init__(self):
     if self.preprocessing_function not in ('', *PREPROCESSING):
@@ -94,7 +95,8 @@ def fit(spec: Spec, read: Callable[[np.ndarray], np.ndarray], num_rows: int) -> 
 
   Args:
     spec: what is needed.
-    read: indices below `num_rows` to image_BHWC in 0..255: those of the training rows and of no other. Read them through augmentation for what Keras calls `augment` and `rounds`.
+    read: indices below `num_rows` to image_BHWC in 0..255: those of the training rows and of no other. Read them
+      through augmentation for what Keras calls `augment` and `rounds`.
     num_rows: how many there are.
   """
   mean_C: np.ndarray | None = None
