@@ -73,19 +73,38 @@ class Job:
     return zoo.init(self.model, self.experiment.data.decode.image_size, self.experiment.seed)
 
   def initial(self, read: pretrained.Pretrained | None) -> Any:
-    """The parameters that the run begins with: fresh ones, but for the features that were read from elsewhere.
+    """The parameters that the run begins with: fresh ones, but for those that were read from elsewhere.
+
+    The features are taken; the head only from a run of this project, for the same classes, where
+    `weights.include_top` asks for it.
 
     Raises:
-      UserError: the network has no features to fill, or they do not fit.
+      UserError: what was read does not fit the network, or the head is that of other classes.
     """
     if read is None:
       return self.params
-    if self.experiment.model.name != 'vgg16':
+    if self.experiment.weights.include_top:
+      self._check_classes(read)
+      return merge.merge(self.params, read.params, ('.*',), self.experiment.weights.left_out, read.origin)
+    if read.about is None and self.experiment.model.name != 'vgg16':
       raise types.UserError(
-        f'weights.path is for vgg16; model.name is {self.experiment.model.name!r}: set it to empty'
+        f'{read.origin}: such weights are for vgg16; model.name is {self.experiment.model.name!r}: set weights.path to '
+        'empty, or to a run of that network'
       )
     arrays, left_out = read.params, self.experiment.weights.left_out
-    return merge.merge(self.params, arrays, zoo.FEATURES, (*zoo.OTHER_HEADS, *left_out), read.origin)
+    return merge.merge(self.params, arrays, (zoo.FEATURES,), (*zoo.OTHER_HEADS, *left_out), read.origin)
+
+  def _check_classes(self, read: pretrained.Pretrained) -> None:
+    if read.about is None:
+      raise types.UserError(
+        f'weights.include_top is True, but {read.origin} is no run of this project: set it to False'
+      )
+    own = self.data.table.class_names
+    if read.about.class_names != own:
+      raise types.UserError(
+        f'weights.include_top is True, but {read.origin} is for the classes {", ".join(read.about.class_names)}, and '
+        f'the data has {", ".join(own)}: set it to False for a fresh head'
+      )
 
   @functools.cached_property
   def arrays(self) -> stream.Arrays:

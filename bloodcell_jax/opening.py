@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from bloodcell_jax.ensembles import method
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, signals, state
-from bloodcell_jax.weights import pretrained
+from bloodcell_jax.weights import own, pretrained
 
 
 def reader(
@@ -135,24 +136,71 @@ def _network(made: job.Job) -> dict[str, Any]:
 
 
 # What a convention is called in Keras, and what grey levels are multiplied by before it.
-_PIXELS = {'caffe': ('caffe', 0.0), 'torchvision': ('torch', 0.0), 'unit': ('', 1 / 255), 'none': ('', 0.0)}
+_PIXELS = {'caffe': ('caffe', 0.0), 'torchvision': ('torch', 0.0)}
 
 
 def pixels(exp: experiment.Experiment, read: pretrained.Pretrained | None) -> standardize.Spec:
   """How grey levels become the network's input: as the weights that were read want it, else as the config says.
 
   Raises:
-    UserError: the weights want what there is no word for.
+    UserError: the weights are of a run whose pixels no other run can repeat.
   """
   if read is None:
     return exp.transform.standardize
-  name = read.convention.name
-  if name not in _PIXELS:
-    raise types.UserError(
-      f'{read.origin}: its pixel convention {name!r} is not one of {", ".join(_PIXELS)}; export it under one of those'
-    )
-  function, rescale = _PIXELS[name]
+  if read.about:
+    return _own_pixels(read.about, read.origin)
+  assert read.convention is not None, 'weights of others have a convention'
+  function, rescale = _PIXELS[read.convention.name]
   return dataclasses.replace(exp.transform.standardize, preprocessing_function=function, rescale=rescale)
+
+
+def _own_pixels(about: own.About, origin: str) -> standardize.Spec:
+  try:
+    spec = standardize.Spec(**about.pixels)
+  except TypeError:
+    raise types.UserError(
+      f'{origin}: does not say how its pixels become the input; export it again'
+    ) from None
+  if spec.centers:
+    raise types.UserError(
+      f'{origin}: its pixels were standardized by statistics of its own training images, which do not go with weights; '
+      'begin with a run without augment.featurewise_* and zca_whitening'
+    )
+  return spec
+
+
+def read_weights(path: str) -> pretrained.Pretrained:
+  """The weights that a run begins with.
+
+  Args:
+    path: what `pretrained.read` takes; or the folder of a run, whose best checkpoint is taken, or that of its export
+      where there are no checkpoints; or an exported folder.
+
+  Raises:
+    UserError: there is nothing to begin with, by one line.
+  """
+  if not os.path.isdir(path) or pathlib.Path(path).suffix in pretrained.READERS:
+    return pretrained.read(path)
+  folder = workdir.Workdir(path)
+  if folder.checkpoints.is_dir():
+    source = of(folder, None)
+    class_names = tuple(folder.read_environment()['data']['class_names'])
+    pixels = kept_pixels(folder, source)
+    # Only the shapes of its weights are asked for: neither images nor devices.
+    made = job.Job(
+      dataclasses.replace(source, num_devices=1), dataset.empty(class_names), pixels, None, signals.Stop()
+    )
+    params, origin = best(folder, made)
+    arrays = {name: np.asarray(leaf, np.float32) for name, leaf in tree.names(params).items()}
+    shown = f'{path}, epoch {origin["best_epoch"]}'
+    return pretrained.Pretrained(arrays, None, shown, own.About(dataclasses.asdict(pixels), class_names))
+  for file in (folder.path / own.FILE, folder.path / 'export' / own.FILE):
+    if file.exists():
+      return pretrained.read(str(file))
+  raise types.UserError(
+    f'{path}: no checkpoints of a network and no {own.FILE} here; name the folder of a trained run (of an ensemble one '
+    'of its members, of a cross-validation one of its folds), or a file'
+  )
 
 
 def kept_pixels(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Spec:
@@ -189,13 +237,15 @@ def prepare(
   """
   lock.take(folder.path)
   folder.write_config(config)
-  read = pretrained.read(exp.weights.path) if exp.weights.path else None
+  read = read_weights(exp.weights.path) if exp.weights.path else None
   spec = pixels(exp, read)
   made = job.Job(exp, data, spec, statistics(folder, spec, data, shown), stop)
   # Before what is compiled, which takes longer than all so far.
   stop.poll()
   if read:
-    shown.line(f'features from {read.origin}, pixels as {read.convention.name}')
+    taken = 'all weights' if exp.weights.include_top else 'features'
+    pixels_as = read.convention.name if read.convention else 'there'
+    shown.line(f'{taken} from {read.origin}, pixels as {pixels_as}')
   return made, made.initial(read)
 
 

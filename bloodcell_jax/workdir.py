@@ -34,6 +34,8 @@ FREE_KEYS = (
   'ensemble.folds',
   'ensemble.patience',
 )
+# Keys that configs of earlier versions lack, with the value that those runs were trained with.
+ADDED_KEYS = {'weights.include_top': False}
 # The key of a folder that holds no run but what others predicted, combined.
 COMBINED = 'combined_runs'
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
@@ -96,7 +98,8 @@ class Workdir:
     Raises:
       UserError: there is no run here, or its config is damaged.
     """
-    return _read_json(self.config)
+    found = _read_json(self.config)
+    return found if COMBINED in found else {**ADDED_KEYS, **found}
 
   def write_environment(
     self, devices: Sequence[jax.Device], data: Mapping[str, Any], network: Mapping[str, Any]

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bloodcell_jax.data import standardize
+from bloodcell_jax.weights import own
 
 # What the statistics are called among a program's weights.
-PREFIX = 'standardize/'
+PREFIX = own.STATISTICS
 _LEAST_STD = np.float32(1e-6)  # added to a standard deviation before it divides (Keras)
 
 

@@ -18,10 +18,10 @@ HEADS = ('flatten', 'average', 'rbf')
 CHANNELS = (1, 3)
 # The dense layer that gives the logits, which a fit may replace.
 TOPS = {'cnn_a': 'dense_2', 'cnn_b': 'dense_3', 'hybrid': 'dense_3', 'vgg16': 'dense_2'}
-# The weights of vgg16 that come from elsewhere; the rest is its head.
-FEATURES = (r'block\d_.*',)
+# The weights that are a network's features; the rest is its head.
+FEATURES = r'(block\d_conv|conv2d_)\d+/.*'
 # The heads of files: that of ImageNet, and the project's own.
-OTHER_HEADS = (r'fc\d/.*', 'predictions/.*', r'dense_\d+/.*')
+OTHER_HEADS = (r'fc\d/.*', 'predictions/.*', r'(dense|rbf|auxiliary)_\d+/.*')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from bloodcell_jax import types
 from bloodcell_jax.weights import convention as convention_lib
-from bloodcell_jax.weights import keras3, keras_h5, pip_carrier, project_export, torchvision
+from bloodcell_jax.weights import keras3, keras_h5, own, pip_carrier, torchvision
 
 AUTO = 'auto'  # the weights that come with the package's requirements
 # By suffix: the reader, and the convention of the weights that are published in such files, which do not say it.
@@ -25,7 +25,6 @@ READERS = {
   '.pt': (torchvision.read_pth, convention_lib.TORCHVISION),
   '.safetensors': (torchvision.read_safetensors, convention_lib.TORCHVISION),
 }
-EXPORT = '.npz'
 # Files under their published names must be the published ones. Source: keras/src/applications/vgg16.py; torchvision
 # puts the first digits of the SHA-256 into the name.
 PUBLISHED = {
@@ -39,7 +38,8 @@ PUBLISHED = {
 class Spec:
   """Which weights a network begins with."""
 
-  path: str  # empty for none; else what `read` takes
+  path: str  # empty for none; else what `read` takes, or the folder of a run
+  include_top: bool  # of a run of this project: take its head as well, for the same classes
   left_out: tuple  # patterns of names in the file that are not wanted, such as another head
 
   def __post_init__(self):
@@ -57,8 +57,10 @@ class Pretrained:
   params: Mapping[
     str, np.ndarray
   ]  # by Keras' names, `block1_conv1/kernel` HWIO, `fc1/kernel` [inputs, units]
-  convention: convention_lib.Convention  # of the pixels they were trained on
+  # Of the pixels they were trained on; None for those of a run of this project, whose `about` says more.
+  convention: convention_lib.Convention | None
   origin: str  # for people: the file's name and the start of its SHA-256, or the package
+  about: own.About | None  # of a run of this project
 
   def __post_init__(self):
     for name, array in self.params.items():
@@ -72,8 +74,8 @@ def read(where: str) -> Pretrained:
   **Guarantees**: nothing in a file can run code, and none takes much more memory than its size.
 
   Args:
-    where: 'auto', or a path: .h5, .weights.h5 or .keras (Keras), .pth, .pt or .safetensors (torchvision's VGG16),
-      .npz (this package's export). Keras' and torchvision's files do not tell their pixel convention; theirs is
+    where: 'auto', or a path: .h5, .weights.h5 or .keras (Keras), .pth, .pt or .safetensors (torchvision's VGG16, or
+      what `export` writes of a run). Keras' and torchvision's files do not tell their pixel convention; theirs is
       taken to be that of the published weights, Caffe's and torchvision's.
 
   Raises:
@@ -82,18 +84,23 @@ def read(where: str) -> Pretrained:
   if where == AUTO:
     arrays = pip_carrier.read(pip_carrier.find(), pip_carrier.SHA256)
     origin = f'torchvision IMAGENET1K_V1 from {pip_carrier.PACKAGE} {pip_carrier.VERSION}'
-    return Pretrained(_floats(arrays), convention_lib.TORCHVISION, origin)
+    return Pretrained(_floats(arrays), convention_lib.TORCHVISION, origin, None)
   path = pathlib.Path(where)
   suffix = path.suffix.lower()
-  if suffix not in READERS and suffix != EXPORT:
-    known = ', '.join([*READERS, EXPORT])
-    raise types.UserError(f'{where}: unknown kind of weights; give {AUTO!r} or a file ending in {known}')
+  if suffix == '.npz':
+    raise types.UserError(
+      f'{where}: .npz is no longer read; name the folder of the run instead, or the {own.FILE} that export writes'
+    )
+  if suffix not in READERS:
+    known = ', '.join(READERS)
+    raise types.UserError(
+      f'{where}: unknown kind of weights; give {AUTO!r}, the folder of a run, or a file ending in {known}'
+    )
   origin = f'{path.name}, SHA-256 {_checked_hash(path)[:16]}'
-  if suffix == EXPORT:
-    arrays, convention, before = project_export.read(path)
-    return Pretrained(_floats(arrays), convention, f'{origin}, from {before}')
+  if suffix == '.safetensors' and (found := own.read(path)):
+    return Pretrained(_floats(found[0]), None, origin, found[1])
   reader, convention = READERS[suffix]
-  return Pretrained(_floats(reader(path)), convention, origin)
+  return Pretrained(_floats(reader(path)), convention, origin, None)
 
 
 def _floats(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
