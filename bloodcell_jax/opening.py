@@ -38,6 +38,27 @@ def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset
   )
 
 
+def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment, verb: str) -> None:
+  """Raises UserError where the folder holds a cross-validation: `verb` is what can be done with one of its folds."""
+  if exp.cross_validation.folds and not exp.cross_validation.fold:
+    raise types.UserError(
+      f'{folder.path}: is a cross-validation; {verb} one of its folds: --workdir={folder.path / "folds" / "1"}'
+    )
+
+
+def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Dataset:
+  """The run's data with its rows, no image decoded.
+
+  Raises:
+    UserError: the data is not there, or is other than the run's.
+  """
+  skipped = folder.read_environment()['data']['skipped']
+  names = [workdir.problem(entry).file for entry in skipped]
+  data = divide(dataset.undecoded(exp.data, exp.division_seed, names), exp)
+  folder.check_data(data.fingerprint())
+  return data
+
+
 def read_data(
   build: Callable[[Callable[[int, int], None]], dataset.Dataset], stop: signals.Stop, shown: progress.Progress
 ) -> dataset.Dataset:
@@ -103,7 +124,7 @@ def describe(folder: workdir.Workdir, made: job.Job, leak: Mapping[str, int]) ->
       'fingerprint': data.fingerprint(),
       'class_names': list(data.table.class_names),
       'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
-      'skipped': [str(problem) for problem in data.skipped],
+      'skipped': [dataclasses.asdict(problem) for problem in data.skipped],
       'num_converted': len(data.notes),
       'leaks': dict(leak),
     },

@@ -160,6 +160,13 @@ class Workdir:
       )
 
 
+def problem(entry: Any) -> types.Problem:
+  """A file left out, as environment.json has it: a record; of earlier versions a line, `file: reason`."""
+  if isinstance(entry, str):
+    return types.Problem(*entry.partition(': ')[::2])
+  return types.Problem(**entry)
+
+
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
   try:
     return json.loads(atomic.read_text(path))

@@ -1,4 +1,4 @@
-"""A run that begins with another run's weights: exactly those, with their pixels, and a head only for the same classes."""
+"""A run that begins with another: exactly its weights, with their pixels, and its head only for the same classes."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_an_export_of_before_says_its_pixels_in_the_file_beside_it_or_is_refused
   names = json.dumps(list(images().table.class_names))
   safetensors.numpy.save_file(arrays, tmp_path / 'model.safetensors', {'class_names': names})
   with pytest.raises(types.UserError, match=r'model\.safetensors: does not say how its pixels'):
-    begin(tmp_path / 'model.safetensors', tmp_path / 'new')
+    begin(tmp_path / 'model.safetensors', tmp_path / 'refused')
   (tmp_path / 'model.json').write_bytes((exported / 'model.json').read_bytes())
   made, first = begin(tmp_path / 'model.safetensors', tmp_path / 'new', **{'weights.include_top': True})
   assert differing(first, best(trained)) == set()
@@ -162,6 +162,6 @@ def test_what_is_no_run_and_no_file_of_weights_is_one_line(exported, tmp_path):
     (tmp_path / 'nowhere', 'unknown kind of weights'),
   ):
     with pytest.raises(types.UserError, match=said) as caught:
-      begin(path, tmp_path / 'new')
+      begin(path, tmp_path / f'to {path.name}')
     assert '\n' not in str(caught.value)
     assert str(path) in str(caught.value)

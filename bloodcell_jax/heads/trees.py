@@ -126,12 +126,6 @@ def fit(
   raise ValueError(f'no trees are called {kind}')
 
 
-def group_shares(group_N: np.ndarray) -> np.ndarray:
-  """[N] weights with a mean of 1 that give every group the same total, however many copies it has."""
-  _, index_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
-  return len(group_N) / (len(size_G) * size_G[index_N])
-
-
 def _forest(train: Rows, num_classes: int, spec: Spec, seed: int, poll: Callable[[], None]) -> Fitted:
   from sklearn import tree
 
@@ -201,7 +195,7 @@ def _boosting(train: Rows, validation: Rows, spec: Spec, seed: int) -> Fitted:
       train.label_N,
       X_val=validation.feature_ND,
       y_val=validation.label_N,
-      sample_weight_val=group_shares(validation.group_N),
+      sample_weight_val=groups.equal_weights(validation.group_N, len(validation.group_N)),
     )
   loss_T = -np.asarray(model.validation_score_, np.float64)
   # scikit-learn keeps the rounds without a gain as well; the best are used, one at least.
