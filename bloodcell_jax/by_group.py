@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import os
 
 import numpy as np
@@ -66,10 +64,5 @@ def table(predictions: types.Predictions) -> list[Row]:
 
 def write(path: str | os.PathLike[str], rows: list[Row]) -> None:
   """The table as CSV."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow([field.name for field in dataclasses.fields(Row)])
-  for row in rows:
-    values = dataclasses.astuple(row)
-    writer.writerow([f'{value:.4f}' if isinstance(value, float) else value for value in values])
-  atomic.write_text(path, text.getvalue())
+  lines = ([f'{x:.4f}' if isinstance(x, float) else x for x in dataclasses.astuple(row)] for row in rows)
+  atomic.write_csv(path, [[field.name for field in dataclasses.fields(Row)], *lines])

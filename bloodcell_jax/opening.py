@@ -67,15 +67,11 @@ def read_data(
   Raises:
     signals.Stopped: a stop was asked for.
   """
-  # A line at a third and two thirds is enough: the slowest data set takes seconds.
-  told: set[int] = set()
+  count = shown.counter('images decoded')
 
   def on_progress(done: int, total: int) -> None:
     stop.poll()
-    third = 3 * done // total
-    if third not in told and total > 3000:
-      told.add(third)
-      shown.line(f'  {done:,} of {total:,} images decoded')
+    count(done, total)
 
   data = build(on_progress)
   stop.poll()
