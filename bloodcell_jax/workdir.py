@@ -99,7 +99,8 @@ class Workdir:
       UserError: there is no run here, or its config is damaged.
     """
     found = _read_json(self.config)
-    return found if COMBINED in found else {**ADDED_KEYS, **found}
+    # What holds no run of a network, such as predictions combined, has none of these sections.
+    return {**ADDED_KEYS, **found} if 'weights.path' in found else found
 
   def write_environment(
     self, devices: Sequence[jax.Device], data: Mapping[str, Any], network: Mapping[str, Any]
