@@ -23,7 +23,19 @@ from bloodcell_jax import process
 
 process.set_up()
 
-from bloodcell_jax import experiment, job, opening, predict, stages, staging, top, tree, types, workdir
+from bloodcell_jax import (
+  experiment,
+  groups,
+  job,
+  opening,
+  predict,
+  stages,
+  staging,
+  top,
+  tree,
+  types,
+  workdir,
+)
 from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import kernel, rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
@@ -115,7 +127,9 @@ def regression(
 
 def calibrated(found: dict[str, types.Predictions]) -> dict[str, types.Predictions]:
   """The predictions at the temperature of the validation groups."""
-  degrees = calibration.temperature(found['validation'], calibration.group_weights(found['validation']))
+  degrees = calibration.temperature(
+    found['validation'], groups.equal_weights(found['validation'].group_N, 1.0)
+  )
   return {split: calibration.scaled(one, degrees) for split, one in found.items()}
 
 

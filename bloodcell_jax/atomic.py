@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import glob
 import hashlib
+import io
 import json
 import os
 import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 # The attribute with the SHA-256 of what was written, and the end of the hidden file that stands for it.
@@ -112,6 +114,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
   """As `write_text`, for a JSON value, indented; NaN is refused because JSON has none."""
   write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
+
+
+def write_csv(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> None:
+  """As `write_text`, for rows of cells, the first of them the names of the columns."""
+  text = io.StringIO()
+  csv.writer(text, lineterminator='\n').writerows(rows)
+  write_text(path, text.getvalue())
 
 
 @contextlib.contextmanager

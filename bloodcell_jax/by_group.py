@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import os
 
 import numpy as np
 
 from bloodcell_jax import atomic, types
+from bloodcell_jax.stats import metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,35 +36,33 @@ def table(predictions: types.Predictions) -> list[Row]:
     [('x', 1), ('y', 1)]
   """
   names = predictions.class_names
-  group_names, group_N = np.unique(predictions.group_N, return_inverse=True)
-  called_N = predictions.probs_NK.argmax(1)
+  sums, group_names = metrics.sums(predictions)
+  label_G, majority_G = metrics.majority(sums.confusion_KK)
+  vote_G, _ = metrics.mean_vote(predictions)
+  num_G, right_G = (
+    sums.confusion_KK.sum((1, 2)).astype(int),
+    np.trace(sums.confusion_KK, axis1=1, axis2=2).astype(int),
+  )
+  group_N = np.searchsorted(group_names, predictions.group_N)
   of_label_N = predictions.probs_NK[np.arange(len(predictions)), predictions.label_N]
-  rows = []
-  for g, group in enumerate(group_names):
-    inside = np.flatnonzero(group_N == g)
-    called, label = called_N[inside], predictions.label_N[inside]
-    num_right = int((called == label).sum())
-    rows.append(
-      Row(
-        group=str(group),
-        label=names[np.bincount(label).argmax()],
-        num_images=len(inside),
-        num_right=num_right,
-        share_right=num_right / len(inside),
-        majority=names[np.bincount(called).argmax()],
-        mean_vote=names[predictions.probs_NK[inside].mean(0).argmax()],
-        label_probability=float(of_label_N[inside].mean()),
-      )
+  probability_G = np.bincount(group_N, of_label_N) / num_G
+  rows = [
+    Row(
+      group=str(group),
+      label=names[label_G[g]],
+      num_images=int(num_G[g]),
+      num_right=int(right_G[g]),
+      share_right=float(right_G[g] / num_G[g]),
+      majority=names[majority_G[g]],
+      mean_vote=names[vote_G[g]],
+      label_probability=float(probability_G[g]),
     )
+    for g, group in enumerate(group_names)
+  ]
   return sorted(rows, key=lambda row: (row.share_right, row.label_probability, row.group))
 
 
 def write(path: str | os.PathLike[str], rows: list[Row]) -> None:
   """The table as CSV."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow([field.name for field in dataclasses.fields(Row)])
-  for row in rows:
-    values = dataclasses.astuple(row)
-    writer.writerow([f'{value:.4f}' if isinstance(value, float) else value for value in values])
-  atomic.write_text(path, text.getvalue())
+  lines = ([f'{x:.4f}' if isinstance(x, float) else x for x in dataclasses.astuple(row)] for row in rows)
+  atomic.write_csv(path, [[field.name for field in dataclasses.fields(Row)], *lines])

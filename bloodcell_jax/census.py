@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -116,25 +114,19 @@ def write(path: str | os.PathLike[str], found: Census) -> None:
 
   The classes of a set are parted by semicolons.
   """
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
   probs = [f'prob_{name}' for name in found.class_names]
-  writer.writerow(['file', 'predicted', 'likeliest', 'confidence', 'set', *probs, 'sha256_16'])
+  rows: list[list[Any]] = [['file', 'predicted', 'likeliest', 'confidence', 'set', *probs, 'sha256_16']]
   for i in range(len(found)):
     head = [found.file[i], found.named[i], found.likeliest[i], f'{found.probs_NK[i].max():.6f}']
-    writer.writerow(
-      [*head, ';'.join(found.sets[i]), *(f'{p:.6f}' for p in found.probs_NK[i]), found.digest[i]]
-    )
-  atomic.write_text(path, text.getvalue())
+    rows.append([*head, ';'.join(found.sets[i]), *(f'{p:.6f}' for p in found.probs_NK[i]), found.digest[i]])
+  atomic.write_csv(path, rows)
 
 
 def write_count(path: str | os.PathLike[str], counted: dict[str, Any]) -> None:
   """`differential.csv`: `class, count, share, low, high, likeliest`, the unclassified last."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(['class', 'count', 'share', 'low', 'high', 'likeliest'])
+  rows: list[list[Any]] = [['class', 'count', 'share', 'low', 'high', 'likeliest']]
   for name, entry in counted['classes'].items():
     shares = ['' if entry[key] is None else f'{entry[key]:.4f}' for key in ('share', 'low', 'high')]
-    writer.writerow([name, entry['count'], *shares, entry['likeliest']])
-  writer.writerow([UNCLASSIFIED, counted['num_unclassified'], '', '', '', ''])
-  atomic.write_text(path, text.getvalue())
+    rows.append([name, entry['count'], *shares, entry['likeliest']])
+  rows.append([UNCLASSIFIED, counted['num_unclassified'], '', '', '', ''])
+  atomic.write_csv(path, rows)

@@ -12,6 +12,7 @@ from bloodcell_jax import (
   committee,
   ensemble_file,
   experiment,
+  groups,
   predict,
   scoring,
   types,
@@ -21,7 +22,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
 from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
-from bloodcell_jax.stats import bootstrap, calibration, doubt, paired
+from bloodcell_jax.stats import bootstrap, doubt, paired
 from bloodcell_jax.train import progress
 
 # By split, what each member says of it; the rows are the same and in the same order.
@@ -82,7 +83,9 @@ def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combinat
     return combination.vote(np.ones(num_members))
   if combine == method.WEIGHTED:
     found = answers['validation']
-    weight_M = averaging.fit_weights(stack(found), found[0].label_N, calibration.group_weights(found[0]))
+    weight_M = averaging.fit_weights(
+      stack(found), found[0].label_N, groups.equal_weights(found[0].group_N, 1.0)
+    )
     return combination.weighted(weight_M)
   if combine in method.STACKED:
     found = answers[learned_on]

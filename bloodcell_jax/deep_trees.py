@@ -168,8 +168,8 @@ def _write(
   impurity_U = None if fitted.impurity_D is None else importance.summed(fitted.impurity_D, seen.unit_D)
   out_of_bag = _out_of_bag(fitted, data, rows_of('train'), exp)
   if out_of_bag and 'accuracy' in out_of_bag['by_groups']:
-    by_groups, by_rows = out_of_bag['by_groups']['accuracy']['value'], out_of_bag['by_rows']['error']
-    shown.line(f'{kind}: error out of bag {1 - by_groups:.3f} by groups, {by_rows:.3f} by single images')
+    accuracy = out_of_bag['by_groups']['accuracy']['value']
+    shown.line(f'{kind}: error out of bag {1 - accuracy:.3f}, bags drawn by groups')
   _draw(own, fitted, lost, impurity_U, seen, features, found, said)
   atomic.write_json(
     own.path / 'trees.json',
@@ -227,7 +227,6 @@ def _out_of_bag(
       'num_groups': len(np.unique(train.group_N[named_N])),
       **figures,
     },
-    'by_rows': {'error': fitted.out_of_bag.error_by_rows},
     'error_by_trees': [None if np.isnan(x) else x for x in fitted.out_of_bag.error_T.tolist()],
   }
 
@@ -247,9 +246,9 @@ def _draw(
   bars = plot.importance(lost.mean_U, lost.sd_U, impurity_U, seen.unit, title)
   figure.write(own.figures / 'importance.png', bars, said)
   if fitted.out_of_bag is not None:
-    levels = {'out of bag, by single images': fitted.out_of_bag.error_by_rows}
-    for split, answers in found.items():
-      levels[split] = float((answers.probs_NK.argmax(1) != answers.label_N).mean())
+    levels = {
+      split: float((answers.probs_NK.argmax(1) != answers.label_N).mean()) for split, answers in found.items()
+    }
     curve = plot.error(fitted.out_of_bag.error_T, levels, 'out of bag, by groups', True, f'{shown}: errors')
   else:
     assert fitted.loss_T is not None, 'boosting has no bags'

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -38,8 +37,8 @@ def write(
   """
   links = _equal_links(seen) + [('near', link) for link in found.links]
   links += [('touching', link) for link in found.touching]
-  atomic.write_text(folder / 'pairs.csv', _pairs_csv(seen.table, links))
-  atomic.write_text(folder / 'groups.csv', _groups_csv(seen.table, group_N))
+  atomic.write_csv(folder / 'pairs.csv', _pairs(seen.table, links))
+  atomic.write_csv(folder / 'groups.csv', _groups(seen.table, group_N))
   _draw(folder, max_pixels, seen, links, group_N, poll)
 
 
@@ -56,26 +55,21 @@ def _equal_links(seen: survey.Survey) -> list[tuple[str, near_duplicates.Link]]:
   return links
 
 
-def _pairs_csv(table: types.Table, links: list[tuple[str, near_duplicates.Link]]) -> str:
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(_PAIR_COLUMNS.split())
+def _pairs(table: types.Table, links: list[tuple[str, near_duplicates.Link]]) -> Iterator[list[Any]]:
+  yield _PAIR_COLUMNS.split()
   for kind, link in links:
     both = (link.a, link.b)
     columns = [column[i] for column in (table.file, table.split) for i in both]
     columns += [table.class_names[table.label[i]] for i in both]
     map_23 = [f'{value:.4f}' for value in link.match.affine_23.ravel()]
     found = [kind, link.match.inliers, f'{link.match.overlap:.3f}', int(link.match.mirrored)]
-    writer.writerow([*columns, *found, *map_23])
-  return text.getvalue()
+    yield [*columns, *found, *map_23]
 
 
-def _groups_csv(table: types.Table, group_N: np.ndarray) -> str:
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(['file', 'group'])
-  writer.writerows(zip(table.file.tolist(), (f'g{group:05d}' for group in group_N.tolist()), strict=True))
-  return text.getvalue()
+def _groups(table: types.Table, group_N: np.ndarray) -> Iterator[list[Any]]:
+  yield ['file', 'group']
+  for file, group in zip(table.file.tolist(), group_N.tolist(), strict=True):
+    yield [file, f'g{group:05d}']
 
 
 def _draw(

@@ -57,3 +57,14 @@ def resample(num_groups: int, num_resamples: int, seed: int) -> np.ndarray:
   """
   generator = rng.generator(seed, 'bootstrap')
   return generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples)
+
+
+def equal_weights(group_N: np.ndarray, total: float) -> np.ndarray:
+  """[N] weights of rows that sum to `total`, the same for every group, however many rows it has.
+
+  Example:
+    >>> equal_weights(np.array(['a', 'a', 'a', 'b']), 1.0).round(3).tolist()
+    [0.167, 0.167, 0.167, 0.5]
+  """
+  _, index_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
+  return total / (len(size_G) * size_G[index_N])

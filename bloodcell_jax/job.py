@@ -73,21 +73,40 @@ class Job:
     return zoo.init(self.model, self.experiment.data.decode.image_size, self.experiment.seed)
 
   def initial(self, read: pretrained.Pretrained | None) -> Any:
-    """The parameters that the run begins with: fresh ones, but for the features that were read from elsewhere.
+    """The parameters that the run begins with: fresh ones, but for those that were read from elsewhere.
+
+    The features are taken; the head only from a run of this project, for the same classes, where
+    `weights.include_top` asks for it.
 
     Raises:
-      UserError: the network has no features to fill, or they do not fit.
+      UserError: what was read does not fit the network, or the head is that of other classes.
     """
     if read is None:
       return self.params
-    network = self.experiment.model.backbone
-    if network is None:
+    spec = self.experiment.weights
+    if spec.include_top:
+      self._check_classes(read)
+      return merge.merge(self.params, read.params, ('.*',), spec.left_out, read.origin)
+    network = self.experiment.model.network
+    if read.about is None and self.experiment.model.backbone is None:
       raise types.UserError(
-        f'weights.path is for {", ".join(zoo.backbones())}; '
-        f'model.name is {self.experiment.model.name!r}: set it to empty'
+        f'{read.origin}: such weights are for {", ".join(zoo.backbones())}; model.name is '
+        f'{self.experiment.model.name!r}: set weights.path to empty, or to a run of that network'
       )
-    left_out = (*network.other_heads, *self.experiment.weights.left_out)
+    left_out = (*network.other_heads, *spec.left_out)
     return merge.merge(self.params, read.params, network.features, left_out, read.origin)
+
+  def _check_classes(self, read: pretrained.Pretrained) -> None:
+    if read.about is None:
+      raise types.UserError(
+        f'weights.include_top is True, but {read.origin} is no run of this project: set it to False'
+      )
+    own = self.data.table.class_names
+    if read.about.class_names != own:
+      raise types.UserError(
+        f'weights.include_top is True, but {read.origin} is for the classes {", ".join(read.about.class_names)}, and '
+        f'the data has {", ".join(own)}: set it to False for a fresh head'
+      )
 
   @functools.cached_property
   def arrays(self) -> stream.Arrays:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -12,7 +11,14 @@ import platform
 
 from bloodcell_jax import atomic, types
 
+try:
+  import fcntl
+except ImportError:  # Windows
+  fcntl = None  # type: ignore[assignment]
+
 FILE = '.lock'
+# Windows locks bytes and hides them from other processes: one far behind the text, which stays readable.
+_LOCKED_BYTE = 2**30
 
 
 # Of this process: lock file -> the handle that holds it.
@@ -23,8 +29,9 @@ def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
   """The folder, made where it is missing, is this process's alone until it ends; leftovers of a killed one are cleared.
 
   **Guarantees**: a second process is refused; the lock ends with the process however that ends, so that none is ever
-  stale: the kernel holds it (flock), the file only says who does. On a file system without locks of that kind the
-  process that the file names decides: it counts as long as it runs on this machine since when the file says.
+  stale: the kernel holds it (flock; `msvcrt.locking` on Windows), the file only says who does. On a file system without
+  locks of that kind the process that the file names decides: it counts as long as it runs on this machine since when
+  the file says.
 
   Args:
     folder: which.
@@ -42,7 +49,8 @@ def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
     # Another process has removed the file between the two calls.
     os.close(handle)
   os.ftruncate(handle, 0)
-  os.pwrite(handle, json.dumps(_own()).encode(), 0)
+  os.lseek(handle, 0, os.SEEK_SET)
+  os.write(handle, json.dumps(_own()).encode())
   _held[str(path)] = handle
   atexit.register(_release, path)
   atomic.clear(place)
@@ -50,15 +58,26 @@ def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
 
 def _locked(path: pathlib.Path, place: pathlib.Path) -> int:
   """The open file that stands for `place`, locked."""
-  handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+  handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
   try:
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _lock(handle)
   except OSError as error:
     owner = _read(handle)
-    if isinstance(error, BlockingIOError) or _is_running(owner):
+    # Windows says PermissionError where another process has the lock.
+    if isinstance(error, BlockingIOError | PermissionError) or _is_running(owner):
       os.close(handle)
       raise types.UserError(_refusal(place, owner)) from None
   return handle
+
+
+def _lock(handle: int) -> None:
+  if fcntl:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return
+  import msvcrt
+
+  os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
+  msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
 
 
 def release() -> None:
@@ -104,7 +123,8 @@ def _refusal(folder: pathlib.Path, owner: dict[str, str | int]) -> str:
 
 def _read(handle: int) -> dict[str, str | int]:
   try:
-    found = json.loads(os.pread(handle, 4096, 0))
+    os.lseek(handle, 0, os.SEEK_SET)
+    found = json.loads(os.read(handle, 4096))
     return found if {'pid', 'host', 'started'} <= set(found) else {}
   except (OSError, ValueError, TypeError):
     return {}

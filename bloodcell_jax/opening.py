@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from bloodcell_jax.ensembles import method
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.train import checkpoint, progress, signals, state
-from bloodcell_jax.weights import pretrained
+from bloodcell_jax.weights import own, pretrained
 
 
 def reader(
@@ -37,6 +38,27 @@ def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset
   )
 
 
+def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment, verb: str) -> None:
+  """Raises UserError where the folder holds a cross-validation: `verb` is what can be done with one of its folds."""
+  if exp.cross_validation.folds and not exp.cross_validation.fold:
+    raise types.UserError(
+      f'{folder.path}: is a cross-validation; {verb} one of its folds: --workdir={folder.path / "folds" / "1"}'
+    )
+
+
+def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Dataset:
+  """The run's data with its rows, no image decoded.
+
+  Raises:
+    UserError: the data is not there, or is other than the run's.
+  """
+  skipped = folder.read_environment()['data']['skipped']
+  names = [workdir.problem(entry).file for entry in skipped]
+  data = divide(dataset.undecoded(exp.data, exp.division_seed, names), exp)
+  folder.check_data(data.fingerprint())
+  return data
+
+
 def read_data(
   build: Callable[[Callable[[int, int], None]], dataset.Dataset], stop: signals.Stop, shown: progress.Progress
 ) -> dataset.Dataset:
@@ -45,15 +67,11 @@ def read_data(
   Raises:
     signals.Stopped: a stop was asked for.
   """
-  # A line at a third and two thirds is enough: the slowest data set takes seconds.
-  told: set[int] = set()
+  count = shown.counter('images decoded')
 
   def on_progress(done: int, total: int) -> None:
     stop.poll()
-    third = 3 * done // total
-    if third not in told and total > 3000:
-      told.add(third)
-      shown.line(f'  {done:,} of {total:,} images decoded')
+    count(done, total)
 
   data = build(on_progress)
   stop.poll()
@@ -102,7 +120,7 @@ def describe(folder: workdir.Workdir, made: job.Job, leak: Mapping[str, int]) ->
       'fingerprint': data.fingerprint(),
       'class_names': list(data.table.class_names),
       'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
-      'skipped': [str(problem) for problem in data.skipped],
+      'skipped': [dataclasses.asdict(problem) for problem in data.skipped],
       'num_converted': len(data.notes),
       'leaks': dict(leak),
     },
@@ -135,24 +153,72 @@ def _network(made: job.Job) -> dict[str, Any]:
 
 
 # What a convention is called in Keras, and what grey levels are multiplied by before it.
-_PIXELS = {'caffe': ('caffe', 0.0), 'torchvision': ('torch', 0.0), 'unit': ('', 1 / 255), 'none': ('', 0.0)}
+_PIXELS = {'caffe': ('caffe', 0.0), 'torchvision': ('torch', 0.0)}
 
 
 def pixels(exp: experiment.Experiment, read: pretrained.Pretrained | None) -> standardize.Spec:
   """How grey levels become the network's input: as the weights that were read want it, else as the config says.
 
   Raises:
-    UserError: the weights want what there is no word for.
+    UserError: the weights are of a run whose pixels no other run can repeat.
   """
   if read is None:
     return exp.transform.standardize
-  name = read.convention.name
-  if name not in _PIXELS:
-    raise types.UserError(
-      f'{read.origin}: its pixel convention {name!r} is not one of {", ".join(_PIXELS)}; export it under one of those'
-    )
-  function, rescale = _PIXELS[name]
+  if read.about:
+    return _own_pixels(read.about, read.origin)
+  assert read.convention is not None, 'weights of others have a convention'
+  function, rescale = _PIXELS[read.convention.name]
   return dataclasses.replace(exp.transform.standardize, preprocessing_function=function, rescale=rescale)
+
+
+def _own_pixels(about: own.About, origin: str) -> standardize.Spec:
+  try:
+    spec = standardize.Spec(**about.pixels)
+  except TypeError:
+    raise types.UserError(
+      f'{origin}: does not say how its pixels become the input; export it again'
+    ) from None
+  if spec.centers:
+    raise types.UserError(
+      f'{origin}: its pixels were standardized by statistics of its own training images, which do not go with weights; '
+      'begin with a run without augment.featurewise_* and zca_whitening'
+    )
+  return spec
+
+
+def read_weights(path: str, network: str) -> pretrained.Pretrained:
+  """The weights that a run begins with.
+
+  Args:
+    path: what `pretrained.read` takes; or the folder of a run, whose best checkpoint is taken, or that of its export
+      where there are no checkpoints; or an exported folder.
+    network: the name of the network that the weights are for.
+
+  Raises:
+    UserError: there is nothing to begin with, by one line.
+  """
+  if not os.path.isdir(path) or pathlib.Path(path).suffix in pretrained.READERS:
+    return pretrained.read(path, network)
+  folder = workdir.Workdir(path)
+  if folder.checkpoints.is_dir():
+    source = of(folder, None)
+    class_names = tuple(folder.read_environment()['data']['class_names'])
+    pixels = kept_pixels(folder, source)
+    # Only the shapes of its weights are asked for: neither images nor devices.
+    made = job.Job(
+      dataclasses.replace(source, num_devices=1), dataset.empty(class_names), pixels, None, signals.Stop()
+    )
+    params, origin = best(folder, made)
+    arrays = {name: np.asarray(leaf, np.float32) for name, leaf in tree.names(params).items()}
+    shown = f'{path}, epoch {origin["best_epoch"]}'
+    return pretrained.Pretrained(arrays, None, shown, own.About(dataclasses.asdict(pixels), class_names))
+  for file in (folder.path / own.FILE, folder.path / 'export' / own.FILE):
+    if file.exists():
+      return pretrained.read(str(file), network)
+  raise types.UserError(
+    f'{path}: no checkpoints of a network and no {own.FILE} here; name the folder of a trained run (of an ensemble one '
+    'of its members, of a cross-validation one of its folds), or a file'
+  )
 
 
 def kept_pixels(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Spec:
@@ -189,13 +255,15 @@ def prepare(
   """
   lock.take(folder.path)
   folder.write_config(config)
-  read = pretrained.read(exp.weights.path, exp.model.name) if exp.weights.path else None
+  read = read_weights(exp.weights.path, exp.model.name) if exp.weights.path else None
   spec = pixels(exp, read)
   made = job.Job(exp, data, spec, statistics(folder, spec, data, shown), stop)
   # Before what is compiled, which takes longer than all so far.
   stop.poll()
   if read:
-    shown.line(f'features from {read.origin}, pixels as {read.convention.name}')
+    taken = 'all weights' if exp.weights.include_top else 'features'
+    pixels_as = read.convention.name if read.convention else 'there'
+    shown.line(f'{taken} from {read.origin}, pixels as {pixels_as}')
   return made, made.initial(read)
 
 

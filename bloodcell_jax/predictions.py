@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +17,13 @@ COLUMNS = ('file', 'label', 'group', 'predicted', 'confidence')
 def write(path: str | os.PathLike[str], predictions: types.Predictions) -> None:
   """Writes one line an image; probabilities with 17 digits, so that reading gives the same numbers."""
   names = predictions.class_names
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow([*COLUMNS, *(f'prob_{name}' for name in names)])
+  rows: list[list[Any]] = [[*COLUMNS, *(f'prob_{name}' for name in names)]]
   for i in range(len(predictions)):
     probs_K = predictions.probs_NK[i]
     k = int(probs_K.argmax())
     row = [predictions.file_N[i], names[predictions.label_N[i]], predictions.group_N[i], names[k]]
-    writer.writerow([*row, f'{probs_K[k]:.6f}', *(repr(float(p)) for p in probs_K)])
-  atomic.write_text(path, text.getvalue())
+    rows.append([*row, f'{probs_K[k]:.6f}', *(repr(float(p)) for p in probs_K)])
+  atomic.write_csv(path, rows)
 
 
 def read(path: str | os.PathLike[str]) -> types.Predictions:

@@ -129,7 +129,7 @@ def _data(data: dict[str, Any]) -> str:
     f'{data["num_converted"]}.</p>'
   )
   if skipped:
-    said += '<ul>' + ''.join(f'<li>{page.text(line)}</li>' for line in skipped) + '</ul>'
+    said += '<ul>' + ''.join(f'<li>{page.text(str(workdir.problem(one)))}</li>' for one in skipped) + '</ul>'
   return said + page.table('photographs / images of each class and split', ('class', *splits), rows)
 
 

@@ -34,6 +34,8 @@ FREE_KEYS = (
   'ensemble.folds',
   'ensemble.patience',
 )
+# Keys that configs of earlier versions lack, with the value that those runs were trained with.
+ADDED_KEYS = {'weights.include_top': False}
 # The key of a folder that holds no run but what others predicted, combined.
 COMBINED = 'combined_runs'
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
@@ -96,7 +98,9 @@ class Workdir:
     Raises:
       UserError: there is no run here, or its config is damaged.
     """
-    return _read_json(self.config)
+    found = _read_json(self.config)
+    # What holds no run of a network, such as predictions combined, has none of these sections.
+    return {**ADDED_KEYS, **found} if 'weights.path' in found else found
 
   def write_environment(
     self, devices: Sequence[jax.Device], data: Mapping[str, Any], network: Mapping[str, Any]
@@ -155,6 +159,13 @@ class Workdir:
         f'{self.path} holds a run on other data (fingerprint {before}, now {fingerprint}). '
         'Choose another --workdir, or remove it'
       )
+
+
+def problem(entry: Any) -> types.Problem:
+  """A file left out, as environment.json has it: a record; of earlier versions a line, `file: reason`."""
+  if isinstance(entry, str):
+    return types.Problem(*entry.partition(': ')[::2])
+  return types.Problem(**entry)
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

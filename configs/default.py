@@ -122,8 +122,11 @@ def get_config() -> config_dict.ConfigDict:
   m.auxiliary = False  # a top behind each convolution, for stages that train one at a time; not vgg16
 
   c.weights = w = config_dict.ConfigDict()
-  w.path = (
-    ''  # of the features: '' for fresh ones, auto for ImageNet's that came with the requirements, or a file
+  # Of the features: '' for fresh ones, auto for ImageNet's that came with the requirements, a file, or the folder of a
+  # run of this project, whose best checkpoint is taken.
+  w.path = ''
+  w.include_top = (
+    False  # of a run of this project (its folder, or model.safetensors): its head too, for the same classes
   )
   w.left_out = ()  # patterns of names in the file that are not wanted, such as another head
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import pathlib
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from absl import flags
 
 from bloodcell_jax import (
+  commands,
   committee,
   comparison,
   deep_trees,
   experiment,
   job,
+  lock,
   opening,
   predictions,
   staging,
@@ -23,10 +30,12 @@ from bloodcell_jax import (
   types,
   workdir,
 )
+from bloodcell_jax.commands import ensemble
 from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import trees
 from bloodcell_jax.train import progress, signals
 from configs import cnn_svr
+from tests import lock_test
 
 CHANGES = {
   'data.embedded.num_train': 6, 'data.embedded.num_test': 3, 'data.embedded.num_views': 2,
@@ -80,6 +89,28 @@ def trained(tmp_path_factory) -> workdir.Workdir:
   params, _ = opening.best(folder, made)
   predictions.write(folder.predictions('test'), made.predict(params, 'test'))
   return folder
+
+
+def test_a_folder_that_another_process_writes_is_refused_and_left_as_it_is(trained, monkeypatch):
+  values = flags.FlagValues()
+  for name, value in (('combine', False), ('trees', True)):
+    flags.DEFINE_bool(name, value, '', flag_values=values)
+  flags.DEFINE_string('features', 'embedding', '', flag_values=values)
+  values(['main.py'])
+  monkeypatch.setattr(flags, 'FLAGS', values)
+  request = commands.Request(None, '', str(trained.path), ())
+  command = [sys.executable, '-c', lock_test.HOLD, str(trained.path)]
+  env = {**os.environ, 'PYTHONPATH': str(lock_test.ROOT)}
+  with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as holder:
+    assert holder.stdout.readline() == 'held\n'
+    with pytest.raises(types.UserError, match=f'process {holder.pid} on .* is writing there'):
+      ensemble.run(request, signals.Stop())
+    assert not (trained.path / 'trees').exists()
+    holder.kill()
+  ensemble.run(request, signals.Stop())
+  assert (trained.path / 'trees' / trees.FOREST / 'trees.json').exists()
+  lock.release()
+  shutil.rmtree(trained.path / 'trees')
 
 
 def test_each_kind_is_written_as_a_run_of_its_own_and_the_run_stays_as_it_was(trained):

@@ -59,6 +59,37 @@ def test_without_kernel_locks_the_file_decides_by_number_host_and_start(holder, 
   lock.take(folder)
 
 
+# What Windows has in the place of fcntl: a lock of one byte, which a second process is refused with PermissionError.
+WINDOWS = """
+import errno, fcntl, os, subprocess, sys, types
+def locking(handle, how, num):
+  try:
+    fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, num, 0, os.SEEK_CUR)
+  except OSError:
+    raise PermissionError(errno.EACCES, 'Permission denied') from None
+import jax
+sys.modules['msvcrt'] = types.SimpleNamespace(LK_NBLCK=2, locking=locking)
+sys.modules['fcntl'] = None
+for name in ('pread', 'pwrite', 'O_CLOEXEC'):
+  delattr(os, name)
+"""
+
+
+def test_without_fcntl_as_on_windows_the_second_is_refused_by_number_and_a_killed_one_is_not_waited_for(
+  tmp_path,
+):
+  code, env = WINDOWS + HOLD, {**os.environ, 'PYTHONPATH': str(ROOT)}
+  command = [sys.executable, '-c', code, str(tmp_path / 'run')]
+  with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as first:
+    assert first.stdout.readline() == 'held\n'
+    second = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert f'process {first.pid} on {socket.gethostname()} is writing there' in second.stderr
+    first.kill()
+  with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as third:
+    assert third.stdout.readline() == 'held\n'
+    third.kill()
+
+
 def test_what_a_killed_process_left_is_cleared_and_nothing_else(tmp_path):
   folder = tmp_path / 'run'
   (folder / 'figures').mkdir(parents=True)

@@ -6,6 +6,7 @@ Minutes, so it is left out of the quick suite: `python -m pytest -m slow -n 0 te
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -16,10 +17,11 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import tree
+from bloodcell_jax import experiment, tree
 from bloodcell_jax.data import embedded
 from bloodcell_jax.models import vgg16
-from bloodcell_jax.weights import convention, project_export
+from bloodcell_jax.weights import own
+from configs import default
 
 ROOT = pathlib.Path(__file__).parent.parent
 FEW = (
@@ -71,8 +73,10 @@ def caffe(tmp_path_factory) -> pathlib.Path:
   drawn = np.random.default_rng(0)
   names = {name: leaf for name, leaf in tree.names(shapes['params']).items() if name.startswith('block')}
   arrays = {name: drawn.normal(0, 0.01, leaf.shape).astype(np.float32) for name, leaf in names.items()}
-  path = tmp_path_factory.mktemp('weights') / 'caffe.npz'
-  project_export.write(path, arrays, convention.CAFFE, 'random numbers')
+  exp = experiment.resolve(default.get_config())
+  pixels = dataclasses.replace(exp.transform.standardize, preprocessing_function='caffe', rescale=0.0)
+  path = tmp_path_factory.mktemp('weights') / 'caffe.safetensors'
+  own.write(path, arrays, own.About(dataclasses.asdict(pixels), ('A', 'B')))
   return path
 
 

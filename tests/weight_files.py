@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import safetensors.numpy
 
-from bloodcell_jax.weights import convention, project_export
+from bloodcell_jax.weights import own
 
 GOLDEN = pathlib.Path(__file__).parent / 'weights' / 'golden'
 ARRAYS = {
@@ -58,15 +58,15 @@ def sound() -> dict[str, bytes]:
   layer = {'class_name': 'Conv2D', 'config': {'name': 'block1_conv1'}}
   config = json.dumps({'config': {'layers': [layer]}}).encode()
   with tempfile.TemporaryDirectory() as folder:
-    path = pathlib.Path(folder, 'x.npz')
-    project_export.write(path, ARRAYS, convention.CAFFE, 'a test')
-    npz = path.read_bytes()
+    path = pathlib.Path(folder, 'x.safetensors')
+    own.write(path, ARRAYS, own.About({'rescale': 0.5}, ('A', 'B')))
+    exported = path.read_bytes()
   torch = {'features.0.weight': ARRAYS['block1_conv1/kernel'].transpose(3, 2, 0, 1).copy()}
   return {
     '.h5': h5(keras_2),
     '.weights.h5': h5(keras_3),
     '.keras': archive({'config.json': config, 'model.weights.h5': h5(keras_3)}),
-    '.npz': npz,
+    'own.safetensors': exported,
     '.safetensors': safetensors.numpy.save(torch),
     '.pth': (GOLDEN / 'torchvision.pth').read_bytes(),
     '.pt': (GOLDEN / 'torchvision_legacy.pth').read_bytes(),
@@ -76,8 +76,6 @@ def sound() -> dict[str, bytes]:
 def hostile() -> dict[str, tuple[bytes, str]]:
   """(bytes, suffix) by name: files that ask for memory, for other files, for code, or for a deep stack."""
   good = sound()
-  npz = zipfile.ZipFile(io.BytesIO(good['.npz']))
-  members = {name: npz.read(name) for name in npz.namelist()}
   deep, keras = b'[' * 200_000 + b']' * 200_000, {'model.weights.h5': good['.weights.h5']}
   layers = '{"class_name": "A", "config": {"name": "a"}}'
   for _ in range(250):
@@ -103,8 +101,7 @@ def hostile() -> dict[str, tuple[bytes, str]]:
   over = json.dumps(
     {'features.0.weight': {'dtype': 'F32', 'shape': [2**40, 2**40], 'data_offsets': [0, 8]}}
   ).encode()
-  shape = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }" % (b'1,' * 5000)
-  npy = b'\x93NUMPY\2\0' + struct.pack('<I', len(shape)) + shape
+  metadata = {'class_names': '[' * 200_000, 'pixels': '{}'}
   return {
     'h5 links': (h5(far), '.h5'),
     'h5 deep groups': (h5(many_groups), '.h5'),
@@ -131,18 +128,17 @@ def hostile() -> dict[str, tuple[bytes, str]]:
     'keras not utf-8': (archive({'config.json': b'\xff\xfe{}', **keras}), '.keras'),
     'keras path': (archive({'../../evil.json': b'{}', 'config.json': b'{}', **keras}), '.keras'),
     'keras bomb': (archive({'config.json': bytes(2**26), **keras}, zipfile.ZIP_DEFLATED), '.keras'),
-    'npz bomb': (archive({**members, 'a.npy': bytes(2**26)}, zipfile.ZIP_DEFLATED), '.npz'),
-    'npz path': (
-      archive({**members, '/etc/evil.npy': members[next(n for n in members if 'bias' in n)]}),
-      '.npz',
-    ),
-    'npz shape': (archive({**members, 'a.npy': npy}), '.npz'),
-    'npz deep json': (
-      archive({name: deep if name.endswith('json') else d for name, d in members.items()}),
-      '.npz',
-    ),
     'safetensors header': (header + b'{}', '.safetensors'),
     'safetensors shape': (struct.pack('<Q', len(over)) + over + bytes(8), '.safetensors'),
+    'own deep json': (safetensors.numpy.save(ARRAYS, metadata), '.safetensors'),
+    'own names no list': (
+      safetensors.numpy.save(ARRAYS, {'class_names': '3', 'pixels': '{}'}),
+      '.safetensors',
+    ),
+    'own pixels no dict': (
+      safetensors.numpy.save(ARRAYS, {'class_names': '[]', 'pixels': '3'}),
+      '.safetensors',
+    ),
     'safetensors deep': (struct.pack('<Q', len(deep)) + deep, '.safetensors'),
     **{f'pth {name}': (data, '.pth') for name, data in pickles().items()},
   }

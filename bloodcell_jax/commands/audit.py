@@ -74,15 +74,7 @@ def _see(
   if 0 < most < num_all:
     table = table.take(survey.evenly(table, most, rng.generator(exp.seed, 'audit')))
     shown.line(f'  {len(table):,} of {num_all:,} images, drawn evenly from every class of every split')
-  told = time.monotonic()
-
-  def on_progress(done: int, total: int) -> None:
-    nonlocal told
-    if time.monotonic() - told > progress.SECONDS_BETWEEN_LINES:
-      told = time.monotonic()
-      shown.line(f'  {done:,} of {total:,} images read')
-
-  seen = survey.read(table, exp.data.decode.max_pixels, poll, on_progress)
+  seen = survey.read(table, exp.data.decode.max_pixels, poll, shown.counter('images read'))
   problems = [*problems, *seen.problems]
   if problems and exp.data.on_bad_image == 'fail':
     raise types.UserError(dataset.complaint(problems))

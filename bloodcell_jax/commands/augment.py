@@ -135,16 +135,7 @@ def _rebuild(
     _, first = np.unique(table.source[train], return_index=True)
     photographs = table.take(train[np.sort(first)])
   shown.line(f'{num_images:,} images from {len(photographs):,} photographs')
-
-  told = 0
-
-  def on_progress(done: int, total: int) -> None:
-    nonlocal told
-    if done - told >= 1000 or done == total:
-      told = done
-      shown.line(f'  {done:,} of {total:,}')
-
-  offline.write(target, photographs, num_images, exp.seed, stop.poll, on_progress)
+  offline.write(target, photographs, num_images, exp.seed, stop.poll, shown.counter('images written'))
   shown.line(
     f'{target}: train on it with --config.data.source=folders --config.data.dir={target} '
     f'--config.data.groups_csv={target / offline.GROUPS}'

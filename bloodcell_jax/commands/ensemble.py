@@ -70,6 +70,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError('ensemble --trees needs the folder of a run: --workdir=runs/NAME')
   folder, shown = workdir.Workdir(request.workdir), progress.Progress()
   exp = opening.of(folder, request.config)
+  lock.take(folder.path)
   shown.line(f'reading images: {exp.data.source}')
   data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, shown)

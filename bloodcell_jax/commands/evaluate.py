@@ -48,10 +48,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return
-  if exp.cross_validation.folds and not exp.cross_validation.fold:
-    raise types.UserError(
-      f'{folder.path}: is a cross-validation; evaluate one of its folds: --workdir={folder.path / "folds" / "1"}'
-    )
+  opening.refuse_cross_validation(folder, exp, 'evaluate')
   environment = folder.read_environment()
   shown = progress.Progress()
   own = flags.FLAGS.data_dir

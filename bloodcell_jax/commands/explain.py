@@ -24,7 +24,7 @@ from bloodcell_jax import (
   types,
   workdir,
 )
-from bloodcell_jax.data import dataset, decode, inputs, splits
+from bloodcell_jax.data import decode, inputs
 from bloodcell_jax.plots import attribution, feature_maps, figure
 from bloodcell_jax.train import progress, signals
 
@@ -52,10 +52,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'max_images is {most}; it must be 0 or more')
   folder, shown = workdir.Workdir(request.folder()), progress.Progress()
   exp = opening.of(folder, request.config)
-  if exp.cross_validation.folds and not exp.cross_validation.fold:
-    raise types.UserError(
-      f'{folder.path}: is a cross-validation; explain one of its folds: --workdir={folder.path / "folds" / "1"}'
-    )
+  opening.refuse_cross_validation(folder, exp, 'explain')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(
       f'{folder.path}: is an ensemble; explain one of its members: --workdir={folder.path / "members" / "1"}'
@@ -206,15 +203,9 @@ def _readable(
 
 def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   """The run's test images, or where it has none those of validation: the first of each class, then the second."""
-  table, _ = dataset.table(exp.data)
-  of_run = folder.read_environment()['data']
-  skipped = {entry.split(': ')[0] for entry in of_run['skipped']}
-  table = table.take(np.flatnonzero(~np.isin(table.file, list(skipped))))
-  rows = splits.rows(table, exp.data.validation_fraction, exp.data.test_fraction, exp.division_seed)
-  # Divided without decoding: to show four images none of the other thousands is read.
-  data = dataset.Dataset(table, np.zeros((len(table), 1, 1, 3), np.uint8), rows, [], [])
-  data = opening.divide(data, exp)
-  folder.check_data(data.fingerprint())
+  # To show four images none of the other thousands is decoded.
+  data = opening.undecoded(folder, exp)
+  table = data.table
   rows_N = data.rows.get('test', data.rows['validation'])
   label_N = table.label[rows_N]
   # The place of each image within its class comes first.

@@ -33,10 +33,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   target = pathlib.Path(flags.FLAGS.to or folder.path / 'export')
   export_folder.check(target)
   exp = opening.of(folder, request.config)
-  if exp.cross_validation.folds and not exp.cross_validation.fold:
-    raise types.UserError(
-      f'{folder.path}: is a cross-validation; export one of its folds: --workdir={folder.path / "folds" / "1"}'
-    )
+  opening.refuse_cross_validation(folder, exp, 'export')
   lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)
   shown.line(f'reading images: {exp.data.source}')

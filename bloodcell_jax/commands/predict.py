@@ -58,7 +58,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   lock.take(target)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   shown.line(f'{len(found):,} files; {len(known.known):,} images are predicted already')
-  identified = identify.run(loaded, found, spec, known, _teller(shown))
+  identified = identify.run(loaded, found, spec, known, shown.counter('images predicted'))
   counted = census.of(
     identified.file, identified.digest, identified.probs_NK, loaded.class_names, loaded.rule
   )
@@ -142,18 +142,6 @@ def _tell(
       shown.line(said)
   shown.line(f'{target / "predictions.csv"}, differential.csv, review.html')
   shown.line(report.RESEARCH_ONLY)
-
-
-def _teller(shown: progress.Progress) -> Any:
-  told = 0
-
-  def on_progress(done: int, total: int) -> None:
-    nonlocal told
-    if done - told >= 1000 or (done == total and told):
-      told = done
-      shown.line(f'  {done:,} of {total:,}')
-
-  return on_progress
 
 
 def _differential(difference: dict[str, Any]) -> str:

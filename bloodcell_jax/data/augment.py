@@ -13,7 +13,6 @@ from bloodcell_jax import types
 from bloodcell_jax.data import affine, colour, compiled, draws
 from bloodcell_jax.data.tensorflow_cpu import tf
 
-DATA_FORMATS = ('channels_last', 'channels_first')
 KERAS_VERSIONS = (2, 3)
 # Columns of the random numbers; a new one goes to the end, so that the others keep theirs.
 _NAMES = (
@@ -43,14 +42,15 @@ class Spec:
   horizontal_flip: bool
   vertical_flip: bool
   interpolation_order: int  # one of affine.INTERPOLATION_ORDERS
-  data_format: str  # one of DATA_FORMATS
+  # 'channels_last'. A field, because the names of kept features hash it.
+  data_format: str
 
   def __post_init__(self):
     for name, choices in (
       ('keras_version', KERAS_VERSIONS),
       ('fill_mode', affine.FILL_MODES),
       ('interpolation_order', affine.INTERPOLATION_ORDERS),
-      ('data_format', DATA_FORMATS),
+      ('data_format', ('channels_last',)),
     ):
       if getattr(self, name) not in choices:
         _refuse(self, name, f'choose one of {", ".join(map(str, choices))}')
@@ -118,7 +118,7 @@ def draw(spec: Spec, seed: int, positions: np.ndarray, shape: tuple[int, ...]) -
     spec: the ranges.
     seed: of the run.
     positions: [B] ints: step x batch size + place in the batch.
-    shape: of one image, in the spec's data format.
+    shape: of one image, (height, width, channels).
 
   Source: Keras, `ImageDataGenerator.get_random_transform`; its numbers come in another order from a global state.
   """
@@ -180,17 +180,15 @@ def make_apply(spec: Spec, shape: tuple[int, ...], finish: Callable[[Any], Any])
 
   Args:
     spec: how; the ranges themselves are not read.
-    shape: of one image, in the spec's data format.
+    shape: of one image, (height, width, channels).
     finish: what is done to the float images, compiled with the rest: `standardize.make_apply`, or `tf.identity`.
   """
   height, width, channels = _sides(spec, shape)
-  first = spec.data_format == 'channels_first'
   transform = affine.make(height, width, spec.fill_mode, spec.cval, spec.interpolation_order)
   # A fill of another level, and splines, which overshoot.
   may_leave = not 0 <= spec.cval <= 255 or spec.interpolation_order > 1
 
-  def geometry(image: Any, operand_BD: Any) -> Any:
-    image_BHWC = tf.transpose(image, [0, 2, 3, 1]) if first else image
+  def geometry(image_BHWC: Any, operand_BD: Any) -> Any:
     image_BHWC = tf.ensure_shape(image_BHWC, [None, height, width, channels])
     matrix_B23 = tf.reshape(operand_BD[:, :6], [-1, 2, 3])
     return transform(image_BHWC, matrix_B23, operand_BD[:, 6] > 0, operand_BD[:, 7] > 0)
@@ -201,7 +199,7 @@ def make_apply(spec: Spec, shape: tuple[int, ...], finish: Callable[[Any], Any])
       image_BHWC = colour.shift_channels(image_BHWC, intensity_B)
     if spec.brightness_range:
       image_BHWC = colour.brighten(image_BHWC, brightness_B, spec.keras_version, may_leave)
-    return finish(tf.transpose(image_BHWC, [0, 3, 1, 2]) if first else image_BHWC)
+    return finish(image_BHWC)
 
   if spec.interpolation_order <= 1:
     return compiled.function(lambda image, operand_BD: levels(geometry(image, operand_BD), operand_BD))
@@ -221,7 +219,7 @@ def _shift(limits: float | tuple, u_B: np.ndarray, sign_B: np.ndarray, size: int
 
 
 def _sides(spec: Spec, shape: tuple[int, ...]) -> tuple[int, int, int]:
-  height, width, channels = (*shape[1:], shape[0]) if spec.data_format == 'channels_first' else shape
+  height, width, channels = shape
   for name, side in (('height_shift_range', height), ('width_shift_range', width)):
     limits = getattr(spec, name)
     most = max(limits, default=0) if isinstance(limits, tuple | list) else limits

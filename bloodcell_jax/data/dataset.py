@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -105,6 +105,26 @@ def build(
   found, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
   rows = splits.rows(found, spec.validation_fraction, spec.test_fraction, seed)
   return Dataset(found, image_NHWC, rows, problems, notes)
+
+
+def undecoded(spec: Spec, seed: int, skipped: Collection[str]) -> Dataset:
+  """The data set that `build` gave where it left these files out, divided like that, with images of one black pixel.
+
+  For those who need the rows of a split and few of its images. No division of rows looks at a pixel.
+
+  Args:
+    spec: as that of `build`.
+    seed: as that of `build`.
+    skipped: names of the files that `build` left out.
+
+  Raises:
+    UserError: no such folder.
+  """
+  found, _ = table(spec)
+  found = found.take(np.flatnonzero(~np.isin(found.file, list(skipped))))
+  black = np.broadcast_to(np.zeros(1, np.uint8), (len(found), 1, 1, 3))
+  rows = splits.rows(found, spec.validation_fraction, spec.test_fraction, seed)
+  return Dataset(found, black, rows, [], [])
 
 
 def whole(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import json
@@ -98,11 +97,8 @@ def write(
     folder,
     {'seed': seed, 'num_images': num_images, 'photographs': _digest(photographs), 'augment': repr(SPEC)},
   )
-  table = io.StringIO()
-  lines = csv.writer(table, lineterminator='\n')
-  lines.writerow(('file', 'source', 'group'))
-  lines.writerows((c.file, photographs.source[c.row], photographs.group[c.row]) for c in copies)
-  atomic.write_text(folder / GROUPS, table.getvalue())
+  lines = ((c.file, photographs.source[c.row], photographs.group[c.row]) for c in copies)
+  atomic.write_csv(folder / GROUPS, [('file', 'source', 'group'), *lines])
   # What a kill left beside a file that was being written.
   for beside in folder.glob('TRAIN/*/.*.jpeg.*'):
     beside.unlink()

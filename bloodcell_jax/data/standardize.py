@@ -20,21 +20,21 @@ _LEAST_STD = 1e-6
 _BLOCK = 256  # images read at a time
 
 
-def _caffe(image: Any, channel_axis: int) -> Any:
-  return _per_channel(_reversed(image, channel_axis), (103.939, 116.779, 123.68), (1, 1, 1), channel_axis)
+def _caffe(image_BHWC: Any) -> Any:
+  return _per_channel(image_BHWC[..., ::-1], (103.939, 116.779, 123.68), (1, 1, 1))
 
 
-def _torch(image: Any, channel_axis: int) -> Any:
-  return _per_channel(image / np.float32(255), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), channel_axis)
+def _torch(image_BHWC: Any) -> Any:
+  return _per_channel(image_BHWC / np.float32(255), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def _tf(image: Any, channel_axis: int) -> Any:
-  return image / np.float32(127.5) - np.float32(1)
+def _tf(image_BHWC: Any) -> Any:
+  return image_BHWC / np.float32(127.5) - np.float32(1)
 
 
-# By the names of the modes of `keras.applications.imagenet_utils.preprocess_input`: functions of (images, axis of the
-# channels) that work on NumPy's arrays as on tensors.
-PREPROCESSING: Mapping[str, Callable[[Any, int], Any]] = {'caffe': _caffe, 'torch': _torch, 'tf': _tf}
+# By the names of the modes of `keras.applications.imagenet_utils.preprocess_input`: functions of images that work on
+# NumPy's arrays as on tensors.
+PREPROCESSING: Mapping[str, Callable[[Any], Any]] = {'caffe': _caffe, 'torch': _torch, 'tf': _tf}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Spec:
   zca_epsilon: float  # > 0
   zca_samples: int  # training images that ZCA is fitted on, evenly spread; 0 for all
   keras_version: int  # 2: ZCA as in 2018; 3: as today (see `zca.fit`)
-  data_format: str  # channels_last or channels_first
+  # 'channels_last'. A field, because checkpoints name it and the names of kept features hash it.
+  data_format: str
 
   def __post_init__(self):
     if self.preprocessing_function not in ('', *PREPROCESSING):
@@ -62,7 +63,7 @@ class Spec:
       _refuse(self, 'zca_epsilon', 'it must be above 0')
     if self.zca_samples < 0:
       _refuse(self, 'zca_samples', 'it must be 0 or more')
-    for name, choices in (('keras_version', (2, 3)), ('data_format', ('channels_last', 'channels_first'))):
+    for name, choices in (('keras_version', (2, 3)), ('data_format', ('channels_last',))):
       if getattr(self, name) not in choices:
         _refuse(self, name, f'choose one of {", ".join(map(str, choices))}')
 
@@ -75,11 +76,6 @@ class Spec:
   def scales(self) -> bool:
     """Whether the channels are divided by their deviations."""
     return self.featurewise_std_normalization and not self.zca_whitening
-
-  @property
-  def channel_axis(self) -> int:
-    """Of an image or of a batch of them."""
-    return -1 if self.data_format == 'channels_last' else -3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +95,8 @@ def fit(spec: Spec, read: Callable[[np.ndarray], np.ndarray], num_rows: int) -> 
 
   Args:
     spec: what is needed.
-    read: indices below `num_rows` to images in 0..255, in the spec's data format: those of the training rows and
-      of no other. Read them through augmentation for what Keras calls `augment` and `rounds`.
+    read: indices below `num_rows` to image_BHWC in 0..255: those of the training rows and of no other. Read them
+      through augmentation for what Keras calls `augment` and `rounds`.
     num_rows: how many there are.
   """
   mean_C: np.ndarray | None = None
@@ -111,7 +107,7 @@ def fit(spec: Spec, read: Callable[[np.ndarray], np.ndarray], num_rows: int) -> 
   if spec.zca_whitening and mean_C is not None:
     num = min(spec.zca_samples or num_rows, num_rows)
     rows = np.linspace(0, num_rows - 1, num).round().astype(np.int64)
-    mean = _along(mean_C, spec.channel_axis)
+    mean = mean_C.astype(np.float32)
 
     def centred(chosen: np.ndarray) -> np.ndarray:
       return (_rescaled(spec, read(chosen)) - mean).reshape(len(chosen), -1)
@@ -215,7 +211,7 @@ def read(path: str | os.PathLike[str]) -> Statistics:
 
 def _before(spec: Spec, image: Any) -> Any:
   if spec.preprocessing_function:
-    image = PREPROCESSING[spec.preprocessing_function](image, spec.channel_axis)
+    image = PREPROCESSING[spec.preprocessing_function](image)
   return _rescaled(spec, image)
 
 
@@ -227,9 +223,9 @@ def _rescaled(spec: Spec, image: Any) -> Any:
 
 def _featurewise(spec: Spec, statistics: Statistics | None, image: Any) -> Any:
   if spec.centers and statistics and statistics.mean_C is not None:
-    image = image - _along(statistics.mean_C, spec.channel_axis)
+    image = image - statistics.mean_C.astype(np.float32)
   if spec.scales and statistics and statistics.std_C is not None:
-    image = image / (_along(statistics.std_C, spec.channel_axis) + np.float32(_LEAST_STD))
+    image = image / (statistics.std_C.astype(np.float32) + np.float32(_LEAST_STD))
   return image
 
 
@@ -243,7 +239,7 @@ def _moments(
   count, mean_C, squares_C = 0, np.zeros(1), np.zeros(1)
   for start in range(0, num_rows, _BLOCK):
     image = _rescaled(spec, read(np.arange(start, min(start + _BLOCK, num_rows))))
-    value_CP = np.moveaxis(image, spec.channel_axis, 0).reshape(image.shape[spec.channel_axis], -1)
+    value_CP = np.moveaxis(image, -1, 0).reshape(image.shape[-1], -1)
     new, num = value_CP.mean(1, dtype=np.float64), value_CP.shape[1]
     away_C = new - mean_C
     squares_C = squares_C + value_CP.var(1, dtype=np.float64) * num + away_C**2 * count * num / (count + num)
@@ -264,17 +260,9 @@ def _check(spec: Spec, statistics: Statistics | None) -> None:
     _refuse(spec, 'rescale', f'the statistics were fitted with {statistics.rescale}')
 
 
-def _along(value_C: np.ndarray, channel_axis: int) -> np.ndarray:
-  return value_C.astype(np.float32).reshape([-1] + [1] * (-1 - channel_axis))
-
-
-def _per_channel(image: Any, mean: tuple, std: tuple, channel_axis: int) -> Any:
-  mean_C, std_C = (_along(np.array(value), channel_axis) for value in (mean, std))
-  return (image - mean_C) / std_C
-
-
-def _reversed(image: Any, channel_axis: int) -> Any:
-  return image[..., ::-1] if channel_axis == -1 else image[..., ::-1, :, :]
+def _per_channel(image_BHWC: Any, mean: tuple, std: tuple) -> Any:
+  mean_C, std_C = np.array(mean, np.float32), np.array(std, np.float32)
+  return (image_BHWC - mean_C) / std_C
 
 
 def _refuse(spec: Spec, name: str, advice: str) -> None:

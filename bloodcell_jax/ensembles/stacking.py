@@ -77,8 +77,7 @@ def row_weights(label_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
   weight_N = np.empty(len(label_N))
   for k in np.unique(label_N):
     rows = np.flatnonzero(label_N == k)
-    _, number, size = np.unique(group_N[rows], return_inverse=True, return_counts=True)
-    weight_N[rows] = len(rows) / len(size) / size[number]
+    weight_N[rows] = groups.equal_weights(group_N[rows], len(rows))
   return weight_N
 
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bloodcell_jax.data import standardize
+from bloodcell_jax.weights import own
 
 # What the statistics are called among a program's weights.
-PREFIX = 'standardize/'
+PREFIX = own.STATISTICS
 _LEAST_STD = np.float32(1e-6)  # added to a standard deviation before it divides (Keras)
 
 
@@ -35,7 +36,7 @@ def apply(spec: standardize.Spec, weights: Mapping[str, jax.Array], image_BHWC: 
   **Guarantees**: what `standardize.apply` gives, to a few units of single precision.
 
   Args:
-    spec: how; channels last.
+    spec: how.
     weights: of `weights`, and any others.
     image_BHWC: uint8, RGB.
   """
@@ -43,7 +44,7 @@ def apply(spec: standardize.Spec, weights: Mapping[str, jax.Array], image_BHWC: 
   if spec.preprocessing_function:
     # Those functions broadcast a value a channel, as NumPy does.
     with jax.numpy_rank_promotion('allow'):
-      x = standardize.PREPROCESSING[spec.preprocessing_function](x, spec.channel_axis)
+      x = standardize.PREPROCESSING[spec.preprocessing_function](x)
   if spec.rescale:
     x = x * np.float32(spec.rescale)
   if spec.samplewise_center or spec.samplewise_std_normalization:

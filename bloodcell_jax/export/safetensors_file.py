@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import pathlib
 from collections.abc import Callable
 
@@ -10,15 +10,13 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from bloodcell_jax import atomic
 from bloodcell_jax.export import program
+from bloodcell_jax.weights import own
 
 
 def write(path: pathlib.Path, exported: program.Program) -> None:
-  """Puts the file at `path`; its metadata have `class_names`, a JSON list."""
-  arrays = {name: np.ascontiguousarray(array) for name, array in exported.weights.items()}
-  about = {'class_names': json.dumps(list(exported.class_names))}
-  atomic.write_bytes(path, safetensors.numpy.save(arrays, metadata=about))
+  """Puts the file at `path`; its metadata have `class_names` and `pixels` as JSON. A run can begin with it."""
+  own.write(path, exported.weights, own.About(dataclasses.asdict(exported.standardize), exported.class_names))
 
 
 def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray], np.ndarray]:

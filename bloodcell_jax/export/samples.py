@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from bloodcell_jax import experiment, opening, types, workdir
-from bloodcell_jax.data import dataset, decode, folds, splits
+from bloodcell_jax.data import decode, folds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,20 +26,11 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, most: int) -> Samp
   Raises:
     UserError: the data is not there, or is other than the run's.
   """
-  table, _ = dataset.table(exp.data)
-  environment = folder.read_environment()['data']
-  left_out = {str(problem).split(': ')[0] for problem in environment['skipped']}
-  table = table.take(np.flatnonzero(~np.isin(table.file, list(left_out))))
-  rows = splits.rows(table, exp.data.validation_fraction, exp.data.test_fraction, exp.division_seed)
-  # One pixel stands for all, because no division of rows looks at any.
-  unread = np.broadcast_to(np.zeros(1, np.uint8), (len(table), 1, 1, 3))
-  whole = dataset.Dataset(table, unread, rows, [], [])
-  whole = opening.divide(whole, exp)
-  folder.check_data(whole.fingerprint())
+  whole = opening.undecoded(folder, exp)
   split = next(name for name in ('test', folds.HELD_OUT, 'validation') if len(whole.rows.get(name, ())))
   chosen = whole.rows[split]
   chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(np.int64))]
-  taken = table.take(chosen)
+  taken = whole.table.take(chosen)
   spec = dataclasses.replace(exp.data.decode, cache='memory')
   decoded = decode.table(taken, spec, pathlib.Path(folder.cache), lambda done, total: None)
   for problem in decoded.problems:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bloodcell_jax import groups
 from bloodcell_jax.heads import trees
 
 
@@ -54,7 +55,7 @@ def permuted(
   """
   from sklearn import inspection
 
-  weight_N = trees.group_shares(rows.group_N)
+  weight_N = groups.equal_weights(rows.group_N, len(rows.group_N))
 
   def score(estimator: Any, place_NU: np.ndarray, label_N: np.ndarray, sample_weight: np.ndarray) -> float:
     poll()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import threadpoolctl
 
 from bloodcell_jax import rng, types
 
@@ -24,31 +25,26 @@ def centres(feature_ND: np.ndarray, num: int, seed: int) -> np.ndarray:
     UserError: fewer different rows than centres.
     RunError: features that are not finite.
 
-  Source: Lloyd 1982; Arthur and Vassilvitskii 2007, "k-means++", section 2.2 (where it starts).
+  Source: Lloyd 1982; Arthur and Vassilvitskii 2007, "k-means++" (where it starts); scikit-learn `KMeans`.
   """
   x_ND = np.asarray(feature_ND, np.float64)
   if not np.isfinite(x_ND).all():
     raise types.RunError(
       'the features that the centres are taken from are not finite; lower optimizer.learning_rate'
     )
-  generator = rng.generator(seed, 'k-means')
-  centre_MD = x_ND[generator.integers(len(x_ND), size=1)]
-  while len(centre_MD) < num:
-    nearest_N = _squares(x_ND, centre_MD).min(1)
-    if not nearest_N.max() > 1e-12 * np.square(x_ND).sum(1).max():
-      raise types.UserError(
-        f'model.rbf_units is {num}, but the training images have {len(centre_MD)} different features; lower it'
-      )
-    chosen = generator.choice(len(x_ND), p=nearest_N / nearest_N.sum())
-    centre_MD = np.concatenate([centre_MD, x_ND[chosen : chosen + 1]])
-  of_N = np.full(len(x_ND), -1)
-  for _ in range(MOST_ROUNDS):
-    before, of_N = of_N, _squares(x_ND, centre_MD).argmin(1)
-    if np.array_equal(before, of_N):
-      break
-    for m in np.unique(of_N):
-      centre_MD[m] = x_ND[of_N == m].mean(0)
-  return centre_MD
+  num_different = len(np.unique(x_ND, axis=0))
+  if num_different < num:
+    raise types.UserError(
+      f'model.rbf_units is {num}, but the training images have {num_different} different features; lower it'
+    )
+  # Imported here: scikit-learn takes a second to load and few commands need it.
+  from sklearn import cluster
+
+  state = int(rng.generator(seed, 'k-means').integers(2**31 - 1))
+  # One thread: sums over several would depend on how many there are.
+  with threadpoolctl.threadpool_limits(1):
+    fitted = cluster.KMeans(num, n_init=1, max_iter=MOST_ROUNDS, tol=0, random_state=state).fit(x_ND)
+  return np.asarray(fitted.cluster_centers_, np.float64)
 
 
 def widths(centre_MD: np.ndarray, feature_ND: np.ndarray) -> np.ndarray:

@@ -57,7 +57,6 @@ class OutOfBag:
   error_T: (
     np.ndarray
   )  # share of rows named wrongly by the first tree, the first two, ...; NaN where none is named
-  error_by_rows: float  # of scikit-learn's own forest, whose bags are single rows: copies lie on both sides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,12 +126,6 @@ def fit(
   raise ValueError(f'no trees are called {kind}')
 
 
-def group_shares(group_N: np.ndarray) -> np.ndarray:
-  """[N] weights with a mean of 1 that give every group the same total, however many copies it has."""
-  _, index_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
-  return len(group_N) / (len(size_G) * size_G[index_N])
-
-
 def _forest(train: Rows, num_classes: int, spec: Spec, seed: int, poll: Callable[[], None]) -> Fitted:
   from sklearn import tree
 
@@ -173,7 +166,7 @@ def _forest(train: Rows, num_classes: int, spec: Spec, seed: int, poll: Callable
     predict=predict,
     num_used=spec.num_trees,
     impurity_D=np.mean([one.feature_importances_ for one in grown], axis=0),
-    out_of_bag=OutOfBag(out_of_bag_NK, error_T, _error_by_rows(feature_ND, train.label_N, spec, seed)),
+    out_of_bag=OutOfBag(out_of_bag_NK, error_T),
     loss_T=None,
   )
 
@@ -181,25 +174,6 @@ def _forest(train: Rows, num_classes: int, spec: Spec, seed: int, poll: Callable
 def _with_a_doubter(probs_NK: np.ndarray, num_trees: Any) -> np.ndarray:
   """The mean with one tree more, to which all classes are alike: nothing is impossible, and the order stays."""
   return (probs_NK * num_trees + 1 / probs_NK.shape[1]) / (num_trees + 1)
-
-
-def _error_by_rows(feature_ND: np.ndarray, label_N: np.ndarray, spec: Spec, seed: int) -> float:
-  import warnings
-
-  from sklearn import ensemble
-
-  forest = ensemble.RandomForestClassifier(
-    spec.num_trees,
-    min_samples_leaf=spec.min_samples_leaf,
-    max_features=spec.max_features,
-    oob_score=True,
-    random_state=seed,
-    n_jobs=1,
-  )
-  with warnings.catch_warnings():
-    # With few trees some rows are in every bag, and scikit-learn counts them as it can.
-    warnings.filterwarnings('ignore', 'Some inputs do not have OOB scores', UserWarning)
-    return 1 - float(forest.fit(feature_ND, label_N).oob_score_)
 
 
 def _boosting(train: Rows, validation: Rows, spec: Spec, seed: int) -> Fitted:
@@ -221,7 +195,7 @@ def _boosting(train: Rows, validation: Rows, spec: Spec, seed: int) -> Fitted:
       train.label_N,
       X_val=validation.feature_ND,
       y_val=validation.label_N,
-      sample_weight_val=group_shares(validation.group_N),
+      sample_weight_val=groups.equal_weights(validation.group_N, len(validation.group_N)),
     )
   loss_T = -np.asarray(model.validation_score_, np.float64)
   # scikit-learn keeps the rounds without a gain as well; the best are used, one at least.

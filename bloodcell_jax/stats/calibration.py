@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax import groups, types
 
 # A probability of exactly 0 is one that underflowed; this is its smallest positive stand-in.
 TINY = float(np.nextafter(0, 1))
@@ -19,18 +19,12 @@ LOG_TEMPERATURES = (-3.0, 3.0)
 SCORES = ('lac', 'aps')
 
 
-def group_weights(predictions: types.Predictions) -> np.ndarray:
-  """[N] weights that sum to 1 and give every group the same total, however many copies it has."""
-  _, group_N, size_G = np.unique(predictions.group_N, return_inverse=True, return_counts=True)
-  return 1 / (len(size_G) * size_G[group_N])
-
-
 def temperature(predictions: types.Predictions, weight_N: np.ndarray) -> float:
   """The temperature T > 0 at which `softmax(log p / T)` has the least weighted log loss; over 1: over-sure.
 
   Args:
     predictions: of the validation rows.
-    weight_N: >= 0, such as `group_weights`, or ones to count images.
+    weight_N: >= 0, such as `groups.equal_weights`, or ones to count images.
 
   Raises:
     UserError: fewer than two groups, from which nothing can be learned about others.
@@ -135,7 +129,7 @@ def conformal(predictions: types.Predictions, score: str, miscoverage: float) ->
   num_groups = len(np.unique(predictions.group_N))
   score_N = _scores(predictions.probs_NK, score)[np.arange(len(predictions)), predictions.label_N]
   order = np.argsort(score_N)
-  share_N = np.cumsum(group_weights(predictions)[order]) * num_groups / (num_groups + 1)
+  share_N = np.cumsum(groups.equal_weights(predictions.group_N, 1.0)[order]) * num_groups / (num_groups + 1)
   # The slack is rounding of the sum, not of the promise: shares are multiples of 1 / (G + 1) / size.
   reached = np.flatnonzero(share_N >= 1 - miscoverage - 1e-12)
   limit = float(score_N[order][reached[0]]) if len(reached) else np.inf

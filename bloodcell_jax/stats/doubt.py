@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import atomic, types
+from bloodcell_jax import atomic, groups, types
 from bloodcell_jax.stats import bootstrap, calibration, intervals
 
 
@@ -53,7 +53,7 @@ def fit(predictions: types.Predictions, spec: Spec) -> Doubt:
   Raises:
     UserError: validation has fewer than two groups.
   """
-  degrees = calibration.temperature(predictions, calibration.group_weights(predictions))
+  degrees = calibration.temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
   scaled = calibration.scaled(predictions, degrees)
   return Doubt(
     temperature=degrees,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import tqdm
 
@@ -33,6 +34,22 @@ class Progress:
     """Prints the text on its own line, above the bar if there is one."""
     tqdm.tqdm.write(f'{self.name}{text}', file=sys.stdout)
     sys.stdout.flush()
+
+  def counter(self, what: str) -> Callable[[int, int], None]:
+    """An `on_progress(done, total)` that prints a line now and then, such as '  2,000 of 9,957 images read'.
+
+    Args:
+      what: stands behind the numbers.
+    """
+    last_line = time.monotonic()
+
+    def on_progress(done: int, total: int) -> None:
+      nonlocal last_line
+      if time.monotonic() - last_line >= SECONDS_BETWEEN_LINES:
+        last_line = time.monotonic()
+        self.line(f'  {done:,} of {total:,} {what}')
+
+    return on_progress
 
   def start_epoch(self, stage: str, epoch: int, num_epochs: int, num_steps: int, done: int) -> None:
     """An epoch of `num_steps` begins, of which `done` were made before."""

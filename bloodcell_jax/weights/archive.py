@@ -14,7 +14,7 @@ from bloodcell_jax import types
 def opened(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
   """The open archive; any error from its bytes inside the `with` block becomes a UserError of one line.
 
-  Keras, torch and this package store weights uncompressed.
+  Keras and torch store weights as they are, since noise does not compress.
 
   **Guarantees**: no member is compressed, and all together are no larger than the file, so that reading them takes no
   more memory than the file's size.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ class Convention:
   Weights used under another convention than their own still work, but worse, without any error.
   """
 
-  name: str  # for people; one in CONVENTIONS must have the values given there
+  name: str  # for people
   channels: str  # RGB or BGR: the order of the network's input, and of mean and std
   divisor: float  # of 0..255
   mean: tuple[float, float, float]  # after the division
@@ -38,40 +37,8 @@ class Convention:
     shape = (1,) * (x.ndim - 1) + (3,)
     return (x / self.divisor - jnp.array(self.mean).reshape(shape)) / jnp.array(self.std).reshape(shape)
 
-  def to_dict(self) -> dict[str, Any]:
-    """The same as JSON values."""
-    return {**dataclasses.asdict(self), 'mean': list(self.mean), 'std': list(self.std)}
-
 
 # Source: Keras `applications.imagenet_utils.preprocess_input`, mode caffe.
 CAFFE = Convention('caffe', 'BGR', 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
 # Source: torchvision `VGG16_Weights.IMAGENET1K_V1.transforms`.
 TORCHVISION = Convention('torchvision', 'RGB', 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# The study's, for every network.
-UNIT = Convention('unit', 'RGB', 255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-NONE = Convention('none', 'RGB', 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-CONVENTIONS = {known.name: known for known in (CAFFE, TORCHVISION, UNIT, NONE)}
-
-
-def from_dict(values: Any) -> Convention:
-  """The convention from the values that `to_dict` returned.
-
-  Raises:
-    UserError: a key is missing or unknown, a value is of the wrong kind, or a known name has other values.
-
-  Example:
-    >>> from_dict(CAFFE.to_dict()) == CAFFE
-    True
-  """
-  fields = {field.name for field in dataclasses.fields(Convention)}
-  if not isinstance(values, dict) or set(values) != fields:
-    raise types.UserError(f'pixel convention: the keys must be {", ".join(sorted(fields))}')
-  try:
-    mean, std = (tuple(float(v) for v in values[key]) for key in ('mean', 'std'))
-    name, channels, divisor = str(values['name']), str(values['channels']), float(values['divisor'])
-  except (TypeError, ValueError):
-    raise types.UserError('pixel convention: divisor, mean and std must be numbers') from None
-  given = Convention(name, channels, divisor, mean, std)  # type: ignore[arg-type]
-  if CONVENTIONS.get(given.name, given) != given:
-    raise types.UserError(f'pixel convention: {given.name!r} has other values here than it is known for')
-  return given

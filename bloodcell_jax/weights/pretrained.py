@@ -13,15 +13,7 @@ import numpy as np
 
 from bloodcell_jax import types
 from bloodcell_jax.weights import convention as convention_lib
-from bloodcell_jax.weights import (
-  folding,
-  keras3,
-  keras_h5,
-  pip_carrier,
-  project_export,
-  published,
-  torchvision,
-)
+from bloodcell_jax.weights import folding, keras3, keras_h5, own, pip_carrier, published, torchvision
 
 AUTO = published.AUTO
 # By suffix: the reader, and who publishes weights in such files, which do not name their pixel convention.
@@ -33,14 +25,14 @@ READERS = {
   '.pt': (torchvision.read_pth, published.TORCHVISION),
   '.safetensors': (torchvision.read_safetensors, published.TORCHVISION),
 }
-EXPORT = '.npz'
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
   """Which weights a network begins with."""
 
-  path: str  # as `read` takes it; empty for none
+  path: str  # as `read` takes it, or the folder of a run; empty for none
+  include_top: bool  # of a run of this project: take its head as well, for the same classes
   left_out: tuple  # patterns of names in the file that are not read, such as another head
 
   def __post_init__(self):
@@ -57,8 +49,10 @@ class Pretrained:
 
   # By Keras' names: `block1_conv1/kernel` HWIO, `fc1/kernel` [inputs, units].
   params: Mapping[str, np.ndarray]
-  convention: convention_lib.Convention  # of the pixels they were trained on
+  # Of the pixels they were trained on; None for those of a run of this project, whose `about` says more.
+  convention: convention_lib.Convention | None
   origin: str  # for people: the file's name and the start of its SHA-256, or the package
+  about: own.About | None  # of a run of this project
 
   def __post_init__(self):
     for name, array in self.params.items():
@@ -74,8 +68,8 @@ def read(where: str, network: str) -> Pretrained:
   **Guarantees**: nothing in a file can run code, and none takes much more memory than its size.
 
   Args:
-    where: 'auto', or a path: .h5, .weights.h5 or .keras (Keras), .pth, .pt or .safetensors (torchvision),
-      .npz (this package's export). Keras' and torchvision's files do not name their pixel convention: it is taken to be
+    where: 'auto', or a path: .h5, .weights.h5 or .keras (Keras), .pth, .pt or .safetensors (torchvision's, or what
+      `export` writes of a run). Keras' and torchvision's files do not name their pixel convention: it is taken to be
       that of the network's published weights.
     network: the name of the network that the weights are for.
 
@@ -86,13 +80,18 @@ def read(where: str, network: str) -> Pretrained:
     return _from_package(network)
   path = pathlib.Path(where)
   suffix = path.suffix.lower()
-  if suffix not in READERS and suffix != EXPORT:
-    known = ', '.join([*READERS, EXPORT])
-    raise types.UserError(f'{where}: unknown kind of weights; give {AUTO!r} or a file ending in {known}')
+  if suffix == '.npz':
+    raise types.UserError(
+      f'{where}: .npz is no longer read; name the folder of the run instead, or the {own.FILE} that export writes'
+    )
+  if suffix not in READERS:
+    known = ', '.join(READERS)
+    raise types.UserError(
+      f'{where}: unknown kind of weights; give {AUTO!r}, the folder of a run, or a file ending in {known}'
+    )
   origin = f'{path.name}, SHA-256 {_checked_hash(path)[:16]}'
-  if suffix == EXPORT:
-    arrays, convention, before = project_export.read(path)
-    return Pretrained(_floats(arrays), convention, f'{origin}, from {before}')
+  if suffix == '.safetensors' and (exported := own.read(path)):
+    return Pretrained(_floats(exported[0]), None, origin, exported[1])
   reader, publisher = READERS[suffix]
   record = published.by_publisher(network, publisher, where)
   return _pretrained(reader(path, record), record, origin, where)
@@ -112,7 +111,7 @@ def _from_package(network: str) -> Pretrained:
 def _pretrained(
   arrays: Mapping[str, np.ndarray], record: published.Weights, origin: str, where: str
 ) -> Pretrained:
-  return Pretrained(_floats(folding.fold(arrays, record.norms, where)), record.convention, origin)
+  return Pretrained(_floats(folding.fold(arrays, record.norms, where)), record.convention, origin, None)
 
 
 def _floats(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -83,6 +83,19 @@ def test_an_unusable_file_stops_or_is_left_out_as_the_policy_says(content, tmp_p
   assert len(data.table) == len(data.image_NHWC) == 8
 
 
+def test_the_rows_without_decoding_are_those_of_the_images_that_were_decoded(tmp_path):
+  folder = write(tmp_path / 'cells')
+  (folder / 'ROUND' / 'a: b.png').write_bytes(b'cut')
+  given = spec(source='folders', dir=str(folder), on_bad_image='skip')
+  data = dataset.build(given, 0, tmp_path / 'cache', lambda done, total: None)
+  skipped = [problem.file for problem in data.skipped]
+  assert skipped == ['ROUND/a: b.png']
+  assert dataset.undecoded(given, 0, skipped).fingerprint() == data.fingerprint()
+  assert dataset.undecoded(given, 0, ['ROUND/a']).fingerprint() != data.fingerprint(), (
+    'a part of the name is another'
+  )
+
+
 def test_a_folder_is_scored_whole_by_the_classes_of_a_network(tmp_path):
   given = spec(source='folders', dir=str(write(tmp_path / 'cells')))
   names = ('BAND', 'LOBED', 'ROUND')

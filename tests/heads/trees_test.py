@@ -46,22 +46,30 @@ def wrong(found: trees.Fitted, held: trees.Rows) -> float:
   return float((found.predict(held.feature_ND).argmax(1) != held.label_N).mean())
 
 
-def test_the_error_out_of_bag_by_groups_is_that_on_new_photographs_and_by_rows_is_far_too_good():
+def test_the_error_out_of_bag_is_that_on_new_photographs_where_bags_are_drawn_by_groups():
   # Nothing tells the class: whoever does not know the photograph is wrong two times in three.
   found = fitted(trees.FOREST, strength=0.0, copies=12)
   assert found.out_of_bag is not None
   new = wrong(found, rows(300, 1, 0.0, 7))
   assert new == pytest.approx(2 / 3, abs=0.08)
   assert found.out_of_bag.error_T[-1] == pytest.approx(2 / 3, abs=0.15)
-  assert found.out_of_bag.error_by_rows < 0.02, 'copies in and out of the bag: the error tells nothing'
+  train = rows(60, 12, 0.0, 0)
+  single = dataclasses.replace(train, group_N=np.arange(len(train.group_N)))
+  by_rows = trees.fit(trees.FOREST, single, train, NAMES, SPEC, 0, lambda: None).out_of_bag
+  assert by_rows is not None
+  assert by_rows.error_T[-1] < 0.02, 'with copies in and out of the bag the error tells nothing'
 
 
-def test_without_copies_both_errors_out_of_bag_agree():
-  found = trees.fit(
-    trees.FOREST, rows(400, 1, 2.0, 0), rows(30, 1, 2.0, 1), NAMES, SPEC, 0, lambda: None
-  ).out_of_bag
+def test_without_copies_the_error_out_of_bag_is_that_of_scikit_learns_forest():
+  from sklearn import ensemble
+
+  train = rows(400, 1, 2.0, 0)
+  found = trees.fit(trees.FOREST, train, rows(30, 1, 2.0, 1), NAMES, SPEC, 0, lambda: None).out_of_bag
   assert found is not None
-  assert found.error_T[-1] == pytest.approx(found.error_by_rows, abs=0.04)
+  theirs = ensemble.RandomForestClassifier(
+    SPEC.num_trees, max_features=SPEC.max_features, oob_score=True, random_state=0
+  ).fit(train.feature_ND, train.label_N)
+  assert found.error_T[-1] == pytest.approx(1 - theirs.oob_score_, abs=0.04)
   assert found.error_T[:3].mean() > found.error_T[-1] + 0.01, 'and few trees are worse'
 
 

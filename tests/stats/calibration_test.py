@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from bloodcell_jax import types
+from bloodcell_jax import groups, types
 from bloodcell_jax.stats import calibration, metrics
 
 NAMES = ('A', 'B', 'C', 'D')
@@ -56,7 +56,9 @@ def test_temperature_helps_on_groups_it_has_not_seen_and_keeps_every_decision():
 def test_group_weights_let_a_group_of_many_copies_count_once():
   found = drawn(0, num_groups=10)
   copies = take(found, np.concatenate([np.arange(len(found)), np.repeat(np.arange(12), 50)]))
-  by_group = [calibration.temperature(each, calibration.group_weights(each)) for each in (found, copies)]
+  by_group = [
+    calibration.temperature(each, groups.equal_weights(each.group_N, 1.0)) for each in (found, copies)
+  ]
   assert by_group[0] == pytest.approx(by_group[1], rel=1e-4)
   by_image = [calibration.temperature(each, np.ones(len(each))) for each in (found, copies)]
   assert by_image[0] != pytest.approx(by_image[1], rel=0.02)

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import convention, pretrained, project_export, published
+from bloodcell_jax.weights import convention, own, pretrained, published
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
@@ -31,35 +31,37 @@ def test_the_suffix_tells_the_kind_and_the_kind_the_convention(twin, tmp_path):
     assert found.origin.startswith(f'{path.name}, SHA-256 ')
 
 
-def test_an_export_brings_its_own_convention(tmp_path):
-  for known in convention.CONVENTIONS.values():
-    project_export.write(tmp_path / 'x.npz', {'a/bias': np.zeros(1, np.float32)}, known, 'elsewhere')
-    found = pretrained.read(str(tmp_path / 'x.npz'), 'vgg16')
-    assert found.convention == known
-    assert found.origin.endswith('from elsewhere')
+ABOUT = own.About({'rescale': 0.5}, ('A', 'B'))
+
+
+def test_an_export_of_this_project_brings_its_pixels_and_classes(tmp_path):
+  own.write(tmp_path / 'x.safetensors', {'a/bias': np.zeros(1), 'standardize/mean_C': np.zeros(3)}, ABOUT)
+  found = pretrained.read(str(tmp_path / 'x.safetensors'), 'vgg16')
+  assert found.about == ABOUT
+  assert found.convention is None
+  assert list(found.params) == ['a/bias'], 'statistics are no weights of the network'
 
 
 def test_half_and_double_precision_become_single(tmp_path):
-  arrays = {'a/bias': np.ones(2, np.float16), 'b/bias': np.full(2, 0.1)}
-  project_export.write(tmp_path / 'x.npz', arrays, convention.UNIT, 'here')
-  found = pretrained.read(str(tmp_path / 'x.npz'), 'vgg16').params
+  own.write(tmp_path / 'x.safetensors', {'a/bias': np.ones(2, np.float16), 'b/bias': np.full(2, 0.1)}, ABOUT)
+  found = pretrained.read(str(tmp_path / 'x.safetensors'), 'vgg16').params
   assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
   np.testing.assert_array_equal(found['b/bias'], np.full(2, 0.1, np.float32))
 
 
 def test_what_is_not_finite_is_refused(tmp_path):
-  arrays = {'a/bias': np.array([1, np.nan], np.float32)}
-  project_export.write(tmp_path / 'x.npz', arrays, convention.UNIT, 'here')
-  with pytest.raises(types.UserError, match=r'x.npz.*a/bias has values that are no finite'):
-    pretrained.read(str(tmp_path / 'x.npz'), 'vgg16')
+  own.write(tmp_path / 'x.safetensors', {'a/bias': np.array([1, np.nan], np.float32)}, ABOUT)
+  with pytest.raises(types.UserError, match=r'x.safetensors.*a/bias has values that are no finite'):
+    pretrained.read(str(tmp_path / 'x.safetensors'), 'vgg16')
 
 
 @pytest.mark.parametrize(
   ('where', 'message'),
   [
     ('nowhere.h5', 'nowhere.h5: cannot be read'),
-    ('weights.bin', "unknown kind of weights; give 'auto' or a file ending in .h5"),
+    ('weights.bin', "unknown kind of weights; give 'auto', the folder of a run, or a file ending in .h5"),
     ('imagenet', 'unknown kind of weights'),
+    ('old.npz', r'old\.npz: \.npz is no longer read; name the folder of the run'),
   ],
 )
 def test_what_cannot_be_read_is_one_clear_line(where, message):
@@ -73,7 +75,7 @@ def test_a_folder_is_one_clear_line(tmp_path):
     pretrained.read(str(tmp_path / 'x.h5'), 'vgg16')
 
 
-@pytest.mark.parametrize('suffix', [*pretrained.READERS, pretrained.EXPORT])
+@pytest.mark.parametrize('suffix', pretrained.READERS)
 def test_a_wrong_file_is_one_clear_line(tmp_path, suffix):
   path = tmp_path / f'x{suffix}'
   for content in (b'', b'<!DOCTYPE html>\n<title>Not found</title>\n' * 40):

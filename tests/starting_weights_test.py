@@ -1,0 +1,167 @@
+"""A run that begins with another: exactly its weights, with their pixels, and its head only for the same classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from bloodcell_jax import classifier, experiment, job, opening, staging, tree, types, workdir
+from bloodcell_jax.data import dataset
+from bloodcell_jax.export import contract, program, safetensors_file
+from bloodcell_jax.train import progress, signals
+from configs import default
+
+CHANGES = {
+  'data.embedded.num_train': 4, 'data.embedded.num_test': 1, 'data.embedded.num_views': 2, 'data.image_size': 46,
+  'data.embedded.height': 48, 'data.embedded.width': 64, 'data.validation_fraction': 0.5, 'data.pipeline': 'numpy',
+  'augment.rescale': 0.0, 'augment.preprocessing_function': 'tf', 'train.batch_size': 4, 'train.epochs': 1,
+  'train.steps_per_epoch': 2, 'train.num_devices': 1, 'evaluate.batch_size': 8,
+}  # fmt: skip
+
+
+def flat(**changes) -> dict:
+  return {**experiment.flat(default.get_config()), **CHANGES, **changes}
+
+
+@functools.cache
+def images() -> dataset.Dataset:
+  exp = experiment.resolve(experiment.nest(flat()))
+  return dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> workdir.Workdir:
+  """A run of before `weights.include_top` was a key: with checkpoints, not evaluated."""
+  folder, config = workdir.Workdir(tmp_path_factory.mktemp('run')), flat()
+  exp = experiment.resolve(experiment.nest(config))
+  made = job.Job(exp, images(), exp.transform.standardize, None, signals.Stop())
+  del config['weights.include_top']
+  folder.write_config(config)
+  opening.describe(folder, made, {})
+  staging.run(made, made.params, folder, progress.Progress())
+  return folder
+
+
+@pytest.fixture(scope='module')
+def exported(trained, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('export')
+  loaded = classifier.load(trained, signals.Stop())
+  safetensors_file.write(folder / 'model.safetensors', program.of(loaded))
+  (folder / 'model.json').write_text(json.dumps(contract.of(loaded, program.of(loaded))))
+  return folder
+
+
+def best(folder: workdir.Workdir) -> dict[str, np.ndarray]:
+  return {
+    name: np.asarray(x) for name, x in tree.names(classifier.load(folder, signals.Stop()).params).items()
+  }
+
+
+def begin(path, to, data: dataset.Dataset | None = None, **changes) -> tuple[job.Job, dict[str, np.ndarray]]:
+  """The job and the first weights of a run that begins with `path`."""
+  asked = {
+    'weights.path': str(path),
+    'augment.preprocessing_function': 'weights',
+    'augment.rescale': 1 / 255,
+    'seed': 7,
+  }
+  config = flat(**{**asked, **changes})
+  exp = experiment.resolve(experiment.nest(config))
+  made, initial = opening.prepare(
+    config, exp, workdir.Workdir(to), data or images(), signals.Stop(), progress.Progress()
+  )
+  return made, {name: np.asarray(x) for name, x in tree.names(initial).items()}
+
+
+def differing(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> set[str]:
+  assert set(a) == set(b)
+  return {name for name in a if a[name].tobytes() != b[name].tobytes()}
+
+
+@pytest.mark.parametrize('where', ['the folder', 'the file', 'the exported folder', 'the export of a run'])
+def test_a_run_begins_with_exactly_the_weights_of_the_run_that_is_named(trained, exported, tmp_path, where):
+  path = {
+    'the folder': trained.path,
+    'the file': exported / 'model.safetensors',
+    'the exported folder': exported,
+  }
+  if where == 'the export of a run':
+    path[where] = tmp_path / 'bare'
+    path[where].mkdir()
+    (path[where] / 'export').symlink_to(exported)
+  made, first = begin(path[where], tmp_path / 'new', **{'weights.include_top': True})
+  assert differing(first, best(trained)) == set()
+  fresh = {name: np.asarray(x) for name, x in tree.names(made.params).items()}
+  assert len(differing(first, fresh)) == len(fresh), 'and none of them is a fresh one'
+  # The pixels of those weights, whatever the config says of its own.
+  found = made.transform.standardize
+  assert (found.preprocessing_function, found.rescale) == ('tf', 0.0)
+
+
+def test_without_its_top_a_run_gives_its_features_alone_to_any_classes(trained, exported, tmp_path):
+  five = dataclasses.replace(
+    images(), table=dataclasses.replace(images().table, class_names=('A', 'B', 'C', 'D', 'E'))
+  )
+  for i, path in enumerate((trained.path, exported / 'model.safetensors')):
+    made, first = begin(path, tmp_path / f'{i}', five)
+    fresh = {name: np.asarray(x) for name, x in tree.names(made.params).items()}
+    features = {name for name in fresh if name.startswith('conv2d_')}
+    assert differing(first, fresh) == features
+    kept = best(trained)
+    assert all(first[name].tobytes() == kept[name].tobytes() for name in features)
+    with pytest.raises(
+      types.UserError, match=r'include_top is True, but .* for the classes .*, and the data has A, B'
+    ):
+      begin(path, tmp_path / f'{i} top', five, **{'weights.include_top': True})
+
+
+def test_another_network_is_refused_by_the_names_of_its_weights(trained, tmp_path):
+  with pytest.raises(types.UserError, match=r'do not fit the network: .*conv2d_'):
+    begin(trained.path, tmp_path / 'new', **{'model.name': 'cnn_b', 'data.image_size': 94})
+
+
+def test_an_export_of_before_says_its_pixels_in_the_file_beside_it_or_is_refused(trained, exported, tmp_path):
+  arrays = safetensors.numpy.load_file(exported / 'model.safetensors')
+  names = json.dumps(list(images().table.class_names))
+  safetensors.numpy.save_file(arrays, tmp_path / 'model.safetensors', {'class_names': names})
+  with pytest.raises(types.UserError, match=r'model\.safetensors: does not say how its pixels'):
+    begin(tmp_path / 'model.safetensors', tmp_path / 'refused')
+  (tmp_path / 'model.json').write_bytes((exported / 'model.json').read_bytes())
+  made, first = begin(tmp_path / 'model.safetensors', tmp_path / 'new', **{'weights.include_top': True})
+  assert differing(first, best(trained)) == set()
+  assert made.transform.standardize.preprocessing_function == 'tf'
+
+
+def test_weights_whose_pixels_rest_on_their_training_images_are_refused(trained, exported, tmp_path):
+  safetensors_file.write(
+    tmp_path / 'model.safetensors',
+    dataclasses.replace(
+      (made := program.of(classifier.load(trained, signals.Stop()))),
+      standardize=dataclasses.replace(made.standardize, featurewise_center=True),
+    ),
+  )
+  with pytest.raises(types.UserError, match='statistics of its own training images'):
+    begin(tmp_path / 'model.safetensors', tmp_path / 'new')
+
+
+def test_what_is_no_run_and_no_file_of_weights_is_one_line(exported, tmp_path):
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'x.npz').write_bytes(b'PK')
+  arrays = safetensors.numpy.load_file(exported / 'model.safetensors')
+  members = {f'member_{k}/{name}': array for k in (1, 2) for name, array in arrays.items()}
+  safetensors.numpy.save_file(members, tmp_path / 'e.safetensors', {'class_names': '["A"]', 'pixels': '{}'})
+  for path, said in (
+    (tmp_path / 'empty', 'no checkpoints of a network and no model.safetensors'),
+    (tmp_path / 'x.npz', r'\.npz is no longer read; name the folder of the run'),
+    (tmp_path / 'e.safetensors', 'name the folder of one of its members'),
+    (tmp_path / 'nowhere', 'unknown kind of weights'),
+  ):
+    with pytest.raises(types.UserError, match=said) as caught:
+      begin(path, tmp_path / f'to {path.name}')
+    assert '\n' not in str(caught.value)
+    assert str(path) in str(caught.value)
