@@ -83,7 +83,8 @@ def _figures(split: str, told: Mapping[str, Any], own: Mapping[str, Any]) -> str
 
 
 def _gain(split: str, told: Mapping[str, Any]) -> str:
-  if split not in told['gain_on_best']:
+  # Validation chose that member; runs of before have the comparison there as well.
+  if split == 'validation' or split not in told['gain_on_best']:
     return ''
   entry = told['gain_on_best'][split]['accuracy']
   bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'

@@ -115,7 +115,7 @@ def _combine(request: commands.Request) -> None:
   }
   atomic.write_json(folder.environment, {**environments[0], 'network': network})
   answers.pop(folds.OUT_OF_FOLD, None)
-  found = combining.Found(tuple(names), answers, rule, chosen, more, {}, ())
+  found = combining.Found(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
   combining.write(folder, found, exp, said, None, shown)
   report.write(folder)
   shown.line(f'report: {folder.report}')
