@@ -151,6 +151,7 @@ def write(
     'kind': found.rule.kind,
     'weights': found.rule.arrays['weight_M'].tolist() if 'weight_M' in found.rule.arrays else None,
     'note': said,
+    'evaluation': exp.evaluation,
     **_compared(found, together, exp),
     **_studied(folder, found, exp, said),
     **found.more,
@@ -167,7 +168,7 @@ def best(found: Answers) -> int | None:
 def _compared(
   found: Found, together: Mapping[str, types.Predictions], exp: experiment.Experiment
 ) -> dict[str, Any]:
-  """The members' figures, and how much better than the best of them, chosen on validation, the ensemble is elsewhere."""
+  """The members' figures, and what the ensemble gains on the best of them on splits that did not choose it."""
   chosen = best(found.answers)
   figures: dict[str, Any] = {}
   for split, each in found.answers.items():

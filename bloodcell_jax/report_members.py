@@ -35,7 +35,7 @@ def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[s
     told: its `ensemble.json`.
     metrics: its `metrics.json`.
   """
-  parts = [page.heading('members', TITLE), _how(told)]
+  parts = [page.heading('members', TITLE), _how(told), _scored_otherwise(told, metrics)]
   for split in _headlines(told):
     parts.append(_figures(split, told, metrics[split]))
   parts += [
@@ -48,6 +48,20 @@ def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[s
     _boosting(told),
   ]
   return '\n'.join(part for part in parts if part)
+
+
+def _scored_otherwise(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+  """What a reader must know where the ensemble has been evaluated with other keys than its members."""
+  now = next((entry['evaluation'] for entry in metrics.values() if 'evaluation' in entry), None)
+  before = told.get('evaluation')
+  if now is None or before is None or now == before:
+    return ''
+  keys = ', '.join(f'evaluate.{key}={before[key]}' for key in before if before[key] != now.get(key))
+  return (
+    f'<p class="note" role="note">The figures of the members and what compares with them were made with '
+    f'{page.text(keys)}, the others of this page were not. The command that trained the ensemble, with the keys that '
+    'you want, makes all anew.</p>'
+  )
 
 
 def _headlines(told: Mapping[str, Any]) -> list[str]:

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import atomic, by_group, experiment, predictions, review, types, workdir
-from bloodcell_jax.data import leaks
+from bloodcell_jax.data import bagging, dataset, folds, leaks
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
 from bloodcell_jax.stats import bootstrap, calibration, doubt, metrics
 
-# What no split, and so no folder that is scored, may be called: other entries of metrics.json.
-RESERVED = (workdir.FOLDS,)
+# Splits of rows that a run was trained with or without, and another run may not have been.
+OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD)
+# The names of what a run has in metrics.json by itself: a folder that is scored needs another one.
+RESERVED = (*dataset.SPLITS, *OF_ONE_RUN, workdir.FOLDS)
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
 
 
@@ -49,7 +51,7 @@ def write(
     rule: what validation says of the run's doubt; None where nothing does.
     image_of: the uint8 image of a row of `found`, for those that a person should look at; None to show none.
   """
-  if split in RESERVED:
+  if split == workdir.FOLDS:
     raise ValueError(f'{split!r} is no name of a split: metrics.json has another entry of that name')
   predictions.write(folder.predictions(split), found)
   by_group.write(folder.groups(split), by_group.table(found))

@@ -141,15 +141,14 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   rule = load(folder).rule
   assert rule is not None
 
-  # The rule is that of these very predictions.
-  validation = trained['validation'] if 'validation' in trained else None
   evaluating.run(monkeypatch, folder.path)
   for split, expected_NK in trained.items():
     np.testing.assert_allclose(probs(folder, split), expected_NK, atol=1e-5, err_msg=split)
   again = load(folder).rule
   assert again.temperature == pytest.approx(rule.temperature, rel=1e-3)
   assert (again.threshold is None) == (rule.threshold is None)
-  if validation is not None:
+  if 'validation' in trained:
+    # The rule is that of these very predictions.
     own = doubt.fit(predictions.read(folder.predictions('validation')), load(folder).made.experiment.doubt)
     assert own.temperature == pytest.approx(rule.temperature, rel=1e-3)
 
@@ -244,6 +243,12 @@ def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_othe
   def kill(*arguments: Any) -> None:
     raise _Killed
 
+  def again(patch: pytest.MonkeyPatch) -> None:
+    if command == 'train':
+      run(folder.path, **{'evaluate.views': 'mirrors'})
+    else:
+      evaluating.run(patch, folder.path, config=config(**{'evaluate.views': 'mirrors'}))
+
   with monkeypatch.context() as patch:
     if step == 'before':
       patch.setattr(committee.Committee, 'predict_each', kill)
@@ -252,10 +257,7 @@ def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_othe
     else:
       patch.setattr('bloodcell_jax.scoring.write', kill)
     with pytest.raises(_Killed):
-      if command == 'train':
-        run(folder.path, **{'evaluate.views': 'mirrors'})
-      else:
-        evaluating.run(patch, folder.path, config=config(**{'evaluate.views': 'mirrors'}))
+      again(patch)
   loaded = load(folder)
   views = folder.read_config()['evaluate.views']
   assert loaded.made.experiment.views == views

@@ -7,6 +7,7 @@ import functools
 import pathlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
@@ -23,14 +24,10 @@ from bloodcell_jax import (
   types,
   workdir,
 )
-from bloodcell_jax.data import bagging, dataset, folds
+from bloodcell_jax.data import dataset
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.train import progress, signals
 
-# What a folder that is scored may not be called: splits that some run has, and what else metrics.json holds.
-TAKEN = (
-  *dataset.SPLITS, 'train', folds.HELD_OUT, folds.OUT_OF_FOLD, bagging.OUT_OF_BAG, *scoring.RESERVED
-)  # fmt: skip
 # Before a split's name they make that of another picture.
 _PREFIXES = ('calibrated_',)
 
@@ -97,7 +94,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       dropped = scoring.drop_others(folder, scoring.source(answering.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
         shown.line(f'no longer in the report, because scored otherwise than now: {", ".join(left)}')
-      folder.begin_scoring(exp.evaluation)
+      folder.begin_scoring({**_given(request), **exp.evaluation})
       calibration_file.write(folder, rule, answering.fitted_for())
     if name not in wanted:
       continue
@@ -120,6 +117,12 @@ def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Ex
       shown.line(f'{each.path}: {said}')
 
 
+def _given(request: commands.Request) -> dict[str, Any]:
+  """The keys of the section `evaluate` that the command was given."""
+  keys = {} if request.config is None else experiment.flat(request.config)
+  return {key.removeprefix('evaluate.'): value for key, value in keys.items() if key.startswith('evaluate.')}
+
+
 def _name(data_dir: str) -> str:
   """What the folder's entry is called: its own name, made fit for a file.
 
@@ -127,9 +130,6 @@ def _name(data_dir: str) -> str:
     UserError: a run has files or an entry of that name, which it would replace.
   """
   name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
-  if name in TAKEN or name.startswith(_PREFIXES) or not name:
-    raise types.UserError(
-      f'{data_dir}: is named like a split of the run, or another part of it; rename the folder, or link to it by '
-      'another name'
-    )
+  if name in scoring.RESERVED or name.startswith(_PREFIXES) or not name:
+    raise types.UserError(f'{data_dir}: is named like a split of the run; rename the folder')
   return name
