@@ -24,14 +24,16 @@ from bloodcell_jax import (
   journal,
   opening,
   predictions,
+  report,
+  scoring,
   types,
   workdir,
 )
 from bloodcell_jax.commands import train
-from bloodcell_jax.data import dataset, inputs
+from bloodcell_jax.data import bagging, dataset, folds, inputs
 from bloodcell_jax.export import parity, program
 from bloodcell_jax.stats import calibration, doubt
-from bloodcell_jax.train import signals
+from bloodcell_jax.train import checkpoint, checksums, signals
 from configs import default
 
 SMALL = {
@@ -44,8 +46,9 @@ SMALL = {
 
 
 def config(loss: str = 'cross_entropy', **changes: Any) -> Any:
-  stage = default.stage(('.*',), 1, 'sgd', 0.01)
-  stage.loss = loss
+  stage = default.stage(('.*',), 1, 'rmsprop', 0.001)
+  # A fitted top, so that a few updates are enough for outputs that tell classes apart.
+  stage.loss, stage.top = loss, 'svr' if loss == 'svr' else ''
   own = {f'stages.only.{key}': value for key, value in stage.items()}
   flat = {**experiment.flat(default.get_config()), **SMALL, 'stages.order': ('only',), **own, **changes}
   return experiment.nest(flat)
@@ -349,8 +352,7 @@ def test_runs_of_before_open_and_are_complete(ensemble, single, tmp_path, capsys
 
 def test_a_member_without_its_temperature_is_named(ensemble, tmp_path):
   folder = copied(ensemble, tmp_path / 'run')
-  own = workdir.Workdir(ensemble_file.member(folder, 2))
-  own.calibration.unlink()
+  member_of(folder, 2).calibration.unlink()
   with pytest.raises(types.UserError, match='members/2: has no calibration') as error:
     load(folder)
   assert '\n' not in str(error.value)
@@ -377,3 +379,79 @@ def images_by_class(folder: workdir.Workdir, to: pathlib.Path) -> pathlib.Path:
       path.parent.mkdir(parents=True, exist_ok=True)
       path.write_bytes(content)
   return to
+
+
+@pytest.mark.parametrize('name', [*scoring.RESERVED, 'calibrated_test'])
+def test_a_scored_folder_takes_no_name_that_a_run_uses_itself(single, tmp_path, monkeypatch, name):
+  before = single.metrics.read_text()
+  with pytest.raises(types.UserError, match='named like a split of the run; rename the folder'):
+    evaluating.run(monkeypatch, single.path, data_dir=str(tmp_path / name))
+  assert single.metrics.read_text() == before
+
+
+def test_every_split_of_every_kind_of_run_has_a_name_that_no_scored_folder_takes():
+  used = {*dataset.SPLITS, folds.HELD_OUT, folds.OUT_OF_FOLD, bagging.OUT_OF_BAG, 'train', workdir.FOLDS}
+  assert used == set(scoring.RESERVED)
+
+
+def test_a_folder_called_folds_in_a_run_of_before_is_a_split_like_any_other(single, tmp_path):
+  folder = copied(single, tmp_path / 'run')
+  entries = metrics(folder)
+  atomic.write_json(folder.metrics, {**entries, 'folds': entries['test']})
+  for kind in ('predictions', 'groups', 'review'):
+    (path,) = (folder.path / kind).glob('test.*')
+    shutil.copy(path, path.with_stem('folds'))
+  report.write(folder)
+  assert 'id="split-folds"' in folder.report.read_text()
+  assert 'networks, each trained without' not in folder.report.read_text()
+
+
+def test_a_run_without_a_scored_split_has_a_report_that_says_so(single, tmp_path):
+  folder = copied(single, tmp_path / 'run')
+  folder.metrics.unlink()
+  report.write(folder)
+  assert 'No split of this run has been scored' in folder.report.read_text()
+  assert 'No split of this run has been scored' not in single.report.read_text()
+
+
+def test_an_ensemble_is_compared_with_its_best_member_only_where_that_was_not_chosen(ensemble, tmp_path):
+  found = json.loads(ensemble.ensemble.read_text())
+  assert set(found['figures']) == {'test', 'validation'}
+  assert set(found['gain_on_best']) == {'test'}
+  page = ensemble.report.read_text()
+  assert 'images of test: accuracy' in page
+  assert 'images of validation: accuracy' not in page
+  # A run of before has both; its page shows the one.
+  folder = copied(ensemble, tmp_path / 'run')
+  gain = found['gain_on_best']
+  atomic.write_json(folder.ensemble, {**found, 'gain_on_best': {**gain, 'validation': gain['test']}})
+  report.write(folder)
+  assert 'images of test: accuracy' in folder.report.read_text()
+  assert 'images of validation: accuracy' not in folder.report.read_text()
+
+
+def test_an_ensemble_evaluated_at_other_views_says_that_its_members_were_not(ensemble, tmp_path, monkeypatch):
+  folder = copied(ensemble, tmp_path / 'run')
+  words = 'The figures of the members and what compares with them were made with evaluate.views=none'
+  assert words not in folder.report.read_text()
+  changes = {'ensemble.method': 'average', 'evaluate.views': 'mirrors'}
+  evaluating.run(monkeypatch, folder.path, config('svr', **changes))
+  assert words in folder.report.read_text()
+  run(folder.path, 'svr', **changes)
+  assert words not in folder.report.read_text()
+  assert saved(member_of(folder, 1))['fitted_for']['views'] == 'mirrors', 'members are scored again as well'
+
+
+def member_of(folder: workdir.Workdir, k: int) -> workdir.Workdir:
+  return workdir.Workdir(ensemble_file.member(folder, k))
+
+
+def test_opening_a_run_hashes_each_checkpoint_once_and_restores_one_state(single, monkeypatch):
+  hashed, restored = [], []
+  complaint, read = checksums.complaint, checkpoint.Store._read
+  monkeypatch.setattr(checksums, 'complaint', lambda path: (hashed.append(path), complaint(path))[1])
+  monkeypatch.setattr(checkpoint.Store, '_read', lambda *arguments: (restored.append(1), read(*arguments))[1])
+  loaded = load(single)
+  assert len(hashed) == len(set(hashed)) > 0
+  assert len(restored) == 1
+  assert loaded.origin == metrics(single)['test']['checkpoint']
