@@ -131,13 +131,13 @@ def write(
   fitted = doubt.fit(together['validation'], exp.doubt) if 'validation' in together else None
   origin = {'members': len(found.members)}
   if fitted is not None:
-    one = combination.mean(1) if found.combine in method.WEIGHT_AVERAGES else found.rule
+    is_one = found.combine in method.WEIGHT_AVERAGES
     fitted_for = calibration_file.FittedFor(
       origin,
       found.members,
       found.combine,
       exp.views,
-      committee.fingerprint(found.fingerprints, one),
+      found.fingerprints[0] if is_one else committee.fingerprint(found.fingerprints, found.rule),
       found.temperature,
     )
     calibration_file.write(folder, fitted, fitted_for)

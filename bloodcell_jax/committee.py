@@ -83,13 +83,15 @@ class Committee:
 
   def fitted_for(self) -> calibration_file.FittedFor:
     """What a rule that is fitted on the answers belongs to."""
+    first = self.networks[0]
+    each = [network.fingerprint for network in self.networks]
     return calibration_file.FittedFor(
       checkpoint=dict(self.origin),
       members=self.members,
       combine=self.combine,
-      views=self.networks[0].made.experiment.views,
-      fingerprint=fingerprint([network.fingerprint for network in self.networks], self.combination),
-      temperature=self.networks[0].temperature if self.has_own_weights else 1.0,
+      views=first.made.experiment.views,
+      fingerprint=each[0] if self.has_own_weights else fingerprint(each, self.combination),
+      temperature=first.temperature if self.has_own_weights else 1.0,
     )
 
 
@@ -210,7 +212,7 @@ def scaled(folder: workdir.Workdir, made: job.Job, params: Any, origin: dict[str
       # Of a run of before: there the one temperature is that of the outputs.
       return _divided(made, params, rule.temperature)
     network = _divided(made, params, known.temperature)
-    if known.fingerprint == fingerprint([network.fingerprint], combination.mean(1)):
+    if known.fingerprint == network.fingerprint:
       return network
   if 'validation' in made.data.rows:
     return fitted(made, params)
