@@ -36,7 +36,7 @@ def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[s
     metrics: its `metrics.json`.
   """
   parts = [page.heading('members', TITLE), _how(told), _scored_otherwise(told, metrics)]
-  for split in _headlines(told):
+  for split in _headlines(told, metrics):
     parts.append(_figures(split, told, metrics[split]))
   parts += [
     _out_of_bag(told),
@@ -64,9 +64,9 @@ def _scored_otherwise(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> st
   )
 
 
-def _headlines(told: Mapping[str, Any]) -> list[str]:
-  """The split at the top of the report, and validation."""
-  splits = list(told['figures'])
+def _headlines(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+  """The split at the top of the report, and validation; those that the ensemble has figures of."""
+  splits = [split for split in told['figures'] if split in metrics]
   first = next((split for split in splits if split != 'validation'), 'validation')
   return [split for split in dict.fromkeys((first, 'validation')) if split in splits]
 

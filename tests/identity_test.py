@@ -114,7 +114,7 @@ AVERAGED = (
   'gradient_boosting',
   'mlp',
 )
-QUICK = {('', 'auto'), ('average', 'auto'), ('average', 'swa'), ('average', 'logistic'), ('samme', 'auto')}
+QUICK = {('average', 'auto'), ('average', 'swa')}
 CASES = [
   *(
     case(model, loss, '', 'auto', model == 'hybrid')
@@ -201,14 +201,26 @@ def aged(folder: workdir.Workdir) -> None:
     atomic.write_json(path, found)
 
 
-OTHER_KEYS = [
-  ('views', 'mirrors'), ('max_error', 0.2), ('miscoverage', 0.3), ('conformal_score', 'aps'), ('confidence', 0.8),
-  ('interval', 'percentile'), ('num_resamples', 120), ('prevalence', (0.1, 0.2, 0.3, 0.4)),
-]  # fmt: skip
+OTHER_KEYS = {
+  'views': 'mirrors', 'max_error': 0.2, 'miscoverage': 0.3, 'conformal_score': 'aps', 'confidence': 0.8,
+  'interval': 'percentile', 'num_resamples': 120, 'prevalence': (0.1, 0.2, 0.3, 0.4),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(('key', 'value'), OTHER_KEYS)
-def test_train_with_another_key_of_evaluate_scores_a_finished_run_again(single, tmp_path, capsys, key, value):
+def test_every_key_of_evaluate_but_splits_and_batches_is_one_of_the_figures():
+  assert {*OTHER_KEYS, 'splits', 'batch_size'} == set(config().evaluate)
+  plain = experiment.resolve(config()).evaluation
+  assert set(plain) == set(OTHER_KEYS)
+  for key, value in OTHER_KEYS.items():
+    other = experiment.resolve(config(**{f'evaluate.{key}': value})).evaluation
+    assert {name for name in plain if plain[name] != other[name]} == {key}
+    assert json.loads(json.dumps(other)) == other
+    assert workdir.is_of_figures(f'evaluate.{key}')
+
+
+@pytest.mark.parametrize('key', ['views', 'max_error', 'prevalence'])
+def test_train_with_another_key_of_evaluate_scores_a_finished_run_again(single, tmp_path, capsys, key):
+  value = OTHER_KEYS[key]
   folder = copied(single, tmp_path / 'run')
   run(folder.path)
   assert 'complete' in capsys.readouterr().out, 'the same keys: there is nothing to do'
@@ -294,8 +306,8 @@ def test_a_calibration_of_other_views_weights_or_members_is_refused_in_one_line(
     found = saved(folder)
     atomic.write_json(folder.calibration, {**found, 'fitted_for': {**found['fitted_for'], key: value}})
     assert words in said(folder)
-    evaluating.run(monkeypatch, folder.path)
-    assert load(folder).rule is not None, 'what the line says to do is the cure'
+  evaluating.run(monkeypatch, folder.path)
+  assert load(folder).rule is not None, 'what the line says to do is the cure'
 
 
 def test_a_folder_is_not_scored_at_views_that_nothing_was_calibrated_for(single, tmp_path, monkeypatch):
