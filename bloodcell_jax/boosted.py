@@ -63,7 +63,8 @@ def run(
     told |= {'group_error': state.unit_error, 'group_error_bound': state.bound}
   prefixes = [boosting.combine(state, m) for m in range(1, num + 1)]
   more = {'method': spec.method, 'boosting': told}
-  return combining.Found(names, found_answers, rule, spec.method, more, {}, prefixes)
+  prints = member.fingerprints(members[:num])
+  return combining.Found(names, found_answers, rule, spec.method, more, {}, prefixes, prints, 1.0)
 
 
 def _measure(kind: str, answer: types.Predictions) -> float:

@@ -60,15 +60,15 @@ class Classifier:
 
 def of(made: job.Job, params: Any, rule: doubt.Doubt | None, note: str, origin: dict[str, int]) -> Classifier:
   """The classifier of a single network."""
-  network = committee.Network(made, params)
-  return Classifier(committee.Committee((network,), combination.mean(1), origin), rule, note)
+  return Classifier(committee.single(committee.Network(made, params, 1.0), origin), rule, note)
 
 
 def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
   """The classifier that the run in `folder` has become; no image is read.
 
   Raises:
-    UserError: there is no run, or none with a finished epoch, or an ensemble that is not complete.
+    UserError: there is no run, or none with a finished epoch, or an ensemble that is not complete, or a calibration
+      of something else.
   """
   exp = opening.of(folder, None)
   environment = folder.read_environment()['data']
@@ -79,7 +79,7 @@ def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
     return data
 
   found = committee.load(folder, exp, nothing, stop, progress.Progress())
-  rule = doubt.read(folder.calibration) if folder.calibration.exists() else None
+  rule = committee.rule(folder, found, exp)
   return Classifier(found, rule, scoring.note(environment['synthetic'], environment['leaks']))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import (
+  calibration_file,
   committee,
   ensemble_file,
   experiment,
@@ -18,7 +19,7 @@ from bloodcell_jax import (
   types,
   workdir,
 )
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, folds
 from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
 from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
@@ -27,6 +28,8 @@ from bloodcell_jax.train import progress
 
 # By split, what each member says of it; the rows are the same and in the same order.
 Answers = Mapping[str, Sequence[types.Predictions]]
+# The splits on which the ensemble is not compared with its best member: they chose it, or taught how to combine.
+CHOSE = ('validation', folds.OUT_OF_FOLD)
 # Subsets of members of each size that the curve of members tries at most.
 _MOST_SUBSETS = 200
 
@@ -45,6 +48,9 @@ class Found:
   prefixes: Sequence[
     combination.Combination
   ]  # of the first member, the first two, ...; empty where order is none
+  # Of each network that answers: every member, or the one mean of their weights. Empty where none is at hand.
+  fingerprints: tuple[str, ...]
+  temperature: float  # of that one mean, as `committee.Network` has it; else 1
 
 
 def align(members: Sequence[str], answers: Mapping[str, Sequence[types.Predictions]]) -> Answers:
@@ -118,6 +124,7 @@ def write(
   """
   folder.metrics.unlink(missing_ok=True)
   folder.ensemble.unlink(missing_ok=True)
+  folder.begin_scoring(exp.evaluation)
   together = {
     split: found.instead[split]
     if split in found.instead
@@ -125,11 +132,18 @@ def write(
     for split in dict.fromkeys((*found.answers, *found.instead))
   }
   fitted = doubt.fit(together['validation'], exp.doubt) if 'validation' in together else None
-  if fitted is None:
-    folder.calibration.unlink(missing_ok=True)
-  else:
-    doubt.write(folder.calibration, fitted)
   origin = {'members': len(found.members)}
+  if fitted is not None:
+    is_one = found.combine in method.WEIGHT_AVERAGES
+    fitted_for = calibration_file.FittedFor(
+      origin,
+      found.members,
+      found.combine,
+      exp.views,
+      found.fingerprints[0] if is_one else committee.fingerprint(found.fingerprints, found.rule),
+      found.temperature,
+    )
+    calibration_file.write(folder, fitted, fitted_for)
   for split in sorted(together, key=lambda name: name == 'validation'):
     image_of = data.image_of(split) if data is not None and split in data.rows else None
     figures = scoring.write(folder, split, together[split], exp, said, origin, fitted, image_of)
@@ -140,6 +154,7 @@ def write(
     'kind': found.rule.kind,
     'weights': found.rule.arrays['weight_M'].tolist() if 'weight_M' in found.rule.arrays else None,
     'note': said,
+    'evaluation': exp.evaluation,
     **_compared(found, together, exp),
     **_studied(folder, found, exp, said),
     **found.more,
@@ -156,7 +171,7 @@ def best(found: Answers) -> int | None:
 def _compared(
   found: Found, together: Mapping[str, types.Predictions], exp: experiment.Experiment
 ) -> dict[str, Any]:
-  """The members' figures, and how much better than the best of them, chosen on validation, the ensemble is."""
+  """The members' figures, and what the ensemble gains on the best of them on splits that did not choose it."""
   chosen = best(found.answers)
   figures: dict[str, Any] = {}
   for split, each in found.answers.items():
@@ -169,7 +184,8 @@ def _compared(
   gain = {
     split: paired.compare(found.answers[split][chosen], answer, exp.intervals, exp.seed)
     for split, answer in together.items()
-    if split in found.answers
+    # Not where the best member was chosen, nor where a rule that is learned has learned.
+    if split in found.answers and split not in CHOSE
   }
   return {'figures': figures, 'best_member': found.members[chosen], 'gain_on_best': gain}
 

@@ -133,7 +133,8 @@ def is_done(
   scored = scoring.origins(folder)
   # The number of epochs may differ between a run and its continuation.
   same = folder.read_config()['train.epochs'] == config['train.epochs']
-  return same and all(split in scored for split in scoring.known(exp.evaluate_splits, data.rows))
+  wanted = scoring.known(exp.evaluate_splits, data.rows)
+  return same and all(scored.get(split, {}).get('evaluation') == exp.evaluation for split in wanted)
 
 
 def _join(
@@ -145,8 +146,9 @@ def _join(
   shown: progress.Progress,
 ) -> None:
   """Writes the out-of-fold predictions and figures, mean and spread of the folds, and the report."""
-  found = [part.read_metrics() for part in parts]
+  found = [part.read_splits() for part in parts]
   folder.metrics.unlink(missing_ok=True)
+  folder.begin_scoring(exp.evaluation)
   whole = joined(
     [predictions.read(part.predictions(folds.HELD_OUT)) for part in parts],
     data.table.take(data.rows['train']),
@@ -163,7 +165,7 @@ def _join(
   }
   entries = folder.read_metrics()
   leak = entries[folds.OUT_OF_FOLD]['leak']
-  entries['folds'] = {'num_folds': len(parts), 'splits': of_split, 'note': said, 'leak': leak}
+  entries[workdir.FOLDS] = {'num_folds': len(parts), 'splits': of_split, 'note': said, 'leak': leak}
   atomic.write_json(folder.metrics, entries)
   for split, values in of_split.items():
     shown.line(line(split, values))

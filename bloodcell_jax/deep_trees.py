@@ -15,7 +15,6 @@ from bloodcell_jax import (
   experiment,
   predictions,
   scoring,
-  stages,
   top,
   types,
   workdir,
@@ -150,13 +149,11 @@ def _write(
   said = scoring.note(environment['data']['synthetic'], environment['data']['leaks'])
   own.metrics.unlink(missing_ok=True)
   settings = {f'trees.{key}': value for key, value in dataclasses.asdict(exp.trees).items()}
-  atomic.write_json(own.config, {**folder.read_config(), **settings})
+  evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
+  atomic.write_json(own.config, {**folder.read_config(), **settings, **evaluation})
   atomic.write_json(own.environment, environment)
   rule = doubt.fit(found['validation'], exp.doubt)
   doubt.write(own.calibration, rule)
-  # Trees give probabilities, whatever loss the network was trained on.
-  judged = tuple(dataclasses.replace(stage, loss=stages.CROSS_ENTROPY) for stage in exp.stages)
-  exp = dataclasses.replace(exp, stages=judged)
   compared = {}
   for split in scored:
     figures = scoring.write(own, split, found[split], exp, said, origin, rule, data.image_of(split))

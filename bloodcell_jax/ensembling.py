@@ -165,7 +165,8 @@ def _combine(
     instead, share = _out_of_bag(members, data)
     more |= {'out_of_bag_share': share}
   names = tuple(str(one.number) for one in members)
-  return combining.Found(names, found, rule, combine, more, instead, ())
+  prints = member.fingerprints(members)
+  return combining.Found(names, found, rule, combine, more, instead, (), prints, 1.0)
 
 
 def _out_of_bag(
@@ -224,13 +225,14 @@ def _weight_average(
   shown: progress.Progress,
 ) -> combining.Found:
   """One network whose weights are the mean of all members', or of those that validation keeps."""
-  networks = [committee.of_run(m.folder, m.exp, m.data, stop, shown)[0] for m in members]
+  best = [committee.best_of_run(m.folder, m.exp, m.data, stop, shown)[:2] for m in members]
+  made = best[0][0]
 
   def mean_of(chosen: Sequence[int]) -> Any:
-    return committee.mean_params([networks[i].params for i in chosen])
+    return committee.mean_params([best[i][1] for i in chosen])
 
   def score(chosen: tuple[int, ...]) -> float:
-    found = networks[0].made.predict(mean_of(chosen), 'validation')
+    found = made.predict(mean_of(chosen), 'validation')
     return predict.figures(found)['val_accuracy']
 
   kept = tuple(range(len(members)))
@@ -239,8 +241,19 @@ def _weight_average(
     shown.line(f'soup of members {", ".join(str(members[i].number) for i in kept)}, by validation accuracy')
   chosen = [members[i] for i in kept]
   wanted = member.scored(exp, data)
-  instead = dict(networks[0].made.predict_each(mean_of(kept), wanted))
+  network = committee.fitted(made, mean_of(kept))
+  instead = dict(made.predict_each(network.params, wanted))
   names = tuple(str(each.number) for each in chosen)
   rule = combination.mean(len(chosen))
   more = {'method': exp.ensemble.method}
-  return combining.Found(names, member.answers(chosen, wanted), rule, exp.ensemble.combine, more, instead, ())
+  return combining.Found(
+    names,
+    member.answers(chosen, wanted),
+    rule,
+    exp.ensemble.combine,
+    more,
+    instead,
+    (),
+    (network.fingerprint,),
+    network.temperature,
+  )

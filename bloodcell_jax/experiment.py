@@ -76,6 +76,12 @@ class Experiment:
     """The loss of the stages that the scored network may be of; they all have the same."""
     return next(stage.loss for stage in self.stages if stage.fit.is_candidate)
 
+  @property
+  def evaluation(self) -> dict[str, Any]:
+    """The keys of the section `evaluate` that figures and calibration depend on, as JSON values."""
+    found = {'views': self.views, **dataclasses.asdict(self.doubt), **dataclasses.asdict(self.intervals)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+
 
 def resolve(config: config_dict.ConfigDict) -> Experiment:
   """The experiment that the config describes.

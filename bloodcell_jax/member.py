@@ -6,7 +6,16 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax import combining, cross_validation, experiment, job, predictions, scoring, workdir
+from bloodcell_jax import (
+  calibration_file,
+  combining,
+  cross_validation,
+  experiment,
+  job,
+  predictions,
+  scoring,
+  workdir,
+)
 from bloodcell_jax.data import dataset
 
 
@@ -39,6 +48,12 @@ def answers(members: Sequence[Member], splits: Sequence[str]) -> combining.Answe
     if all(member.folder.predictions(split).exists() for member in members)
   }
   return combining.align([f'member {member.number}' for member in members], found)
+
+
+def fingerprints(members: Sequence[Member]) -> tuple[str, ...]:
+  """What each member's calibration says of its network; empty for one of before that was kept."""
+  known = [calibration_file.read(one.folder)[1] for one in members]
+  return tuple('' if each is None else each.fingerprint for each in known)
 
 
 def scored(exp: experiment.Experiment, data: dataset.Dataset) -> list[str]:

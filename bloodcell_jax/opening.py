@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -221,19 +222,32 @@ def read_weights(path: str, network: str) -> pretrained.Pretrained:
   )
 
 
-def kept_pixels(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Spec:
-  """How the run turns grey levels into the network's input, from its newest checkpoint.
+@contextlib.contextmanager
+def checkpoints(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator[checkpoint.Store]:
+  """The checkpoints of a run that is trained; each is hashed once, however much is read.
 
   Raises:
     UserError: the run has no checkpoint.
   """
   if not folder.checkpoints.is_dir():
     raise types.UserError(f'{folder.checkpoints}: no checkpoints; train the run first')
-  store = checkpoint.Store(folder.checkpoints, exp.monitor)
-  try:
-    stamp = store.stamp()
-  finally:
-    store.close()
+  with contextlib.closing(checkpoint.Store(folder.checkpoints, exp.monitor)) as store:
+    yield store
+
+
+def kept_pixels(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Spec:
+  """How the run turns grey levels into the network's input, from its newest checkpoint.
+
+  Raises:
+    UserError: the run has no checkpoint.
+  """
+  with checkpoints(folder, exp) as store:
+    return pixels_of(folder, store)
+
+
+def pixels_of(folder: workdir.Workdir, store: checkpoint.Store) -> standardize.Spec:
+  """As `kept_pixels`, from checkpoints that are open."""
+  stamp = store.stamp()
   if stamp is None:
     raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
   return standardize.Spec(**stamp.pixels)
@@ -295,16 +309,14 @@ def best(folder: workdir.Workdir, made: job.Job) -> tuple[Any, dict[str, int]]:
   Raises:
     UserError: the run has no finished epoch.
   """
-  if not folder.checkpoints.is_dir():
-    raise types.UserError(f'{folder.checkpoints}: no checkpoints; train the run first')
-  store = checkpoint.Store(folder.checkpoints, made.experiment.monitor)
-  try:
-    found = store.best(lambda stamp: made.template(stamp.stage))
-    latest = store.latest(lambda stamp: made.template(stamp.stage))
-  finally:
-    store.close()
-  assert latest is not None, 'where a best checkpoint is, there is a latest'
-  origin = {'best_epoch': found.records[-1].epoch, 'epochs': len(latest.records)}
+  with checkpoints(folder, made.experiment) as store:
+    return best_of(store, made)
+
+
+def best_of(store: checkpoint.Store, made: job.Job) -> tuple[Any, dict[str, int]]:
+  """As `best`, from checkpoints that are open."""
+  found = store.best(lambda stamp: made.template(stamp.stage))
+  origin = {'best_epoch': found.records[-1].epoch, 'epochs': store.num_epochs()}
   return state.inference_params(found.state), origin
 
 

@@ -10,6 +10,7 @@ from bloodcell_jax import atomic, ensemble_file, page, report_members, report_sp
 from bloodcell_jax.train import history
 
 RESEARCH_ONLY = 'Research use only. Not a medical device, never a diagnosis.'
+NOT_SCORED = '<p>No split of this run has been scored: evaluate it.</p>'
 SHOWN = ('macro_f1', 'balanced_accuracy', 'accuracy', 'macro_roc_auc', 'log_loss', 'brier', 'ece')
 # Under so many groups of a class its figures hang on single photographs.
 FEW = 5
@@ -17,13 +18,12 @@ FEW = 5
 
 def write(folder: workdir.Workdir) -> None:
   """Writes `report.html` from config, environment, history, metrics and figures."""
-  metrics = folder.read_metrics()
-  folds = metrics.pop('folds', None)
+  metrics, folds = folder.read_splits(), folder.read_folds()
   environment = folder.read_environment()
   # A cross-validation has no epochs of its own: its folds have.
   records = history.read(folder.history) if folder.history.exists() else []
   first = headline_split(metrics)
-  metrics = {first: metrics[first], **metrics}
+  metrics = {first: metrics[first], **metrics} if metrics else {}
   sections = [('data', 'What it was trained on'), ('results', 'Results')]
   sections += [('folds', 'Folds')] if folds else []
   ensemble = ensemble_file.read(folder) if folder.ensemble.exists() else None
@@ -32,15 +32,14 @@ def write(folder: workdir.Workdir) -> None:
   sections += [('training', 'Training'), ('versions', 'Versions and config')]
   parts = [
     f'<h1>{page.text(folder.path.name)}</h1>',
-    _headline(first, metrics[first], environment),
+    _headline(first, metrics[first], environment) if metrics else NOT_SCORED,
     *(f'<p class="note" role="note">{page.text(note)}</p>' for note in warnings(metrics)),
     page.contents(sections),
     page.heading(*sections[0]),
     _data(environment['data']),
     page.picture(folder.figures / 'distribution.png', 'photographs and images of each class and split'),
     page.heading(*sections[1]),
-    _intervals(metrics),
-    _results(metrics),
+    *([_intervals(metrics), _results(metrics)] if metrics else [NOT_SCORED]),
     *([_folds(folds)] if folds else []),
     *([report_members.section(folder, ensemble, metrics)] if ensemble else []),
     *(report_split.section(folder, name, entry, is_first=name == first) for name, entry in metrics.items()),
@@ -61,8 +60,7 @@ def write(folder: workdir.Workdir) -> None:
 
 def worth(folder: workdir.Workdir) -> str:
   """One sentence on what the run's network was worth where the truth is known; empty where it was not scored."""
-  metrics = folder.read_metrics()
-  metrics.pop('folds', None)
+  metrics = folder.read_splits()
   if not metrics:
     return ''
   split = headline_split(metrics)

@@ -35,8 +35,8 @@ def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[s
     told: its `ensemble.json`.
     metrics: its `metrics.json`.
   """
-  parts = [page.heading('members', TITLE), _how(told)]
-  for split in _headlines(told):
+  parts = [page.heading('members', TITLE), _how(told), _scored_otherwise(told, metrics)]
+  for split in _headlines(told, metrics):
     parts.append(_figures(split, told, metrics[split]))
   parts += [
     _out_of_bag(told),
@@ -50,9 +50,23 @@ def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[s
   return '\n'.join(part for part in parts if part)
 
 
-def _headlines(told: Mapping[str, Any]) -> list[str]:
-  """The split at the top of the report, and validation."""
-  splits = list(told['figures'])
+def _scored_otherwise(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+  """What a reader must know where the ensemble has been evaluated with other keys than its members."""
+  now = next((entry['evaluation'] for entry in metrics.values() if 'evaluation' in entry), None)
+  before = told.get('evaluation')
+  if now is None or before is None or now == before:
+    return ''
+  keys = ', '.join(f'evaluate.{key}={before[key]}' for key in before if before[key] != now.get(key))
+  return (
+    f'<p class="note" role="note">The figures of the members and what compares with them were made with '
+    f'{page.text(keys)}, the others of this page were not. The command that trained the ensemble, with the keys that '
+    'you want, makes all anew.</p>'
+  )
+
+
+def _headlines(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+  """The split at the top of the report, and validation; those that the ensemble has figures of."""
+  splits = [split for split in told['figures'] if split in metrics]
   first = next((split for split in splits if split != 'validation'), 'validation')
   return [split for split in dict.fromkeys((first, 'validation')) if split in splits]
 
@@ -83,7 +97,8 @@ def _figures(split: str, told: Mapping[str, Any], own: Mapping[str, Any]) -> str
 
 
 def _gain(split: str, told: Mapping[str, Any]) -> str:
-  if split not in told['gain_on_best']:
+  # Validation chose that member; runs of before have the comparison there as well.
+  if split == 'validation' or split not in told['gain_on_best']:
     return ''
   entry = told['gain_on_best'][split]['accuracy']
   bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'

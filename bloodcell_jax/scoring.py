@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bloodcell_jax import atomic, by_group, experiment, predictions, review, types, workdir
-from bloodcell_jax.data import leaks
-from bloodcell_jax.heads import svr
+from bloodcell_jax.data import bagging, dataset, folds, leaks
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
 from bloodcell_jax.stats import bootstrap, calibration, doubt, metrics
 
+# Splits of rows that a run was trained with or without, and another run may not have been.
+OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD)
+# The names of what a run has in metrics.json by itself: a folder that is scored needs another one.
+RESERVED = (*dataset.SPLITS, *OF_ONE_RUN, workdir.FOLDS)
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
 
 
@@ -49,9 +51,8 @@ def write(
     rule: what validation says of the run's doubt; None where nothing does.
     image_of: the uint8 image of a row of `found`, for those that a person should look at; None to show none.
   """
-  if rule is not None and exp.scored_loss == svr.NAME:
-    # The outputs of a regression are no logits; validation says at which temperature they are worth probabilities.
-    found, rule = calibration.scaled(found, rule.temperature), dataclasses.replace(rule, temperature=1.0)
+  if split == workdir.FOLDS:
+    raise ValueError(f'{split!r} is no name of a split: metrics.json has another entry of that name')
   predictions.write(folder.predictions(split), found)
   by_group.write(folder.groups(split), by_group.table(found))
   if image_of is not None:
@@ -62,7 +63,7 @@ def write(
   for name, picture in _pictures(split, found, figures, rule):
     figure.write(folder.figures / f'{name}_{split}.png', picture, said)
   leak = folder.read_environment()['data']['leaks']
-  entry = {**figures, 'note': said, 'leak': leak, 'checkpoint': dict(origin)}
+  entry = {**figures, 'note': said, 'leak': leak, **source(origin, exp)}
   atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})
   return figures
 
@@ -86,17 +87,38 @@ def _pictures(
   yield 'risk_coverage', risk_coverage.plot(coverage, error, chosen, rule.max_error, title)
 
 
-def origins(folder: workdir.Workdir) -> dict[str, Any]:
-  """Which checkpoint each split's figures are from; without those of which a file is missing or damaged."""
+def source(origin: Mapping[str, int], exp: experiment.Experiment) -> dict[str, Any]:
+  """What figures are made from, as their entry in `metrics.json` says it: the checkpoint, and the keys `evaluate`."""
+  return {'checkpoint': dict(origin), 'evaluation': exp.evaluation}
+
+
+def sources(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
+  """The `source` of each entry in `metrics.json`; of a run of before that was kept, the keys of its config.
+
+  Raises:
+    UserError: metrics or config are damaged.
+  """
+  saved = folder.read_config() if folder.config.exists() else {}
+  before = {
+    key.removeprefix('evaluate.'): value for key, value in saved.items() if workdir.is_of_figures(key)
+  }
+  return {
+    split: {'checkpoint': entry['checkpoint'], 'evaluation': entry.get('evaluation', before)}
+    for split, entry in folder.read_splits().items()
+  }
+
+
+def origins(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
+  """The `source` of each split's figures; without those of which a file is missing or damaged."""
   try:
-    metrics = folder.read_metrics()
+    found = sources(folder)
   except types.UserError:
     return {}
   if any(path.exists() and not atomic.is_intact(path) for path in (folder.calibration, folder.report)):
     return {}
   return {
-    split: entry['checkpoint']
-    for split, entry in metrics.items()
+    split: each
+    for split, each in found.items()
     if all(atomic.is_intact(path(split)) for path in (folder.predictions, folder.groups, folder.review))
   }
 
@@ -128,6 +150,25 @@ def warning(split: str, figures: Mapping[str, Any]) -> str:
   )
 
 
-def known(splits: Sequence[str], rows: dict[str, Any]) -> list[str]:
-  """Those of the wanted splits that the data has."""
-  return [split for split in splits if split in rows]
+def drop_others(folder: workdir.Workdir, wanted: Mapping[str, Any]) -> list[str]:
+  """Removes the entries of `metrics.json` with another `source` than the wanted one; returns their splits."""
+  others = [split for split, each in sources(folder).items() if each != wanted]
+  if others:
+    kept = {name: entry for name, entry in folder.read_metrics().items() if name not in others}
+    atomic.write_json(folder.metrics, kept)
+  return others
+
+
+def known(splits: Sequence[str], rows: Mapping[str, Any]) -> list[str]:
+  """Those of the wanted splits that the data has; validation, which every run has, where it has none of them."""
+  return [split for split in splits if split in rows] or ['validation']
+
+
+def substitution(splits: Sequence[str], rows: Mapping[str, Any]) -> str:
+  """A line where validation is scored in the place of the wanted splits; else empty."""
+  if any(split in rows for split in splits):
+    return ''
+  return (
+    f'evaluate.splits is {", ".join(splits) or "empty"}, of which this data has none: validation is scored, which '
+    'chose the epoch'
+  )

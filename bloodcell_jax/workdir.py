@@ -38,6 +38,8 @@ FREE_KEYS = (
 ADDED_KEYS = {'weights.include_top': False}
 # The key of a folder that holds no run but what others predicted, combined.
 COMBINED = 'combined_runs'
+# The entry of metrics.json that is of no split: mean and spread over the folds of a cross-validation.
+FOLDS = 'folds'
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
 
 
@@ -76,6 +78,9 @@ class Workdir:
     """
     if self.config.exists():
       self.check_config(config)
+      # Of the figures and the calibration that are there: `begin_scoring` writes them with those that replace these.
+      saved = self.read_config()
+      config = {key: saved.get(key, value) if is_of_figures(key) else value for key, value in config.items()}
     atomic.write_json(self.config, dict(config))
 
   def check_config(self, config: Mapping[str, Any]) -> None:
@@ -87,10 +92,17 @@ class Workdir:
         f'{self.path} holds a run of another config: {listed}. Choose another --workdir, or remove it'
       )
 
-  def keep_evaluation(self, config: Mapping[str, Any]) -> None:
-    """Writes those keys of `config` that say how a run is looked at, so that what uses it later looks at it so too."""
-    of_evaluation = {key: value for key, value in config.items() if key.startswith('evaluate.')}
-    atomic.write_json(self.config, {**self.read_config(), **of_evaluation})
+  def begin_scoring(self, evaluation: Mapping[str, Any]) -> None:
+    """Removes the calibration and writes the keys that the next one is fitted with.
+
+    **Guarantees**: whenever the process ends, no calibration stands beside keys that it was not fitted with.
+
+    Args:
+      evaluation: `Experiment.evaluation`, keys of the section `evaluate`.
+    """
+    self.calibration.unlink(missing_ok=True)
+    own = {f'evaluate.{key}': value for key, value in evaluation.items()}
+    atomic.write_json(self.config, {**self.read_config(), **own})
 
   def read_config(self) -> dict[str, Any]:
     """The flat config of the run.
@@ -137,7 +149,7 @@ class Workdir:
     return _read_json(self.environment)
 
   def read_metrics(self) -> dict[str, Any]:
-    """The figures of merit by split; empty where nothing has been scored.
+    """All entries: `read_splits` has those of the splits; empty where nothing has been scored.
 
     Raises:
       UserError: they are damaged.
@@ -150,6 +162,15 @@ class Workdir:
       raise types.UserError(
         f'{self.metrics}: damaged, or changed since it was written; remove it and evaluate the run again'
       ) from None
+
+  def read_splits(self) -> dict[str, Any]:
+    """The figures of merit by split. Raises UserError where they are damaged."""
+    return {name: entry for name, entry in self.read_metrics().items() if not _is_of_folds(name, entry)}
+
+  def read_folds(self) -> dict[str, Any] | None:
+    """What a cross-validation's folds have together, or None. Raises UserError where it is damaged."""
+    entry = self.read_metrics().get(FOLDS)
+    return entry if entry is not None and _is_of_folds(FOLDS, entry) else None
 
   def check_data(self, fingerprint: str) -> None:
     """Raises UserError where the folder's run saw other images, labels, groups or splits."""
@@ -166,6 +187,16 @@ def problem(entry: Any) -> types.Problem:
   if isinstance(entry, str):
     return types.Problem(*entry.partition(': ')[::2])
   return types.Problem(**entry)
+
+
+def is_of_figures(key: str) -> bool:
+  """Whether figures and calibration depend on this key of the flat config."""
+  return key.startswith('evaluate.') and key not in ('evaluate.splits', 'evaluate.batch_size')
+
+
+def _is_of_folds(name: str, entry: Mapping[str, Any]) -> bool:
+  # Runs of before may hold a folder of this name that was scored.
+  return name == FOLDS and 'num_folds' in entry
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ LAYERS = (
   ('top',),
   ('frozen', 'findings'),
   ('report', 'scoring', 'preview', 'comparison', 'review_page', 'survey', 'verdict'),
-  ('report_members', 'ensemble_file'),
+  ('report_members', 'ensemble_file', 'calibration_file'),
   ('report_split',),
   ('job',),
   ('experiment',),

@@ -9,7 +9,19 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import experiment, job, opening, predictions, scoring, staging, top, tree, types, workdir
+from bloodcell_jax import (
+  committee,
+  experiment,
+  job,
+  opening,
+  predictions,
+  scoring,
+  staging,
+  top,
+  tree,
+  types,
+  workdir,
+)
 from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.stats import calibration, doubt
@@ -173,20 +185,25 @@ def test_an_epoch_of_the_regression_is_judged_by_its_loss(undisturbed):
   assert records[-1].val_accuracy == np.mean(output_NK.argmax(1) == table.label)
 
 
-def test_what_is_written_is_at_the_temperature_that_validation_teaches(undisturbed, tmp_path):
+def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(undisturbed, tmp_path):
   made, params = made_of(), undisturbed[1].params
   folder = workdir.Workdir(tmp_path)
   folder.write_environment(made.devices, {'fingerprint': '', 'leaks': {}}, {})
-  validation, test = (made.predict(params, split) for split in ('validation', 'test'))
-  rule = doubt.fit(validation, made.experiment.doubt)
-  figures = scoring.write(folder, 'test', test, made.experiment, '', {}, rule, None)
-  written = predictions.read(folder.predictions('test'))
-  np.testing.assert_allclose(written.probs_NK, calibration.scaled(test, rule.temperature).probs_NK)
-  assert abs(rule.temperature - 1) > 0.01
-  assert figures['doubt']['temperature'] == 1, 'nothing is scaled twice'
-  plain = dataclasses.replace(resolve('softmax'), seed=made.experiment.seed)
-  scoring.write(folder, 'test', test, plain, '', {}, rule, None)
-  np.testing.assert_allclose(predictions.read(folder.predictions('test')).probs_NK, test.probs_NK)
+  raw = {split: made.predict(params, split) for split in ('validation', 'test')}
+  expected = doubt.fit(raw['validation'], made.experiment.doubt).temperature
+  network = committee.fitted(made, params)
+  assert network.temperature == pytest.approx(expected, rel=1e-5)
+  assert abs(expected - 1) > 0.01
+  answers = dict(made.predict_each(network.params, raw))
+  for split, answer in answers.items():
+    np.testing.assert_allclose(answer.probs_NK, calibration.scaled(raw[split], expected).probs_NK, atol=1e-5)
+  rule = doubt.fit(answers['validation'], made.experiment.doubt)
+  assert rule.temperature == pytest.approx(1, rel=1e-3), 'nothing is scaled twice'
+  scoring.write(folder, 'test', answers['test'], made.experiment, '', {}, rule, None)
+  np.testing.assert_allclose(predictions.read(folder.predictions('test')).probs_NK, answers['test'].probs_NK)
+  # A network trained on cross-entropy is as it is.
+  plain = make('softmax')
+  assert committee.fitted(plain, params).params is params
 
 
 def test_layer_by_layer_each_convolution_is_trained_and_then_left(tmp_path):

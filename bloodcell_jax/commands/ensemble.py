@@ -29,8 +29,8 @@ from bloodcell_jax.train import progress, signals
 # The ways of combining that need nothing but predictions.
 _RULES = tuple(name for name in method.COMBINES if name not in (method.AUTO, *method.WEIGHT_AVERAGES))
 _FIXED = (method.MEAN, method.LOGITS, method.GEOMETRIC, method.VOTE)
-# Splits of rows that a run was trained without, and that another run may have been trained on.
-_OF_ONE_RUN = ('train', 'out_of_bag', folds.HELD_OUT, folds.OUT_OF_FOLD)
+# What runs are not combined on, but for the rows that stacking learns from.
+_LEFT_OUT = {*scoring.OF_ONE_RUN, workdir.FOLDS} - {folds.OUT_OF_FOLD}
 
 
 def define_flags() -> None:
@@ -116,7 +116,7 @@ def _combine(request: commands.Request) -> None:
   }
   atomic.write_json(folder.environment, {**environments[0], 'network': network})
   answers.pop(folds.OUT_OF_FOLD, None)
-  found = combining.Found(tuple(names), answers, rule, chosen, more, {}, ())
+  found = combining.Found(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
   combining.write(folder, found, exp, said, None, shown)
   report.write(folder)
   shown.line(f'report: {folder.report}')
@@ -133,7 +133,7 @@ def _answers(
     UserError: they have none in common, or one whose images, labels or classes differ.
   """
   own = [{path.stem for path in (one.path / 'predictions').glob('*.csv')} for one in runs]
-  common = set.intersection(*own) - (set(_OF_ONE_RUN) - {folds.OUT_OF_FOLD})
+  common = set.intersection(*own) - _LEFT_OUT
   known = [*dataset.SPLITS, *sorted(common - set(dataset.SPLITS))]
   found: dict[str, Sequence[types.Predictions]] = {}
   for split in (name for name in known if name in common):

@@ -7,10 +7,12 @@ import functools
 import pathlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
 from bloodcell_jax import (
+  calibration_file,
   commands,
   committee,
   comparison,
@@ -22,9 +24,12 @@ from bloodcell_jax import (
   types,
   workdir,
 )
-from bloodcell_jax.data import dataset, folds
+from bloodcell_jax.data import dataset
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.train import progress, signals
+
+# Before a split's name they make that of another picture.
+_PREFIXES = ('calibrated_',)
 
 
 def define_flags() -> None:
@@ -70,17 +75,26 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   answering = committee.load(
     folder, exp, lambda one: data if own or one is exp else opening.divide(data, one), stop, shown
   )
-  if request.config is not None and not own:
-    folder.keep_evaluation(experiment.flat(request.config))
+  rule = committee.rule(folder, answering, exp) if own else None
+  if own and rule is None:
+    raise types.UserError(
+      f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
+    )
   of_run = environment['data']
   said = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
+  if not own and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
+    shown.line(substituted)
   wanted = [split] if own else scoring.known(exp.evaluate_splits, data.rows)
   for name, found in answering.predict_each(wanted if own else dict.fromkeys(('validation', *wanted))):
     if name == 'validation':
-      doubt.write(folder.calibration, doubt.fit(found, exp.doubt))
+      rule = doubt.fit(found, exp.doubt)
+      dropped = scoring.drop_others(folder, scoring.source(answering.origin, exp))
+      if left := [split for split in dropped if split not in wanted]:
+        shown.line(f'no longer in the report, because scored otherwise than now: {", ".join(left)}')
+      folder.begin_scoring({**_given(request), **exp.evaluation})
+      calibration_file.write(folder, rule, answering.fitted_for())
     if name not in wanted:
       continue
-    rule = doubt.read(folder.calibration)
     figures = scoring.write(folder, name, found, exp, said, answering.origin, rule, data.image_of(name))
     shown.line(scoring.line(name, figures))
   report.write(folder)
@@ -100,13 +114,19 @@ def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Ex
       shown.line(f'{each.path}: {said}')
 
 
+def _given(request: commands.Request) -> dict[str, Any]:
+  """The keys of the section `evaluate` that the command was given."""
+  keys = {} if request.config is None else experiment.flat(request.config)
+  return {key.removeprefix('evaluate.'): value for key, value in keys.items() if key.startswith('evaluate.')}
+
+
 def _name(data_dir: str) -> str:
   """What the folder's entry is called: its own name, made fit for a file.
 
   Raises:
-    UserError: the name is that of a split of the run, whose figures it would replace.
+    UserError: a run has files or an entry of that name, which it would replace.
   """
   name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
-  if name in (*dataset.SPLITS, folds.HELD_OUT) or not name:
+  if name in scoring.RESERVED or name.startswith(_PREFIXES) or not name:
     raise types.UserError(f'{data_dir}: is named like a split of the run; rename the folder')
   return name

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bloodcell_jax import (
+  calibration_file,
   commands,
+  committee,
   cross_validation,
   ensembling,
   experiment,
@@ -103,13 +105,14 @@ def _train(
     records = staging.run(made, initial, folder, shown)
   finally:
     shown.close()
-  params, origin = opening.best(folder, made)
+  best, origin = opening.best(folder, made)
   shown.line(f'best epoch by {exp.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
 
   # What the figures were made from; equal to what is written already, there is nothing left to do.
   wanted = scoring.known(exp.evaluate_splits, data.rows)
-  written = scoring.origins(folder)
-  if folder.report.exists() and all(written.get(split) == origin for split in wanted):
+  written, source = scoring.origins(folder), scoring.source(origin, exp)
+  is_scored = folder.calibration.exists() and all(written.get(split) == source for split in wanted)
+  if folder.report.exists() and is_scored:
     shown.line(f'{folder.path}: complete; the report is {folder.report}')
     return
   columns = {
@@ -117,12 +120,16 @@ def _train(
     for field in dataclasses.fields(history.Record)
   }
   figure.write(folder.figures / 'history.png', history_plot.plot(columns, origin['best_epoch']), said)
+  if substituted := scoring.substitution(exp.evaluate_splits, data.rows):
+    shown.line(substituted)
   folder.metrics.unlink(missing_ok=True)
+  folder.begin_scoring(exp.evaluation)
+  answering = committee.single(committee.fitted(made, best), origin)
   # Validation first, wanted or not: it teaches what the others' doubt is judged by.
-  for split, found in made.predict_each(params, dict.fromkeys(('validation', *wanted))):
+  for split, found in answering.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':
       rule = doubt.fit(found, exp.doubt)
-      doubt.write(folder.calibration, rule)
+      calibration_file.write(folder, rule, answering.fitted_for())
     if split not in wanted:
       continue
     figures = scoring.write(folder, split, found, exp, said, origin, rule, data.image_of(split))

@@ -86,7 +86,7 @@ def _figures(folder: workdir.Workdir) -> dict[str, Any]:
       **{name: entry[name] for name in (*_FIGURES, 'doubt') if name in entry},
       'per_class': entry['per_class'],
     }
-    for split, entry in folder.read_metrics().items()
+    for split, entry in folder.read_splits().items()
   }
 
 

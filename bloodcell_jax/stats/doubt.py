@@ -12,6 +12,9 @@ import numpy as np
 from bloodcell_jax import atomic, groups, types
 from bloodcell_jax.stats import bootstrap, calibration, intervals
 
+# The key of what gave the predictions that a rule was fitted on; `calibration_file` writes and reads it.
+FITTED_FOR = 'fitted_for'
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
@@ -111,12 +114,17 @@ def summary(doubt: Doubt, predictions: types.Predictions, spec: intervals.Spec, 
   }
 
 
-def write(path: str | os.PathLike[str], doubt: Doubt) -> None:
-  """The rule as JSON; an infinite limit, under which every set has all classes, as null."""
-  entry = dataclasses.asdict(doubt)
+def entry(doubt: Doubt) -> dict[str, Any]:
+  """The rule as JSON values; an infinite limit, under which every set has all classes, as null."""
+  found = dataclasses.asdict(doubt)
   if np.isinf(doubt.conformal.limit):
-    entry['conformal']['limit'] = None
-  atomic.write_json(path, entry)
+    found['conformal']['limit'] = None
+  return found
+
+
+def write(path: str | os.PathLike[str], doubt: Doubt) -> None:
+  """The rule as JSON, without what it was fitted for."""
+  atomic.write_json(path, entry(doubt))
 
 
 def read(path: str | os.PathLike[str]) -> Doubt:
@@ -127,12 +135,13 @@ def read(path: str | os.PathLike[str]) -> Doubt:
   """
   try:
     entry = json.loads(atomic.read_text(path))
+    entry.pop(FITTED_FOR, None)
     limit = entry['conformal']['limit']
     rule = calibration.Conformal(**{**entry['conformal'], 'limit': np.inf if limit is None else limit})
     return Doubt(**{**entry, 'conformal': rule})
   except FileNotFoundError:
     raise types.UserError(f'{path}: missing; evaluate the run on its own splits, which writes it') from None
-  except (ValueError, TypeError, KeyError):
+  except (ValueError, TypeError, KeyError, AttributeError):
     raise types.UserError(
       f'{path}: damaged; evaluate the run on its own splits, which writes it anew'
     ) from None

@@ -105,6 +105,12 @@ class Store:
     self._find()
     return None if self._shelf.used is None else self._shelf.stamp(self._shelf.used)
 
+  def num_epochs(self) -> int:
+    """How many epochs are finished in the newest checkpoint; no state is read."""
+    self.wait()
+    self._find()
+    return 0 if self._shelf.used is None else len(self._shelf.progress(self._shelf.used)['records'])
+
   def latest(self, like: Callable[[shelf.Stamp], state_lib.State]) -> Saved | None:
     """The newest checkpoint, or None where there is none yet. `like` gives a state of its stage's shapes and dtypes.
 
