@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bloodcell_jax import experiment, report_split, types, workdir
+from bloodcell_jax.stats import metrics as merits
 from bloodcell_jax.train import history
 
 HEAD = """# Results
@@ -22,7 +23,6 @@ interval in brackets, which comes from resampling groups: all images of one fiel
 and count as one. `validation` is a part of TRAIN by groups and chose the epoch; no test split chose anything.
 Research use only, never a diagnosis.
 """
-FIGURES = ('accuracy', 'balanced_accuracy', 'macro_f1', 'log_loss', 'brier', 'ece')
 # Where a folder was, which a reader has elsewhere.
 PLACES = {'data.dir': 'FOLDER'}
 
@@ -93,9 +93,10 @@ def command(config: str, flat: Mapping[str, Any]) -> str:
 
 
 def _scores(metrics: Mapping[str, Any]) -> list[str]:
-  lines = [f'| split | images | groups | {" | ".join(FIGURES)} |', '|---|' + '---:|' * (2 + len(FIGURES))]
+  titles = [figure.title for figure in merits.FIGURES]
+  lines = [f'| split | images | groups | {" | ".join(titles)} |', '|---|' + '---:|' * (2 + len(titles))]
   for split, entry in metrics.items():
-    cells = [report_split.figure(entry[name]) for name in FIGURES]
+    cells = [report_split.figure(entry.get(figure.name)) for figure in merits.FIGURES]
     lines.append(f'| {split} | {entry["num_images"]:,} | {entry["num_groups"]} | {" | ".join(cells)} |')
   return lines
 

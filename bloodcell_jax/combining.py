@@ -21,7 +21,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
 from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
-from bloodcell_jax.stats import bootstrap, calibration, doubt, paired
+from bloodcell_jax.stats import bootstrap, calibration, doubt, metrics, paired
 from bloodcell_jax.train import progress
 
 # By split, what each member says of it; the rows are the same and in the same order.
@@ -159,7 +159,7 @@ def _compared(
   for split, each in found.answers.items():
     summaries = [bootstrap.summary(one, exp.intervals, exp.seed) for one in each]
     figures[split] = [
-      {name: summary[name] for name in ('accuracy', 'macro_f1', 'log_loss', 'ece')} for summary in summaries
+      {figure.name: summary[figure.name] for figure in metrics.FIGURES} for summary in summaries
     ]
   if chosen is None:
     return {'figures': figures, 'best_member': None, 'gain_on_best': {}}

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bloodcell_jax import atomic, ensemble_file, page, report_members, report_split, workdir
+from bloodcell_jax.stats import metrics as merits
 from bloodcell_jax.train import history
 
 RESEARCH_ONLY = 'Research use only. Not a medical device, never a diagnosis.'
-SHOWN = ('macro_f1', 'balanced_accuracy', 'accuracy', 'macro_roc_auc', 'log_loss', 'brier', 'ece')
 # Under so many groups of a class its figures hang on single photographs.
 FEW = 5
 
@@ -139,7 +139,13 @@ def _results(metrics: dict[str, Any]) -> str:
     (what.replace('_', ' ')[4:], *(f'{entry[what]:,}' for entry in metrics.values()))
     for what in ('num_groups', 'num_images')
   ]
-  rows = [(key, *(report_split.figure(entry[key]) for entry in metrics.values())) for key in SHOWN]
+  rows = [
+    (
+      figure.title if figure.is_higher_better else f'{figure.title}, lower is better',
+      *(report_split.figure(entry.get(figure.name)) for entry in metrics.values()),
+    )
+    for figure in merits.FIGURES
+  ]
   return page.table('figures of each split', ('figure', *metrics), [*counts, *rows])
 
 
@@ -147,12 +153,13 @@ def _folds(folds: dict[str, Any]) -> str:
   """The figures of each fold, their mean and their spread."""
   rows = []
   for split, figures in folds['splits'].items():
-    columns = [figures[name] for name in SHOWN if name in figures]
+    known = [figure for figure in merits.FIGURES if figure.name in figures]
+    columns = [figures[figure.name] for figure in known]
     each = zip(*(column['values'] for column in columns), strict=True)
     rows += [(f'{split}, fold {k + 1}', *map(report_split.number, values)) for k, values in enumerate(each)]
     for name, title in (('mean', 'mean'), ('sd', 'standard deviation')):
       rows.append((f'{split}, {title}', *(report_split.number(column[name]) for column in columns)))
-  head = ('split', *(name for name in SHOWN if name in figures))
+  head = ('split', *(figure.title for figure in known))
   return (
     page.heading('folds', 'Folds')
     + f'<p>{folds["num_folds"]} networks, each trained without the images of its fold, '

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bloodcell_jax import page, report_split, workdir
+from bloodcell_jax.stats import metrics as merits
 
 TITLE = 'Members'
-_SHOWN = ('accuracy', 'macro_f1', 'log_loss', 'ece')
 _WAYS = {
   'auto': 'the mean of their probabilities',
   'mean': 'the mean of their probabilities',
@@ -72,13 +72,19 @@ _LEARNED = ('logistic', 'gradient_boosting', 'mlp')
 
 
 def _figures(split: str, told: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+  # An older version wrote some figures of the members only.
+  known = [f for f in merits.FIGURES if any(f.name in figures for figures in told['figures'][split])]
   weights = told['weights'] or [None] * len(told['members'])
   rows = [
-    (name, '' if weight is None else f'{weight:.3f}', *(report_split.figure(figures[key]) for key in _SHOWN))
+    (
+      name,
+      '' if weight is None else f'{weight:.3f}',
+      *(report_split.figure(figures.get(f.name)) for f in known),
+    )
     for name, weight, figures in zip(told['members'], weights, told['figures'][split], strict=True)
   ]
-  rows.append(('all together', '', *(report_split.figure(own[key]) for key in _SHOWN)))
-  table = page.table(f'members on {split}', ('member', 'weight', *_SHOWN), rows)
+  rows.append(('all together', '', *(report_split.figure(own.get(f.name)) for f in known)))
+  table = page.table(f'members on {split}', ('member', 'weight', *(f.title for f in known)), rows)
   return table + _gain(split, told)
 
 

@@ -6,6 +6,7 @@ import csv
 from typing import Any
 
 from bloodcell_jax import atomic, page, review, types, workdir
+from bloodcell_jax.stats import metrics
 
 # Photographs named in the table of the weakest.
 NUM_WEAKEST = 10
@@ -41,8 +42,10 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
   return '\n'.join(part for part in parts if part)
 
 
-def figure(entry: dict[str, float | None]) -> str:
-  """A figure with its interval."""
+def figure(entry: dict[str, float | None] | None) -> str:
+  """A figure with its interval; n/a where the run was scored by a version that did not have it."""
+  if entry is None:
+    return number(None)
   value, low, high = entry['value'], entry['low'], entry['high']
   if value is None or low is None or high is None:
     return number(value)
@@ -55,12 +58,13 @@ def number(value: float | None) -> str:
 
 
 def _classes(name: str, entry: dict[str, Any]) -> str:
-  columns = ('precision', 'recall', 'f1', 'roc_auc')
+  columns = metrics.PER_CLASS
   rows = [
-    (k, f'{v["num_groups"]:,}', f'{v["num_images"]:,}', *(figure(v[column]) for column in columns))
+    (k, f'{v["num_groups"]:,}', f'{v["num_images"]:,}', *(figure(v.get(column.name)) for column in columns))
     for k, v in entry['per_class'].items()
   ]
-  return page.table(f'classes of {name}', ('class', 'groups', 'images', *columns), rows)
+  titles = [column.title for column in columns]
+  return page.table(f'classes of {name}', ('class', 'groups', 'images', *titles), rows)
 
 
 def _votes(entry: dict[str, Any]) -> str:
@@ -118,12 +122,13 @@ def _at_prevalence(name: str, entry: dict[str, Any]) -> str:
   if not found:
     return ''
   shares = ', '.join(f'{k} {share:.1%}' for k, share in found['prevalence'].items())
-  whole = [(key, figure(value)) for key, value in found.items() if key not in ('prevalence', 'per_class')]
-  classes = [(k, *(figure(value) for value in v.values())) for k, v in found['per_class'].items()]
+  whole = [(f.title, figure(found[f.name])) for f in metrics.FIGURES if f.name in found]
+  columns = [f for f in metrics.PER_CLASS if all(f.name in v for v in found['per_class'].values())]
+  classes = [(k, *(figure(v[f.name]) for f in columns)) for k, v in found['per_class'].items()]
   return (
     f'<h3>Where the classes are as frequent as {page.text(shares)}</h3>'
     + page.table(f'figures of {name} at that prevalence', ('figure', 'value'), whole)
-    + page.table(f'classes of {name} at that prevalence', ('class', 'precision', 'recall', 'f1'), classes)
+    + page.table(f'classes of {name} at that prevalence', ('class', *(f.title for f in columns)), classes)
   )
 
 

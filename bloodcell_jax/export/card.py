@@ -9,11 +9,10 @@ from typing import Any
 import bloodcell_jax
 from bloodcell_jax import classifier, tree, workdir
 from bloodcell_jax.export import contract, examples, formats, parity, program
+from bloodcell_jax.stats import metrics
 
 USE = 'Research use only: not a medical device, never a diagnosis.'
 FORMAT = 'bloodcell_jax model card 1'
-_FIGURES = ('accuracy', 'balanced_accuracy', 'macro_f1', 'log_loss', 'brier', 'ece')
-_IN_TABLE = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'macro_f1': 'macro F1'}
 
 
 def values(
@@ -83,7 +82,7 @@ def _figures(folder: workdir.Workdir) -> dict[str, Any]:
   return {
     split: {
       **{key: entry[key] for key in ('num_groups', 'num_images', 'note', 'checkpoint', 'interval')},
-      **{name: entry[name] for name in (*_FIGURES, 'doubt') if name in entry},
+      **{name: entry[name] for name in (*(f.name for f in metrics.FIGURES), 'doubt') if name in entry},
       'per_class': entry['per_class'],
     }
     for split, entry in folder.read_metrics().items()
@@ -168,11 +167,11 @@ def _worth(card: Mapping[str, Any]) -> str:
       split,
       f'{entry["num_groups"]:,}',
       f'{entry["num_images"]:,}',
-      *(_shown(entry[name]) for name in _IN_TABLE),
+      *(_figure(entry.get(f.name)) for f in metrics.FIGURES),
     ]
     for split, entry in card['figures'].items()
   ]
-  head = ['split', 'groups of photographs', 'images', *_IN_TABLE.values()]
+  head = ['split', 'groups of photographs', 'images', *(f.title for f in metrics.FIGURES)]
   confidence = {entry['interval']['confidence'] for entry in card['figures'].values()}
   shares = ' and '.join(f'{100 * share:g} %' for share in sorted(confidence))
   parts = [f'With {shares} intervals that resample photographs, not images.', _table(head, rows)]
@@ -190,7 +189,9 @@ def _worth(card: Mapping[str, Any]) -> str:
   return '\n\n'.join(parts)
 
 
-def _shown(entry: Mapping[str, float | None]) -> str:
+def _figure(entry: Mapping[str, float | None] | None) -> str:
+  if entry is None or entry['value'] is None:
+    return 'n/a'
   low, high = entry['low'], entry['high']
   interval = 'no interval' if low is None or high is None else f'{low:.3f}, {high:.3f}'
   return f'{entry["value"]:.3f} [{interval}]'
