@@ -14,6 +14,7 @@ from bloodcell_jax import (
   experiment,
   predict,
   scoring,
+  selection,
   types,
   workdir,
 )
@@ -175,7 +176,7 @@ def _studied(folder: workdir.Workdir, found: Found, exp: experiment.Experiment, 
   """Diversity of the members by split, and the error against their number, with pictures of the headline split."""
   if len(found.members) < 2:
     return {}
-  headline = next((split for split in found.answers if split != 'validation'), 'validation')
+  headline = selection.headline(found.answers, {})
   measured = {
     split: diversity.measure(stack(each), each[0].label_N, np.ones(len(each[0])))
     for split, each in found.answers.items()

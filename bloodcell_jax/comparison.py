@@ -48,4 +48,5 @@ def line(split: str, entry: dict[str, Any]) -> str:
     change = f'{figure["first"]:.3f} to {figure["second"]:.3f}: {figure["difference"]:+.3f}{bounds}'
     return f'{name} {change}, p {figure["p_value"]:.3f}'
 
-  return f'{split}: {"; ".join(text(name) for name in paired.names() if name in entry)} ({entry["num_groups"]:,} groups)'
+  texts = '; '.join(text(name) for name in paired.names() if name in entry)
+  return f'{split}: {texts} ({entry["num_groups"]:,} groups)'

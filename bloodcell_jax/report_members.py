@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax import page, report_split, workdir
+from bloodcell_jax import page, report_split, selection, workdir
 from bloodcell_jax.stats import metrics as merits
 
 TITLE = 'Members'
@@ -27,17 +27,23 @@ _WAYS = {
 }
 
 
-def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def section(
+  folder: workdir.Workdir,
+  told: Mapping[str, Any],
+  metrics: Mapping[str, Any],
+  chosen: Mapping[str, Sequence[str]],
+) -> str:
   """The section.
 
   Args:
     folder: the ensemble's.
     told: its `ensemble.json`.
     metrics: its `metrics.json`.
+    chosen: what each split chose, as from `selection.choices`.
   """
   parts = [page.heading('members', TITLE), _how(told)]
-  for split in _headlines(told):
-    parts.append(_figures(split, told, metrics[split]))
+  for split in _headlines(told, chosen):
+    parts.append(_figures(split, told, metrics[split], chosen))
   parts += [
     _out_of_bag(told),
     '<div class="pair">',
@@ -50,10 +56,10 @@ def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[s
   return '\n'.join(part for part in parts if part)
 
 
-def _headlines(told: Mapping[str, Any]) -> list[str]:
+def _headlines(told: Mapping[str, Any], chosen: Mapping[str, Sequence[str]]) -> list[str]:
   """The split at the top of the report, and validation."""
   splits = list(told['figures'])
-  first = next((split for split in splits if split != 'validation'), 'validation')
+  first = selection.headline(splits, chosen)
   return [split for split in dict.fromkeys((first, 'validation')) if split in splits]
 
 
@@ -71,7 +77,9 @@ def _how(told: Mapping[str, Any]) -> str:
 _LEARNED = ('logistic', 'gradient_boosting', 'mlp')
 
 
-def _figures(split: str, told: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+def _figures(
+  split: str, told: Mapping[str, Any], own: Mapping[str, Any], chosen: Mapping[str, Sequence[str]]
+) -> str:
   # An older version wrote some figures of the members only.
   known = [f for f in merits.FIGURES if any(f.name in figures for figures in told['figures'][split])]
   weights = told['weights'] or [None] * len(told['members'])
@@ -85,6 +93,10 @@ def _figures(split: str, told: Mapping[str, Any], own: Mapping[str, Any]) -> str
   ]
   rows.append(('all together', '', *(report_split.figure(own.get(f.name)) for f in known)))
   table = page.table(f'members on {split}', ('member', 'weight', *(f.title for f in known)), rows)
+  warned = selection.sentence(split, chosen)
+  if warned:
+    # A comparison on images that chose the members compared would be no test.
+    return table + f'<p class="note">{page.text(warned)}</p>'
   return table + _gain(split, told)
 
 

@@ -16,10 +16,19 @@ _KINDS = (
 )
 
 
-def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first: bool) -> str:
-  """The section of a split; thumbnails and photographs for the first one and for folders of a user's own."""
+def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first: bool, choice: str) -> str:
+  """The section of a split.
+
+  Args:
+    folder: the run's.
+    name: the split's.
+    entry: its figures, from metrics.json.
+    is_first: whether it has thumbnails and photographs.
+    choice: what the split chose, in a sentence; empty where it chose nothing.
+  """
   parts = [
     page.heading(f'split-{name}', name),
+    *([f'<p class="note">{page.text(choice)}</p>'] if choice else []),
     _classes(name, entry),
     _votes(entry),
     _exceptions(entry),
@@ -83,7 +92,15 @@ def _exceptions(entry: dict[str, Any]) -> str:
   )
   if not methods:
     return ''
-  return f'<p class="small">Other intervals where groups are few: {page.text(methods)}.</p>'
+  what = ''
+  if any('Clopper-Pearson' in method for method in exceptions.values()):
+    what = (
+      ' Clopper-Pearson is exact for the share of groups of which most images are right, which is not the share of '
+      'images: it stands in for the interval of the figure and is widened to hold it.'
+    )
+  if 'ece' in exceptions:
+    what += ' The interval of ECE covers less often than it says.'
+  return f'<p class="small">Other methods of intervals: {page.text(methods)}.{what}</p>'
 
 
 def _doubt(name: str, entry: dict[str, Any]) -> str:
@@ -99,7 +116,11 @@ def _doubt(name: str, entry: dict[str, Any]) -> str:
     )
   sizes = ', '.join(f'{size} in {count:,}' for size, count in enumerate(found['set_sizes']) if count)
   rows = [
-    (f'{key}, at a temperature of {found["temperature"]:.2f}', figure(value), f'before: {figure(entry[key])}')
+    (
+      f'{key}, at a temperature of {found["temperature"]:.2f}',
+      figure(value),
+      f'before: {figure(entry.get(key))}',
+    )
     for key, value in found['calibrated'].items()
   ]
   rows += [

@@ -30,8 +30,9 @@ LAYERS = (
   ('top',),
   ('frozen', 'findings'),
   ('report', 'scoring', 'preview', 'comparison', 'review_page', 'survey', 'verdict'),
-  ('report_members', 'ensemble_file'),
-  ('report_split',),
+  ('report_members',),
+  ('report_split', 'selection'),
+  ('ensemble_file',),
   ('job',),
   ('experiment',),
   (

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bloodcell_jax
-from bloodcell_jax import classifier, tree, workdir
+from bloodcell_jax import classifier, report, selection, tree, workdir
 from bloodcell_jax.export import contract, examples, formats, parity, program
 from bloodcell_jax.stats import metrics
+from bloodcell_jax.weights import pretrained, published
 
 USE = 'Research use only: not a medical device, never a diagnosis.'
 FORMAT = 'bloodcell_jax model card 1'
@@ -49,24 +50,34 @@ def values(
       name: {**dataclasses.asdict(found), 'limit': parity.LIMIT, 'bytes': sizes[name]}
       for name, found in agreed.items()
     },
-    'licence': _licences(exp.weights.path, exp.data.source),
+    'licence': licences(exp.weights.path, exp.data.source),
     'made_with': {'bloodcell_jax': bloodcell_jax.__version__, **folder.read_environment()['packages']},
   }
+
+
+def _published(weights_path: str) -> published.Published | None:
+  return published.PIP if weights_path == pretrained.AUTO else published.find_file(weights_path)
 
 
 def _origin(weights_path: str) -> str:
   if not weights_path:
     return 'fresh weights'
-  return "VGG16's ImageNet weights" if weights_path == 'auto' else f'the weights of {weights_path}'
+  record = _published(weights_path)
+  return f'{record.title}, trained by {record.origin}' if record else f'the weights of {weights_path}'
 
 
-def _licences(weights_path: str, source: str) -> list[str]:
+def licences(weights_path: str, source: str) -> list[str]:
+  """A line each for the code, the weights that training began with, and the images.
+
+  Args:
+    weights_path: as `weights.path` of the config.
+    source: as `data.source` of the config.
+  """
   found = ['bloodcell_jax: Apache License 2.0']
   if weights_path:
+    record = _published(weights_path)
     found.append(
-      'VGG16 with ImageNet weights (Simonyan and Zisserman): Creative Commons Attribution'
-      if weights_path == 'auto'
-      else 'the weights that training began with: as their publisher says'
+      record.summary() if record else 'the weights that training began with: as their publisher says'
     )
   of_data = {
     'embedded': 'the synthetic smears: drawn by bloodcell_jax, Apache License 2.0',
@@ -76,14 +87,16 @@ def _licences(weights_path: str, source: str) -> list[str]:
 
 
 def _figures(folder: workdir.Workdir) -> dict[str, Any]:
-  """By split, what metrics.json has of it with intervals; nothing where the run was not evaluated."""
+  """By split, what metrics.json has of it and what the split chose; nothing where the run was not evaluated."""
   if not folder.metrics.exists():
     return {}
+  chosen = selection.choices(folder)
   return {
     split: {
       **{key: entry[key] for key in ('num_groups', 'num_images', 'note', 'checkpoint', 'interval')},
       **{name: entry[name] for name in (*(f.name for f in metrics.FIGURES), 'doubt') if name in entry},
       'per_class': entry['per_class'],
+      'chose': list(chosen.get(split, ())),
     }
     for split, entry in folder.read_metrics().items()
   }
@@ -174,7 +187,11 @@ def _worth(card: Mapping[str, Any]) -> str:
   head = ['split', 'groups of photographs', 'images', *(f.title for f in metrics.FIGURES)]
   confidence = {entry['interval']['confidence'] for entry in card['figures'].values()}
   shares = ' and '.join(f'{100 * share:g} %' for share in sorted(confidence))
-  parts = [f'With {shares} intervals that resample photographs, not images.', _table(head, rows)]
+  parts = [report.INTERVALS.format(share=shares), _table(head, rows)]
+  chosen = {split: entry['chose'] for split, entry in card['figures'].items()}
+  parts += [line for line in (selection.sentence(split, chosen) for split in chosen) if line]
+  if any(entry.get('doubt') for entry in card['figures'].values()):
+    parts.append(report.APPROXIMATE)
   notes = {split: entry['note'] for split, entry in card['figures'].items() if entry['note']}
   parts += [f'{split}: {note}' for split, note in notes.items() if note != card['note']]
   # Of a run the epoch, of an ensemble the number of members.

