@@ -27,7 +27,9 @@ DESIGNS: dict[str, tuple[int, ...] | int] = {'as TEST': TEST, '30 at random': 30
 CONFIDENCE = 0.95
 
 
-def draw(design: Sequence[int], images: int, generator: np.random.Generator) -> types.Predictions:
+def draw(
+  design: Sequence[int] | np.ndarray, images: int, generator: np.random.Generator
+) -> types.Predictions:
   """Predictions of a test set with so many groups of each class, and about so many images of each class."""
   label_G = np.repeat(np.arange(len(design)), design).astype(np.int32)
   size_G = np.maximum(1, images // np.maximum(design, 1))[label_G]

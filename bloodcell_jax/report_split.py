@@ -100,7 +100,7 @@ def _exceptions(entry: dict[str, Any]) -> str:
     )
   if 'ece' in exceptions:
     what += ' The interval of ECE covers less often than it says.'
-  return f'<p class="small">Other methods of intervals: {page.text(methods)}.{what}</p>'
+  return f'<p class="small">Other methods: {page.text(methods)}.{what}</p>'
 
 
 def _doubt(name: str, entry: dict[str, Any]) -> str:
