@@ -48,6 +48,19 @@ CASES = {
   'vgg16_more_features': Case(VGG[4:], 'same', (), 0, 0.0, (9, 9, 512), 16, forward_only=True, first_block=5),
   'vgg16_head_cached': Case((), 'same', (256,), 1, 0.5, (4, 4, 512), 50, first_block=6),
 }
+# The parts of `benchmarks.finetune` once more for images of 32x32, to see that they run.
+TINY = '_tiny'
+CASES |= {
+  name + TINY: dataclasses.replace(CASES[name], input_shape=shape, batch_size=2)
+  for name, shape in {
+    'vgg16_cached': (2, 2, 512),
+    'vgg16_head_whole': (32, 32, 3),
+    'vgg16_block5_whole': (32, 32, 3),
+    'vgg16_features': (32, 32, 3),
+    'vgg16_more_features': (2, 2, 512),
+    'vgg16_head_cached': (1, 1, 512),
+  }.items()
+}
 
 
 def gflop(case: Case) -> float:

@@ -16,6 +16,7 @@ from bloodcell_jax import (
   groups,
   predict,
   scoring,
+  selection,
   types,
   workdir,
 )
@@ -23,7 +24,7 @@ from bloodcell_jax.data import dataset, folds
 from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
 from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
-from bloodcell_jax.stats import bootstrap, doubt, paired
+from bloodcell_jax.stats import bootstrap, doubt, metrics, paired
 from bloodcell_jax.train import progress
 
 # By split, what each member says of it; the rows are the same and in the same order.
@@ -177,7 +178,7 @@ def _compared(
   for split, each in found.answers.items():
     summaries = [bootstrap.summary(one, exp.intervals, exp.seed) for one in each]
     figures[split] = [
-      {name: summary[name] for name in ('accuracy', 'macro_f1', 'log_loss', 'ece')} for summary in summaries
+      {figure.name: summary[figure.name] for figure in metrics.FIGURES} for summary in summaries
     ]
   if chosen is None:
     return {'figures': figures, 'best_member': None, 'gain_on_best': {}}
@@ -194,7 +195,7 @@ def _studied(folder: workdir.Workdir, found: Found, exp: experiment.Experiment, 
   """Diversity of the members by split, and the error against their number, with pictures of the headline split."""
   if len(found.members) < 2:
     return {}
-  headline = next((split for split in found.answers if split != 'validation'), 'validation')
+  headline = selection.headline(found.answers, {})
   measured = {
     split: diversity.measure(stack(each), each[0].label_N, np.ones(len(each[0])))
     for split, each in found.answers.items()

@@ -42,10 +42,11 @@ def write(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Exper
 def line(split: str, entry: dict[str, Any]) -> str:
   """One line for people."""
 
-  def shown(name: str) -> str:
+  def text(name: str) -> str:
     figure = entry[name]
     bounds = '' if figure['low'] is None else f' [{figure["low"]:+.3f}, {figure["high"]:+.3f}]'
     change = f'{figure["first"]:.3f} to {figure["second"]:.3f}: {figure["difference"]:+.3f}{bounds}'
     return f'{name} {change}, p {figure["p_value"]:.3f}'
 
-  return f'{split}: {"; ".join(shown(name) for name in paired.NAMES)} ({entry["num_groups"]:,} groups)'
+  texts = '; '.join(text(name) for name in paired.names() if name in entry)
+  return f'{split}: {texts} ({entry["num_groups"]:,} groups)'

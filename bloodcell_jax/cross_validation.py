@@ -116,10 +116,12 @@ def joined(parts: Sequence[types.Predictions], table: types.Table) -> types.Pred
 def line(split: str, figures: Mapping[str, Any]) -> str:
   """One line for people: mean and standard deviation over the folds."""
 
-  def shown(name: str) -> str:
-    return f'{name} {figures[name]["mean"]:.3f} +- {figures[name]["sd"]:.3f}'
+  def text(name: str) -> str:
+    mean, sd = figures[name]['mean'], figures[name]['sd']
+    return f'{name} n/a' if mean is None else f'{name} {mean:.3f} +- {sd:.3f}'
 
-  return f'{split}: {shown("macro_f1")}, {shown("accuracy")} over {len(figures["accuracy"]["values"])} folds'
+  texts = ', '.join(text(figure.name) for figure in metrics.headlines() if figure.name in figures)
+  return f'{split}: {texts} over {len(figures["accuracy"]["values"])} folds'
 
 
 def is_done(
@@ -159,7 +161,12 @@ def _join(
   )
   shown.line(scoring.line(folds.OUT_OF_FOLD, figures))
   of_split = {
-    split: {name: spread.of([entry[split][name]['value'] for entry in found]) for name in metrics.NAMES}
+    split: {
+      name: spread.of([entry[split][name]['value'] for entry in found])
+      for name in metrics.names()
+      # Folds of an older version may lack a figure.
+      if all(name in entry[split] for entry in found)
+    }
     for split in found[0]
     if all(split in entry for entry in found)
   }

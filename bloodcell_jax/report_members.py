@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax import page, report_split, workdir
+from bloodcell_jax import page, report_split, selection, workdir
+from bloodcell_jax.stats import metrics as merits
 
 TITLE = 'Members'
-_SHOWN = ('accuracy', 'macro_f1', 'log_loss', 'ece')
 _WAYS = {
   'auto': 'the mean of their probabilities',
   'mean': 'the mean of their probabilities',
@@ -27,17 +27,23 @@ _WAYS = {
 }
 
 
-def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def section(
+  folder: workdir.Workdir,
+  told: Mapping[str, Any],
+  metrics: Mapping[str, Any],
+  chosen: Mapping[str, Sequence[str]],
+) -> str:
   """The section.
 
   Args:
     folder: the ensemble's.
     told: its `ensemble.json`.
     metrics: its `metrics.json`.
+    chosen: what each split chose, as from `selection.choices`.
   """
   parts = [page.heading('members', TITLE), _how(told), _scored_otherwise(told, metrics)]
-  for split in _headlines(told, metrics):
-    parts.append(_figures(split, told, metrics[split]))
+  for split in _headlines(told, metrics, chosen):
+    parts.append(_figures(split, told, metrics[split], chosen))
   parts += [
     _out_of_bag(told),
     '<div class="pair">',
@@ -51,23 +57,25 @@ def section(folder: workdir.Workdir, told: Mapping[str, Any], metrics: Mapping[s
 
 
 def _scored_otherwise(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-  """What a reader must know where the ensemble has been evaluated with other keys than its members."""
+  """A note where the ensemble has been evaluated with other keys than its members."""
   now = next((entry['evaluation'] for entry in metrics.values() if 'evaluation' in entry), None)
   before = told.get('evaluation')
   if now is None or before is None or now == before:
     return ''
   keys = ', '.join(f'evaluate.{key}={before[key]}' for key in before if before[key] != now.get(key))
   return (
-    f'<p class="note" role="note">The figures of the members and what compares with them were made with '
-    f'{page.text(keys)}, the others of this page were not. The command that trained the ensemble, with the keys that '
-    'you want, makes all anew.</p>'
+    f'<p class="note" role="note">The figures of the members, and the comparisons with them, were computed with '
+    f'{page.text(keys)}; the other figures on this page were not. To compute all of them again, run the command that '
+    'trained the ensemble with the keys you want.</p>'
   )
 
 
-def _headlines(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+def _headlines(
+  told: Mapping[str, Any], metrics: Mapping[str, Any], chosen: Mapping[str, Sequence[str]]
+) -> list[str]:
   """The split at the top of the report, and validation; those that the ensemble has figures of."""
   splits = [split for split in told['figures'] if split in metrics]
-  first = next((split for split in splits if split != 'validation'), 'validation')
+  first = selection.headline(splits, chosen)
   return [split for split in dict.fromkeys((first, 'validation')) if split in splits]
 
 
@@ -85,14 +93,26 @@ def _how(told: Mapping[str, Any]) -> str:
 _LEARNED = ('logistic', 'gradient_boosting', 'mlp')
 
 
-def _figures(split: str, told: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+def _figures(
+  split: str, told: Mapping[str, Any], own: Mapping[str, Any], chosen: Mapping[str, Sequence[str]]
+) -> str:
+  # An older version wrote some figures of the members only.
+  known = [f for f in merits.FIGURES if any(f.name in figures for figures in told['figures'][split])]
   weights = told['weights'] or [None] * len(told['members'])
   rows = [
-    (name, '' if weight is None else f'{weight:.3f}', *(report_split.figure(figures[key]) for key in _SHOWN))
+    (
+      name,
+      '' if weight is None else f'{weight:.3f}',
+      *(report_split.figure(figures.get(f.name)) for f in known),
+    )
     for name, weight, figures in zip(told['members'], weights, told['figures'][split], strict=True)
   ]
-  rows.append(('all together', '', *(report_split.figure(own[key]) for key in _SHOWN)))
-  table = page.table(f'members on {split}', ('member', 'weight', *_SHOWN), rows)
+  rows.append(('all together', '', *(report_split.figure(own.get(f.name)) for f in known)))
+  table = page.table(f'members on {split}', ('member', 'weight', *(f.title for f in known)), rows)
+  warned = selection.sentence(split, chosen)
+  if warned:
+    # A comparison on images that chose the members compared would be no test.
+    return table + f'<p class="note">{page.text(warned)}</p>'
   return table + _gain(split, told)
 
 

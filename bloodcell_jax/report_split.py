@@ -6,6 +6,7 @@ import csv
 from typing import Any
 
 from bloodcell_jax import atomic, page, review, types, workdir
+from bloodcell_jax.stats import metrics
 
 # Photographs named in the table of the weakest.
 NUM_WEAKEST = 10
@@ -15,10 +16,19 @@ _KINDS = (
 )
 
 
-def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first: bool) -> str:
-  """The section of a split; thumbnails and photographs for the first one and for folders of a user's own."""
+def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first: bool, choice: str) -> str:
+  """The section of a split.
+
+  Args:
+    folder: the run's.
+    name: the split's.
+    entry: its figures, from metrics.json.
+    is_first: whether it has thumbnails and photographs.
+    choice: what the split chose, in a sentence; empty where it chose nothing.
+  """
   parts = [
     page.heading(f'split-{name}', name),
+    *([f'<p class="note">{page.text(choice)}</p>'] if choice else []),
     _classes(name, entry),
     _votes(entry),
     _exceptions(entry),
@@ -41,8 +51,10 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
   return '\n'.join(part for part in parts if part)
 
 
-def figure(entry: dict[str, float | None]) -> str:
-  """A figure with its interval."""
+def figure(entry: dict[str, float | None] | None) -> str:
+  """A figure with its interval; n/a where the run was scored by a version that did not have it."""
+  if entry is None:
+    return number(None)
   value, low, high = entry['value'], entry['low'], entry['high']
   if value is None or low is None or high is None:
     return number(value)
@@ -55,12 +67,13 @@ def number(value: float | None) -> str:
 
 
 def _classes(name: str, entry: dict[str, Any]) -> str:
-  columns = ('precision', 'recall', 'f1', 'roc_auc')
+  columns = metrics.PER_CLASS
   rows = [
-    (k, f'{v["num_groups"]:,}', f'{v["num_images"]:,}', *(figure(v[column]) for column in columns))
+    (k, f'{v["num_groups"]:,}', f'{v["num_images"]:,}', *(figure(v.get(column.name)) for column in columns))
     for k, v in entry['per_class'].items()
   ]
-  return page.table(f'classes of {name}', ('class', 'groups', 'images', *columns), rows)
+  titles = [column.title for column in columns]
+  return page.table(f'classes of {name}', ('class', 'groups', 'images', *titles), rows)
 
 
 def _votes(entry: dict[str, Any]) -> str:
@@ -79,7 +92,15 @@ def _exceptions(entry: dict[str, Any]) -> str:
   )
   if not methods:
     return ''
-  return f'<p class="small">Other intervals where groups are few: {page.text(methods)}.</p>'
+  what = ''
+  if any('Clopper-Pearson' in method for method in exceptions.values()):
+    what = (
+      ' Clopper-Pearson is exact for the share of groups of which most images are right, which is not the share of '
+      'images: it stands in for the interval of the figure and is widened to hold it.'
+    )
+  if 'ece' in exceptions:
+    what += ' The interval of ECE covers less often than it says.'
+  return f'<p class="small">Other methods: {page.text(methods)}.{what}</p>'
 
 
 def _doubt(name: str, entry: dict[str, Any]) -> str:
@@ -95,7 +116,11 @@ def _doubt(name: str, entry: dict[str, Any]) -> str:
     )
   sizes = ', '.join(f'{size} in {count:,}' for size, count in enumerate(found['set_sizes']) if count)
   rows = [
-    (f'{key}, at a temperature of {found["temperature"]:.2f}', figure(value), f'before: {figure(entry[key])}')
+    (
+      f'{key}, at a temperature of {found["temperature"]:.2f}',
+      figure(value),
+      f'before: {figure(entry.get(key))}',
+    )
     for key, value in found['calibrated'].items()
   ]
   rows += [
@@ -118,12 +143,13 @@ def _at_prevalence(name: str, entry: dict[str, Any]) -> str:
   if not found:
     return ''
   shares = ', '.join(f'{k} {share:.1%}' for k, share in found['prevalence'].items())
-  whole = [(key, figure(value)) for key, value in found.items() if key not in ('prevalence', 'per_class')]
-  classes = [(k, *(figure(value) for value in v.values())) for k, v in found['per_class'].items()]
+  whole = [(f.title, figure(found[f.name])) for f in metrics.FIGURES if f.name in found]
+  columns = [f for f in metrics.PER_CLASS if all(f.name in v for v in found['per_class'].values())]
+  classes = [(k, *(figure(v[f.name]) for f in columns)) for k, v in found['per_class'].items()]
   return (
     f'<h3>Where the classes are as frequent as {page.text(shares)}</h3>'
     + page.table(f'figures of {name} at that prevalence', ('figure', 'value'), whole)
-    + page.table(f'classes of {name} at that prevalence', ('class', 'precision', 'recall', 'f1'), classes)
+    + page.table(f'classes of {name} at that prevalence', ('class', *(f.title for f in columns)), classes)
   )
 
 

@@ -126,14 +126,16 @@ def origins(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
 def line(split: str, figures: dict[str, Any]) -> str:
   """One line for people, with the interval."""
 
-  def shown(name: str) -> str:
+  def text(name: str) -> str:
     entry = figures[name]
-    return f'{name} {entry["value"]:.3f} [{entry["low"]:.3f}, {entry["high"]:.3f}]'
+    value, low, high = entry['value'], entry['low'], entry['high']
+    bounds = '' if low is None or high is None else f' [{low:.3f}, {high:.3f}]'
+    return f'{name} n/a' if value is None else f'{name} {value:.3f}{bounds}'
 
   left = figures.get('doubt')
   told = f'; {1 - left["named"]["value"]:.0%} left for review' if left else ''
   return (
-    f'{split}: {shown("macro_f1")}, {shown("accuracy")} '
+    f'{split}: {", ".join(text(figure.name) for figure in metrics.headlines())} '
     f'({figures["num_images"]:,} images, {figures["num_groups"]:,} groups){told}'
   )
 

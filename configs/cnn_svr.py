@@ -5,8 +5,7 @@
 Variants: `layerwise` trains each convolution with a top of its own and freezes it, before the three steps; `rbf` puts
 neurons of radial basis functions in the place of the SVR; `grey` sees no colours; `softmax` stops after the first step.
 
-On real images these stages, run by benchmarks/hybrid.py, reach TEST accuracy 0.722 [0.559, 0.806].
-Without them it trains on synthetic smears, in 82 s on 2 cores of a shared virtual machine.
+Figures on real images: docs/hybrid.md. Without such images it trains on synthetic smears.
 """
 
 from ml_collections import config_dict

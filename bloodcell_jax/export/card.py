@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bloodcell_jax
-from bloodcell_jax import classifier, tree, workdir
+from bloodcell_jax import classifier, report, selection, tree, workdir
 from bloodcell_jax.export import contract, examples, formats, parity, program
+from bloodcell_jax.stats import metrics
+from bloodcell_jax.weights import pretrained, published
 
 USE = 'Research use only: not a medical device, never a diagnosis.'
 FORMAT = 'bloodcell_jax model card 1'
-_FIGURES = ('accuracy', 'balanced_accuracy', 'macro_f1', 'log_loss', 'brier', 'ece')
-_IN_TABLE = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'macro_f1': 'macro F1'}
 
 
 def values(
@@ -41,7 +41,7 @@ def values(
       'name': exp.model.name,
       'num_members': len(exported.models),
       'num_parameters': sum(tree.count(network.params) for network in loaded.committee.networks),
-      'began_with': _origin(exp.weights.path),
+      'began_with': _origin(exp.weights.path, exp.model.name),
       'checkpoint': dict(loaded.origin),
     },
     'data': {key: data[key] for key in ('name', 'synthetic', 'fingerprint', 'counts')},
@@ -50,23 +50,40 @@ def values(
       name: {**dataclasses.asdict(found), 'limit': parity.LIMIT, 'bytes': sizes[name]}
       for name, found in agreed.items()
     },
-    'licence': _licences(exp.weights.path, exp.data.source),
+    'licence': licences(exp.weights.path, exp.model.name, exp.data.source),
     'made_with': {'bloodcell_jax': bloodcell_jax.__version__, **folder.read_environment()['packages']},
   }
 
 
-def _origin(weights_path: str) -> str:
+def _published(weights_path: str, network: str) -> published.Weights | None:
+  return (
+    published.with_package(network)[0]
+    if weights_path == pretrained.AUTO
+    else published.find_file(weights_path)
+  )
+
+
+def _origin(weights_path: str, network: str) -> str:
   if not weights_path:
     return 'fresh weights'
-  return "VGG16's ImageNet weights" if weights_path == 'auto' else f'the weights of {weights_path}'
+  record = _published(weights_path, network)
+  return f'{record.title}, trained by {record.trained_by}' if record else f'the weights of {weights_path}'
 
 
-def _licences(weights_path: str, source: str) -> list[str]:
+def licences(weights_path: str, network: str, source: str) -> list[str]:
+  """A line each for the code, the weights that training began with, and the images.
+
+  Args:
+    weights_path: as `weights.path` of the config.
+    network: as `model.name` of the config.
+    source: as `data.source` of the config.
+  """
   found = ['bloodcell_jax: Apache License 2.0']
   if weights_path:
+    record = _published(weights_path, network)
     found.append(
-      'VGG16 with ImageNet weights (Simonyan and Zisserman): Creative Commons Attribution'
-      if weights_path == 'auto'
+      record.summary(weights_path)
+      if record
       else 'the weights that training began with: as their publisher says'
     )
   of_data = {
@@ -77,14 +94,16 @@ def _licences(weights_path: str, source: str) -> list[str]:
 
 
 def _figures(folder: workdir.Workdir) -> dict[str, Any]:
-  """By split, what metrics.json has of it with intervals; nothing where the run was not evaluated."""
+  """By split, what metrics.json has of it and what the split chose; nothing where the run was not evaluated."""
   if not folder.metrics.exists():
     return {}
+  chosen = selection.choices(folder)
   return {
     split: {
       **{key: entry[key] for key in ('num_groups', 'num_images', 'note', 'checkpoint', 'interval')},
-      **{name: entry[name] for name in (*_FIGURES, 'doubt') if name in entry},
+      **{name: entry[name] for name in (*(f.name for f in metrics.FIGURES), 'doubt') if name in entry},
       'per_class': entry['per_class'],
+      'chose': list(chosen.get(split, ())),
     }
     for split, entry in folder.read_splits().items()
   }
@@ -168,14 +187,18 @@ def _worth(card: Mapping[str, Any]) -> str:
       split,
       f'{entry["num_groups"]:,}',
       f'{entry["num_images"]:,}',
-      *(_shown(entry[name]) for name in _IN_TABLE),
+      *(_figure(entry.get(f.name)) for f in metrics.FIGURES),
     ]
     for split, entry in card['figures'].items()
   ]
-  head = ['split', 'groups of photographs', 'images', *_IN_TABLE.values()]
+  head = ['split', 'groups of photographs', 'images', *(f.title for f in metrics.FIGURES)]
   confidence = {entry['interval']['confidence'] for entry in card['figures'].values()}
   shares = ' and '.join(f'{100 * share:g} %' for share in sorted(confidence))
-  parts = [f'With {shares} intervals that resample photographs, not images.', _table(head, rows)]
+  parts = [report.INTERVALS.format(share=shares), _table(head, rows)]
+  chosen = {split: entry['chose'] for split, entry in card['figures'].items()}
+  parts += [line for line in (selection.sentence(split, chosen) for split in chosen) if line]
+  if any(entry.get('doubt') for entry in card['figures'].values()):
+    parts.append(report.APPROXIMATE)
   notes = {split: entry['note'] for split, entry in card['figures'].items() if entry['note']}
   parts += [f'{split}: {note}' for split, note in notes.items() if note != card['note']]
   # Of a run the epoch, of an ensemble the number of members.
@@ -190,7 +213,9 @@ def _worth(card: Mapping[str, Any]) -> str:
   return '\n\n'.join(parts)
 
 
-def _shown(entry: Mapping[str, float | None]) -> str:
+def _figure(entry: Mapping[str, float | None] | None) -> str:
+  if entry is None or entry['value'] is None:
+    return 'n/a'
   low, high = entry['low'], entry['high']
   interval = 'no interval' if low is None or high is None else f'{low:.3f}, {high:.3f}'
   return f'{entry["value"]:.3f} [{interval}]'

@@ -1,7 +1,8 @@
-"""What a confidence is worth: temperature, when to abstain, sets of classes with a guaranteed coverage.
+"""What a confidence is worth: temperature, when to abstain, sets of classes with a wanted coverage.
 
 Everything here is fitted on validation predictions and applied to others. The validation rows must be of
-photographs that training did not see; with leaked rows all of it promises too much.
+photographs that training did not see; with leaked rows all of it promises too much. Rows that have also chosen the
+epoch or fitted weights, as validation does in a run, promise a little too much: all of it holds approximately then.
 """
 
 from __future__ import annotations
@@ -109,8 +110,9 @@ def conformal(predictions: types.Predictions, score: str, miscoverage: float) ->
   images promises too much. Here each group counts once, spread over its images, and a group to come counts as
   infinitely bad: with G groups a miscoverage under 1 / (G + 1) gives sets of all classes.
 
-  **Guarantees**: for groups that are exchangeable, at any number of groups, whatever the model; marginally,
-  not for each class, and not on images of another laboratory.
+  **Guarantees**: for groups that are exchangeable with those to come, at any number of groups, whatever the model;
+  marginally, not for each class, and not on images of another laboratory. Groups that have chosen the model's epoch
+  or fitted any of its weights are not exchangeable with new ones: the coverage is approximate then.
 
   Args:
     predictions: of the validation rows.

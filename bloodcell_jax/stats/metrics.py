@@ -7,7 +7,7 @@ the groups of a resample and dividing gives the figure of the resample, for all 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,15 +16,6 @@ from bloodcell_jax import types
 # Guo et al. 2017, "On calibration of modern neural networks", section 2: equal-width bins of confidence; 15
 # as there.
 NUM_BINS = 15
-NAMES = (
-  'macro_f1',
-  'balanced_accuracy',
-  'accuracy',
-  'log_loss',
-  'brier',
-  'ece',
-)  # macro F1 first: it counts rare classes
-PER_CLASS = ('precision', 'recall', 'f1')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +81,7 @@ def leave_one_out(groups: Sums) -> Sums:
 
 
 def figures(s: Sums) -> dict[str, np.ndarray]:
-  """Every figure of NAMES and PER_CLASS (with a trailing class axis) of each set.
+  """Every summed figure of FIGURES and PER_CLASS (with a trailing class axis) of each set.
 
   A class without images in a set has no recall there: balanced accuracy and macro F1 are means over the
   classes present, and the class' own figures are NaN. scikit-learn's `balanced_accuracy_score` does the same;
@@ -98,24 +89,90 @@ def figures(s: Sums) -> dict[str, np.ndarray]:
 
   A class that is present but never predicted has precision NaN and F1 0.
   """
-  confusion = s.confusion_KK
-  hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-  actual, predicted = confusion.sum(-1), confusion.sum(-2)
-  total = actual.sum(-1)
-  present = actual > 0
-  recall = _ratio(hits, actual)
-  f1 = np.where(present, _ratio(2 * hits, actual + predicted), np.nan)
-  return {
-    'accuracy': _ratio(hits.sum(-1), total),
-    'balanced_accuracy': _mean_present(recall, present),
-    'macro_f1': _mean_present(f1, present),
-    'log_loss': _ratio(s.log_loss, total),
-    'brier': _ratio(s.brier, total),
-    'ece': _ratio(np.abs(s.bin_S3[..., 1] - s.bin_S3[..., 2]).sum(-1), total),
-    'precision': np.where(present, _ratio(hits, predicted), np.nan),
-    'recall': recall,
-    'f1': f1,
-  }
+  return {f.name: f.function(s) for f in (*FIGURES, *PER_CLASS) if f.function is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """A figure of merit: its row in this table is all that a report, a comparison or a model card knows of it."""
+
+  name: str  # its key in metrics.json
+  title: str  # for people
+  low: float  # the range that it cannot leave
+  high: float
+  is_higher_better: bool
+  is_headline: bool  # printed after training and compared between two models
+  is_resampled: bool  # False where resampling groups biases it: its interval is by jackknife
+  function: Callable[[Sums], np.ndarray] | None  # None: from the order of the images, not from sums
+
+
+def _accuracy(s: Sums) -> np.ndarray:
+  return _ratio(_hits(s).sum(-1), _total(s))
+
+
+def _precision(s: Sums) -> np.ndarray:
+  return np.where(_present(s), _ratio(_hits(s), s.confusion_KK.sum(-2)), np.nan)
+
+
+def _recall(s: Sums) -> np.ndarray:
+  return _ratio(_hits(s), s.confusion_KK.sum(-1))
+
+
+def _f1(s: Sums) -> np.ndarray:
+  both = s.confusion_KK.sum(-1) + s.confusion_KK.sum(-2)
+  return np.where(_present(s), _ratio(2 * _hits(s), both), np.nan)
+
+
+def _mean(part: np.ndarray, s: Sums) -> np.ndarray:
+  return _ratio(part, _total(s))
+
+
+def _ece(s: Sums) -> np.ndarray:
+  return _mean(np.abs(s.bin_S3[..., 1] - s.bin_S3[..., 2]).sum(-1), s)
+
+
+def _total(s: Sums) -> np.ndarray:
+  return s.confusion_KK.sum(-1).sum(-1)
+
+
+def _hits(s: Sums) -> np.ndarray:
+  return np.diagonal(s.confusion_KK, axis1=-2, axis2=-1)
+
+
+def _present(s: Sums) -> np.ndarray:
+  return s.confusion_KK.sum(-1) > 0
+
+
+# In the order of every table. Macro F1 first: it counts rare classes.
+FIGURES: tuple[Figure, ...] = (
+  Figure('macro_f1', 'macro F1', 0, 1, True, True, True, lambda s: _mean_present(_f1(s), _present(s))),
+  Figure(
+    'balanced_accuracy', 'balanced accuracy', 0, 1, True, False, True,
+    lambda s: _mean_present(_recall(s), _present(s)),
+  ),
+  Figure('accuracy', 'accuracy', 0, 1, True, True, True, _accuracy),
+  Figure('macro_roc_auc', 'macro ROC area', 0, 1, True, False, True, None),
+  Figure('log_loss', 'log loss', 0, np.inf, False, False, True, lambda s: _mean(s.log_loss, s)),
+  Figure('brier', 'Brier score', 0, 2, False, False, True, lambda s: _mean(s.brier, s)),
+  # A sum of absolute values, which resampling biases upwards.
+  Figure('ece', 'calibration error (ECE)', 0, 1, False, False, False, _ece),
+)  # fmt: skip
+PER_CLASS: tuple[Figure, ...] = (
+  Figure('precision', 'precision', 0, 1, True, False, True, _precision),
+  Figure('recall', 'recall', 0, 1, True, False, True, _recall),
+  Figure('f1', 'F1', 0, 1, True, False, True, _f1),
+  Figure('roc_auc', 'ROC area', 0, 1, True, False, True, None),
+)
+
+
+def names() -> tuple[str, ...]:
+  """The figures of FIGURES that follow from sums."""
+  return tuple(f.name for f in FIGURES if f.function is not None)
+
+
+def headlines() -> tuple[Figure, ...]:
+  """The figures that one line has room for."""
+  return tuple(f for f in FIGURES if f.is_headline)
 
 
 def roc_auc(predictions: types.Predictions) -> np.ndarray:

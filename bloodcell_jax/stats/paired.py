@@ -11,14 +11,13 @@ import numpy as np
 from bloodcell_jax import rng, types
 from bloodcell_jax.stats import intervals, metrics, resamples
 
-NAMES = ('accuracy', 'macro_f1')
 FIELDS = tuple(field.name for field in dataclasses.fields(metrics.Sums))
 
 
 def compare(
   first: types.Predictions, second: types.Predictions, spec: intervals.Spec, seed: int
 ) -> dict[str, Any]:
-  """How much better the second model is than the first on the same images, by figure of NAMES.
+  """How much better the second model is than the first on the same images, by headline figure.
 
   Each entry is `{first, second, difference, low, high, p_value}`. The interval is BCa over resamples of
   groups, the same groups for both models, or Student's t over a jackknife of groups where they count as fewer
@@ -49,7 +48,7 @@ def compare(
   swapped = _swapped(of_first, of_second, _swaps(num_groups, spec.num_resamples, seed))
   few = intervals.effective(of_first.confusion_KK.sum((1, 2))) < intervals.FEW_GROUPS
   entries = {}
-  for name in NAMES:
+  for name in names():
     difference = (values[1][name] - values[0][name]).item()
     left_out_G = left_out[1][name] - left_out[0][name]
     if few:
@@ -76,6 +75,11 @@ def compare(
       'test': 'swap of the models within groups',
     },
   }
+
+
+def names() -> tuple[str, ...]:
+  """The figures that are compared."""
+  return tuple(figure.name for figure in metrics.headlines() if figure.function is not None)
 
 
 def aligned(first: types.Predictions, second: types.Predictions) -> types.Predictions:
@@ -130,7 +134,7 @@ def _swapped(first: metrics.Sums, second: metrics.Sums, swap_RG: np.ndarray) -> 
     )
     for one, sign in ((first, 1), (second, -1))
   ]
-  return {name: figures[1][name] - figures[0][name] for name in NAMES}
+  return {name: figures[1][name] - figures[0][name] for name in names()}
 
 
 def _p_value(difference: float, swapped_R: np.ndarray, num_groups: int, num_resamples: int) -> float:

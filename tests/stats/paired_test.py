@@ -36,7 +36,7 @@ def shuffled(found, seed=0):
 
 def test_a_difference_that_is_there_is_found():
   got = paired.compare(*pair(0, gain=0.25), SPEC, seed=0)
-  for name in paired.NAMES:
+  for name in paired.names():
     assert got[name]['low'] > 0, name
     assert got[name]['p_value'] < 0.01, name
     assert got[name]['difference'] == pytest.approx(got[name]['second'] - got[name]['first'])
@@ -60,7 +60,7 @@ def test_the_order_of_rows_does_not_matter():
   first, second = pair(1, gain=0.1)
   expected = paired.compare(first, second, SPEC, seed=0)
   got = paired.compare(first, shuffled(second), SPEC, seed=0)
-  for name in paired.NAMES:
+  for name in paired.names():
     assert got[name] == pytest.approx(expected[name])
   assert (paired.aligned(first, shuffled(second)).probs_NK == second.probs_NK).all()
 
@@ -68,7 +68,7 @@ def test_the_order_of_rows_does_not_matter():
 def test_swapping_the_models_negates_the_difference_and_keeps_the_p_value():
   first, second = pair(2, gain=0.1)
   one, other = paired.compare(first, second, SPEC, 0), paired.compare(second, first, SPEC, 0)
-  for name in paired.NAMES:
+  for name in paired.names():
     assert other[name]['difference'] == pytest.approx(-one[name]['difference'])
     assert other[name]['p_value'] == one[name]['p_value']
     assert (other[name]['low'], other[name]['high']) == pytest.approx((-one[name]['high'], -one[name]['low']))
@@ -77,7 +77,7 @@ def test_swapping_the_models_negates_the_difference_and_keeps_the_p_value():
 def test_a_model_does_not_differ_from_itself():
   first, _ = pair(3)
   got = paired.compare(first, shuffled(first), SPEC, seed=0)
-  for name in paired.NAMES:
+  for name in paired.names():
     assert got[name]['difference'] == got[name]['low'] == got[name]['high'] == 0
     assert got[name]['p_value'] == 1
 

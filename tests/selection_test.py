@@ -1,0 +1,77 @@
+"""What a run chose on which split is told by one function, from the files of its folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bloodcell_jax import atomic, experiment, selection, workdir
+from configs import default
+
+
+def folder(
+  path, ensemble: dict[str, Any] | None = None, is_calibrated: bool = True, **changes
+) -> workdir.Workdir:
+  """A run's folder as far as the choices show in it."""
+  path.mkdir(parents=True, exist_ok=True)
+  made = workdir.Workdir(path)
+  atomic.write_json(made.config, {**experiment.flat(default.get_config()), **changes})
+  if ensemble:
+    atomic.write_json(
+      made.ensemble, {'combine': 'mean', 'method': 'average', 'best_member': None, **ensemble}
+    )
+  if is_calibrated:
+    atomic.write_json(made.calibration, {})
+  return made
+
+
+def test_a_single_run_chooses_its_epoch_and_its_calibration_on_validation(tmp_path):
+  found = selection.choices(folder(tmp_path))
+  assert found['validation'] == (
+    'the epoch', 'the temperature', 'the confidence threshold', 'the conformal sets',
+  )  # fmt: skip
+  assert 'test' not in found
+  bare = selection.choices(folder(tmp_path / 'bare', is_calibrated=False))
+  assert bare['validation'] == ('the epoch',)
+
+
+def test_an_epoch_chosen_on_training_is_told_so(tmp_path):
+  found = selection.choices(folder(tmp_path, is_calibrated=False, **{'train.monitor': 'loss'}))
+  assert 'the epoch' in found['train']
+  assert 'validation' not in found
+
+
+@pytest.mark.parametrize(
+  ('ensemble', 'split', 'choice'),
+  [
+    ({'combine': 'weighted'}, 'validation', 'the weights of the members'),
+    ({'combine': 'soup'}, 'validation', 'which members are averaged'),
+    ({'combine': 'logistic'}, 'validation', 'the meta-learner'),
+    ({'combine': 'logistic', 'learned_on': 'validation'}, 'validation', 'the meta-learner'),
+    ({'method': 'samme', 'combine': 'samme'}, 'train', 'the share of each member'),
+    ({'best_member': '1'}, 'validation', 'the member that the ensemble is compared with'),
+  ],
+)
+def test_what_an_ensemble_fits_is_told(tmp_path, ensemble, split, choice):
+  assert choice in selection.choices(folder(tmp_path / 'a', ensemble))[split]
+  # Negative control: an ensemble that fits nothing.
+  plain = selection.choices(folder(tmp_path / 'b', {'combine': 'mean'}))
+  assert choice not in (*plain.get('train', ()), *plain.get('validation', ()))
+
+
+def test_clean_test_images_stand_first_and_what_chose_never_does(tmp_path):
+  chosen = selection.choices(folder(tmp_path))
+  assert selection.headline(['validation', 'test', 'test_clean'], chosen) == 'test_clean'
+  assert selection.headline(['validation', 'test', 'my_images'], chosen) == 'test'
+  assert selection.headline(['train', 'validation', 'my_images'], chosen) == 'my_images'
+  assert selection.headline(['train', 'validation'], chosen) == 'validation'
+  assert selection.headline(['validation', 'test', 'test_clean'], {'test_clean': ('x',)}) == 'test'
+
+
+def test_a_split_that_chose_is_called_no_evidence():
+  chosen = {'validation': ('the epoch', 'the temperature')}
+  assert selection.sentence('validation', chosen) == (
+    'validation chose the epoch and the temperature: its figures are optimistic and no evidence.'
+  )
+  assert selection.sentence('test', chosen) == ''
