@@ -90,9 +90,9 @@ RECORD = published.Weights(
 CHANGES = {
   'data.embedded.num_train': 4, 'data.embedded.num_test': 1, 'data.embedded.num_views': 2,
   'data.embedded.height': 40, 'data.embedded.width': 48, 'data.image_size': SIDE, 'data.validation_fraction': 0.5,
-  'augment.preprocessing_function': '', 'augment.rescale': 1 / 255, 'train.batch_size': 4, 'train.steps_per_epoch': 2,
-  'train.num_devices': 1, 'evaluate.batch_size': 6, 'model.name': 'toy', 'stages.head.epochs': 1,
-  'stages.block5.epochs': 2, 'stages.block5.trainable': ('last_.*', 'dense_.*'),
+  'weights.path': '', 'augment.preprocessing_function': '', 'augment.rescale': 1 / 255, 'train.batch_size': 4,
+  'train.steps_per_epoch': 2, 'train.num_devices': 1, 'evaluate.batch_size': 6, 'model.name': 'toy',
+  'stages.head.epochs': 1, 'stages.block5.epochs': 2, 'stages.block5.trainable': ('last_.*', 'dense_.*'),
 }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def unfolded_features(tensors, image_BHWC):
       {'params': {'kernel': kernel}}, x
     )
     root = np.sqrt(tensors[f'{norm}.running_var'] + 1e-5)
-    return (y - tensors[f'{norm}.running_mean']) / root * tensors[f'{norm}.weight'] + tensors[f'{norm}.bias']
+    return (np.asarray(y) - tensors[f'{norm}.running_mean']) / root * tensors[f'{norm}.weight'] + tensors[f'{norm}.bias']
 
   x = nn.max_pool(jax.nn.relu(layer(image_BHWC, 'conv1', 2)), (3, 3), (2, 2), ONE)
   x = jax.nn.relu(x + layer(x, 'layer1.conv', 1))
