@@ -115,7 +115,7 @@ def test_a_class_with_fewer_groups_than_folds_is_refused():
 
 
 def test_a_resample_draws_as_many_groups_as_there_are():
-  drawn = groups.resample(20, 500, seed=0)
+  drawn = groups.resample(20, 500, seed=0, name='bootstrap')
   assert drawn.shape == (500, 20)
   assert (drawn.sum(1) == 20).all()
   # With replacement: about (1 - 1/20)^20 = 36 % of the groups are missing from a resample.

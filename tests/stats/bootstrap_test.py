@@ -76,7 +76,7 @@ def test_two_thousand_resamples_of_the_test_set_take_well_under_five_seconds():
 
 def test_bca_and_percentile_equal_scipy_within_the_noise_of_the_draws():
   values = np.random.default_rng(1).exponential(size=40)
-  times_RG = groups.resample(40, 20_000, seed=0)
+  times_RG = groups.resample(40, 20_000, seed=0, name='bootstrap')
   drawn = times_RG @ values / 40
   left_out = (values.sum() - values) / 39
   ours = {
