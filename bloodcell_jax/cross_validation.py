@@ -59,9 +59,7 @@ def run_on(
   """The same on images that are read already; their division into train and validation does not matter."""
   # Whichever fold is trained, here or elsewhere, the folder is that of all.
   folders = {k: workdir.Workdir(folder.path / 'folds' / str(k)) for k in range(1, config['train.folds'] + 1)}
-  configs = {
-    k: own.with_format({**config, 'train.fold': k}) for k, own in {0: folder, **folders}.items()
-  }
+  configs = {k: own.with_format({**config, 'train.fold': k}) for k, own in {0: folder, **folders}.items()}
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
   folder.write_config(configs[0])

@@ -147,6 +147,11 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
   stages_lib.check(experiment.stages, experiment.model)
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
+  # Runs of format 1 go on without, as they began.
+  if experiment.pipeline == 'numpy' and experiment.transform.mixing.is_active and number > 1:
+    raise types.UserError(
+      'data.pipeline is numpy, which does not mix images (augment.mixup_alpha, augment.cutmix_alpha); set it to tf_data'
+    )
   for name in experiment.evaluate_splits:
     if name not in dataset.SPLITS:
       raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')

@@ -49,9 +49,13 @@ def test_bags_are_drawn_from_a_stream_of_their_own_and_those_of_old_runs_as_befo
   assert one != other
 
 
-@pytest.mark.parametrize(('fraction', 'before'), [(0.4, 0.5), (0.3, 1 / 3), (0.15, 1 / 7), (0.2, 0.2), (0.5, 0.5)])
+@pytest.mark.parametrize(
+  ('fraction', 'before'), [(0.4, 0.5), (0.3, 1 / 3), (0.15, 1 / 7), (0.2, 0.2), (0.5, 0.5)]
+)
 def test_an_old_run_holds_out_the_share_that_it_did(fraction, before):
-  old, new = (resolve(format=n, **{'data.validation_fraction': fraction}).data.validation_fraction for n in (1, 2))
+  old, new = (
+    resolve(format=n, **{'data.validation_fraction': fraction}).data.validation_fraction for n in (1, 2)
+  )
   assert old == pytest.approx(before, abs=1e-12)
   assert new == fraction
   assert resolve(format=1).data.test_fraction == 0
@@ -67,6 +71,15 @@ def test_an_old_division_is_the_same_rows(tmp_path):
   )
   assert found == other
   assert found != control
+
+
+@pytest.mark.parametrize('key', ['augment.mixup_alpha', 'augment.cutmix_alpha'])
+def test_images_that_numpy_would_not_mix_are_refused_but_in_old_runs(key):
+  changes = {'data.pipeline': 'numpy', key: 0.2}
+  with pytest.raises(types.UserError, match='does not mix'):
+    resolve(**changes)
+  assert resolve(format=1, **changes).transform.mixing.is_active
+  assert resolve(**{**changes, 'data.pipeline': 'tf_data'}).transform.mixing.is_active
 
 
 def test_a_user_s_config_has_no_format():

@@ -58,7 +58,8 @@ def test_a_run_keeps_the_format_that_it_began_with(folder, tmp_path):
   assert folder.read_config()['format'] == run_format.CURRENT
 
 
-def test_a_run_of_a_later_version_is_one_line(folder):
+def test_a_run_of_a_later_version_is_one_line(tmp_path):
+  folder = workdir.Workdir(tmp_path)
   folder.config.write_text(json.dumps({**CONFIG, 'format': run_format.CURRENT + 1}))
   with pytest.raises(types.UserError, match=r'config\.json: format is \d+') as caught:
     folder.read_config()
@@ -74,7 +75,7 @@ def test_the_pipeline_may_change_only_where_both_make_the_same_bits(tmp_path, ke
       made.write_config({**CONFIG, key: value, 'data.pipeline': 'numpy'})
       assert made.read_config()['data.pipeline'] == 'numpy'
       continue
-    with pytest.raises(types.UserError, match="data.pipeline was 'tf_data' and is 'numpy'"):
+    with pytest.raises(types.UserError, match=r"data\.pipeline was 'tf_data' and is 'numpy'"):
       made.write_config({**CONFIG, key: value, 'data.pipeline': 'numpy'})
 
 

@@ -52,14 +52,14 @@ def test_validation_has_about_its_fraction_of_each_class():
 
 @pytest.mark.parametrize('fraction', [0.3, 0.35, 0.4, 0.45, 0.15, 0.22])
 def test_any_fraction_is_held_out_of_each_class_to_within_half_a_group(fraction):
-  for num_groups in (7, 20, 51):
+  for num_groups in (7, 20, 51, 250):
     table = _table(TRAIN=_rows(num_groups))
     rows = splits.rows(table, fraction, 0, 0)
     assert not _share_a_group(table, rows['train'], rows['validation'])
     for count in np.bincount(table.label[rows['validation']], minlength=2):
       assert abs(count - fraction * 3 * num_groups) <= 1.5 + 1e-9
-  # Negative control: one over a whole number is further away for the largest.
-  assert abs(1 / round(1 / fraction) - fraction) * 3 * 51 > 1.5
+  # Negative control: of many groups one over a whole number is further away.
+  assert abs(1 / round(1 / fraction) - fraction) * 3 * 250 > 1.5
 
 
 @pytest.mark.parametrize('fraction', [0.3, 0.4])

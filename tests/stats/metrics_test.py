@@ -89,7 +89,9 @@ def test_each_resample_equals_scikit_learn_on_the_rows_it_draws():
       np.testing.assert_allclose(drawn[name][r], expected[name], rtol=1e-8, err_msg=f'{name} of resample {r}')
   assert min(num_classes) < 4, 'no resample missed a class'
   # Negative control: another seed draws other rows.
-  other = metrics.figures(metrics.combine(of_group, groups.resample(len(names), 25, seed=4, name='bootstrap')))
+  other = metrics.figures(
+    metrics.combine(of_group, groups.resample(len(names), 25, seed=4, name='bootstrap'))
+  )
   assert not np.allclose(other['accuracy'], drawn['accuracy'])
 
 
