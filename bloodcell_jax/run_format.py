@@ -40,7 +40,7 @@ def upgrade(flat_config: Mapping[str, Any], origin: str) -> dict[str, Any]:
 def member_seed(number: int, seed: int, member: int) -> int:
   """The seed of an ensemble's member, in [0, 2**32).
 
-  **Guarantees**: in format 2 members of ensembles with different seeds have different seeds, but for chance (1 in 2**32).
+  **Guarantees**: in format 2 members of any two ensembles share a seed by chance alone, 1 in 2**32.
 
   Args:
     number: the run's format.

@@ -34,8 +34,8 @@ FREE_KEYS = (
   'ensemble.folds',
   'ensemble.patience',
 )
-# What the two pipelines do not do alike to the last bit: they sum over an image in another order, and only tf_data mixes
-# images. What else NumPy and TensorFlow both do, they do alike.
+# What NumPy and TensorFlow do not do alike to the last bit, because they sum in another order, and what only
+# TensorFlow's pipeline does. All else that both do they do alike.
 PIPELINE_DIFFERS = (
   'augment.samplewise_center',
   'augment.samplewise_std_normalization',
