@@ -225,7 +225,7 @@ def of_run(path: str, data_dir: str, epochs: int) -> Iterator[tuple[Contender, j
   for name in flat['stages.order']:
     for key, value in experiment.flat(default.stage(('.*',), 1, 'sgd', 0.1)).items():
       flat.setdefault(f'stages.{name}.{key}', value)
-  exp = experiment.resolve(experiment.nest(flat))
+  exp = experiment.from_flat(flat)
   stop = signals.Stop()
   data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
   pixels = opening.kept_pixels(folder, exp)

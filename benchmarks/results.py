@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax import experiment, report_split, types, workdir
+from bloodcell_jax import experiment, report_split, run_format, types, workdir
 from bloodcell_jax.stats import metrics as merits
 from bloodcell_jax.train import history
 
@@ -92,7 +92,7 @@ def command(config: str, flat: Mapping[str, Any]) -> str:
   given = experiment.flat(module.get_config(variant) if variant else module.get_config())
   words = [f'python main.py --config={config}']
   for key, value in flat.items():
-    if given.get(key) != value:
+    if given.get(key) != value and key != run_format.KEY:
       words.append(f'--config.{key}={PLACES.get(key, value)}')
   return ' '.join(words)
 

@@ -40,7 +40,7 @@ def run(
     raise types.UserError(
       f'{folder.path}: is a fold of a cross-validation; continue it with --workdir={parent}'
     )
-  exp = experiment.resolve(experiment.nest({**config, 'train.fold': 0}))
+  exp = experiment.from_flat({**config, 'train.fold': 0})
   folder.write_config({**config, 'train.fold': 0})
   shown.line(f'reading images: {exp.data.source}')
   data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
@@ -58,8 +58,9 @@ def run_on(
 ) -> None:
   """The same on images that are read already; their division into train and validation does not matter."""
   # Whichever fold is trained, here or elsewhere, the folder is that of all.
-  configs = {k: {**config, 'train.fold': k} for k in range(config['train.folds'] + 1)}
-  exps = {k: experiment.resolve(experiment.nest(own)) for k, own in configs.items()}
+  folders = {k: workdir.Workdir(folder.path / 'folds' / str(k)) for k in range(1, config['train.folds'] + 1)}
+  configs = {k: own.with_format({**config, 'train.fold': k}) for k, own in {0: folder, **folders}.items()}
+  exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
   folder.write_config(configs[0])
   data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
@@ -71,7 +72,6 @@ def run_on(
   if not exp.data.allow_leak:
     leaks.check(data.table, found)
   opening.describe(folder, job.Job(exp, data, exp.transform.standardize, None, stop), found.counts())
-  folders = {k: workdir.Workdir(folder.path / 'folds' / str(k)) for k in exps}
   for k in exps:
     if config['train.fold'] in (0, k):
       sizes = ', '.join(f'{name} {len(rows):,}' for name, rows in parts[k].rows.items())

@@ -14,6 +14,7 @@ from bloodcell_jax import (
   comparison,
   experiment,
   predictions,
+  run_format,
   scoring,
   top,
   types,
@@ -135,8 +136,9 @@ def _write(
   made, exp, data = network.made, network.made.experiment, network.made.data
   class_names = data.table.class_names
   rows_of = functools.cache(functools.partial(_rows, data, seen))
+  stream = run_format.bag_stream(exp.format, 'forest bags')
   fitted = trees.fit(
-    kind, rows_of('train'), rows_of('validation'), class_names, exp.trees, exp.seed, made.poll
+    kind, rows_of('train'), rows_of('validation'), class_names, exp.trees, exp.seed, stream, made.poll
   )
   found = {
     split: _predicted(fitted, data, rows_of, split) for split in dict.fromkeys(('validation', *scored))

@@ -54,8 +54,13 @@ def run(
     parent = folder.path.absolute().parent.parent
     raise types.UserError(f'{folder.path}: is a member of an ensemble; continue it with --workdir={parent}')
   # Whichever member is trained, here or elsewhere, the folder is that of all.
-  configs = {k: {**config, 'ensemble.member': k} for k in range(config['ensemble.members'] + 1)}
-  exps = {k: experiment.resolve(experiment.nest(own)) for k, own in configs.items()}
+  folders = {
+    k: workdir.Workdir(ensemble_file.member(folder, k)) for k in range(1, config['ensemble.members'] + 1)
+  }
+  configs = {
+    k: own.with_format({**config, 'ensemble.member': k}) for k, own in {0: folder, **folders}.items()
+  }
+  exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
   folder.write_config(configs[0])
   shown.line(f'reading images: {exp.data.source}')
@@ -65,10 +70,7 @@ def run(
   made = job.Job(exp, data, exp.transform.standardize, None, stop)
   opening.describe(folder, made, leak)
   members = [
-    member.Member(
-      k, configs[k], own, workdir.Workdir(ensemble_file.member(folder, k)), opening.divide(data, own)
-    )
-    for k, own in exps.items()
+    member.Member(k, configs[k], own, folders[k], opening.divide(data, own)) for k, own in exps.items()
   ]
   said = scoring.note(data.table.synthetic, leak)
   only = config['ensemble.member']

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from bloodcell_jax import section, types
+from bloodcell_jax import run_format, section, types
 from bloodcell_jax import stages as stages_lib
 from bloodcell_jax.data import (
   augment,
@@ -45,6 +45,7 @@ OF_WEIGHTS = 'weights'
 class Experiment:
   """Everything that decides what a run does."""
 
+  format: int  # of the run, as `run_format` has them
   seed: int  # of all but the division of the data
   division_seed: int  # of the data into splits: that of the config, whichever member this is
   data: dataset.Spec
@@ -84,11 +85,22 @@ class Experiment:
 
 
 def resolve(config: config_dict.ConfigDict) -> Experiment:
-  """The experiment that the config describes.
+  """The experiment that a user's config describes: a run that begins today.
 
   Raises:
     UserError: a key that is missing, unknown, of the wrong type or out of range, by its name.
   """
+  return _resolve(config, run_format.CURRENT)
+
+
+def from_flat(flat_config: Mapping[str, Any]) -> Experiment:
+  """The experiment of a flat config, in the format that it names; today's where it names none. Raises as `resolve`."""
+  config = dict(flat_config)
+  number = config.pop(run_format.KEY, run_format.CURRENT)
+  return _resolve(nest(config), number)
+
+
+def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
   names = (
     'data',
     'augment',
@@ -109,9 +121,10 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   if not 0 <= seed < 2**32:
     raise types.UserError(f'seed is {seed}; it must lie in [0, 2**32)')
   experiment = Experiment(
+    format=number,
     seed=seed,
     division_seed=seed,
-    data=data.spec(dataset.Spec, decode=data.spec(decode.Spec), embedded=drawn.spec(embedded.Spec)),
+    data=_data(data, drawn, number),
     pipeline=data.choice('pipeline', PIPELINES),
     transform=_transform(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
@@ -140,6 +153,11 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   stages_lib.check(experiment.stages, experiment.model)
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
+  # Runs of format 1 go on without, as they began.
+  if experiment.pipeline == 'numpy' and experiment.transform.mixing.is_active and number > 1:
+    raise types.UserError(
+      'data.pipeline is numpy, which does not mix images (augment.mixup_alpha, augment.cutmix_alpha); set it to tf_data'
+    )
   for name in experiment.evaluate_splits:
     if name not in dataset.SPLITS:
       raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
@@ -154,6 +172,15 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   if unknown:
     raise types.UserError(section.unknown_key(min(unknown), ['seed', *sections]))
   return experiment
+
+
+def _data(data: section.Section, drawn: section.Section, number: int) -> dataset.Spec:
+  """The data, with the fractions that a run of this format holds out."""
+  spec = data.spec(dataset.Spec, decode=data.spec(decode.Spec), embedded=drawn.spec(embedded.Spec))
+  keys = ('validation_fraction', 'test_fraction')
+  return dataclasses.replace(
+    spec, **{key: run_format.held_out_fraction(number, getattr(spec, key)) for key in keys}
+  )
 
 
 def _member(experiment: Experiment) -> Experiment:
@@ -182,7 +209,7 @@ def _member(experiment: Experiment) -> Experiment:
   more = {method.BAGGING: (bagging.OUT_OF_BAG,), **dict.fromkeys(method.BOOSTING, ('train',))}
   own = specs[(ensemble.member - 1) % len(specs)] if specs else experiment.model
   wanted = dict.fromkeys(('validation', *experiment.evaluate_splits, *more.get(ensemble.method, ())))
-  seed = (experiment.seed + ensemble.member - 1) % 2**32
+  seed = run_format.member_seed(experiment.format, experiment.seed, ensemble.member)
   return dataclasses.replace(experiment, seed=seed, model=own, evaluate_splits=tuple(wanted))
 
 

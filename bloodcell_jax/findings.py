@@ -171,7 +171,7 @@ def names(table: types.Table, histogram_ND: np.ndarray, found_N: np.ndarray, see
 
 def colour(table: types.Table, histogram_ND: np.ndarray, group_N: np.ndarray, seed: int) -> dict[str, Any]:
   """Accuracy of the nearest neighbour by colour, with the images divided in three ways; None where they cannot be."""
-  drawn = rng.generator(seed, 'audit')
+  drawn = rng.generator(seed, 'audit colours')
   train = _some(np.flatnonzero(table.split == 'TRAIN'), drawn)
   test = _some(np.flatnonzero(table.split == 'TEST'), drawn)
   held = np.zeros(len(train), bool)
@@ -195,7 +195,7 @@ def _folded(
   table: types.Table, histogram_ND: np.ndarray, group_N: np.ndarray, seed: int
 ) -> tuple[float | None, int]:
   """The accuracy over TRAIN in folds by group, and how many folds; (None, 0) where a class has only one group."""
-  train = _some(np.flatnonzero(table.split == 'TRAIN'), rng.generator(seed, 'audit'))
+  train = _some(np.flatnonzero(table.split == 'TRAIN'), rng.generator(seed, 'audit folds'))
   label, group = table.label[train], group_N[train]
   fewest = min((len(np.unique(group[label == k])) for k in np.unique(label)), default=0)
   num_folds = min(_NUM_FOLDS, fewest)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import experiment, job, lock, preview, scoring, tree, types, workdir
+from bloodcell_jax import experiment, job, lock, preview, run_format, scoring, tree, types, workdir
 from bloodcell_jax.data import bagging, dataset, folds, leaks, standardize
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.optim import staged
@@ -34,9 +34,9 @@ def reader(
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
   """The data with the rows that the experiment trains on: of its fold, or its bag, where it is of one."""
   data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
-  return (
-    bagging.divide(data, exp.seed) if exp.ensemble.member and exp.ensemble.method == method.BAGGING else data
-  )
+  if not (exp.ensemble.member and exp.ensemble.method == method.BAGGING):
+    return data
+  return bagging.divide(data, exp.seed, run_format.bag_stream(exp.format, 'bag'))
 
 
 def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment, verb: str) -> None:
@@ -345,6 +345,7 @@ def of(folder: workdir.Workdir, config: Any) -> experiment.Experiment:
       + ', '.join(saved[workdir.COMBINED])
     )
   if config is None:
-    return experiment.resolve(experiment.nest(saved))
+    return experiment.from_flat(saved)
+  experiment.resolve(config)
   folder.check_config(experiment.flat(config))
-  return experiment.resolve(config)
+  return experiment.from_flat(folder.with_format(experiment.flat(config)))

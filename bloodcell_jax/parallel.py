@@ -93,7 +93,8 @@ def _added_bytes(stats: Any) -> int:
 def _with_room(mapped: Any, on: Sequence[jax.Device], what: str, key: str) -> Callable[..., Any]:
   """The mapped function, which at its first call asks whether the memory is there: where it is not, the system kills.
 
-  The compilation that tells is that of the call. `what` and `key` name the work and what makes it smaller.
+  JAX keeps the compilation that tells for the call, with or without a persistent cache. `what` and `key` name the work
+  and what makes it smaller.
   """
   is_asked = False
 

@@ -15,10 +15,10 @@ from typing import Any
 import jax
 
 import bloodcell_jax
-from bloodcell_jax import atomic, types
+from bloodcell_jax import atomic, run_format, types
 
 # Keys that may differ between a run and its continuation: they change how long or how it is looked at, never
-# which numbers a given step makes.
+# which numbers a given step makes. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on.
 FREE_KEYS = (
   'train.epochs',
   'train.checkpoint_every',
@@ -34,8 +34,15 @@ FREE_KEYS = (
   'ensemble.folds',
   'ensemble.patience',
 )
-# Keys that configs of earlier versions lack, with the value that those runs were trained with.
-ADDED_KEYS = {'weights.include_top': False}
+# What NumPy and TensorFlow do not do alike to the last bit, because they sum in another order, and what only
+# TensorFlow's pipeline does. All else that both do they do alike.
+PIPELINE_DIFFERS = (
+  'augment.samplewise_center',
+  'augment.samplewise_std_normalization',
+  'augment.zca_whitening',
+  'augment.mixup_alpha',
+  'augment.cutmix_alpha',
+)
 # The key of a folder that holds no run but what others predicted, combined.
 COMBINED = 'combined_runs'
 # The entry of metrics.json that is of no split: mean and spread over the folds of a cross-validation.
@@ -71,17 +78,30 @@ class Workdir:
     return self.path / 'review' / f'{split}.json'
 
   def write_config(self, config: Mapping[str, Any]) -> None:
-    """Writes the resolved config, flat, unless the folder holds a run of another one.
+    """Writes the resolved config, flat, unless the folder holds a run of another one; the run's format stays.
 
     Raises:
       UserError: naming every key that differs and both values.
     """
+    config = self.with_format(config)
     if self.config.exists():
       self.check_config(config)
       # Of the figures and the calibration that are there: `begin_scoring` writes them with those that replace these.
       saved = self.read_config()
       config = {key: saved.get(key, value) if is_of_figures(key) else value for key, value in config.items()}
     atomic.write_json(self.config, dict(config))
+
+  def with_format(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat config with the format of the folder's run; where there is no run, its own or today's.
+
+    Raises:
+      UserError: the run's config is damaged.
+    """
+    if self.config.exists():
+      number = self.read_config()[run_format.KEY]
+    else:
+      number = config.get(run_format.KEY, run_format.CURRENT)
+    return {**config, run_format.KEY: number}
 
   def check_config(self, config: Mapping[str, Any]) -> None:
     """Raises UserError where the folder holds a run of another config, naming every key that differs."""
@@ -105,14 +125,12 @@ class Workdir:
     atomic.write_json(self.config, {**self.read_config(), **own})
 
   def read_config(self) -> dict[str, Any]:
-    """The flat config of the run.
+    """The flat config of the run in today's keys, with the run's format.
 
     Raises:
-      UserError: there is no run here, or its config is damaged.
+      UserError: there is no run here, its config is damaged, or of a later version.
     """
-    found = _read_json(self.config)
-    # What holds no run of a network, such as predictions combined, has none of these sections.
-    return {**ADDED_KEYS, **found} if 'weights.path' in found else found
+    return run_format.upgrade(_read_json(self.config), str(self.config))
 
   def write_environment(
     self, devices: Sequence[jax.Device], data: Mapping[str, Any], network: Mapping[str, Any]
@@ -216,8 +234,16 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[s
   return [
     (key, old.get(key, 'not there'), new.get(key, 'not there'))
     for key in sorted({*old, *new})
-    if old.get(key, 'not there') != new.get(key, 'not there') and not key.startswith(FREE_KEYS)
+    if old.get(key, 'not there') != new.get(key, 'not there') and not _is_free(key, old)
   ]
+
+
+def _is_free(key: str, config: Mapping[str, Any]) -> bool:
+  """Whether the key may change in a run of this flat config."""
+  if key == 'data.pipeline' and any(config.get(name) for name in PIPELINE_DIFFERS):
+    return False
+  # A run keeps the format that it began with.
+  return key == run_format.KEY or key.startswith(FREE_KEYS)
 
 
 def _git_commit() -> str | None:

@@ -56,7 +56,7 @@ def get_config() -> config_dict.ConfigDict:
   d.max_pixels = 100_000_000  # an image with more is refused unread
   d.on_bad_image = 'fail'  # fail: name the unusable files and stop; skip: leave them out and count them
   d.cache = 'auto'  # decoded images: memory, disk, or auto (disk when they would take over half the memory)
-  d.pipeline = 'tf_data'  # tf_data, or numpy where TensorFlow is not installed (does not augment)
+  d.pipeline = 'tf_data'  # tf_data, or numpy where TensorFlow is not installed (does not augment or mix)
   d.validation_fraction = 0.2  # of the training photographs, in (0, 0.5]; unused where the data has its own
   d.test_fraction = 0.0  # of the photographs, in [0, 0.5], where the data has no test split; 0 for none
   d.allow_leak = (

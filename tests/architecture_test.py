@@ -49,6 +49,7 @@ LAYERS = (
   ),
   ('data', 'models', 'weights', 'optim', 'train', 'heads', 'stats', 'ensembles', 'explain', 'plots', 'audit'),
   ('groups', 'parallel', 'atomic', 'process'),
+  ('run_format',),
   ('tree', 'rng', 'values', 'memory'),
   ('types',),
 )

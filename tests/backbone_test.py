@@ -138,7 +138,9 @@ def unfolded_features(tensors, image_BHWC):
       {'params': {'kernel': kernel}}, x
     )
     root = np.sqrt(tensors[f'{norm}.running_var'] + 1e-5)
-    return (np.asarray(y) - tensors[f'{norm}.running_mean']) / root * tensors[f'{norm}.weight'] + tensors[f'{norm}.bias']
+    return (np.asarray(y) - tensors[f'{norm}.running_mean']) / root * tensors[f'{norm}.weight'] + tensors[
+      f'{norm}.bias'
+    ]
 
   x = nn.max_pool(jax.nn.relu(layer(image_BHWC, 'conv1', 2)), (3, 3), (2, 2), ONE)
   x = jax.nn.relu(x + layer(x, 'layer1.conv', 1))

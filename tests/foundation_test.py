@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import pathlib
 import stat
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -115,7 +119,7 @@ def test_a_class_with_fewer_groups_than_folds_is_refused():
 
 
 def test_a_resample_draws_as_many_groups_as_there_are():
-  drawn = groups.resample(20, 500, seed=0)
+  drawn = groups.resample(20, 500, seed=0, name='bootstrap')
   assert drawn.shape == (500, 20)
   assert (drawn.sum(1) == 20).all()
   # With replacement: about (1 - 1/20)^20 = 36 % of the groups are missing from a resample.
@@ -200,3 +204,21 @@ def test_compiled_programs_are_kept_in_the_user_s_cache_folder_unless_told_other
 
 def test_the_set_up_is_switched_off_by_a_variable():
   assert 'XLA_FLAGS' not in run_set_up(**{process.SWITCH: '1'})
+
+
+def purposes(sources: Iterable[str]) -> Counter[str]:
+  """How often each stream of random numbers is named where numbers are drawn."""
+  calls = (node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+  return Counter(
+    call.args[1].value
+    for call in calls
+    if ast.unparse(call.func) in ('rng.generator', 'rng.key') and isinstance(call.args[1], ast.Constant)
+  )
+
+
+def test_a_stream_of_random_numbers_has_one_purpose():
+  folder = pathlib.Path(rng.__file__).parent
+  found = purposes(path.read_text() for path in folder.rglob('*.py'))
+  assert {'order', 'dropout', 'init'} <= set(found)
+  assert [name for name, times in found.items() if times > 1] == []
+  assert purposes(["rng.generator(1, 'a')", "rng.key(2, 'a')"]) == {'a': 2}

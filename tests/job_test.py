@@ -150,3 +150,98 @@ def test_more_devices_than_there_are_is_named(num):
   with pytest.raises(types.UserError, match=r'train\.num_devices'):
     build('cnn_a', **{'train.num_devices': num})
   assert len(build('cnn_a', **{'train.num_devices': 1}).devices) == 1
+
+
+def targets(data: dataset.Dataset, seed: int, is_residual: bool) -> np.ndarray:
+  """Random shares of classes, or random numbers whose rows sum to 0."""
+  drawn_NK = np.random.default_rng(seed).dirichlet(np.ones(4), len(data.table)).astype(np.float32)
+  return drawn_NK - drawn_NK.mean(1, keepdims=True) if is_residual else drawn_NK
+
+
+def updated(made: job.Job, batch: types.Batch):
+  """The parameters after one update of this batch."""
+  (stage,) = made.experiment.stages
+  state = made.state(stage, made.params, 0)
+  state, _ = made.train_step(stage, made.model)(state, batch, made.dropout_key(), np.float32(1))
+  return jax.tree.map(np.asarray, state.params)
+
+
+def differs(a, b) -> bool:
+  return not all(
+    np.allclose(x, y, rtol=1e-5, atol=1e-7) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True)
+  )
+
+
+# Plain gradient descent: RMSprop hides how large a gradient is. One device, so that half a batch is not padded.
+SGD = {
+  'optimizer.name': 'sgd', 'optimizer.learning_rate': 0.1, 'optimizer.momentum': 0.0, 'optimizer.decay': 0.0,
+  'train.num_devices': 1, 'train.batch_size': 8, 'train.class_weight': 'none', 'train.label_smoothing': 0.0,
+}  # fmt: skip
+
+
+def test_rows_of_weight_0_are_to_an_update_as_if_they_were_not_there():
+  made = build('cnn_a', **SGD)
+  weight_N = np.zeros(len(made.data.table), np.float32)
+  weight_N[made.data.rows['train'][::2]] = 1
+  one_hot_NK = made.arrays.target_NK
+  taught = made.taught(job.Lesson(weight_N, one_hot_NK, False))
+  batch, plain = next(taught.batches(0)), next(made.batches(0))
+  np.testing.assert_array_equal(batch.image_BHWC, plain.image_BHWC)
+  kept = np.flatnonzero(batch.weight_B)
+  assert 0 < len(kept) < len(batch.weight_B)
+  half = jax.tree.map(lambda column: column[kept], plain)
+  assert not differs(updated(taught, batch), updated(made, half))
+  assert differs(updated(taught, batch), updated(made, plain)), 'the other rows would have changed the update'
+
+
+def test_the_weight_of_a_row_is_how_often_it_counts():
+  made = build('cnn_a', **SGD)
+  weight_N = np.ones(len(made.data.table), np.float32)
+  weight_N[made.data.rows['train'][::2]] = 3
+  taught = made.taught(job.Lesson(weight_N, made.arrays.target_NK, False))
+  batch, plain = next(taught.batches(0)), next(made.batches(0))
+  assert set(batch.weight_B.tolist()) == {1, 3}
+  # The gradients of the two parts, each a mean over its rows, in the ratio of their weights.
+  parts = [np.flatnonzero(batch.weight_B == weight) for weight in (1, 3)]
+  fresh = jax.tree.map(np.asarray, made.params)
+  steps = [
+    jax.tree.map(
+      lambda new, old: new - old, updated(made, jax.tree.map(lambda x, rows=rows: x[rows], plain)), fresh
+    )
+    for rows in parts
+  ]
+  light, heavy = len(parts[0]), 3 * len(parts[1])
+  expected = jax.tree.map(lambda p, a, b: p + (light * a + heavy * b) / (light + heavy), fresh, *steps)
+  assert not differs(updated(taught, batch), expected)
+  assert differs(updated(made, plain), expected)
+
+
+def test_residual_targets_are_what_an_update_goes_towards():
+  made = build('cnn_a', **SGD)
+  one_N = np.ones(len(made.data.table), np.float32)
+  lessons = [job.Lesson(one_N, targets(made.data, seed, True), True) for seed in (1, 2)]
+  biases, means = [], []
+  for lesson in lessons:
+    taught = made.taught(lesson)
+    batch = next(taught.batches(0))
+    biases.append(updated(taught, batch)['dense_2']['bias'])
+    means.append(batch.target_BK.mean(0))
+  # The gradient of the squares by the last bias is twice the mean of outputs less targets; the outputs are the same.
+  moved_K, expected_K = biases[1] - biases[0], 0.1 * 2 * (means[1] - means[0])
+  np.testing.assert_allclose(moved_K, expected_K, rtol=1e-3, atol=1e-6)
+  assert abs(expected_K).max() > 1e-3
+  # Negative control: labels, by the cross-entropy, lead elsewhere.
+  plain = updated(made, next(made.batches(0)))['dense_2']['bias']
+  assert abs(plain - biases[0]).max() > 1e-3
+
+
+def test_validation_judges_an_epoch_by_the_residuals_that_are_left():
+  made = build('cnn_a', **SGD)
+  lesson = job.Lesson(np.ones(len(made.data.table), np.float32), targets(made.data, 1, True), True)
+  taught = made.taught(lesson)
+  (stage,) = made.experiment.stages
+  rows = made.data.rows['validation']
+  table = made.data.table.take(rows)
+  exact = taught.figures(stage, lesson.target_NK[rows], table)
+  assert exact['val_loss'] == 0
+  assert made.figures(stage, lesson.target_NK[rows], table)['val_loss'] > 0.5, 'the cross-entropy of labels'

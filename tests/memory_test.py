@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -11,12 +12,14 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from bloodcell_jax import memory, parallel, types
 from bloodcell_jax.data import room
 
 ROOT = pathlib.Path(__file__).parent.parent
 GB = 2**30
+COMPILED = '/jax/core/compile/backend_compile_duration'
 SHOW = 'from bloodcell_jax import memory; print(memory.available())'
 
 
@@ -119,19 +122,64 @@ def test_a_batch_with_room_to_spare_is_computed_without_a_word(monkeypatch, batc
   assert capsys.readouterr().err == ''
 
 
-def test_the_question_costs_no_second_compilation(batch):
+@contextlib.contextmanager
+def caching(is_kept: bool, folder: pathlib.Path):
+  """JAX with a persistent cache of all programs in this folder, or with none."""
+  keys = (
+    'jax_compilation_cache_dir',
+    'jax_persistent_cache_min_compile_time_secs',
+    'jax_enable_compilation_cache',
+  )
+  before = {key: getattr(jax.config, key) for key in keys}
+  for key, value in zip(keys, (str(folder), 0.0, is_kept), strict=True):
+    jax.config.update(key, value)
+  compilation_cache.reset_cache()
+  try:
+    yield
+  finally:
+    for key, value in before.items():
+      jax.config.update(key, value)
+    compilation_cache.reset_cache()
+
+
+def of_two_kinds(on, added: float):
+  """What a call of each kind of compiled function compiles: an evaluation, and an update that donates its state."""
+
+  def update(state, batch, key, scale):
+    return state + scale * jax.lax.psum(batch.image_BHWC.sum() + added, parallel.AXIS), batch.weight_B.sum()
+
+  apply = parallel.make_apply(lambda *given: double(*given) + added, on)
+  train = parallel.make_train(update, on)
+  return {
+    'evaluation': lambda batch: apply(np.float32(2), batch),
+    'update': lambda batch: train(np.zeros((), np.float32), batch, jax.random.key(0), np.float32(1)),
+  }
+
+
+@pytest.mark.parametrize('is_kept', [False, True], ids=['no persistent cache', 'persistent cache'])
+@pytest.mark.parametrize('kind', ['evaluation', 'update'])
+def test_the_question_costs_no_second_compilation(kind, is_kept, batch, tmp_path):
   names: list[str] = []
 
   def listen(name: str, seconds: float, **more: object) -> None:
     names.append(name)
 
-  jax.monitoring.register_event_duration_secs_listener(listen)
-  try:
-    # A function that no other test has compiled.
-    parallel.make_apply(lambda *given: double(*given) + 1, parallel.devices(1))(np.float32(2), batch)
-  finally:
-    jax.monitoring.unregister_event_duration_listener(listen)
-  assert names.count('/jax/core/compile/backend_compile_duration') == 1
+  # Functions that no other test has compiled.
+  call, other = (of_two_kinds(parallel.devices(1), added)[kind] for added in (1.5 + is_kept, 3.5 + is_kept))
+  call_again = dataclasses.replace(batch, weight_B=batch.weight_B + 1)
+  jax.random.key(0)  # compiled before anything is counted
+  # Every program is kept, or none.
+  with caching(is_kept, tmp_path):
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+      call(batch)
+      call(call_again)
+      assert names.count(COMPILED) == 1
+      other(batch)
+      assert names.count(COMPILED) == 2, 'another function is compiled anew'
+    finally:
+      jax.monitoring.unregister_event_duration_listener(listen)
+    assert bool(list(tmp_path.iterdir())) == is_kept
 
 
 @contextlib.contextmanager

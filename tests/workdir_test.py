@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import predict, predictions, types, workdir
+from bloodcell_jax import predict, predictions, run_format, types, workdir
 from bloodcell_jax.data import stream
 
 CONFIG = {
@@ -34,7 +34,7 @@ def test_another_config_is_refused_by_every_differing_key_and_both_values(folder
     folder.write_config({**CONFIG, 'seed': 1, 'optimizer.decay': 0.1})
   assert 'optimizer.decay was 0.0 and is 0.1' in str(caught.value)
   assert 'seed was 0 and is 1' in str(caught.value)
-  assert folder.read_config() == CONFIG
+  assert folder.read_config() == {**CONFIG, 'format': run_format.CURRENT}
 
 
 def test_keys_that_decide_only_how_long_or_where_may_change(folder):
@@ -42,6 +42,41 @@ def test_keys_that_decide_only_how_long_or_where_may_change(folder):
     {**CONFIG, 'train.epochs': 9, 'data.dir': 'there', 'evaluate.splits': ('test', 'validation')}
   )
   assert folder.read_config()['train.epochs'] == 9
+
+
+def test_a_run_keeps_the_format_that_it_began_with(folder, tmp_path):
+  older = workdir.Workdir(tmp_path / 'older')
+  older.path.mkdir()
+  older.config.write_text(json.dumps(CONFIG))
+  assert older.read_config()['format'] == 1
+  for config in (CONFIG, {**CONFIG, 'format': run_format.CURRENT}):
+    older.check_config(config)
+    older.write_config({**config, 'train.epochs': 9})
+    assert older.read_config() == {**CONFIG, 'train.epochs': 9, 'format': 1}
+  assert folder.read_config()['format'] == run_format.CURRENT, 'one that begins today'
+  folder.write_config({**CONFIG, 'format': 1})
+  assert folder.read_config()['format'] == run_format.CURRENT
+
+
+def test_a_run_of_a_later_version_is_one_line(tmp_path):
+  folder = workdir.Workdir(tmp_path)
+  folder.config.write_text(json.dumps({**CONFIG, 'format': run_format.CURRENT + 1}))
+  with pytest.raises(types.UserError, match=r'config\.json: format is \d+') as caught:
+    folder.read_config()
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('key', workdir.PIPELINE_DIFFERS)
+def test_the_pipeline_may_change_only_where_both_make_the_same_bits(tmp_path, key):
+  for name, value in (('alike', 0), ('differs', 0.5)):
+    made = workdir.Workdir(tmp_path / name)
+    made.write_config({**CONFIG, key: value, 'data.pipeline': 'tf_data'})
+    if name == 'alike':
+      made.write_config({**CONFIG, key: value, 'data.pipeline': 'numpy'})
+      assert made.read_config()['data.pipeline'] == 'numpy'
+      continue
+    with pytest.raises(types.UserError, match=r"data\.pipeline was 'tf_data' and is 'numpy'"):
+      made.write_config({**CONFIG, key: value, 'data.pipeline': 'numpy'})
 
 
 def test_other_data_is_refused(folder):

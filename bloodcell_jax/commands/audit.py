@@ -72,7 +72,7 @@ def _see(
   table, problems = dataset.table(exp.data)
   num_all, most = len(table), flags.FLAGS.max_images
   if 0 < most < num_all:
-    table = table.take(survey.evenly(table, most, rng.generator(exp.seed, 'audit')))
+    table = table.take(survey.evenly(table, most, rng.generator(exp.seed, 'audit images')))
     shown.line(f'  {len(table):,} of {num_all:,} images, drawn evenly from every class of every split')
   seen = survey.read(table, exp.data.decode.max_pixels, poll, shown.counter('images read'))
   problems = [*problems, *seen.problems]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 
 import numpy as np
@@ -32,7 +31,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   """Draws contact sheets of the named images or of the first training image; or saves, or rebuilds."""
   if request.config is None:
     raise types.UserError('augment needs a config, such as --config=configs/cnn_b_augmented.py')
-  exp, given, shown = experiment.resolve(request.config), flags.FLAGS, progress.Progress()
+  experiment.resolve(request.config)  # a wrong config is told before the folder is looked at
+  # The training rows are those of the run that is in the folder, which a later version may divide otherwise.
+  config = workdir.Workdir(request.folder()).with_format(experiment.flat(request.config))
+  exp, given, shown = experiment.from_flat(config), flags.FLAGS, progress.Progress()
   if given.num_images < 0:
     raise types.UserError(f'num_images is {given.num_images}; it must be 0 or more')
   if given.rebuild:
@@ -147,8 +149,9 @@ def _rebuild(
 def _read(
   exp: experiment.Experiment, folder: workdir.Workdir, stop: signals.Stop, shown: progress.Progress
 ) -> dataset.Dataset:
+  """The images with the training rows of the config's run: of its fold, member and bag, where it is of one."""
   shown.line(f'reading images: {exp.data.source}')
-  return opening.read_data(functools.partial(dataset.build, exp.data, exp.seed, folder.cache), stop, shown)
+  return opening.read_data(opening.reader(exp, folder.cache), stop, shown)
 
 
 def _nothing(spec: transform.Spec) -> transform.Spec:

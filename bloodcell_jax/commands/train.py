@@ -42,9 +42,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError('train needs a config, such as --config=configs/default.py')
   if request.paths:
     raise types.UserError(f'{request.paths[0]}: train takes no paths; the images are config.data.dir')
-  exp, config = experiment.resolve(request.config), experiment.flat(request.config)
+  experiment.resolve(request.config)  # a wrong config is told before the folder is touched
   folder, shown = workdir.Workdir(request.folder()), progress.Progress()
   lock.take(folder.path)
+  config = folder.with_format(experiment.flat(request.config))
+  exp = experiment.from_flat(config)
   if exp.cross_validation.folds:
     alone = functools.partial(_train, shown=shown, stop=stop, lesson=None, before=None)
     cross_validation.run(config, folder, stop, shown, alone)

@@ -13,7 +13,7 @@ from bloodcell_jax.data import dataset, splits
 OUT_OF_BAG = 'out_of_bag'
 
 
-def divide(data: dataset.Dataset, seed: int) -> dataset.Dataset:
+def divide(data: dataset.Dataset, seed: int, stream: str) -> dataset.Dataset:
   """The same images with `train` drawn anew: each group as often as it was drawn, its rows together.
 
   The rows of groups that were not drawn are the split `out_of_bag`. The other splits are as they were.
@@ -24,6 +24,7 @@ def divide(data: dataset.Dataset, seed: int) -> dataset.Dataset:
   Args:
     data: the images, divided.
     seed: of the draw.
+    stream: the name of the random numbers that are drawn.
 
   Raises:
     UserError: no draw has every class and leaves a group out.
@@ -34,7 +35,7 @@ def divide(data: dataset.Dataset, seed: int) -> dataset.Dataset:
   _, group_N = np.unique(table.group[train], return_inverse=True)
   num_classes = len(np.unique(table.label[train]))
   for drawn in splits.seeds(seed):
-    times_N = groups.resample(int(group_N.max()) + 1, 1, drawn)[0][group_N]
+    times_N = groups.resample(int(group_N.max()) + 1, 1, drawn, stream)[0][group_N]
     bag, left = np.repeat(train, times_N), train[times_N == 0]
     if len(left) and len(np.unique(table.label[bag])) == num_classes:
       return dataclasses.replace(data, rows={**data.rows, 'train': bag, OUT_OF_BAG: left})

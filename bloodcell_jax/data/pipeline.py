@@ -32,8 +32,8 @@ def training(
 ) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on.
 
-  **Guarantees**: a batch depends on (seed, step) alone; without random changes and with nothing but a rescaling it is
-  that of `stream.training`, bit for bit.
+  **Guarantees**: a batch depends on (seed, step) alone; without random changes it is that of `stream.training`, bit
+  for bit, unless images are mixed, whitened, or standardized sample by sample.
   """
   shape = arrays.image_NHWC.shape[1:]
   num_bytes = np.dtype(np.float32).itemsize * batch_size * math.prod(shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bloodcell_jax import groups, types
@@ -87,7 +89,7 @@ def hold_out(
   """
   if not 0 < fraction <= 0.5:
     raise types.UserError(f'{key} is {fraction}; it must lie in (0, 0.5], or be 0')
-  num_parts = round(1 / fraction)
+  num_parts = math.ceil(round(1 / fraction, 9))
   label, group = table.label[among], table.group[among]
   for k in np.unique(label):
     num_groups = len(np.unique(group[label == k]))

@@ -104,7 +104,7 @@ def _wrong(probs_NK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray) -> np
 def _curve(wrong_list: Sequence[np.ndarray], group_N: np.ndarray, spec: Spec, seed: int) -> Curve:
   """The curve of the wrong images [subsets, G] of each size."""
   _, size_G = np.unique(group_N, return_counts=True)
-  times_RG = groups.resample(len(size_G), spec.num_resamples, seed)
+  times_RG = groups.resample(len(size_G), spec.num_resamples, seed, 'bootstrap')
   num_drawn_R = times_RG @ size_G
   tails = ((1 - spec.confidence) / 2, (1 + spec.confidence) / 2)
   columns = []

@@ -80,6 +80,7 @@ def fit(
   class_names: Sequence[str],
   spec: Spec,
   seed: int,
+  stream: str,
   poll: Callable[[], None],
 ) -> Fitted:
   """Trees fitted on the training rows.
@@ -98,6 +99,7 @@ def fit(
     class_names: of the labels.
     spec: how the trees are grown.
     seed: of bags, and of the features that nodes choose among.
+    stream: the name of the random numbers that bags are drawn from.
     poll: called between trees of the forest; may raise.
 
   Raises:
@@ -120,18 +122,20 @@ def fit(
   if len(np.unique(train.group_N)) < 2:
     raise types.UserError('trees need training images of two groups or more')
   if kind == FOREST:
-    return _forest(train, len(class_names), spec, seed, poll)
+    return _forest(train, len(class_names), spec, seed, stream, poll)
   if kind == BOOSTING:
     return _boosting(train, validation, spec, seed)
   raise ValueError(f'no trees are called {kind}')
 
 
-def _forest(train: Rows, num_classes: int, spec: Spec, seed: int, poll: Callable[[], None]) -> Fitted:
+def _forest(
+  train: Rows, num_classes: int, spec: Spec, seed: int, stream: str, poll: Callable[[], None]
+) -> Fitted:
   from sklearn import tree
 
   feature_ND = np.ascontiguousarray(train.feature_ND, np.float32)
   names_G, group_N = np.unique(train.group_N, return_inverse=True)
-  times_TG = groups.resample(len(names_G), spec.num_trees, seed)
+  times_TG = groups.resample(len(names_G), spec.num_trees, seed, stream)
   seed_T = rng.generator(seed, 'trees').integers(_SEEDS, size=spec.num_trees)
   grown: list[Any] = []
   error_T = np.full(spec.num_trees, np.nan)

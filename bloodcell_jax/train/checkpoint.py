@@ -79,8 +79,10 @@ class Store:
     state = jax.tree.map(lambda x: np.array(x, copy=True), state)
     ranked = is_candidate and bool(records) and records[-1].step == int(state.step)
     badness = history.badness(records[-1], self._monitor) if ranked else None
-    # Among equals the later one, as Orbax keeps it.
-    if badness is not None and (self._best is None or badness <= self._best[1]):
+    # Only a gain is ranked: the earliest among equals stays the best, of which Orbax would keep the latest.
+    if badness is not None and self._best is not None and badness >= self._best[1]:
+      badness = None
+    if badness is not None:
       self._best = records[-1].epoch, badness
     progress = {
       'records': [dataclasses.asdict(record) for record in records],

@@ -85,9 +85,16 @@ class Shelf:
     return self.progress(number)['records'][-1]['epoch']
 
   def best(self, last: int) -> int | None:
-    """The number of the best of the sound ones up to `last`; None where no epoch is finished."""
-    ranked = [(badness, -n) for n in self._sound if n <= last and (badness := self.badness(n)) is not None]
-    return -min(ranked)[1] if ranked else None
+    """The number of the best of the sound ones up to `last`; None where no epoch is finished.
+
+    Among equals that is the one whose epoch `last` names; runs of earlier versions kept the latest.
+    """
+    ranked = [(badness, n) for n in self._sound if n <= last and (badness := self.badness(n)) is not None]
+    if not ranked:
+      return None
+    least, named = min(ranked)[0], self.progress(last).get('best')
+    equal = [n for badness, n in ranked if badness == least]
+    return next((n for n in equal if named and self.epoch(n) == named[0]), equal[-1])
 
   def badness(self, number: int) -> float | None:
     """How bad the epoch of a checkpoint was; None where it is no candidate."""

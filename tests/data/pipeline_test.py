@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import experiment, types
+from bloodcell_jax import experiment, types, workdir
 from bloodcell_jax.data import pipeline, standardize, stream, transform
 from bloodcell_jax.data.tensorflow_cpu import tf
 from configs import default
@@ -67,6 +67,34 @@ def test_every_pixel_value_is_scaled_to_the_bits_of_numpy(batch_size):
   # A product with the reciprocal is not the quotient: one bit off for some values, and the check sees it.
   off = given.image_NHWC.astype(np.float32) / np.float32(255)
   assert differ(off, rescale(given.image_NHWC))
+
+
+# What an image may go through without random changes, and whether both pipelines then make the same bits of it:
+# `workdir.PIPELINE_DIFFERS` has the keys of those where they do not.
+STANDARDIZED = {
+  'caffe': ({'preprocessing_function': 'caffe', 'rescale': 0.0}, True),
+  'torch': ({'preprocessing_function': 'torch', 'rescale': 0.0}, True),
+  'tf': ({'preprocessing_function': 'tf', 'rescale': 0.0}, True),
+  'grey levels': ({'rescale': 0.0}, True),
+  'featurewise_center': ({'featurewise_center': True}, True),
+  'featurewise_std_normalization': ({'featurewise_std_normalization': True}, True),
+  'samplewise_center': ({'samplewise_center': True}, False),
+  'samplewise_std_normalization': ({'samplewise_std_normalization': True}, False),
+  'zca_whitening': ({'zca_whitening': True}, False),
+}
+
+
+@pytest.mark.parametrize('name', STANDARDIZED)
+def test_where_the_pipeline_may_change_both_make_the_same_bits(name):
+  values, is_alike = STANDARDIZED[name]
+  assert (f'augment.{name}' in workdir.PIPELINE_DIFFERS) == (not is_alike)
+  spec = changed(**values)
+  image_NHWC = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
+  given, rows, own = arrays(image_NHWC), np.arange(64), spec.standardize
+  statistics = standardize.fit(own, lambda chosen: image_NHWC[chosen], 64) if own.centers else None
+  a = take(pipeline.training(given, rows, 16, 0, 0, spec, statistics), 4)
+  b = take(stream.training(given, rows, 16, 0, 0, lambda x: standardize.apply(own, statistics, x)), 4)
+  assert differ(a, b) != is_alike
 
 
 @pytest.mark.parametrize('start', [1, 2, 7, 1000])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax import groups, types
 from bloodcell_jax.data import splits
 
 
@@ -48,6 +48,41 @@ def test_validation_has_about_its_fraction_of_each_class():
   table = _table(TRAIN=_rows(10))
   rows = splits.rows(table, 0.2, 0, 0)
   assert np.bincount(table.label[rows['validation']]).tolist() == [6, 6]
+
+
+@pytest.mark.parametrize('fraction', [0.3, 0.35, 0.4, 0.45, 0.15, 0.22])
+def test_any_fraction_is_held_out_of_each_class_to_within_half_a_group(fraction):
+  for num_groups in (7, 20, 51, 250):
+    table = _table(TRAIN=_rows(num_groups))
+    rows = splits.rows(table, fraction, 0, 0)
+    assert not _share_a_group(table, rows['train'], rows['validation'])
+    for count in np.bincount(table.label[rows['validation']], minlength=2):
+      assert abs(count - fraction * 3 * num_groups) <= 1.5 + 1e-9
+  # Negative control: of many groups one over a whole number is further away.
+  assert abs(1 / round(1 / fraction) - fraction) * 3 * 250 > 1.5
+
+
+@pytest.mark.parametrize('fraction', [0.3, 0.4])
+def test_groups_of_any_size_and_of_both_classes_come_near_to_the_fraction(fraction):
+  generator = np.random.default_rng(0)
+  rows = [
+    (int(generator.random() < 0.3), f'{g}') for g in range(40) for _ in range(generator.integers(1, 30))
+  ]
+  table = _table(TRAIN=rows)
+  found = [splits.rows(table, fraction, 0, seed)['validation'] for seed in (0, 0, 1)]
+  assert found[0].tolist() == found[1].tolist()
+  assert found[0].tolist() != found[2].tolist()
+  for held in found:
+    share_K = np.bincount(table.label[held]) / np.bincount(table.label)
+    np.testing.assert_allclose(share_K, fraction, atol=0.03)
+    assert not _share_a_group(table, held, np.setdiff1d(np.arange(len(table)), held))
+
+
+@pytest.mark.parametrize('num_parts', [2, 3, 4, 5, 10])
+def test_one_over_a_whole_number_is_the_first_of_so_many_folds(num_parts):
+  table = _table(TRAIN=_rows(12))
+  held = groups.split(table.label, table.group, 1 / num_parts, 3)
+  np.testing.assert_array_equal(held, groups.folds(table.label, table.group, num_parts, 3) == 0)
 
 
 def test_the_seed_alone_decides():

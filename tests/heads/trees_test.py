@@ -39,7 +39,7 @@ def rows(num_groups: int, copies: int, strength: float, seed: int, noise: float 
 @functools.cache
 def fitted(kind: str, strength: float = 3.0, copies: int = 4) -> trees.Fitted:
   train, validation = rows(60, copies, strength, 0), rows(30, copies, strength, 1)
-  return trees.fit(kind, train, validation, NAMES, SPEC, 0, lambda: None)
+  return trees.fit(kind, train, validation, NAMES, SPEC, 0, 'bags', lambda: None)
 
 
 def wrong(found: trees.Fitted, held: trees.Rows) -> float:
@@ -55,7 +55,7 @@ def test_the_error_out_of_bag_is_that_on_new_photographs_where_bags_are_drawn_by
   assert found.out_of_bag.error_T[-1] == pytest.approx(2 / 3, abs=0.15)
   train = rows(60, 12, 0.0, 0)
   single = dataclasses.replace(train, group_N=np.arange(len(train.group_N)))
-  by_rows = trees.fit(trees.FOREST, single, train, NAMES, SPEC, 0, lambda: None).out_of_bag
+  by_rows = trees.fit(trees.FOREST, single, train, NAMES, SPEC, 0, 'bags', lambda: None).out_of_bag
   assert by_rows is not None
   assert by_rows.error_T[-1] < 0.02, 'with copies in and out of the bag the error tells nothing'
 
@@ -64,7 +64,7 @@ def test_without_copies_the_error_out_of_bag_is_that_of_scikit_learns_forest():
   from sklearn import ensemble
 
   train = rows(400, 1, 2.0, 0)
-  found = trees.fit(trees.FOREST, train, rows(30, 1, 2.0, 1), NAMES, SPEC, 0, lambda: None).out_of_bag
+  found = trees.fit(trees.FOREST, train, rows(30, 1, 2.0, 1), NAMES, SPEC, 0, 'bags', lambda: None).out_of_bag
   assert found is not None
   theirs = ensemble.RandomForestClassifier(
     SPEC.num_trees, max_features=SPEC.max_features, oob_score=True, random_state=0
@@ -76,13 +76,13 @@ def test_without_copies_the_error_out_of_bag_is_that_of_scikit_learns_forest():
 def test_what_is_said_out_of_bag_is_said_by_trees_that_never_saw_the_group():
   train = rows(2, 5, 0.0, 0)
   two = dataclasses.replace(train, label_N=train.label_N % 2)
-  found = trees.fit(trees.FOREST, two, two, NAMES[:2], SPEC, 0, lambda: None).out_of_bag
+  found = trees.fit(trees.FOREST, two, two, NAMES[:2], SPEC, 0, 'bags', lambda: None).out_of_bag
   assert found is not None
   # A tree that did not see a photograph of two saw the other alone, of the other class: it is always wrong.
   assert (found.probs_NK.argmax(1) != two.label_N).all()
   assert found.error_T[-1] == 1
   one = dataclasses.replace(SPEC, num_trees=1)
-  partly = trees.fit(trees.FOREST, rows(60, 4, 3.0, 0), train, NAMES, one, 0, lambda: None).out_of_bag
+  partly = trees.fit(trees.FOREST, rows(60, 4, 3.0, 0), train, NAMES, one, 0, 'bags', lambda: None).out_of_bag
   assert partly is not None
   share = np.isnan(partly.probs_NK[:, 0]).mean()
   assert share == pytest.approx(1 - np.exp(-1), abs=0.15), 'who is in every bag has no answer'
@@ -95,11 +95,11 @@ def test_the_same_arguments_give_the_same_bits_and_another_seed_of_the_forest_ot
   train, validation = rows(60, 4, 3.0, 0), rows(30, 4, 3.0, 1)
   new = rows(50, 2, 3.0, 5)
   first = fitted(kind).predict(new.feature_ND)
-  again = trees.fit(kind, train, validation, NAMES, SPEC, 0, lambda: None)
+  again = trees.fit(kind, train, validation, NAMES, SPEC, 0, 'bags', lambda: None)
   assert again.predict(new.feature_ND).tobytes() == first.tobytes()
   assert again.num_used == fitted(kind).num_used
   if kind == trees.FOREST:
-    other = trees.fit(kind, train, validation, NAMES, SPEC, 1, lambda: None)
+    other = trees.fit(kind, train, validation, NAMES, SPEC, 1, 'bags', lambda: None)
     assert other.predict(new.feature_ND).tobytes() != first.tobytes()
 
 
@@ -110,7 +110,7 @@ def test_the_number_of_threads_changes_nothing():
   train, validation = rows(60, 4, 3.0, 0), rows(30, 4, 3.0, 1)
   for limit in (1, 4):
     with threadpoolctl.threadpool_limits(limit):
-      found = trees.fit(trees.BOOSTING, train, validation, NAMES, SPEC, 0, lambda: None)
+      found = trees.fit(trees.BOOSTING, train, validation, NAMES, SPEC, 0, 'bags', lambda: None)
       assert (
         found.predict(new.feature_ND).tobytes() == fitted(trees.BOOSTING).predict(new.feature_ND).tobytes()
       )
@@ -140,11 +140,11 @@ def test_boosting_stops_where_validation_is_best_and_groups_weigh_alike():
   heavy = trees.Rows(
     *(column[many] for column in (validation.feature_ND, validation.label_N, validation.group_N))
   )
-  same = trees.fit(trees.BOOSTING, rows(60, 4, 3.0, 0), heavy, NAMES, SPEC, 0, lambda: None)
+  same = trees.fit(trees.BOOSTING, rows(60, 4, 3.0, 0), heavy, NAMES, SPEC, 0, 'bags', lambda: None)
   assert same.loss_T is not None
   np.testing.assert_allclose(same.loss_T, found.loss_T, rtol=1e-5)
   counted = dataclasses.replace(heavy, group_N=np.arange(len(many)))
-  other = trees.fit(trees.BOOSTING, rows(60, 4, 3.0, 0), counted, NAMES, SPEC, 0, lambda: None)
+  other = trees.fit(trees.BOOSTING, rows(60, 4, 3.0, 0), counted, NAMES, SPEC, 0, 'bags', lambda: None)
   assert other.loss_T is not None
   assert abs(other.loss_T.min() / found.loss_T.min() - 1) > 0.01, 'the comparison sees weights of images'
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_fitted_is_told_in_a_line():
   train = rows(60, 4, 3.0, 0)
 
   def fit(given: trees.Rows, names: tuple[str, ...] = NAMES) -> None:
-    trees.fit(trees.FOREST, given, train, names, SPEC, 0, lambda: None)
+    trees.fit(trees.FOREST, given, train, names, SPEC, 0, 'bags', lambda: None)
 
   with pytest.raises(types.UserError, match='no image of D'):
     fit(train, (*NAMES, 'D'))
@@ -209,4 +209,4 @@ def test_a_stop_is_heard_between_trees():
     raise Stopped
 
   with pytest.raises(Stopped):
-    trees.fit(trees.FOREST, rows(60, 4, 3.0, 0), rows(30, 4, 3.0, 1), NAMES, SPEC, 0, poll)
+    trees.fit(trees.FOREST, rows(60, 4, 3.0, 0), rows(30, 4, 3.0, 1), NAMES, SPEC, 0, 'bags', poll)

@@ -84,7 +84,7 @@ def test_resampling_is_arithmetic_on_the_sums_of_groups_whatever_the_number_of_i
 
 def test_bca_and_percentile_equal_scipy_within_the_noise_of_the_draws():
   values = np.random.default_rng(1).exponential(size=40)
-  times_RG = groups.resample(40, 20_000, seed=0)
+  times_RG = groups.resample(40, 20_000, seed=0, name='bootstrap')
   drawn = times_RG @ values / 40
   left_out = (values.sum() - values) / 39
   ours = {

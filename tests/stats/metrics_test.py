@@ -78,7 +78,7 @@ def test_each_resample_equals_scikit_learn_on_the_rows_it_draws():
   # Few groups, so that some resamples miss a class.
   found = predictions(num_rows=120, num_groups=8)
   of_group, names = metrics.sums(found)
-  times_RG = groups.resample(len(names), 25, seed=3)
+  times_RG = groups.resample(len(names), 25, seed=3, name='bootstrap')
   drawn = metrics.figures(metrics.combine(of_group, times_RG))
   num_classes = []
   for r, times_G in enumerate(times_RG):
@@ -89,7 +89,9 @@ def test_each_resample_equals_scikit_learn_on_the_rows_it_draws():
       np.testing.assert_allclose(drawn[name][r], expected[name], rtol=1e-8, err_msg=f'{name} of resample {r}')
   assert min(num_classes) < 4, 'no resample missed a class'
   # Negative control: another seed draws other rows.
-  other = metrics.figures(metrics.combine(of_group, groups.resample(len(names), 25, seed=4)))
+  other = metrics.figures(
+    metrics.combine(of_group, groups.resample(len(names), 25, seed=4, name='bootstrap'))
+  )
   assert not np.allclose(other['accuracy'], drawn['accuracy'])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 
 from bloodcell_jax import types
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, history, shelf, state
+from bloodcell_jax.train import checkpoint, checksums, history, shelf, state
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 STAMP = shelf.Stamp('train', 'abc', {'rescale': 0.5, 'preprocessing_function': ''})
@@ -156,3 +157,39 @@ def test_saving_does_not_read_what_is_donated_afterwards(tmp_path):
     leaf.delete()
   store.close()
   assert_is(read(tmp_path, 'latest'), 1)
+
+
+# Epochs 2, 4 and 5 are equal.
+EQUAL = (0.9, 0.3, 0.8, 0.3, 0.3, 0.5)
+
+
+@pytest.mark.parametrize('epochs', [range(1, 7), (2, 4, 6), (2, 3, 5)], ids=str)
+def test_the_earliest_among_equal_epochs_is_the_best_however_often_it_is_saved(epochs, tmp_path, monkeypatch):
+  monkeypatch.setattr(f'{__name__}.LOSSES', EQUAL)
+  for epoch in epochs:  # a process each, so that the best is read from the folder too
+    save(tmp_path, [epoch])
+  assert history.best(records(6), 'val_loss').epoch == 2
+  assert_is(read(tmp_path, 'best'), 2)
+  assert_is(read(tmp_path, 'latest'), epochs[-1])
+  assert len(numbers(tmp_path)) <= 3
+  # Negative control: a better epoch is the best.
+  monkeypatch.setattr(f'{__name__}.LOSSES', (*EQUAL[:5], 0.2))
+  save(tmp_path, [6])
+  assert_is(read(tmp_path, 'best'), 6)
+
+
+def test_a_run_that_kept_the_latest_among_equals_keeps_it(tmp_path, monkeypatch):
+  monkeypatch.setattr(f'{__name__}.LOSSES', EQUAL)
+  save(tmp_path, [2, 4])
+  # As an earlier version wrote it: both ranked, the later one named.
+  two, four = (tmp_path / str(number) for number in (1, 2))
+  (four / 'metrics').mkdir()
+  (four / 'metrics' / 'metrics').write_text((two / 'metrics' / 'metrics').read_text())
+  path = four / 'progress' / 'metadata'
+  progress = json.loads(path.read_text())
+  path.write_text(json.dumps({**progress, 'best': [4, 0.3]}))
+  checksums.write(four)
+  assert_is(read(tmp_path, 'best'), 4)
+  assert_is(read(tmp_path, 'latest'), 4)
+  save(tmp_path, [5])
+  assert_is(read(tmp_path, 'best'), 4)
