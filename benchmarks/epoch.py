@@ -37,7 +37,7 @@ if OURS in sys.argv:
 from bloodcell_jax import experiment, job
 from bloodcell_jax.data import dataset
 from bloodcell_jax.optim import keras as keras_optim
-from bloodcell_jax.train import checkpoint, history, loop, progress, shelf, signals
+from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals
 from configs import cnn_b
 
 MANY = 10**6  # epochs: the parent decides when it has seen enough
@@ -103,7 +103,7 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
       store.wait()
       epoch_is_done()
 
-    parts = loop.Parts(
+    parts = plan.Parts(
       step=made.train_step(stage, made.model),
       batches=made.batches,
       evaluate=made.evaluator(stage),

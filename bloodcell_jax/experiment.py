@@ -31,7 +31,7 @@ from bloodcell_jax.heads import svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.stats import doubt, intervals
-from bloodcell_jax.train import history, loop, step
+from bloodcell_jax.train import history, plan, step
 from bloodcell_jax.weights import pretrained
 
 PIPELINES = ('tf_data', 'numpy')
@@ -65,7 +65,7 @@ class Experiment:
   svr: svr.Spec
   trees: trees.Spec
   monitor: str  # what makes an epoch the best of the run
-  loop: loop.Spec
+  loop: plan.Spec
   intervals: intervals.Spec
   doubt: doubt.Spec
   evaluate_splits: tuple[str, ...]
@@ -143,7 +143,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     svr=sections['svr'].spec(svr.Spec),
     trees=sections['trees'].spec(trees.Spec),
     monitor=train.take('monitor', str),
-    loop=train.spec(loop.Spec),
+    loop=train.spec(plan.Spec),
     intervals=evaluate.spec(intervals.Spec),
     doubt=evaluate.spec(doubt.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
@@ -223,10 +223,10 @@ def _stages(
   stages: section.Section, optimizer: section.Section, train: section.Section
 ) -> Iterator[stages_lib.Stage]:
   """One of all weights where the config orders none."""
-  whole, plan = optimizer.spec(keras.Spec), train.spec(history.Spec)
+  whole, monitoring = optimizer.spec(keras.Spec), train.spec(history.Spec)
   epochs, order = train.positive('epochs'), stages.take('order', tuple)
   if not order:
-    fit = loop.Stage('train', epochs, plan, True)
+    fit = plan.Stage('train', epochs, monitoring, True)
     yield stages_lib.Stage(fit, staged.Spec(('.*',), (), whole), stages_lib.CROSS_ENTROPY, '', 0)
   for i, name in enumerate(order):
     if not (isinstance(name, str) and name.isidentifier()):
@@ -239,9 +239,11 @@ def _stages(
       name=own.take('optimizer', str),
       **{key: own.take(key, float) for key in ('learning_rate', 'decay', 'momentum')},
     )
-    own_plan = dataclasses.replace(plan, early_stopping_patience=own.take('early_stopping_patience', int))
+    own_monitoring = dataclasses.replace(
+      monitoring, early_stopping_patience=own.take('early_stopping_patience', int)
+    )
     yield stages_lib.Stage(
-      loop.Stage(name, own.positive('epochs'), own_plan, own.take('is_candidate', bool)),
+      plan.Stage(name, own.positive('epochs'), own_monitoring, own.take('is_candidate', bool)),
       staged.Spec(own.take('trainable', tuple), own.take('learning_rate_multipliers', tuple), spec),
       loss=own.choice('loss', stages_lib.LOSSES),
       top=own.choice('top', stages_lib.TOPS),

@@ -20,7 +20,7 @@ from bloodcell_jax.data import dataset, pipeline, standardize, stream, tensorflo
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
-from bloodcell_jax.train import loop, signals, step
+from bloodcell_jax.train import plan, signals, step
 from bloodcell_jax.train import state as state_lib
 from bloodcell_jax.weights import merge, pretrained
 
@@ -130,7 +130,7 @@ class Job:
     return other
 
   @property
-  def loop(self) -> loop.Spec:
+  def loop(self) -> plan.Spec:
     """How long an epoch is, in updates, and how often to save."""
     spec, num = self.experiment.loop, len(self.data.rows['train'])
     one_pass = -(-num // self.experiment.batch_size)

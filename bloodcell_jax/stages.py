@@ -9,7 +9,7 @@ from bloodcell_jax import types
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
-from bloodcell_jax.train import loop
+from bloodcell_jax.train import plan
 
 CROSS_ENTROPY = 'cross_entropy'
 LOSSES = (CROSS_ENTROPY, svr.NAME)
@@ -20,7 +20,7 @@ TOPS = ('', svr.NAME, rbf.NAME)
 class Stage:
   """A stage of training: how long, and what is trained how."""
 
-  fit: loop.Stage
+  fit: plan.Stage
   weights: staged.Spec
   loss: str  # one of LOSSES
   top: str  # one of TOPS: what the network's top is replaced by at the stage's beginning; empty keeps it

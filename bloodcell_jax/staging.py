@@ -10,7 +10,7 @@ from typing import Any
 from bloodcell_jax import frozen, job, stages, top, tree, types, workdir
 from bloodcell_jax.models import summary
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.train import checkpoint, events, history, loop, progress, shelf
+from bloodcell_jax.train import checkpoint, events, history, loop, plan, progress, shelf
 
 OnEpoch = Callable[[list[history.Record]], None]
 
@@ -109,9 +109,9 @@ def parts(
   shown: progress.Progress,
   store: checkpoint.Store,
   on_epoch: OnEpoch,
-) -> loop.Parts:
+) -> plan.Parts:
   """What the loop calls in a stage, from the images or from the `features` in their place."""
-  return loop.Parts(
+  return plan.Parts(
     step=made.train_step(stage, features.model if features else made.model),
     batches=features.batches if features else made.batches,
     evaluate=features.evaluate if features else made.evaluator(stage),

@@ -11,7 +11,7 @@ import pytest
 
 from bloodcell_jax import experiment, frozen, job, staging, tree, types, workdir
 from bloodcell_jax.data import dataset
-from bloodcell_jax.train import checkpoint, events, history, loop, progress, signals, state
+from bloodcell_jax.train import checkpoint, events, history, plan, progress, signals, state
 from configs import default, finetune
 
 CHANGES = {
@@ -192,7 +192,7 @@ def test_a_pattern_that_names_no_weight_is_an_error(tmp_path):
 def test_a_network_without_stages_trains_all_its_weights():
   exp = experiment.resolve(default.get_config())
   (stage,) = exp.stages
-  assert stage.fit == loop.Stage('train', 12, stage.fit.plan, True)
+  assert stage.fit == plan.Stage('train', 12, stage.fit.monitoring, True)
   assert stage.weights.trainable == ('.*',)
   made = job.Job(exp, images(), exp.transform.standardize, None, signals.Stop())
   assert frozen.build(made, stage, made.params, None, progress.Progress()) is None

@@ -33,8 +33,9 @@ PHASES = (
   ('bloodcell_jax.train.checkpoint', ('Store.save', 'Store.wait', 'Store.close'), 'checkpoint'),
   ('bloodcell_jax.train.checkpoint', ('Store.latest', 'Store.best', 'Store.__init__'), 'restoring'),
   ('jax._src.compiler', ('compile_or_get_cached',), 'compilation'),
-  ('bloodcell_jax.train.course', ('Course.evaluate',), 'evaluation'),
-  ('bloodcell_jax.train.loop', ('drive',), 'step'),
+  ('bloodcell_jax.train.tracker', ('RunTracker.evaluate',), 'evaluation'),
+  ('bloodcell_jax.train.loop', ('fit',), 'step'),
+  ('bloodcell_jax.train.side_by_side', ('fit',), 'step'),
   ('bloodcell_jax.frozen', ('build',), 'feature cache'),
   ('bloodcell_jax.staging', ('begin', '_tell'), 'stage border'),
   ('bloodcell_jax.report', ('write',), 'report'),
@@ -113,7 +114,7 @@ def _watch(plan: dict) -> None:
   """
   seen, before = 0, ''
   waiting = [(module, name, what) for module, names, what in PHASES for name in names]
-  waiting.append(('bloodcell_jax.train.course', 'Course.count', _COUNT))
+  waiting.append(('bloodcell_jax.train.tracker', 'RunTracker.record_update', _COUNT))
   while True:
     time.sleep(0.002)
     _follow(waiting)

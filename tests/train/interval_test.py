@@ -13,7 +13,7 @@ import pytest
 
 from bloodcell_jax import types
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, history, loop, progress, shelf, signals, state, step
+from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals, state, step
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 PLAN = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)
@@ -55,7 +55,7 @@ def run(disk: Disk, every: float, unit: str, kill_at: int, monkeypatch) -> None:
     while True:
       yield types.Batch(np.zeros((1, 1, 1, 3)), np.ones((1, 2)), np.ones(1), np.zeros(1, np.int32))
 
-  parts = loop.Parts(
+  parts = plan.Parts(
     step=update,
     batches=batches,
     # Ever worse, so that no epoch but the first is saved for being the best.
@@ -70,7 +70,7 @@ def run(disk: Disk, every: float, unit: str, kill_at: int, monkeypatch) -> None:
   )
   fresh = state.create({'dense': {'kernel': np.ones((2, 2), np.float32)}}, keras.build(OPTIMIZER), False, 0)
   begin = disk.newest or checkpoint.Saved(fresh, [], 0.0, STAMP)
-  loop.fit(begin, loop.Stage('train', EPOCHS, PLAN, True), loop.Spec(STEPS, every, unit), parts)
+  loop.fit(begin, plan.Stage('train', EPOCHS, PLAN, True), plan.Spec(STEPS, every, unit), parts)
 
 
 def lost(every: float, unit: str, kill_at: int, monkeypatch) -> int:

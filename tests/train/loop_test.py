@@ -15,7 +15,7 @@ from bloodcell_jax import parallel, rng, tree, types
 from bloodcell_jax.data import stream
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, history, loop, progress, shelf, signals, state, step
+from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals, state, step
 
 SIZES = {'cnn_a': 46, 'cnn_b': 94}
 OPTIMIZER = keras.Spec('rmsprop', 1e-3, 1e-4, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
@@ -83,7 +83,7 @@ def fit(
     return {'val_loss': value, 'val_accuracy': 0.5}
 
   rows = np.arange(14)
-  made_parts = loop.Parts(
+  made_parts = plan.Parts(
     step=train,
     batches=lambda start: stream.training(
       arrays, rows, BATCH, seed, start + start_wrong * (start > 0), lambda x: x.astype(np.float32) / 255
@@ -97,11 +97,11 @@ def fit(
     progress=progress.Progress(),
     on_epoch=lambda records: None,
   )
-  spec = loop.Spec(STEPS, 1.0 if unit == 'epochs' else 2.0, unit)
+  spec = plan.Spec(STEPS, 1.0 if unit == 'epochs' else 2.0, unit)
   fresh = state.create(params, tx, True, 0)
   begin = store.latest(lambda stamp: fresh) or checkpoint.Saved(fresh, [], 0.0, STAMP)
   try:
-    return loop.fit(begin, loop.Stage('train', epochs, PLAN, True), spec, made_parts)
+    return loop.fit(begin, plan.Stage('train', epochs, PLAN, True), spec, made_parts)
   finally:
     store.close()
 
@@ -215,4 +215,4 @@ def test_the_share_of_time_spent_waiting_for_input_is_recorded(tmp_path, monkeyp
 @pytest.mark.parametrize(('key', 'value'), [('steps_per_epoch', -1), ('checkpoint_every', 0.0)])
 def test_a_length_of_nothing_is_named(key, value):
   with pytest.raises(types.UserError, match=f'train.{key}'):
-    dataclasses.replace(loop.Spec(1, 1.0, 'epochs'), **{key: value})
+    dataclasses.replace(plan.Spec(1, 1.0, 'epochs'), **{key: value})
