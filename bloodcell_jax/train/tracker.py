@@ -23,7 +23,8 @@ from bloodcell_jax.train import checkpoint, history, plan
 from bloodcell_jax.train import state as state_lib
 from bloodcell_jax.train import step as step_lib
 
-P, T = ParamSpec('P'), TypeVar('T')
+P = ParamSpec('P')
+T = TypeVar('T')
 
 
 class Phase(enum.Enum):
