@@ -14,7 +14,8 @@ import unicodedata
 from absl import flags
 from ml_collections import config_flags
 
-from bloodcell_jax import commands, memory, process
+from bloodcell_jax import commands
+from bloodcell_jax.system import memory, process
 from bloodcell_jax.train import signals
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
@@ -83,7 +84,7 @@ def _request(left: list[str], named: bool) -> commands.Request:
 
 
 def _run(command, request: commands.Request, stop: signals.Stop) -> int:
-  from bloodcell_jax import types
+  from bloodcell_jax.base import types
 
   # Orbax and absl tell of every save, and of one that failed by a traceback; what a user should know is printed by the
   # commands.
@@ -136,7 +137,7 @@ def _leave(code: int) -> None:
   """
   if code:
     # Not loaded for this: it loads JAX.
-    if held := sys.modules.get('bloodcell_jax.lock'):
+    if held := sys.modules.get('bloodcell_jax.system.lock'):
       held.release()
     for stream in (sys.stdout, sys.stderr):
       with contextlib.suppress(OSError):

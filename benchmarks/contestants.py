@@ -95,14 +95,15 @@ def batch(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 def bloodcell_jax(name: str) -> Callable[[], float]:
   """This project's step, with everything that a run has."""
-  from bloodcell_jax import process
+  from bloodcell_jax.system import process
 
   process.set_up()
   import jax
   from flax import linen as nn
 
-  from bloodcell_jax import parallel, rng, types
+  from bloodcell_jax.base import rng, types
   from bloodcell_jax.models import vgg16, zoo
+  from bloodcell_jax.train import devices
   from bloodcell_jax.train import state as state_lib
 
   case = CASES[name]
@@ -119,13 +120,13 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   params = create(rng.key(0, 'init'))
   given = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
   if case.forward_only:
-    made = parallel.make_apply(
+    made = devices.make_apply(
       lambda params, given: model.apply({'params': params}, given.image_BHWC, method='features'),
-      parallel.devices(0),
+      devices.devices(0),
     )
     return lambda: float(made(params, given)[0, 0, 0, 0])
   update, tx = _update(model, params, case.num_frozen)
-  made = parallel.make_train(update, parallel.devices(0))
+  made = devices.make_train(update, devices.devices(0))
   key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
 
   def run() -> float:
@@ -137,9 +138,8 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
 
 def _update(model: Any, params: Any, num_frozen: int) -> tuple[Callable[..., Any], Any]:
   """The step to be mapped over devices, by RMSprop, and its optimizer."""
-  from bloodcell_jax import parallel
   from bloodcell_jax.optim import keras, staged
-  from bloodcell_jax.train import step
+  from bloodcell_jax.train import devices, step
 
   optimizer = keras.Spec('rmsprop', 1e-3, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
   trainable = staged.Spec((rf'(?!block[1-{num_frozen}]_).*' if num_frozen else '.*',), (), optimizer)
@@ -148,19 +148,20 @@ def _update(model: Any, params: Any, num_frozen: int) -> tuple[Callable[..., Any
     return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
 
   tx, is_trained = staged.build(trainable, params), staged.trainable(trainable, params)
-  return step.make(apply, step.softmax(0.0, 0.0), tx, 0.0, is_trained, parallel.AXIS), tx
+  return step.make(apply, step.softmax(0.0, 0.0), tx, 0.0, is_trained, devices.AXIS), tx
 
 
 def members(name: str, num: int, how: str) -> Callable[[], float]:
-  """A step of `num` members in one program, each with weights and images of its own; `how` as in `parallel.MEMBERS`."""
-  from bloodcell_jax import process
+  """A step of `num` members in one program, each with weights and images of its own; `how` as in `devices.MEMBERS`."""
+  from bloodcell_jax.system import process
 
   process.set_up()
   import jax
   import jax.numpy as jnp
 
-  from bloodcell_jax import parallel, rng, types
+  from bloodcell_jax.base import rng, types
   from bloodcell_jax.models import zoo
+  from bloodcell_jax.train import devices
   from bloodcell_jax.train import state as state_lib
 
   case = CASES[name]
@@ -178,7 +179,7 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
     for m in range(num)
   ]
   key_M = jnp.stack([rng.key(seed, 'dropout') for seed in range(num)])
-  made = parallel.make_train_members(update, parallel.devices(0), how)
+  made = devices.make_train_members(update, devices.devices(0), how)
 
   def run() -> float:
     batch_M = jax.tree.map(lambda *leaf_M: np.stack(leaf_M), *given_M)

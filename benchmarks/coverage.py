@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.stats import bootstrap, intervals, metrics, resamples
 
 CLASS_NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')

@@ -15,20 +15,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks import results
-from bloodcell_jax import (
-  combining,
-  committee,
-  ensemble_file,
-  experiment,
-  opening,
-  predictions,
-  report_split,
-  types,
-  workdir,
-)
-from bloodcell_jax.data import folds
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.division import folds
+from bloodcell_jax.ensemble_runs import combined_run
 from bloodcell_jax.ensembles import method
+from bloodcell_jax.reports import split_section
+from bloodcell_jax.runs import model_set, opening
 from bloodcell_jax.stats import bootstrap, paired
+from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
 
 SPLIT = 'test'
 FIXED = (method.MEAN, method.GEOMETRIC, method.VOTE, method.WEIGHTED)
@@ -41,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
   folders = [workdir.Workdir(argument) for argument in arguments]
   exp = opening.of(folders[0], None)
   first = _members(folders[0], (SPLIT, 'validation'))
-  chosen = combining.best(first)
+  chosen = combined_run.best(first)
   assert chosen is not None
   rows = list(_rows(folders, first, chosen, exp))
   base = first[SPLIT][chosen]
@@ -50,37 +45,37 @@ def main(arguments: Sequence[str]) -> None:
   print('|---|---:|---:|---:|---:|---:|---:|')
   for name, found in rows:
     summary = bootstrap.summary(found, exp.intervals, exp.seed)
-    cells = [report_split.figure(summary[key]) for key in ('accuracy', 'macro_f1', 'log_loss', 'ece')]
+    cells = [split_section.figure(summary[key]) for key in ('accuracy', 'macro_f1', 'log_loss', 'ece')]
     print(f'| {name} | {" | ".join(cells)} | {_gain(base, found, exp)} |')
   print()
   for line in _told(folders):
     print(f'- {line}')
 
 
-def _members(folder: workdir.Workdir, splits: Sequence[str]) -> combining.Answers:
+def _members(folder: workdir.Workdir, splits: Sequence[str]) -> combined_run.Answers:
   numbers = json.loads(folder.ensemble.read_text())['members']
   own = [workdir.Workdir(ensemble_file.member(folder, int(k))) for k in numbers]
-  return combining.align(
+  return combined_run.align(
     [f'member {k}' for k in numbers],
-    {split: [predictions.read(one.predictions(split)) for one in own] for split in splits},
+    {split: [predictions_csv.read(one.predictions(split)) for one in own] for split in splits},
   )
 
 
 def _rows(
-  folders: Sequence[workdir.Workdir], first: combining.Answers, chosen: int, exp: experiment.Experiment
+  folders: Sequence[workdir.Workdir], first: combined_run.Answers, chosen: int, exp: experiment.Experiment
 ) -> Iterator[tuple[str, types.Predictions]]:
   """(what it is called, what it says of TEST in the order of the first folder)."""
   for i, one in enumerate(first[SPLIT]):
     yield f'member {i + 1}{", the best on validation" if i == chosen else ""}', one
   for name in FIXED:
-    rule = combining.rule(name, first, '', exp.seed)
-    yield f'average: {name}', committee.combined(rule, list(first[SPLIT]))
+    rule = combined_run.rule(name, first, '', exp.seed)
+    yield f'average: {name}', model_set.combined(rule, list(first[SPLIT]))
   for folder in folders[1:]:
     told = json.loads(folder.ensemble.read_text())
     if told['combine'] in method.STACKED:
       yield from _stacked(folder, exp)
     else:
-      found = predictions.read(folder.predictions(SPLIT))
+      found = predictions_csv.read(folder.predictions(SPLIT))
       yield f'{told["method"]} of {len(told["members"])}', paired.aligned(first[SPLIT][0], found)
 
 
@@ -92,10 +87,10 @@ def _stacked(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator[tu
     workdir.Workdir(ensemble_file.member(folder, int(k)) / folds.OUT_OF_FOLD).predictions(folds.OUT_OF_FOLD)
     for k in numbers
   ]
-  learned = combining.align(numbers, {folds.OUT_OF_FOLD: [predictions.read(path) for path in own]})
+  learned = combined_run.align(numbers, {folds.OUT_OF_FOLD: [predictions_csv.read(path) for path in own]})
   for name in method.STACKED:
-    rule = combining.rule(name, {**members, **learned}, folds.OUT_OF_FOLD, exp.seed)
-    yield f'stacked: {name}', committee.combined(rule, list(members[SPLIT]))
+    rule = combined_run.rule(name, {**members, **learned}, folds.OUT_OF_FOLD, exp.seed)
+    yield f'stacked: {name}', model_set.combined(rule, list(members[SPLIT]))
 
 
 def _gain(base: types.Predictions, found: types.Predictions, exp: experiment.Experiment) -> str:
@@ -148,7 +143,7 @@ def _told(folders: Sequence[workdir.Workdir]) -> Iterator[str]:
       yield f'{name}: TEST error by number of members, over subsets and groups: {steps}.'
     if 'out_of_bag_share' in told:
       metrics = json.loads(folder.metrics.read_text())
-      bag, test = (report_split.figure(metrics[split]['accuracy']) for split in ('out_of_bag', SPLIT))
+      bag, test = (split_section.figure(metrics[split]['accuracy']) for split in ('out_of_bag', SPLIT))
       yield (
         f'{name}: accuracy out of bag {bag}, on {told["out_of_bag_share"]:.1%} of the training images; on TEST {test}.'
       )

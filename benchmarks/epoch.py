@@ -27,16 +27,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks import child, contestants, machine
-from bloodcell_jax import process
+from bloodcell_jax.system import process
 
 OURS, KERAS = 'bloodcell_jax', 'keras_tensorflow'
 if OURS in sys.argv:
   # Before JAX is loaded, and not in the other's process: its allocator stays as it is.
   process.set_up()
 
-from bloodcell_jax import experiment, job
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.optim import keras as keras_optim
+from bloodcell_jax.runs import job
 from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals
 from configs import cnn_b
 

@@ -19,27 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import process
+from bloodcell_jax.system import process
 
 process.set_up()
 
-from bloodcell_jax import (
-  experiment,
-  groups,
-  job,
-  opening,
-  predict,
-  stages,
-  staging,
-  top,
-  tree,
-  types,
-  workdir,
-)
+from benchmarks import kernel_svr
+from bloodcell_jax.base import groups, tree, types
+from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.data import dataset
-from bloodcell_jax.heads import kernel, rbf, svr
+from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
+from bloodcell_jax.runs import forward, job, opening, output_layer, stage_training
 from bloodcell_jax.stats import bootstrap, calibration, paired
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
 from configs import cnn_svr, default
 
@@ -71,7 +63,7 @@ class Features:
 def features(made: job.Job, params: Any) -> Features:
   """The features of the training images and of each split."""
   rows = {split: made.data.rows[split] for split in ('train', *SPLITS)}
-  found = {k: top.embed(made, made.model, params, made.in_order(r)) for k, r in rows.items()}
+  found = {k: output_layer.embed(made, made.model, params, made.in_order(r)) for k, r in rows.items()}
   tables = {split: made.data.table.take(rows[split]) for split in SPLITS}
   return Features(found['train'], made.data.table.label[rows['train']], found, tables)
 
@@ -80,7 +72,7 @@ def on_features(given: Features, num_classes: int, spec: svr.Spec, num_neurons: 
   """The tops that are fitted on the features and change nothing below."""
   x_ND, ones = given.train_ND, np.ones(len(given.label_N))
   target_NK = 2 * np.eye(num_classes)[given.label_N] - 1
-  gamma = kernel.gamma_scale(x_ND)
+  gamma = kernel_svr.gamma_scale(x_ND)
 
   def linear(feature_ND: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     fitted = svr.fit(feature_ND, target_NK, ones, spec)
@@ -103,14 +95,16 @@ def on_features(given: Features, num_classes: int, spec: svr.Spec, num_neurons: 
 
   yield regression('SVR, linear, JAX', lambda: linear(x_ND), given)
   yield regression(f'{num_neurons} RBF neurons, k-means and least squares', neurons, given)
-  waves = kernel.fourier(x_ND.shape[1], NUM_FEATURES, gamma, SEED)
+  waves = kernel_svr.fourier(x_ND.shape[1], NUM_FEATURES, gamma, SEED)
   yield regression(f'SVR, {NUM_FEATURES} Fourier features, JAX', lambda: mapped(waves), given)
-  landmarks = kernel.nystroem(x_ND, NUM_FEATURES, gamma, SEED)
+  landmarks = kernel_svr.nystroem(x_ND, NUM_FEATURES, gamma, SEED)
   yield regression(f'SVR, {NUM_FEATURES} landmarks (Nystroem), JAX', lambda: mapped(landmarks), given)
   yield regression('LinearSVR, scikit-learn', lambda: _linear_svr(x_ND, target_NK, spec), given)
   yield _svc(given, spec, gamma)
   yield regression(
-    'SVR, RBF kernel, scikit-learn', lambda: kernel.exact(x_ND, target_NK, ones, spec, 'rbf', gamma), given
+    'SVR, RBF kernel, scikit-learn',
+    lambda: kernel_svr.exact(x_ND, target_NK, ones, spec, 'rbf', gamma),
+    given,
   )
 
 
@@ -121,7 +115,7 @@ def regression(
   began = time.perf_counter()
   outputs = fit()
   seconds = time.perf_counter() - began
-  found = {split: predict.of(outputs(given.of_split[split]), given.tables[split]) for split in SPLITS}
+  found = {split: forward.of(outputs(given.of_split[split]), given.tables[split]) for split in SPLITS}
   return Contender(name, seconds, calibrated(found), True)
 
 
@@ -175,7 +169,7 @@ def trained(
   begin = tree.nest({k: given[k] if fits[k] else leaf for k, leaf in fresh.items()})
   with tempfile.TemporaryDirectory() as place:
     folder, began = workdir.Workdir(place), time.perf_counter()
-    staging.run(made, begin, folder, progress.Progress())
+    stage_training.run(made, begin, folder, progress.Progress())
     seconds = time.perf_counter() - began
     params = opening.best(folder, made)[0] if is_best else opening.last(folder, made)
   found = {split: made.predict(params, split) for split in SPLITS}
@@ -255,7 +249,7 @@ HEAD = """| top | seconds | validation accuracy | TEST accuracy | TEST macro F1 
 def row(one: Contender, first: Contender, exp: experiment.Experiment) -> str:
   """The line of a top, beside the first."""
   entry = bootstrap.summary(one.predictions['test'], exp.intervals, exp.seed)
-  validation = predict.figures(one.predictions['validation'])['val_accuracy']
+  validation = forward.figures(one.predictions['validation'])['val_accuracy']
   gained, p = '', ''
   if one is not first:
     found = paired.compare(first.predictions['test'], one.predictions['test'], exp.intervals, exp.seed)

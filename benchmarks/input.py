@@ -23,12 +23,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from bloodcell_jax import process
+from bloodcell_jax.system import process
 
 process.set_up()
 
-from bloodcell_jax import rng
-from bloodcell_jax.data import augment, smear, standardize, stream
+from bloodcell_jax.base import rng
+from bloodcell_jax.data import stream
+from bloodcell_jax.data.augmentation import augment, standardize
+from bloodcell_jax.data.sources import smear
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 OURS, KERAS = 'bloodcell_jax', 'keras_tensorflow'

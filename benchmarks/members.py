@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import child, contestants, machine
 
 ALONE, KERAS = 'alone', 'keras_tensorflow'
-SHARED = ('map', 'vmap')  # of `parallel.MEMBERS`, which this process does not load
+SHARED = ('map', 'vmap')  # of `devices.MEMBERS`, which this process does not load
 
 
 def timed(who: str, model: str, num: str) -> Callable[[int], list[float]]:

@@ -34,8 +34,8 @@ def write_images(folder: pathlib.Path, num: int) -> None:
   """`num` JPEG files of different bytes, in one class folder, which Keras wants."""
   from PIL import Image
 
-  from bloodcell_jax import rng
-  from bloodcell_jax.data import smear
+  from bloodcell_jax.base import rng
+  from bloodcell_jax.data.sources import smear
 
   names = smear.CLASS_NAMES
   drawn = [
@@ -50,11 +50,15 @@ def write_images(folder: pathlib.Path, num: int) -> None:
 
 def ours(folder: str) -> Callable[[int], float]:
   """What the `predict` command does between reading its configuration and writing its tables."""
-  from bloodcell_jax import process
+  from bloodcell_jax.system import process
 
   process.set_up()
-  from bloodcell_jax import classifier, experiment, identify, job, journal
-  from bloodcell_jax.data import dataset, inputs
+  from bloodcell_jax.config import experiment
+  from bloodcell_jax.data import dataset
+  from bloodcell_jax.data.sources import input_paths
+  from bloodcell_jax.inference import classifier, file_predictions
+  from bloodcell_jax.runs import job
+  from bloodcell_jax.storage import journal
   from bloodcell_jax.train import signals
   from configs import cnn_b
 
@@ -67,9 +71,9 @@ def ours(folder: str) -> Callable[[int], float]:
   def run(_: int) -> float:
     with tempfile.TemporaryDirectory() as place:
       began = time.perf_counter()
-      found, _problems = inputs.find([folder])
+      found, _problems = input_paths.find([folder])
       known = journal.Journal(pathlib.Path(place, 'journal.jsonl'), 'benchmark', loaded.class_names)
-      done = identify.run(loaded, found, exp.data.decode, known, lambda done, total: None)
+      done = file_predictions.run(loaded, found, exp.data.decode, known, lambda done, total: None)
       return len(done.file) / (time.perf_counter() - began)
 
   return run

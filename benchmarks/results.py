@@ -12,8 +12,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax import experiment, report_split, run_format, types, workdir
+from bloodcell_jax.base import run_format, types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.reports import split_section
 from bloodcell_jax.stats import metrics as merits
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import history
 
 HEAD = """# Results
@@ -101,7 +104,7 @@ def _scores(metrics: Mapping[str, Any]) -> list[str]:
   titles = [figure.title for figure in merits.FIGURES]
   lines = [f'| split | images | groups | {" | ".join(titles)} |', '|---|' + '---:|' * (2 + len(titles))]
   for split, entry in metrics.items():
-    cells = [report_split.figure(entry.get(figure.name)) for figure in merits.FIGURES]
+    cells = [split_section.figure(entry.get(figure.name)) for figure in merits.FIGURES]
     lines.append(f'| {split} | {entry["num_images"]:,} | {entry["num_groups"]} | {" | ".join(cells)} |')
   return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import os
 import pathlib
 import re
@@ -12,57 +13,49 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = 'bloodcell_jax'
 SOURCES = sorted(
-  path for top in ('bloodcell_jax', 'configs', 'benchmarks') for path in (ROOT / top).rglob('*.py')
+  path for top in (PACKAGE, 'configs', 'benchmarks') for path in (ROOT / top).rglob('*.py')
 ) + [ROOT / 'main.py']
-# From the top: a file imports only what stands in a later row, or in its own package.
-LAYERS = (
-  ('main',),
+# The rooms, folders of the package, in rows from the top: a file imports from its own room and from lower rows only.
+ROWS = (
   ('commands',),
-  ('ensembling',),
-  ('boosted',),
-  ('member',),
-  ('cross_validation', 'export', 'explanation_page'),
-  ('identify', 'explanation'),
-  ('classifier', 'combining', 'together', 'deep_trees'),
-  ('committee',),
-  ('opening', 'staging', 'evidence'),
-  ('top',),
-  ('frozen', 'findings'),
-  ('report', 'scoring', 'preview', 'comparison', 'review_page', 'survey', 'verdict'),
-  ('report_members', 'ensemble_file', 'calibration_file'),
-  ('report_split',),
-  ('job',),
-  ('experiment',),
-  (
-    'stages',
-    'section',
-    'workdir',
-    'lock',
-    'predict',
-    'predictions',
-    'by_group',
-    'review',
-    'page',
-    'census',
-    'journal',
-  ),
-  ('data', 'models', 'weights', 'optim', 'train', 'heads', 'stats', 'ensembles', 'explain', 'plots', 'audit'),
-  ('groups', 'parallel', 'atomic', 'process'),
-  ('run_format',),
-  ('tree', 'rng', 'values', 'memory'),
-  ('types',),
+  ('study',),
+  ('audit', 'explain', 'export'),
+  ('inference', 'ensemble_runs'),
+  ('runs',),
+  ('reports',),
+  ('config', 'storage'),
+  ('data', 'models', 'weights', 'optim', 'heads', 'ensembles', 'stats', 'plots', 'train'),
+  ('system',),
+  ('base',),
 )
-ROW = {unit: row for row, units in enumerate(LAYERS) for unit in units}
-# Libraries that cost seconds or belong to one room, and where they may be named.
-ROOMS = {
+ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+# Libraries that take seconds to load or belong to one room, and where they may be imported.
+LIBRARIES = {
   'tensorflow': ('data/tensorflow_cpu.py',),
-  'tensorflow_datasets': ('data/tfds_builder.py', 'data/tfds_source.py'),
+  'tensorflow_datasets': ('data/sources/tfds_builder.py', 'data/sources/tfds_source.py'),
   'orbax': ('train/checkpoint.py',),
   'matplotlib': ('plots/',),
   'tensorboard': ('train/events.py',),
+  'ml_collections': ('config/experiment.py', 'config/section.py'),
+  'sklearn': ('heads/', 'ensembles/stacking.py', 'stats/metrics.py', 'audit/colour_nn.py', 'base/groups.py'),
+  'scipy': (
+    'stats/',
+    'audit/',
+    'ensembles/boosting.py',
+    'explain/explainer.py',
+    'explain/randomness.py',
+    'data/augmentation/',
+    'inference/classifier.py',
+    'runs/forward.py',
+  ),
+  'skimage': ('data/images/locate.py', 'data/augmentation/photometric.py'),
   'cv2': ('audit/',),
-  'ml_collections': ('experiment.py', 'section.py'),
+  'PIL': ('data/', 'plots/', 'explain/cam.py', 'reports/review_images.py'),
+  'h5py': ('weights/hdf5.py',),
+  'safetensors': ('weights/', 'export/'),
+  'filelock': ('system/lock.py',),
   'jax2onnx': ('export/onnx_file.py',),
   'onnx': ('export/onnx_file.py',),
   'onnxruntime': ('export/onnx_file.py',),
@@ -80,81 +73,116 @@ def imported(source: str) -> set[str]:
   return found
 
 
-def unit(module: str) -> str:
-  return module.removeprefix('bloodcell_jax.').split('.')[0]
+def room(module: str) -> str:
+  """The folder below the package that the module lies in; '' for the package itself."""
+  return module.removeprefix(f'{PACKAGE}.').split('.')[0] if '.' in module else ''
 
 
 def wrong_imports(name: str, source: str) -> list[str]:
-  """The imports of module `name` that point up or across."""
-  own = unit(name)
-  units = {unit(m) for m in imported(source) if m.startswith('bloodcell_jax.') and unit(m) in ROW}
-  return sorted(other for other in units - {own} if ROW[other] <= ROW[own])
+  """The rooms that module `name` imports from although they stand in its own row or above."""
+  own = room(name)
+  rooms = {room(module) for module in imported(source) if module.startswith(f'{PACKAGE}.')}
+  return sorted(other for other in rooms - {own} if other in ROW and ROW[other] <= ROW[own])
+
+
+def circle(imports: dict[str, set[str]]) -> list[str]:
+  """Modules that import one another in a circle; empty where there is none."""
+  try:
+    list(graphlib.TopologicalSorter(imports).static_order())
+  except graphlib.CycleError as error:
+    return error.args[1]
+  return []
 
 
 def misplaced(path: str, source: str) -> list[str]:
-  """The libraries named in a file that is not one of their rooms."""
-  libraries = {module.split('.')[0] for module in imported(source)} & set(ROOMS)
-  return sorted(name for name in libraries if not path.startswith(ROOMS[name]))
+  """The libraries imported by a file that is not one of their places."""
+  libraries = {module.split('.')[0] for module in imported(source)} & set(LIBRARIES)
+  return sorted(name for name in libraries if not path.startswith(LIBRARIES[name]))
 
 
 def without_docstring(source: str) -> list[str]:
-  """The module (''), public classes and public functions that do not say what they are."""
+  """The module (''), public classes and public functions without a docstring."""
   tree = ast.parse(source)
   found = [] if ast.get_docstring(tree) or not tree.body else ['']
   for node in ast.iter_child_nodes(tree):
     if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith('_'):
-      # A plain record of fields, each with its comment, says enough by its name.
+      # The fields of a plain record have comments of their own.
       is_record = isinstance(node, ast.ClassDef) and all(isinstance(n, ast.AnnAssign) for n in node.body)
       if not ast.get_docstring(node) and not is_record:
         found.append(node.name)
   return found
 
 
-def package_files() -> list[pathlib.Path]:
-  return [path for path in SOURCES if 'bloodcell_jax' in path.parts]
+def package_files() -> dict[str, pathlib.Path]:
+  """Module name -> file."""
+  files = (ROOT / PACKAGE).rglob('*.py')
+  return {'.'.join(p.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): p for p in files}
 
 
-def module_name(path: pathlib.Path) -> str:
-  return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
+def test_every_file_lies_in_a_room():
+  assert {room(name) for name in package_files()} - {''} <= set(ROW)
+  assert [path.name for path in (ROOT / PACKAGE).glob('*.py')] == ['__init__.py']
 
 
-@pytest.mark.parametrize('path', package_files(), ids=module_name)
-def test_imports_point_one_way(path):
-  name = module_name(path)
-  if name != 'bloodcell_jax':
-    assert unit(name) in ROW, f'{name}: give it a row in LAYERS and in docs/architecture.md'
-    assert wrong_imports(name, path.read_text()) == []
+def test_imports_point_one_way():
+  wrong = {
+    name: wrong_imports(name, path.read_text()) for name, path in package_files().items() if room(name)
+  }
+  assert {name: rooms for name, rooms in wrong.items() if rooms} == {}
 
 
 def test_an_import_up_or_across_is_seen():
-  assert wrong_imports('bloodcell_jax.data.kaggle', 'from bloodcell_jax.stats import metrics') == ['stats']
-  assert wrong_imports('bloodcell_jax.train.loop', 'import bloodcell_jax.job') == ['job']
-  assert wrong_imports('bloodcell_jax.types', 'from bloodcell_jax import rng') == ['rng']
+  assert wrong_imports('bloodcell_jax.data.dataset', 'from bloodcell_jax.stats import metrics') == ['stats']
+  assert wrong_imports('bloodcell_jax.train.loop', 'import bloodcell_jax.runs.job') == ['runs']
+  assert wrong_imports('bloodcell_jax.base.types', 'from bloodcell_jax.system import atomic') == ['system']
+  assert wrong_imports('bloodcell_jax.runs.job', 'from bloodcell_jax.train import loop') == []
 
 
-@pytest.mark.parametrize('path', package_files(), ids=module_name)
-def test_heavy_libraries_stay_in_their_rooms(path):
-  inside = path.relative_to(ROOT / 'bloodcell_jax').as_posix()
-  assert misplaced(inside, path.read_text()) == []
-  if inside != 'parallel.py':
-    assert 'pmap(' not in path.read_text()
+def test_no_modules_import_one_another_in_a_circle():
+  files = package_files()
+  # Annotations that only a type checker reads count too: two files that need each other's names are one.
+  imports = {
+    name: {module for module in imported(path.read_text()) if module in files} for name, path in files.items()
+  }
+  assert circle(imports) == []
+  assert circle({'a': {'b'}, 'b': {'c'}, 'c': {'a'}}), 'the check itself must see one'
 
 
-def test_a_library_out_of_its_room_is_seen():
+def test_heavy_libraries_stay_in_their_places():
+  wrong = {}
+  for path in package_files().values():
+    inside = path.relative_to(ROOT / PACKAGE).as_posix()
+    if names := misplaced(inside, path.read_text()):
+      wrong[inside] = names
+  assert wrong == {}
+
+
+def test_only_one_file_says_pmap():
+  says = [path.name for path in package_files().values() if 'pmap(' in path.read_text()]
+  assert says == ['devices.py']
+
+
+def test_a_library_out_of_its_place_is_seen():
   assert misplaced('models/cnn.py', 'import tensorflow as tf\nfrom matplotlib import pyplot') == [
     'matplotlib',
     'tensorflow',
   ]
+  assert misplaced('data/dataset.py', 'import scipy.ndimage, sklearn.svm, skimage, cv2') == [
+    'cv2',
+    'scipy',
+    'skimage',
+    'sklearn',
+  ]
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_is_a_drawer_of_helpers(path):
-  assert path.stem not in ('utils', 'util', 'helpers', 'common', 'misc')
+def test_no_file_is_a_drawer():
+  drawers = ('utils', 'util', 'helpers', 'common', 'misc')
+  assert [str(path) for path in SOURCES if path.stem in drawers] == []
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_everything_public_says_what_it_is(path):
-  assert without_docstring(path.read_text()) == []
+def test_everything_public_says_what_it_is():
+  wrong = {str(path.relative_to(ROOT)): without_docstring(path.read_text()) for path in SOURCES}
+  assert {path: names for path, names in wrong.items() if names} == {}
 
 
 def test_a_missing_docstring_is_seen():
@@ -182,19 +210,30 @@ def missing_paths(text: str) -> list[str]:
     'out_of_fold.csv',
   )
   return [
-    p
-    for p in found
-    if not p.startswith(made) and not any((ROOT / top / p).exists() for top in ('', 'bloodcell_jax'))
+    p for p in found if not p.startswith(made) and not any((ROOT / top / p).exists() for top in ('', PACKAGE))
   ]
 
 
-@pytest.mark.parametrize('path', sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')]), ids=lambda p: p.name)
+DOCS = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
+
+
+@pytest.mark.parametrize('path', DOCS, ids=lambda path: path.name)
 def test_paths_named_in_the_docs_exist(path):
   assert missing_paths(path.read_text()) == []
 
 
 def test_a_path_that_does_not_exist_is_seen():
   assert missing_paths('see `bloodcell_jax/nowhere.py` and `README.md`') == ['bloodcell_jax/nowhere.py']
+
+
+def test_the_map_lists_every_room_in_its_row():
+  text = (ROOT / 'docs' / 'architecture.md').read_text()
+  rows = [
+    ' '.join(rooms) if len(rooms) == 1 else '{' + ' '.join(rooms) + '}'
+    for rooms in ROWS
+    if any((ROOT / PACKAGE / name).is_dir() for name in rooms)
+  ]
+  assert ' > '.join(rows) in ' '.join(text.split())
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -8,8 +8,10 @@ import pathlib
 import pytest
 from absl import flags
 
-from bloodcell_jax import commands, experiment, opening
+from bloodcell_jax import commands
 from bloodcell_jax.commands import augment
+from bloodcell_jax.config import experiment
+from bloodcell_jax.runs import opening
 from bloodcell_jax.train import signals
 from configs import default
 

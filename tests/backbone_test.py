@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from bloodcell_jax import experiment, frozen, job, staging, tree, types, workdir
+from bloodcell_jax.base import tree, types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.models import backbone, geometry, layers, summary, zoo
+from bloodcell_jax.runs import frozen_features, job, stage_training
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
 from bloodcell_jax.weights import convention, pretrained, published
 from configs import finetune
@@ -160,8 +163,8 @@ def test_a_registered_backbone_runs_from_its_file_through_frozen_features_to_its
   assert np.abs(found - unfolded_features(other, image_BHWC)).max() > 0.01
 
   head, last = made.experiment.stages
-  assert [frozen.depth_of(made, stage) for stage in (head, last)] == [3, 2]
-  records = staging.run(made, begun, place, shown)
+  assert [frozen_features.depth_of(made, stage) for stage in (head, last)] == [3, 2]
+  records = stage_training.run(made, begun, place, shown)
   assert [record.stage for record in records] == ['head', 'block5', 'block5']
   kept = {file.name.split('-')[0]: np.load(file).shape[1:] for file in place.path.rglob('block*-train-*.npy')}
   assert kept == {'block2': (8, 8, 4), 'block3': (4, 4, 6)}

@@ -11,7 +11,8 @@ import starting
 from hypothesis import strategies
 from ml_collections import config_dict
 
-from bloodcell_jax import experiment, types, values
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment, values
 from configs import default, finetune
 
 BASES = {'default': default.get_config(), 'finetune': finetune.get_config()}

@@ -14,20 +14,16 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import (
-  atomic,
-  ensemble_file,
-  experiment,
-  journal,
-  predictions,
-  review,
-  scoring,
-  types,
-  workdir,
-)
-from bloodcell_jax.data import feature_cache, standardize
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.augmentation import standardize
+from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.ensembles import combination
+from bloodcell_jax.reports import review_images
+from bloodcell_jax.runs import scoring
 from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.storage import ensemble_file, journal, predictions_csv, workdir
+from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
 from configs import default
 
@@ -62,10 +58,10 @@ READERS: dict[str, Callable[[pathlib.Path], Any]] = {
   'history.jsonl': lambda folder: history.read(folder / 'history.jsonl'),
   'calibration.json': lambda folder: doubt.read(folder / 'calibration.json'),
   'statistics.npz': lambda folder: standardize.read(folder / 'statistics.npz').mean_C.tolist(),
-  'predictions/test.csv': lambda folder: predictions.read(
+  'predictions/test.csv': lambda folder: predictions_csv.read(
     folder / 'predictions' / 'test.csv'
   ).probs_NK.tolist(),
-  'review/test.json': lambda folder: review.read(folder / 'review' / 'test.json'),
+  'review/test.json': lambda folder: review_images.read(folder / 'review' / 'test.json'),
   'ensemble.json': lambda folder: ensemble_file.read(workdir.Workdir(folder)),
   'combination.npz': lambda folder: (
     ensemble_file.read_combination(workdir.Workdir(folder)).arrays['weight_M'].tolist()
@@ -102,9 +98,9 @@ def made_run(tmp_path_factory) -> pathlib.Path:
   doubt.write(folder.calibration, rule)
   statistics = standardize.Statistics(1.0, np.array([0.25, 0.5, 0.75]), np.ones(3), None)
   standardize.write(folder.statistics, statistics)
-  predictions.write(folder.predictions('test'), made())
-  item = review.Item(review.MISTAKE, 'a.png', 'a', 'A', 'B', 0.75, 'anBlZw==')
-  review.write(folder.review('test'), [item, item])
+  predictions_csv.write(folder.predictions('test'), made())
+  item = review_images.Item(review_images.MISTAKE, 'a.png', 'a', 'A', 'B', 0.75, 'anBlZw==')
+  review_images.write(folder.review('test'), [item, item])
   ensemble_file.write(
     folder, {'members': ['1', '2'], 'combine': 'weighted'}, combination.weighted(np.array([0.25, 0.75]))
   )

@@ -128,7 +128,7 @@ def test_evaluate_scores_the_splits_again_to_the_same_figures(finished):
 
 
 def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
-  from bloodcell_jax.data import embedded
+  from bloodcell_jax.data.sources import embedded
 
   folder, _ = finished
   spec = embedded.Spec(num_train=2, num_test=0, num_views=1, height=60, width=80, seed=5)

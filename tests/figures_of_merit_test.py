@@ -10,21 +10,17 @@ import numpy as np
 import pytest
 
 from benchmarks import results
-from bloodcell_jax import (
-  atomic,
-  classifier,
-  commands,
-  comparison,
-  cross_validation,
-  ensemble_file,
-  experiment,
-  report,
-  types,
-  workdir,
-)
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
 from bloodcell_jax.commands import train
+from bloodcell_jax.config import experiment
 from bloodcell_jax.export import card, program
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.reports import report
+from bloodcell_jax.runs import comparison, cross_validation
 from bloodcell_jax.stats import bootstrap, intervals, metrics, spread
+from bloodcell_jax.storage import ensemble_file, workdir
+from bloodcell_jax.system import atomic
 from bloodcell_jax.train import signals
 from configs import default
 

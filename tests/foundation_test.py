@@ -17,7 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax import atomic, groups, parallel, process, rng, tree, types
+from bloodcell_jax.base import groups, rng, tree, types
+from bloodcell_jax.system import atomic, process
+from bloodcell_jax.train import devices
 
 
 def table(**changes) -> types.Table:
@@ -59,7 +61,7 @@ def test_keys_depend_on_seed_and_name_and_on_nothing_else():
 
 
 def test_keys_are_the_same_in_another_process():
-  code = 'from bloodcell_jax import rng; print(rng.generator(0, "order", 0).integers(0, 1 << 30))'
+  code = 'from bloodcell_jax.base import rng; print(rng.generator(0, "order", 0).integers(0, 1 << 30))'
   environment = {**os.environ, 'PYTHONHASHSEED': '7'}
   done = subprocess.run(
     [sys.executable, '-c', code], capture_output=True, text=True, env=environment, check=True
@@ -152,7 +154,7 @@ def batch(num: int) -> types.Batch:
 
 @pytest.mark.parametrize('num', [1, 4, 5, 7])
 def test_every_row_is_in_one_shard_and_padding_has_no_weight(num):
-  sharded = parallel.shard(batch(num), 2)
+  sharded = devices.shard(batch(num), 2)
   assert sharded.weight_B.shape[0] == 2
   weight_B = sharded.weight_B.reshape(-1)
   assert weight_B.sum() == num
@@ -167,17 +169,19 @@ def test_a_function_gives_the_same_on_one_and_two_devices(num):
     return params * given.image_BHWC.reshape(-1)
 
   for count in (1, 2):
-    apply = parallel.make_apply(double, parallel.devices(count))
+    apply = devices.make_apply(double, devices.devices(count))
     np.testing.assert_array_equal(apply(jnp.float32(2), batch(num)), 2 * np.arange(1, num + 1))
 
 
 def test_more_devices_than_there_are_is_an_error_that_names_the_key():
   with pytest.raises(types.UserError, match=r'train\.num_devices is 99'):
-    parallel.devices(99)
+    devices.devices(99)
 
 
 def run_set_up(**environment: str) -> dict[str, str]:
-  code = 'import os; from bloodcell_jax import process; process.set_up(); process.set_up(); import json; '
+  code = (
+    'import os; from bloodcell_jax.system import process; process.set_up(); process.set_up(); import json; '
+  )
   code += 'import jax; jax.numpy.ones(3).sum(); print(json.dumps(dict(os.environ)))'
   clean = {
     k: v for k, v in os.environ.items() if k not in ('XLA_FLAGS', 'TF_CPP_MIN_LOG_LEVEL', process.SWITCH)

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bloodcell_jax import commands, experiment, lock, types
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
 from bloodcell_jax.commands import train
-from bloodcell_jax.data import feature_cache, room
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.images import feature_cache, image_buffer
+from bloodcell_jax.system import lock
 from bloodcell_jax.train import signals
 from configs import default
 
@@ -109,8 +112,8 @@ def test_a_read_only_folder_is_one_line_and_nothing_of_it_changes(undisturbed, d
 def test_room_is_reserved_before_it_is_mapped(disk):
   folder = disk('size=1m')
   with pytest.raises(types.UserError, match='are needed for the decoded images'):
-    room.make((100, 128, 128, 3), 'disk', folder)
-  assert room.make((10, 64, 64, 3), 'disk', folder).shape == (10, 64, 64, 3)
+    image_buffer.make((100, 128, 128, 3), 'disk', folder)
+  assert image_buffer.make((10, 64, 64, 3), 'disk', folder).shape == (10, 64, 64, 3)
 
 
 def test_features_that_another_program_took_the_room_of_are_an_error_and_no_crash(disk, monkeypatch):

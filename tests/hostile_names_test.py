@@ -9,12 +9,14 @@ import subprocess
 import sys
 
 import browser
-import page_test
+import html_checker
 import pytest
 import starting
 
-from bloodcell_jax import classifier, tree, workdir
-from bloodcell_jax.data import embedded
+from bloodcell_jax.base import tree
+from bloodcell_jax.data.sources import embedded
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 
 ATTACK = '"><img src=x onerror="document.title=666">'
@@ -110,7 +112,7 @@ def test_the_watch_sees_a_connection(tmp_path):
 def test_the_report_shows_the_names_as_words(finished):
   folder, _, _ = finished
   page = folder / 'runs' / 'a <b>' / 'report.html'
-  assert page_test.check(page.read_text()) == []
+  assert html_checker.check(page.read_text()) == []
   with browser.opened(page, 1280) as driver:
     assert driver.title != '666'
     assert not driver.execute_script('return [...document.images].some(i => !i.src.startsWith("data:"))')

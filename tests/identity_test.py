@@ -11,28 +11,20 @@ import evaluating
 import numpy as np
 import pytest
 
-from bloodcell_jax import (
-  atomic,
-  calibration_file,
-  census,
-  classifier,
-  commands,
-  committee,
-  ensemble_file,
-  experiment,
-  identify,
-  journal,
-  opening,
-  predictions,
-  report,
-  scoring,
-  types,
-  workdir,
-)
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
 from bloodcell_jax.commands import train
-from bloodcell_jax.data import bagging, dataset, folds, inputs
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import bagging, folds
+from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.export import parity, program
+from bloodcell_jax.inference import classifier, differential_count, file_predictions
+from bloodcell_jax.reports import report
+from bloodcell_jax.runs import model_set, opening, scoring
 from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.storage import calibration_file, ensemble_file, journal, predictions_csv, workdir
+from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checkpoint, checksums, signals
 from configs import default
 
@@ -64,7 +56,7 @@ def load(folder: workdir.Workdir) -> classifier.Classifier:
 
 
 def probs(folder: workdir.Workdir, split: str) -> np.ndarray:
-  return predictions.read(folder.predictions(split)).probs_NK
+  return predictions_csv.read(folder.predictions(split)).probs_NK
 
 
 def metrics(folder: workdir.Workdir) -> dict[str, Any]:
@@ -81,7 +73,7 @@ def calibrated(probs_NK: np.ndarray, loaded: classifier.Classifier) -> np.ndarra
   return calibration.scaled(plain, loaded.rule.temperature).probs_NK
 
 
-def of_files(folder: workdir.Workdir, to: pathlib.Path) -> census.Census:
+def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.Census:
   """What `predict` says of the files of the test split, in the order of its CSV."""
   loaded = load(folder)
   spec = loaded.made.experiment.data.decode
@@ -89,12 +81,14 @@ def of_files(folder: workdir.Workdir, to: pathlib.Path) -> census.Census:
   content = dict(zip(table.file.tolist(), table.content, strict=True))
   found = []
   to.mkdir()
-  for i, name in enumerate(predictions.read(folder.predictions('test')).file_N.tolist()):
+  for i, name in enumerate(predictions_csv.read(folder.predictions('test')).file_N.tolist()):
     (to / f'{i}.png').write_bytes(content[name])
-    found.append(inputs.Input(str(to / f'{i}.png'), f'{i}.png'))
-  known = journal.Journal(to / 'journal.jsonl', identify.fingerprint(loaded, spec), loaded.class_names)
-  seen = identify.run(loaded, found, spec, known, lambda done, total: None)
-  return census.of(seen.file, seen.digest, seen.probs_NK, loaded.class_names, loaded.rule)
+    found.append(input_paths.Input(str(to / f'{i}.png'), f'{i}.png'))
+  known = journal.Journal(
+    to / 'journal.jsonl', file_predictions.fingerprint(loaded, spec), loaded.class_names
+  )
+  seen = file_predictions.run(loaded, found, spec, known, lambda done, total: None)
+  return differential_count.of(seen.file, seen.digest, seen.probs_NK, loaded.class_names, loaded.rule)
 
 
 def case(model: str, loss: str, method: str, combine: str, quick: bool = False) -> Any:
@@ -152,7 +146,9 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   assert (again.threshold is None) == (rule.threshold is None)
   if 'validation' in trained:
     # The rule is that of these very predictions.
-    own = doubt.fit(predictions.read(folder.predictions('validation')), load(folder).made.experiment.doubt)
+    own = doubt.fit(
+      predictions_csv.read(folder.predictions('validation')), load(folder).made.experiment.doubt
+    )
     assert own.temperature == pytest.approx(rule.temperature, rel=1e-3)
 
   loaded = load(folder)
@@ -166,7 +162,9 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   np.testing.assert_allclose(answer_NK, expected_NK, atol=parity.LIMIT)
   np.testing.assert_allclose(parity.reference(loaded, image_NHWC), expected_NK, atol=parity.LIMIT)
   # Negative control: the comparison sees another temperature, unless every vote is the same.
-  other_NK = calibration.scaled(predictions.read(folder.predictions('test')), 3 * rule.temperature).probs_NK
+  other_NK = calibration.scaled(
+    predictions_csv.read(folder.predictions('test')), 3 * rule.temperature
+  ).probs_NK
   assert np.abs(other_NK - expected_NK).max() > 10 * parity.LIMIT
 
 
@@ -266,11 +264,11 @@ def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_othe
 
   with monkeypatch.context() as patch:
     if step == 'before':
-      patch.setattr(committee.Committee, 'predict_each', kill)
+      patch.setattr(model_set.Committee, 'predict_each', kill)
     elif step == 'calibration':
       patch.setattr(calibration_file, 'write', kill)
     else:
-      patch.setattr('bloodcell_jax.scoring.write', kill)
+      patch.setattr('bloodcell_jax.runs.scoring.write', kill)
     with pytest.raises(_Killed):
       again(patch)
   loaded = load(folder)
@@ -384,7 +382,7 @@ def test_a_run_without_the_wanted_splits_is_scored_on_validation(tmp_path, capsy
 def images_by_class(folder: workdir.Workdir, to: pathlib.Path) -> pathlib.Path:
   """The test images as a folder of classes."""
   table = dataset.table(load(folder).made.experiment.data)[0]
-  names = set(predictions.read(folder.predictions('test')).file_N.tolist())
+  names = set(predictions_csv.read(folder.predictions('test')).file_N.tolist())
   for file, label, content in zip(table.file.tolist(), table.label, table.content, strict=True):
     if file in names:
       path = to / table.class_names[label] / file.replace('/', '_')

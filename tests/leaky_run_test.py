@@ -8,10 +8,14 @@ import pathlib
 import evaluating
 import pytest
 
-from bloodcell_jax import commands, experiment, scoring, types, workdir
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
 from bloodcell_jax.commands import train
-from bloodcell_jax.data import embedded
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.plots import figure
+from bloodcell_jax.runs import scoring
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 from configs import default
 

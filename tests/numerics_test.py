@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import predict, types
-from bloodcell_jax.data import feature_cache, standardize
+from bloodcell_jax.base import types
+from bloodcell_jax.data.augmentation import standardize
+from bloodcell_jax.data.images import feature_cache
+from bloodcell_jax.runs import forward
 
 FILES = ['a.png', 'b.png', 'c.png']
 
@@ -13,12 +15,12 @@ FILES = ['a.png', 'b.png', 'c.png']
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
 def test_an_output_that_is_not_finite_is_named_by_its_image(value):
   output_NK = np.zeros((3, 4), np.float32)
-  predict.check(output_NK, FILES)
+  forward.check(output_NK, FILES)
   output_NK[1, 2] = value
   with pytest.raises(
     types.RunError, match=r'^b\.png: the output of the network is not finite, for 1 of 3 images'
   ):
-    predict.check(output_NK, FILES)
+    forward.check(output_NK, FILES)
 
 
 def test_statistics_that_are_not_finite_are_refused(tmp_path):
@@ -48,16 +50,15 @@ def test_a_finite_gradient_and_an_update_beyond_all_bounds_are_reported():
   import jax.numpy as jnp
   import optax
 
-  from bloodcell_jax import parallel
-  from bloodcell_jax.train import state, step
+  from bloodcell_jax.train import devices, state, step
 
   params = {'dense_1': {'kernel': jnp.ones((3, 2))}}
   tx = optax.scale(-1.0)
   made = step.make(
     lambda params, image, *_: image.reshape(len(image), -1) @ params['dense_1']['kernel'],
-    step.softmax(0.0, 0.0), tx, 0.0, jax.tree.map(lambda _: True, params), parallel.AXIS,
+    step.softmax(0.0, 0.0), tx, 0.0, jax.tree.map(lambda _: True, params), devices.AXIS,
   )  # fmt: skip
-  run = parallel.make_train(made, parallel.devices(1))
+  run = devices.make_train(made, devices.devices(1))
   image = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 1, 1, 3)
   given = types.Batch(image, np.eye(2, dtype=np.float32)[[0, 1, 1, 1]], np.ones(4, np.float32), np.arange(4))
   for scale, finite in ((1.0, True), (np.inf, False)):

@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from bloodcell_jax import atomic
+from bloodcell_jax.system import atomic
 
 ROOT = pathlib.Path(__file__).parent.parent
 SOURCES = [
@@ -41,7 +41,7 @@ NETWORK = (
 # Where a name of these is needed, and why.
 ADMITTED = {
   ('weights/unpickle.py', 'pickle'): 'its Unpickler is restricted to names that are listed',
-  ('data/kaggle.py', 'kagglehub'): 'downloads, where data.dir is empty',
+  ('data/sources/kaggle.py', 'kagglehub'): 'downloads, where data.dir is empty',
 }
 
 
@@ -83,7 +83,7 @@ def test_no_source_runs_or_unpacks_what_lies_on_the_disk(path):
   ],
 )  # fmt: skip
 def test_the_check_sees_each_of_them(source):
-  assert faults('data/kaggle.py', source)
+  assert faults('data/sources/kaggle.py', source)
 
 
 def test_what_is_admitted_is_still_there():

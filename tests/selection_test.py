@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from bloodcell_jax import atomic, experiment, selection, workdir
+from bloodcell_jax.config import experiment
+from bloodcell_jax.reports import selection
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic
 from configs import default
 
 

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from bloodcell_jax import classifier, experiment, job, opening, staging, tree, types, workdir
+from bloodcell_jax.base import tree, types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.export import contract, program, safetensors_file
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.runs import job, opening, stage_training
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
 from configs import default
 
@@ -43,7 +47,7 @@ def trained(tmp_path_factory) -> workdir.Workdir:
   del config['weights.include_top']
   folder.write_config(config)
   opening.describe(folder, made, {})
-  staging.run(made, made.params, folder, progress.Progress())
+  stage_training.run(made, made.params, folder, progress.Progress())
   return folder
 
 

@@ -7,13 +7,14 @@ import pathlib
 import shutil
 
 import browser
+import html_checker
 import numpy as np
-import page_test
 import pytest
 from starting import finish, read_rows, run
 
-from bloodcell_jax import classifier, workdir
 from bloodcell_jax.data import dataset
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 
 
@@ -25,7 +26,7 @@ def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
 def test_the_page_is_sound_and_leads_with_the_test_split_and_its_photographs(finished):
   folder, _ = finished
   page = (folder / 'report.html').read_text()
-  assert page_test.check(page) == []
+  assert html_checker.check(page) == []
   headline = page[page.index('class="headline"') :].split('</p>')[0]
   assert 'on test: 24 groups of photographs, 72 images' in headline
   for words in (
@@ -108,7 +109,7 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   assert 'broken.png: is cut short or damaged' in out
   assert 'fewer than 100' in out
   assert 'Synthetic' in out
-  assert page_test.check((target / 'review.html').read_text()) == []
+  assert html_checker.check((target / 'review.html').read_text()) == []
   # The same network says the same of the same images, but for the temperature.
   scored = {row['file'].replace('/', '_'): row for row in read_rows(folder / 'predictions/test.csv')}
   for row in rows:

@@ -7,8 +7,10 @@ import tempfile
 
 import numpy as np
 
-from bloodcell_jax import predictions, types
-from bloodcell_jax.data import decode, folders, inputs
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import folders, input_paths
+from bloodcell_jax.storage import predictions_csv
 from bloodcell_jax.weights import pretrained
 
 SPECS = {
@@ -69,9 +71,9 @@ def read_csv(case: tuple[bytes, str]) -> str:
         case 'labels':
           folders.table(str(images.parent), '', str(path))
         case 'inputs':
-          inputs.find([str(path)])
+          input_paths.find([str(path)])
         case 'predictions':
-          predictions.read(path)
+          predictions_csv.read(path)
     except types.UserError as error:
       return refused(str(error).replace(folder, 'x'))
   return 'ok'

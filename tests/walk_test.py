@@ -17,8 +17,9 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import experiment, tree
-from bloodcell_jax.data import embedded
+from bloodcell_jax.base import tree
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.models import vgg16
 from bloodcell_jax.weights import own
 from configs import default

@@ -9,9 +9,12 @@ from collections.abc import Callable
 
 from absl import flags
 
-from bloodcell_jax import atomic, commands, evidence, experiment, findings, lock, rng, survey, types, verdict
-from bloodcell_jax.audit import grouping, near_duplicates
+from bloodcell_jax import commands
+from bloodcell_jax.audit import grouping, messages, near_duplicates, outputs, scan, summary
+from bloodcell_jax.base import rng, types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress, signals
 
 CONFIG = 'configs/default.py'  # where no --config is given
@@ -53,28 +56,28 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
   told = {
     'images': len(table),
     'images_in_all': num_all,
-    **findings.compute(seen, found, proposed_N, exp.data, exp.seed),
+    **summary.compute(seen, found, proposed_N, exp.data, exp.seed),
     'seconds': round(time.monotonic() - began, 1),
   }
-  evidence.write(folder, seen, found, proposed_N, exp.data.decode.max_pixels, stop.poll)
+  outputs.write(folder, seen, found, proposed_N, exp.data.decode.max_pixels, stop.poll)
   # Last, so that where it is, the rest is.
   atomic.write_json(folder / 'audit.json', told)
-  for line in verdict.lines(told, folder):
+  for line in messages.lines(told, folder):
     shown.line(line)
   return EXIT_LEAK if told['leak'] else 0
 
 
 def _see(
   exp: experiment.Experiment, poll: Callable[[], None], shown: progress.Progress
-) -> tuple[survey.Survey, int]:
+) -> tuple[scan.Survey, int]:
   """What was seen in the images, and how many images the data has."""
   shown.line(f'reading images: {exp.data.source}')
   table, problems = dataset.table(exp.data)
   num_all, most = len(table), flags.FLAGS.max_images
   if 0 < most < num_all:
-    table = table.take(survey.evenly(table, most, rng.generator(exp.seed, 'audit images')))
+    table = table.take(scan.evenly(table, most, rng.generator(exp.seed, 'audit images')))
     shown.line(f'  {len(table):,} of {num_all:,} images, drawn evenly from every class of every split')
-  seen = survey.read(table, exp.data.decode.max_pixels, poll, shown.counter('images read'))
+  seen = scan.read(table, exp.data.decode.max_pixels, poll, shown.counter('images read'))
   problems = [*problems, *seen.problems]
   if problems and exp.data.on_bad_image == 'fail':
     raise types.UserError(dataset.complaint(problems))

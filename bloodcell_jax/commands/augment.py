@@ -8,9 +8,17 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from bloodcell_jax import commands, experiment, lock, opening, preview, scoring, types, workdir
-from bloodcell_jax.data import dataset, decode, kaggle, offline, saving, transform
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.augmentation import offline, saving, transform
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import kaggle
 from bloodcell_jax.plots import figure
+from bloodcell_jax.runs import augmentation_sheet, opening, scoring
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
 
 _BATCH = 32
@@ -63,7 +71,7 @@ def _sheets(
     ):
       suffix = f'_{pathlib.PurePath(name).stem}' if len(request.paths) > 1 else ''
       path = folder.figures / f'{kind}{suffix}.png'
-      figure.write(path, preview.sheet(spec, exp.seed, image_HWC, title), note)
+      figure.write(path, augmentation_sheet.sheet(spec, exp.seed, image_HWC, title), note)
       shown.line(str(path))
 
 

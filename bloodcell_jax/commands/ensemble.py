@@ -8,22 +8,17 @@ from typing import Any
 
 from absl import flags
 
-from bloodcell_jax import (
-  atomic,
-  combining,
-  commands,
-  deep_trees,
-  lock,
-  opening,
-  predictions,
-  report,
-  scoring,
-  types,
-  workdir,
-)
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
 from bloodcell_jax.commands import train
-from bloodcell_jax.data import dataset, folds
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import folds
+from bloodcell_jax.ensemble_runs import combined_run
 from bloodcell_jax.ensembles import method
+from bloodcell_jax.reports import report
+from bloodcell_jax.runs import deep_trees, opening, scoring
+from bloodcell_jax.storage import predictions_csv, workdir
+from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress, signals
 
 # The ways of combining that need nothing but predictions.
@@ -95,7 +90,7 @@ def _combine(request: commands.Request) -> None:
   folder.write_config(config)
   answers = _answers(runs, names, chosen, shown)
   learned_on = folds.OUT_OF_FOLD if folds.OUT_OF_FOLD in answers else 'validation'
-  rule = combining.rule(chosen, answers, learned_on, exp.seed)
+  rule = combined_run.rule(chosen, answers, learned_on, exp.seed)
   said = ' '.join(
     dict.fromkeys(
       note
@@ -116,8 +111,8 @@ def _combine(request: commands.Request) -> None:
   }
   atomic.write_json(folder.environment, {**environments[0], 'network': network})
   answers.pop(folds.OUT_OF_FOLD, None)
-  found = combining.Found(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
-  combining.write(folder, found, exp, said, None, shown)
+  found = combined_run.Found(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
+  combined_run.write(folder, found, exp, said, None, shown)
   report.write(folder)
   shown.line(f'report: {folder.report}')
   if said:
@@ -137,9 +132,9 @@ def _answers(
   known = [*dataset.SPLITS, *sorted(common - set(dataset.SPLITS))]
   found: dict[str, Sequence[types.Predictions]] = {}
   for split in (name for name in known if name in common):
-    each = [predictions.read(one.predictions(split)) for one in runs]
+    each = [predictions_csv.read(one.predictions(split)) for one in runs]
     try:
-      found |= combining.align(names, {split: each})
+      found |= combined_run.align(names, {split: each})
     except types.UserError as error:
       # A run may have divided train and validation otherwise; of the tests every run must have all rows.
       if split != 'validation' or rule not in _FIXED or _classes_differ(each):

@@ -11,21 +11,15 @@ from typing import Any
 
 from absl import flags
 
-from bloodcell_jax import (
-  calibration_file,
-  commands,
-  committee,
-  comparison,
-  experiment,
-  lock,
-  opening,
-  report,
-  scoring,
-  types,
-  workdir,
-)
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.reports import report
+from bloodcell_jax.runs import comparison, model_set, opening, scoring
 from bloodcell_jax.stats import doubt
+from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
 
 # Before a split's name they make that of another picture.
@@ -72,10 +66,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   data = opening.read_data(build, stop, shown)
   if not own:
     folder.check_data(data.fingerprint())
-  answering = committee.load(
+  answering = model_set.load(
     folder, exp, lambda one: data if own or one is exp else opening.divide(data, one), stop, shown
   )
-  rule = committee.rule(folder, answering, exp) if own else None
+  rule = model_set.rule(folder, answering, exp) if own else None
   if own and rule is None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'

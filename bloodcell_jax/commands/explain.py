@@ -12,20 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from absl import flags
 
-from bloodcell_jax import (
-  atomic,
-  classifier,
-  commands,
-  experiment,
-  explanation,
-  explanation_page,
-  lock,
-  opening,
-  types,
-  workdir,
-)
-from bloodcell_jax.data import decode, inputs
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import input_paths
+from bloodcell_jax.explain import explainer, page
+from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import attribution, feature_maps, figure
+from bloodcell_jax.runs import opening
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress, signals
 
 # Images when --max_images is not given: of paths, and of the run's own split.
@@ -58,7 +55,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       f'{folder.path}: is an ensemble; explain one of its members: --workdir={folder.path / "members" / "1"}'
     )
   # Paths first: a wrong one is told before anything is loaded.
-  found, problems = inputs.find(request.paths) if request.paths else ([], [])
+  found, problems = input_paths.find(request.paths) if request.paths else ([], [])
   loaded = classifier.load(folder, stop)
   lock.take(folder.path / 'explain', beside=True)
   label = _label(flags.FLAGS.target_class, loaded.class_names)
@@ -95,8 +92,8 @@ class _Set:
     shown: progress.Progress,
   ):
     self.folder, self.loaded, self.label, self.problems, self.shown = folder, loaded, label, problems, shown
-    self.explainer = explanation.Explainer(loaded)
-    self.entries: list[explanation_page.Entry] = []
+    self.explainer = explainer.Explainer(loaded)
+    self.entries: list[page.Entry] = []
 
   def leave_out(self, problem: types.Problem) -> None:
     """Tells of an image that cannot be read."""
@@ -111,7 +108,7 @@ class _Set:
       made = self.explainer.explain(image_HWC, self.label, check_all=i == 1)
       stem = f'{i:03d}_{re.sub(r"[^A-Za-z0-9_-]+", "_", pathlib.PurePath(name).stem)[:60]}'
       predicted, explained = names[made.prob_K.argmax()], names[made.label]
-      entry = explanation_page.Entry(
+      entry = page.Entry(
         name, stem, labelled, predicted, float(made.prob_K[made.label]), explained, made.numbers()
       )
       self._pictures(entry, made)
@@ -132,18 +129,18 @@ class _Set:
     before = _files(self.folder / 'explain.json')
     layers = self.explainer.geometry()
     last = self.explainer.last_convolution
-    made = explanation_page.write(self.folder, run_name, note, layers, last, self.entries, self.problems)
+    made = page.write(self.folder, run_name, note, layers, last, self.entries, self.problems)
     for name in before - _files(self.folder / 'explain.json'):
       (self.folder / name).unlink(missing_ok=True)
     return made
 
-  def _pictures(self, entry: explanation_page.Entry, made: explanation.Explanation) -> None:
+  def _pictures(self, entry: page.Entry, made: explainer.Explanation) -> None:
     note = self.loaded.note
     overlays, maps, arrays = (self.folder / name for name in entry.files())
     shares = entry.numbers['share']
     captions = ['green: nucleus' if 'nucleus' in made.region_HW else 'no nucleus found'] + [
       title + ('' if (s := shares[key].get('nucleus')) is None else f': {s:.0%} on the nucleus')
-      for key, title in explanation_page.TITLES.items()
+      for key, title in page.TITLES.items()
     ]
     title = f'{entry.file}: {entry.explained} {entry.probability:.1%}. Orange speaks for it, blue against it'
     drawn = attribution.plot(

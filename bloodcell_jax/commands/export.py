@@ -6,9 +6,14 @@ import pathlib
 
 from absl import flags
 
-from bloodcell_jax import classifier, commands, lock, opening, types, workdir
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
 from bloodcell_jax.export import folder as export_folder
 from bloodcell_jax.export import formats, parity, program, samples
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.runs import opening
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
 
 

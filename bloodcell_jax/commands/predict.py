@@ -10,22 +10,15 @@ from typing import Any
 
 from absl import flags
 
-from bloodcell_jax import (
-  atomic,
-  census,
-  classifier,
-  commands,
-  identify,
-  journal,
-  lock,
-  page,
-  report,
-  review,
-  review_page,
-  types,
-  workdir,
-)
-from bloodcell_jax.data import decode, inputs
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import input_paths
+from bloodcell_jax.explain import heat_maps
+from bloodcell_jax.inference import classifier, differential_count, file_predictions, review_page
+from bloodcell_jax.reports import page, report, review_images
+from bloodcell_jax.storage import journal, workdir
+from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress, signals
 
 
@@ -49,21 +42,21 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if given.review_max < 0:
     raise types.UserError(f'review_max is {given.review_max}; it must be 0 or more')
   folder = workdir.Workdir(request.folder())
-  found, left_out = inputs.find(request.paths)
+  found, left_out = input_paths.find(request.paths)
   loaded = classifier.load(folder, stop)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=given.view or spec.view)
   target = pathlib.Path(given.to) if given.to else folder.path / 'predict' / _name(request.paths)
-  network = identify.fingerprint(loaded, spec)
+  network = file_predictions.fingerprint(loaded, spec)
   lock.take(target)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   shown.line(f'{len(found):,} files; {len(known.known):,} images are predicted already')
-  identified = identify.run(loaded, found, spec, known, shown.counter('images predicted'))
-  counted = census.of(
+  identified = file_predictions.run(loaded, found, spec, known, shown.counter('images predicted'))
+  counted = differential_count.of(
     identified.file, identified.digest, identified.probs_NK, loaded.class_names, loaded.rule
   )
   problems = [*left_out, *identified.problems]
-  difference = census.count(counted, loaded.made.experiment.intervals.confidence)
+  difference = differential_count.count(counted, loaded.made.experiment.intervals.confidence)
   _write(target, folder, loaded, spec, network, identified, counted, difference, problems, given.review_max)
   _tell(target, difference, problems, loaded, shown)
 
@@ -74,14 +67,14 @@ def _write(
   loaded: classifier.Classifier,
   spec: decode.Spec,
   network: str,
-  identified: identify.Identified,
-  counted: census.Census,
+  identified: file_predictions.Identified,
+  counted: differential_count.Census,
   difference: dict[str, Any],
   problems: Sequence[types.Problem],
   most: int,
 ) -> None:
-  census.write(target / 'predictions.csv', counted)
-  census.write_count(target / 'differential.csv', difference)
+  differential_count.write(target / 'predictions.csv', counted)
+  differential_count.write_count(target / 'differential.csv', difference)
   about = {
     'note': loaded.note,
     'model': network,
@@ -96,23 +89,26 @@ def _write(
     rows,
     _pictures(loaded, identified, rows, spec),
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {network}'},
-    [note for note in (loaded.note, *census.warnings(difference), report.RESEARCH_ONLY) if note],
+    [note for note in (loaded.note, *differential_count.warnings(difference), report.RESEARCH_ONLY) if note],
     [_differential(difference), _worth(folder), _problems(listed)],
   )
   atomic.write_text(target / 'review.html', said)
 
 
 def _pictures(
-  loaded: classifier.Classifier, identified: identify.Identified, rows: Sequence[int], spec: decode.Spec
+  loaded: classifier.Classifier,
+  identified: file_predictions.Identified,
+  rows: Sequence[int],
+  spec: decode.Spec,
 ) -> Iterator[tuple[str, str]]:
-  decoded = identify.images(identified, rows, spec)
+  decoded = file_predictions.images(identified, rows, spec)
   without = ((image_HWC, None) for image_HWC in decoded)
-  for image_HWC, heat_HW in identify.heats(loaded, decoded) if flags.FLAGS.heat_maps else without:
+  for image_HWC, heat_HW in heat_maps.heats(loaded, decoded) if flags.FLAGS.heat_maps else without:
     loaded.made.poll()
     yield (
       ('', '')
       if image_HWC is None
-      else (review.jpeg(image_HWC), '' if heat_HW is None else review.heat(heat_HW))
+      else (review_images.jpeg(image_HWC), '' if heat_HW is None else review_images.heat(heat_HW))
     )
 
 
@@ -133,11 +129,12 @@ def _tell(
     )
     shown.line(f'  {name}: {entry["count"]:,}{share}')
   shown.line(
-    f'  {census.UNCLASSIFIED}, for review: {difference["num_unclassified"]:,} of {difference["num_images"]:,}'
+    f'  {differential_count.UNCLASSIFIED}, for review: {difference["num_unclassified"]:,} of '
+    f'{difference["num_images"]:,}'
   )
   if loaded.rule is None:
     shown.line('the run has no calibration.json: evaluate it, and doubt is marked')
-  for said in (*census.warnings(difference), loaded.note):
+  for said in (*differential_count.warnings(difference), loaded.note):
     if said:
       shown.line(said)
   shown.line(f'{target / "predictions.csv"}, differential.csv, review.html')
@@ -155,7 +152,7 @@ def _differential(difference: dict[str, Any]) -> str:
     )
     for name, entry in difference['classes'].items()
   ]
-  rows.append((census.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
+  rows.append((differential_count.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
   confidence = f'{100 * difference["confidence"]:g} %'
   return (
     '<h2>Differential count</h2>'

@@ -7,28 +7,19 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from bloodcell_jax import (
-  calibration_file,
-  commands,
-  committee,
-  cross_validation,
-  ensembling,
-  experiment,
-  job,
-  lock,
-  member,
-  opening,
-  report,
-  scoring,
-  staging,
-  types,
-  workdir,
-)
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.ensemble_runs import member, training
 from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
+from bloodcell_jax.reports import report
+from bloodcell_jax.runs import cross_validation, job, model_set, opening, scoring, stage_training
 from bloodcell_jax.stats import doubt
+from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.system import lock
 from bloodcell_jax.train import history, progress, signals
 
 
@@ -52,7 +43,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     cross_validation.run(config, folder, stop, shown, alone)
     return
   if exp.ensemble.method:
-    ensembling.run(config, folder, stop, shown, functools.partial(_train_member, shown=shown, stop=stop))
+    training.run(config, folder, stop, shown, functools.partial(_train_member, shown=shown, stop=stop))
     return
   # Before the images are read: another run's folder is told at once.
   folder.write_config(config)
@@ -104,7 +95,7 @@ def _train(
     shown.line(said)
   shown.line(summary.table(made.model, made.params, exp.data.decode.image_size))
   try:
-    records = staging.run(made, initial, folder, shown)
+    records = stage_training.run(made, initial, folder, shown)
   finally:
     shown.close()
   best, origin = opening.best(folder, made)
@@ -126,7 +117,7 @@ def _train(
     shown.line(substituted)
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
-  answering = committee.single(committee.fitted(made, best), origin)
+  answering = model_set.single(model_set.fitted(made, best), origin)
   # Validation first, wanted or not: it teaches what the others' doubt is judged by.
   for split, found in answering.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':

@@ -9,8 +9,10 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from bloodcell_jax import types
-from bloodcell_jax.data import decode, embedded, folders, kaggle, leaks, splits
+from bloodcell_jax.base import types
+from bloodcell_jax.data.division import leaks, splits
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import embedded, folders, kaggle
 
 SOURCES = ('embedded', 'kaggle', 'folders', 'tfds')
 SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that can be scored
@@ -183,7 +185,7 @@ def table(spec: Spec) -> tuple[types.Table, list[types.Problem]]:
   if spec.source == 'folders':
     return folders.table(spec.dir, spec.groups_csv, spec.labels_csv)
   # Imported here: it loads TensorFlow, which the other sources do not need.
-  from bloodcell_jax.data import tfds_source
+  from bloodcell_jax.data.sources import tfds_source
 
   return tfds_source.table(spec.dir)
 

@@ -8,9 +8,11 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from bloodcell_jax import memory, types
-from bloodcell_jax.data import mixing, standardize, stream, transform
+from bloodcell_jax.base import types
+from bloodcell_jax.data import stream
+from bloodcell_jax.data.augmentation import mixing, standardize, transform
 from bloodcell_jax.data.tensorflow_cpu import tf
+from bloodcell_jax.system import memory
 
 # Batches kept ready: one being copied to the device and one behind it.
 PREFETCH = 2

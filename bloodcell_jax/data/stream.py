@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 
-from bloodcell_jax import rng, types
+from bloodcell_jax.base import rng, types
 
 CLASS_WEIGHTS = ('none', 'balanced')
 # From uint8 images to the float32 that the network takes.

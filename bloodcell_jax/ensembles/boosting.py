@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import combination
 
 KINDS = ('samme', 'samme_r', 'gradient')

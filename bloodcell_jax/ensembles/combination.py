@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import atomic, types
+from bloodcell_jax.base import types
+from bloodcell_jax.system import atomic
 
 # Whatever takes a logarithm of a probability here takes that of one no smaller, so that a member that is sure and
 # wrong has no veto without limit. Float32 still tells 1 - CLIP from 1.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bloodcell_jax import groups, rng, types
+from bloodcell_jax.base import groups, rng, types
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 
 AVERAGE, SNAPSHOT, BAGGING, SAMME, SAMME_R, GRADIENT = METHODS = (
   'average', 'snapshot', 'bagging', 'samme', 'samme_r', 'gradient',

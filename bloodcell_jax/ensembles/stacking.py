@@ -18,7 +18,7 @@ import numpy as np
 import optax
 import threadpoolctl
 
-from bloodcell_jax import groups, rng, types
+from bloodcell_jax.base import groups, rng, types
 from bloodcell_jax.ensembles import combination
 
 KINDS = ('logistic', 'gradient_boosting', 'mlp')

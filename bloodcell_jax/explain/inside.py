@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax import tree, types
+from bloodcell_jax.base import tree, types
 from bloodcell_jax.explain import cam
 
 _SUFFIX = ':output'

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bloodcell_jax import rng, tree
+from bloodcell_jax.base import rng, tree
 
 
 def shuffled(params: Any, seed: int) -> Any:

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bloodcell_jax
-from bloodcell_jax import classifier, report, selection, tree, workdir
+from bloodcell_jax.base import tree
 from bloodcell_jax.export import contract, examples, formats, parity, program
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.reports import report, selection
 from bloodcell_jax.stats import metrics
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.weights import pretrained, published
 
 USE = 'Research use only: not a medical device, never a diagnosis.'

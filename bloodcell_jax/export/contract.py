@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import classifier
-from bloodcell_jax.data import decode, locate, standardize
+from bloodcell_jax.data.augmentation import standardize
+from bloodcell_jax.data.images import decode, locate
 from bloodcell_jax.export import program
+from bloodcell_jax.inference import classifier
 
 FORMAT = 'bloodcell_jax model 1'
 
@@ -50,7 +51,7 @@ def decoding(spec: decode.Spec) -> list[str]:
   if spec.view == 'nucleus':
     steps.append(
       f'cut out the square around the nucleus, {locate.CROP_SHARE:.3f} of the image height a side '
-      '(`bloodcell_jax/data/locate.py`); where no nucleus is found, keep the whole image'
+      '(`bloodcell_jax/data/images/locate.py`); where no nucleus is found, keep the whole image'
     )
   size = spec.image_size
   steps.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bloodcell_jax.data import decode
+from bloodcell_jax.data.images import decode
 
 _LOAD = {
   'onnx': """session = onnxruntime.InferenceSession('model.onnx')

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable, Sequence
 
-from bloodcell_jax import atomic, classifier, types, workdir
+from bloodcell_jax.base import types
 from bloodcell_jax.export import card, contract, formats, parity, program, samples
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic
 
 CONTRACT, CARD, CARD_TEXT = 'model.json', 'model_card.json', 'model_card.md'
 

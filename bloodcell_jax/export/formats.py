@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.export import onnx_file, program, safetensors_file, saved_model, stablehlo
 
 _REQUIREMENTS = 'pip install -r requirements.txt'

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax import atomic, types
+from bloodcell_jax.base import types
 from bloodcell_jax.export import program
+from bloodcell_jax.system import atomic
 
 # Of 2023, so that runtimes of the last years read it.
 OPSET = 18

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from bloodcell_jax import classifier, types
+from bloodcell_jax.base import types
 from bloodcell_jax.export import samples
+from bloodcell_jax.inference import classifier
 from bloodcell_jax.stats import calibration
 
 # The greatest difference of a probability that is let pass.

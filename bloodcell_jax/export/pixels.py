@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax.data import standardize
+from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.weights import own
 
 # What the statistics are called among a program's weights.

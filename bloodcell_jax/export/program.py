@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax import classifier, predict, tree
-from bloodcell_jax.data import standardize, views
+from bloodcell_jax.base import tree
+from bloodcell_jax.data.augmentation import standardize, test_time
 from bloodcell_jax.ensembles import combination
 from bloodcell_jax.export import pixels, plain
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.runs import forward
 
 _LEAST_LOG = float(np.log(np.nextafter(0, 1)))
 INPUT, OUTPUT = 'image', 'probabilities'  # the names of the two tensors
@@ -63,8 +65,8 @@ class Program:
   def _logits(self, model: nn.Module, own: Mapping[str, jax.Array], image_BHWC: jax.Array) -> jax.Array:
     params = tree.nest({name: x for name, x in own.items() if not name.startswith(pixels.PREFIX)})
     input_BHWC = pixels.apply(self.standardize, own, image_BHWC)
-    outputs = [plain.forward(model, params, one) for one in views.of(input_BHWC, self.views)]
-    return outputs[0] if len(outputs) == 1 else predict.pooled(jnp.stack(outputs))
+    outputs = [plain.forward(model, params, one) for one in test_time.of(input_BHWC, self.views)]
+    return outputs[0] if len(outputs) == 1 else forward.pooled(jnp.stack(outputs))
 
 
 def of(loaded: classifier.Classifier) -> Program:

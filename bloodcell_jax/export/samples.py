@@ -7,8 +7,12 @@ import pathlib
 
 import numpy as np
 
-from bloodcell_jax import experiment, opening, types, workdir
-from bloodcell_jax.data import decode, folds
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.division import folds
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.runs import opening
+from bloodcell_jax.storage import workdir
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bloodcell_jax.data import compiled, tensorflow_cpu
+from bloodcell_jax.data import tensorflow_cpu
+from bloodcell_jax.data.augmentation import compiled
 from bloodcell_jax.export import program
 
 PLATFORMS = ('cpu', 'cuda')

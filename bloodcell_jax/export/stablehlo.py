@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from bloodcell_jax import atomic
 from bloodcell_jax.export import program
+from bloodcell_jax.system import atomic
 
 PLATFORMS = ('cpu', 'cuda')
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import groups
+from bloodcell_jax.base import groups
 from bloodcell_jax.heads import trees
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import threadpoolctl
 
-from bloodcell_jax import rng, types
+from bloodcell_jax.base import rng, types
 
 # What the config calls it.
 NAME = 'rbf'

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 
 # What the config calls it, as a loss and as a top.
 NAME = 'svr'

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from bloodcell_jax import groups, rng, types
+from bloodcell_jax.base import groups, rng, types
 
 FOREST = 'random_forest'
 BOOSTING = 'hist_gradient_boosting'

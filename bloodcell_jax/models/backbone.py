@@ -21,7 +21,7 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from bloodcell_jax import tree
+from bloodcell_jax.base import tree
 from bloodcell_jax.models import layers, rbf
 
 

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from bloodcell_jax import tree
+from bloodcell_jax.base import tree
 from bloodcell_jax.models import layers as layers_lib
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.models import backbone, layers
 
 # (convolutions, filters) of each block. Source: Simonyan and Zisserman 2015, table 1, column D.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from bloodcell_jax import rng, types
+from bloodcell_jax.base import rng, types
 from bloodcell_jax.models import backbone as backbone_lib
 from bloodcell_jax.models import cnn, hybrid, vgg16
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.optim import schedules
 
 NAMES = ('rmsprop', 'adam', 'sgd')

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import optax
 
-from bloodcell_jax import tree, types
+from bloodcell_jax.base import tree, types
 from bloodcell_jax.optim import keras
 
 FROZEN = 'frozen'

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib import axes, figure
 from PIL import Image
 
-from bloodcell_jax import atomic
+from bloodcell_jax.system import atomic
 
 # Okabe and Ito 2008, "Color universal design": told apart by colour-blind readers as well. Sky blue and
 # yellow are left out or last: they are faint on white.

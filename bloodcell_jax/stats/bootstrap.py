@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.stats import intervals, metrics, resamples
 
 EXACT = 'Clopper-Pearson interval of the share of groups with a right majority, widened to hold the figure'

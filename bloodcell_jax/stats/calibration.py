@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from bloodcell_jax import groups, types
+from bloodcell_jax.base import groups, types
 
 # A probability of exactly 0 is one that underflowed; this is its smallest positive stand-in.
 TINY = float(np.nextafter(0, 1))

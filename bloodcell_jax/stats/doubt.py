@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import atomic, groups, types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import bootstrap, calibration, intervals
+from bloodcell_jax.system import atomic
 
 # The key of what gave the predictions that a rule was fitted on; `calibration_file` writes and reads it.
 FITTED_FOR = 'fitted_for'

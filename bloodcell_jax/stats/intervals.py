@@ -7,7 +7,7 @@ import statistics
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 
 # Under about ten clusters resampling them says little. By `python -m benchmarks.coverage --trials=200` the bootstrap's
 # 95 % interval of macro F1 covers 92 % of the time at 68 groups with as many of each class as TEST, 88 % at 30 drawn

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 
 # Guo et al. 2017, "On calibration of modern neural networks", section 2: equal-width bins of confidence; 15
 # as there.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import rng, types
+from bloodcell_jax.base import rng, types
 from bloodcell_jax.stats import intervals, metrics, resamples
 
 FIELDS = tuple(field.name for field in dataclasses.fields(metrics.Sums))

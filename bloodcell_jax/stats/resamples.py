@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bloodcell_jax import groups, types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import intervals, metrics
 
 # Resamples are drawn in blocks of so many counts (32 MB), whatever the number of groups.

@@ -17,7 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from bloodcell_jax import memory, types
+from bloodcell_jax.base import types
+from bloodcell_jax.system import memory
 from bloodcell_jax.train import checksums, history, shelf
 from bloodcell_jax.train import state as state_lib
 

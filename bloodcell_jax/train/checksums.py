@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 
-from bloodcell_jax import atomic
+from bloodcell_jax.system import atomic
 
 FILE = 'checksums.json'
 # Orbax adds the moment of the commit to the first and writes the second behind the sums. Neither holds anything of the

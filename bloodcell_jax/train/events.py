@@ -1,4 +1,4 @@
-"""A run's figures for TensorBoard, written without TensorFlow."""
+"""Event files for TensorBoard, written without TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FILE_VERSION = 'brain.Event:2'  # what TensorBoard expects in the first record o
 
 
 class Events:
-  """One event file a process; the epochs of earlier ones stand in its predecessors and are written again.
+  """The event file of this process. A continued run starts a new file and writes all epochs into it again.
 
-  TensorBoard shows the newest value of a step, so that a continued run is one curve. OSError is raised with the name of
-  the file where it cannot be written.
+  TensorBoard shows the newest value of each step, so a continued run is still one curve. If the file cannot be written,
+  the OSError names it.
   """
 
   def __init__(self, directory: str | os.PathLike[str]):
-    # Imported here: TensorBoard takes a second to load. Its `Writer` would load TensorFlow, the record writer does not.
+    # Imported late: TensorBoard takes a second to load. Unlike its `Writer`, the record writer needs no TensorFlow.
     from tensorboard.compat.proto import event_pb2, summary_pb2
     from tensorboard.summary.writer import record_writer
 
@@ -36,7 +36,7 @@ class Events:
     self._add(self._event(wall_time=now, file_version=FILE_VERSION))
 
   def write(self, records: Sequence[history.Record]) -> None:
-    """Adds the epochs not yet written."""
+    """Appends the epochs that are not in the file yet."""
     for record in records[self._written :]:
       values = [
         self._summary.Value(tag=f'epoch/{figure}', simple_value=getattr(record, figure)) for figure in FIGURES
@@ -47,7 +47,7 @@ class Events:
       self._file.flush()
 
   def close(self) -> None:
-    """Ends the file."""
+    """Flushes and closes the file."""
     with self._named():
       self._writer.close()
 
@@ -60,5 +60,5 @@ class Events:
     try:
       yield
     except OSError as error:
-      # An open file's errors name none.
+      # Errors of an open file do not name it.
       raise OSError(error.errno, error.strerror or str(error), str(self._path)) from error

@@ -7,7 +7,8 @@ import json
 import os
 from collections.abc import Sequence
 
-from bloodcell_jax import atomic, types
+from bloodcell_jax.base import types
+from bloodcell_jax.system import atomic
 
 MONITORS = ('val_loss', 'val_accuracy', 'loss', 'accuracy')
 

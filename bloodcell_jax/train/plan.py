@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import optax
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.train import checkpoint, history, progress, signals
 
 Batches = Generator[types.Batch, None, None]

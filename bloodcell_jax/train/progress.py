@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tqdm
 
 from bloodcell_jax.train import history
 
-# Off a terminal one line at most every so many seconds, so that a log stays readable.
+# Least time between two lines where there is no terminal, so that a log stays readable.
 SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -18,17 +18,17 @@ class Progress:
   """Shows loss, accuracy, images a second and the time left; `line` prints a line of its own."""
 
   def __init__(self) -> None:
-    self.name = ''  # stands before what is said of this run, where several are told of
+    self.name = ''  # prefix of every line, where several runs are shown
     self._terminal = sys.stderr.isatty()
     self._bar: tqdm.tqdm | None = None
     self._title, self._num_steps, self._done, self._images = '', 0, 0, 0
     self._began = self._last_line = time.monotonic()
 
   def of(self, name: str) -> Progress:
-    """That of one of several runs that are under way together: a bar of its own, and its name before each line."""
-    made = Progress()
-    made.name = f'{name}: '
-    return made
+    """The progress of one of several concurrent runs: it has a bar of its own and puts its name before each line."""
+    progress = Progress()
+    progress.name = f'{name}: '
+    return progress
 
   def line(self, text: str) -> None:
     """Prints the text on its own line, above the bar if there is one."""
@@ -52,7 +52,7 @@ class Progress:
     return on_progress
 
   def start_epoch(self, stage: str, epoch: int, num_epochs: int, num_steps: int, done: int) -> None:
-    """An epoch of `num_steps` begins, of which `done` were made before."""
+    """Starts an epoch of `num_steps`, of which `done` were made before."""
     self._title = f'{stage} epoch {epoch}/{num_epochs}'
     self._num_steps, self._done, self._images = num_steps, done, 0
     self._began = self._last_line = time.monotonic()
@@ -67,7 +67,7 @@ class Progress:
       )
 
   def step(self, loss: float, accuracy: float, num_images: int) -> None:
-    """One update was made; loss and accuracy are its own."""
+    """Shows one more update with its loss and accuracy."""
     self._done += 1
     self._images += num_images
     now = time.monotonic()
@@ -82,7 +82,7 @@ class Progress:
       self.line(f'{self._title}: step {self._done}/{self._num_steps}, {figures}, {left:.0f} s left')
 
   def end_epoch(self, record: history.Record) -> None:
-    """The epoch is trained and evaluated."""
+    """Prints the figures of an epoch."""
     self.close()
     self.line(
       f'{self._title}: loss {record.loss:.4f}, accuracy {record.accuracy:.3f}, '
@@ -91,7 +91,7 @@ class Progress:
     )
 
   def close(self) -> None:
-    """Takes the bar away."""
+    """Removes the bar."""
     if self._bar is not None:
       self._bar.close()
       self._bar = None

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.train import checksums
 
 

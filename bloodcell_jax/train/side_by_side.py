@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.train import checkpoint, history, plan, signals, tracker
 from bloodcell_jax.train import state as state_lib
 from bloodcell_jax.train import step as step_lib
@@ -38,7 +38,7 @@ def fit(
     stage: what to train, the same for all.
     spec: how long an epoch is, how often to save.
     parts_M: everything to call for each member except its `step`; error messages use the name of its progress.
-    step: for all members at once, made by `parallel.make_train_members`.
+    step: for all members at once, made by `devices.make_train_members`.
 
   Raises:
     signals.Stopped: a stop was asked for; every member is saved.

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a request that the loop reads between two steps."""
+"""SIGTERM and SIGINT as a request to stop, which the loop polls between two steps."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import threading
 import time
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: stopped, to be continued
-# After that long a process that was asked to stop ends wherever it is. Ten are common until SIGKILL.
+# Seconds after which a process that was asked to stop ends wherever it is; SIGKILL often follows after ten.
 PATIENCE = 8.0
 
 
 class Stopped(Exception):
-  """Raised where a stop was asked for and everything worth keeping is on disk."""
+  """Raised when a stop was asked for."""
 
 
 class Stop:
-  """A stop that was asked for, or not. The first signal asks; a second one leaves at once.
+  """Whether a stop was asked for. The first signal asks; the second one ends the process at once.
 
   **Guarantees**: the process is gone `PATIENCE` seconds after the first signal at the latest, with exit code 75. Python
-  runs a handler between two of its own instructions only, and a compilation is one instruction that can take a minute;
-  so the signals are read by a thread, from a pipe that the C part of the handler writes to. Where nobody has reached a
-  safe point in time, that thread ends the process as a kill would: nothing is corrupt, because every file is whole or
-  not there, and the newest checkpoint stands. A C call that keeps Python's lock for longer is beyond this; neither
-  XLA's compiler, nor its programs, nor the fits of scikit-learn and NumPy do.
+  runs signal handlers only between bytecode instructions, and a compilation is one call that can take a minute; so
+  a thread reads the signals from a pipe that the C-level handler writes to. If no safe point is reached in time, that
+  thread ends the process as SIGKILL would: nothing is corrupt, because every file is either complete or absent, and
+  the newest checkpoint is kept. Only a C call that holds the GIL for longer can delay this; XLA's compiler and
+  programs and the fits of scikit-learn and NumPy release it.
   """
 
   def __init__(self) -> None:
     self.requested = False
 
   def poll(self) -> None:
-    """Raises `Stopped` where a stop was asked for."""
+    """Raises `Stopped` if a stop was asked for."""
     if self.requested:
       raise Stopped
 
   def install(self) -> None:
-    """Listens to SIGTERM and SIGINT from now on; only the main thread of a process may."""
+    """Starts to listen for SIGTERM and SIGINT; to be called in the main thread."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     try:
@@ -47,7 +47,7 @@ class Stop:
       os.close(writing)
       raise
     for number in (signal.SIGTERM, signal.SIGINT):
-      # The thread does all; without a handler of Python's the pipe would get nothing.
+      # The thread does the work, but without a Python handler nothing is written to the pipe.
       signal.signal(number, lambda number, frame: None)
     threading.Thread(target=self._listen, args=(reading,), name='signals', daemon=True).start()
 
@@ -55,7 +55,7 @@ class Stop:
     name = signal.Signals(_next(reading, None)).name
     self.requested = True
     os.write(2, f'\n{name}: saving, then leaving; once more leaves at once\n'.encode())
-    # Waited for here: to begin another thread can take memory that is not there.
+    # In this same thread: there may be no memory left to start another.
     if not _next(reading, PATIENCE):
       os.write(
         2, b'no place to stop was reached in time; the newest checkpoint stands, the same command continues\n'
@@ -64,7 +64,7 @@ class Stop:
 
 
 def _next(reading: int, patience: float | None) -> int:
-  """The number of the next signal that asks to stop; 0 where none comes in so many seconds."""
+  """The number of the next SIGTERM or SIGINT; 0 if none arrives within `patience` seconds."""
   end = None if patience is None else time.monotonic() + patience
   while select.select([reading], [], [], None if end is None else max(0.0, end - time.monotonic()))[0]:
     number = os.read(reading, 1)[0]

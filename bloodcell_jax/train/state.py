@@ -1,4 +1,4 @@
-"""All that a step changes. The step count is the only clock."""
+"""The training state: everything that an update changes. The step count is its only clock."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import optax
 
 @flax.struct.dataclass
 class Sums:
-  """What an epoch's training figures are made of, summed on the device since the epoch began."""
+  """Sums over the epoch so far, kept on the device; loss and accuracy of the epoch are computed from them."""
 
   loss: jax.Array  # [] float32: weight x cross-entropy
-  correct: jax.Array  # [] float32: weight x (was the likeliest class the labelled one)
+  correct: jax.Array  # [] float32: weight x (1 where the predicted class is the label, else 0)
   weight: jax.Array  # [] float32
 
 
@@ -24,23 +24,23 @@ class State:
   step: jax.Array  # [] int32: updates made
   params: Any
   opt_state: optax.OptState
-  ema_params: Any  # running mean of params; an empty dict when it is off
+  ema_params: Any  # exponential moving average of params; an empty dict when it is off
   sums: Sums
 
 
 def create(params: Any, tx: optax.GradientTransformation, use_ema: bool, step: int) -> State:
-  """The state before the first update of a stage, `step` updates after the run's beginning."""
-  # Copies, because the state is donated: the caller keeps its parameters, and no two leaves may share memory.
+  """The state before the first update of a stage that starts after `step` updates of the run."""
+  # Copied because the state is donated: the caller keeps its parameters, and no two leaves may share memory.
   params = jax.tree.map(jnp.array, params)
   ema_params = jax.tree.map(jnp.array, params) if use_ema else {}
   return State(jnp.asarray(step, jnp.int32), params, tx.init(params), ema_params, zero_sums())
 
 
 def zero_sums() -> Sums:
-  """The sums at an epoch's start. Three arrays and not one thrice: the state is donated."""
+  """The sums at the start of an epoch, in three separate arrays because the state is donated."""
   return Sums(*(jnp.zeros([], jnp.float32) for _ in range(3)))
 
 
 def inference_params(state: State) -> Any:
-  """What evaluation and prediction use: the running mean where there is one."""
+  """The parameters for evaluation and prediction: the moving average if there is one."""
   return state.ema_params or state.params

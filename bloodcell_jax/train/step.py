@@ -1,4 +1,4 @@
-"""One update as a pure function: it knows nothing of files, and of devices only their axis' name."""
+"""One update as a pure function; all it knows of files and devices is the name of the device axis."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bloodcell_jax import tree, types
+from bloodcell_jax.base import tree, types
 from bloodcell_jax.train import state as state_lib
 
-# What `l2` holds small: Keras' `kernel_regularizer` of a dense layer.
+# The weights that `l2` regularizes, like Keras' `kernel_regularizer` of a dense layer.
 DENSE_KERNELS = r'dense_\d+/kernel'
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What the objective adds to the plain loss."""
+  """Regularization of the objective."""
 
-  label_smoothing: float  # in [0, 1), of the cross-entropy: the rest is spread over all classes, as in Keras
-  ema_momentum: float  # in [0, 1): of the running mean of the weights; 0 switches it off
-  l2: float  # >= 0: times the sum of squares of the trained kernels of dense layers; in no reported loss
+  label_smoothing: float  # in [0, 1): the share of each target that is spread over all classes, as in Keras
+  ema_momentum: float  # in [0, 1): of the moving average of the weights; 0 switches it off
+  l2: float  # >= 0: factor of the sum of squares of the trained kernels of dense layers; not in the reported loss
 
   def __post_init__(self):
     for name in ('label_smoothing', 'ema_momentum'):
@@ -38,7 +38,7 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-  """What a stage minimises: a mean over examples, and squares of weights."""
+  """What a stage minimises: a mean over examples plus an L2 penalty."""
 
   of: Callable[[jax.Array, jax.Array | np.ndarray], jax.Array]  # (output_BK, target_BK) -> [B]
   # (pattern of names, factor): the factor times the sum of squares is added; the first match wins, else none.
@@ -51,17 +51,17 @@ def softmax(label_smoothing: float, l2: float) -> Loss:
 
 
 def squares(l2: float) -> Loss:
-  """The sum over classes of squared differences, with `l2` on dense kernels: for targets that are no shares."""
+  """The squared error summed over classes, with `l2` on dense kernels: for targets that are not probabilities."""
   return Loss(lambda o, t: jnp.sum((o - t) ** 2, -1), ((DENSE_KERNELS, l2),))
 
 
 @flax.struct.dataclass
 class Report:
-  """What the host sees of one update, equal on every device."""
+  """The figures of one update for the host; the same on every device."""
 
   loss: jax.Array  # [] float32: weighted mean over the global batch
   accuracy: jax.Array  # [] float32
-  finite: jax.Array  # [] bool: loss, gradients and updates are
+  finite: jax.Array  # [] bool: whether loss, gradients and updates are
 
 
 def cross_entropy(
@@ -85,25 +85,25 @@ def make(
 
   **Guarantees**: the update is that of the whole batch on one device, to float tolerance, because losses
   and weights are summed over devices before they are divided, and dropout is keyed by position. A weight that is
-  not trained is the very bits it was, and nothing is computed for its gradient.
+  not trained keeps its bits, and no gradient is computed for it.
 
   Args:
     apply: `(params, image_BHWC, position_B, dropout_key) -> logits_BK`.
     loss: the objective.
     tx: from mean gradients to what is added to the parameters.
-    ema_momentum: in [0, 1), of the running mean of the weights; 0 switches it off.
+    ema_momentum: in [0, 1), of the moving average of the weights; 0 switches it off.
     is_trained: for each parameter whether it is trained; a tree of bools.
     axis: the name that `jax.lax.psum` sums over.
   """
 
-  def held(name: str) -> float:
+  def l2_factor(name: str) -> float:
     return next((factor for pattern, factor in loss.l2 if re.fullmatch(pattern, name)), 0.0)
 
-  factors = tree.nest({name: held(name) if on else 0.0 for name, on in tree.names(is_trained).items()})
+  factors = tree.nest({name: l2_factor(name) if on else 0.0 for name, on in tree.names(is_trained).items()})
   of, m = loss.of, ema_momentum
 
   def step(state: state_lib.State, batch: types.Batch, key: jax.Array, scale: jax.Array):
-    """One update; `scale` [] multiplies it, so that a plateau can lower the learning rate."""
+    """One update; `scale` [] multiplies it, which lowers the learning rate after a plateau."""
     key = jax.random.fold_in(key, state.step)
 
     def objective(params: Any) -> tuple[jax.Array, jax.Array]:
@@ -113,7 +113,7 @@ def make(
       return jnp.sum(batch.weight_B * loss_B), logits_BK
 
     def summed(grad: jax.Array, trained: bool) -> jax.Array:
-      # That of a frozen weight is 0 everywhere, and need not be sent round.
+      # The gradient of a frozen weight is 0 on every device: no communication needed.
       return jax.lax.psum(grad, axis) / weight if trained else grad
 
     (loss, logits_BK), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
@@ -126,11 +126,11 @@ def make(
     )
 
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    # Not even a zero is added to a frozen weight: it would turn -0 into 0.
+    # Adding even a zero would turn a frozen weight of -0 into 0.
     params = jax.tree.map(lambda p, u, t: p + scale * u if t else p, state.params, updates, is_trained)
     ema_params = jax.tree.map(lambda e, p: m * e + (1 - m) * p, state.ema_params, params) if m else {}
     sums = state_lib.Sums(state.sums.loss + loss, state.sums.correct + correct, state.sums.weight + weight)
-    # The updates too: a finite gradient and an infinite rate would be seen only when this state is saved already.
+    # Updates too: with a finite gradient and an infinite rate the next loss would show it, after this state was saved.
     finite = (
       jnp.isfinite(loss)
       & jnp.isfinite(optax.tree.norm(grads))

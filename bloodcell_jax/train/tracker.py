@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.train import checkpoint, history, plan
 from bloodcell_jax.train import state as state_lib
 from bloodcell_jax.train import step as step_lib

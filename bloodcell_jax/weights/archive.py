@@ -7,7 +7,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import published
 
 # Keras' weights of a BatchNormalization; gamma is 1 and beta 0 where the layer has none.

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import h5py
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 
 # Weights hardly compress: arrays that claim more than this many times the file's size are there to exhaust memory.
 MOST_EXPANSION = 4

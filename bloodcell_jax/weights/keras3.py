@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import archive, hdf5, published
 
 SKIPPED = ('optimizer', 'seed_generator')

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import hdf5, keras3, published
 
 # Names in the files that keras-applications published, `block1_conv1_W_1:0`.

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax import tree, types
+from bloodcell_jax.base import tree, types
 
 
 def merge(

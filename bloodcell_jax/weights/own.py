@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import atomic, types
+from bloodcell_jax.base import types
+from bloodcell_jax.system import atomic
 
 FILE, CONTRACT = 'model.safetensors', 'model.json'
 # What is among the weights of a program and no weight of the network: statistics of the training images.

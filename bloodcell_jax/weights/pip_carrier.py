@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import published, unpickle
 
 SUFFIXES = ('.ckpt', '.pkl')  # of pickles of nested dicts of numpy arrays

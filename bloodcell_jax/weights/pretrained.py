@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import convention as convention_lib
 from bloodcell_jax.weights import folding, keras3, keras_h5, own, pip_carrier, published, torchvision
 

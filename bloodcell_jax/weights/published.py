@@ -10,7 +10,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import convention as convention_lib
 
 AUTO = (

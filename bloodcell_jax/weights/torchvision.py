@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import archive, published, unpickle
 
 # torch's names of weights to Keras', of a layer and of a batch normalization; empty for what nobody reads.

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 
 # The names in a pickle of numpy arrays; numpy 2 renamed numpy.core to numpy._core. `_reconstruct` is private, so it is
 # taken from an array's own pickle.

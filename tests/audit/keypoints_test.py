@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bloodcell_jax.audit import keypoints
-from bloodcell_jax.data import smear
+from bloodcell_jax.data.sources import smear
 
 
 @pytest.fixture(scope='module')

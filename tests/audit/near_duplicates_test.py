@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bloodcell_jax.audit import geometry, grouping, keypoints, near_duplicates
-from bloodcell_jax.data import smear
+from bloodcell_jax.data.sources import smear
 
 HEIGHT, WIDTH = 240, 320
 

@@ -7,8 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
-from bloodcell_jax.data import dataset, decode, embedded
+from bloodcell_jax.base import types
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import embedded
 
 DRAWN = embedded.Spec(num_train=6, num_test=2, num_views=2, height=48, width=64, seed=0)
 

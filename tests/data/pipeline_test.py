@@ -9,9 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import experiment, types, workdir
-from bloodcell_jax.data import pipeline, standardize, stream, transform
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import pipeline, stream
+from bloodcell_jax.data.augmentation import standardize, transform
 from bloodcell_jax.data.tensorflow_cpu import tf
+from bloodcell_jax.storage import workdir
 from configs import default
 
 TRANSFORM = experiment.resolve(default.get_config()).transform

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import experiment, types
-from bloodcell_jax.data import standardize, stream
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import stream
+from bloodcell_jax.data.augmentation import standardize
 from configs import default
 
 ROWS = np.arange(3, 17)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import base, datasets, ensemble, metrics, tree
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import boosting, combination
 
 K = 3

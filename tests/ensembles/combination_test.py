@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import combination
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import combination, curve
 
 M, K, COPIES = 6, 3, 4

@@ -7,7 +7,7 @@ import pytest
 import threadpoolctl
 from sklearn import metrics
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import combination, stacking
 
 KINDS = pytest.mark.parametrize('kind', stacking.KINDS)

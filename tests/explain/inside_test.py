@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny_networks
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.explain import inside, sparsity
 from bloodcell_jax.models import geometry, layers, summary, zoo
 

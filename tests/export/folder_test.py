@@ -15,10 +15,13 @@ import pytest
 import trained
 from PIL import Image
 
-from bloodcell_jax import atomic, classifier, types, workdir
-from bloodcell_jax.data import decode
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import decode
 from bloodcell_jax.export import card as card_text
 from bloodcell_jax.export import folder, formats, program
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic
 from bloodcell_jax.train import signals
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trained
 
-from bloodcell_jax import tree, types
+from bloodcell_jax.base import tree, types
 from bloodcell_jax.export import formats, parity, plain, program
 
 NUM = 6  # images: one alone, then the others

@@ -10,10 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from bloodcell_jax import atomic, classifier, experiment, job, scoring, tree, types, workdir
-from bloodcell_jax.data import dataset, standardize
+from bloodcell_jax.base import tree, types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.export import samples
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.runs import job, scoring
 from bloodcell_jax.stats import bootstrap, calibration, doubt
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checkpoint, history, shelf, signals
 from configs import cnn_a, cnn_b
 

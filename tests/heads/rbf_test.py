@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import flatten_util
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.heads import rbf
 from bloodcell_jax.models import rbf as layer
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import flatten_util
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.heads import svr
 
 SPEC = svr.Spec(0.1, 1.0)

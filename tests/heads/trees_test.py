@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.heads import importance, trees
 
 SPEC = trees.Spec(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax import rng, tree, types
+from bloodcell_jax.base import rng, tree, types
 from bloodcell_jax.models import layers, summary, zoo
 
 SPECS = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bloodcell_jax import rng, tree, types
+from bloodcell_jax.base import rng, tree, types
 from bloodcell_jax.models import hybrid, layers, summary, zoo
 
 # Convolutions of 5x5x3x5, 5x5x5x10 and 2x2x10x10, dense layers of 40x100, 100x100 and 100x4, each with its biases.

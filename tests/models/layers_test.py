@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax import parallel, types
+from bloodcell_jax.base import types
 from bloodcell_jax.models import fast_conv, fast_pool, layers
+from bloodcell_jax.train import devices
 
 HALVES = layers.MaxPool((2, 2), (2, 2), 'valid')
 SHAPES = [(1, 6, 7, 3), (2, 9, 8, 3), (7, 5, 6, 6), (65, 4, 5, 1)]
@@ -223,7 +224,7 @@ def drop(num_devices: int, seed: int = 0, by_place_on_the_device: bool = False) 
   batch = types.Batch(
     np.ones((6, 4, 10, 1), np.float32), np.eye(6, 4), np.ones(6, np.float32), np.arange(6, dtype=np.int32)
   )
-  return parallel.make_apply(apply, parallel.devices(num_devices))({}, batch)
+  return devices.make_apply(apply, devices.devices(num_devices))({}, batch)
 
 
 def test_a_batch_spread_over_devices_is_masked_as_on_one():

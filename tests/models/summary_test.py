@@ -7,7 +7,7 @@ import functools
 import jax
 import pytest
 
-from bloodcell_jax import tree
+from bloodcell_jax.base import tree
 from bloodcell_jax.models import summary, zoo
 
 # Of the study: 150-pixel images, `valid` convolutions of 3x3, poolings of 2x2.

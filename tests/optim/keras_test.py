@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.optim import keras
 
 PLAIN = keras.Spec('sgd', 0.01, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)

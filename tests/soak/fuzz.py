@@ -96,7 +96,8 @@ def fuzz(kind: str, num_cases: int, seed: int, folder: str) -> dict:
 
 def listing(num_files: int) -> dict:
   """How long it takes to find, tell apart and hash so many files, and how much memory."""
-  from bloodcell_jax.data import files, inputs
+  from bloodcell_jax.data.images import image_files
+  from bloodcell_jax.data.sources import input_paths
 
   with tempfile.TemporaryDirectory() as folder:
     for i in range(num_files):
@@ -105,9 +106,9 @@ def listing(num_files: int) -> dict:
         path.parent.mkdir()
       path.write_bytes(b'' if i % 2 else b'x')
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
-    found, problems = inputs.find([folder])
+    found, problems = input_paths.find([folder])
     listed = time.monotonic() - began
-    digests = files.digests([one.path for one in found])
+    digests = image_files.digests([one.path for one in found])
     took, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert len(found) == num_files
   return {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from bloodcell_jax import groups, types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import bootstrap, intervals, metrics, resamples
 
 NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from bloodcell_jax import groups, types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import calibration, metrics
 
 NAMES = ('A', 'B', 'C', 'D')

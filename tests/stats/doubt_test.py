@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.stats import bootstrap, doubt, intervals
 
 SPEC = doubt.Spec(max_error=0.1, miscoverage=0.1, conformal_score='lac')

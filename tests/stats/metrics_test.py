@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from bloodcell_jax import groups, types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import metrics
 
 NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.stats import intervals, paired
 
 SPEC = intervals.Spec(num_resamples=500, confidence=0.95, interval='bca', prevalence=())

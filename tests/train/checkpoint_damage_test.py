@@ -12,8 +12,9 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import atomic, types
+from bloodcell_jax.base import types
 from bloodcell_jax.optim import keras
+from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checkpoint, checksums, history, shelf, state
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)

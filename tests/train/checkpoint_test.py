@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.optim import keras
 from bloodcell_jax.train import checkpoint, checksums, history, shelf, state
 

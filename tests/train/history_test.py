@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.train import history
 
 CASES = json.loads((pathlib.Path(__file__).parents[1] / 'golden' / 'keras3.json').read_text())['callbacks']

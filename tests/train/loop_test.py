@@ -11,11 +11,22 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import parallel, rng, tree, types
+from bloodcell_jax.base import rng, tree, types
 from bloodcell_jax.data import stream
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals, state, step
+from bloodcell_jax.train import (
+  checkpoint,
+  devices,
+  history,
+  loop,
+  plan,
+  progress,
+  shelf,
+  signals,
+  state,
+  step,
+)
 
 SIZES = {'cnn_a': 46, 'cnn_b': 94}
 OPTIMIZER = keras.Spec('rmsprop', 1e-3, 1e-4, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
@@ -39,8 +50,8 @@ def parts_of(name: str):
 
   tx = keras.build(OPTIMIZER)
   everything = jax.tree.map(lambda leaf: True, params)
-  update = step.make(apply, step.softmax(0.0, 0.0), tx, 0.9, everything, parallel.AXIS)
-  made = parallel.make_train(update, parallel.devices(0))
+  update = step.make(apply, step.softmax(0.0, 0.0), tx, 0.9, everything, devices.AXIS)
+  made = devices.make_train(update, devices.devices(0))
   return arrays, params, tx, made
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from bloodcell_jax import parallel, types
+from bloodcell_jax.base import types
 from bloodcell_jax.models import cnn
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.train import state, step
+from bloodcell_jax.train import devices, state, step
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False, 'float32')
@@ -40,8 +40,8 @@ def make(
   params = MODEL.init(jax.random.key(1), jnp.zeros((1, 10, 10, 3)), jnp.zeros(1, jnp.int32), False)['params']
   weights = staged.Spec(trainable, (), optimizer)
   tx, is_trained = staged.build(weights, params), staged.trainable(weights, params)
-  made = step.make(apply, step.softmax(label_smoothing, l2), tx, ema, is_trained, parallel.AXIS)
-  return parallel.make_train(made, parallel.devices(num_devices)), state.create(params, tx, ema > 0, 0)
+  made = step.make(apply, step.softmax(label_smoothing, l2), tx, ema, is_trained, devices.AXIS)
+  return devices.make_train(made, devices.devices(num_devices)), state.create(params, tx, ema > 0, 0)
 
 
 def update(num_devices: int, given: types.Batch, **options):

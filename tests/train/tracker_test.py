@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.train import checkpoint, history, plan, progress, shelf, signals, state, step, tracker
 
 MONITORING = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)

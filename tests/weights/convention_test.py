@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import convention
 
 IMAGE_BHWC = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), np.uint8)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import folding, published
 
 NORMS = (published.Norm('bn', 'conv', 1e-3),)

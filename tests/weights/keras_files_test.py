@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import keras3, keras_h5, published
 
 SUFFIXES = ('.h5', '.weights.h5', '.keras')

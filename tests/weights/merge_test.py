@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax import tree, types
+from bloodcell_jax.base import tree, types
 from bloodcell_jax.weights import merge
 
 PARAMS = {

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import convention, pip_carrier, pretrained, published
 
 PACKAGE = published.with_package('vgg16')[1]

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.export import card
 from bloodcell_jax.weights import pip_carrier, pretrained, published
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import published, torchvision
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'

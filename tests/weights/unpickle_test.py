@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import pytest
 
-from bloodcell_jax import types
+from bloodcell_jax.base import types
 from bloodcell_jax.weights import unpickle
 
 

@@ -1,0 +1,113 @@
+"""Images of one photograph belong together: the only module that splits, folds or resamples rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bloodcell_jax.base import rng
+
+
+def folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+  """The fold, 0 to num_folds-1, of each row: groups whole, classes spread evenly.
+
+  **Guarantees**: no group in two folds; the same arguments give the same folds.
+
+  Args:
+    label_N: class of each row.
+    group_N: group of each row.
+    num_folds: at least 2.
+    seed: of the shuffle among groups.
+
+  Raises:
+    ValueError: a class has fewer groups than there are folds, so that one fold would lack it.
+
+  Source: scikit-learn `StratifiedGroupKFold`.
+  """
+  # Imported here: scikit-learn takes a second to load and few commands need it.
+  from sklearn import model_selection
+
+  for k in np.unique(label_N):
+    num_groups = len(np.unique(group_N[label_N == k]))
+    if num_groups < num_folds:
+      raise ValueError(f'class {k} has {num_groups} groups, fewer than {num_folds} folds')
+  splitter = model_selection.StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+  fold_N = np.empty(len(label_N), np.int32)
+  for fold, (_, rows) in enumerate(splitter.split(label_N, label_N, group_N)):
+    fold_N[rows] = fold
+  return fold_N
+
+
+def split(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+  """A mask, True for the rows held out: `fraction` of each class, as nearly as whole groups allow.
+
+  One over a whole number is the first of so many `folds`; another fraction is dealt out by `_deal`.
+
+  **Guarantees**: no group on both sides; the same arguments give the same mask; of a class whose groups have n images
+  each and show no other class, the images held out are within n / 2 of the fraction, if it is not one over a whole
+  number, else within n.
+
+  Args:
+    label_N: class of each row.
+    group_N: group of each row.
+    fraction: in (0, 0.5].
+    seed: of the shuffle among groups.
+
+  Example:
+    >>> held = split(np.repeat([0, 1], 20), np.repeat(np.arange(20), 2), 0.2, seed=0)
+    >>> int(held.sum()), bool((held[0::2] == held[1::2]).all())
+    (8, True)
+  """
+  if not 0 < fraction <= 0.5:
+    raise ValueError(f'the held-out fraction must lie in (0, 0.5], not {fraction}')
+  num_folds = round(1 / fraction)
+  if math.isclose(num_folds * fraction, 1):
+    return folds(label_N, group_N, num_folds, seed) == 0
+  return _deal(label_N, group_N, fraction, seed)
+
+
+def _deal(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+  """A mask of the rows held out: of the groups in turn, the largest first, each goes where it is missed most."""
+  names_G, index_N = np.unique(group_N, return_inverse=True)
+  class_K, number_N = np.unique(label_N, return_inverse=True)
+  share_GK = np.zeros((len(names_G), len(class_K)))
+  np.add.at(share_GK, (index_N, number_N), 1)
+  size_G = share_GK.sum(1)
+  share_GK /= share_GK.sum(0)
+  order = rng.generator(seed, 'held out').permutation(len(names_G))
+  order = order[np.argsort(-size_G[order], kind='stable')]
+  held_G, held_K, seen_K = np.zeros(len(names_G), bool), np.zeros(len(class_K)), np.zeros(len(class_K))
+  for g in order:
+    seen_K = seen_K + share_GK[g]
+    missing_K = fraction * seen_K - held_K
+    held_G[g] = ((missing_K - share_GK[g]) ** 2).sum() < (missing_K**2).sum()
+    held_K = held_K + held_G[g] * share_GK[g]
+  return held_G[index_N]
+
+
+def resample(num_groups: int, num_resamples: int, seed: int, name: str, *counters: int) -> np.ndarray:
+  """[R, G] int64: how often each group is drawn in each bootstrap resample of G groups.
+
+  Args:
+    num_groups: G.
+    num_resamples: R.
+    seed: of the run.
+    name: of the stream of random numbers, as in `rng.generator`; 'bootstrap' is that of all confidence intervals.
+    counters: of the stream.
+
+  Source: Field and Welsh 2007, "Bootstrapping clustered data", the cluster bootstrap.
+  """
+  generator = rng.generator(seed, name, *counters)
+  return generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples)
+
+
+def equal_weights(group_N: np.ndarray, total: float) -> np.ndarray:
+  """[N] weights of rows that sum to `total`, the same for every group, however many rows it has.
+
+  Example:
+    >>> equal_weights(np.array(['a', 'a', 'a', 'b']), 1.0).round(3).tolist()
+    [0.167, 0.167, 0.167, 0.5]
+  """
+  _, index_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
+  return total / (len(size_G) * size_G[index_N])

@@ -1,0 +1,305 @@
+"""From a ConfigDict to frozen specs: the only reader of ConfigDict, strict about every key."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_collections import config_dict
+
+from bloodcell_jax.base import run_format, types
+from bloodcell_jax.config import section
+from bloodcell_jax.config import stages as stages_lib
+from bloodcell_jax.data import dataset, stream
+from bloodcell_jax.data.augmentation import (
+  augment,
+  crop,
+  mixing,
+  photometric,
+  standardize,
+  test_time,
+  transform,
+)
+from bloodcell_jax.data.division import bagging, folds
+from bloodcell_jax.data.images import decode, feature_cache
+from bloodcell_jax.data.sources import embedded
+from bloodcell_jax.ensembles import method
+from bloodcell_jax.heads import svr, trees
+from bloodcell_jax.models import zoo
+from bloodcell_jax.optim import keras, staged
+from bloodcell_jax.stats import doubt, intervals
+from bloodcell_jax.train import history, plan, step
+from bloodcell_jax.weights import pretrained
+
+PIPELINES = ('tf_data', 'numpy')
+
+
+# The value of `augment.preprocessing_function` that leaves it to the weights that are read.
+OF_WEIGHTS = 'weights'
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """Everything that decides what a run does."""
+
+  format: int  # of the run, as `run_format` has them
+  seed: int  # of all but the division of the data
+  division_seed: int  # of the data into splits: that of the config, whichever member this is
+  data: dataset.Spec
+  pipeline: str  # one of PIPELINES
+  transform: transform.Spec
+  model: zoo.Spec
+  weights: pretrained.Spec
+  stages: tuple[stages_lib.Stage, ...]  # one or more, in order
+  cache_features: bool  # of what a stage leaves frozen at the network's beginning
+  features: feature_cache.Spec
+  batch_size: int
+  class_weight: str
+  num_devices: int
+  cross_validation: folds.Spec
+  ensemble: method.Spec
+  objective: step.Spec
+  svr: svr.Spec
+  trees: trees.Spec
+  monitor: str  # what makes an epoch the best of the run
+  loop: plan.Spec
+  intervals: intervals.Spec
+  doubt: doubt.Spec
+  evaluate_splits: tuple[str, ...]
+  evaluate_batch_size: int
+  views: str  # which mirrored or turned copies of an image are predicted and averaged
+
+  @property
+  def scored_loss(self) -> str:
+    """The loss of the stages that the scored network may be of; they all have the same."""
+    return next(stage.loss for stage in self.stages if stage.fit.is_candidate)
+
+  @property
+  def evaluation(self) -> dict[str, Any]:
+    """The keys of the section `evaluate` that figures and calibration depend on, as JSON values."""
+    found = {'views': self.views, **dataclasses.asdict(self.doubt), **dataclasses.asdict(self.intervals)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+
+
+def resolve(config: config_dict.ConfigDict) -> Experiment:
+  """The experiment that a user's config describes: a run that begins today.
+
+  Raises:
+    UserError: a key that is missing, unknown, of the wrong type or out of range, by its name.
+  """
+  return _resolve(config, run_format.CURRENT)
+
+
+def from_flat(flat_config: Mapping[str, Any]) -> Experiment:
+  """The experiment of a flat config, in the format that it names; today's where it names none. Raises as `resolve`."""
+  config = dict(flat_config)
+  number = config.pop(run_format.KEY, run_format.CURRENT)
+  return _resolve(nest(config), number)
+
+
+def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
+  names = (
+    'data',
+    'augment',
+    'model',
+    'weights',
+    'svr',
+    'trees',
+    'optimizer',
+    'stages',
+    'train',
+    'ensemble',
+    'evaluate',
+  )
+  sections = {name: section.Section(name, config.get(name)) for name in names}
+  data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
+  drawn = section.Section('data.embedded', data.take('embedded', object))
+  seed = section.Section('', config).take('seed', int)
+  if not 0 <= seed < 2**32:
+    raise types.UserError(f'seed is {seed}; it must lie in [0, 2**32)')
+  experiment = Experiment(
+    format=number,
+    seed=seed,
+    division_seed=seed,
+    data=_data(data, drawn, number),
+    pipeline=data.choice('pipeline', PIPELINES),
+    transform=_transform(sections['augment'], sections['weights'].take('path', str)),
+    model=sections['model'].spec(zoo.Spec),
+    weights=sections['weights'].spec(pretrained.Spec),
+    stages=tuple(_stages(sections['stages'], sections['optimizer'], train)),
+    cache_features=sections['stages'].take('cache_features', bool),
+    features=feature_cache.Spec(
+      dtype=sections['stages'].take('feature_dtype', str), num_views=sections['stages'].take('num_views', int)
+    ),
+    batch_size=train.positive('batch_size'),
+    class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
+    num_devices=train.take('num_devices', int),
+    cross_validation=train.spec(folds.Spec),
+    ensemble=sections['ensemble'].spec(method.Spec),
+    objective=train.spec(step.Spec),
+    svr=sections['svr'].spec(svr.Spec),
+    trees=sections['trees'].spec(trees.Spec),
+    monitor=train.take('monitor', str),
+    loop=train.spec(plan.Spec),
+    intervals=evaluate.spec(intervals.Spec),
+    doubt=evaluate.spec(doubt.Spec),
+    evaluate_splits=tuple(evaluate.take('splits', tuple)),
+    evaluate_batch_size=evaluate.positive('batch_size'),
+    views=evaluate.choice('views', test_time.KINDS),
+  )
+  stages_lib.check(experiment.stages, experiment.model)
+  if experiment.pipeline == 'numpy' and experiment.transform.is_random:
+    raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
+  # Runs of format 1 go on without, as they began.
+  if experiment.pipeline == 'numpy' and experiment.transform.mixing.is_active and number > 1:
+    raise types.UserError(
+      'data.pipeline is numpy, which does not mix images (augment.mixup_alpha, augment.cutmix_alpha); set it to tf_data'
+    )
+  for name in experiment.evaluate_splits:
+    if name not in dataset.SPLITS:
+      raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
+  experiment = _member(experiment)
+  if experiment.cross_validation.fold:
+    # What a fold holds out is what it is trained for.
+    scored = (folds.HELD_OUT, *experiment.evaluate_splits)
+    experiment = dataclasses.replace(experiment, evaluate_splits=scored)
+  for one in (drawn, *sections.values()):
+    one.finish()
+  unknown = set(config) - {'seed', *sections}
+  if unknown:
+    raise types.UserError(section.unknown_key(min(unknown), ['seed', *sections]))
+  return experiment
+
+
+def _data(data: section.Section, drawn: section.Section, number: int) -> dataset.Spec:
+  """The data, with the fractions that a run of this format holds out."""
+  spec = data.spec(dataset.Spec, decode=data.spec(decode.Spec), embedded=drawn.spec(embedded.Spec))
+  keys = ('validation_fraction', 'test_fraction')
+  return dataclasses.replace(
+    spec, **{key: run_format.held_out_fraction(number, getattr(spec, key)) for key in keys}
+  )
+
+
+def _member(experiment: Experiment) -> Experiment:
+  """The experiment of one member where the config asks for one: own seed, own network, more splits scored."""
+  ensemble = experiment.ensemble
+  if ensemble.method and not ensemble.member and experiment.cross_validation.folds:
+    raise types.UserError(
+      f'train.folds is {experiment.cross_validation.folds} with ensemble.method={ensemble.method}: an ensemble is not '
+      'cross-validated; set one of them to 0 or empty'
+    )
+  if ensemble.method == method.GRADIENT and experiment.monitor != 'val_loss':
+    raise types.UserError(
+      f"train.monitor is {experiment.monitor!r}; gradient boosting learns residuals: set it to 'val_loss'"
+    )
+  if ensemble.method == method.GRADIENT and any(
+    s.loss != stages_lib.CROSS_ENTROPY for s in experiment.stages
+  ):
+    raise types.UserError(
+      f'stages: gradient boosting brings its own loss; give each {stages_lib.CROSS_ENTROPY!r}'
+    )
+  specs = [_architecture(experiment.model, name) for name in ensemble.architectures]
+  for spec in specs:
+    stages_lib.check(experiment.stages, spec)
+  if not ensemble.member:
+    return experiment
+  more = {method.BAGGING: (bagging.OUT_OF_BAG,), **dict.fromkeys(method.BOOSTING, ('train',))}
+  own = specs[(ensemble.member - 1) % len(specs)] if specs else experiment.model
+  wanted = dict.fromkeys(('validation', *experiment.evaluate_splits, *more.get(ensemble.method, ())))
+  seed = run_format.member_seed(experiment.format, experiment.seed, ensemble.member)
+  return dataclasses.replace(experiment, seed=seed, model=own, evaluate_splits=tuple(wanted))
+
+
+def _architecture(model: zoo.Spec, name: Any) -> zoo.Spec:
+  if name not in zoo.NETWORKS:
+    raise types.UserError(f'ensemble.architectures has {name!r}; choose among {", ".join(zoo.NETWORKS)}')
+  return dataclasses.replace(model, name=name)
+
+
+def _stages(
+  stages: section.Section, optimizer: section.Section, train: section.Section
+) -> Iterator[stages_lib.Stage]:
+  """One of all weights where the config orders none."""
+  whole, monitoring = optimizer.spec(keras.Spec), train.spec(history.Spec)
+  epochs, order = train.positive('epochs'), stages.take('order', tuple)
+  if not order:
+    fit = plan.Stage('train', epochs, monitoring, True)
+    yield stages_lib.Stage(fit, staged.Spec(('.*',), (), whole), stages_lib.CROSS_ENTROPY, '', 0)
+  for i, name in enumerate(order):
+    if not (isinstance(name, str) and name.isidentifier()):
+      raise types.UserError(f'stages.order has {name!r}; give the names of sections of stages')
+    if name in order[:i]:
+      raise types.UserError(f'stages.order has {name!r} twice; give each stage a name of its own')
+    own = section.Section(f'stages.{name}', stages.take(name, object))
+    spec = dataclasses.replace(
+      whole,
+      name=own.take('optimizer', str),
+      **{key: own.take(key, float) for key in ('learning_rate', 'decay', 'momentum')},
+    )
+    own_monitoring = dataclasses.replace(
+      monitoring, early_stopping_patience=own.take('early_stopping_patience', int)
+    )
+    yield stages_lib.Stage(
+      plan.Stage(name, own.positive('epochs'), own_monitoring, own.take('is_candidate', bool)),
+      staged.Spec(own.take('trainable', tuple), own.take('learning_rate_multipliers', tuple), spec),
+      loss=own.choice('loss', stages_lib.LOSSES),
+      top=own.choice('top', stages_lib.TOPS),
+      auxiliary=own.take('auxiliary', int),
+    )
+    own.finish()
+
+
+def _transform(of: section.Section, weights_path: str) -> transform.Spec:
+  # The networks take their channels last; the other order is for those who call the library.
+  return transform.Spec(
+    crop=of.spec(crop.Spec),
+    augment=of.spec(augment.Spec, data_format='channels_last'),
+    photometric=of.spec(photometric.Spec),
+    standardize=_standardize(of, weights_path),
+    mixing=of.spec(mixing.Spec),
+  )
+
+
+def _standardize(of: section.Section, weights_path: str) -> standardize.Spec:
+  function = of.take('preprocessing_function', str)
+  if (function == OF_WEIGHTS) != bool(weights_path):
+    raise types.UserError(
+      f'augment.preprocessing_function is {function!r}, but weights.path is {weights_path!r}: weights that are read '
+      f'bring their own, so set it to {OF_WEIGHTS!r} with them and to something else without'
+    )
+  # What the weights bring replaces it once they are read.
+  kept = '' if function == OF_WEIGHTS else function
+  return of.spec(standardize.Spec, data_format='channels_last', preprocessing_function=kept)
+
+
+def flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+  """Every key with its dotted name, for `config.json`."""
+  return dict(_walk(config, prefix))
+
+
+def nest(flat_config: Mapping[str, Any]) -> config_dict.ConfigDict:
+  """The config with these dotted keys: the inverse of `flat`, lists read as tuples.
+
+  Example:
+    >>> flat(nest({'seed': 1, 'data.source': 'kaggle'}))
+    {'data.source': 'kaggle', 'seed': 1}
+  """
+  config = config_dict.ConfigDict()
+  for name, value in flat_config.items():
+    inner, (*path, key) = config, name.split('.')
+    for part in path:
+      if part not in inner:
+        inner[part] = config_dict.ConfigDict()
+      inner = inner[part]
+    inner[key] = tuple(value) if isinstance(value, list) else value
+  return config
+
+
+def _walk(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+  for key in sorted(config):
+    value = config[key]
+    if isinstance(value, Mapping | config_dict.ConfigDict):
+      yield from _walk(value, f'{prefix}{key}.')
+    else:
+      yield prefix + key, list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,76 @@
+"""What a value of a config may be: short enough to show, finite, writable as JSON."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import Any
+
+from bloodcell_jax.base import types
+
+MOST_CHARACTERS = 4096  # the longest path of Linux
+MOST_ENTRIES = 200
+MOST_DEPTH = 3  # the deepest value there is, a list of pairs, has 2
+INTEGERS_BELOW = 2**32
+MOST_SHOWN = 80
+
+
+def checked(key: str, value: Any) -> Any:
+  """The value, its lists as tuples, if it is one that a config can hold.
+
+  **Guarantees**: what comes back can be written as JSON and read again to the same value.
+
+  Args:
+    key: its dotted name, for the error.
+    value: a text, a number, a truth value, or a tuple of such.
+
+  Raises:
+    UserError: a text that is too long or holds control characters, a number that is not finite or too large, a tuple
+      that is too long or too deep, or anything else; one line that names the key.
+  """
+  return _checked(key, value, MOST_DEPTH)
+
+
+def shown(value: Any) -> str:
+  """The value in one line of at most MOST_SHOWN characters.
+
+  Example:
+    >>> shown((1, 'a'))
+    "(1, 'a')"
+  """
+  try:
+    text = ' '.join(repr(value).split())
+  except ValueError:  # Python refuses to write a whole number of thousands of digits
+    text = 'a number of thousands of digits'
+  return text if len(text) <= MOST_SHOWN else f'{text[: MOST_SHOWN - 3]}...'
+
+
+def _checked(key: str, value: Any, depth: int) -> Any:
+  if isinstance(value, tuple | list):
+    if not depth or len(value) > MOST_ENTRIES:
+      raise types.UserError(
+        f'config.{key} is {shown(value)}; that is too deep or has over {MOST_ENTRIES} entries'
+      )
+    return tuple(_checked(key, entry, depth - 1) for entry in value)
+  if isinstance(value, bool):
+    return value
+  if isinstance(value, int):
+    if abs(value) > INTEGERS_BELOW:
+      raise types.UserError(f'config.{key} is a whole number beyond 2**32; give a smaller one')
+    return int(value)
+  if isinstance(value, float):
+    if not math.isfinite(value):
+      raise types.UserError(f'config.{key} is {value!r}; it must be a finite number')
+    return float(value)
+  if isinstance(value, str):
+    if len(value) > MOST_CHARACTERS:
+      raise types.UserError(
+        f'config.{key} is a text of {len(value):,} characters; the most is {MOST_CHARACTERS:,}'
+      )
+    if any(unicodedata.category(character) in ('Cc', 'Cs') for character in value):
+      # A lone surrogate stands for a byte that is not UTF-8; neither can be shown or kept.
+      raise types.UserError(f'config.{key} is {shown(value)}; it has characters that cannot be shown')
+    return value
+  raise types.UserError(
+    f'config.{key} is {shown(value)}; give a text, a number, True, False or a tuple of such'
+  )

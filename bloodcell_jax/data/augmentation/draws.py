@@ -1,0 +1,41 @@
+"""Random numbers of an image, keyed by its place in the endless stream."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from bloodcell_jax.base import rng
+
+# Positions that are drawn at once: a generator for each of them would cost more than the numbers.
+_BLOCK = 256
+
+
+def uniform(seed: int, name: str, positions: np.ndarray, num: int) -> np.ndarray:
+  """[B, num] float64 in [0, 1): the numbers of the stream `name` at these positions.
+
+  **Guarantees**: a row depends on (seed, name, num, its position) alone, not on the other positions asked for.
+
+  Args:
+    seed: of the run.
+    name: of what the numbers decide, so that two users of one position draw apart.
+    positions: [B] ints >= 0.
+    num: how many numbers a position has.
+
+  Example:
+    >>> a = uniform(0, 'example', np.array([7, 300]), 2)
+    >>> bool((a[1] == uniform(0, 'example', np.array([300]), 2)[0]).all()), bool((a[0] == a[1]).any())
+    (True, False)
+  """
+  block_B, offset_B = np.divmod(np.asarray(positions, np.int64), _BLOCK)
+  values = np.empty((len(block_B), num))
+  for block in np.unique(block_B):
+    here = block_B == block
+    values[here] = _block(seed, name, int(block), num)[offset_B[here]]
+  return values
+
+
+@functools.lru_cache(maxsize=16)
+def _block(seed: int, name: str, block: int, num: int) -> np.ndarray:
+  return rng.generator(seed, name, block).random((_BLOCK, num))

@@ -1,0 +1,272 @@
+"""Changes of light, dye and camera, and the exact symmetries of a smear: what Keras' ImageDataGenerator lacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.augmentation import draws
+from bloodcell_jax.data.tensorflow_cpu import tf
+
+# By name: the matrix's name in scikit-image, and how many of its three stains are dyes and not what is left over.
+STAINS = {'hed': ('hed', 3), 'giemsa': ('bex', 2)}
+# Ratio of an erased rectangle's sides, either way. Zhong et al. 2020, "Random Erasing Data Augmentation", section 4.
+_MOST_SLENDER = 0.3
+# Columns of the random numbers; a new one goes to the end, so that the others keep theirs.
+_NAMES = (
+  'turns',
+  'mirror',
+  'hue',
+  'saturation',
+  'stain_0',
+  'stain_1',
+  'stain_2',
+  'blur',
+  'noise',
+  'noise_seed',
+)
+_NUM = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What is drawn. 0, False and () switch a change off."""
+
+  quarter_turns: bool  # by 0, 90, 180 or 270 degrees, exactly
+  mirrors: bool  # left to right in every second image; with the turns all eight symmetries of a square
+  hue_range: float  # to either side, of the colour circle, in [0, 0.5]
+  saturation_range: tuple  # the least and the greatest factor
+  stain_range: float  # s: each dye's amount is multiplied by a factor in [1 - s, 1 + s], in [0, 1)
+  stain_vectors: str  # one of STAINS: which dyes
+  blur_range: float  # greatest standard deviation of the Gaussian, pixels
+  noise_range: float  # greatest standard deviation, grey levels
+  jpeg_quality_range: tuple  # the least and the greatest quality, whole numbers in 1..100
+  erasing_probability: float  # share of images that lose a rectangle, in [0, 1]
+  erasing_area: tuple  # its least and greatest share of the image
+
+  def __post_init__(self):
+    for name, most in (
+      ('hue_range', 0.5),
+      ('erasing_probability', 1),
+      ('blur_range', math.inf),
+      ('noise_range', math.inf),
+    ):
+      if not 0 <= getattr(self, name) <= most or math.isinf(getattr(self, name)):
+        _refuse(self, name, 'it must be 0 or more' + (f' and {most} or less' if most < math.inf else ''))
+    if not 0 <= self.stain_range < 1:
+      _refuse(self, 'stain_range', 'it must lie in [0, 1)')
+    if self.stain_vectors not in STAINS:
+      _refuse(self, 'stain_vectors', f'choose one of {", ".join(STAINS)}')
+    for name, least, most in (
+      ('saturation_range', 0, math.inf),
+      ('jpeg_quality_range', 1, 100),
+      ('erasing_area', 0, 1),
+    ):
+      value = getattr(self, name)
+      numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+      if value != () and not (numbers and len(value) == 2 and least <= value[0] <= value[1] <= most):
+        _refuse(
+          self,
+          name,
+          f'give two numbers, {least} <= low <= high{f" <= {most}" if most < math.inf else ""}, or ()',
+        )
+    if self.erasing_probability and not self.erasing_area:
+      _refuse(self, 'erasing_area', 'erasing_probability needs it')
+
+  @property
+  def is_active(self) -> bool:
+    """Whether anything is drawn at all."""
+    ranges = (self.hue_range, self.stain_range, self.blur_range, self.noise_range, self.erasing_probability)
+    return any(ranges) or any(
+      (self.quarter_turns, self.mirrors, self.saturation_range, self.jpeg_quality_range)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+  """The parameters of some images."""
+
+  turns_B: np.ndarray  # quarter turns against the clock, 0 to 3
+  mirror_B: np.ndarray  # 0 or 1, after the turn
+  hue_B: np.ndarray  # share of the colour circle
+  saturation_B: np.ndarray  # factor
+  stain_B3: np.ndarray  # factors
+  blur_B: np.ndarray  # pixels
+  noise_B: np.ndarray  # grey levels
+  noise_seed_B: np.ndarray  # whole numbers
+  jpeg_quality_B: np.ndarray
+  erased_B4: np.ndarray  # top, left, bottom, right as shares of the sides; all 0 for none
+
+  def __len__(self) -> int:
+    return len(self.turns_B)
+
+  def parameters(self, i: int) -> dict[str, Any]:
+    """Those of image i, for people."""
+    values = {
+      field.name[: field.name.rindex('_')]: getattr(self, field.name)[i] for field in dataclasses.fields(self)
+    }
+    return {name: value.tolist() for name, value in values.items()}
+
+
+def draw(spec: Spec, seed: int, positions: np.ndarray) -> Drawn:
+  """The parameters of the images at these positions of the endless stream.
+
+  **Guarantees**: as `augment.draw`.
+  """
+  numbers = draws.uniform(seed, 'photometric', positions, _NUM)
+  u = {name: numbers[:, i] for i, name in enumerate(_NAMES)}
+  one = np.ones(len(numbers))
+  low, high = spec.saturation_range or (1.0, 1.0)
+  worst, best = spec.jpeg_quality_range or (100, 100)
+  stain_B3 = 1 + spec.stain_range * (2 * np.stack([u[f'stain_{k}'] for k in range(3)], 1) - 1)
+  stain_B3[:, STAINS[spec.stain_vectors][1] :] = 1
+  return Drawn(
+    turns_B=np.floor(u['turns'] * 4) * spec.quarter_turns,
+    mirror_B=(u['mirror'] < 0.5) * one * spec.mirrors,
+    hue_B=spec.hue_range * (2 * u['hue'] - 1),
+    saturation_B=low + (high - low) * u['saturation'],
+    stain_B3=stain_B3,
+    blur_B=spec.blur_range * u['blur'],
+    noise_B=spec.noise_range * u['noise'],
+    noise_seed_B=np.floor(u['noise_seed'] * 2**31),
+    jpeg_quality_B=np.floor(worst + (best - worst + 1) * numbers[:, 10]),
+    erased_B4=_rectangles(spec, numbers[:, 11:]),
+  )
+
+
+def operands(drawn: Drawn) -> np.ndarray:
+  """[B, 15] float64: what the function of `make_apply` wants to know of each image."""
+  return np.concatenate(
+    [getattr(drawn, f.name).reshape(len(drawn), -1) for f in dataclasses.fields(drawn)], 1, dtype=np.float64
+  )
+
+
+def make_apply(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], Any]:
+  """A function of tensors: (float32 image_BHWC in 0..255, operands) -> the same, changed.
+
+  Hue, saturation, stain, blur, noise, JPEG, turn, mirror, erasing, in this order; what the spec has no range for is
+  left out.
+
+  Args:
+    spec: how.
+    shape: (height, width, channels) of an image.
+
+  Raises:
+    UserError: quarter turns of images that are not square.
+
+  Source: Ruifrok and Johnston 2001, "Quantification of histochemical staining by color deconvolution"; Tellez et al.
+    2018, "Whole-slide mitosis detection in H&E breast histology", for the factors of the stains.
+  """
+  height, width, _ = shape
+  if spec.quarter_turns and height != width:
+    _refuse(spec, 'quarter_turns', f'images of {height}x{width} pixels are not square')
+
+  def each(given: tuple[Any, Any]) -> Any:
+    image_HWC, operand_D = given
+    _, _, hue, saturation, *stain, blur, noise, _, quality = tf.unstack(tf.cast(operand_D[:11], tf.float32))
+    image_HWC /= 255.0
+    if spec.hue_range:
+      image_HWC = tf.image.adjust_hue(image_HWC, hue)
+    if spec.saturation_range:
+      image_HWC = tf.image.adjust_saturation(image_HWC, saturation)
+    if spec.stain_range or spec.blur_range:
+      image_HWC = tf.numpy_function(
+        _by_skimage(spec.stain_vectors), [image_HWC, tf.stack(stain), blur], tf.float32
+      )
+      image_HWC = tf.ensure_shape(image_HWC, shape)
+    if spec.noise_range:
+      # The seed as it came: single precision has not enough digits for it.
+      pair = tf.stack([tf.cast(operand_D[9], tf.int32), 0])
+      image_HWC += noise / 255.0 * tf.random.stateless_normal(shape, pair)
+    image_HWC = tf.clip_by_value(image_HWC, 0.0, 1.0)
+    if spec.jpeg_quality_range:
+      image_HWC = tf.image.adjust_jpeg_quality(image_HWC, tf.cast(quality, tf.int32))
+    return tf.ensure_shape(image_HWC * 255.0, shape)
+
+  one_by_one = any(
+    (
+      spec.hue_range,
+      spec.saturation_range,
+      spec.stain_range,
+      spec.blur_range,
+      spec.noise_range,
+      spec.jpeg_quality_range,
+    )
+  )
+
+  def apply(image_BHWC: Any, operand_BD: Any) -> Any:
+    # The seed fits float32 no longer than 24 bits; the others need fewer. So only these are cut to it.
+    narrow_BD = tf.cast(operand_BD, tf.float32)
+    if one_by_one:
+      image_BHWC = tf.map_fn(
+        each, (image_BHWC, narrow_BD), fn_output_signature=tf.TensorSpec(shape, tf.float32)
+      )
+    if spec.quarter_turns:
+      image_BHWC = _turn(image_BHWC, narrow_BD[:, 0])
+    if spec.mirrors:
+      image_BHWC = _where(narrow_BD[:, 1] > 0, image_BHWC[:, :, ::-1], image_BHWC)
+    if spec.erasing_probability:
+      image_BHWC = _erase(image_BHWC, narrow_BD[:, 11:15], height, width)
+    return image_BHWC
+
+  return tf.function(apply, autograph=False)
+
+
+def _by_skimage(stain_vectors: str) -> Callable[..., np.ndarray]:
+  from skimage import color, filters
+
+  name, _ = STAINS[stain_vectors]
+  from_rgb, to_rgb = getattr(color, f'{name}_from_rgb'), getattr(color, f'rgb_from_{name}')
+
+  def change(image_HWC: np.ndarray, factors: np.ndarray, blur: np.ndarray) -> np.ndarray:
+    if (factors != 1).any():
+      stains = color.separate_stains(image_HWC, from_rgb)
+      # Only the change is composed from stains: separating cuts off what no stain explains, and so is not the inverse
+      # of combining.
+      change = color.combine_stains(stains * factors, to_rgb) / color.combine_stains(stains, to_rgb)
+      image_HWC = np.clip(image_HWC * change, 0, 1)
+    if blur > 0:
+      image_HWC = filters.gaussian(image_HWC, float(blur), channel_axis=-1)
+    return image_HWC.astype(np.float32)
+
+  return change
+
+
+def _turn(image_BHWC: Any, turns_B: Any) -> Any:
+  # A quarter turn is a transposition and a reversal of the rows; half a turn is two reversals.
+  image_BHWC = _where(turns_B % 2 == 1, tf.transpose(image_BHWC, [0, 2, 1, 3]), image_BHWC)
+  image_BHWC = _where((turns_B == 1) | (turns_B == 2), image_BHWC[:, ::-1], image_BHWC)
+  return _where(turns_B >= 2, image_BHWC[:, :, ::-1], image_BHWC)
+
+
+def _erase(image_BHWC: Any, erased_B4: Any, height: int, width: int) -> Any:
+  sides = tf.constant([height, width, height, width], tf.float32)
+  top, left, bottom, right = tf.unstack(tf.round(erased_B4 * sides)[:, :, None], axis=1)
+  row, column = tf.range(height, dtype=tf.float32), tf.range(width, dtype=tf.float32)
+  inside_BHW = ((row >= top) & (row < bottom))[:, :, None] & ((column >= left) & (column < right))[:, None, :]
+  return tf.where(inside_BHW[..., None], tf.reduce_mean(image_BHWC, [1, 2], keepdims=True), image_BHWC)
+
+
+def _rectangles(spec: Spec, u_B5: np.ndarray) -> np.ndarray:
+  """[B, 4] top, left, bottom, right in [0, 1]."""
+  low, high = spec.erasing_area or (0.0, 0.0)
+  area_B = low + (high - low) * u_B5[:, 1]
+  ratio_B = np.exp(np.log(_MOST_SLENDER) * (2 * u_B5[:, 2] - 1))
+  height_B = np.minimum(np.sqrt(area_B * ratio_B), 1)
+  width_B = np.minimum(np.sqrt(area_B / ratio_B), 1)
+  top_B, left_B = u_B5[:, 3] * (1 - height_B), u_B5[:, 4] * (1 - width_B)
+  erased_B4 = np.stack([top_B, left_B, top_B + height_B, left_B + width_B], 1)
+  return erased_B4 * (u_B5[:, :1] < spec.erasing_probability)
+
+
+def _where(chosen_B: Any, image_BHWC: Any, other_BHWC: Any) -> Any:
+  return tf.where(chosen_B[:, None, None, None], image_BHWC, other_BHWC)
+
+
+def _refuse(spec: Spec, name: str, advice: str) -> None:
+  raise types.UserError(f'augment.{name} is {getattr(spec, name)!r}; {advice}')

@@ -1,0 +1,277 @@
+"""Image files to uint8 arrays of one size, each decoded once.
+
+What becomes of an image:
+
+  zero bytes, no image, cut short or damaged      refused, with the reason
+  more than `max_pixels`, under 8 pixels a side   refused from its header, before it is decoded
+  more bytes than so many pixels can have         refused unread
+  a JPEG of more than 100 scans                   refused: each costs as much as an image; a usual one has 1 to 12
+  32 bits or floating point                       refused: nothing says what is white
+  greyscale, palette, CMYK and the like           turned into RGB, noted
+  16 bits a channel                               65535 becomes 255, whatever the brightest value is, noted
+  alpha                                           laid on white, noted
+  turned by its EXIF orientation                  turned upright, noted
+  several frames                                  the first one, noted
+  colour profile                                  not applied
+
+A file is read by its content: its extension is not looked at here.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import io
+import os
+import pathlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+
+import numpy as np
+from PIL import Image
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import image_buffer, image_files, locate, rgb
+
+INTERPOLATIONS = {
+  'nearest': Image.Resampling.NEAREST,
+  'bilinear': Image.Resampling.BILINEAR,
+  'bicubic': Image.Resampling.BICUBIC,
+  'lanczos': Image.Resampling.LANCZOS,
+  'box': Image.Resampling.BOX,
+}
+VIEWS = ('full', 'nucleus')
+CACHES = ('auto', 'memory', 'disk')
+# Below this a side nothing of a cell can be seen.
+LEAST_SIDE = 8
+MOST_SIDE = 10**8
+
+# Pillow's names of what `image_files.EXTENSIONS` lists, and MPO, which a phone's JPEG with a preview is. The others
+# stay shut: some start other programs.
+# Registers every format, so that those named here can be asked for.
+Image.init()
+_FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP', 'GIF', 'PPM')
+# Of 16 bits a channel with alpha, and room for a preview and what a camera writes beside it.
+_BYTES_A_PIXEL, _SPARE_BYTES = 8, 2**24
+_MOST_SCANS = 100
+_CHUNK = 32  # images a thread takes at a time
+_AHEAD = 128  # images that `each` decodes before they are asked for
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """How an image becomes the network's input."""
+
+  image_size: int  # pixels a side of the square result, 8 to MOST_SIDE
+  view: str  # one of VIEWS
+  interpolation: str  # a key of INTERPOLATIONS
+  stretch_brightness: bool  # scale by 255 / max
+  max_pixels: int  # > 0
+  cache: str  # one of CACHES
+
+  def __post_init__(self):
+    for name, choices in (('view', VIEWS), ('interpolation', INTERPOLATIONS), ('cache', CACHES)):
+      if getattr(self, name) not in choices:
+        raise types.UserError(f'data.{name} is {getattr(self, name)!r}; choose one of {", ".join(choices)}')
+    if not LEAST_SIDE <= self.image_size <= MOST_SIDE:
+      raise types.UserError(
+        f'data.image_size is {self.image_size}; it must lie in {LEAST_SIDE} to {MOST_SIDE}, in pixels'
+      )
+    if self.max_pixels <= 0:
+      raise types.UserError(f'data.max_pixels is {self.max_pixels}; it must be above 0')
+
+
+DecodeError = rgb.DecodeError
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+  """The images of a table, row by row; a row that could not be decoded is black and not kept."""
+
+  image_NHWC: np.ndarray  # uint8, in memory or memory-mapped
+  kept: np.ndarray  # [N] bool
+  problems: list[types.Problem]  # one for each row that is not kept
+  notes: list[types.Problem]  # what had to be converted
+
+
+def image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+  """The image as uint8 [S, S, 3], and what had to be converted.
+
+  **Guarantees**: for an RGB file, the view 'full' and no stretch, the pixels of Keras' `load_img` of this size and
+  interpolation. No warning of Pillow's gets out.
+
+  Raises:
+    DecodeError: with the reason, where the image cannot be used.
+  """
+  with quiet():
+    return _image(content, spec)
+
+
+def upright(content: str | bytes, max_pixels: int) -> np.ndarray:
+  """The image that `image` stretches, views and resizes: upright, at its own size, uint8 [H, W, 3]; errors as there."""
+  return np.asarray(_upright(content, max_pixels)[0])
+
+
+def table(
+  rows: types.Table, spec: Spec, directory: str | os.PathLike[str], on_progress: Callable[[int, int], None]
+) -> Decoded:
+  """All images of the table, decoded on every core.
+
+  Args:
+    rows: the table.
+    spec: how.
+    directory: where the array lies when it is kept on disk; its room is given back however the process ends.
+    on_progress: called with (images done, images in all).
+
+  Raises:
+    UserError: the array is to lie on a disk without room for it.
+  """
+  image_NHWC = image_buffer.make(
+    (len(rows), spec.image_size, spec.image_size, 3), spec.cache, pathlib.Path(directory)
+  )
+  kept = np.zeros(len(rows), bool)
+  problems: list[types.Problem] = []
+  notes: list[types.Problem] = []
+
+  def some(start: int) -> list[tuple[int, tuple[str, ...] | DecodeError]]:
+    results: list[tuple[int, tuple[str, ...] | DecodeError]] = []
+    for i in range(start, min(start + _CHUNK, len(rows))):
+      try:
+        image_NHWC[i], found = _image(rows.content[i], spec)
+      except DecodeError as error:
+        results.append((i, error))
+      else:
+        kept[i] = True
+        results.append((i, found))
+    return results
+
+  done = 0
+  with quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    for results in pool.map(some, range(0, len(rows), _CHUNK)):
+      for i, result in results:
+        if isinstance(result, DecodeError):
+          problems.append(types.Problem(str(rows.file[i]), str(result)))
+        else:
+          notes += [types.Problem(str(rows.file[i]), note) for note in result]
+      done += len(results)
+      on_progress(done, len(rows))
+  return Decoded(image_NHWC, kept, problems, notes)
+
+
+def each(
+  paths: Iterable[str], spec: Spec, is_wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, np.ndarray | DecodeError | None]]:
+  """(`files.sha256_16` of the bytes, image) of each file, in order, decoded on every core a bounded number ahead.
+
+  The image is None where its digest is not wanted, and an error where it cannot be used; an unreadable file's digest is
+  empty. Memory does not grow with the number of files.
+  """
+
+  def one(path: str) -> tuple[str, np.ndarray | DecodeError | None]:
+    try:
+      data = _bytes(path, spec.max_pixels)
+    except DecodeError as error:
+      return '', error
+    digest = image_files.sha256_16(data)
+    try:
+      return digest, _image(data, spec)[0] if is_wanted(digest) else None
+    except DecodeError as error:
+      return digest, error
+
+  waiting: collections.deque[futures.Future] = collections.deque()
+  with quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    try:
+      for path in paths:
+        waiting.append(pool.submit(one, path))
+        if len(waiting) >= _AHEAD:
+          yield waiting.popleft().result()
+      while waiting:
+        yield waiting.popleft().result()
+    finally:
+      # Where the reader leaves early, what has not begun need not begin.
+      pool.shutdown(cancel_futures=True)
+
+
+def stretch(opened: Image.Image) -> Image.Image:
+  """The image scaled so that its brightest value is 255; a black one stays black.
+
+  The published copies were saved so, by the `array_to_img` of Keras 2, which took off the darkest value only
+  where it was negative (that of Keras 3 always does). A photograph must be treated alike before it is
+  compared with them; its darkest value, 56 to 117, stays.
+
+  Example:
+    >>> np.asarray(stretch(Image.new('RGB', (1, 1), (50, 100, 200)))).tolist()
+    [[[63, 127, 255]]]
+  """
+  brightest = int(np.asarray(opened).max())  # three times as fast as getextrema()
+  if brightest in (0, 255):
+    return opened
+  # Cut off and not rounded, as the cast to uint8 in `array_to_img` does; in integers, so that 255 stays 255.
+  return opened.point([min(255, value * 255 // brightest) for value in range(256)] * 3)
+
+
+def quiet() -> warnings.catch_warnings:
+  """Without Pillow's warnings of odd metadata. In one thread only: the filters belong to the whole process."""
+  return warnings.catch_warnings(action='ignore')
+
+
+def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
+  data = _bytes(content, max_pixels)
+  if not data:
+    raise DecodeError('is empty: zero bytes')
+  try:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+      _check_size(opened.size, max_pixels)
+      # Within a scan no 0xFF is followed by anything but 0 and the marks of a restart.
+      if opened.format in ('JPEG', 'MPO') and data.count(b'\xff\xda') > _MOST_SCANS:
+        raise DecodeError(f'is a JPEG of more than {_MOST_SCANS} scans')
+      return rgb.convert(opened)
+  except (DecodeError, MemoryError):
+    raise
+  except Image.UnidentifiedImageError:
+    kinds = ', '.join(e[1:] for e in image_files.EXTENSIONS)
+    raise DecodeError(f'is not an image of a known kind ({kinds})') from None
+  except Image.DecompressionBombError:
+    # Raised while the header is read, beyond twice Image.MAX_IMAGE_PIXELS, about 179 million.
+    raise DecodeError(f'has more pixels than data.max_pixels={max_pixels} or Pillow allows') from None
+  # Pillow's decoders raise many kinds of errors on damaged files, SyntaxError and struct.error among them.
+  except Exception as error:
+    reason = ' '.join(str(error).split()) or type(error).__name__
+    raise DecodeError(f'is cut short or damaged ({reason})') from None
+
+
+def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+  upright, notes = _upright(content, spec.max_pixels)
+  if spec.stretch_brightness:
+    upright = stretch(upright)
+  if spec.view == 'nucleus':
+    array = np.asarray(upright)
+    centre = locate.nucleus(array)
+    if centre is None:
+      notes += ('no nucleus found, the full image is used',)
+    else:
+      upright = Image.fromarray(np.ascontiguousarray(locate.crop(array, centre, locate.CROP_SHARE)))
+  return np.asarray(
+    upright.resize((spec.image_size, spec.image_size), INTERPOLATIONS[spec.interpolation])
+  ), notes
+
+
+def _bytes(content: str | bytes, max_pixels: int) -> bytes:
+  if isinstance(content, bytes):
+    return content
+  try:
+    most = _BYTES_A_PIXEL * max_pixels + _SPARE_BYTES
+    if os.path.getsize(content) > most:
+      raise DecodeError(f'has more than {most:,} bytes, the most for data.max_pixels={max_pixels}')
+    return image_files.read(content)
+  except OSError as error:
+    raise DecodeError(f'cannot be read ({error.strerror})') from None
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+  width, height = size
+  if width * height > max_pixels:
+    raise DecodeError(f'has {width}x{height} pixels, more than data.max_pixels={max_pixels}')
+  if min(width, height) < LEAST_SIDE:
+    raise DecodeError(f'has {width}x{height} pixels, fewer than {LEAST_SIDE} a side')

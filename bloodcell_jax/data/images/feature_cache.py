@@ -1,0 +1,151 @@
+"""Feature maps of a network's frozen part on disk: computed once, memory-mapped from then on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.system import atomic
+
+DTYPES: Mapping[str, Any] = {'float32': np.dtype(np.float32), 'bfloat16': np.dtype(ml_dtypes.bfloat16)}
+# Of a block whose checksum is kept: what is lost at most when the computation is interrupted.
+BLOCK_BYTES = 64 * 2**20
+# Left free on the disk beside what is written.
+SPARE_BYTES = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What is kept of each image."""
+
+  dtype: str  # one of DTYPES
+  num_views: int  # augmented views, 1 or more
+
+  def __post_init__(self):
+    if self.dtype not in DTYPES:
+      raise types.UserError(f'stages.feature_dtype is {self.dtype!r}; choose one of {", ".join(DTYPES)}')
+    if self.num_views < 1:
+      raise types.UserError(f'stages.num_views is {self.num_views}; it must be 1 or more')
+
+
+def key(**parts: str) -> str:
+  """16 hex digits that change with any of the named texts: all that the features depend on.
+
+  Example:
+    >>> key(a='1', b='2') == key(b='2', a='1') != key(a='12', b='')
+    True
+  """
+  return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def num_bytes(shape: tuple[int, ...], dtype: str) -> int:
+  """The size on disk of [items, height, width, channels]."""
+  return int(np.prod(shape, dtype=np.int64)) * DTYPES[dtype].itemsize
+
+
+def check_room(directory: str | os.PathLike[str], needed: int) -> int:
+  """The bytes that are free where `directory` lies.
+
+  Raises:
+    UserError: fewer than needed and SPARE_BYTES; it says what to change.
+  """
+  free = shutil.disk_usage(directory).free
+  if needed + SPARE_BYTES > free:
+    raise types.UserError(
+      f'{directory}: the frozen features need {needed / 2**30:.2f} GB, {SPARE_BYTES / 2**30:.2f} GB are left for the '
+      f'rest of the run, and {free / 2**30:.2f} are free. Free some, choose another --workdir, '
+      'set stages.feature_dtype=bfloat16 or fewer stages.num_views, or stages.cache_features=False'
+    )
+  return free
+
+
+def read_or_build(
+  directory: str | os.PathLike[str],
+  name: str,
+  shape: tuple[int, ...],
+  dtype: str,
+  compute: Callable[[np.ndarray], np.ndarray],
+  on_progress: Callable[[int, int], None],
+) -> np.ndarray:
+  """The features [items, height, width, channels] as a read-only map of the file `name`.npy in `directory`.
+
+  **Guarantees**: under its final name a file is whole; every block of it is checked when it is opened, and one that
+  is damaged is computed anew; an interrupted computation goes on behind the last block that was finished.
+
+  Args:
+    directory: made where it is missing.
+    name: holds a `key` of all that the features depend on, so that another network's are never taken for these.
+    shape: of the result.
+    dtype: one of DTYPES; bfloat16 rounds to nearest even.
+    compute: from indices of items, some at a time and in order, to their float32 features; may raise to end early.
+    on_progress: called with (items done, items in all).
+  """
+  folder = pathlib.Path(directory)
+  folder.mkdir(parents=True, exist_ok=True)
+  final, partial = folder / f'{name}.npy', folder / f'{name}.partial.npy'
+  per_block = max(1, BLOCK_BYTES // num_bytes(shape[1:], dtype))
+  starts = range(0, shape[0], per_block)
+  path = final if final.exists() else partial
+  values, sums = _open(path, shape, dtype), _read_sums(folder / f'{name}.json')
+  if values is None:
+    check_room(folder, num_bytes(shape, dtype))
+    values, sums = np.lib.format.open_memmap(partial, 'w+', _stored(dtype), shape), []
+    # To write into a map on a disk that has filled up meanwhile kills the process.
+    if hasattr(os, 'posix_fallocate'):
+      with open(partial, 'r+b') as file:
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    path = partial
+  sums = (sums + [None] * len(starts))[: len(starts)]
+  for i, start in enumerate(starts):
+    block = values[start : start + per_block]
+    if sums[i] is None or zlib.crc32(block) != sums[i]:
+      if path == final:
+        # No longer whole: no one may take it for that.
+        os.replace(final, partial)
+        path = partial
+      rows = np.arange(start, min(start + per_block, shape[0]))
+      features = compute(rows).astype(DTYPES[dtype])
+      if not np.isfinite(features).all():
+        raise types.RunError(
+          f'{partial}: the frozen features are not finite; the weights they are made by are damaged'
+        )
+      block[:] = features.view(_stored(dtype))
+      values.flush()
+      sums[i] = zlib.crc32(block)
+      atomic.write_json(folder / f'{name}.json', {'crc32': sums})
+      on_progress(int(rows[-1]) + 1, shape[0])
+  if path == partial:
+    os.replace(partial, final)
+  return np.load(final, mmap_mode='r').view(DTYPES[dtype])
+
+
+def _stored(dtype: str) -> np.dtype[Any]:
+  # NumPy's files know no bfloat16.
+  return np.dtype(np.uint16) if dtype == 'bfloat16' else DTYPES[dtype]
+
+
+def _open(path: pathlib.Path, shape: tuple[int, ...], dtype: str) -> Any:
+  """The file's values, writable, or None where it is missing or of another size."""
+  try:
+    found = np.load(path, mmap_mode='r+')
+  except Exception:  # numpy's reader of headers raises nearly anything on damaged bytes
+    return None
+  return found if found.shape == shape and found.dtype == _stored(dtype) else None
+
+
+def _read_sums(path: pathlib.Path) -> list[int | None]:
+  try:
+    return list(json.loads(path.read_text())['crc32'])
+  except (OSError, ValueError, KeyError, TypeError):
+    return []

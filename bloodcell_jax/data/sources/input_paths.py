@@ -1,0 +1,131 @@
+"""What a user names on the command line, as image files: files, folders, patterns, lists."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import fnmatch
+import glob
+import os
+from collections.abc import Iterator, Sequence
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import image_files
+from bloodcell_jax.data.sources import csv_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+  """One image file."""
+
+  path: str
+  shown: str  # relative to the folder or list it was found by; its own name where it was named itself
+
+
+def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
+  """The images that these paths name, each file once, in the order of the paths; and what was left out.
+
+  A path is an image file, a folder (looked through with all folders inside), a pattern such as `slides/*.png` or
+  `slides/**/*.png`, or a `.csv` whose column `file` names images, relative to the list's own folder.
+
+  Raises:
+    UserError: a path that does not exist, a pattern that matches nothing, a list without the column, or no image.
+  """
+  found: list[Input] = []
+  problems: list[types.Problem] = []
+  for path in paths:
+    found += _of(path, problems)
+  first: dict[str, Input] = {}
+  for one in found:
+    first.setdefault(os.path.realpath(one.path), one)
+  kept = []
+  for one in _told_apart(list(first.values())):
+    if image_files.is_showable(one.shown):
+      kept.append(one)
+    else:
+      problems.append(types.Problem(repr(one.shown), 'the name has characters that cannot be shown'))
+  if not kept:
+    named = ', '.join(path if image_files.is_showable(path) else repr(path) for path in paths)
+    raise types.UserError(f'{named}: no image there; known kinds are {" ".join(image_files.EXTENSIONS)}')
+  return kept, problems
+
+
+def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
+  if os.path.isdir(path):
+    yield from _within(path, problems)
+  elif os.path.isfile(path) and path.lower().endswith('.csv'):
+    yield from _listed(path)
+  elif os.path.isfile(path):
+    yield Input(path, os.path.basename(path))
+  elif glob.has_magic(path):
+    matched = sorted(_matched(path), key=image_files.natural_key)
+    if not matched:
+      raise types.UserError(f'{path}: matches no file')
+    for one in matched:
+      name = os.path.basename(one)
+      if os.path.isdir(one):
+        yield from _within(one, problems)
+      elif os.path.splitext(one)[1].lower() not in image_files.EXTENSIONS:
+        # A pattern may match what nobody meant.
+        continue
+      elif reason := image_files.unfit(one, name):
+        problems.append(types.Problem(name if image_files.is_showable(name) else repr(name), reason))
+      else:
+        yield Input(one, name)
+  else:
+    raise types.UserError(f'{path}: no such file or folder')
+
+
+def _within(folder: str, problems: list[types.Problem]) -> Iterator[Input]:
+  names, left_out = image_files.listing(folder, '')
+  # Who tells of them says already that they are left out.
+  problems += [types.Problem(each.file, each.reason.removesuffix('; left out')) for each in left_out]
+  yield from (Input(os.path.join(folder, *name.split('/')), name) for name in names)
+
+
+def _matched(pattern: str) -> list[str]:
+  """What a pattern matches: as `glob.glob(recursive=True)`, but that links which lead back are followed once."""
+  parts = pattern.split('/')
+  if '**' not in parts:
+    return glob.glob(pattern)
+  first = parts.index('**')
+  found = []
+  for top in glob.glob('/'.join(parts[:first]) or '/') if first else ['']:
+    names, _ = image_files.listing(top or '.', '')
+    found += [os.path.join(top, name) for name in names if _fits(name.split('/'), parts[first:])]
+  return found
+
+
+def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
+  """Whether a file, or a folder that it lies in, is what the patterns say; `**` is any number of folders."""
+  reached = {0}
+  for name in (*names, None):
+    # `**` may stand for nothing.
+    for i in range(len(patterns)):
+      if i in reached and patterns[i] == '**':
+        reached.add(i + 1)
+    if len(patterns) in reached:
+      return True
+    if name is not None:
+      reached = {
+        i if patterns[i] == '**' else i + 1
+        for i in reached
+        if patterns[i] == '**' or fnmatch.fnmatchcase(name, patterns[i])
+      }
+  return False
+
+
+def _listed(path: str) -> Iterator[Input]:
+  folder = os.path.dirname(path)
+  for where, row in csv_rows.read(path, ('file',), 'name images by it, or leave it out'):
+    name = row['file'].replace('\\', '/')
+    whole = os.path.join(folder, *name.split('/')) if not os.path.isabs(name) else name
+    if not name or not os.path.isfile(whole):
+      raise types.UserError(f'{where} names {name or "nothing"}, which is no file')
+    yield Input(whole, name)
+
+
+def _told_apart(found: list[Input]) -> list[Input]:
+  """The same, two files of one shown name by their whole paths."""
+  times = collections.Counter(one.shown for one in found)
+  return [Input(one.path, one.path) if times[one.shown] > 1 else one for one in found]

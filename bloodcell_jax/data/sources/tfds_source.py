@@ -1,0 +1,111 @@
+"""Any built TFDS image data set as a Table; the images stay encoded until they are decoded like files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data import tensorflow_cpu
+from bloodcell_jax.data.images import image_files
+
+# Before TFDS does it, so that TensorFlow sees no accelerator.
+tensorflow_cpu.load()
+
+import tensorflow_datasets as tfds
+
+# TFDS' names of splits and the split each stands for; others are left out with a Problem.
+SPLITS = {
+  'train': 'TRAIN',
+  'validation': 'VALIDATION',
+  'val': 'VALIDATION',
+  'test': 'TEST',
+  'test_simple': 'TEST_SIMPLE',
+  'originals': 'ORIGINALS',
+}
+
+
+def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
+  """The rows of the data set built in `folder`, and what was left out.
+
+  The data set needs the features `image` and `label`. `group`, `source` and `filename` are used where it has
+  them; without `group` images of equal bytes are one group and every other is its own.
+
+  Args:
+    folder: that of one version (`.../blood_cells/1.0.0`), or one above it that leads to one version only.
+
+  Raises:
+    UserError: no built data set there, several, or one without images and labels.
+  """
+  builder = tfds.builder_from_directory(_version(folder))
+  # Of a data set that is no dict of features, there are none to be found here.
+  features = dict(getattr(builder.info.features, 'items', dict)())
+  if not (
+    isinstance(features.get('image'), tfds.features.Image)
+    and isinstance(features.get('label'), tfds.features.ClassLabel)
+  ):
+    raise types.UserError(
+      f'{folder}: {builder.name} has no features image and label; choose an image data set'
+    )
+  # Table wants class names in alphabetical order; TFDS keeps any.
+  class_names = tuple(sorted(features['label'].names))
+  new_label = np.array([class_names.index(name) for name in features['label'].names], np.int32)
+
+  problems: list[types.Problem] = []
+  content: list[bytes] = []
+  columns: dict[str, list] = {c: [] for c in ('file', 'label', 'source', 'group', 'split', 'digest')}
+  for name, split_info in builder.info.splits.items():
+    if name not in SPLITS:
+      reason = f'{split_info.num_examples} images of a split that is none of {", ".join(SPLITS)}; left out'
+      problems.append(types.Problem(name, reason))
+      continue
+    for i, row in enumerate(_rows(builder, name)):
+      digest = image_files.sha256_16(row['image'])
+      file = _text(row, 'filename') or f'{name}/{i}'
+      if row['label'] < 0:
+        problems.append(types.Problem(file, 'has no label; left out'))
+        continue
+      content.append(row['image'])
+      columns['file'].append(file)
+      columns['label'].append(new_label[row['label']])
+      columns['source'].append(_text(row, 'source') or file)
+      columns['group'].append(_text(row, 'group') or digest)
+      columns['split'].append(SPLITS[name])
+      columns['digest'].append(digest)
+  if not content:
+    raise types.UserError(f'{folder}: {builder.name} holds no image in a split of {", ".join(SPLITS)}')
+  label = np.array(columns.pop('label'), np.int32)
+  texts = {column: np.array(values, str) for column, values in columns.items()}
+  name = f'TFDS {builder.name} {builder.version}'
+  return types.Table(
+    tuple(content), label=label, **texts, class_names=class_names, name=name, synthetic=False
+  ), problems
+
+
+def _version(folder: str) -> str:
+  """The one folder with a `dataset_info.json` at or under `folder`."""
+  if not os.path.isdir(folder):
+    raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a data set built by TFDS')
+  found = sorted(top for top, _, names in os.walk(folder) if 'dataset_info.json' in names)
+  if not found:
+    raise types.UserError(f'{folder}: holds no data set built by TFDS (no dataset_info.json)')
+  if len(found) > 1:
+    raise types.UserError(
+      f'{folder}: holds {len(found)} data sets; set --config.data.dir to one, such as {found[0]}'
+    )
+  return found[0]
+
+
+def _rows(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[dict[str, Any]]:
+  decoders = {'image': tfds.decode.SkipDecoding()}
+  # One file after the other, so that the order of the rows is that of the data set.
+  config = tfds.ReadConfig(interleave_cycle_length=1)
+  return iter(tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=config)))
+
+
+def _text(row: dict, key: str) -> str:
+  value = row.get(key, b'')
+  return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,76 @@
+"""Grad-CAM maps of a classifier for image files, as the review page shows them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import jax
+import numpy as np
+
+from bloodcell_jax.explain import inside
+from bloodcell_jax.inference import classifier
+from bloodcell_jax.models import layers
+from bloodcell_jax.runs import model_set
+
+# Images whose heat maps are made at once.
+BATCH = 16
+
+
+def heats(
+  loaded: classifier.Classifier, images: Iterable[np.ndarray | None]
+) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+  """Each image with its Grad-CAM map [h, w], 0 to 1, for its likeliest class; (None, None) where one is missing.
+
+  Args:
+    loaded: the classifier.
+    images: uint8, as `decode` gives them; they are taken in batches.
+
+  Raises:
+    signals.Stopped: a stop was asked for.
+  """
+  made = loaded.made
+  size = made.experiment.data.decode.image_size
+  networks = loaded.committee.networks
+  seen = [
+    inside.Inside(each.made.model, each.params, (size, size, 3), layers.MAPS, BATCH) for each in networks
+  ]
+  for batch in _batched(images):
+    made.poll()
+    there = [image_HWC for image_HWC in batch if image_HWC is not None]
+    maps = iter(_mean_heats(networks, seen, np.stack(there)) if there else ())
+    for image_HWC in batch:
+      if image_HWC is None:
+        yield None, None
+      else:
+        yield image_HWC, next(maps)
+
+
+def _mean_heats(
+  networks: Sequence[model_set.Network], seen: Sequence[inside.Inside], image_BHWC: np.ndarray
+) -> np.ndarray:
+  """[B, h, w], 0 to 1: the mean over the networks of each one's map for the class that is likeliest to it."""
+  maps = []
+  for network, own in zip(networks, seen, strict=True):
+    heats = own.heats(network.params, network.made.standardize(image_BHWC))
+    positive_BHW = np.maximum(heats, 0)
+    maps.append(positive_BHW / np.maximum(positive_BHW.max((1, 2), keepdims=True), 1e-9))
+  return _scaled(maps)
+
+
+def _scaled(maps: Sequence[np.ndarray]) -> np.ndarray:
+  # Maps of networks of different depth differ in size: the first one's size is as good as any.
+  height, width = maps[0].shape[1:]
+  sized = [m if m.shape == maps[0].shape else _resized(m, height, width) for m in maps]
+  mean_BHW = np.mean(sized, axis=0)
+  return mean_BHW / np.maximum(mean_BHW.max((1, 2), keepdims=True), 1e-9)
+
+
+def _resized(map_BHW: np.ndarray, height: int, width: int) -> np.ndarray:
+  return np.asarray(jax.image.resize(map_BHW, (len(map_BHW), height, width), 'bilinear'))
+
+
+def _batched(images: Iterable[np.ndarray | None]) -> Iterator[list[np.ndarray | None]]:
+  waiting = iter(images)
+  while batch := list(itertools.islice(waiting, BATCH)):
+    yield batch

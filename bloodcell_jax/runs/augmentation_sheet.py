@@ -1,0 +1,76 @@
+"""One image under many draws, the drawn parameters beneath each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.data.augmentation import augment, photometric, transform
+from bloodcell_jax.plots import samples
+
+# The original and as many draws as fill the rows.
+COLUMNS, NUM_DRAWS = 4, 11
+
+
+def sheet(spec: transform.Spec, seed: int, image_HWC: np.ndarray, title: str) -> Any:
+  """The image as it is, then as training would see it at the first positions of its stream, before standardization.
+
+  Args:
+    spec: what is drawn.
+    seed: of the run.
+    image_HWC: uint8.
+    title: above all.
+  """
+  positions, image_1HWC = np.arange(NUM_DRAWS), image_HWC[None]
+  draw = transform.make_operands(spec, seed, image_1HWC, np.zeros(1, np.int64))
+  changed = transform.make_changes(spec, image_HWC.shape)
+  made_BHWC = changed(
+    np.repeat(image_1HWC, NUM_DRAWS, 0), draw(positions, np.zeros(NUM_DRAWS, np.int64))
+  ).numpy()
+  images = [image_HWC, *np.clip(made_BHWC, 0, 255).astype(np.uint8)]
+  return samples.plot(images, ['as it is', *captions(spec, seed, positions, image_HWC.shape)], COLUMNS, title)
+
+
+def captions(spec: transform.Spec, seed: int, positions: np.ndarray, shape: tuple[int, ...]) -> list[str]:
+  """The drawn parameters of each position in words; those that change nothing are left out."""
+  moved = augment.draw(spec.augment, seed, positions, shape)
+  relit = photometric.draw(spec.photometric, seed, positions)
+  texts = []
+  for i in range(len(positions)):
+    words = _keras(moved.parameters(i)) if spec.augment.is_active else []
+    words += _beyond(relit.parameters(i)) if spec.photometric.is_active else []
+    texts.append(', '.join(words) or 'unchanged')
+  return texts
+
+
+def _keras(drawn: dict[str, Any]) -> list[str]:
+  words = [f'turn {drawn["theta"]:.1f}°'] if drawn['theta'] else []
+  if drawn['tx'] or drawn['ty']:
+    words.append(f'shift {drawn["tx"]:.1f}, {drawn["ty"]:.1f} px')
+  if drawn['shear']:
+    words.append(f'shear {drawn["shear"]:.2f}°')
+  if (drawn['zx'], drawn['zy']) != (1, 1):
+    words.append(f'zoom {drawn["zx"]:.2f}, {drawn["zy"]:.2f}')
+  words += [
+    word for key, word in (('flip_horizontal', 'mirrored'), ('flip_vertical', 'upside down')) if drawn[key]
+  ]
+  if drawn['channel_shift_intensity'] is not None:
+    words.append(f'levels {drawn["channel_shift_intensity"]:+.0f}')
+  if drawn['brightness'] is not None:
+    words.append(f'brightness {drawn["brightness"]:.2f}')
+  return words
+
+
+def _beyond(drawn: dict[str, Any]) -> list[str]:
+  words = [f'{int(drawn["turns"])} quarter turns'] if drawn['turns'] else []
+  words += ['mirrored'] if drawn['mirror'] else []
+  for key, text, none in (
+    ('hue', 'hue {:+.3f}', 0), ('saturation', 'saturation {:.2f}', 1), ('blur', 'blur {:.2f} px', 0),
+    ('noise', 'noise {:.1f}', 0), ('jpeg_quality', 'JPEG {:.0f}', 100),
+  ):  # fmt: skip
+    if drawn[key] != none:
+      words.append(text.format(drawn[key]))
+  if any(factor != 1 for factor in drawn['stain']):
+    words.append('stains ' + ' '.join(f'{factor:.2f}' for factor in drawn['stain']))
+  return words + (['erased'] if any(drawn['erased']) else [])

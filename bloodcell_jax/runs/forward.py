@@ -1,0 +1,86 @@
+"""Batches through a model, out as outputs or Predictions: each row exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from scipy import special
+
+from bloodcell_jax.base import types
+
+
+def outputs(
+  apply: Callable[[Any, types.Batch], np.ndarray],
+  params: Any,
+  batches: Iterable[types.Batch],
+  table: types.Table,
+  poll: Callable[[], None],
+) -> np.ndarray:
+  """[N, K] what the network gives for the rows of `table`, which `batches` gives in order.
+
+  **Guarantees**: as many rows as the table has, in its order, whatever the batch size; checked here.
+
+  Args:
+    apply: `(params, batch) -> logits_BK`.
+    params: the model's parameters.
+    batches: the table's images in order; rows of weight 0 are padding.
+    table: names, labels and groups of the images.
+    poll: called before each batch; may raise to end early.
+
+  Raises:
+    RunError: an output is not finite, with the name of the image.
+  """
+  parts = []
+  for batch in batches:
+    poll()
+    parts.append(apply(params, batch)[np.asarray(batch.weight_B) > 0])
+  num_classes = len(table.class_names)
+  logits_NK = np.concatenate(parts) if parts else np.zeros((0, num_classes))
+  if logits_NK.shape != (len(table), num_classes):
+    raise AssertionError(f'{logits_NK.shape} predictions for {len(table)} images of {num_classes} classes')
+  check(logits_NK, table.file)
+  return logits_NK
+
+
+def pooled(logits_VBK: jax.Array) -> jax.Array:
+  """[B, K] logarithms of the mean over V views of the softmax of each."""
+  return jax.nn.logsumexp(jax.nn.log_softmax(logits_VBK), axis=0) - np.log(len(logits_VBK))
+
+
+def check(output_NK: np.ndarray, file_N: Sequence[str] | np.ndarray) -> None:
+  """Raises RunError where an output is not finite, naming the first such image: no probability follows from it."""
+  bad_N = ~np.isfinite(output_NK).all(1)
+  if bad_N.any():
+    raise types.RunError(
+      f'{file_N[int(bad_N.argmax())]}: the output of the network is not finite, for {bad_N.sum():,} of {len(bad_N):,} '
+      'images; its weights or statistics.npz are damaged, or optimizer.learning_rate was too high'
+    )
+
+
+def of(logits_NK: np.ndarray, table: types.Table) -> types.Predictions:
+  """The predictions that the softmax of `outputs` makes; other outputs than logits need a temperature."""
+  probs_NK = special.softmax(logits_NK.astype(np.float64), axis=1)
+  return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
+
+
+def run(
+  apply: Callable[[Any, types.Batch], np.ndarray],
+  params: Any,
+  batches: Iterable[types.Batch],
+  table: types.Table,
+  poll: Callable[[], None],
+) -> types.Predictions:
+  """The predictions for the rows of `table`; the arguments are those of `outputs`."""
+  return of(outputs(apply, params, batches, table, poll), table)
+
+
+def figures(predictions: types.Predictions) -> dict[str, float]:
+  """An epoch's figures: mean cross-entropy in nats and share of images whose likeliest class is the labelled one."""
+  rows = np.arange(len(predictions))
+  # The smallest positive double keeps a probability that underflowed to 0 finite, at 745 nats.
+  probs_N = np.maximum(predictions.probs_NK[rows, predictions.label_N], np.nextafter(0, 1))
+  correct_N = predictions.probs_NK.argmax(1) == predictions.label_N
+  return {'val_loss': float(-np.log(probs_N).mean()), 'val_accuracy': float(correct_N.mean())}

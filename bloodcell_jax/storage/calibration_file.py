@@ -1,0 +1,52 @@
+"""`calibration.json` of a run's folder: the fitted rule, and the networks and views that it was fitted for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+
+from bloodcell_jax.base import types
+from bloodcell_jax.stats import doubt
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedFor:
+  """What gave the validation predictions that a rule was fitted on."""
+
+  checkpoint: Mapping[str, int]  # which epoch of how many, or how many members
+  members: tuple[str, ...]  # of an ensemble; empty for a single network
+  combine: str  # how the members become one; empty for a single network
+  views: str  # test-time augmentation: one of data.views.KINDS
+  # Of weights, statistics and combination; empty for an ensemble with a member whose own is not known.
+  fingerprint: str
+  # By which the outputs of the network were divided to be logits: its top's weights have it inside. 1 for networks
+  # trained on cross-entropy, and for an ensemble, whose members have one each.
+  temperature: float
+
+
+def write(folder: workdir.Workdir, rule: doubt.Doubt, fitted_for: FittedFor) -> None:
+  """Writes the rule with what it was fitted for."""
+  atomic.write_json(
+    folder.calibration, {**doubt.entry(rule), doubt.FITTED_FOR: dataclasses.asdict(fitted_for)}
+  )
+
+
+def read(folder: workdir.Workdir) -> tuple[doubt.Doubt, FittedFor | None]:
+  """The rule and what it was fitted for; None in a run of before that was kept.
+
+  Raises:
+    UserError: the file is missing or damaged.
+  """
+  rule = doubt.read(folder.calibration)
+  known = json.loads(atomic.read_text(folder.calibration)).get(doubt.FITTED_FOR)
+  if known is None:
+    return rule, None
+  try:
+    return rule, FittedFor(**{**known, 'members': tuple(known['members'])})
+  except (TypeError, KeyError):
+    raise types.UserError(
+      f'{folder.calibration}: damaged; evaluate the run on its own splits, which writes it anew'
+    ) from None

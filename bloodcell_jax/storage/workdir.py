@@ -1,0 +1,258 @@
+"""A run's folder: what lies where in it, and whether it belongs to this experiment."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+import bloodcell_jax
+from bloodcell_jax.base import run_format, types
+from bloodcell_jax.system import atomic
+
+# Keys that may differ between a run and its continuation: they change how long or how it is looked at, never
+# which numbers a given step makes. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on.
+FREE_KEYS = (
+  'train.epochs',
+  'train.checkpoint_every',
+  'train.checkpoint_unit',
+  'data.dir',
+  'data.cache',
+  'data.pipeline',
+  'evaluate.',
+  'trees.',
+  'ensemble.members',
+  'ensemble.combine',
+  'ensemble.together',
+  'ensemble.folds',
+  'ensemble.patience',
+)
+# What NumPy and TensorFlow do not do alike to the last bit, because they sum in another order, and what only
+# TensorFlow's pipeline does. All else that both do they do alike.
+PIPELINE_DIFFERS = (
+  'augment.samplewise_center',
+  'augment.samplewise_std_normalization',
+  'augment.zca_whitening',
+  'augment.mixup_alpha',
+  'augment.cutmix_alpha',
+)
+# The key of a folder that holds no run but what others predicted, combined.
+COMBINED = 'combined_runs'
+# The entry of metrics.json that is of no split: mean and spread over the folds of a cross-validation.
+FOLDS = 'folds'
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
+
+
+class Workdir:
+  """The paths of INTERFACE's table, and the two files that say what the run is."""
+
+  def __init__(self, path: str | pathlib.Path):
+    self.path = pathlib.Path(path)
+    self.config = self.path / 'config.json'
+    self.environment = self.path / 'environment.json'
+    self.checkpoints = self.path / 'checkpoints'
+    self.cache = self.path / 'cache'
+    self.statistics = self.path / 'statistics.npz'
+    self.history = self.path / 'history.jsonl'
+    self.metrics = self.path / 'metrics.json'
+    self.calibration = self.path / 'calibration.json'
+    self.figures = self.path / 'figures'
+    self.ensemble = self.path / 'ensemble.json'
+    self.report = self.path / 'report.html'
+    self.log = self.path / 'log.txt'
+
+  def predictions(self, split: str) -> pathlib.Path:
+    return self.path / 'predictions' / f'{split}.csv'
+
+  def groups(self, split: str) -> pathlib.Path:
+    return self.path / 'groups' / f'{split}.csv'
+
+  def review(self, split: str) -> pathlib.Path:
+    return self.path / 'review' / f'{split}.json'
+
+  def write_config(self, config: Mapping[str, Any]) -> None:
+    """Writes the resolved config, flat, unless the folder holds a run of another one; the run's format stays.
+
+    Raises:
+      UserError: naming every key that differs and both values.
+    """
+    config = self.with_format(config)
+    if self.config.exists():
+      self.check_config(config)
+      # Of the figures and the calibration that are there: `begin_scoring` writes them with those that replace these.
+      saved = self.read_config()
+      config = {key: saved.get(key, value) if is_of_figures(key) else value for key, value in config.items()}
+    atomic.write_json(self.config, dict(config))
+
+  def with_format(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat config with the format of the folder's run; where there is no run, its own or today's.
+
+    Raises:
+      UserError: the run's config is damaged.
+    """
+    if self.config.exists():
+      number = self.read_config()[run_format.KEY]
+    else:
+      number = config.get(run_format.KEY, run_format.CURRENT)
+    return {**config, run_format.KEY: number}
+
+  def check_config(self, config: Mapping[str, Any]) -> None:
+    """Raises UserError where the folder holds a run of another config, naming every key that differs."""
+    differing = _differences(self.read_config(), config)
+    if differing:
+      listed = '; '.join(f'{key} was {old!r} and is {new!r}' for key, old, new in differing)
+      raise types.UserError(
+        f'{self.path} holds a run of another config: {listed}. Choose another --workdir, or remove it'
+      )
+
+  def begin_scoring(self, evaluation: Mapping[str, Any]) -> None:
+    """Removes the calibration and writes the keys that the next one is fitted with.
+
+    **Guarantees**: whenever the process ends, no calibration stands beside keys that it was not fitted with.
+
+    Args:
+      evaluation: `Experiment.evaluation`, keys of the section `evaluate`.
+    """
+    self.calibration.unlink(missing_ok=True)
+    own = {f'evaluate.{key}': value for key, value in evaluation.items()}
+    atomic.write_json(self.config, {**self.read_config(), **own})
+
+  def read_config(self) -> dict[str, Any]:
+    """The flat config of the run in today's keys, with the run's format.
+
+    Raises:
+      UserError: there is no run here, its config is damaged, or of a later version.
+    """
+    return run_format.upgrade(_read_json(self.config), str(self.config))
+
+  def write_environment(
+    self, devices: Sequence[jax.Device], data: Mapping[str, Any], network: Mapping[str, Any]
+  ) -> None:
+    """Writes versions, devices, commit, network and the data's fingerprint, unless the run was on other data.
+
+    Raises:
+      UserError: the folder's run saw other images, labels, groups or splits.
+    """
+    if self.environment.exists():
+      self.check_data(data['fingerprint'])
+    atomic.write_json(
+      self.environment,
+      {
+        'bloodcell_jax': bloodcell_jax.__version__,
+        'git_commit': _git_commit(),
+        'python': platform.python_version(),
+        'platform': platform.platform(),
+        'num_cores': os.cpu_count(),
+        'date': time.strftime('%Y-%m-%d', time.gmtime()),
+        'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
+        'devices': [{'platform': d.platform, 'kind': d.device_kind} for d in devices],
+        'data': dict(data),
+        'network': dict(network),
+      },
+    )
+
+  def read_environment(self) -> dict[str, Any]:
+    """Versions, devices, commit and what is known of the data.
+
+    Raises:
+      UserError: it is missing or damaged.
+    """
+    return _read_json(self.environment)
+
+  def read_metrics(self) -> dict[str, Any]:
+    """All entries: `read_splits` has those of the splits; empty where nothing has been scored.
+
+    Raises:
+      UserError: they are damaged.
+    """
+    try:
+      return json.loads(atomic.read_text(self.metrics))
+    except FileNotFoundError:
+      return {}
+    except ValueError:
+      raise types.UserError(
+        f'{self.metrics}: damaged, or changed since it was written; remove it and evaluate the run again'
+      ) from None
+
+  def read_splits(self) -> dict[str, Any]:
+    """The figures of merit by split. Raises UserError where they are damaged."""
+    return {name: entry for name, entry in self.read_metrics().items() if not _is_of_folds(name, entry)}
+
+  def read_folds(self) -> dict[str, Any] | None:
+    """What a cross-validation's folds have together, or None. Raises UserError where it is damaged."""
+    entry = self.read_metrics().get(FOLDS)
+    return entry if entry is not None and _is_of_folds(FOLDS, entry) else None
+
+  def check_data(self, fingerprint: str) -> None:
+    """Raises UserError where the folder's run saw other images, labels, groups or splits."""
+    before = self.read_environment()['data']['fingerprint']
+    if before != fingerprint:
+      raise types.UserError(
+        f'{self.path} holds a run on other data (fingerprint {before}, now {fingerprint}). '
+        'Choose another --workdir, or remove it'
+      )
+
+
+def problem(entry: Any) -> types.Problem:
+  """A file left out, as environment.json has it: a record; of earlier versions a line, `file: reason`."""
+  if isinstance(entry, str):
+    return types.Problem(*entry.partition(': ')[::2])
+  return types.Problem(**entry)
+
+
+def is_of_figures(key: str) -> bool:
+  """Whether figures and calibration depend on this key of the flat config."""
+  return key.startswith('evaluate.') and key not in ('evaluate.splits', 'evaluate.batch_size')
+
+
+def _is_of_folds(name: str, entry: Mapping[str, Any]) -> bool:
+  # Runs of before may hold a folder of this name that was scored.
+  return name == FOLDS and 'num_folds' in entry
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    return json.loads(atomic.read_text(path))
+  except FileNotFoundError:
+    raise types.UserError(f'{path.parent}: no run here ({path.name} is missing); train one first') from None
+  except ValueError:
+    raise types.UserError(
+      f'{path}: not JSON, or changed since it was written; restore it, or remove {path.parent}'
+    ) from None
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+  # Through JSON, because tuples come back as lists.
+  new = json.loads(json.dumps(dict(new)))
+  return [
+    (key, old.get(key, 'not there'), new.get(key, 'not there'))
+    for key in sorted({*old, *new})
+    if old.get(key, 'not there') != new.get(key, 'not there') and not _is_free(key, old)
+  ]
+
+
+def _is_free(key: str, config: Mapping[str, Any]) -> bool:
+  """Whether the key may change in a run of this flat config."""
+  if key == 'data.pipeline' and any(config.get(name) for name in PIPELINE_DIFFERS):
+    return False
+  # A run keeps the format that it began with.
+  return key == run_format.KEY or key.startswith(FREE_KEYS)
+
+
+def _git_commit() -> str | None:
+  folder = pathlib.Path(__file__).parent
+  try:
+    done = subprocess.run(
+      ['git', 'rev-parse', 'HEAD'], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+    )
+  except (OSError, subprocess.SubprocessError):
+    return None
+  return done.stdout.strip()

@@ -1,0 +1,169 @@
+"""Many devices as one: the only file that says pmap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.system import memory
+
+AXIS = 'device'
+# Ways to train many members in one program.
+MEMBERS = ('vmap', 'map')
+
+
+def devices(num_devices: int) -> list[jax.Device]:
+  """The first `num_devices` local devices; all of them when it is 0.
+
+  Raises:
+    UserError: there are fewer.
+  """
+  local = jax.local_devices()
+  if num_devices > len(local):
+    raise types.UserError(
+      f'train.num_devices is {num_devices}, but this process sees {len(local)} ({local[0].platform})'
+    )
+  return local[: num_devices or len(local)]
+
+
+def shard(batch: types.Batch, num_devices: int) -> types.Batch:
+  """The batch as [devices, rows a device, ...], filled up with rows of weight 0.
+
+  **Guarantees**: every row of the batch is in exactly one shard, in order.
+  """
+  return jax.tree.map(lambda x: _split(x, num_devices, 0), batch)
+
+
+def _split(x: Any, num_devices: int, axis: int) -> np.ndarray:
+  """The array with its axis `axis` of rows parted into devices, which come first; filled up with zeros."""
+  x = np.asarray(x)
+  size = x.shape[axis]
+  per_device = -(-size // num_devices)
+  if missing := per_device * num_devices - size:
+    x = np.pad(x, [(0, missing if i == axis else 0) for i in range(x.ndim)])
+  return np.moveaxis(x.reshape(*x.shape[:axis], num_devices, per_device, *x.shape[axis + 1 :]), axis, 0)
+
+
+def replicate(tree: Any, on: Sequence[jax.Device]) -> Any:
+  """The tree on every device, laid out as the outputs of a mapped function are; at once where it is so already.
+
+  A mapped function is compiled anew for inputs laid out otherwise, which would cost a run's first two steps, and the
+  first step of every epoch, a compilation each.
+  """
+  whole = jax.sharding.NamedSharding(jax.sharding.Mesh(np.array(on), (AXIS,)), jax.sharding.PartitionSpec())
+  return jax.device_put(tree, whole)
+
+
+def _map_step(step: Callable[..., Any], on: Sequence[jax.Device]) -> Any:
+  return jax.pmap(
+    step,
+    axis_name=AXIS,
+    in_axes=(None, 0, None, None),
+    out_axes=(None, None),
+    devices=list(on),
+    donate_argnums=0,
+  )
+
+
+def needed_bytes(
+  step: Callable[..., Any],
+  on: Sequence[jax.Device],
+  state: Any,
+  batch: types.Batch,
+  key: jax.Array,
+  scale: np.ndarray | np.float32,
+) -> int:
+  """Bytes that a call of `make_train(step, on)` takes on a device: what goes in, comes out and lies between.
+
+  The program is compiled for it, but not run; shapes may stand for the arrays.
+  """
+  stats = _map_step(step, on).lower(state, shard(batch, len(on)), key, scale).compile().memory_analysis()
+  return stats.argument_size_in_bytes + _added_bytes(stats)
+
+
+def _added_bytes(stats: Any) -> int:
+  """What a compiled call takes beside its arguments."""
+  # What is donated is counted as an argument and as a result.
+  return stats.output_size_in_bytes - stats.alias_size_in_bytes + stats.temp_size_in_bytes
+
+
+def _with_room(mapped: Any, on: Sequence[jax.Device], what: str, key: str) -> Callable[..., Any]:
+  """The mapped function, which at its first call asks whether the memory is there: where it is not, the system kills.
+
+  JAX keeps the compilation that tells for the call, with or without a persistent cache. `what` and `key` name the work
+  and what makes it smaller.
+  """
+  is_asked = False
+
+  def run(*given: Any) -> Any:
+    nonlocal is_asked
+    if not is_asked:
+      stats = mapped.lower(*given).compile().memory_analysis()
+      if stats:
+        advice = f'lower {key} or data.image_size'
+        # Other devices than processors say exactly what they take.
+        most = memory.MOST if on[0].platform == 'cpu' else 1
+        memory.require(_added_bytes(stats), memory.free(on[0]), what, advice, most=most)
+      is_asked = True
+    return mapped(*given)
+
+  return run
+
+
+def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
+  """`step(state, batch, key, scale)` compiled over the devices; state in and out without a device axis.
+
+  The state is donated: the caller's copy is gone after the call. `step` sums over devices itself
+  with `jax.lax.psum(..., AXIS)`, which makes its outputs equal everywhere.
+
+  The compiled function raises RunError before its first call where the memory for it is not there.
+  """
+  mapped = _with_room(_map_step(step, on), on, 'an update', 'train.batch_size')
+  return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, len(on)), key, scale)
+
+
+def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: str) -> Callable[..., Any]:
+  """The `step` of `make_train` for many members in one program: everything in and out has a leading axis M of members.
+
+  **Guarantees**: each member's update is the one that `make_train` makes of it alone, to float tolerance; the batch of
+  every member is divided over the devices as there. The state is donated.
+
+  Args:
+    step: as for `make_train`; it knows of no members.
+    on: the devices.
+    how: 'vmap', all members at once, or 'map', one after the other within the step. On a CPU `vmap` makes
+      convolutions of many groups, which take twice as long.
+  """
+  if how not in MEMBERS:
+    raise ValueError(f'how is {how!r}; choose one of {", ".join(MEMBERS)}')
+
+  def one_by_one(*given_M: Any) -> Any:
+    return jax.lax.map(lambda given: step(*given), given_M)
+
+  made = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
+  mapped = _with_room(made, on, 'an update of all members', 'ensemble.together, train.batch_size')
+
+  def run(state_M: Any, batch_M: types.Batch, key_M: jax.Array, scale_M: np.ndarray) -> Any:
+    batch = jax.tree.map(lambda x: _split(x, len(on), 1), batch_M)
+    return mapped(replicate(state_M, on), batch, key_M, scale_M)
+
+  return run
+
+
+def make_apply(function: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
+  """`function(params, batch) -> array_B...` compiled over the devices, the padding taken off again.
+
+  It raises RunError before its first call where the memory for it is not there.
+  """
+  made = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
+  mapped = _with_room(made, on, 'a batch', 'evaluate.batch_size')
+
+  def apply(params: Any, batch: types.Batch) -> np.ndarray:
+    out = np.asarray(mapped(replicate(params, on), shard(batch, len(on))))
+    return out.reshape(-1, *out.shape[2:])[: len(batch.weight_B)]
+
+  return apply

@@ -1,0 +1,106 @@
+"""What changed between the formats of a run: an old run follows the rules that it began with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bloodcell_jax.base import run_format, types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import bagging, splits
+from bloodcell_jax.runs import opening
+from configs import default
+
+CHANGES = {
+  'data.embedded.num_train': 6, 'data.embedded.num_test': 2, 'data.embedded.num_views': 2,
+  'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.cache': 'memory',
+  'data.validation_fraction': 0.5, 'model.name': 'hybrid', 'ensemble.method': 'bagging', 'ensemble.members': 5,
+}  # fmt: skip
+
+
+def resolve(**changes) -> experiment.Experiment:
+  return experiment.from_flat({**experiment.flat(default.get_config()), **CHANGES, **changes})
+
+
+def seeds(seed: int, **changes) -> set[int]:
+  return {resolve(seed=seed, **{'ensemble.member': k}, **changes).seed for k in range(1, 6)}
+
+
+def test_ensembles_of_neighbouring_seeds_share_no_member():
+  assert not seeds(0) & seeds(1)
+  assert seeds(0) == seeds(0)
+  assert len(seeds(0)) == 5
+  # Negative control, and what old runs go on with.
+  assert len(seeds(0, format=1) & seeds(1, format=1)) == 4
+  assert resolve(seed=7, format=1, **{'ensemble.member': 3}).seed == 9
+
+
+def test_a_member_s_images_are_divided_by_the_ensemble_s_seed():
+  assert {resolve(seed=3, **{'ensemble.member': k}).division_seed for k in (0, 1, 2)} == {3}
+  assert resolve(seed=3).seed == 3
+
+
+def test_bags_are_drawn_from_a_stream_of_their_own_and_those_of_old_runs_as_before(tmp_path):
+  exps = {number: resolve(format=number, **{'ensemble.member': 1}) for number in (1, 2)}
+  data = dataset.build(exps[2].data, 0, tmp_path, lambda done, total: None)
+  for number, stream in ((1, 'bootstrap'), (2, 'bag')):
+    found = opening.divide(data, exps[number])
+    expected = bagging.divide(data, exps[number].seed, stream)
+    assert found.rows['train'].tolist() == expected.rows['train'].tolist()
+  one, other = (bagging.divide(data, 0, stream).rows['train'].tolist() for stream in ('bag', 'bootstrap'))
+  assert one != other
+
+
+@pytest.mark.parametrize(
+  ('fraction', 'before'), [(0.4, 0.5), (0.3, 1 / 3), (0.15, 1 / 7), (0.2, 0.2), (0.5, 0.5)]
+)
+def test_an_old_run_holds_out_the_share_that_it_did(fraction, before):
+  old, new = (
+    resolve(format=n, **{'data.validation_fraction': fraction}).data.validation_fraction for n in (1, 2)
+  )
+  assert old == pytest.approx(before, abs=1e-12)
+  assert new == fraction
+  assert resolve(format=1).data.test_fraction == 0
+
+
+def test_an_old_division_is_the_same_rows(tmp_path):
+  # 12 groups a class: the first of round(1 / 0.3) = 3 folds.
+  old, new = (resolve(format=n, **{'data.validation_fraction': 0.3}) for n in (1, 2))
+  third = resolve(format=1, **{'data.validation_fraction': 1 / 3})
+  table, _ = dataset.table(old.data)
+  found, other, control = (
+    splits.rows(table, exp.data.validation_fraction, 0, 0)['validation'].tolist() for exp in (old, third, new)
+  )
+  assert found == other
+  assert found != control
+
+
+@pytest.mark.parametrize('key', ['augment.mixup_alpha', 'augment.cutmix_alpha'])
+def test_images_that_numpy_would_not_mix_are_refused_but_in_old_runs(key):
+  changes = {'data.pipeline': 'numpy', key: 0.2}
+  with pytest.raises(types.UserError, match='does not mix'):
+    resolve(**changes)
+  assert resolve(format=1, **changes).transform.mixing.is_active
+  assert resolve(**{**changes, 'data.pipeline': 'tf_data'}).transform.mixing.is_active
+
+
+def test_a_user_s_config_has_no_format():
+  config = experiment.nest({**experiment.flat(default.get_config()), 'format': 1})
+  with pytest.raises(types.UserError, match='format'):
+    experiment.resolve(config)
+  assert experiment.resolve(default.get_config()).format == run_format.CURRENT
+
+
+def test_a_config_without_a_format_is_of_an_old_run():
+  assert run_format.upgrade({'seed': 3}, 'here') == {'seed': 3, 'format': 1}
+  assert run_format.upgrade({'seed': 3, 'format': 2}, 'here')['format'] == 2
+  for wrong in (0, 3, '2', None):
+    with pytest.raises(types.UserError, match='here: format is'):
+      run_format.upgrade({'format': wrong}, 'here')
+
+
+def test_member_seeds_spread_over_all_seeds():
+  drawn = np.array([run_format.member_seed(2, seed, member) for seed in range(20) for member in range(1, 11)])
+  assert len(np.unique(drawn)) == 200
+  assert 0 <= drawn.min() < 2**30 < 3 * 2**30 < drawn.max() < 2**32

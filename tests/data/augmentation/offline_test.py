@@ -1,0 +1,144 @@
+"""The off-line training set: balanced, with its photographs, continued where it was left."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.augmentation import offline, saving
+from bloodcell_jax.data.sources import folders, kaggle
+
+
+def photographs() -> types.Table:
+  """Three, one and two smears of three classes, two of them of one field."""
+  rng, label = np.random.default_rng(0), np.array([0, 0, 0, 1, 2, 2], np.int32)
+  content = []
+  for _ in label:
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 200, (48, 64, 3), np.uint8)).save(buffer, 'png')
+    content.append(buffer.getvalue())
+  source = np.array([f'{i:05d}' for i in range(6)])
+  group = np.array(['00000', '00000', '00002', '00003', '00004', '00005'])
+  return types.Table(
+    tuple(content), source, label, source, group, np.full(6, 'TRAIN'),
+    np.array([hashlib.sha256(c).hexdigest()[:16] for c in content]), ('A', 'B', 'C'), 'smears', True,
+  )  # fmt: skip
+
+
+class Left(Exception):
+  """Stands for a stop or a kill between two images."""
+
+
+def write(folder: pathlib.Path, num_images=40, seed=0, leave_after=None, given=None):
+  calls = iter(range(10**6))
+
+  def poll():
+    if next(calls) == leave_after:
+      raise Left
+
+  offline.write(folder, given or photographs(), num_images, seed, poll, lambda done, total: None)
+
+
+def files(folder: pathlib.Path) -> dict[str, bytes]:
+  return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
+def test_classes_and_photographs_come_out_even(tmp_path):
+  write(tmp_path / 'set')
+  table, problems = folders.table(str(tmp_path / 'set'), str(tmp_path / 'set' / 'groups.csv'), '')
+  assert not problems
+  assert np.bincount(table.label).tolist() == [14, 13, 13]
+  of = {s: int((table.source == s).sum()) for s in set(table.source)}
+  assert of == {'00000': 5, '00001': 5, '00002': 4, '00003': 13, '00004': 7, '00005': 6}
+  assert len(set(table.digest)) == 40, 'every image is another one'
+
+
+def test_no_image_is_parted_from_its_photograph_and_field(tmp_path):
+  write(tmp_path / 'set')
+  table, _ = folders.table(str(tmp_path / 'set'), str(tmp_path / 'set' / 'groups.csv'), '')
+  known = photographs()
+  group_of = dict(zip(known.source, known.group, strict=True))
+  for file, source, group in zip(table.file, table.source, table.group, strict=True):
+    assert pathlib.PurePath(str(file)).name.startswith(str(source))
+    assert group == group_of[source]
+  assert len(set(table.group)) == 5 < len(set(table.source)) == 6
+  # Without the table every image would be a group of its own: the leak that this file is there to prevent.
+  assert len(set(folders.table(str(tmp_path / 'set'), '', '')[0].group)) == 40
+
+
+@pytest.mark.parametrize('leave_after', [0, 1, 31, 32, 39])
+def test_a_set_left_anywhere_is_continued_to_the_same_bytes(tmp_path, leave_after):
+  write(tmp_path / 'whole')
+  with pytest.raises(Left):
+    write(tmp_path / 'left', leave_after=leave_after)
+  assert (tmp_path / 'left' / 'groups.csv').exists(), 'no image without its photograph'
+  assert len(list((tmp_path / 'left').rglob('*.jpeg'))) == leave_after
+  beside = tmp_path / 'left' / 'TRAIN' / 'A' / '.00000_0009.jpeg.abc'
+  beside.parent.mkdir(parents=True, exist_ok=True)
+  beside.write_bytes(b'half')
+  write(tmp_path / 'left')
+  assert files(tmp_path / 'left') == files(tmp_path / 'whole')
+  write(tmp_path / 'other', seed=1)
+  assert files(tmp_path / 'other') != files(tmp_path / 'whole')
+
+
+def test_another_set_or_other_files_are_never_written_over(tmp_path):
+  write(tmp_path / 'set')
+  before = files(tmp_path / 'set')
+  for change in ({'seed': 1}, {'num_images': 41}, {'given': photographs().take([0, 1, 2, 3, 4])}):
+    with pytest.raises(types.UserError, match='other settings'):
+      write(tmp_path / 'set', **change)
+  assert files(tmp_path / 'set') == before
+  (tmp_path / 'set' / offline.SETTINGS).write_text('{')
+  with pytest.raises(types.UserError, match=r'settings\.json: damaged'):
+    write(tmp_path / 'set')
+  (tmp_path / 'own').mkdir()
+  (tmp_path / 'own' / 'thesis.txt').write_text('mine')
+  with pytest.raises(types.UserError, match='not empty'):
+    write(tmp_path / 'own')
+  assert files(tmp_path / 'own') == {'thesis.txt': b'mine'}
+
+
+def test_copies_have_the_size_and_brightness_of_the_published_ones(tmp_path):
+  write(tmp_path / 'set')
+  for path in list((tmp_path / 'set').rglob('*.jpeg'))[:5]:
+    image = np.asarray(Image.open(path))
+    assert image.shape == (240, 320, 3)
+    assert image.max() > 225, 'stretched to 255 before JPEG, from at most 199'
+
+
+def test_what_cannot_be_balanced_is_said(tmp_path):
+  with pytest.raises(types.UserError, match='cannot hold 6 photographs'):
+    write(tmp_path / 'set', num_images=5)
+  with pytest.raises(types.UserError, match='no photograph of B'):
+    write(tmp_path / 'set', given=photographs().take([0, 4]))
+  assert not (tmp_path / 'set').exists()
+
+
+def test_an_image_is_saved_once_and_never_over_another(tmp_path):
+  image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+  path = tmp_path / saving.name('aug', 3, 7, 'png')
+  saving.write(path, image, 'png')
+  saving.write(path, image, 'png')
+  np.testing.assert_array_equal(Image.open(path), image)
+  with pytest.raises(types.UserError, match='another image of this name'):
+    saving.write(path, image + 1, 'png')
+  np.testing.assert_array_equal(Image.open(path), image)
+  with pytest.raises(types.UserError, match='save_format'):
+    saving.name('aug', 3, 7, 'gif')
+
+
+def test_the_real_training_photographs_are_277_and_none_is_of_test(real_images):
+  found = kaggle.photographs(str(real_images))
+  assert len(found) == 277
+  assert np.bincount(found.label).tolist() == [75, 27, 16, 159]
+  table, _ = kaggle.table(str(real_images))
+  test = set(table.source[np.isin(table.split, ['TEST', 'ORIGINALS'])])
+  assert not test & set(found.source)
+  assert set(table.source[table.split == 'TRAIN']) == set(found.source)

@@ -1,0 +1,71 @@
+"""What is named on the command line becomes files, each once; what is none is one line."""
+
+import os
+
+import pytest
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.sources import input_paths
+
+
+@pytest.fixture
+def folder(tmp_path):
+  for name in ('a/10.png', 'a/9.png', 'a/deep er/ü.JPG', 'b/x.tif', 'notes.txt'):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(name.encode())
+  return tmp_path
+
+
+def shown(found):
+  return [one.shown for one in found[0]]
+
+
+def test_files_folders_patterns_and_lists_name_images(folder):
+  assert shown(input_paths.find([f'{folder}/a'])) == ['9.png', '10.png', 'deep er/ü.JPG']
+  assert shown(input_paths.find([f'{folder}/a/9.png'])) == ['9.png']
+  assert shown(input_paths.find([f'{folder}/*/*.png'])) == ['9.png', '10.png']
+  (folder / 'list.csv').write_text('\ufefffile,other\nb/x.tif,1\na\\10.png,2\n', encoding='utf-8')
+  assert shown(input_paths.find([f'{folder}/list.csv'])) == ['b/x.tif', 'a/10.png']
+
+
+def test_a_file_named_twice_is_there_once_and_equal_names_are_told_apart(folder):
+  found, _ = input_paths.find([f'{folder}/a', f'{folder}/a/9.png', f'{folder}'])
+  assert len(found) == len({os.path.realpath(one.path) for one in found}) == 4
+  (folder / 'b/9.png').write_bytes(b'another')
+  found, _ = input_paths.find([f'{folder}/a', f'{folder}/b'])
+  names = [one.shown for one in found]
+  assert len(set(names)) == len(names)
+  assert f'{folder}/b/9.png' in names
+
+
+def test_what_is_left_out_of_a_folder_is_said(folder):
+  _, problems = input_paths.find([str(folder)])
+  assert [problem.file for problem in problems] == ['notes.txt']
+
+
+def test_a_loop_of_links_ends(folder):
+  (folder / 'a/again').symlink_to(folder / 'a')
+  assert len(input_paths.find([f'{folder}/a'])[0]) == 3
+
+
+@pytest.mark.parametrize(
+  ('path', 'said'),
+  [
+    ('none', 'no such file or folder'),
+    ('a/*.bmp', 'matches no file'),
+    ('empty', 'no image there'),
+    ('wrong.csv', 'must name the column file'),
+    ('lost.csv', 'line 2 names b/none.png, which is no file'),
+    ('binary.csv', 'is not a CSV in UTF-8'),
+  ],
+)
+def test_what_names_nothing_is_one_line_that_says_which(folder, path, said):
+  (folder / 'empty').mkdir()
+  (folder / 'wrong.csv').write_text('name\nx\n')
+  (folder / 'lost.csv').write_text('file\nb/none.png\n')
+  (folder / 'binary.csv').write_bytes(b'\xff\xfe\x00file')
+  with pytest.raises(types.UserError) as error:
+    input_paths.find([f'{folder}/{path}'])
+  assert said in str(error.value)
+  assert path.split('*')[0] in str(error.value)
+  assert '\n' not in str(error.value)

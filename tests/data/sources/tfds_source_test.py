@@ -1,0 +1,114 @@
+"""A built TFDS data set as a Table."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import kaggle, tfds_source
+
+# isort: split
+import tensorflow_datasets as tfds
+import tfds_builder_test  # the drawn data set; pytest puts this folder on the path
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (5, 12, 16, 3), np.uint8)
+
+
+@pytest.fixture(scope='module')
+def built(tmp_path_factory):
+  """The drawn Kaggle folder, what is known of it, and the folder where TFDS built it."""
+  folder = tmp_path_factory.mktemp('data')
+  known = tfds_builder_test.draw(folder / 'kaggle')
+  tfds_builder_test.prepare(folder / 'kaggle', known, folder / 'built')
+  return folder / 'kaggle', known, folder / 'built'
+
+
+def _write(folder, split_datasets, features):
+  """A small data set as another TFDS user would have built it."""
+  tfds.dataset_builders.store_as_tfds_dataset(
+    name='other', version='1.0.0', features=features, split_datasets=split_datasets, data_dir=str(folder)
+  )
+  return str(folder)
+
+
+def _dataset(**columns):
+  import tensorflow as tf
+
+  return tf.data.Dataset.from_tensor_slices(columns)
+
+
+def test_the_table_is_that_of_the_folder_it_was_built_from(built):
+  folder, known, data_dir = built
+  table, problems = tfds_source.table(str(data_dir))
+  expected, _ = kaggle.read(str(folder), known)
+  assert not problems
+  order, expected_order = np.argsort(table.file), np.argsort(expected.file)
+  for column in ('file', 'label', 'source', 'group', 'split', 'digest'):
+    got, want = getattr(table, column)[order], getattr(expected, column)[expected_order]
+    np.testing.assert_array_equal(got, want)
+  assert table.class_names == expected.class_names
+  assert table.name == 'TFDS blood_cells 1.0.0'
+
+
+def test_the_images_are_encoded_and_decode_to_the_same_pixels(built):
+  folder, known, data_dir = built
+  table, _ = tfds_source.table(str(data_dir))
+  expected, _ = kaggle.read(str(folder), known)
+  path = dict(zip(expected.file.tolist(), expected.content, strict=True))
+  spec = decode.Spec(16, 'full', 'bilinear', True, 10_000, 'memory')
+  assert all(isinstance(c, bytes) for c in table.content)
+  for i in (0, len(table) - 1):
+    one, other = decode.image(table.content[i], spec)[0], decode.image(path[table.file[i]], spec)[0]
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_rows_come_in_the_same_order_every_time(built):
+  first, again = (tfds_source.table(str(built[2]))[0] for _ in range(2))
+  assert first.file.tolist() == again.file.tolist()
+
+
+def test_a_data_set_without_groups_gets_them_by_content_and_class_names_in_order(tmp_path):
+  features = tfds.features.FeaturesDict(
+    {'image': tfds.features.Image(shape=(12, 16, 3)), 'label': tfds.features.ClassLabel(names=['B', 'A'])}
+  )
+  twins = IMAGE.copy()
+  twins[1] = twins[0]
+  splits = {
+    'train': _dataset(image=twins, label=[0, 0, 1, 1, -1]),
+    'validation': _dataset(image=IMAGE[2:3], label=[1]),
+    'extra': _dataset(image=IMAGE[:2], label=[0, 1]),
+  }
+  table, problems = tfds_source.table(_write(tmp_path, splits, features))
+  assert table.class_names == ('A', 'B')
+  assert collections.Counter(table.split.tolist()) == {'TRAIN': 4, 'VALIDATION': 1}
+  group = table.group.tolist()
+  of_train = [g for g, s in zip(group, table.split, strict=True) if s == 'TRAIN']
+  assert len(set(of_train)) == 3
+  labels = collections.Counter(table.label[table.split == 'TRAIN'].tolist())
+  assert labels == {0: 2, 1: 2}
+  twin = next(g for g in of_train if of_train.count(g) == 2)
+  assert set(table.label[table.group == twin]) == {1}  # TFDS' 0 is B, which comes second here
+  reasons = sorted(p.reason for p in problems)
+  assert reasons[0].startswith('2 images of a split that is none of train')
+  assert reasons[1] == 'has no label; left out'
+
+
+def test_a_data_set_without_labels_is_one_line(tmp_path):
+  features = tfds.features.FeaturesDict({'image': tfds.features.Image(shape=(12, 16, 3))})
+  folder = _write(tmp_path, {'train': _dataset(image=IMAGE)}, features)
+  with pytest.raises(types.UserError, match='no features image and label'):
+    tfds_source.table(folder)
+
+
+def test_a_folder_without_a_data_set_or_with_two_is_one_line(tmp_path):
+  with pytest.raises(types.UserError, match='no such folder'):
+    tfds_source.table(str(tmp_path / 'nowhere'))
+  with pytest.raises(types.UserError, match=r'no dataset_info\.json'):
+    tfds_source.table(str(tmp_path))
+  for name in ('a', 'b'):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / 'dataset_info.json').write_text('{}')
+  with pytest.raises(types.UserError, match='holds 2 data sets'):
+    tfds_source.table(str(tmp_path))

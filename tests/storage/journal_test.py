@@ -1,0 +1,55 @@
+"""The journal keeps what was predicted through a kill at any byte, and trusts no other network's."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bloodcell_jax.base import types
+from bloodcell_jax.storage import journal
+
+CLASSES = ('A', 'B')
+PROBS = np.array([[0.1, 0.9], [1 / 3, 2 / 3], [0.5, 0.5]])
+
+
+def written(path):
+  made = journal.Journal(path, 'net', CLASSES)
+  made.add(['x', 'y'], PROBS[:2])
+  made.add(['z'], PROBS[2:])
+  return path.read_bytes()
+
+
+def test_what_was_added_is_known_again_to_the_last_bit(tmp_path):
+  written(tmp_path / 'journal.jsonl')
+  again = journal.Journal(tmp_path / 'journal.jsonl', 'net', CLASSES)
+  assert list(again.known) == ['x', 'y', 'z']
+  np.testing.assert_array_equal(np.stack(list(again.known.values())), PROBS)
+
+
+def test_a_file_cut_at_any_byte_loses_at_most_its_last_line_and_is_written_on(tmp_path):
+  whole = written(tmp_path / 'whole.jsonl')
+  for cut in range(len(whole)):
+    path = tmp_path / 'cut.jsonl'
+    path.write_bytes(whole[:cut])
+    known = journal.Journal(path, 'net', CLASSES).known
+    assert len(known) == max(0, whole[:cut].count(b'\n') - 1)
+    journal.Journal(path, 'net', CLASSES).add(['new'], PROBS[:1])
+    assert list(journal.Journal(path, 'net', CLASSES).known) == [*known, 'new']
+
+
+def test_another_networks_journal_is_begun_anew(tmp_path):
+  path = tmp_path / 'journal.jsonl'
+  for network, classes in (('other', CLASSES), ('net', ('A', 'C'))):
+    written(path)
+    assert journal.Journal(path, network, classes).known == {}
+  written(path)
+  assert len(journal.Journal(path, 'net', CLASSES).known) == 3
+
+
+def test_damage_in_the_middle_is_one_line_that_names_the_file(tmp_path):
+  path = tmp_path / 'journal.jsonl'
+  lines = written(path).split(b'\n')
+  for damaged in (b'{', json.dumps({'sha256_16': 'x', 'probs': [1]}).encode(), b'[]'):
+    path.write_bytes(b'\n'.join([lines[0], damaged, *lines[2:]]))
+    with pytest.raises(types.UserError, match=r'journal\.jsonl: damaged'):
+      journal.Journal(path, 'net', CLASSES)
