@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
+import lock_holder
 import numpy as np
 import pytest
 from absl import flags
@@ -26,7 +24,6 @@ from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
 from configs import cnn_svr
-from tests import lock_test
 
 CHANGES = {
   'data.embedded.num_train': 6, 'data.embedded.num_test': 3, 'data.embedded.num_views': 2,
@@ -90,10 +87,7 @@ def test_a_folder_that_another_process_writes_is_refused_and_left_as_it_is(train
   values(['main.py'])
   monkeypatch.setattr(flags, 'FLAGS', values)
   request = commands.Request(None, '', str(trained.path), ())
-  command = [sys.executable, '-c', lock_test.HOLD, str(trained.path)]
-  env = {**os.environ, 'PYTHONPATH': str(lock_test.ROOT)}
-  with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as holder:
-    assert holder.stdout.readline() == 'held\n'
+  with lock_holder.start(trained.path) as holder:
     with pytest.raises(types.UserError, match=f'process {holder.pid} on .* is writing there'):
       ensemble.run(request, signals.Stop())
     assert not (trained.path / 'trees').exists()

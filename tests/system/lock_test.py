@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
 import sys
 
+import lock_holder
 import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.system import atomic, lock
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
-HOLD = 'import sys, time; from bloodcell_jax.system import lock; lock.take(sys.argv[1]); '
-HOLD += 'print("held", flush=True); time.sleep(120)'
-
 
 @pytest.fixture
 def holder(tmp_path):
-  process = subprocess.Popen(
-    [sys.executable, '-c', HOLD, str(tmp_path / 'run')],
-    env={**os.environ, 'PYTHONPATH': str(ROOT)}, stdout=subprocess.PIPE, text=True,
-  )  # fmt: skip
-  assert process.stdout.readline() == 'held\n'
+  process = lock_holder.start(tmp_path / 'run')
   with process:
     yield process
     process.kill()
@@ -79,7 +71,7 @@ for name in ('pread', 'pwrite', 'O_CLOEXEC'):
 def test_without_fcntl_as_on_windows_the_second_is_refused_by_number_and_a_killed_one_is_not_waited_for(
   tmp_path,
 ):
-  code, env = WINDOWS + HOLD, {**os.environ, 'PYTHONPATH': str(ROOT)}
+  code, env = WINDOWS + lock_holder.HOLD, {**os.environ, 'PYTHONPATH': str(lock_holder.ROOT)}
   command = [sys.executable, '-c', code, str(tmp_path / 'run')]
   with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as first:
     assert first.stdout.readline() == 'held\n'
