@@ -57,7 +57,7 @@ def _write(path: pathlib.Path, data: bytes) -> None:
     if not (has_attributes or path.name.endswith(_SUM_FILE)):
       # First, with that of the file which is there now: after a kill between the two that one is sound as well.
       before = [hashlib.sha256(path.read_bytes()).hexdigest()] if path.exists() else []
-      _write(_sum_file(path), ' '.join([digest, *(sum for sum in before if sum in _noted(path))]).encode())
+      _write(sum_file(path), ' '.join([digest, *(sum for sum in before if sum in _noted(path))]).encode())
     os.replace(beside, path)
   except BaseException:
     pathlib.Path(beside).unlink(missing_ok=True)
@@ -84,11 +84,12 @@ def _noted(path: pathlib.Path) -> list[str]:
     return [os.getxattr(path, _SUM).decode()]
   except (OSError, AttributeError):
     # Not Linux, or a file system without attributes.
-    file = _sum_file(path)
+    file = sum_file(path)
     return file.read_text(errors='replace').split() if file.exists() else []
 
 
-def _sum_file(path: pathlib.Path) -> pathlib.Path:
+def sum_file(path: pathlib.Path) -> pathlib.Path:
+  """The hidden file that holds the SHA-256 of `path` where the file system has no attributes."""
   return path.with_name(f'.{path.name}{_SUM_FILE}')
 
 

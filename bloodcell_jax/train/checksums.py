@@ -59,7 +59,8 @@ def are_known(folder: pathlib.Path) -> bool:
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-  left_out = {folder / name for name in (*LATE, FILE)}
+  # Without file attributes a hidden file beside the sums holds the sum of the sums.
+  left_out = {*(folder / name for name in (*LATE, FILE)), atomic.sum_file(folder / FILE)}
   return sorted(path for path in folder.rglob('*') if path.is_file() and path not in left_out)
 
 
