@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,13 +50,21 @@ def _split(x: Any, num_devices: int, axis: int) -> np.ndarray:
 
 
 def replicate(tree: Any, on: Sequence[jax.Device]) -> Any:
-  """The tree on every device, laid out as the outputs of a mapped function are; at once where it is so already.
+  """The tree on every device, in the layout of a mapped function's outputs; the same tree if it has it already.
 
-  A mapped function is compiled anew for inputs laid out otherwise, which would cost a run's first two steps, and the
-  first step of every epoch, a compilation each.
+  Inputs in another layout would recompile the mapped function: once in each of a run's first two steps, and once in
+  the first step of every epoch.
   """
-  whole = jax.sharding.NamedSharding(jax.sharding.Mesh(np.array(on), (AXIS,)), jax.sharding.PartitionSpec())
-  return jax.device_put(tree, whole)
+  replicated = _replicated(tuple(on))
+  # `device_put` takes as long as a small network's whole update even where there is nothing to move.
+  if all(isinstance(leaf, jax.Array) and leaf.sharding == replicated for leaf in jax.tree.leaves(tree)):
+    return tree
+  return jax.device_put(tree, replicated)
+
+
+@functools.cache
+def _replicated(on: tuple[jax.Device, ...]) -> jax.sharding.NamedSharding:
+  return jax.sharding.NamedSharding(jax.sharding.Mesh(np.array(on), (AXIS,)), jax.sharding.PartitionSpec())
 
 
 def _map_step(step: Callable[..., Any], on: Sequence[jax.Device]) -> Any:
