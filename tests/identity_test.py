@@ -21,7 +21,7 @@ from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.export import parity, program
 from bloodcell_jax.inference import classifier, differential_count, file_predictions
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import model_set, opening, scoring
+from bloodcell_jax.runs import model_set, run_data, saved_run, scoring
 from bloodcell_jax.stats import calibration, doubt
 from bloodcell_jax.storage import calibration_file, ensemble_file, journal, predictions_csv, workdir
 from bloodcell_jax.system import atomic
@@ -155,7 +155,7 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   expected_NK = calibrated(trained['test'], loaded)
   np.testing.assert_allclose(of_files(folder, tmp_path / 'files').probs_NK, expected_NK, atol=1e-5)
 
-  data = opening.reader(opening.of(folder, None), folder.cache)(lambda done, total: None)
+  data = run_data.reader(saved_run.read_experiment(folder, None), folder.cache)(lambda done, total: None)
   image_NHWC = data.image_NHWC[data.rows['test']]
   exported = program.of(loaded)
   answer_NK = np.asarray(exported.probabilities(exported.weights, image_NHWC))

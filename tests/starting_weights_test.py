@@ -15,7 +15,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.export import contract, program, safetensors_file
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.runs import job, opening, stage_training
+from bloodcell_jax.runs import job, preparation, run_record, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
 from configs import default
@@ -46,7 +46,7 @@ def trained(tmp_path_factory) -> workdir.Workdir:
   made = job.Job(exp, images(), exp.transform.standardize, None, signals.Stop())
   del config['weights.include_top']
   folder.write_config(config)
-  opening.describe(folder, made, {})
+  run_record.describe(folder, made, {})
   stage_training.run(made, made.params, folder, progress.Progress())
   return folder
 
@@ -76,7 +76,7 @@ def begin(path, to, data: dataset.Dataset | None = None, **changes) -> tuple[job
   }
   config = flat(**{**asked, **changes})
   exp = experiment.resolve(experiment.nest(config))
-  made, initial = opening.prepare(
+  made, initial = preparation.prepare(
     config, exp, workdir.Workdir(to), data or images(), signals.Stop(), progress.Progress()
   )
   return made, {name: np.asarray(x) for name, x in tree.names(initial).items()}

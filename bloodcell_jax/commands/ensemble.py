@@ -16,7 +16,7 @@ from bloodcell_jax.data.division import folds
 from bloodcell_jax.ensemble_runs import combined_run
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import deep_trees, opening, scoring
+from bloodcell_jax.runs import deep_trees, run_data, saved_run, scoring
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress, signals
@@ -64,10 +64,10 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   if not request.workdir:
     raise types.UserError('ensemble --trees needs the folder of a run: --workdir=runs/NAME')
   folder, shown = workdir.Workdir(request.workdir), progress.Progress()
-  exp = opening.of(folder, request.config)
+  exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, shown)
 
 
@@ -83,7 +83,7 @@ def _combine(request: commands.Request) -> None:
   runs = [workdir.Workdir(path) for path in request.paths]
   names = [str(path).rstrip('/') for path in request.paths]
   environments = [one.read_environment() for one in runs]
-  exp = opening.of(runs[0], None)
+  exp = saved_run.read_experiment(runs[0], None)
   chosen = flags.FLAGS.rule
   config = {workdir.COMBINED: [str(one.path.absolute()) for one in runs], 'ensemble.combine': chosen}
   lock.take(folder.path)

@@ -16,7 +16,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import comparison, model_set, opening, scoring
+from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
@@ -42,12 +42,12 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if request.paths:
     raise types.UserError(f'{request.paths[0]}: to score a folder of classes, name it with --data_dir')
   folder = workdir.Workdir(request.folder())
-  exp = opening.of(folder, request.config)
+  exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return
-  opening.refuse_cross_validation(folder, exp, 'evaluate')
+  saved_run.refuse_cross_validation(folder, exp, 'evaluate')
   environment = folder.read_environment()
   shown = progress.Progress()
   own = flags.FLAGS.data_dir
@@ -62,12 +62,12 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       dataset.whole, spec, split, class_names, folder.cache
     )
   else:
-    build = opening.reader(exp, folder.cache)
-  data = opening.read_data(build, stop, shown)
+    build = run_data.reader(exp, folder.cache)
+  data = run_data.read(build, stop, shown)
   if not own:
     folder.check_data(data.fingerprint())
   answering = model_set.load(
-    folder, exp, lambda one: data if own or one is exp else opening.divide(data, one), stop, shown
+    folder, exp, lambda one: data if own or one is exp else run_data.divide(data, one), stop, shown
   )
   rule = model_set.rule(folder, answering, exp) if own else None
   if own and rule is None:

@@ -16,7 +16,17 @@ from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import cross_validation, job, model_set, opening, scoring, stage_training
+from bloodcell_jax.runs import (
+  cross_validation,
+  job,
+  model_set,
+  preparation,
+  run_data,
+  run_record,
+  saved_run,
+  scoring,
+  stage_training,
+)
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
@@ -48,8 +58,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   # Before the images are read: another run's folder is told at once.
   folder.write_config(config)
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
-  opening.check_leaks(exp, data, shown)
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
+  run_data.check_leaks(exp, data, shown)
   _train(config, exp, folder, data, shown, stop, lesson=None, before=None)
 
 
@@ -85,11 +95,11 @@ def _train(
     lesson: what the rows teach instead of their labels; None for those.
     before: the run whose last weights this one begins with; None for fresh ones.
   """
-  made, initial = opening.prepare(config, exp, folder, data, stop, shown)
+  made, initial = preparation.prepare(config, exp, folder, data, stop, shown)
   made = made.taught(lesson)
-  initial = opening.last(before, made) if before else initial
+  initial = saved_run.last(before, made) if before else initial
   leak = data.leaking().counts()
-  opening.describe(folder, made, leak)
+  run_record.describe(folder, made, leak)
   said = scoring.note(data.table.synthetic, leak)
   if said:
     shown.line(said)
@@ -98,7 +108,7 @@ def _train(
     records = stage_training.run(made, initial, folder, shown)
   finally:
     shown.close()
-  best, origin = opening.best(folder, made)
+  best, origin = saved_run.best(folder, made)
   shown.line(f'best epoch by {exp.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
 
   # What the figures were made from; equal to what is written already, there is nothing left to do.

@@ -14,7 +14,16 @@ from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.ensemble_runs import boosted_members, combined_run, member, vectorized
 from bloodcell_jax.ensembles import averaging, combination, method
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import cross_validation, forward, job, model_set, opening, scoring
+from bloodcell_jax.runs import (
+  cross_validation,
+  forward,
+  job,
+  model_set,
+  preparation,
+  run_data,
+  run_record,
+  scoring,
+)
 from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
 from bloodcell_jax.train import progress, signals
 
@@ -53,13 +62,13 @@ def run(
   exp = exps.pop(0)
   folder.write_config(configs[0])
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
-  opening.check_leaks(exp, data, shown)
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
+  run_data.check_leaks(exp, data, shown)
   leak = data.leaking().counts()
   made = job.Job(exp, data, exp.transform.standardize, None, stop)
-  opening.describe(folder, made, leak)
+  run_record.describe(folder, made, leak)
   members = [
-    member.Member(k, configs[k], own, folders[k], opening.divide(data, own)) for k, own in exps.items()
+    member.Member(k, configs[k], own, folders[k], run_data.divide(data, own)) for k, own in exps.items()
   ]
   said = scoring.note(data.table.synthetic, leak)
   only = config['ensemble.member']
@@ -122,7 +131,9 @@ def _train_together(
     return
   for start in range(0, len(members), size):
     some = members[start : start + size]
-    prepared = [opening.prepare(one.config, one.exp, one.folder, one.data, made.stop, shown) for one in some]
+    prepared = [
+      preparation.prepare(one.config, one.exp, one.folder, one.data, made.stop, shown) for one in some
+    ]
     mades, initials = [own for own, _ in prepared], [initial for _, initial in prepared]
     reason = vectorized.can(mades)
     if reason and not asked:

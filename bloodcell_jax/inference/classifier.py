@@ -12,7 +12,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import combination
-from bloodcell_jax.runs import job, model_set, opening, scoring
+from bloodcell_jax.runs import job, model_set, saved_run, scoring
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
@@ -73,7 +73,7 @@ def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
     UserError: there is no run, or none with a finished epoch, or an ensemble that is not complete, or a calibration
       of something else.
   """
-  exp = opening.of(folder, None)
+  exp = saved_run.read_experiment(folder, None)
   environment = folder.read_environment()['data']
   data = dataset.empty(tuple(environment['class_names']))
 

@@ -12,7 +12,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds, leaks
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import job, opening, scoring
+from bloodcell_jax.runs import job, run_data, run_record, scoring
 from bloodcell_jax.stats import metrics, spread
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
@@ -49,8 +49,8 @@ def run(
   exp = experiment.from_flat({**config, 'train.fold': 0})
   folder.write_config({**config, 'train.fold': 0})
   shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
-  opening.check_leaks(exp, data, shown)
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
+  run_data.check_leaks(exp, data, shown)
   run_on(config, folder, data, stop, shown, train)
 
 
@@ -77,7 +77,7 @@ def run_on(
   found = leaks.together([part.leaking() for part in (data, *parts.values())])
   if not exp.data.allow_leak:
     leaks.check(data.table, found)
-  opening.describe(folder, job.Job(exp, data, exp.transform.standardize, None, stop), found.counts())
+  run_record.describe(folder, job.Job(exp, data, exp.transform.standardize, None, stop), found.counts())
   for k in exps:
     if config['train.fold'] in (0, k):
       sizes = ', '.join(f'{name} {len(rows):,}' for name, rows in parts[k].rows.items())

@@ -15,7 +15,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.ensembles import combination, method
 from bloodcell_jax.heads import svr
-from bloodcell_jax.runs import forward, job, opening
+from bloodcell_jax.runs import forward, input_pixels, job, saved_run
 from bloodcell_jax.stats import calibration, doubt
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress, signals
@@ -128,7 +128,7 @@ def load(
     own = workdir.Workdir(ensemble_file.member(folder, k))
     # How the ensemble is looked at is how its members are.
     config = dataclasses.replace(
-      opening.of(own, None), views=exp.views, evaluate_batch_size=exp.evaluate_batch_size
+      saved_run.read_experiment(own, None), views=exp.views, evaluate_batch_size=exp.evaluate_batch_size
     )
     best.append((own, *best_of_run(own, config, data(config), stop, shown)))
   if combine in method.WEIGHT_AVERAGES:
@@ -158,10 +158,10 @@ def best_of_run(
   shown: progress.Progress,
 ) -> tuple[job.Job, Any, dict[str, int]]:
   """The job of one run, the weights of its best checkpoint as they were trained, and which checkpoint that is."""
-  with opening.checkpoints(folder, exp) as store:
-    pixels = opening.pixels_of(folder, store)
-    made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
-    return made, *opening.best_of(store, made)
+  with saved_run.checkpoints(folder, exp) as store:
+    pixels = input_pixels.saved_in(folder, store)
+    made = job.Job(exp, data, pixels, input_pixels.statistics(folder, pixels, data, shown), stop)
+    return made, *saved_run.best_in(store, made)
 
 
 def mean_params(each: list[Any]) -> Any:

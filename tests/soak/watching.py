@@ -42,7 +42,7 @@ PHASES = (
   ('bloodcell_jax.runs.scoring', ('write',), 'figures of merit'),
   ('bloodcell_jax.runs.job', ('Job.predict',), 'scoring'),
   ('bloodcell_jax.storage.workdir', ('Workdir.write_config', 'Workdir.write_environment'), 'config'),
-  ('bloodcell_jax.runs.opening', ('read_data',), 'reading images'),
+  ('bloodcell_jax.runs.run_data', ('read',), 'reading images'),
 )
 # Orbax writes in threads of its own.
 WRITER = 'checkpoint writer'

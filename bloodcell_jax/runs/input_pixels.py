@@ -1,0 +1,87 @@
+"""How a run turns grey levels into its network's input: chosen, fitted, read back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.augmentation import standardize
+from bloodcell_jax.runs import saved_run
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.train import checkpoint, progress
+from bloodcell_jax.weights import own, pretrained
+
+# What a convention is called in Keras, and what grey levels are multiplied by before it.
+_PIXELS = {'caffe': ('caffe', 0.0), 'torchvision': ('torch', 0.0)}
+
+
+def choose(exp: experiment.Experiment, read: pretrained.Pretrained | None) -> standardize.Spec:
+  """How grey levels become the network's input: as the weights that were read want it, else as the config says.
+
+  Raises:
+    UserError: the weights are of a run whose pixels no other run can repeat.
+  """
+  if read is None:
+    return exp.transform.standardize
+  if read.about:
+    return _own_pixels(read.about, read.origin)
+  assert read.convention is not None, 'weights of others have a convention'
+  function, rescale = _PIXELS[read.convention.name]
+  return dataclasses.replace(exp.transform.standardize, preprocessing_function=function, rescale=rescale)
+
+
+def _own_pixels(about: own.About, origin: str) -> standardize.Spec:
+  try:
+    spec = standardize.Spec(**about.pixels)
+  except TypeError:
+    raise types.UserError(
+      f'{origin}: does not say how its pixels become the input; export it again'
+    ) from None
+  if spec.centers:
+    raise types.UserError(
+      f'{origin}: its pixels were standardized by statistics of its own training images, which do not go with weights; '
+      'begin with a run without augment.featurewise_* and zca_whitening'
+    )
+  return spec
+
+
+def saved(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Spec:
+  """How the run turns grey levels into the network's input, from its newest checkpoint.
+
+  Raises:
+    UserError: the run has no checkpoint.
+  """
+  with saved_run.checkpoints(folder, exp) as store:
+    return saved_in(folder, store)
+
+
+def saved_in(folder: workdir.Workdir, store: checkpoint.Store) -> standardize.Spec:
+  """As `saved`, from checkpoints that are open."""
+  stamp = store.stamp()
+  if stamp is None:
+    raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
+  return standardize.Spec(**stamp.pixels)
+
+
+def statistics(
+  folder: workdir.Workdir, spec: standardize.Spec, data: dataset.Dataset, shown: progress.Progress
+) -> standardize.Statistics | None:
+  """What the standardization learns from the training images: read from the run's folder, or fitted and put there.
+
+  None where it learns nothing.
+
+  Raises:
+    UserError: they are damaged, or not there and this data has no training images to fit them on.
+  """
+  if not spec.centers:
+    return None
+  if not folder.statistics.exists():
+    if 'train' not in data.rows:
+      raise types.UserError(f'{folder.statistics}: missing; train the run, which writes it')
+    rows = data.rows['train']
+    shown.line(f'fitting statistics on {len(rows):,} training images')
+    found = standardize.fit(spec, lambda chosen: data.image_NHWC[rows[chosen]], len(rows))
+    standardize.write(folder.statistics, found)
+  return standardize.read(folder.statistics)

@@ -1,0 +1,87 @@
+"""The images of a run: read, divided as its experiment wants, checked for leaks."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+from bloodcell_jax.base import run_format
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import bagging, folds, leaks
+from bloodcell_jax.ensembles import method
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.train import progress, signals
+
+
+def reader(
+  exp: experiment.Experiment, cache: pathlib.Path
+) -> Callable[[Callable[[int, int], None]], dataset.Dataset]:
+  """The `build(on_progress)` of the experiment's data, divided as it wants: into splits, or for a fold of them."""
+
+  def build(on_progress: Callable[[int, int], None]) -> dataset.Dataset:
+    return divide(dataset.build(exp.data, exp.division_seed, cache, on_progress), exp)
+
+  return build
+
+
+def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
+  """The data with the rows that the experiment trains on: of its fold, or its bag, where it is of one."""
+  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
+  if not (exp.ensemble.member and exp.ensemble.method == method.BAGGING):
+    return data
+  return bagging.divide(data, exp.seed, run_format.bag_stream(exp.format, 'bag'))
+
+
+def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Dataset:
+  """The run's data with its rows, no image decoded.
+
+  Raises:
+    UserError: the data is not there, or is other than the run's.
+  """
+  skipped = folder.read_environment()['data']['skipped']
+  names = [workdir.problem(entry).file for entry in skipped]
+  data = divide(dataset.undecoded(exp.data, exp.division_seed, names), exp)
+  folder.check_data(data.fingerprint())
+  return data
+
+
+def read(
+  build: Callable[[Callable[[int, int], None]], dataset.Dataset], stop: signals.Stop, shown: progress.Progress
+) -> dataset.Dataset:
+  """The data set that `build(on_progress)` reads, with a line for each file left out and each split.
+
+  Raises:
+    signals.Stopped: a stop was asked for.
+  """
+  count = shown.counter('images decoded')
+
+  def on_progress(done: int, total: int) -> None:
+    stop.poll()
+    count(done, total)
+
+  data = build(on_progress)
+  stop.poll()
+  for problem in data.skipped:
+    shown.line(f'left out: {problem}')
+  if data.notes:
+    shown.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
+  for split, classes in data.counts().items():
+    parts = ', '.join(f'{name} {images:,} of {photos:,}' for name, (images, photos) in classes.items())
+    shown.line(f'  {split}: {parts} photographs')
+  return data
+
+
+def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, shown: progress.Progress) -> None:
+  """Tells of the groups that test shares with training; refuses what leaks, unless the experiment allows it.
+
+  Raises:
+    UserError: images of train are of a group of validation, or images of a test are images of training.
+  """
+  if not exp.data.allow_leak:
+    leaks.check(data.table, data.leaking())
+  if 'test_clean' in data.rows:
+    num, num_clean = len(data.rows['test']), len(data.rows['test_clean'])
+    shown.line(
+      f'{num - num_clean:,} of {num:,} test images are of groups that training shows too; test_clean is without them'
+    )

@@ -1,0 +1,67 @@
+"""What a run writes down about itself before it trains: environment, class distribution, augmentation sheet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.base import tree
+from bloodcell_jax.optim import staged
+from bloodcell_jax.plots import distribution, figure
+from bloodcell_jax.runs import augmentation_sheet, job, scoring
+from bloodcell_jax.storage import workdir
+
+
+def describe(folder: workdir.Workdir, made: job.Job, leak: Mapping[str, int]) -> None:
+  """Writes environment.json, the class distribution and, where there is augmentation, a preview of it.
+
+  Args:
+    folder: the run's.
+    made: the job.
+    leak: how many images leak, as `leaks.Leaks.counts`.
+
+  Raises:
+    UserError: the folder's run saw other data.
+  """
+  data = made.data
+  folder.write_environment(
+    made.devices,
+    {
+      'name': data.table.name,
+      'synthetic': data.table.synthetic,
+      'fingerprint': data.fingerprint(),
+      'class_names': list(data.table.class_names),
+      'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
+      'skipped': [dataclasses.asdict(problem) for problem in data.skipped],
+      'num_converted': len(data.notes),
+      'leaks': dict(leak),
+    },
+    _network(made),
+  )
+  said = scoring.note(data.table.synthetic, leak)
+  exp, rows = made.experiment, data.rows.get('train', np.zeros(0, np.int64))
+  if exp.transform.is_random and len(rows):
+    title = f'{data.table.file[rows[0]]}, as training sees it'
+    sheet = augmentation_sheet.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
+    figure.write(folder.figures / 'augmentation.png', sheet, said)
+  figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), said)
+
+
+def _network(made: job.Job) -> dict[str, Any]:
+  """The network and how many of its parameters each stage trains."""
+  sizes = {name: int(np.size(leaf)) for name, leaf in tree.names(made.params).items()}
+  stages = []
+  for stage in made.experiment.stages:
+    is_trained = tree.names(staged.trainable(stage.weights, made.params))
+    trained = sum(size for name, size in sizes.items() if is_trained[name])
+    stages.append({'name': stage.fit.name, 'trained': trained, 'frozen': sum(sizes.values()) - trained})
+  return {
+    'name': made.experiment.model.name,
+    'image_size': made.experiment.data.decode.image_size,
+    'num_parameters': sum(sizes.values()),
+    'weights': made.experiment.weights.path,
+    'stages': stages,
+  }
