@@ -13,6 +13,7 @@ import safetensors.numpy
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.ensemble_runs import entry
 from bloodcell_jax.export import contract, program, safetensors_file
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import job, preparation, run_record, stage_training
@@ -169,3 +170,21 @@ def test_what_is_no_run_and_no_file_of_weights_is_one_line(exported, tmp_path):
       begin(path, tmp_path / f'to {path.name}')
     assert '\n' not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', ['one run', 'a cross-validation', 'an ensemble'])
+def test_after_a_mistyped_path_the_corrected_command_is_not_refused_as_another_config(tmp_path, kind):
+  more = {
+    'one run': {},
+    'a cross-validation': {'train.folds': 2},
+    'an ensemble': {'ensemble.method': 'average', 'ensemble.members': 2},
+  }[kind]
+  folder, config = workdir.Workdir(tmp_path / 'new'), flat(**more)
+  wrong = {**config, 'weights.path': str(tmp_path / 'mistyped.safetensors'), 'augment.rescale': 1 / 255}
+  wrong['augment.preprocessing_function'] = 'weights'
+  with pytest.raises(types.UserError, match=r'mistyped\.safetensors'):
+    entry.train(experiment.nest(wrong), folder, signals.Stop())
+  assert not folder.config.exists()
+  folder.write_config(config)
+  with pytest.raises(types.UserError, match=r'another config: .*weights.path'):
+    entry.train(experiment.nest(wrong), folder, signals.Stop())

@@ -10,10 +10,9 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
-from bloodcell_jax.commands import train
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds
-from bloodcell_jax.ensemble_runs import combined_run
+from bloodcell_jax.ensemble_runs import combined_run, entry
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import deep_trees, run_data, saved_run, scoring
@@ -56,7 +55,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'ensemble.method is empty; choose one of {", ".join(method.METHODS)}, or use configs/ensemble.py'
     )
-  train.run(request, stop)
+  if request.paths:
+    raise types.UserError(
+      f'{request.paths[0]}: ensemble takes paths with --combine only; the images are config.data.dir'
+    )
+  entry.train(request.config, workdir.Workdir(request.folder()), stop)
 
 
 def _trees(request: commands.Request, stop: signals.Stop) -> None:

@@ -13,11 +13,11 @@ from bloodcell_jax.ensemble_runs import combined_run, member
 from bloodcell_jax.ensembles import boosting, combination, method
 from bloodcell_jax.runs import forward, job, model_set
 from bloodcell_jax.storage import predictions_csv
-from bloodcell_jax.train import progress
+from bloodcell_jax.train import progress, signals
 
 
 def run(
-  members: Sequence[member.Member], exp: experiment.Experiment, shown: progress.Progress, train: member.Train
+  members: Sequence[member.Member], exp: experiment.Experiment, stop: signals.Stop, shown: progress.Progress
 ) -> combined_run.Found:
   """Trains members until one is no use, or validation has gained nothing for `ensemble.patience` of them.
 
@@ -34,7 +34,8 @@ def run(
   measured = 'validation error' if spec.method == method.SAMME else 'val_loss'
   for one in members:
     shown.line(f'member {one.number} of {len(members)}: {one.exp.model.name}, seed {one.exp.seed}')
-    train(one, _lesson(state, members[: len(losses)], data.table, rows, data.rows['validation']), None)
+    targets = _lesson(state, members[: len(losses)], data.table, rows, data.rows['validation'])
+    member.train(one, stop, shown, targets, previous=None)
     state = boosting.observe(state, _of_training(one, table))
     if state.num_members == one.number:
       found = member.answers(members[: one.number], ('validation',))['validation']

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensemble_runs import combined_run
-from bloodcell_jax.runs import cross_validation, job, scoring
+from bloodcell_jax.runs import cross_validation, job, scoring, training
 from bloodcell_jax.storage import calibration_file, predictions_csv, workdir
+from bloodcell_jax.train import progress, signals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +25,17 @@ class Member:
   data: dataset.Dataset
 
 
-# (member, what its rows teach or None, the folder of the run whose last weights it begins with or None): trains,
-# scores and reports it, or finds that done.
-Train = Callable[[Member, job.Lesson | None, workdir.Workdir | None], None]
+def train(
+  member: Member,
+  stop: signals.Stop,
+  shown: progress.Progress,
+  targets: job.Lesson | None,
+  previous: workdir.Workdir | None,
+) -> None:
+  """Trains, scores and reports a member; the arguments are those of `training.train_run`."""
+  training.train_run(
+    member.config, member.exp, member.folder, member.data, stop, shown, targets=targets, previous=previous
+  )
 
 
 def is_done(member: Member) -> bool:

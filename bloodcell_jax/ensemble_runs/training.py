@@ -33,7 +33,6 @@ def run(
   folder: workdir.Workdir,
   stop: signals.Stop,
   shown: progress.Progress,
-  train: member.Train,
 ) -> None:
   """Trains the members that `ensemble.member` asks for, in `members/K`, and combines them once all are there.
 
@@ -42,7 +41,6 @@ def run(
     folder: of the ensemble.
     stop: asked between batches.
     shown: where all is told.
-    train: what is done for each member.
 
   Raises:
     UserError: the folder is that of a member, or holds another run; the data leaks or cannot be divided.
@@ -60,7 +58,7 @@ def run(
   }
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
-  folder.write_config(configs[0])
+  preparation.claim(configs[0], exp, folder)
   shown.line(f'reading images: {exp.data.source}')
   data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
   run_data.check_leaks(exp, data, shown)
@@ -77,16 +75,16 @@ def run(
       raise types.UserError(
         f'ensemble.member is {only}: a boosted member follows from those before it; set it to 0 to train them in turn'
       )
-    found = boosted_members.run(members, exp, shown, train)
+    found = boosted_members.run(members, exp, stop, shown)
   else:
-    missing = _train_each(members, only, made, shown, train)
+    missing = _train_each(members, only, made, shown)
     if missing:
       shown.line(
         f'members still to train: {", ".join(map(str, missing))}; bring them to {folder.path / "members"} and run '
         'any member again, or all with ensemble.member=0'
       )
       return
-    found = _combine(members, exp, data, stop, shown, train)
+    found = _combine(members, exp, data, stop, shown)
   combined_run.write(folder, found, exp, said, data, shown)
   report.write(folder)
   shown.line(f'report: {folder.report}')
@@ -99,7 +97,6 @@ def _train_each(
   only: int,
   made: job.Job,
   shown: progress.Progress,
-  train: member.Train,
 ) -> list[int]:
   """Trains the members that are asked for; returns the numbers of those that are not done afterwards."""
   exp = made.experiment
@@ -110,7 +107,7 @@ def _train_each(
   for one in members:
     if only in (0, one.number):
       shown.line(f'member {one.number} of {len(members)}: {one.exp.model.name}, seed {one.exp.seed}')
-      train(one, None, before)
+      member.train(one, made.stop, shown, targets=None, previous=before)
     if exp.ensemble.method == method.SNAPSHOT:
       before = one.folder
   return [one.number for one in members if not member.is_done(one)]
@@ -150,7 +147,6 @@ def _combine(
   data: dataset.Dataset,
   stop: signals.Stop,
   shown: progress.Progress,
-  train: member.Train,
 ) -> combined_run.Found:
   """The members as one, in the way that the config asks for."""
   combine = exp.ensemble.combine
@@ -159,7 +155,7 @@ def _combine(
   found = member.answers(members, member.scored(exp, data))
   learned: combined_run.Answers = {}
   if combine in method.STACKED:
-    learned = _out_of_fold(members, exp, data, stop, shown, train)
+    learned = _out_of_fold(members, exp, data, stop, shown)
   rule = combined_run.rule(combine, {**found, **learned}, folds.OUT_OF_FOLD, exp.seed)
   more: dict[str, Any] = {'method': exp.ensemble.method}
   instead: dict[str, types.Predictions] = {}
@@ -196,25 +192,14 @@ def _out_of_fold(
   data: dataset.Dataset,
   stop: signals.Stop,
   shown: progress.Progress,
-  train: member.Train,
 ) -> combined_run.Answers:
   """What twins of each member, trained without these rows, say of every row of train and validation."""
   found = []
   for one in members:
     folder = workdir.Workdir(one.folder.path / folds.OUT_OF_FOLD)
     config = {**one.config, 'train.folds': exp.ensemble.folds}
-
-    def train_fold(
-      config: Mapping[str, Any],
-      exp: experiment.Experiment,
-      folder: workdir.Workdir,
-      data: dataset.Dataset,
-      number: int = one.number,
-    ) -> None:
-      train(member.Member(number, config, exp, folder, data), None, None)
-
     shown.line(f'member {one.number} of {len(members)}, out of fold:')
-    cross_validation.run_on(config, folder, data, stop, shown, train_fold)
+    cross_validation.run_on(config, folder, data, stop, shown)
     found.append(predictions_csv.read(folder.predictions(folds.OUT_OF_FOLD)))
   return combined_run.align([f'member {one.number}' for one in members], {folds.OUT_OF_FOLD: found})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,11 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds, leaks
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import job, run_data, run_record, scoring
+from bloodcell_jax.runs import job, preparation, run_data, run_record, scoring, training
 from bloodcell_jax.stats import metrics, spread
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress, signals
-
-# (config, experiment, folder, data) of one fold: trains, scores and reports it, or finds that done.
-Train = Callable[[Mapping[str, Any], experiment.Experiment, workdir.Workdir, dataset.Dataset], None]
 
 
 def run(
@@ -27,7 +24,6 @@ def run(
   folder: workdir.Workdir,
   stop: signals.Stop,
   shown: progress.Progress,
-  train: Train,
 ) -> None:
   """Trains the folds that `train.fold` asks for, in `folds/K`, and joins them once all are there.
 
@@ -36,7 +32,6 @@ def run(
     folder: of the cross-validation.
     stop: asked between batches.
     shown: where all is told.
-    train: what is done for each fold.
 
   Raises:
     UserError: the folder is that of a fold, or holds another run; the data leaks or cannot be divided.
@@ -47,11 +42,11 @@ def run(
       f'{folder.path}: is a fold of a cross-validation; continue it with --workdir={parent}'
     )
   exp = experiment.from_flat({**config, 'train.fold': 0})
-  folder.write_config({**config, 'train.fold': 0})
+  preparation.claim({**config, 'train.fold': 0}, exp, folder)
   shown.line(f'reading images: {exp.data.source}')
   data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
   run_data.check_leaks(exp, data, shown)
-  run_on(config, folder, data, stop, shown, train)
+  run_on(config, folder, data, stop, shown)
 
 
 def run_on(
@@ -60,7 +55,6 @@ def run_on(
   data: dataset.Dataset,
   stop: signals.Stop,
   shown: progress.Progress,
-  train: Train,
 ) -> None:
   """The same on images that are read already; their division into train and validation does not matter."""
   # Whichever fold is trained, here or elsewhere, the folder is that of all.
@@ -82,7 +76,7 @@ def run_on(
     if config['train.fold'] in (0, k):
       sizes = ', '.join(f'{name} {len(rows):,}' for name, rows in parts[k].rows.items())
       shown.line(f'fold {k} of {len(exps)}: {sizes} images')
-      train(configs[k], exps[k], folders[k], parts[k])
+      training.train_run(configs[k], exps[k], folders[k], parts[k], stop, shown, targets=None, previous=None)
   missing = [k for k in exps if not is_done(configs[k], exps[k], folders[k], parts[k])]
   if missing:
     shown.line(

@@ -13,6 +13,20 @@ from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
 
 
+def claim(config: Mapping[str, Any], exp: experiment.Experiment, folder: workdir.Workdir) -> None:
+  """Writes the config to the folder, which holds this run from then on.
+
+  **Guarantees**: a folder whose `weights.path` cannot be read is left without a config, so that the corrected command
+  is not refused as another run.
+
+  Raises:
+    UserError: the folder holds a run of another config, or the weights cannot be read.
+  """
+  if exp.weights.path and not folder.config.exists():
+    starting_weights.read(exp.weights.path, exp.model.name)
+  folder.write_config(config)
+
+
 def prepare(
   config: Mapping[str, Any],
   exp: experiment.Experiment,
@@ -28,8 +42,8 @@ def prepare(
     signals.Stopped: a stop was asked for.
   """
   lock.take(folder.path)
-  folder.write_config(config)
   read = starting_weights.read(exp.weights.path, exp.model.name) if exp.weights.path else None
+  folder.write_config(config)
   spec = input_pixels.choose(exp, read)
   made = job.Job(exp, data, spec, input_pixels.statistics(folder, spec, data, shown), stop)
   # Before what is compiled, which takes longer than all so far.
