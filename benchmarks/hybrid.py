@@ -115,7 +115,9 @@ def regression(
   began = time.perf_counter()
   outputs = fit()
   seconds = time.perf_counter() - began
-  found = {split: forward.of(outputs(given.of_split[split]), given.tables[split]) for split in SPLITS}
+  found = {
+    split: forward.from_logits(outputs(given.of_split[split]), given.tables[split]) for split in SPLITS
+  }
   return Contender(name, seconds, calibrated(found), True)
 
 

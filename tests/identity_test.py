@@ -264,7 +264,7 @@ def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_othe
 
   with monkeypatch.context() as patch:
     if step == 'before':
-      patch.setattr(model_set.Committee, 'predict_each', kill)
+      patch.setattr(model_set.ModelSet, 'predict_each', kill)
     elif step == 'calibration':
       patch.setattr(calibration_file, 'write', kill)
     else:

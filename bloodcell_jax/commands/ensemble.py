@@ -18,7 +18,8 @@ from bloodcell_jax.reports import report
 from bloodcell_jax.runs import deep_trees, run_data, saved_run, scoring
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic, lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 # The ways of combining that need nothing but predictions.
 _RULES = tuple(name for name in method.COMBINES if name not in (method.AUTO, *method.WEIGHT_AVERAGES))
@@ -66,12 +67,12 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   """Writes `trees/KIND` in the folder of a finished run."""
   if not request.workdir:
     raise types.UserError('ensemble --trees needs the folder of a run: --workdir=runs/NAME')
-  folder, shown = workdir.Workdir(request.workdir), progress.Progress()
+  folder, progress = workdir.Workdir(request.workdir), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
-  shown.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
-  deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, shown)
+  progress.line(f'reading images: {exp.data.source}')
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)
 
 
 def _combine(request: commands.Request) -> None:
@@ -82,7 +83,7 @@ def _combine(request: commands.Request) -> None:
     )
   if not request.workdir:
     raise types.UserError('ensemble --combine needs a folder for its files: --workdir=runs/NAME')
-  folder, shown = workdir.Workdir(request.workdir), progress.Progress()
+  folder, progress = workdir.Workdir(request.workdir), progress_lib.Progress()
   runs = [workdir.Workdir(path) for path in request.paths]
   names = [str(path).rstrip('/') for path in request.paths]
   environments = [one.read_environment() for one in runs]
@@ -91,10 +92,10 @@ def _combine(request: commands.Request) -> None:
   config = {workdir.COMBINED: [str(one.path.absolute()) for one in runs], 'ensemble.combine': chosen}
   lock.take(folder.path)
   folder.write_config(config)
-  answers = _answers(runs, names, chosen, shown)
+  answers = _answers(runs, names, chosen, progress)
   learned_on = folds.OUT_OF_FOLD if folds.OUT_OF_FOLD in answers else 'validation'
   rule = combined_run.rule(chosen, answers, learned_on, exp.seed)
-  said = ' '.join(
+  note = ' '.join(
     dict.fromkeys(
       note
       for each in environments
@@ -114,16 +115,16 @@ def _combine(request: commands.Request) -> None:
   }
   atomic.write_json(folder.environment, {**environments[0], 'network': network})
   answers.pop(folds.OUT_OF_FOLD, None)
-  found = combined_run.Found(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
-  combined_run.write(folder, found, exp, said, None, shown)
+  result = combined_run.Result(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
+  combined_run.write(folder, result, exp, note, None, progress)
   report.write(folder)
-  shown.line(f'report: {folder.report}')
-  if said:
-    shown.line(said)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)
 
 
 def _answers(
-  runs: list[workdir.Workdir], names: list[str], rule: str, shown: progress.Progress
+  runs: list[workdir.Workdir], names: list[str], rule: str, progress: progress_lib.Progress
 ) -> dict[str, Sequence[types.Predictions]]:
   """What each run says of each split that all have predicted.
 
@@ -133,19 +134,19 @@ def _answers(
   own = [{path.stem for path in (one.path / 'predictions').glob('*.csv')} for one in runs]
   common = set.intersection(*own) - _LEFT_OUT
   known = [*dataset.SPLITS, *sorted(common - set(dataset.SPLITS))]
-  found: dict[str, Sequence[types.Predictions]] = {}
+  aligned: dict[str, Sequence[types.Predictions]] = {}
   for split in (name for name in known if name in common):
     each = [predictions_csv.read(one.predictions(split)) for one in runs]
     try:
-      found |= combined_run.align(names, {split: each})
+      aligned |= combined_run.align(names, {split: each})
     except types.UserError as error:
       # A run may have divided train and validation otherwise; of the tests every run must have all rows.
       if split != 'validation' or rule not in _FIXED or _classes_differ(each):
         raise
-      shown.line(f'left out: {error}. Without validation nothing is calibrated')
-  if not found:
+      progress.line(f'left out: {error}. Without validation nothing is calibrated')
+  if not aligned:
     raise types.UserError(f'{", ".join(names)}: have predicted no split in common; evaluate them first')
-  return found
+  return aligned
 
 
 def _classes_differ(each: list[types.Predictions]) -> bool:

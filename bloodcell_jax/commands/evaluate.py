@@ -20,7 +20,8 @@ from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scori
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 # Before a split's name they make that of another picture.
 _PREFIXES = ('calibrated_',)
@@ -49,9 +50,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     return
   saved_run.refuse_cross_validation(folder, exp, 'evaluate')
   environment = folder.read_environment()
-  shown = progress.Progress()
+  progress = progress_lib.Progress()
   own = flags.FLAGS.data_dir
-  shown.line(f'reading images: {own or exp.data.source}')
+  progress.line(f'reading images: {own or exp.data.source}')
   if own:
     spec = dataclasses.replace(
       exp.data, source='folders', dir=own, groups_csv=flags.FLAGS.groups_csv, labels_csv=''
@@ -63,49 +64,49 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     )
   else:
     build = run_data.reader(exp, folder.cache)
-  data = run_data.read(build, stop, shown)
+  data = run_data.read(build, stop, progress)
   if not own:
     folder.check_data(data.fingerprint())
-  answering = model_set.load(
-    folder, exp, lambda one: data if own or one is exp else run_data.divide(data, one), stop, shown
+  models = model_set.load(
+    folder, exp, lambda one: data if own or one is exp else run_data.divide(data, one), stop, progress
   )
-  rule = model_set.rule(folder, answering, exp) if own else None
+  rule = model_set.read_rule(folder, models, exp) if own else None
   if own and rule is None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
   of_run = environment['data']
-  said = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
+  note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
   if not own and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
-    shown.line(substituted)
+    progress.line(substituted)
   wanted = [split] if own else scoring.known(exp.evaluate_splits, data.rows)
-  for name, found in answering.predict_each(wanted if own else dict.fromkeys(('validation', *wanted))):
+  for name, predictions in models.predict_each(wanted if own else dict.fromkeys(('validation', *wanted))):
     if name == 'validation':
-      rule = doubt.fit(found, exp.doubt)
-      dropped = scoring.drop_others(folder, scoring.source(answering.origin, exp))
+      rule = doubt.fit(predictions, exp.doubt)
+      dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
-        shown.line(f'no longer in the report, because scored otherwise than now: {", ".join(left)}')
+        progress.line(f'no longer in the report, because scored otherwise than now: {", ".join(left)}')
       folder.begin_scoring({**_given(request), **exp.evaluation})
-      calibration_file.write(folder, rule, answering.fitted_for())
+      calibration_file.write(folder, rule, models.fitted_for())
     if name not in wanted:
       continue
-    figures = scoring.write(folder, name, found, exp, said, answering.origin, rule, data.image_of(name))
-    shown.line(scoring.line(name, figures))
+    figures = scoring.write(folder, name, predictions, exp, note, models.origin, rule, data.image_of(name))
+    progress.line(scoring.line(name, figures))
   report.write(folder)
-  shown.line(f'report: {folder.report}')
-  if said:
-    shown.line(said)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)
 
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:
-  shown = progress.Progress()
+  progress = progress_lib.Progress()
   for split, entry in comparison.write(folder, other, exp).items():
-    shown.line(comparison.line(split, entry))
+    progress.line(comparison.line(split, entry))
   for each in (folder, other):
     of_run = each.read_environment()['data']
-    said = scoring.note(of_run['synthetic'], of_run['leaks'])
-    if said:
-      shown.line(f'{each.path}: {said}')
+    note = scoring.note(of_run['synthetic'], of_run['leaks'])
+    if note:
+      progress.line(f'{each.path}: {note}')
 
 
 def _given(request: commands.Request) -> dict[str, Any]:

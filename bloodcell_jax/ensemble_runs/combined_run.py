@@ -19,7 +19,7 @@ from bloodcell_jax.reports import selection
 from bloodcell_jax.runs import forward, model_set, scoring
 from bloodcell_jax.stats import bootstrap, doubt, metrics, paired
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
-from bloodcell_jax.train import progress
+from bloodcell_jax.train import progress as progress_lib
 
 # By split, what each member says of it; the rows are the same and in the same order.
 Answers = Mapping[str, Sequence[types.Predictions]]
@@ -30,7 +30,7 @@ _MOST_SUBSETS = 200
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Result:
   """Members and what they say."""
 
   members: tuple[str, ...]  # M: what each is called
@@ -54,15 +54,15 @@ def align(members: Sequence[str], answers: Mapping[str, Sequence[types.Predictio
   Raises:
     UserError: the members do not hold the same images, labels, groups and classes.
   """
-  found: dict[str, list[types.Predictions]] = {}
+  aligned: dict[str, list[types.Predictions]] = {}
   for split, each in answers.items():
-    found[split] = [each[0]]
+    aligned[split] = [each[0]]
     for name, one in zip(members[1:], each[1:], strict=True):
       try:
-        found[split].append(paired.aligned(each[0], one))
+        aligned[split].append(paired.aligned(each[0], one))
       except types.UserError as error:
         raise types.UserError(f'{split} of {members[0]} and {name}: {error}') from None
-  return found
+  return aligned
 
 
 def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combination.Combination:
@@ -83,14 +83,14 @@ def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combinat
   if combine == method.VOTE:
     return combination.vote(np.ones(num_members))
   if combine == method.WEIGHTED:
-    found = answers['validation']
+    members = answers['validation']
     weight_M = averaging.fit_weights(
-      stack(found), found[0].label_N, groups.equal_weights(found[0].group_N, 1.0)
+      stack(members), members[0].label_N, groups.equal_weights(members[0].group_N, 1.0)
     )
     return combination.weighted(weight_M)
   if combine in method.STACKED:
-    found = answers[learned_on]
-    return stacking.fit(combine, stack(found), found[0].label_N, found[0].group_N, seed)
+    members = answers[learned_on]
+    return stacking.fit(combine, stack(members), members[0].label_N, members[0].group_N, seed)
   raise ValueError(f'no rule is called {combine}')
 
 
@@ -101,75 +101,75 @@ def stack(each: Sequence[types.Predictions]) -> np.ndarray:
 
 def write(
   folder: workdir.Workdir,
-  found: Found,
+  result: Result,
   exp: experiment.Experiment,
-  said: str,
+  note: str,
   data: dataset.Dataset | None,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
   """Scores the ensemble on every split and writes all that a run's folder has of a finished run, but the report.
 
   Args:
     folder: of the ensemble.
-    found: the members.
+    result: the members, their answers and how they are combined.
     exp: how intervals and doubt are made, and the seed of what is drawn.
-    said: the note of the data.
+    note: the note of the data.
     data: the images, shown where they went wrong; None where they are not at hand.
-    shown: where figures are told.
+    progress: where progress is printed.
   """
   folder.metrics.unlink(missing_ok=True)
   folder.ensemble.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
-  together = {
-    split: found.instead[split]
-    if split in found.instead
-    else model_set.combined(found.rule, list(found.answers[split]))
-    for split in dict.fromkeys((*found.answers, *found.instead))
+  combined = {
+    split: result.instead[split]
+    if split in result.instead
+    else model_set.combined(result.rule, list(result.answers[split]))
+    for split in dict.fromkeys((*result.answers, *result.instead))
   }
-  fitted = doubt.fit(together['validation'], exp.doubt) if 'validation' in together else None
-  origin = {'members': len(found.members)}
+  fitted = doubt.fit(combined['validation'], exp.doubt) if 'validation' in combined else None
+  origin = {'members': len(result.members)}
   if fitted is not None:
-    is_one = found.combine in method.WEIGHT_AVERAGES
+    is_one = result.combine in method.WEIGHT_AVERAGES
     fitted_for = calibration_file.FittedFor(
       origin,
-      found.members,
-      found.combine,
+      result.members,
+      result.combine,
       exp.views,
-      found.fingerprints[0] if is_one else model_set.fingerprint(found.fingerprints, found.rule),
-      found.temperature,
+      result.fingerprints[0] if is_one else model_set.fingerprint(result.fingerprints, result.rule),
+      result.temperature,
     )
     calibration_file.write(folder, fitted, fitted_for)
-  for split in sorted(together, key=lambda name: name == 'validation'):
+  for split in sorted(combined, key=lambda name: name == 'validation'):
     image_of = data.image_of(split) if data is not None and split in data.rows else None
-    figures = scoring.write(folder, split, together[split], exp, said, origin, fitted, image_of)
-    shown.line(scoring.line(split, figures))
-  told = {
-    'members': list(found.members),
-    'combine': found.combine,
-    'kind': found.rule.kind,
-    'weights': found.rule.arrays['weight_M'].tolist() if 'weight_M' in found.rule.arrays else None,
-    'note': said,
+    figures = scoring.write(folder, split, combined[split], exp, note, origin, fitted, image_of)
+    progress.line(scoring.line(split, figures))
+  entry = {
+    'members': list(result.members),
+    'combine': result.combine,
+    'kind': result.rule.kind,
+    'weights': result.rule.arrays['weight_M'].tolist() if 'weight_M' in result.rule.arrays else None,
+    'note': note,
     'evaluation': exp.evaluation,
-    **_compared(found, together, exp),
-    **_studied(folder, found, exp, said),
-    **found.more,
+    **_compared(result, combined, exp),
+    **_studied(folder, result, exp, note),
+    **result.more,
   }
-  ensemble_file.write(folder, told, found.rule)
+  ensemble_file.write(folder, entry, result.rule)
 
 
-def best(found: Answers) -> int | None:
+def best(answers: Answers) -> int | None:
   """The index of the member with the least log loss on validation, which one would use alone; None without any."""
-  losses = [forward.figures(one)['val_loss'] for one in found.get('validation', ())]
+  losses = [forward.figures(one)['val_loss'] for one in answers.get('validation', ())]
   return int(np.argmin(losses)) if losses else None
 
 
 def _compared(
-  found: Found, together: Mapping[str, types.Predictions], exp: experiment.Experiment
+  result: Result, combined: Mapping[str, types.Predictions], exp: experiment.Experiment
 ) -> dict[str, Any]:
   """The members' figures, and what the ensemble gains on the best of them on splits that did not choose it."""
-  chosen = best(found.answers)
+  chosen = best(result.answers)
   figures: dict[str, Any] = {}
-  for split, each in found.answers.items():
+  for split, each in result.answers.items():
     summaries = [bootstrap.summary(one, exp.intervals, exp.seed) for one in each]
     figures[split] = [
       {figure.name: summary[figure.name] for figure in metrics.FIGURES} for summary in summaries
@@ -177,41 +177,43 @@ def _compared(
   if chosen is None:
     return {'figures': figures, 'best_member': None, 'gain_on_best': {}}
   gain = {
-    split: paired.compare(found.answers[split][chosen], answer, exp.intervals, exp.seed)
-    for split, answer in together.items()
+    split: paired.compare(result.answers[split][chosen], answer, exp.intervals, exp.seed)
+    for split, answer in combined.items()
     # Not where the best member was chosen, nor where a rule that is learned has learned.
-    if split in found.answers and split not in CHOSE
+    if split in result.answers and split not in CHOSE
   }
-  return {'figures': figures, 'best_member': found.members[chosen], 'gain_on_best': gain}
+  return {'figures': figures, 'best_member': result.members[chosen], 'gain_on_best': gain}
 
 
-def _studied(folder: workdir.Workdir, found: Found, exp: experiment.Experiment, said: str) -> dict[str, Any]:
+def _studied(
+  folder: workdir.Workdir, result: Result, exp: experiment.Experiment, note: str
+) -> dict[str, Any]:
   """Diversity of the members by split, and the error against their number, with pictures of the headline split."""
-  if len(found.members) < 2:
+  if len(result.members) < 2:
     return {}
-  headline = selection.headline(found.answers, {})
+  headline = selection.headline(result.answers, {})
   measured = {
     split: diversity.measure(stack(each), each[0].label_N, np.ones(len(each[0])))
-    for split, each in found.answers.items()
+    for split, each in result.answers.items()
   }
-  each = found.answers[headline]
+  each = result.answers[headline]
   spec = curve.Spec(_MOST_SUBSETS, exp.intervals.num_resamples, exp.intervals.confidence)
   rows = each[0].label_N, each[0].group_N
-  if found.prefixes:
-    growing = [combination.apply(one, stack(each[: m + 1]), np) for m, one in enumerate(found.prefixes)]
+  if result.prefixes:
+    growing = [combination.apply(one, stack(each[: m + 1]), np) for m, one in enumerate(result.prefixes)]
     line = curve.in_order(np.stack(growing), *rows, spec, exp.seed)
   else:
     line = curve.of_subsets(stack(each), *rows, spec, exp.seed)
   title = f'{headline}: {len(each[0]):,} images of {len(np.unique(each[0].group_N)):,} groups'
-  spread = None if found.prefixes else np.stack([line.subset_low_S, line.subset_high_S], 1)
+  spread = None if result.prefixes else np.stack([line.subset_low_S, line.subset_high_S], 1)
   picture = members_curve.plot(
     line.size_S, line.error_S, np.stack([line.low_S, line.high_S], 1), spread, None, spec.confidence, title
   )
-  figure.write(folder.figures / 'members.png', picture, said)
+  figure.write(folder.figures / 'members.png', picture, note)
   pairs = measured[headline]
-  names = [str(i + 1) for i in range(len(found.members))]
+  names = [str(i + 1) for i in range(len(result.members))]
   picture = diversity_plot.plot(pairs.disagreement_MM, pairs.kappa_MM, names, title)
-  figure.write(folder.figures / 'diversity.png', picture, said)
+  figure.write(folder.figures / 'diversity.png', picture, note)
   columns = {f.name: getattr(line, f.name).tolist() for f in dataclasses.fields(line)}
   return {
     'headline': headline,

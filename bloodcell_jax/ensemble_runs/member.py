@@ -9,9 +9,11 @@ from typing import Any
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensemble_runs import combined_run
-from bloodcell_jax.runs import cross_validation, job, scoring, training
+from bloodcell_jax.runs import cross_validation, scoring, training
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import calibration_file, predictions_csv, workdir
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +30,13 @@ class Member:
 def train(
   member: Member,
   stop: signals.Stop,
-  shown: progress.Progress,
-  targets: job.Lesson | None,
+  progress: progress_lib.Progress,
+  targets: job_lib.Targets | None,
   previous: workdir.Workdir | None,
 ) -> None:
   """Trains, scores and reports a member; the arguments are those of `training.train_run`."""
   training.train_run(
-    member.config, member.exp, member.folder, member.data, stop, shown, targets=targets, previous=previous
+    member.config, member.exp, member.folder, member.data, stop, progress, targets=targets, previous=previous
   )
 
 
@@ -45,12 +47,12 @@ def is_done(member: Member) -> bool:
 
 def answers(members: Sequence[Member], splits: Sequence[str]) -> combined_run.Answers:
   """What each member says of each of these splits that all of them have, their rows aligned."""
-  found = {
+  predictions = {
     split: [predictions_csv.read(member.folder.predictions(split)) for member in members]
     for split in splits
     if all(member.folder.predictions(split).exists() for member in members)
   }
-  return combined_run.align([f'member {member.number}' for member in members], found)
+  return combined_run.align([f'member {member.number}' for member in members], predictions)
 
 
 def fingerprints(members: Sequence[Member]) -> tuple[str, ...]:

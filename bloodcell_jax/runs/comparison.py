@@ -29,7 +29,7 @@ def write(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Exper
     raise types.UserError(
       f'{other.path}: has no predictions for a split of {folder.path}; evaluate both runs first'
     )
-  found = {
+  comparisons = {
     split: paired.compare(
       predictions_csv.read(folder.predictions(split)),
       predictions_csv.read(other.predictions(split)),
@@ -38,8 +38,8 @@ def write(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Exper
     )
     for split in splits
   }
-  atomic.write_json(folder.path / f'comparison_{other.path.resolve().name}.json', found)
-  return found
+  atomic.write_json(folder.path / f'comparison_{other.path.resolve().name}.json', comparisons)
+  return comparisons
 
 
 def line(split: str, entry: dict[str, Any]) -> str:

@@ -12,18 +12,20 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds, leaks
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import job, preparation, run_data, run_record, scoring, training
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.runs import preparation, run_data, run_record, scoring, training
 from bloodcell_jax.stats import metrics, spread
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 def run(
   config: Mapping[str, Any],
   folder: workdir.Workdir,
   stop: signals.Stop,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
   """Trains the folds that `train.fold` asks for, in `folds/K`, and joins them once all are there.
 
@@ -31,7 +33,7 @@ def run(
     config: flat.
     folder: of the cross-validation.
     stop: asked between batches.
-    shown: where all is told.
+    progress: where progress is printed.
 
   Raises:
     UserError: the folder is that of a fold, or holds another run; the data leaks or cannot be divided.
@@ -43,10 +45,10 @@ def run(
     )
   exp = experiment.from_flat({**config, 'train.fold': 0})
   preparation.claim({**config, 'train.fold': 0}, exp, folder)
-  shown.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
-  run_data.check_leaks(exp, data, shown)
-  run_on(config, folder, data, stop, shown)
+  progress.line(f'reading images: {exp.data.source}')
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  run_data.check_leaks(exp, data, progress)
+  run_on(config, folder, data, stop, progress)
 
 
 def run_on(
@@ -54,7 +56,7 @@ def run_on(
   folder: workdir.Workdir,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
   """The same on images that are read already; their division into train and validation does not matter."""
   # Whichever fold is trained, here or elsewhere, the folder is that of all.
@@ -68,24 +70,26 @@ def run_on(
     k: folds.divide(data, own.cross_validation, exp.data.validation_fraction, exp.division_seed)
     for k, own in exps.items()
   }
-  found = leaks.together([part.leaking() for part in (data, *parts.values())])
+  leaking = leaks.together([part.leaking() for part in (data, *parts.values())])
   if not exp.data.allow_leak:
-    leaks.check(data.table, found)
-  run_record.describe(folder, job.Job(exp, data, exp.transform.standardize, None, stop), found.counts())
+    leaks.check(data.table, leaking)
+  run_record.describe(folder, job_lib.Job(exp, data, exp.transform.standardize, None, stop), leaking.counts())
   for k in exps:
     if config['train.fold'] in (0, k):
       sizes = ', '.join(f'{name} {len(rows):,}' for name, rows in parts[k].rows.items())
-      shown.line(f'fold {k} of {len(exps)}: {sizes} images')
-      training.train_run(configs[k], exps[k], folders[k], parts[k], stop, shown, targets=None, previous=None)
+      progress.line(f'fold {k} of {len(exps)}: {sizes} images')
+      training.train_run(
+        configs[k], exps[k], folders[k], parts[k], stop, progress, targets=None, previous=None
+      )
   missing = [k for k in exps if not is_done(configs[k], exps[k], folders[k], parts[k])]
   if missing:
-    shown.line(
+    progress.line(
       f'folds still to train: {", ".join(map(str, missing))}; bring them to {folder.path / "folds"} and run any fold '
       'again, or all with train.fold=0'
     )
     return
-  said = scoring.note(data.table.synthetic, found.counts())
-  _join(folder, list(folders.values()), data, exp, said, shown)
+  note = scoring.note(data.table.synthetic, leaking.counts())
+  _join(folder, list(folders.values()), data, exp, note, progress)
 
 
 def joined(parts: Sequence[types.Predictions], table: types.Table) -> types.Predictions:
@@ -144,11 +148,11 @@ def _join(
   parts: Sequence[workdir.Workdir],
   data: dataset.Dataset,
   exp: experiment.Experiment,
-  said: str,
-  shown: progress.Progress,
+  note: str,
+  progress: progress_lib.Progress,
 ) -> None:
   """Writes the out-of-fold predictions and figures, mean and spread of the folds, and the report."""
-  found = [part.read_splits() for part in parts]
+  fold_metrics = [part.read_splits() for part in parts]
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
   whole = joined(
@@ -157,26 +161,26 @@ def _join(
   )
   # No rule of doubt: each fold has one of its own, fitted on its own validation.
   figures = scoring.write(
-    folder, folds.OUT_OF_FOLD, whole, exp, said, {'folds': len(parts)}, None, data.image_of('train')
+    folder, folds.OUT_OF_FOLD, whole, exp, note, {'folds': len(parts)}, None, data.image_of('train')
   )
-  shown.line(scoring.line(folds.OUT_OF_FOLD, figures))
+  progress.line(scoring.line(folds.OUT_OF_FOLD, figures))
   of_split = {
     split: {
-      name: spread.of([entry[split][name]['value'] for entry in found])
+      name: spread.of([entry[split][name]['value'] for entry in fold_metrics])
       for name in metrics.names()
       # Folds of an older version may lack a figure.
-      if all(name in entry[split] for entry in found)
+      if all(name in entry[split] for entry in fold_metrics)
     }
-    for split in found[0]
-    if all(split in entry for entry in found)
+    for split in fold_metrics[0]
+    if all(split in entry for entry in fold_metrics)
   }
   entries = folder.read_metrics()
   leak = entries[folds.OUT_OF_FOLD]['leak']
-  entries[workdir.FOLDS] = {'num_folds': len(parts), 'splits': of_split, 'note': said, 'leak': leak}
+  entries[workdir.FOLDS] = {'num_folds': len(parts), 'splits': of_split, 'note': note, 'leak': leak}
   atomic.write_json(folder.metrics, entries)
   for split, values in of_split.items():
-    shown.line(line(split, values))
+    progress.line(line(split, values))
   report.write(folder)
-  shown.line(f'report: {folder.report}')
-  if said:
-    shown.line(said)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)

@@ -18,7 +18,8 @@ from bloodcell_jax.runs import comparison, model_set, output_layer, scoring
 from bloodcell_jax.stats import bootstrap, doubt, paired
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic  # fmt: skip
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 # What the top sees; the last map, every place of it; its channels, averaged over places.
 FEATURES = ('embedding', 'map', 'average')
@@ -40,7 +41,7 @@ def run(
   data: dataset.Dataset,
   features: str,
   stop: signals.Stop,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
   """Fits both kinds of trees on the run's training images and writes each as a run of its own to `trees/KIND`.
 
@@ -56,7 +57,7 @@ def run(
     data: the run's images.
     features: one of FEATURES.
     stop: asked between batches, trees and permutations.
-    shown: where figures are told.
+    progress: where progress is printed.
 
   Raises:
     UserError: the run is no single network's, or not scored; its data is other data; training lacks a class.
@@ -76,11 +77,11 @@ def run(
       raise types.UserError(
         f'{folder.predictions(split)}: missing; run `evaluate --workdir={folder.path}` first'
       )
-  network, origin = model_set.of_run(folder, exp, data, stop, shown)
+  network, origin = model_set.load_network(folder, exp, data, stop, progress)
   seen = see(network, list(dict.fromkeys(('train', 'validation', *scored))), features)
-  shown.line(f'trees on {seen.feature_ND.shape[1]} features of {len(seen.rows):,} images ({features})')
+  progress.line(f'trees on {seen.feature_ND.shape[1]} features of {len(seen.rows):,} images ({features})')
   for kind in trees.KINDS:
-    _write(folder, kind, network, origin, seen, features, scored, shown)
+    _write(folder, kind, network, origin, seen, features, scored, progress)
 
 
 def see(network: model_set.Network, splits: list[str], features: str) -> Seen:
@@ -89,15 +90,15 @@ def see(network: model_set.Network, splits: list[str], features: str) -> Seen:
   Raises:
     signals.Stopped: a stop was asked for.
   """
-  made = network.made
-  rows = np.unique(np.concatenate([made.data.rows[split] for split in splits]))
-  batches = made.in_order(rows)
+  job = network.job
+  rows = np.unique(np.concatenate([job.data.rows[split] for split in splits]))
+  batches = job.in_order(rows)
   if features == 'embedding':
-    feature_ND = output_layer.embed(made, made.model, network.params, batches)
+    feature_ND = output_layer.embed(job, job.model, network.params, batches)
     return Seen(rows, feature_ND.astype(np.float32), np.arange(feature_ND.shape[1]), 'unit')
-  apply, parts = made.make_apply(made.model, method=_map), []
+  apply, parts = job.make_apply(job.model, method=_map), []
   for batch in batches:
-    made.poll()
+    job.poll()
     map_BHWC = apply(network.params, batch)[np.asarray(batch.weight_B) > 0]
     parts.append(map_BHWC.mean((1, 2)) if features == 'average' else map_BHWC.reshape(len(map_BHWC), -1))
   feature_ND = np.concatenate(parts).astype(np.float32)
@@ -124,45 +125,45 @@ def _write(
   seen: Seen,
   features: str,
   scored: list[str],
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
-  made, exp, data = network.made, network.made.experiment, network.made.data
+  job, exp, data = network.job, network.job.experiment, network.job.data
   class_names = data.table.class_names
   rows_of = functools.cache(functools.partial(_rows, data, seen))
   stream = run_format.bag_stream(exp.format, 'forest bags')
   fitted = trees.fit(
-    kind, rows_of('train'), rows_of('validation'), class_names, exp.trees, exp.seed, stream, made.poll
+    kind, rows_of('train'), rows_of('validation'), class_names, exp.trees, exp.seed, stream, job.poll
   )
-  found = {
+  predictions = {
     split: _predicted(fitted, data, rows_of, split) for split in dict.fromkeys(('validation', *scored))
   }
   lost = importance.permuted(
-    fitted, rows_of('validation'), seen.unit_D, exp.trees.num_permutations, exp.seed, made.poll
+    fitted, rows_of('validation'), seen.unit_D, exp.trees.num_permutations, exp.seed, job.poll
   )
   own = workdir.Workdir(folder.path / 'trees' / kind)
   environment = folder.read_environment()
-  said = scoring.note(environment['data']['synthetic'], environment['data']['leaks'])
+  note = scoring.note(environment['data']['synthetic'], environment['data']['leaks'])
   own.metrics.unlink(missing_ok=True)
   settings = {f'trees.{key}': value for key, value in dataclasses.asdict(exp.trees).items()}
   evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
   atomic.write_json(own.config, {**folder.read_config(), **settings, **evaluation})
   atomic.write_json(own.environment, environment)
-  rule = doubt.fit(found['validation'], exp.doubt)
+  rule = doubt.fit(predictions['validation'], exp.doubt)
   doubt.write(own.calibration, rule)
   compared = {}
   for split in scored:
-    figures = scoring.write(own, split, found[split], exp, said, origin, rule, data.image_of(split))
-    shown.line(f'{kind}: {scoring.line(split, figures)}')
+    figures = scoring.write(own, split, predictions[split], exp, note, origin, rule, data.image_of(split))
+    progress.line(f'{kind}: {scoring.line(split, figures)}')
     compared[split] = paired.compare(
-      predictions_csv.read(folder.predictions(split)), found[split], exp.intervals, exp.seed
+      predictions_csv.read(folder.predictions(split)), predictions[split], exp.intervals, exp.seed
     )
-    shown.line(f'{kind}, network to trees: {comparison.line(split, compared[split])}')
+    progress.line(f'{kind}, network to trees: {comparison.line(split, compared[split])}')
   impurity_U = None if fitted.impurity_D is None else importance.summed(fitted.impurity_D, seen.unit_D)
   out_of_bag = _out_of_bag(fitted, data, rows_of('train'), exp)
   if out_of_bag and 'accuracy' in out_of_bag['by_groups']:
     accuracy = out_of_bag['by_groups']['accuracy']['value']
-    shown.line(f'{kind}: error out of bag {1 - accuracy:.3f}, bags drawn by groups')
-  _draw(own, fitted, lost, impurity_U, seen, features, found, said)
+    progress.line(f'{kind}: error out of bag {1 - accuracy:.3f}, bags drawn by groups')
+  _draw(own, fitted, lost, impurity_U, seen, features, predictions, note)
   atomic.write_json(
     own.path / 'trees.json',
     {
@@ -180,7 +181,7 @@ def _write(
         'impurity': None if impurity_U is None else impurity_U.tolist(),
       },
       'compared': compared,
-      'note': said,
+      'note': note,
     },
   )  # fmt: skip
 
@@ -230,20 +231,23 @@ def _draw(
   impurity_U: np.ndarray | None,
   seen: Seen,
   features: str,
-  found: dict[str, types.Predictions],
-  said: str,
+  predictions: dict[str, types.Predictions],
+  note: str,
 ) -> None:
-  shown = fitted.kind.replace('_', ' ')
-  title = f'{shown} on {len(seen.unit_D)} features ({features}): {len(lost.mean_U)} {seen.unit}s'
+  progress = fitted.kind.replace('_', ' ')
+  title = f'{progress} on {len(seen.unit_D)} features ({features}): {len(lost.mean_U)} {seen.unit}s'
   bars = plot.importance(lost.mean_U, lost.sd_U, impurity_U, seen.unit, title)
-  figure.write(own.figures / 'importance.png', bars, said)
+  figure.write(own.figures / 'importance.png', bars, note)
   if fitted.out_of_bag is not None:
     levels = {
-      split: float((answers.probs_NK.argmax(1) != answers.label_N).mean()) for split, answers in found.items()
+      split: float((answers.probs_NK.argmax(1) != answers.label_N).mean())
+      for split, answers in predictions.items()
     }
-    curve = plot.error(fitted.out_of_bag.error_T, levels, 'out of bag, by groups', True, f'{shown}: errors')
+    curve = plot.error(
+      fitted.out_of_bag.error_T, levels, 'out of bag, by groups', True, f'{progress}: errors'
+    )
   else:
     assert fitted.loss_T is not None, 'boosting has no bags'
     levels = {f'the best, round {fitted.num_used}': float(fitted.loss_T[fitted.num_used])}
-    curve = plot.error(fitted.loss_T[1:], levels, 'validation, groups alike', False, f'{shown}: log loss')
-  figure.write(own.figures / 'error_by_trees.png', curve, said)
+    curve = plot.error(fitted.loss_T[1:], levels, 'validation, groups alike', False, f'{progress}: log loss')
+  figure.write(own.figures / 'error_by_trees.png', curve, note)

@@ -60,7 +60,7 @@ def check(output_NK: np.ndarray, file_N: Sequence[str] | np.ndarray) -> None:
     )
 
 
-def of(logits_NK: np.ndarray, table: types.Table) -> types.Predictions:
+def from_logits(logits_NK: np.ndarray, table: types.Table) -> types.Predictions:
   """The predictions that the softmax of `outputs` makes; other outputs than logits need a temperature."""
   probs_NK = special.softmax(logits_NK.astype(np.float64), axis=1)
   return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
@@ -74,7 +74,7 @@ def run(
   poll: Callable[[], None],
 ) -> types.Predictions:
   """The predictions for the rows of `table`; the arguments are those of `outputs`."""
-  return of(outputs(apply, params, batches, table, poll), table)
+  return from_logits(outputs(apply, params, batches, table, poll), table)
 
 
 def figures(predictions: types.Predictions) -> dict[str, float]:

@@ -10,7 +10,8 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.runs import saved_run
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import checkpoint, progress
+from bloodcell_jax.train import checkpoint
+from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.weights import own, pretrained
 
 # What a convention is called in Keras, and what grey levels are multiplied by before it.
@@ -66,7 +67,7 @@ def saved_in(folder: workdir.Workdir, store: checkpoint.Store) -> standardize.Sp
 
 
 def statistics(
-  folder: workdir.Workdir, spec: standardize.Spec, data: dataset.Dataset, shown: progress.Progress
+  folder: workdir.Workdir, spec: standardize.Spec, data: dataset.Dataset, progress: progress_lib.Progress
 ) -> standardize.Statistics | None:
   """What the standardization learns from the training images: read from the run's folder, or fitted and put there.
 
@@ -81,7 +82,7 @@ def statistics(
     if 'train' not in data.rows:
       raise types.UserError(f'{folder.statistics}: missing; train the run, which writes it')
     rows = data.rows['train']
-    shown.line(f'fitting statistics on {len(rows):,} training images')
-    found = standardize.fit(spec, lambda chosen: data.image_NHWC[rows[chosen]], len(rows))
-    standardize.write(folder.statistics, found)
+    progress.line(f'fitting statistics on {len(rows):,} training images')
+    fitted = standardize.fit(spec, lambda chosen: data.image_NHWC[rows[chosen]], len(rows))
+    standardize.write(folder.statistics, fitted)
   return standardize.read(folder.statistics)

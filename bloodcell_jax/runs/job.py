@@ -33,7 +33,7 @@ Apply = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Lesson:
+class Targets:
   """What the rows of the data are to teach, where it is something else than their labels, each row alike."""
 
   weight_N: np.ndarray  # float32, >= 0: times the weight of the row's class
@@ -65,7 +65,7 @@ class Job:
     self.transform: transform.Spec = dataclasses.replace(experiment.transform, standardize=pixels)
     self.statistics = statistics
     self.stop = stop
-    self._lesson: Lesson | None = None
+    self._targets: Targets | None = None
     self.devices = devices.devices(experiment.num_devices)
     self.num_classes = len(data.table.class_names)
     experiment.intervals.check_classes(data.table.class_names)
@@ -120,21 +120,21 @@ class Job:
     train = self.data.rows.get('train', np.zeros(0, np.int64))
     weight_N = stream.class_weights(label_N[train], self.num_classes, self.experiment.class_weight)[label_N]
     target_NK = stream.one_hot(label_N, self.num_classes)
-    if self._lesson is not None:
-      target_NK, weight_N = self._lesson.target_NK, weight_N * self._lesson.weight_N
+    if self._targets is not None:
+      target_NK, weight_N = self._targets.target_NK, weight_N * self._targets.weight_N
     return stream.Arrays(self.data.image_NHWC, target_NK, weight_N)
 
-  def taught(self, lesson: Lesson | None) -> Job:
+  def with_targets(self, targets: Targets | None) -> Job:
     """The same job whose rows teach what the lesson says; as it is where there is none."""
-    if lesson is None:
+    if targets is None:
       return self
     other = copy.copy(self)
     other.__dict__.pop('arrays', None)
-    other._lesson = lesson
+    other._targets = targets
     return other
 
   @property
-  def loop(self) -> plan.Spec:
+  def loop_spec(self) -> plan.Spec:
     """How long an epoch is, in updates, and how often to save."""
     spec, num = self.experiment.loop, len(self.data.rows['train'])
     one_pass = -(-num // self.experiment.batch_size)
@@ -144,7 +144,7 @@ class Job:
     """The optimizer of a stage, over the weights that it trains."""
     return staged.build(stage.weights, self.params)
 
-  def state(self, stage: stages.Stage, params: Any, step: int) -> state_lib.State:
+  def initial_state(self, stage: stages.Stage, params: Any, step: int) -> state_lib.State:
     """The state before a stage's first update, `step` updates after the run's."""
     return state_lib.create(params, self.optimizer(stage), self.experiment.objective.ema_momentum > 0, step)
 
@@ -157,7 +157,7 @@ class Job:
     names = [stage.fit.name for stage in self.experiment.stages]
     if name not in names:
       raise types.UserError(f'the checkpoint is of a stage {name!r}; the config has {", ".join(names)}')
-    return self.state(self.experiment.stages[names.index(name)], self.params, 0)
+    return self.initial_state(self.experiment.stages[names.index(name)], self.params, 0)
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The compiled step `(state, batch, key, scale) -> (state, report)` of a stage, made from `update`."""
@@ -172,7 +172,7 @@ class Job:
     """
 
     def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
-      options = _method(stage)
+      options = _apply_options(stage)
       return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key}, **options)
 
     is_trained, momentum = (
@@ -188,7 +188,7 @@ class Job:
     images: then it is a mean over images, as the other loss is, and a rate means the same.
     """
     objective, spec = self.experiment.objective, self.experiment.svr
-    if self._lesson is not None and self._lesson.is_residual:
+    if self._targets is not None and self._targets.is_residual:
       return step.squares(objective.l2)
     if stage.loss != svr.NAME:
       return step.softmax(objective.label_smoothing, objective.l2)
@@ -255,15 +255,15 @@ class Job:
 
   def predict_each(self, params: Any, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
     """(split, its predictions); a split within one before it, such as test_clean, takes its rows from there."""
-    made: dict[str, types.Predictions] = {}
+    predictions: dict[str, types.Predictions] = {}
     for split in splits:
       rows = self.data.rows[split]
-      whole = next((name for name in made if np.isin(rows, self.data.rows[name]).all()), None)
+      whole = next((name for name in predictions if np.isin(rows, self.data.rows[name]).all()), None)
       if whole is None:
-        made[split] = self.predict(params, split)
+        predictions[split] = self.predict(params, split)
       else:
-        made[split] = made[whole].take(np.searchsorted(self.data.rows[whole], rows))
-      yield split, made[split]
+        predictions[split] = predictions[whole].take(np.searchsorted(self.data.rows[whole], rows))
+      yield split, predictions[split]
 
   def evaluate(self, params: Any) -> dict[str, float]:
     """The figures of an epoch on the validation split."""
@@ -271,7 +271,7 @@ class Job:
 
   def evaluator(self, stage: stages.Stage) -> Callable[[Any], dict[str, float]]:
     """The `evaluate(params)` of a stage: by its loss, of the logits that it trains."""
-    options = _method(stage)
+    options = _apply_options(stage)
     apply = self.make_apply(self.model, **options) if options else self.apply
     rows = self.data.rows['validation']
 
@@ -283,14 +283,14 @@ class Job:
 
   def figures(self, stage: stages.Stage, output_NK: np.ndarray, table: types.Table) -> dict[str, float]:
     """The figures of an epoch of the stage, from the outputs for the rows of validation, which `table` describes."""
-    found = forward.figures(forward.of(output_NK, table))
-    if self._lesson is not None and self._lesson.is_residual:
-      target_NK = self._lesson.target_NK[self.data.rows['validation']]
-      return {**found, 'val_loss': float(((output_NK - target_NK) ** 2).sum(1).mean())}
+    figures = forward.figures(forward.from_logits(output_NK, table))
+    if self._targets is not None and self._targets.is_residual:
+      target_NK = self._targets.target_NK[self.data.rows['validation']]
+      return {**figures, 'val_loss': float(((output_NK - target_NK) ** 2).sum(1).mean())}
     if stage.loss == svr.NAME:
       target_NK = svr.signs(np.eye(self.num_classes, dtype=np.float32)[table.label])
-      found['val_loss'] = float(svr.loss(output_NK, target_NK, self.experiment.svr.epsilon).mean())
-    return found
+      figures['val_loss'] = float(svr.loss(output_NK, target_NK, self.experiment.svr.epsilon).mean())
+    return figures
 
   def standardize(self, image_BHWC: np.ndarray) -> np.ndarray:
     """The network's input of uint8 images that nothing random is done to."""
@@ -304,6 +304,6 @@ class Job:
     self.stop.poll()
 
 
-def _method(stage: stages.Stage) -> dict[str, Any]:
+def _apply_options(stage: stages.Stage) -> dict[str, Any]:
   """How a network is applied in a stage: whole, or up to an auxiliary top."""
   return {'method': 'auxiliary', 'depth': stage.auxiliary} if stage.auxiliary else {}

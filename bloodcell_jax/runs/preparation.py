@@ -7,10 +7,12 @@ from typing import Any
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
-from bloodcell_jax.runs import input_pixels, job, starting_weights
+from bloodcell_jax.runs import input_pixels, starting_weights
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 def claim(config: Mapping[str, Any], exp: experiment.Experiment, folder: workdir.Workdir) -> None:
@@ -33,8 +35,8 @@ def prepare(
   folder: workdir.Workdir,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
-) -> tuple[job.Job, Any]:
+  progress: progress_lib.Progress,
+) -> tuple[job_lib.Job, Any]:
   """The job of a run that is to be trained, and the parameters that it begins with; its config is written down.
 
   Raises:
@@ -45,11 +47,11 @@ def prepare(
   read = starting_weights.read(exp.weights.path, exp.model.name) if exp.weights.path else None
   folder.write_config(config)
   spec = input_pixels.choose(exp, read)
-  made = job.Job(exp, data, spec, input_pixels.statistics(folder, spec, data, shown), stop)
+  job = job_lib.Job(exp, data, spec, input_pixels.statistics(folder, spec, data, progress), stop)
   # Before what is compiled, which takes longer than all so far.
   stop.poll()
   if read:
     taken = 'all weights' if exp.weights.include_top else 'features'
     pixels_as = read.convention.name if read.convention else 'there'
-    shown.line(f'{taken} from {read.origin}, pixels as {pixels_as}')
-  return made, made.initial(read)
+    progress.line(f'{taken} from {read.origin}, pixels as {pixels_as}')
+  return job, job.initial(read)

@@ -11,7 +11,8 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds, leaks
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 def reader(
@@ -47,14 +48,16 @@ def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Da
 
 
 def read(
-  build: Callable[[Callable[[int, int], None]], dataset.Dataset], stop: signals.Stop, shown: progress.Progress
+  build: Callable[[Callable[[int, int], None]], dataset.Dataset],
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
 ) -> dataset.Dataset:
   """The data set that `build(on_progress)` reads, with a line for each file left out and each split.
 
   Raises:
     signals.Stopped: a stop was asked for.
   """
-  count = shown.counter('images decoded')
+  count = progress.counter('images decoded')
 
   def on_progress(done: int, total: int) -> None:
     stop.poll()
@@ -63,16 +66,16 @@ def read(
   data = build(on_progress)
   stop.poll()
   for problem in data.skipped:
-    shown.line(f'left out: {problem}')
+    progress.line(f'left out: {problem}')
   if data.notes:
-    shown.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
+    progress.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
   for split, classes in data.counts().items():
     parts = ', '.join(f'{name} {images:,} of {photos:,}' for name, (images, photos) in classes.items())
-    shown.line(f'  {split}: {parts} photographs')
+    progress.line(f'  {split}: {parts} photographs')
   return data
 
 
-def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, shown: progress.Progress) -> None:
+def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, progress: progress_lib.Progress) -> None:
   """Tells of the groups that test shares with training; refuses what leaks, unless the experiment allows it.
 
   Raises:
@@ -82,6 +85,6 @@ def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, shown: progre
     leaks.check(data.table, data.leaking())
   if 'test_clean' in data.rows:
     num, num_clean = len(data.rows['test']), len(data.rows['test_clean'])
-    shown.line(
+    progress.line(
       f'{num - num_clean:,} of {num:,} test images are of groups that training shows too; test_clean is without them'
     )

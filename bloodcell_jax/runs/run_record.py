@@ -11,24 +11,25 @@ import numpy as np
 from bloodcell_jax.base import tree
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
-from bloodcell_jax.runs import augmentation_sheet, job, scoring
+from bloodcell_jax.runs import augmentation_sheet, scoring
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 
 
-def describe(folder: workdir.Workdir, made: job.Job, leak: Mapping[str, int]) -> None:
+def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int]) -> None:
   """Writes environment.json, the class distribution and, where there is augmentation, a preview of it.
 
   Args:
     folder: the run's.
-    made: the job.
+    job: the job.
     leak: how many images leak, as `leaks.Leaks.counts`.
 
   Raises:
     UserError: the folder's run saw other data.
   """
-  data = made.data
+  data = job.data
   folder.write_environment(
-    made.devices,
+    job.devices,
     {
       'name': data.table.name,
       'synthetic': data.table.synthetic,
@@ -39,29 +40,29 @@ def describe(folder: workdir.Workdir, made: job.Job, leak: Mapping[str, int]) ->
       'num_converted': len(data.notes),
       'leaks': dict(leak),
     },
-    _network(made),
+    _network(job),
   )
-  said = scoring.note(data.table.synthetic, leak)
-  exp, rows = made.experiment, data.rows.get('train', np.zeros(0, np.int64))
+  note = scoring.note(data.table.synthetic, leak)
+  exp, rows = job.experiment, data.rows.get('train', np.zeros(0, np.int64))
   if exp.transform.is_random and len(rows):
     title = f'{data.table.file[rows[0]]}, as training sees it'
     sheet = augmentation_sheet.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
-    figure.write(folder.figures / 'augmentation.png', sheet, said)
-  figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), said)
+    figure.write(folder.figures / 'augmentation.png', sheet, note)
+  figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), note)
 
 
-def _network(made: job.Job) -> dict[str, Any]:
+def _network(job: job_lib.Job) -> dict[str, Any]:
   """The network and how many of its parameters each stage trains."""
-  sizes = {name: int(np.size(leaf)) for name, leaf in tree.names(made.params).items()}
+  sizes = {name: int(np.size(leaf)) for name, leaf in tree.names(job.params).items()}
   stages = []
-  for stage in made.experiment.stages:
-    is_trained = tree.names(staged.trainable(stage.weights, made.params))
+  for stage in job.experiment.stages:
+    is_trained = tree.names(staged.trainable(stage.weights, job.params))
     trained = sum(size for name, size in sizes.items() if is_trained[name])
     stages.append({'name': stage.fit.name, 'trained': trained, 'frozen': sum(sizes.values()) - trained})
   return {
-    'name': made.experiment.model.name,
-    'image_size': made.experiment.data.decode.image_size,
+    'name': job.experiment.model.name,
+    'image_size': job.experiment.data.decode.image_size,
     'num_parameters': sum(sizes.values()),
-    'weights': made.experiment.weights.path,
+    'weights': job.experiment.weights.path,
     'stages': stages,
   }

@@ -8,7 +8,7 @@ from typing import Any
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.runs import job
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import checkpoint, state
 
@@ -53,30 +53,30 @@ def checkpoints(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator
     yield store
 
 
-def best(folder: workdir.Workdir, made: job.Job) -> tuple[Any, dict[str, int]]:
+def best(folder: workdir.Workdir, job: job_lib.Job) -> tuple[Any, dict[str, int]]:
   """The parameters of the run's best checkpoint, and which checkpoint of how many epochs that is.
 
   Raises:
     UserError: the run has no finished epoch.
   """
-  with checkpoints(folder, made.experiment) as store:
-    return best_in(store, made)
+  with checkpoints(folder, job.experiment) as store:
+    return best_in(store, job)
 
 
-def best_in(store: checkpoint.Store, made: job.Job) -> tuple[Any, dict[str, int]]:
+def best_in(store: checkpoint.Store, job: job_lib.Job) -> tuple[Any, dict[str, int]]:
   """As `best`, from checkpoints that are open."""
-  found = store.best(lambda stamp: made.template(stamp.stage))
-  origin = {'best_epoch': found.records[-1].epoch, 'epochs': store.num_epochs()}
-  return state.inference_params(found.state), origin
+  saved = store.best(lambda stamp: job.template(stamp.stage))
+  origin = {'best_epoch': saved.records[-1].epoch, 'epochs': store.num_epochs()}
+  return state.inference_params(saved.state), origin
 
 
-def last(folder: workdir.Workdir, made: job.Job) -> Any:
+def last(folder: workdir.Workdir, job: job_lib.Job) -> Any:
   """The parameters of the run's newest checkpoint. Raises UserError where the run has none."""
-  store = checkpoint.Store(folder.checkpoints, made.experiment.monitor)
+  store = checkpoint.Store(folder.checkpoints, job.experiment.monitor)
   try:
-    found = store.latest(lambda stamp: made.template(stamp.stage))
+    saved = store.latest(lambda stamp: job.template(stamp.stage))
   finally:
     store.close()
-  if found is None:
+  if saved is None:
     raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
-  return found.state.params
+  return saved.state.params

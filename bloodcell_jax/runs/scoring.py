@@ -37,9 +37,9 @@ def note(synthetic: bool, leak: Mapping[str, int]) -> str:
 def write(
   folder: workdir.Workdir,
   split: str,
-  found: types.Predictions,
+  predictions: types.Predictions,
   exp: experiment.Experiment,
-  said: str,
+  note: str,
   origin: Mapping[str, int],
   rule: doubt.Doubt | None,
   image_of: Callable[[int], np.ndarray] | None,
@@ -49,43 +49,43 @@ def write(
   Args:
     folder: the run's.
     split: the name that the files and the entry get.
-    found: the predictions.
+    predictions: of the split.
     exp: how intervals are made, and the seed of their resamples.
-    said: the note of the data, shown with every figure.
+    note: the note of the data, shown with every figure.
     origin: which checkpoint predicted, written into the entry.
     rule: what validation says of the run's doubt; None where nothing does.
-    image_of: the uint8 image of a row of `found`, for those that a person should look at; None to show none.
+    image_of: the uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
   """
   if split == workdir.FOLDS:
     raise ValueError(f'{split!r} is no name of a split: metrics.json has another entry of that name')
-  predictions_csv.write(folder.predictions(split), found)
-  groups_csv.write(folder.groups(split), groups_csv.table(found))
+  predictions_csv.write(folder.predictions(split), predictions)
+  groups_csv.write(folder.groups(split), groups_csv.table(predictions))
   if image_of is not None:
     review_images.write(
-      folder.review(split), review_images.items(found, review_images.choose(found), image_of)
+      folder.review(split), review_images.items(predictions, review_images.choose(predictions), image_of)
     )
-  figures = bootstrap.summary(found, exp.intervals, exp.seed)
+  figures = bootstrap.summary(predictions, exp.intervals, exp.seed)
   if rule is not None:
-    figures['doubt'] = doubt.summary(rule, found, exp.intervals, exp.seed)
-  for name, picture in _pictures(split, found, figures, rule):
-    figure.write(folder.figures / f'{name}_{split}.png', picture, said)
+    figures['doubt'] = doubt.summary(rule, predictions, exp.intervals, exp.seed)
+  for name, picture in _pictures(split, predictions, figures, rule):
+    figure.write(folder.figures / f'{name}_{split}.png', picture, note)
   leak = folder.read_environment()['data']['leaks']
-  entry = {**figures, 'note': said, 'leak': leak, **source(origin, exp)}
+  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp)}
   atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})
   return figures
 
 
 def _pictures(
-  split: str, found: types.Predictions, figures: Mapping[str, Any], rule: doubt.Doubt | None
+  split: str, predictions: types.Predictions, figures: Mapping[str, Any], rule: doubt.Doubt | None
 ) -> Iterator[tuple[str, Any]]:
   """(what it shows, the figure)."""
   title = f'{split}: {figures["num_images"]:,} images of {figures["num_groups"]:,} groups'
-  yield 'confusion', confusion.plot(np.array(figures['confusion']), found.class_names, title)
+  yield 'confusion', confusion.plot(np.array(figures['confusion']), predictions.class_names, title)
   if rule is None:
-    yield 'reliability', reliability.plot(metrics.sums(found)[0].bin_S3.sum(0), title)
+    yield 'reliability', reliability.plot(metrics.sums(predictions)[0].bin_S3.sum(0), title)
     return
-  scaled = calibration.scaled(found, rule.temperature)
-  bins = [metrics.sums(each)[0].bin_S3.sum(0) for each in (found, scaled)]
+  scaled = calibration.scaled(predictions, rule.temperature)
+  bins = [metrics.sums(each)[0].bin_S3.sum(0) for each in (predictions, scaled)]
   yield 'reliability', reliability.plot(bins[0], title)
   yield 'reliability_calibrated', reliability.plot(bins[1], f'{title}, temperature {rule.temperature:.2f}')
   _, coverage, error = calibration.risk_coverage(scaled)
@@ -118,14 +118,14 @@ def sources(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
 def origins(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
   """The `source` of each split's figures; without those of which a file is missing or damaged."""
   try:
-    found = sources(folder)
+    known_sources = sources(folder)
   except types.UserError:
     return {}
   if any(path.exists() and not atomic.is_intact(path) for path in (folder.calibration, folder.report)):
     return {}
   return {
     split: each
-    for split, each in found.items()
+    for split, each in known_sources.items()
     if all(atomic.is_intact(path(split)) for path in (folder.predictions, folder.groups, folder.review))
   }
 
@@ -140,10 +140,10 @@ def line(split: str, figures: dict[str, Any]) -> str:
     return f'{name} n/a' if value is None else f'{name} {value:.3f}{bounds}'
 
   left = figures.get('doubt')
-  told = f'; {1 - left["named"]["value"]:.0%} left for review' if left else ''
+  suffix = f'; {1 - left["named"]["value"]:.0%} left for review' if left else ''
   return (
     f'{split}: {", ".join(text(figure.name) for figure in metrics.headlines())} '
-    f'({figures["num_images"]:,} images, {figures["num_groups"]:,} groups){told}'
+    f'({figures["num_images"]:,} images, {figures["num_groups"]:,} groups){suffix}'
   )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.data import dataset
-from bloodcell_jax.runs import input_pixels, job, saved_run
+from bloodcell_jax.runs import input_pixels, saved_run
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 from bloodcell_jax.weights import own, pretrained
@@ -35,13 +36,13 @@ def read(path: str, network: str) -> pretrained.Pretrained:
     class_names = tuple(folder.read_environment()['data']['class_names'])
     pixels = input_pixels.saved(folder, source)
     # Only the shapes of its weights are asked for: neither images nor devices.
-    made = job.Job(
+    job = job_lib.Job(
       dataclasses.replace(source, num_devices=1), dataset.empty(class_names), pixels, None, signals.Stop()
     )
-    params, origin = saved_run.best(folder, made)
+    params, origin = saved_run.best(folder, job)
     arrays = {name: np.asarray(leaf, np.float32) for name, leaf in tree.names(params).items()}
-    shown = f'{path}, epoch {origin["best_epoch"]}'
-    return pretrained.Pretrained(arrays, None, shown, own.About(dataclasses.asdict(pixels), class_names))
+    label = f'{path}, epoch {origin["best_epoch"]}'
+    return pretrained.Pretrained(arrays, None, label, own.About(dataclasses.asdict(pixels), class_names))
   for file in (folder.path / own.FILE, folder.path / 'export' / own.FILE):
     if file.exists():
       return pretrained.read(str(file), network)

@@ -12,8 +12,8 @@ from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
 from bloodcell_jax.reports import report
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.runs import (
-  job,
   model_set,
   preparation,
   run_data,
@@ -24,11 +24,12 @@ from bloodcell_jax.runs import (
 )
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.storage import calibration_file, workdir
-from bloodcell_jax.train import history, progress, signals
+from bloodcell_jax.train import history, signals
+from bloodcell_jax.train import progress as progress_lib
 
 
 def run(
-  config: Mapping[str, Any], folder: workdir.Workdir, stop: signals.Stop, shown: progress.Progress
+  config: Mapping[str, Any], folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
 ) -> None:
   """Trains one run on the images that its config names, scores it and writes its report.
 
@@ -36,7 +37,7 @@ def run(
     config: flat.
     folder: the run's.
     stop: asked between batches.
-    shown: where progress is printed.
+    progress: where progress is printed.
 
   Raises:
     UserError: the folder holds another run, the data leaks, or the data or the weights cannot be read.
@@ -45,10 +46,10 @@ def run(
   exp = experiment.from_flat(config)
   # Before the images are read, so that the folder of another run is refused at once.
   preparation.claim(config, exp, folder)
-  shown.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
-  run_data.check_leaks(exp, data, shown)
-  train_run(config, exp, folder, data, stop, shown, targets=None, previous=None)
+  progress.line(f'reading images: {exp.data.source}')
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  run_data.check_leaks(exp, data, progress)
+  train_run(config, exp, folder, data, stop, progress, targets=None, previous=None)
 
 
 def train_run(
@@ -57,8 +58,8 @@ def train_run(
   folder: workdir.Workdir,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
-  targets: job.Lesson | None,
+  progress: progress_lib.Progress,
+  targets: job_lib.Targets | None,
   previous: workdir.Workdir | None,
 ) -> None:
   """Trains a run on images in memory, scores it and writes its report; a complete run is left as it is.
@@ -69,7 +70,7 @@ def train_run(
     folder: the run's.
     data: the images, divided for this run.
     stop: asked between batches.
-    shown: where progress is printed.
+    progress: where progress is printed.
     targets: what the rows are trained on in place of their labels; None for the labels.
     previous: the run whose last weights this one begins with; None for fresh ones.
 
@@ -78,51 +79,51 @@ def train_run(
     RunError: a loss was not finite, or a frozen weight has changed.
     signals.Stopped: a stop was asked for; the same call continues the run.
   """
-  made, initial = preparation.prepare(config, exp, folder, data, stop, shown)
-  made = made.taught(targets)
-  initial = saved_run.last(previous, made) if previous else initial
+  job, initial = preparation.prepare(config, exp, folder, data, stop, progress)
+  job = job.with_targets(targets)
+  initial = saved_run.last(previous, job) if previous else initial
   leak = data.leaking().counts()
-  run_record.describe(folder, made, leak)
-  said = scoring.note(data.table.synthetic, leak)
-  if said:
-    shown.line(said)
-  shown.line(summary.table(made.model, made.params, exp.data.decode.image_size))
+  run_record.describe(folder, job, leak)
+  note = scoring.note(data.table.synthetic, leak)
+  if note:
+    progress.line(note)
+  progress.line(summary.table(job.model, job.params, exp.data.decode.image_size))
   try:
-    records = stage_training.run(made, initial, folder, shown)
+    records = stage_training.run(job, initial, folder, progress)
   finally:
-    shown.close()
-  best, origin = saved_run.best(folder, made)
-  shown.line(f'best epoch by {exp.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
+    progress.close()
+  best, origin = saved_run.best(folder, job)
+  progress.line(f'best epoch by {exp.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
 
   # What the figures were made from; equal to what is written already, there is nothing left to do.
   wanted = scoring.known(exp.evaluate_splits, data.rows)
   written, source = scoring.origins(folder), scoring.source(origin, exp)
   is_scored = folder.calibration.exists() and all(written.get(split) == source for split in wanted)
   if folder.report.exists() and is_scored:
-    shown.line(f'{folder.path}: complete; the report is {folder.report}')
+    progress.line(f'{folder.path}: complete; the report is {folder.report}')
     return
   columns = {
     field.name: [getattr(record, field.name) for record in records]
     for field in dataclasses.fields(history.Record)
   }
-  figure.write(folder.figures / 'history.png', history_plot.plot(columns, origin['best_epoch']), said)
+  figure.write(folder.figures / 'history.png', history_plot.plot(columns, origin['best_epoch']), note)
   if substituted := scoring.substitution(exp.evaluate_splits, data.rows):
-    shown.line(substituted)
+    progress.line(substituted)
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
-  answering = model_set.single(model_set.fitted(made, best), origin)
+  models = model_set.single(model_set.fit_temperature(job, best), origin)
   # Validation first, wanted or not: it teaches what the others' doubt is judged by.
-  for split, found in answering.predict_each(dict.fromkeys(('validation', *wanted))):
+  for split, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':
-      rule = doubt.fit(found, exp.doubt)
-      calibration_file.write(folder, rule, answering.fitted_for())
+      rule = doubt.fit(predictions, exp.doubt)
+      calibration_file.write(folder, rule, models.fitted_for())
     if split not in wanted:
       continue
-    figures = scoring.write(folder, split, found, exp, said, origin, rule, data.image_of(split))
-    shown.line(scoring.line(split, figures))
+    figures = scoring.write(folder, split, predictions, exp, note, origin, rule, data.image_of(split))
+    progress.line(scoring.line(split, figures))
     if scoring.warning(split, figures):
-      shown.line(scoring.warning(split, figures))
+      progress.line(scoring.warning(split, figures))
   report.write(folder)
-  shown.line(f'report: {folder.report}')
-  if said:
-    shown.line(said)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)

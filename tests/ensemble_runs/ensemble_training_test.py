@@ -154,7 +154,7 @@ def test_another_way_of_combining_needs_no_training(averaged, tmp_path, monkeypa
 def test_an_average_of_weights_is_one_network(averaged, tmp_path, combine):
   folder = run(copied(averaged, tmp_path / 'copy'), **{'ensemble.combine': combine})
   loaded = classifier.load(folder, signals.Stop())
-  assert len(loaded.committee.networks) == 1
+  assert len(loaded.models.networks) == 1
   chosen = told(folder)['members']
   kernels = [
     classifier.load(member(folder, int(k)), signals.Stop()).params['dense_2']['kernel'] for k in chosen
@@ -267,7 +267,7 @@ def test_stacking_learns_from_answers_to_rows_that_no_member_s_twin_had_seen(ave
   expected = combination.apply(rule, stacked(folder, 'test'), np)
   np.testing.assert_allclose(probs(folder, 'test'), expected, atol=1e-12)
   found = classifier.load(folder, signals.Stop())
-  assert found.committee.combination.kind == 'logistic', 'stored and applied as one model'
+  assert found.models.combination.kind == 'logistic', 'stored and applied as one model'
 
 
 @pytest.mark.slow

@@ -153,8 +153,8 @@ def test_the_same_run_gives_the_same_trees_and_other_settings_others(trained):
 
 def test_features_are_what_the_network_sees_of_each_image(trained):
   exp = resolve()
-  network, _ = model_set.of_run(trained, exp, images(), signals.Stop(), progress.Progress())
-  made, rows = network.made, images().rows
+  network, _ = model_set.load_network(trained, exp, images(), signals.Stop(), progress.Progress())
+  made, rows = network.job, images().rows
   seen = {name: deep_trees.see(network, ['train', 'test'], name) for name in deep_trees.FEATURES}
   for each in seen.values():
     np.testing.assert_array_equal(each.rows, np.sort(np.concatenate([rows['train'], rows['test']])))

@@ -182,7 +182,7 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
   folder.write_environment(made.devices, {'fingerprint': '', 'leaks': {}}, {})
   raw = {split: made.predict(params, split) for split in ('validation', 'test')}
   expected = doubt.fit(raw['validation'], made.experiment.doubt).temperature
-  network = model_set.fitted(made, params)
+  network = model_set.fit_temperature(made, params)
   assert network.temperature == pytest.approx(expected, rel=1e-5)
   assert abs(expected - 1) > 0.01
   answers = dict(made.predict_each(network.params, raw))
@@ -196,7 +196,7 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
   )
   # A network trained on cross-entropy is as it is.
   plain = make('softmax')
-  assert model_set.fitted(plain, params).params is params
+  assert model_set.fit_temperature(plain, params).params is params
 
 
 def test_layer_by_layer_each_convolution_is_trained_and_then_left(tmp_path):
