@@ -373,7 +373,7 @@ def test_a_run_without_the_wanted_splits_is_scored_on_validation(tmp_path, capsy
   changes = {'data.embedded.num_test': 0} if splits else {}
   folder = run(tmp_path / 'run', **changes, **{'evaluate.splits': splits})
   assert set(metrics(folder)) == {'validation'}
-  assert 'of which this data has none: validation is scored' in capsys.readouterr().out
+  assert 'but this data has none of them: validation is scored' in capsys.readouterr().out
   assert 'Validation chose the epoch' in folder.report.read_text()
   run(folder.path, **changes, **{'evaluate.splits': splits})
   assert 'complete' in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What a stage leaves frozen at the network's beginning: computed once an image, and trained on from there."""
+"""The output of a network's frozen blocks, computed once per image and cached, so that a stage trains the rest only."""
 
 from __future__ import annotations
 
@@ -23,35 +23,37 @@ from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import devices
 from bloodcell_jax.train import progress as progress_lib
 
-# Images whose features are computed at once: more are no faster on a CPU and need more memory.
+# Batch size of the forward pass: a larger one is no faster on a CPU and needs more memory.
 _BATCH = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-  """What takes the place of the images in such a stage."""
+  """Cached features, which replace the images in a stage with frozen blocks."""
 
-  model: nn.Module  # what is left of the network
-  arrays: stream.Arrays  # of training, view by view of an image
-  batches: Callable[[int], Generator[types.Batch, None, None]]  # the endless training batches from a step on
+  model: nn.Module  # the network after its frozen blocks
+  arrays: stream.Arrays  # of the training split; the views of an image are consecutive
+  batches: Callable[
+    [int], Generator[types.Batch, None, None]
+  ]  # the endless training batches from a given step on
   evaluate: Callable[[Any], dict[str, float]]  # params -> val_loss, val_accuracy
 
 
 def build(
   job: job_lib.Job, stage: stages.Stage, params: Any, folder: pathlib.Path, progress: progress_lib.Progress
 ) -> Features | None:
-  """The features of what the stage leaves frozen; None where that is nothing, or where they are not to be kept.
+  """Computes or reads the features of the frozen blocks; None where there are none or caching is off.
 
   Args:
     job: the job.
-    stage: what is trained.
+    stage: the stage to train.
     params: the network's weights; those of the frozen blocks are used.
-    folder: where the features are kept.
+    folder: the cache.
     progress: where progress is printed.
 
   Raises:
-    UserError: the disk is too small, or images are to be mixed, which their features cannot be.
-    signals.Stopped: a stop was asked for; what is computed is kept.
+    UserError: the disk is too small, or the augmentation mixes images, which features do not allow.
+    signals.Stopped: a stop was requested; the features computed so far are kept.
   """
   exp, network = job.experiment, job.experiment.model.backbone
   depth = depth_of(job, stage)
@@ -78,8 +80,8 @@ def build(
     return stream.training(arrays['train'], items, exp.batch_size, exp.seed, start, widened)
 
   def evaluate(params: Any) -> dict[str, float]:
-    rows, given = job.data.rows['validation'], arrays['validation']
-    inputs = stream.in_order(given, np.arange(len(rows)), exp.evaluate_batch_size, widened)
+    rows = job.data.rows['validation']
+    inputs = stream.in_order(arrays['validation'], np.arange(len(rows)), exp.evaluate_batch_size, widened)
     table = job.data.table.take(rows)
     return job.figures(stage, forward_lib.outputs(apply, params, inputs, table, job.poll), table)
 
@@ -87,7 +89,7 @@ def build(
 
 
 def depth_of(job: job_lib.Job, stage: stages.Stage) -> int:
-  """How many blocks the stage leaves frozen from the first one on; 0 for a network without blocks."""
+  """The number of frozen blocks, counted from the input; 0 for a network without blocks."""
   network = job.experiment.model.backbone
   return network.num_frozen(staged.trainable(stage.weights, job.params)) if network else 0
 
@@ -102,9 +104,9 @@ def _maps(
   folder: pathlib.Path,
   progress: progress_lib.Progress,
 ) -> np.ndarray:
-  """The output of block `depth` for each view of each image of a split, view by view of an image."""
+  """The output of block `depth` for each view of each image of a split; the views of an image are consecutive."""
   exp, rows = job.experiment, job.data.rows[split]
-  # What another stage keeps of an earlier block is a shorter way than the image.
+  # The cached output of a lower block, where another stage has one, saves computing that part again.
   lower = max((d for d in (depth_of(job, s) for s in exp.stages) if 0 < d < depth), default=0)
   source = _maps(job, network, params, lower, split, num_views, folder, progress) if lower else None
   shape = (len(rows) * num_views, *_map_shape(job, network, params, depth))
@@ -162,7 +164,7 @@ def _map_shape(job: job_lib.Job, network: backbone.Backbone, params: Any, depth:
 def _forward(
   job: job_lib.Job, network: backbone.Backbone, params: Any, depth: int, lower: int, source: Any
 ) -> Callable[[np.ndarray], np.ndarray]:
-  """A function from items to the output of block `depth`, from images or from the kept output of block `lower`."""
+  """A function from items to the output of block `depth`, from images or from the cached output of block `lower`."""
   model = network.between(zoo.options(job.experiment.model, job.num_classes), lower + 1, depth)
   run = devices.make_apply(
     lambda params, batch: model.apply({'params': params}, batch.image_BHWC, method='features'), job.devices
@@ -174,7 +176,7 @@ def _forward(
       job.poll()
       some = items[start : start + _BATCH]
       inputs = widened(source[some]) if lower else source(some)
-      # Filled up, so that one compiled function takes them all.
+      # Padded to a full batch, so that one compiled function serves all.
       filled = np.concatenate([inputs, np.zeros((_BATCH - len(some), *inputs.shape[1:]), np.float32)])
       batch = types.Batch(
         filled, np.zeros((_BATCH, 1), np.float32), np.ones(_BATCH, np.float32), np.arange(_BATCH)
@@ -186,11 +188,11 @@ def _forward(
 
 
 def _arrays(job: job_lib.Job, split: str, maps: np.ndarray, num_views: int) -> stream.Arrays:
-  """The features in the place of the images, with the targets and weights of their rows."""
+  """The features with the targets and weights of their rows."""
   rows = np.repeat(job.data.rows[split], num_views)
   return stream.Arrays(maps, job.arrays.target_NK[rows], job.arrays.weight_N[rows])
 
 
 def widened(feature_BHWC: np.ndarray) -> np.ndarray:
-  """float32, whatever they are kept as."""
+  """The features as float32, whatever the dtype of the cache."""
   return np.asarray(feature_BHWC, np.float32)

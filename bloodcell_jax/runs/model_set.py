@@ -1,4 +1,4 @@
-"""Trained networks that answer together: the one of a run, or the members of an ensemble."""
+"""Trained networks that predict together: the one of a run, or the members of an ensemble."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bloodcell_jax.train import signals
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """A network with weights, and all that makes its input."""
+  """A network with its weights, and the job that prepares its input."""
 
   job: job_lib.Job
   params: Any  # the outputs under them are logits
@@ -35,7 +35,7 @@ class Network:
 
   @property
   def fingerprint(self) -> str:
-    """16 hex digits that change with the weights, and with anything that makes the input of grey levels."""
+    """16 hex digits of the weights and of the standardization of the input."""
     learned = self.job.statistics
     arrays = {} if learned is None else {key: x for key, x in vars(learned).items() if x is not None}
     return feature_cache.key(
@@ -46,7 +46,7 @@ class Network:
 
 
 def fingerprint(networks: Sequence[str], rule: combination.Combination) -> str:
-  """Of networks with these fingerprints, combined by the rule; empty where one of them is not known."""
+  """The fingerprint of networks combined by the rule; empty where one of theirs is unknown."""
   if not networks or not all(networks):
     return ''
   return feature_cache.key(
@@ -56,16 +56,16 @@ def fingerprint(networks: Sequence[str], rule: combination.Combination) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSet:
-  """Networks of the same classes whose probabilities become one answer."""
+  """Networks for the same classes, whose probabilities are combined."""
 
   networks: tuple[Network, ...]  # M, one or more
   combination: combination.Combination  # of M members
-  origin: dict[str, int]  # which checkpoint, or how many members
+  origin: dict[str, int]  # the checkpoint, or the number of members
   members: tuple[str, ...]  # of an ensemble; empty for a single network
   combine: str  # how an ensemble's members are combined; empty for a single network
 
   def predict_each(self, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
-    """(split, the answer for each of its images once). Raises `signals.Stopped` when a stop was asked for."""
+    """(split, its predictions, each image once). Raises `signals.Stopped` where a stop was requested."""
     splits = list(splits)
     each = [network.job.predict_each(network.params, splits) for network in self.networks]
     for answers in zip(*each, strict=True):
@@ -73,11 +73,11 @@ class ModelSet:
 
   @property
   def has_own_weights(self) -> bool:
-    """Whether one network answers, whose weights are no member's: a single one, or the mean of the members'."""
+    """Whether this is one network: a single run's, or one with the mean of the members' weights."""
     return self.combine in ('', *method.WEIGHT_AVERAGES)
 
   def fitted_for(self) -> calibration_file.FittedFor:
-    """What a rule that is fitted on the answers belongs to."""
+    """What a calibration fitted on these predictions is valid for."""
     first = self.networks[0]
     each = [network.fingerprint for network in self.networks]
     return calibration_file.FittedFor(
@@ -91,13 +91,13 @@ class ModelSet:
 
 
 def combined(rule: combination.Combination, members: list[types.Predictions]) -> types.Predictions:
-  """The one answer of members that hold the same rows in the same order."""
+  """The combined predictions of members that hold the same rows in the same order."""
   probs_MNK = np.stack([member.probs_NK for member in members])
   return dataclasses.replace(members[0], probs_NK=combination.apply(rule, probs_MNK, np))
 
 
 def single(network: Network, origin: dict[str, int]) -> ModelSet:
-  """One network that answers alone."""
+  """A set of one network."""
   return ModelSet((network,), combination.mean(1), origin, (), '')
 
 
@@ -108,13 +108,13 @@ def load(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> ModelSet:
-  """What the run in `folder` has become.
+  """Loads the trained networks of a run.
 
   Args:
-    folder: of a single network's run, or of an ensemble.
+    folder: the run of a single network, or an ensemble.
     exp: the run's experiment.
-    data: the images for the experiment of a network; the same for all, but for what each was trained on.
-    stop: asked between batches.
+    data: from the experiment of a network to its images; they differ in the training rows only.
+    stop: polled between batches.
     progress: where progress is printed.
 
   Raises:
@@ -128,7 +128,7 @@ def load(
   best = []
   for k in members:
     own = workdir.Workdir(ensemble_file.member(folder, k))
-    # How the ensemble is looked at is how its members are.
+    # Members are evaluated with the settings of the ensemble.
     config = dataclasses.replace(
       saved_run.read_experiment(own, None), views=exp.views, evaluate_batch_size=exp.evaluate_batch_size
     )
@@ -149,7 +149,7 @@ def load_network(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> tuple[Network, dict[str, int]]:
-  """The best network of one run, and which checkpoint of how many epochs it is."""
+  """The network of a run at its best epoch, and `saved_run.best`'s origin of it."""
   job, params, origin = load_best(folder, exp, data, stop, progress)
   return restore_temperature(folder, job, params, origin), origin
 
@@ -161,7 +161,7 @@ def load_best(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> tuple[job_lib.Job, Any, dict[str, int]]:
-  """The job of one run, the weights of its best checkpoint as they were trained, and which checkpoint that is."""
+  """The job of a run, the weights of its best checkpoint as trained, and the origin of `saved_run.best`."""
   with saved_run.checkpoints(folder, exp) as store:
     pixels = input_pixels.saved_in(folder, store)
     job = job_lib.Job(exp, data, pixels, input_pixels.statistics(folder, pixels, data, progress), stop)
@@ -169,21 +169,22 @@ def load_best(
 
 
 def mean_params(each: list[Any]) -> Any:
-  """The mean of weights of one architecture. Source: Izmailov et al. 2018, "Averaging weights", section 3."""
+  """The mean of the weights of several networks. Source: Izmailov et al. 2018, "Averaging weights", section 3."""
   return jax.tree.map(
     lambda *leaves: np.mean(np.stack(leaves), axis=0, dtype=np.float64).astype(np.float32), *each
   )
 
 
 def fit_temperature(job: job_lib.Job, params: Any) -> Network:
-  """The network whose outputs are logits, under weights as they were trained.
+  """The network with a temperature fitted such that its outputs are logits.
 
-  The outputs of a support vector regression lie near -1 and 1 and are no logits: they are divided by the temperature
-  at which validation finds their softmax most likely. Without views, so that it is the network's alone.
+  The outputs of a support vector regression lie near -1 and 1 and are not logits: they are divided by the temperature
+  that maximizes the likelihood of their softmax on validation, without test-time augmentation. For a network trained
+  on cross-entropy it is 1.
 
   Args:
-    job: the job, with the images of validation.
-    params: as they were trained.
+    job: the job, with the validation images.
+    params: the weights as trained.
 
   Raises:
     UserError: validation has fewer than two groups.
@@ -200,17 +201,17 @@ def fit_temperature(job: job_lib.Job, params: Any) -> Network:
 def restore_temperature(
   folder: workdir.Workdir, job: job_lib.Job, params: Any, origin: dict[str, int]
 ) -> Network:
-  """As `fitted`, by the temperature that the folder keeps where it is of this network.
+  """As `fit_temperature`, with the temperature saved in the folder where it belongs to this network.
 
   Raises:
-    UserError: it is not, and no validation image is at hand.
+    UserError: it does not, and there are no validation images to fit it on.
   """
   if job.experiment.scored_loss != svr.NAME:
     return Network(job, params, 1.0)
   if folder.calibration.exists():
     rule, known = calibration_file.read(folder)
     if known is None:
-      # Of a run of before: there the one temperature is that of the outputs.
+      # In an older run the one temperature is that of the outputs.
       return _divide(job, params, rule.temperature)
     network = _divide(job, params, known.temperature)
     if known.fingerprint == network.fingerprint:
@@ -233,29 +234,29 @@ def _divide(job: job_lib.Job, params: Any, temperature: float) -> Network:
 
 
 def read_rule(folder: workdir.Workdir, models: ModelSet, exp: experiment.Experiment) -> doubt.Doubt | None:
-  """The rule of what answers; None where the folder has no calibration.
+  """The calibration of a run, checked against its networks; None where the folder has none.
 
   Args:
     folder: the run's.
-    models: what the run has become.
-    exp: how it is asked.
+    models: the trained networks of the run.
+    exp: the run's experiment, with the `evaluate.*` keys in use.
 
   Raises:
-    UserError: the calibration belongs to other weights, members, views or keys, and what to do.
+    UserError: the calibration was fitted for other weights, members, views or `evaluate.*` keys.
   """
   if not folder.calibration.exists():
     return None
   rule, known = calibration_file.read(folder)
   if known is None:
-    # Of a run of before. What it says of the outputs of a regression is part of the network now.
+    # An older run. The temperature of a regression's outputs is now part of the network.
     is_inside = models.has_own_weights and models.networks[0].temperature != 1
     return dataclasses.replace(rule, temperature=1.0) if is_inside else rule
-  asked = exp.doubt
+  spec = exp.doubt
   pairs = {
     'views': (known.views, exp.views),
-    'max_error': (rule.max_error, asked.max_error),
-    'miscoverage': (rule.conformal.miscoverage, asked.miscoverage),
-    'conformal_score': (rule.conformal.score, asked.conformal_score),
+    'max_error': (rule.max_error, spec.max_error),
+    'miscoverage': (rule.conformal.miscoverage, spec.miscoverage),
+    'conformal_score': (rule.conformal.score, spec.conformal_score),
   }
   differing = [f'evaluate.{key}={old} and not {new}' for key, (old, new) in pairs.items() if old != new]
   own = models.fitted_for()

@@ -193,7 +193,9 @@ def test_rows_of_weight_0_are_to_an_update_as_if_they_were_not_there():
   assert 0 < len(kept) < len(batch.weight_B)
   half = jax.tree.map(lambda column: column[kept], plain)
   assert not differs(updated(changed, batch), updated(made, half))
-  assert differs(updated(changed, batch), updated(made, plain)), 'the other rows would have changed the update'
+  assert differs(updated(changed, batch), updated(made, plain)), (
+    'the other rows would have changed the update'
+  )
 
 
 def test_the_weight_of_a_row_is_how_often_it_counts():
