@@ -1,4 +1,4 @@
-"""Train the members of an ensemble and combine them, combine what finished runs predicted, or fit trees on features."""
+"""Train and combine the members of an ensemble, combine the predictions of finished runs, or fit trees on features."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
-# The ways of combining that need nothing but predictions.
+# The combinations that need predictions only.
 _RULES = tuple(name for name in method.COMBINES if name not in (method.AUTO, *method.WEIGHT_AVERAGES))
 _FIXED = (method.MEAN, method.LOGITS, method.GEOMETRIC, method.VOTE)
-# What runs are not combined on, but for the rows that stacking learns from.
+# Splits on which runs are not combined; stacking is fitted on out-of-fold predictions.
 _LEFT_OUT = {*scoring.OF_ONE_RUN, workdir.FOLDS} - {folds.OUT_OF_FOLD}
 
 
 def define_flags() -> None:
-  """Combine what is there or fit trees, instead of training, and how."""
+  """Whether to combine finished runs or fit trees, and how."""
   flags.DEFINE_bool(
     'combine', False, 'combine the predictions of the runs whose folders are named, untrained'
   )
@@ -43,7 +43,7 @@ def define_flags() -> None:
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
-  """Trains, continues or combines."""
+  """Trains or continues an ensemble, combines runs, or fits trees."""
   if flags.FLAGS.combine:
     _combine(request)
     return
@@ -76,7 +76,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
 
 
 def _combine(request: commands.Request) -> None:
-  """Writes the ensemble of the runs' predictions to --workdir; the networks are not asked."""
+  """Writes the combination of the runs' saved predictions to --workdir."""
   if len(request.paths) < 2:
     raise types.UserError(
       'ensemble --combine needs the folders of two runs or more: ... --combine runs/A runs/B'
@@ -126,7 +126,7 @@ def _combine(request: commands.Request) -> None:
 def _answers(
   runs: list[workdir.Workdir], names: list[str], rule: str, progress: progress_lib.Progress
 ) -> dict[str, Sequence[types.Predictions]]:
-  """What each run says of each split that all have predicted.
+  """The aligned predictions of the runs on each split that all have predicted.
 
   Raises:
     UserError: they have none in common, or one whose images, labels or classes differ.
@@ -140,12 +140,12 @@ def _answers(
     try:
       aligned |= combined_run.align(names, {split: each})
     except types.UserError as error:
-      # A run may have divided train and validation otherwise; of the tests every run must have all rows.
+      # Runs may differ in their validation split, but not in their test splits.
       if split != 'validation' or rule not in _FIXED or _classes_differ(each):
         raise
       progress.line(f'left out: {error}. Without validation nothing is calibrated')
   if not aligned:
-    raise types.UserError(f'{", ".join(names)}: have predicted no split in common; evaluate them first')
+    raise types.UserError(f'{", ".join(names)}: have no split in common; evaluate them first')
   return aligned
 
 

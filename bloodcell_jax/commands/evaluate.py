@@ -1,4 +1,4 @@
-"""Score a run's best checkpoint on its own splits, or on a folder of classes that it has never seen."""
+"""Evaluate a run's best checkpoint on its own splits, or on another folder of class folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
-# Before a split's name they make that of another picture.
+# A split's name with such a prefix would be the name of another figure.
 _PREFIXES = ('calibrated_',)
 
 
@@ -37,7 +37,7 @@ def define_flags() -> None:
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
-  """Writes predictions, figures of merit and pictures, and the report anew."""
+  """Writes predictions, metrics and figures, and the report again."""
   if not request.workdir and request.config is None:
     raise types.UserError('evaluate needs the folder of a run: --workdir=runs/NAME')
   if request.paths:
@@ -51,13 +51,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   saved_run.refuse_cross_validation(folder, exp, 'evaluate')
   environment = folder.read_environment()
   progress = progress_lib.Progress()
-  own = flags.FLAGS.data_dir
-  progress.line(f'reading images: {own or exp.data.source}')
-  if own:
+  data_dir = flags.FLAGS.data_dir
+  progress.line(f'reading images: {data_dir or exp.data.source}')
+  if data_dir:
     spec = dataclasses.replace(
-      exp.data, source='folders', dir=own, groups_csv=flags.FLAGS.groups_csv, labels_csv=''
+      exp.data, source='folders', dir=data_dir, groups_csv=flags.FLAGS.groups_csv, labels_csv=''
     )
-    split = _name(own)
+    split = _name(data_dir)
     class_names = tuple(environment['data']['class_names'])
     build: Callable[[Callable[[int, int], None]], dataset.Dataset] = functools.partial(
       dataset.whole, spec, split, class_names, folder.cache
@@ -65,28 +65,30 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   else:
     build = run_data.reader(exp, folder.cache)
   data = run_data.read(build, stop, progress)
-  if not own:
+  if not data_dir:
     folder.check_data(data.fingerprint())
   models = model_set.load(
-    folder, exp, lambda one: data if own or one is exp else run_data.divide(data, one), stop, progress
+    folder, exp, lambda one: data if data_dir or one is exp else run_data.divide(data, one), stop, progress
   )
-  rule = model_set.read_rule(folder, models, exp) if own else None
-  if own and rule is None:
+  rule = model_set.read_rule(folder, models, exp) if data_dir else None
+  if data_dir and rule is None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
   of_run = environment['data']
   note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
-  if not own and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
+  if not data_dir and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
     progress.line(substituted)
-  wanted = [split] if own else scoring.known(exp.evaluate_splits, data.rows)
-  for name, predictions in models.predict_each(wanted if own else dict.fromkeys(('validation', *wanted))):
+  wanted = [split] if data_dir else scoring.known(exp.evaluate_splits, data.rows)
+  for name, predictions in models.predict_each(
+    wanted if data_dir else dict.fromkeys(('validation', *wanted))
+  ):
     if name == 'validation':
       rule = doubt.fit(predictions, exp.doubt)
       dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
-        progress.line(f'no longer in the report, because scored otherwise than now: {", ".join(left)}')
-      folder.begin_scoring({**_given(request), **exp.evaluation})
+        progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
+      folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
       calibration_file.write(folder, rule, models.fitted_for())
     if name not in wanted:
       continue
@@ -109,17 +111,17 @@ def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Ex
       progress.line(f'{each.path}: {note}')
 
 
-def _given(request: commands.Request) -> dict[str, Any]:
-  """The keys of the section `evaluate` that the command was given."""
+def _evaluate_keys(request: commands.Request) -> dict[str, Any]:
+  """The `evaluate.*` keys of the command's config, without the prefix."""
   keys = {} if request.config is None else experiment.flat(request.config)
   return {key.removeprefix('evaluate.'): value for key, value in keys.items() if key.startswith('evaluate.')}
 
 
 def _name(data_dir: str) -> str:
-  """What the folder's entry is called: its own name, made fit for a file.
+  """The name of the folder's entry: its own name, with characters that a file name cannot have replaced.
 
   Raises:
-    UserError: a run has files or an entry of that name, which it would replace.
+    UserError: a run uses that name for files or an entry of its data_dir.
   """
   name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
   if name in scoring.RESERVED or name.startswith(_PREFIXES) or not name:

@@ -1,4 +1,4 @@
-"""Members' predictions as one answer: chosen or fitted, scored beside the members, written to the ensemble's folder."""
+"""Combines the predictions of members, evaluates the result and writes it to the ensemble's folder."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from bloodcell_jax.stats import bootstrap, doubt, metrics, paired
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress as progress_lib
 
-# By split, what each member says of it; the rows are the same and in the same order.
+# Split -> the predictions of each member, with the same rows in the same order.
 Answers = Mapping[str, Sequence[types.Predictions]]
-# The splits on which the ensemble is not compared with its best member: they chose it, or taught how to combine.
+# Splits on which the ensemble is not compared with its best member: they chose it, or the combination was fitted on
+# them.
 CHOSE = ('validation', folds.OUT_OF_FOLD)
-# Subsets of members of each size that the curve of members tries at most.
+# The largest number of subsets of each size in the curve of the error against the number of members.
 _MOST_SUBSETS = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """Members and what they say."""
+  """An ensemble's members, their predictions and their combination."""
 
-  members: tuple[str, ...]  # M: what each is called
+  members: tuple[str, ...]  # the M names
   answers: Answers
   rule: combination.Combination  # of the M members
   combine: str  # one of method.COMBINES, or a boosting's name
-  more: Mapping[str, Any]  # what else `ensemble.json` says
-  # By split, an answer that is no function of the members' answers; empty as a rule.
-  instead: Mapping[str, types.Predictions]
-  prefixes: Sequence[
-    combination.Combination
-  ]  # of the first member, the first two, ...; empty where order is none
-  # Of each network that answers: every member, or the one mean of their weights. Empty where none is at hand.
+  details: Mapping[str, Any]  # further entries of `ensemble.json`
+  # Split -> predictions that do not follow from those of the members; usually empty.
+  overrides: Mapping[str, types.Predictions]
+  # Of the first member, the first two, ...; empty where the order of the members has no meaning.
+  prefixes: Sequence[combination.Combination]
+  # Of each network in use: every member, or the one with their mean weights. Empty where unknown.
   fingerprints: tuple[str, ...]
-  temperature: float  # of that one mean, as `model_set.Network` has it; else 1
+  temperature: float  # of the network with mean weights, as in `model_set.Network`; else 1
 
 
 def align(members: Sequence[str], answers: Mapping[str, Sequence[types.Predictions]]) -> Answers:
-  """The same with every member's rows in the order of the first.
+  """The predictions with every member's rows in the order of the first.
 
   Raises:
-    UserError: the members do not hold the same images, labels, groups and classes.
+    UserError: the members differ in images, labels, groups or classes.
   """
   aligned: dict[str, list[types.Predictions]] = {}
   for split, each in answers.items():
@@ -66,13 +66,13 @@ def align(members: Sequence[str], answers: Mapping[str, Sequence[types.Predictio
 
 
 def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combination.Combination:
-  """How the members become one.
+  """The combination of the members.
 
   Args:
-    combine: one of method.COMBINES but the averages of weights.
-    answers: what each member says; of validation, on which weights are fitted, every group weighs the same.
-    learned_on: for stacking, the split of the answers to rows that a member, or its twin in its place, has not seen.
-    seed: of what stacking draws.
+    combine: one of method.COMBINES, except weight averages.
+    answers: the predictions of each member; weights are fitted on validation, where each group counts equally.
+    learned_on: for stacking, the split with predictions for rows that the predicting network was not trained on.
+    seed: of the random numbers of stacking.
   """
   first = next(iter(answers.values()))
   num_members, num_classes = len(first), len(first[0].class_names)
@@ -91,7 +91,7 @@ def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combinat
   if combine in method.STACKED:
     members = answers[learned_on]
     return stacking.fit(combine, stack(members), members[0].label_N, members[0].group_N, seed)
-  raise ValueError(f'no rule is called {combine}')
+  raise ValueError(f'unknown combination: {combine}')
 
 
 def stack(each: Sequence[types.Predictions]) -> np.ndarray:
@@ -107,24 +107,24 @@ def write(
   data: dataset.Dataset | None,
   progress: progress_lib.Progress,
 ) -> None:
-  """Scores the ensemble on every split and writes all that a run's folder has of a finished run, but the report.
+  """Evaluates the ensemble on every split and writes all files of a finished run except the report.
 
   Args:
-    folder: of the ensemble.
+    folder: the ensemble's.
     result: the members, their answers and how they are combined.
-    exp: how intervals and doubt are made, and the seed of what is drawn.
-    note: the note of the data.
-    data: the images, shown where they went wrong; None where they are not at hand.
+    exp: the settings of intervals and calibration, and the seed.
+    note: the result of `scoring.note`.
+    data: the images, for the review of misclassified ones; None without images.
     progress: where progress is printed.
   """
   folder.metrics.unlink(missing_ok=True)
   folder.ensemble.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
   combined = {
-    split: result.instead[split]
-    if split in result.instead
+    split: result.overrides[split]
+    if split in result.overrides
     else model_set.combined(result.rule, list(result.answers[split]))
-    for split in dict.fromkeys((*result.answers, *result.instead))
+    for split in dict.fromkeys((*result.answers, *result.overrides))
   }
   fitted = doubt.fit(combined['validation'], exp.doubt) if 'validation' in combined else None
   origin = {'members': len(result.members)}
@@ -150,23 +150,23 @@ def write(
     'weights': result.rule.arrays['weight_M'].tolist() if 'weight_M' in result.rule.arrays else None,
     'note': note,
     'evaluation': exp.evaluation,
-    **_compared(result, combined, exp),
-    **_studied(folder, result, exp, note),
-    **result.more,
+    **_comparison(result, combined, exp),
+    **_diversity(folder, result, exp, note),
+    **result.details,
   }
   ensemble_file.write(folder, entry, result.rule)
 
 
 def best(answers: Answers) -> int | None:
-  """The index of the member with the least log loss on validation, which one would use alone; None without any."""
+  """The index of the member with the least log loss on validation; None without validation."""
   losses = [forward.figures(one)['val_loss'] for one in answers.get('validation', ())]
   return int(np.argmin(losses)) if losses else None
 
 
-def _compared(
+def _comparison(
   result: Result, combined: Mapping[str, types.Predictions], exp: experiment.Experiment
 ) -> dict[str, Any]:
-  """The members' figures, and what the ensemble gains on the best of them on splits that did not choose it."""
+  """The members' metrics, and the comparison of the ensemble with the best of them on splits that did not choose it."""
   chosen = best(result.answers)
   figures: dict[str, Any] = {}
   for split, each in result.answers.items():
@@ -179,16 +179,16 @@ def _compared(
   gain = {
     split: paired.compare(result.answers[split][chosen], answer, exp.intervals, exp.seed)
     for split, answer in combined.items()
-    # Not where the best member was chosen, nor where a rule that is learned has learned.
+    # Not where the best member was chosen or the combination was fitted.
     if split in result.answers and split not in CHOSE
   }
   return {'figures': figures, 'best_member': result.members[chosen], 'gain_on_best': gain}
 
 
-def _studied(
+def _diversity(
   folder: workdir.Workdir, result: Result, exp: experiment.Experiment, note: str
 ) -> dict[str, Any]:
-  """Diversity of the members by split, and the error against their number, with pictures of the headline split."""
+  """The diversity of the members and the error against their number, with figures of the headline split."""
   if len(result.members) < 2:
     return {}
   headline = selection.headline(result.answers, {})
@@ -223,5 +223,5 @@ def _studied(
 
 
 def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-  """The same with null, which JSON has, for what is undefined."""
+  """The metrics with None, which is null in JSON, in place of NaN and infinity."""
   return {name: value if np.isfinite(value) else None for name, value in figures.items()}

@@ -1,4 +1,4 @@
-"""A member of an ensemble: a run of its own in `members/K`."""
+"""A member of an ensemble: a run in `members/K`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bloodcell_jax.train import signals
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-  """A member's run."""
+  """The run of a member."""
 
   number: int  # from 1
   config: Mapping[str, Any]  # flat
@@ -34,19 +34,19 @@ def train(
   targets: job_lib.Targets | None,
   previous: workdir.Workdir | None,
 ) -> None:
-  """Trains, scores and reports a member; the arguments are those of `training.train_run`."""
+  """Trains and evaluates a member and writes its report; the arguments are those of `training.train_run`."""
   training.train_run(
     member.config, member.exp, member.folder, member.data, stop, progress, targets=targets, previous=previous
   )
 
 
 def is_done(member: Member) -> bool:
-  """Whether it is trained and scored. Raises UserError where its folder holds another run."""
+  """Whether the member is trained and evaluated. Raises UserError where its folder holds another run."""
   return cross_validation.is_done(member.config, member.exp, member.folder, member.data)
 
 
 def answers(members: Sequence[Member], splits: Sequence[str]) -> combined_run.Answers:
-  """What each member says of each of these splits that all of them have, their rows aligned."""
+  """The aligned predictions of the members on each of these splits that all of them have."""
   predictions = {
     split: [predictions_csv.read(member.folder.predictions(split)) for member in members]
     for split in splits
@@ -56,11 +56,11 @@ def answers(members: Sequence[Member], splits: Sequence[str]) -> combined_run.An
 
 
 def fingerprints(members: Sequence[Member]) -> tuple[str, ...]:
-  """What each member's calibration says of its network; empty for one of before that was kept."""
+  """The fingerprint of each member's network, from its calibration; empty in runs older than fingerprints."""
   known = [calibration_file.read(one.folder)[1] for one in members]
   return tuple('' if each is None else each.fingerprint for each in known)
 
 
 def scored(exp: experiment.Experiment, data: dataset.Dataset) -> list[str]:
-  """The splits that an ensemble is scored on: validation, and those that the config asks for and the data has."""
+  """The splits on which an ensemble is evaluated: validation, and those of `evaluate.splits` that the data has."""
   return list(dict.fromkeys(('validation', *scoring.known(exp.evaluate_splits, data.rows))))

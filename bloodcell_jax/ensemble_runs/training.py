@@ -1,4 +1,4 @@
-"""An ensemble: a run for each member, one after the other or side by side, and the answer that they give together."""
+"""Trains an ensemble: a run for each member, in turn or vectorized, and their combined predictions."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def run(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> None:
-  """Trains the members that `ensemble.member` asks for, in `members/K`, and combines them once all are there.
+  """Trains the members selected by `ensemble.member`, in `members/K`, and combines them once all are trained.
 
   Args:
     config: flat.
-    folder: of the ensemble.
-    stop: asked between batches.
+    folder: the ensemble's.
+    stop: polled between batches.
     progress: where progress is printed.
 
   Raises:
-    UserError: the folder is that of a member, or holds another run; the data leaks or cannot be divided.
-    signals.Stopped: a stop was asked for; the same call goes on at the member that it was at.
+    UserError: the folder belongs to a member or holds another run, or the data leaks or cannot be divided.
+    signals.Stopped: a stop was requested; the same call continues with the member that was interrupted.
   """
   if folder.config.exists() and folder.read_config().get('ensemble.member'):
     parent = folder.path.absolute().parent.parent
     raise types.UserError(f'{folder.path}: is a member of an ensemble; continue it with --workdir={parent}')
-  # Whichever member is trained, here or elsewhere, the folder is that of all.
+  # The folder belongs to all members, whichever of them is trained here or on another machine.
   folders = {
     k: workdir.Workdir(ensemble_file.member(folder, k)) for k in range(1, config['ensemble.members'] + 1)
   }
@@ -74,7 +74,7 @@ def run(
   if exp.ensemble.method in method.BOOSTING:
     if only:
       raise types.UserError(
-        f'ensemble.member is {only}: a boosted member follows from those before it; set it to 0 to train them in turn'
+        f'ensemble.member is {only}: a boosted member depends on the previous ones; set it to 0 to train them in turn'
       )
     result = boosted_members.run(members, exp, stop, progress)
   else:
@@ -99,11 +99,11 @@ def _train_each(
   job: job_lib.Job,
   progress: progress_lib.Progress,
 ) -> list[int]:
-  """Trains the members that are asked for; returns the numbers of those that are not done afterwards."""
+  """Trains the selected members; returns the numbers of the members that are still to be trained."""
   exp = job.experiment
   wanted = [one for one in members if only in (0, one.number) and not member.is_done(one)]
   if wanted and exp.ensemble.method in (method.AVERAGE, method.BAGGING):
-    _train_together(wanted, job, progress)
+    _train_vectorized(wanted, job, progress)
   before = None
   for one in members:
     if only in (0, one.number):
@@ -114,32 +114,32 @@ def _train_each(
   return [one.number for one in members if not member.is_done(one)]
 
 
-def _train_together(
+def _train_vectorized(
   members: Sequence[member.Member],
   job: job_lib.Job,
   progress: progress_lib.Progress,
 ) -> None:
-  """Trains the members in groups, each in one program, where the platform gains by it or the config asks for it.
+  """Trains the members in vectorized groups, where that is faster on the platform or the config asks for it.
 
-  How many go together is planned by the ensemble's own job, whose network is theirs.
+  The size of a group is planned with the ensemble's own job, which has the same network.
   """
-  asked = job.experiment.ensemble.together
-  size = vectorized.plan(job, asked)
+  requested = job.experiment.ensemble.together
+  size = vectorized.plan(job, requested)
   if size == 1:
     return
   for start in range(0, len(members), size):
-    some = members[start : start + size]
+    group = members[start : start + size]
     prepared = [
-      preparation.prepare(one.config, one.exp, one.folder, one.data, job.stop, progress) for one in some
+      preparation.prepare(one.config, one.exp, one.folder, one.data, job.stop, progress) for one in group
     ]
-    jobs, initials = [own for own, _ in prepared], [initial for _, initial in prepared]
+    jobs, initials = [job for job, _ in prepared], [initial for _, initial in prepared]
     reason = vectorized.obstacle(jobs)
-    if reason and not asked:
-      progress.line(f'one after the other: {reason}')
+    if reason and not requested:
+      progress.line(f'members are trained in turn: {reason}')
       return
-    numbers = ', '.join(str(one.number) for one in some)
+    numbers = ', '.join(str(one.number) for one in group)
     progress.line(f'members {numbers} of {len(members)} together')
-    vectorized.run(jobs, initials, [one.folder for one in some], progress)
+    vectorized.run(jobs, initials, [one.folder for one in group], progress)
 
 
 def _combine(
@@ -149,7 +149,7 @@ def _combine(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> combined_run.Result:
-  """The members as one, in the way that the config asks for."""
+  """Combines the members by `ensemble.combine`."""
   combine = exp.ensemble.combine
   if combine in method.WEIGHT_AVERAGES:
     return _weight_average(members, exp, data, stop, progress)
@@ -171,7 +171,7 @@ def _combine(
 def _out_of_bag(
   members: Sequence[member.Member], data: dataset.Dataset
 ) -> tuple[dict[str, types.Predictions], float]:
-  """The mean of what the members whose bags lack a training row say of it, and the share of rows that some lack."""
+  """The out-of-bag predictions, means over the members whose bag lacks the row, and the share of rows with any."""
   rows = data.rows['train']
   table = data.table.take(rows)
   place = {name: i for i, name in enumerate(table.file.tolist())}
@@ -196,7 +196,7 @@ def _out_of_fold(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> combined_run.Answers:
-  """What twins of each member, trained without these rows, say of every row of train and validation."""
+  """The out-of-fold predictions of each member for train and validation, by a cross-validation of the member."""
   predictions = []
   for one in members:
     folder = workdir.Workdir(one.folder.path / folds.OUT_OF_FOLD)
@@ -214,7 +214,7 @@ def _weight_average(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> combined_run.Result:
-  """One network whose weights are the mean of all members', or of those that validation keeps."""
+  """One network with the mean weights of all members, or of those selected on validation (`soup`)."""
   best = [model_set.load_best(m.folder, m.exp, m.data, stop, progress)[:2] for m in members]
   job = best[0][0]
 

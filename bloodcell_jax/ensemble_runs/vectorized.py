@@ -1,4 +1,4 @@
-"""Members of one architecture trained together in one program, each on its disk what it would be alone."""
+"""Trains members of one architecture in one program; each folder is what training the member alone would write."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bloodcell_jax.system import memory
 from bloodcell_jax.train import checkpoint, devices, history, side_by_side
 from bloodcell_jax.train import progress as progress_lib
 
-# What of an experiment is in the program that all members share.
+# The fields of an experiment that the shared program depends on.
 SHARED = ('model', 'stages', 'batch_size', 'objective', 'svr', 'num_devices', 'loop')
-# Of the memory that is free: the rest is for the evaluation's batch and what lies between blocks.
+# The share of free memory to use; the rest is for evaluation and fragmentation.
 SHARE = 0.9
 
 
@@ -30,21 +30,21 @@ def run(
   folders: Sequence[workdir.Workdir],
   progress: progress_lib.Progress,
 ) -> list[list[history.Record]]:
-  """The records of each member, all trained to their ends from their newest checkpoints.
+  """Trains all members to their ends from their newest checkpoints; returns the records of each.
 
-  **Guarantees**: each folder holds what `stage_training.run` would write there, and the same numbers but for the
-  times: bit for bit where the members are taken one after the other within the step, to float tolerance where they are
-  taken at once. `seconds` is that of all members' epoch.
+  **Guarantees**: each folder holds what `stage_training.run` would write there, with the same numbers except for the
+  times: bitwise equal where the step maps over the members, equal to float tolerance where it vectorizes them.
+  `seconds` is the time of an epoch of all members.
 
   Args:
-    jobs: a job a member.
-    initials: the parameters that each begins with.
-    folders: of each; its name is the member's.
+    jobs: one for each member.
+    initials: the initial parameters of each.
+    folders: of each; their names are the names of the members.
     progress: where progress is printed.
 
   Raises:
-    UserError: the members cannot be trained together, as `can` says.
-    signals.Stopped: a stop was asked for; every member is saved.
+    UserError: the members cannot be trained together; see `obstacle`.
+    signals.Stopped: a stop was requested; every member is saved.
     types.RunError: a loss of a member was not finite, or a frozen weight has changed.
   """
   if reason := obstacle(jobs):
@@ -73,15 +73,15 @@ def _newest(job: job_lib.Job, store: checkpoint.Store) -> checkpoint.Saved | Non
 
 
 def obstacle(jobs: Sequence[job_lib.Job]) -> str:
-  """Why these members cannot be trained together; empty where they can."""
+  """The reason why these members cannot be trained together; empty where they can."""
   first = jobs[0]
   exp, stage = first.experiment, first.experiment.stages[0]
   if len(exp.stages) > 1:
-    return f'the run has {len(exp.stages)} stages, and members are trained together through one alone'
+    return f'the run has {len(exp.stages)} stages, and only members with one stage are trained together'
   if stage.top:
-    return f'stage {stage.fit.name} begins with a fitted top, which each member fits by itself'
+    return f'stage {stage.fit.name} begins with a fitted top, which each member fits separately'
   if exp.cache_features and frozen_features.depth_of(first, stage):
-    return 'the features of the frozen blocks are kept for each member by itself (stages.cache_features)'
+    return 'the features of the frozen blocks are cached for each member separately (stages.cache_features)'
   for number, job in enumerate(jobs[1:], 2):
     for name in SHARED:
       if getattr(job.experiment, name) != getattr(exp, name):
@@ -100,25 +100,24 @@ def _weight(job: job_lib.Job) -> float:
 
 
 def way(job: job_lib.Job) -> str:
-  """How the members share a step, of `devices.MEMBERS`: a CPU takes one after the other, where `vmap` is slower."""
+  """How a step runs the members, one of `devices.MEMBERS`: by `map` on a CPU, where `vmap` is slower."""
   return 'map' if job.devices[0].platform == 'cpu' else 'vmap'
 
 
-def plan(job: job_lib.Job, asked: int) -> int:
-  """How many members to train at once; the rest come after.
+def plan(job: job_lib.Job, requested: int) -> int:
+  """The number of members to train at once.
 
   Args:
     job: the job of one of them.
-    asked: `ensemble.together`: so many, or 0 for what the platform gains by: 1 on a CPU, elsewhere as many as fit into
-      the memory that is free on a device now.
+    requested: `ensemble.together`; 0 to choose: 1 on a CPU, elsewhere as many as fit into the free memory of a device.
   """
-  if asked or job.devices[0].platform == 'cpu':
-    return asked or 1
+  if requested or job.devices[0].platform == 'cpu':
+    return requested or 1
   return fitting(needed(job), memory.free(job.devices[0]))
 
 
 def fitting(needed: int, free: int) -> int:
-  """How many members of `needed` bytes each fit into `free` bytes; at least one, which training alone needs too.
+  """The number of members of `needed` bytes each that fit into `free` bytes, at least one.
 
   Example:
     >>> fitting(needed=2 * 10**9, free=10 * 10**9), fitting(needed=2, free=1)
@@ -128,7 +127,7 @@ def fitting(needed: int, free: int) -> int:
 
 
 def needed(job: job_lib.Job) -> int:
-  """Bytes that a step of one member takes on a device, as its compiled program says: arguments, results and scratch."""
+  """Bytes that a step of one member takes on a device, by its compiled program: arguments, results and temporaries."""
   exp, stage = job.experiment, job.experiment.stages[0]
   size, num = exp.batch_size, job.num_classes
   batch = types.Batch(

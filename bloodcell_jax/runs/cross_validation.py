@@ -1,4 +1,4 @@
-"""A cross-validation: a run for each fold, and what their networks say of the images they never saw."""
+"""A cross-validation: one run for each fold, and their predictions for the images they were not trained on."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def run(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> None:
-  """Trains the folds that `train.fold` asks for, in `folds/K`, and joins them once all are there.
+  """Trains the folds selected by `train.fold`, in `folds/K`, and joins them once all are trained.
 
   Args:
     config: flat.
     folder: of the cross-validation.
-    stop: asked between batches.
+    stop: polled between batches.
     progress: where progress is printed.
 
   Raises:
-    UserError: the folder is that of a fold, or holds another run; the data leaks or cannot be divided.
+    UserError: the folder belongs to a fold or holds another run, or the data leaks or cannot be divided.
   """
   if folder.config.exists() and folder.read_config().get('train.fold'):
     parent = folder.path.absolute().parent.parent
@@ -58,8 +58,8 @@ def run_on(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> None:
-  """The same on images that are read already; their division into train and validation does not matter."""
-  # Whichever fold is trained, here or elsewhere, the folder is that of all.
+  """As `run`, on images in memory; their division into train and validation does not matter."""
+  # The folder belongs to all folds, whichever of them is trained here or on another machine.
   folders = {k: workdir.Workdir(folder.path / 'folds' / str(k)) for k in range(1, config['train.folds'] + 1)}
   configs = {k: own.with_format({**config, 'train.fold': k}) for k, own in {0: folder, **folders}.items()}
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
@@ -98,27 +98,27 @@ def joined(parts: Sequence[types.Predictions], table: types.Table) -> types.Pred
   **Guarantees**: every row of the table exactly once.
 
   Args:
-    parts: of each fold for the rows it held out.
-    table: the rows that were dealt to the folds.
+    parts: the predictions of each fold for its held-out rows.
+    table: the rows that were divided into the folds.
 
   Raises:
-    UserError: a row is predicted twice or never.
+    UserError: a row is predicted twice or not at all.
   """
   file_N = np.concatenate([part.file_N for part in parts])
   order = np.argsort(file_N, kind='stable')
   if not np.array_equal(file_N[order], np.sort(table.file)):
     raise types.UserError(
-      f'the folds predict {len(file_N):,} images, which are not the {len(table):,} of the data each once; '
+      f'the folds predict {len(file_N):,} images instead of each of the {len(table):,} of the data once; '
       'remove the folder folds and train again'
     )
-  # The place of each row of the table among the sorted files.
+  # The index of each row of the table in the sorted files.
   take = order[np.searchsorted(file_N[order], table.file)]
   probs_NK = np.concatenate([part.probs_NK for part in parts])[take]
   return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
 
 
 def line(split: str, figures: Mapping[str, Any]) -> str:
-  """One line for people: mean and standard deviation over the folds."""
+  """A one-line summary: mean and standard deviation over the folds."""
 
   def text(name: str) -> str:
     mean, sd = figures[name]['mean'], figures[name]['sd']
@@ -131,7 +131,7 @@ def line(split: str, figures: Mapping[str, Any]) -> str:
 def is_done(
   config: Mapping[str, Any], exp: experiment.Experiment, folder: workdir.Workdir, data: dataset.Dataset
 ) -> bool:
-  """Whether the fold is trained and scored. Raises UserError where it is a fold of another run."""
+  """Whether the fold is trained and evaluated. Raises UserError where it belongs to another run."""
   if not folder.report.exists() or not folder.metrics.exists():
     return False
   folder.check_config(config)
@@ -151,7 +151,7 @@ def _join(
   note: str,
   progress: progress_lib.Progress,
 ) -> None:
-  """Writes the out-of-fold predictions and figures, mean and spread of the folds, and the report."""
+  """Writes the out-of-fold predictions and metrics, mean and spread over the folds, and the report."""
   fold_metrics = [part.read_splits() for part in parts]
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
@@ -159,7 +159,7 @@ def _join(
     [predictions_csv.read(part.predictions(folds.HELD_OUT)) for part in parts],
     data.table.take(data.rows['train']),
   )
-  # No rule of doubt: each fold has one of its own, fitted on its own validation.
+  # No calibration: each fold has its own, fitted on its own validation.
   figures = scoring.write(
     folder, folds.OUT_OF_FOLD, whole, exp, note, {'folds': len(parts)}, None, data.image_of('train')
   )

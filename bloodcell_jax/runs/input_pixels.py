@@ -1,4 +1,4 @@
-"""How a run turns grey levels into its network's input: chosen, fitted, read back."""
+"""The standardization of a run, which turns grey levels into the network's input."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bloodcell_jax.train import checkpoint
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.weights import own, pretrained
 
-# What a convention is called in Keras, and what grey levels are multiplied by before it.
+# Pixel convention -> its `preprocessing_function` in Keras, and the rescale factor before it.
 _PIXELS = {'caffe': ('caffe', 0.0), 'torchvision': ('torch', 0.0)}
 
 
 def choose(exp: experiment.Experiment, read: pretrained.Pretrained | None) -> standardize.Spec:
-  """How grey levels become the network's input: as the weights that were read want it, else as the config says.
+  """The standardization that the initial weights were trained with; that of the config without such weights.
 
   Raises:
-    UserError: the weights are of a run whose pixels no other run can repeat.
+    UserError: the weights were trained with statistics of their own training images.
   """
   if read is None:
     return exp.transform.standardize
@@ -49,7 +49,7 @@ def _own_pixels(about: own.About, origin: str) -> standardize.Spec:
 
 
 def saved(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Spec:
-  """How the run turns grey levels into the network's input, from its newest checkpoint.
+  """The standardization of a saved run, from its newest checkpoint.
 
   Raises:
     UserError: the run has no checkpoint.
@@ -59,7 +59,7 @@ def saved(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Sp
 
 
 def saved_in(folder: workdir.Workdir, store: checkpoint.Store) -> standardize.Spec:
-  """As `saved`, from checkpoints that are open."""
+  """As `saved`, from open checkpoints."""
   stamp = store.stamp()
   if stamp is None:
     raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
@@ -69,12 +69,12 @@ def saved_in(folder: workdir.Workdir, store: checkpoint.Store) -> standardize.Sp
 def statistics(
   folder: workdir.Workdir, spec: standardize.Spec, data: dataset.Dataset, progress: progress_lib.Progress
 ) -> standardize.Statistics | None:
-  """What the standardization learns from the training images: read from the run's folder, or fitted and put there.
+  """The statistics of the training images: read from the run's folder, or fitted and saved there.
 
-  None where it learns nothing.
+  None where the standardization needs none.
 
   Raises:
-    UserError: they are damaged, or not there and this data has no training images to fit them on.
+    UserError: the file is damaged, or missing and this data has no training images to fit them on.
   """
   if not spec.centers:
     return None

@@ -1,4 +1,4 @@
-"""The top of a network, fitted on the features below it: how a stage may begin."""
+"""Fits the head of a network on its features, before a stage is trained."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def fit(
   features: frozen_features.Features | None,
   progress: progress_lib.Progress,
 ) -> Any:
-  """The parameters with the top that `stage.top` names, fitted on every training image once, nothing dropped out.
+  """The parameters with the head `stage.top` fitted on every training image once, without dropout.
 
-  **Guarantees**: every weight below the top is the very array it was; the same parameters and images give the same bits
-  on the same machine.
+  **Guarantees**: the weights below the head are the same arrays; the same parameters and images give the same bits on
+  the same machine.
 
   Args:
     job: the job.
-    stage: which top; 'svr' replaces the last dense layer, 'rbf' that and the neurons before it.
-    params: the network's.
-    features: what is kept of the frozen part, where something is: then it takes the images' place.
+    stage: the stage, which names the head; 'svr' replaces the last dense layer, 'rbf' also the neurons before it.
+    params: the network's weights.
+    features: the cached features of the frozen blocks, used instead of the images; None without a cache.
     progress: where progress is printed.
 
   Raises:
-    UserError: more neurons than images that differ.
-    RunError: features that are not finite, or a fit that does not converge.
-    signals.Stopped: a stop was asked for.
+    UserError: there are more neurons than distinct images.
+    RunError: a feature is not finite, or the fit does not converge.
+    signals.Stopped: a stop was requested.
   """
   began = time.monotonic()
   model, arrays, batches = _training(job, features)
@@ -75,10 +75,10 @@ def fit(
 
 
 def embed(job: job_lib.Job, model: Any, params: Any, batches: Iterable[types.Batch]) -> np.ndarray:
-  """[N, D] what the top of the network sees of each row of the batches, those without weight left out.
+  """[N, D] the input of the head for each row of the batches, without padding rows.
 
   Raises:
-    signals.Stopped: a stop was asked for.
+    signals.Stopped: a stop was requested.
   """
   apply, parts = job.make_apply(model, method=_embedding), []
   for batch in batches:
@@ -90,7 +90,7 @@ def embed(job: job_lib.Job, model: Any, params: Any, batches: Iterable[types.Bat
 def _training(
   job: job_lib.Job, features: frozen_features.Features | None
 ) -> tuple[Any, stream.Arrays, Iterable[types.Batch]]:
-  """The network, or what of it is left, and its training items: targets and weights, and the batches in order."""
+  """The network or the part after the cached blocks, the targets and weights of training, and its batches in order."""
   if features:
     arrays, size = features.arrays, job.experiment.evaluate_batch_size
     items = np.arange(len(arrays.weight_N))
@@ -105,6 +105,6 @@ def _embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any
 
 
 def _activations(feature_ND: np.ndarray, centre_MD: Any, log_width_M: Any) -> np.ndarray:
-  # In pieces: the differences of all rows at once would fill the memory.
+  # In chunks: the differences of all rows at once would not fit in memory.
   pieces = [feature_ND[i : i + 256] for i in range(0, len(feature_ND), 256)]
   return np.concatenate([np.asarray(rbf_layer.activations(x, centre_MD, log_width_M)) for x in pieces])

@@ -1,4 +1,4 @@
-"""A run made ready to train: its config written, its job built, its first parameters there."""
+"""Prepares a run for training: writes its config, builds its job and its initial parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bloodcell_jax.train import signals
 
 
 def claim(config: Mapping[str, Any], exp: experiment.Experiment, folder: workdir.Workdir) -> None:
-  """Writes the config to the folder, which holds this run from then on.
+  """Writes the config to the folder, which then belongs to this run.
 
   **Guarantees**: a folder whose `weights.path` cannot be read is left without a config, so that the corrected command
   is not refused as another run.
@@ -37,18 +37,18 @@ def prepare(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> tuple[job_lib.Job, Any]:
-  """The job of a run that is to be trained, and the parameters that it begins with; its config is written down.
+  """Writes the config of a run; returns its job and its initial parameters.
 
   Raises:
-    UserError: the folder holds a run of another config, or weights that are read do not fit.
-    signals.Stopped: a stop was asked for.
+    UserError: the folder holds a run of another config, or the initial weights cannot be read or do not fit.
+    signals.Stopped: a stop was requested.
   """
   lock.take(folder.path)
   read = starting_weights.read(exp.weights.path, exp.model.name) if exp.weights.path else None
   folder.write_config(config)
   spec = input_pixels.choose(exp, read)
   job = job_lib.Job(exp, data, spec, input_pixels.statistics(folder, spec, data, progress), stop)
-  # Before what is compiled, which takes longer than all so far.
+  # Compilation, which comes next, takes long and cannot be interrupted.
   stop.poll()
   if read:
     taken = 'all weights' if exp.weights.include_top else 'features'

@@ -1,4 +1,4 @@
-"""The images of a run: read, divided as its experiment wants, checked for leaks."""
+"""Reads the images of a run, divides them and checks them for leaks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bloodcell_jax.train import signals
 def reader(
   exp: experiment.Experiment, cache: pathlib.Path
 ) -> Callable[[Callable[[int, int], None]], dataset.Dataset]:
-  """The `build(on_progress)` of the experiment's data, divided as it wants: into splits, or for a fold of them."""
+  """A function `build(on_progress)` that reads the experiment's data and divides it as `divide`."""
 
   def build(on_progress: Callable[[int, int], None]) -> dataset.Dataset:
     return divide(dataset.build(exp.data, exp.division_seed, cache, on_progress), exp)
@@ -27,7 +27,7 @@ def reader(
 
 
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
-  """The data with the rows that the experiment trains on: of its fold, or its bag, where it is of one."""
+  """The data divided for the experiment: into splits, for its fold, or for its bag."""
   data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
   if not (exp.ensemble.member and exp.ensemble.method == method.BAGGING):
     return data
@@ -35,10 +35,10 @@ def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset
 
 
 def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Dataset:
-  """The run's data with its rows, no image decoded.
+  """The run's data with its splits, without decoding images.
 
   Raises:
-    UserError: the data is not there, or is other than the run's.
+    UserError: the data is missing, or is not that of the run.
   """
   skipped = folder.read_environment()['data']['skipped']
   names = [workdir.problem(entry).file for entry in skipped]
@@ -52,10 +52,10 @@ def read(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> dataset.Dataset:
-  """The data set that `build(on_progress)` reads, with a line for each file left out and each split.
+  """Reads a data set by `build(on_progress)`; prints a line for each skipped file and each split.
 
   Raises:
-    signals.Stopped: a stop was asked for.
+    signals.Stopped: a stop was requested.
   """
   count = progress.counter('images decoded')
 
@@ -76,15 +76,15 @@ def read(
 
 
 def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, progress: progress_lib.Progress) -> None:
-  """Tells of the groups that test shares with training; refuses what leaks, unless the experiment allows it.
+  """Prints how many test images share a group with training; refuses leaks, unless the experiment allows them.
 
   Raises:
-    UserError: images of train are of a group of validation, or images of a test are images of training.
+    UserError: train and validation share a group, or a test split and training share an image.
   """
   if not exp.data.allow_leak:
     leaks.check(data.table, data.leaking())
   if 'test_clean' in data.rows:
     num, num_clean = len(data.rows['test']), len(data.rows['test_clean'])
     progress.line(
-      f'{num - num_clean:,} of {num:,} test images are of groups that training shows too; test_clean is without them'
+      f'{num - num_clean:,} of {num:,} test images share a group with training; test_clean leaves them out'
     )

@@ -1,4 +1,4 @@
-"""What a run writes down about itself before it trains: environment, class distribution, augmentation sheet."""
+"""The record of a run before training: its environment, class distribution and augmentation sheet."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from bloodcell_jax.storage import workdir
 
 
 def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int]) -> None:
-  """Writes environment.json, the class distribution and, where there is augmentation, a preview of it.
+  """Writes environment.json, the class distribution and, with random augmentation, a sheet of examples.
 
   Args:
     folder: the run's.
     job: the job.
-    leak: how many images leak, as `leaks.Leaks.counts`.
+    leak: the numbers of leaking images, as `leaks.Leaks.counts`.
 
   Raises:
-    UserError: the folder's run saw other data.
+    UserError: the run in the folder was on other data.
   """
   data = job.data
   folder.write_environment(
@@ -45,14 +45,14 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
   note = scoring.note(data.table.synthetic, leak)
   exp, rows = job.experiment, data.rows.get('train', np.zeros(0, np.int64))
   if exp.transform.is_random and len(rows):
-    title = f'{data.table.file[rows[0]]}, as training sees it'
+    title = f'{data.table.file[rows[0]]}, under augmentation'
     sheet = augmentation_sheet.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
     figure.write(folder.figures / 'augmentation.png', sheet, note)
   figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), note)
 
 
 def _network(job: job_lib.Job) -> dict[str, Any]:
-  """The network and how many of its parameters each stage trains."""
+  """The network, and the numbers of trainable and frozen parameters in each stage."""
   sizes = {name: int(np.size(leaf)) for name, leaf in tree.names(job.params).items()}
   stages = []
   for stage in job.experiment.stages:

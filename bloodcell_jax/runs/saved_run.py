@@ -1,4 +1,4 @@
-"""A run read back from its folder: its experiment and its checkpoints."""
+"""Reads a run from its folder: its experiment and its checkpoints."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bloodcell_jax.train import checkpoint, state
 
 
 def read_experiment(folder: workdir.Workdir, config: Any) -> experiment.Experiment:
-  """The experiment of the folder's run; `config`, where given, may differ from it in free keys only.
+  """The experiment of the run in the folder; a `config` other than None may differ from it in free keys only.
 
   Raises:
-    UserError: there is no run here, or another one.
+    UserError: the folder holds no run, a combination of runs, or a run of another config.
   """
   saved = folder.read_config()
   if workdir.COMBINED in saved:
@@ -33,7 +33,7 @@ def read_experiment(folder: workdir.Workdir, config: Any) -> experiment.Experime
 
 
 def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment, verb: str) -> None:
-  """Raises UserError where the folder holds a cross-validation: `verb` is what can be done with one of its folds."""
+  """Raises UserError where the folder holds a cross-validation; `verb` is the command to use on one of its folds."""
   if exp.cross_validation.folds and not exp.cross_validation.fold:
     raise types.UserError(
       f'{folder.path}: is a cross-validation; {verb} one of its folds: --workdir={folder.path / "folds" / "1"}'
@@ -42,10 +42,10 @@ def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment,
 
 @contextlib.contextmanager
 def checkpoints(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator[checkpoint.Store]:
-  """The checkpoints of a run that is trained; each is hashed once, however much is read.
+  """The checkpoints of a trained run; each is hashed once, however often it is read.
 
   Raises:
-    UserError: the run has no checkpoint.
+    UserError: the run has no checkpoints.
   """
   if not folder.checkpoints.is_dir():
     raise types.UserError(f'{folder.checkpoints}: no checkpoints; train the run first')
@@ -54,7 +54,7 @@ def checkpoints(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator
 
 
 def best(folder: workdir.Workdir, job: job_lib.Job) -> tuple[Any, dict[str, int]]:
-  """The parameters of the run's best checkpoint, and which checkpoint of how many epochs that is.
+  """The parameters of the run's best checkpoint, and its origin: `best_epoch` and the number of `epochs`.
 
   Raises:
     UserError: the run has no finished epoch.
@@ -64,7 +64,7 @@ def best(folder: workdir.Workdir, job: job_lib.Job) -> tuple[Any, dict[str, int]
 
 
 def best_in(store: checkpoint.Store, job: job_lib.Job) -> tuple[Any, dict[str, int]]:
-  """As `best`, from checkpoints that are open."""
+  """As `best`, from open checkpoints."""
   saved = store.best(lambda stamp: job.template(stamp.stage))
   origin = {'best_epoch': saved.records[-1].epoch, 'epochs': store.num_epochs()}
   return state.inference_params(saved.state), origin

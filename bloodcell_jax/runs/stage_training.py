@@ -1,4 +1,4 @@
-"""The stages of a run, one after the other, each from where the one before it ended."""
+"""Trains the stages of a run in turn; each starts from the weights at the end of the previous one."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ OnEpoch = Callable[[list[history.Record]], None]
 def run(
   job: job_lib.Job, initial: Any, folder: workdir.Workdir, progress: progress_lib.Progress
 ) -> list[history.Record]:
-  """The records of the run, trained to its end from its newest checkpoint.
+  """Trains a run to its end from its newest checkpoint; returns its records, one an epoch.
 
   Args:
     job: the job.
-    initial: the parameters that the run begins with.
+    initial: the initial parameters of the run.
     folder: the run's.
     progress: where progress is printed.
 
   Raises:
-    signals.Stopped: a stop was asked for; the state is saved.
+    signals.Stopped: a stop was requested; the state is saved.
     types.RunError: a loss was not finite, or a frozen weight has changed.
   """
   exp = job.experiment
@@ -52,9 +52,9 @@ def run(
 
 @contextlib.contextmanager
 def opened(job: job_lib.Job, folder: workdir.Workdir) -> Iterator[tuple[checkpoint.Store, OnEpoch]]:
-  """The checkpoints of a run, and what writes its history after an epoch; both are whole on the disk at the end."""
+  """The checkpoints of a run and the callback that writes its history; both are flushed and closed at the end."""
   store = checkpoint.Store(folder.checkpoints, job.experiment.monitor)
-  # Each is closed whatever becomes of the other.
+  # Each is closed even if closing the other fails.
   with contextlib.closing(store), contextlib.closing(events.Events(folder.path)) as board:
 
     def on_epoch(records: list[history.Record]) -> None:
@@ -72,10 +72,10 @@ def begin(
   folder: workdir.Workdir,
   progress: progress_lib.Progress,
 ) -> checkpoint.Saved:
-  """Where a stage starts: the parameters of the stage before it, an optimizer that has seen nothing.
+  """The start of a stage: the parameters of the previous stage and a new optimizer.
 
-  A top that is fitted follows from those parameters and the images alone, so that a run that is interrupted before the
-  stage's first checkpoint fits it again to the same bits.
+  A fitted head depends on those parameters and the images only: a run that is interrupted before the first checkpoint
+  of the stage fits it again to the same bits.
   """
   params, step = (before.state.params, int(before.state.step)) if before else (initial, 0)
   if stage.top:
@@ -98,9 +98,9 @@ def _train(
   store: checkpoint.Store,
   on_epoch: OnEpoch,
 ) -> checkpoint.Saved:
-  """Where the run stands when the stage is done."""
+  """Trains a stage to its end; returns the state of the run after it."""
   if stage.fit.is_finished(at.records):
-    # What is written about the run is written anew, should it be missing.
+    # Rewrites the history, in case its file is missing.
     on_epoch(at.records)
     return at
   features = frozen_features.build(job, stage, at.state.params, folder.cache, progress)
@@ -119,7 +119,7 @@ def parts(
   store: checkpoint.Store,
   on_epoch: OnEpoch,
 ) -> plan.Parts:
-  """What the loop calls in a stage, from the images or from the `features` in their place."""
+  """The functions that the loop calls in a stage, on images or on cached `features`."""
   return plan.Parts(
     step=job.train_step(stage, features.model if features else job.model),
     batches=features.batches if features else job.batches,
@@ -137,22 +137,22 @@ def parts(
 def check_frozen(
   job: job_lib.Job, stage: stages.Stage, at: checkpoint.Saved, params: Any, progress: progress_lib.Progress
 ) -> None:
-  """Raises RunError where a weight that the stage leaves frozen has changed; says so where none has."""
+  """Checks that the frozen weights of a stage are unchanged. Raises RunError where one has changed."""
   if at.stamp.frozen:
     if _frozen(job, stage, params) != at.stamp.frozen:
       raise types.RunError(f'stage {stage.fit.name}: a weight that should be frozen has changed')
-    progress.line(f'{stage.fit.name}: every frozen weight is bit for bit what it was ({at.stamp.frozen})')
+    progress.line(f'{stage.fit.name}: every frozen weight is bitwise unchanged ({at.stamp.frozen})')
 
 
 def _frozen(job: job_lib.Job, stage: stages.Stage, params: Any) -> str:
-  """The fingerprint of the weights that the stage leaves alone; empty where there are none."""
+  """The fingerprint of the stage's frozen weights; empty where there are none."""
   is_trained = tree.names(staged.trainable(stage.weights, job.params))
   kept = {name: leaf for name, leaf in tree.names(params).items() if not is_trained[name]}
   return tree.fingerprint(tree.nest(kept)) if kept else ''
 
 
 def _print_stage(job: job_lib.Job, stage: stages.Stage, params: Any, progress: progress_lib.Progress) -> None:
-  """The stage's weights, trained and frozen."""
+  """Prints the settings of a stage and its trainable and frozen weights."""
   is_trained = staged.trainable(stage.weights, job.params)
   rate = stage.weights.optimizer.learning_rate
   progress.line(

@@ -1,4 +1,4 @@
-"""The weights that a run begins with, from a file or from another run."""
+"""The initial weights of a run, from a file or from another run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bloodcell_jax.weights import own, pretrained
 
 
 def read(path: str, network: str) -> pretrained.Pretrained:
-  """The weights that a run begins with.
+  """Reads the initial weights of a run.
 
   Args:
-    path: what `pretrained.read` takes; or the folder of a run, whose best checkpoint is taken, or that of its export
+    path: a file for `pretrained.read`; or the folder of a run, whose best checkpoint is read, or else its export
       where there are no checkpoints; or an exported folder.
-    network: the name of the network that the weights are for.
+    network: the name of the network to initialize.
 
   Raises:
     UserError: there is nothing to begin with, by one line.
@@ -35,7 +35,7 @@ def read(path: str, network: str) -> pretrained.Pretrained:
     source = saved_run.read_experiment(folder, None)
     class_names = tuple(folder.read_environment()['data']['class_names'])
     pixels = input_pixels.saved(folder, source)
-    # Only the shapes of its weights are asked for: neither images nor devices.
+    # Only the shapes of the weights are needed: no images, and one device.
     job = job_lib.Job(
       dataclasses.replace(source, num_devices=1), dataset.empty(class_names), pixels, None, signals.Stop()
     )

@@ -1,4 +1,4 @@
-"""A run trained, scored and reported: the images read, the stages trained, the best epoch evaluated."""
+"""Trains one run: reads its images, trains its stages, evaluates the best epoch and writes the report."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from bloodcell_jax.train import progress as progress_lib
 def run(
   config: Mapping[str, Any], folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
 ) -> None:
-  """Trains one run on the images that its config names, scores it and writes its report.
+  """Trains one run on the images of its config, evaluates it and writes its report.
 
   Args:
     config: flat.
     folder: the run's.
-    stop: asked between batches.
+    stop: polled between batches.
     progress: where progress is printed.
 
   Raises:
     UserError: the folder holds another run, the data leaks, or the data or the weights cannot be read.
-    signals.Stopped: a stop was asked for; the same call continues the run.
+    signals.Stopped: a stop was requested; the same call continues the run.
   """
   exp = experiment.from_flat(config)
   # Before the images are read, so that the folder of another run is refused at once.
@@ -62,14 +62,14 @@ def train_run(
   targets: job_lib.Targets | None,
   previous: workdir.Workdir | None,
 ) -> None:
-  """Trains a run on images in memory, scores it and writes its report; a complete run is left as it is.
+  """Trains a run on images in memory, evaluates it and writes its report; a complete run is left as it is.
 
   Args:
     config: flat.
     exp: the experiment of the config.
     folder: the run's.
     data: the images, divided for this run.
-    stop: asked between batches.
+    stop: polled between batches.
     progress: where progress is printed.
     targets: what the rows are trained on in place of their labels; None for the labels.
     previous: the run whose last weights this one begins with; None for fresh ones.
@@ -77,7 +77,7 @@ def train_run(
   Raises:
     UserError: the folder holds a run of another config, or the weights do not fit.
     RunError: a loss was not finite, or a frozen weight has changed.
-    signals.Stopped: a stop was asked for; the same call continues the run.
+    signals.Stopped: a stop was requested; the same call continues the run.
   """
   job, initial = preparation.prepare(config, exp, folder, data, stop, progress)
   job = job.with_targets(targets)
@@ -95,7 +95,7 @@ def train_run(
   best, origin = saved_run.best(folder, job)
   progress.line(f'best epoch by {exp.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
 
-  # What the figures were made from; equal to what is written already, there is nothing left to do.
+  # Where every entry in metrics.json has this source, there is nothing left to do.
   wanted = scoring.known(exp.evaluate_splits, data.rows)
   written, source = scoring.origins(folder), scoring.source(origin, exp)
   is_scored = folder.calibration.exists() and all(written.get(split) == source for split in wanted)
@@ -112,7 +112,7 @@ def train_run(
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
   models = model_set.single(model_set.fit_temperature(job, best), origin)
-  # Validation first, wanted or not: it teaches what the others' doubt is judged by.
+  # Validation first, in any case: the calibration is fitted on it.
   for split, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':
       rule = doubt.fit(predictions, exp.doubt)
