@@ -121,7 +121,7 @@ def _name(data_dir: str) -> str:
   """The name of the folder's entry: its own name, with characters that a file name cannot have replaced.
 
   Raises:
-    UserError: a run uses that name for files or an entry of its data_dir.
+    UserError: a run uses that name for its own files or entries.
   """
   name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
   if name in scoring.RESERVED or name.startswith(_PREFIXES) or not name:

@@ -132,7 +132,7 @@ def _train_vectorized(
     prepared = [
       preparation.prepare(one.config, one.exp, one.folder, one.data, job.stop, progress) for one in group
     ]
-    jobs, initials = [job for job, _ in prepared], [initial for _, initial in prepared]
+    jobs, initials = [each for each, _ in prepared], [initial for _, initial in prepared]
     reason = vectorized.obstacle(jobs)
     if reason and not requested:
       progress.line(f'members are trained in turn: {reason}')
