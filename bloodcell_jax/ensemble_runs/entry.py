@@ -1,4 +1,4 @@
-"""Where training begins, whatever the config describes: one run, a cross-validation or an ensemble."""
+"""The entry point of training: one run, a cross-validation or an ensemble, as the config describes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bloodcell_jax.train import progress, signals
 
 
 def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
-  """Trains what the config describes, from the newest checkpoint if there is one, scores it and writes its report.
+  """Trains, or continues, what the config describes, evaluates it and writes its report.
 
   Args:
     config: a `ConfigDict`.
-    folder: taken for this process; nothing is written to it before the config has been checked.
-    stop: asked between batches.
+    folder: locked for this process, after the config has been checked.
+    stop: polled between batches.
 
   Raises:
     UserError: the config is wrong, the folder is in use or holds another run, or the data cannot be trained on.
     RunError: a loss was not finite, or a frozen weight has changed.
-    signals.Stopped: a stop was asked for; the same call continues.
+    signals.Stopped: a stop was requested; the same call continues.
   """
   experiment.resolve(config)
   lock.take(folder.path)

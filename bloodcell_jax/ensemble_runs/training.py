@@ -119,7 +119,7 @@ def _train_vectorized(
   job: job_lib.Job,
   progress: progress_lib.Progress,
 ) -> None:
-  """Trains the members in vectorized groups, where that is faster on the platform or the config asks for it.
+  """Trains the members in vectorized groups, where that is faster on the platform or the config requests it.
 
   The size of a group is planned with the ensemble's own job, which has the same network.
   """

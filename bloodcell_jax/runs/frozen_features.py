@@ -33,9 +33,8 @@ class Features:
 
   model: nn.Module  # the network after its frozen blocks
   arrays: stream.Arrays  # of the training split; the views of an image are consecutive
-  batches: Callable[
-    [int], Generator[types.Batch, None, None]
-  ]  # the endless training batches from a given step on
+  # the endless training batches from a given step on
+  batches: Callable[[int], Generator[types.Batch, None, None]]
   evaluate: Callable[[Any], dict[str, float]]  # params -> val_loss, val_accuracy
 
 

@@ -28,10 +28,9 @@ class Network:
   """A network with its weights, and the job that prepares its input."""
 
   job: job_lib.Job
-  params: Any  # the outputs under them are logits
-  temperature: (
-    float  # by which the top's weights have been divided for that; 1 for those trained on cross-entropy
-  )
+  params: Any  # with which the outputs are logits
+  # The weights of the output layer have been divided by it, to make them logits; 1 for those trained on cross-entropy.
+  temperature: float
 
   @property
   def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""Images are read to their end, or until a stop is asked for."""
+"""Images are read to the end, or until a stop is requested."""
 
 from __future__ import annotations
 
