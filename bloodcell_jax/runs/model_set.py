@@ -134,10 +134,9 @@ def load(
     best.append((own, *load_best(own, config, data(config), stop, progress)))
   if combine in method.WEIGHT_AVERAGES:
     job, params = best[0][1], mean_params([params for _, _, params, _ in best])
-    return ModelSet(
-      (restore_temperature(folder, job, params, origin),), combination.mean(1), origin, members, combine
-    )
-  networks = tuple(restore_temperature(*each) for each in best)
+    network = restore_temperature(folder, job, params)
+    return ModelSet((network,), combination.mean(1), origin, members, combine)
+  networks = tuple(restore_temperature(own, job, params) for own, job, params, _ in best)
   return ModelSet(networks, ensemble_file.read_combination(folder), origin, members, combine)
 
 
@@ -150,7 +149,7 @@ def load_network(
 ) -> tuple[Network, dict[str, int]]:
   """The network of a run at its best epoch, and `saved_run.best`'s origin of it."""
   job, params, origin = load_best(folder, exp, data, stop, progress)
-  return restore_temperature(folder, job, params, origin), origin
+  return restore_temperature(folder, job, params), origin
 
 
 def load_best(
@@ -197,9 +196,7 @@ def fit_temperature(job: job_lib.Job, params: Any) -> Network:
   )
 
 
-def restore_temperature(
-  folder: workdir.Workdir, job: job_lib.Job, params: Any, origin: dict[str, int]
-) -> Network:
+def restore_temperature(folder: workdir.Workdir, job: job_lib.Job, params: Any) -> Network:
   """As `fit_temperature`, with the temperature saved in the folder where it belongs to this network.
 
   Raises:

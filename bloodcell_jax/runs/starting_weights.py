@@ -26,7 +26,7 @@ def read(path: str, network: str) -> pretrained.Pretrained:
     network: the name of the network to initialize.
 
   Raises:
-    UserError: there is nothing to begin with, by one line.
+    UserError: there are no weights at the path, or they cannot be read.
   """
   if not os.path.isdir(path) or pathlib.Path(path).suffix in pretrained.READERS:
     return pretrained.read(path, network)
