@@ -21,7 +21,7 @@ from bloodcell_jax.data.division import folds
 from bloodcell_jax.ensemble_runs import combined_run
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import split_section
-from bloodcell_jax.runs import model_set, opening
+from bloodcell_jax.runs import model_set, saved_run
 from bloodcell_jax.stats import bootstrap, paired
 from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
   if len(arguments) < 1:
     sys.exit('usage: python -m benchmarks.ensembles AVERAGE_FOLDER [FOLDER ...]')
   folders = [workdir.Workdir(argument) for argument in arguments]
-  exp = opening.of(folders[0], None)
+  exp = saved_run.read_experiment(folders[0], None)
   first = _members(folders[0], (SPLIT, 'validation'))
   chosen = combined_run.best(first)
   assert chosen is not None

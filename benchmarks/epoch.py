@@ -97,7 +97,7 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
   made = job.Job(exp, found, exp.transform.standardize, None, signals.Stop())
   store, stage = checkpoint.Store(folder / 'checkpoints', exp.monitor), exp.stages[0]
   stamp = shelf.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
-  begin = checkpoint.Saved(made.state(stage, made.params, 0), [], 0.0, stamp)
+  begin = checkpoint.Saved(made.initial_state(stage, made.params, 0), [], 0.0, stamp)
 
   def train(epoch_is_done: Callable[[], None]) -> None:
     def on_epoch(records: list[history.Record]) -> None:
@@ -116,7 +116,7 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
       progress=progress.Progress(),
       on_epoch=on_epoch,
     )
-    loop.fit(begin, stage.fit, made.loop, parts)
+    loop.fit(begin, stage.fit, made.loop_spec, parts)
 
   return stepwise(train)
 

@@ -29,7 +29,7 @@ from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
-from bloodcell_jax.runs import forward, job, opening, output_layer, stage_training
+from bloodcell_jax.runs import forward, input_pixels, job, output_layer, run_data, saved_run, stage_training
 from bloodcell_jax.stats import bootstrap, calibration, paired
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
@@ -115,7 +115,9 @@ def regression(
   began = time.perf_counter()
   outputs = fit()
   seconds = time.perf_counter() - began
-  found = {split: forward.of(outputs(given.of_split[split]), given.tables[split]) for split in SPLITS}
+  found = {
+    split: forward.from_logits(outputs(given.of_split[split]), given.tables[split]) for split in SPLITS
+  }
   return Contender(name, seconds, calibrated(found), True)
 
 
@@ -171,7 +173,7 @@ def trained(
     folder, began = workdir.Workdir(place), time.perf_counter()
     stage_training.run(made, begin, folder, progress.Progress())
     seconds = time.perf_counter() - began
-    params = opening.best(folder, made)[0] if is_best else opening.last(folder, made)
+    params = saved_run.best(folder, made)[0] if is_best else saved_run.last(folder, made)
   found = {split: made.predict(params, split) for split in SPLITS}
   if exp.scored_loss == svr.NAME:
     found = calibrated(found)
@@ -221,10 +223,10 @@ def of_run(path: str, data_dir: str, epochs: int) -> Iterator[tuple[Contender, j
       flat.setdefault(f'stages.{name}.{key}', value)
   exp = experiment.from_flat(flat)
   stop = signals.Stop()
-  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
-  pixels = opening.kept_pixels(folder, exp)
-  made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
-  params, origin = opening.best(folder, made)
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, shown)
+  pixels = input_pixels.saved(folder, exp)
+  made = job.Job(exp, data, pixels, input_pixels.statistics(folder, pixels, data, shown), stop)
+  params, origin = saved_run.best(folder, made)
   found = {split: made.predict(params, split) for split in SPLITS}
   yield Contender(f'softmax, the run of {origin["epochs"]} epochs', np.nan, found, True), made
   seen = features(made, params)

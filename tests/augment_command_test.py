@@ -11,7 +11,7 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.commands import augment
 from bloodcell_jax.config import experiment
-from bloodcell_jax.runs import opening
+from bloodcell_jax.runs import run_data
 from bloodcell_jax.train import signals
 from configs import default
 
@@ -48,7 +48,7 @@ def save(monkeypatch, tmp_path: pathlib.Path, flat) -> set[int]:
 
 
 def training(exp: experiment.Experiment, tmp_path: pathlib.Path) -> set[int]:
-  data = opening.reader(exp, tmp_path)(lambda done, total: None)
+  data = run_data.reader(exp, tmp_path)(lambda done, total: None)
   return set(data.rows['train'].tolist())
 
 

@@ -21,7 +21,7 @@ from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.export import parity, program
 from bloodcell_jax.inference import classifier, differential_count, file_predictions
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import model_set, opening, scoring
+from bloodcell_jax.runs import model_set, run_data, saved_run, scoring
 from bloodcell_jax.stats import calibration, doubt
 from bloodcell_jax.storage import calibration_file, ensemble_file, journal, predictions_csv, workdir
 from bloodcell_jax.system import atomic
@@ -155,7 +155,7 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   expected_NK = calibrated(trained['test'], loaded)
   np.testing.assert_allclose(of_files(folder, tmp_path / 'files').probs_NK, expected_NK, atol=1e-5)
 
-  data = opening.reader(opening.of(folder, None), folder.cache)(lambda done, total: None)
+  data = run_data.reader(saved_run.read_experiment(folder, None), folder.cache)(lambda done, total: None)
   image_NHWC = data.image_NHWC[data.rows['test']]
   exported = program.of(loaded)
   answer_NK = np.asarray(exported.probabilities(exported.weights, image_NHWC))
@@ -264,7 +264,7 @@ def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_othe
 
   with monkeypatch.context() as patch:
     if step == 'before':
-      patch.setattr(model_set.Committee, 'predict_each', kill)
+      patch.setattr(model_set.ModelSet, 'predict_each', kill)
     elif step == 'calibration':
       patch.setattr(calibration_file, 'write', kill)
     else:
@@ -329,7 +329,7 @@ def test_evaluate_at_other_views_leaves_no_figures_of_the_views_before(single, t
   assert set(metrics(folder)) == {'test', 'cells'}, 'the same keys: all figures stay'
   evaluating.run(monkeypatch, folder.path, config(**{'evaluate.views': 'mirrors'}))
   assert set(metrics(folder)) == {'test'}
-  assert 'no longer in the report, because scored otherwise than now: cells' in capsys.readouterr().out
+  assert 'no longer in the report, because evaluated differently: cells' in capsys.readouterr().out
   assert saved(folder)['fitted_for']['views'] == 'mirrors'
   assert load(folder).rule is not None
 
@@ -373,7 +373,7 @@ def test_a_run_without_the_wanted_splits_is_scored_on_validation(tmp_path, capsy
   changes = {'data.embedded.num_test': 0} if splits else {}
   folder = run(tmp_path / 'run', **changes, **{'evaluate.splits': splits})
   assert set(metrics(folder)) == {'validation'}
-  assert 'of which this data has none: validation is scored' in capsys.readouterr().out
+  assert 'but this data has none of them: validation is scored' in capsys.readouterr().out
   assert 'Validation chose the epoch' in folder.report.read_text()
   run(folder.path, **changes, **{'evaluate.splits': splits})
   assert 'complete' in capsys.readouterr().out

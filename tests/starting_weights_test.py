@@ -13,9 +13,10 @@ import safetensors.numpy
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.ensemble_runs import entry
 from bloodcell_jax.export import contract, program, safetensors_file
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.runs import job, opening, stage_training
+from bloodcell_jax.runs import job, preparation, run_record, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
 from configs import default
@@ -46,7 +47,7 @@ def trained(tmp_path_factory) -> workdir.Workdir:
   made = job.Job(exp, images(), exp.transform.standardize, None, signals.Stop())
   del config['weights.include_top']
   folder.write_config(config)
-  opening.describe(folder, made, {})
+  run_record.describe(folder, made, {})
   stage_training.run(made, made.params, folder, progress.Progress())
   return folder
 
@@ -76,7 +77,7 @@ def begin(path, to, data: dataset.Dataset | None = None, **changes) -> tuple[job
   }
   config = flat(**{**asked, **changes})
   exp = experiment.resolve(experiment.nest(config))
-  made, initial = opening.prepare(
+  made, initial = preparation.prepare(
     config, exp, workdir.Workdir(to), data or images(), signals.Stop(), progress.Progress()
   )
   return made, {name: np.asarray(x) for name, x in tree.names(initial).items()}
@@ -169,3 +170,21 @@ def test_what_is_no_run_and_no_file_of_weights_is_one_line(exported, tmp_path):
       begin(path, tmp_path / f'to {path.name}')
     assert '\n' not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', ['one run', 'a cross-validation', 'an ensemble'])
+def test_after_a_mistyped_path_the_corrected_command_is_not_refused_as_another_config(tmp_path, kind):
+  more = {
+    'one run': {},
+    'a cross-validation': {'train.folds': 2},
+    'an ensemble': {'ensemble.method': 'average', 'ensemble.members': 2},
+  }[kind]
+  folder, config = workdir.Workdir(tmp_path / 'new'), flat(**more)
+  wrong = {**config, 'weights.path': str(tmp_path / 'mistyped.safetensors'), 'augment.rescale': 1 / 255}
+  wrong['augment.preprocessing_function'] = 'weights'
+  with pytest.raises(types.UserError, match=r'mistyped\.safetensors'):
+    entry.train(experiment.nest(wrong), folder, signals.Stop())
+  assert not folder.config.exists()
+  folder.write_config(config)
+  with pytest.raises(types.UserError, match=r'another config: .*weights.path'):
+    entry.train(experiment.nest(wrong), folder, signals.Stop())

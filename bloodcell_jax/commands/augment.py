@@ -16,7 +16,7 @@ from bloodcell_jax.data.augmentation import offline, saving, transform
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import kaggle
 from bloodcell_jax.plots import figure
-from bloodcell_jax.runs import augmentation_sheet, opening, scoring
+from bloodcell_jax.runs import augmentation_sheet, run_data, scoring
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
@@ -159,7 +159,7 @@ def _read(
 ) -> dataset.Dataset:
   """The images with the training rows of the config's run: of its fold, member and bag, where it is of one."""
   shown.line(f'reading images: {exp.data.source}')
-  return opening.read_data(opening.reader(exp, folder.cache), stop, shown)
+  return run_data.read(run_data.reader(exp, folder.cache), stop, shown)
 
 
 def _nothing(spec: transform.Spec) -> transform.Spec:

@@ -1,4 +1,4 @@
-"""Train the members of an ensemble and combine them, combine what finished runs predicted, or fit trees on features."""
+"""Train and combine the members of an ensemble, combine the predictions of finished runs, or fit trees on features."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
-from bloodcell_jax.commands import train
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds
-from bloodcell_jax.ensemble_runs import combined_run
+from bloodcell_jax.ensemble_runs import combined_run, entry
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import deep_trees, opening, scoring
+from bloodcell_jax.runs import deep_trees, run_data, saved_run, scoring
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic, lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
-# The ways of combining that need nothing but predictions.
+# The combinations that need predictions only.
 _RULES = tuple(name for name in method.COMBINES if name not in (method.AUTO, *method.WEIGHT_AVERAGES))
 _FIXED = (method.MEAN, method.LOGITS, method.GEOMETRIC, method.VOTE)
-# What runs are not combined on, but for the rows that stacking learns from.
+# Splits on which runs are not combined; stacking is fitted on out-of-fold predictions.
 _LEFT_OUT = {*scoring.OF_ONE_RUN, workdir.FOLDS} - {folds.OUT_OF_FOLD}
 
 
 def define_flags() -> None:
-  """Combine what is there or fit trees, instead of training, and how."""
+  """Whether to combine finished runs or fit trees, and how."""
   flags.DEFINE_bool(
     'combine', False, 'combine the predictions of the runs whose folders are named, untrained'
   )
@@ -43,7 +43,7 @@ def define_flags() -> None:
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
-  """Trains, continues or combines."""
+  """Trains or continues an ensemble, combines runs, or fits trees."""
   if flags.FLAGS.combine:
     _combine(request)
     return
@@ -56,42 +56,46 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'ensemble.method is empty; choose one of {", ".join(method.METHODS)}, or use configs/ensemble.py'
     )
-  train.run(request, stop)
+  if request.paths:
+    raise types.UserError(
+      f'{request.paths[0]}: ensemble takes paths with --combine only; the images are config.data.dir'
+    )
+  entry.train(request.config, workdir.Workdir(request.folder()), stop)
 
 
 def _trees(request: commands.Request, stop: signals.Stop) -> None:
   """Writes `trees/KIND` in the folder of a finished run."""
   if not request.workdir:
     raise types.UserError('ensemble --trees needs the folder of a run: --workdir=runs/NAME')
-  folder, shown = workdir.Workdir(request.workdir), progress.Progress()
-  exp = opening.of(folder, request.config)
+  folder, progress = workdir.Workdir(request.workdir), progress_lib.Progress()
+  exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
-  shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
-  deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, shown)
+  progress.line(f'reading images: {exp.data.source}')
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)
 
 
 def _combine(request: commands.Request) -> None:
-  """Writes the ensemble of the runs' predictions to --workdir; the networks are not asked."""
+  """Writes the combination of the runs' saved predictions to --workdir."""
   if len(request.paths) < 2:
     raise types.UserError(
       'ensemble --combine needs the folders of two runs or more: ... --combine runs/A runs/B'
     )
   if not request.workdir:
     raise types.UserError('ensemble --combine needs a folder for its files: --workdir=runs/NAME')
-  folder, shown = workdir.Workdir(request.workdir), progress.Progress()
+  folder, progress = workdir.Workdir(request.workdir), progress_lib.Progress()
   runs = [workdir.Workdir(path) for path in request.paths]
   names = [str(path).rstrip('/') for path in request.paths]
   environments = [one.read_environment() for one in runs]
-  exp = opening.of(runs[0], None)
+  exp = saved_run.read_experiment(runs[0], None)
   chosen = flags.FLAGS.rule
   config = {workdir.COMBINED: [str(one.path.absolute()) for one in runs], 'ensemble.combine': chosen}
   lock.take(folder.path)
   folder.write_config(config)
-  answers = _answers(runs, names, chosen, shown)
+  answers = _answers(runs, names, chosen, progress)
   learned_on = folds.OUT_OF_FOLD if folds.OUT_OF_FOLD in answers else 'validation'
   rule = combined_run.rule(chosen, answers, learned_on, exp.seed)
-  said = ' '.join(
+  note = ' '.join(
     dict.fromkeys(
       note
       for each in environments
@@ -111,18 +115,18 @@ def _combine(request: commands.Request) -> None:
   }
   atomic.write_json(folder.environment, {**environments[0], 'network': network})
   answers.pop(folds.OUT_OF_FOLD, None)
-  found = combined_run.Found(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
-  combined_run.write(folder, found, exp, said, None, shown)
+  result = combined_run.Result(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
+  combined_run.write(folder, result, exp, note, None, progress)
   report.write(folder)
-  shown.line(f'report: {folder.report}')
-  if said:
-    shown.line(said)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)
 
 
 def _answers(
-  runs: list[workdir.Workdir], names: list[str], rule: str, shown: progress.Progress
+  runs: list[workdir.Workdir], names: list[str], rule: str, progress: progress_lib.Progress
 ) -> dict[str, Sequence[types.Predictions]]:
-  """What each run says of each split that all have predicted.
+  """The aligned predictions of the runs on each split that all have predicted.
 
   Raises:
     UserError: they have none in common, or one whose images, labels or classes differ.
@@ -130,19 +134,19 @@ def _answers(
   own = [{path.stem for path in (one.path / 'predictions').glob('*.csv')} for one in runs]
   common = set.intersection(*own) - _LEFT_OUT
   known = [*dataset.SPLITS, *sorted(common - set(dataset.SPLITS))]
-  found: dict[str, Sequence[types.Predictions]] = {}
+  aligned: dict[str, Sequence[types.Predictions]] = {}
   for split in (name for name in known if name in common):
     each = [predictions_csv.read(one.predictions(split)) for one in runs]
     try:
-      found |= combined_run.align(names, {split: each})
+      aligned |= combined_run.align(names, {split: each})
     except types.UserError as error:
-      # A run may have divided train and validation otherwise; of the tests every run must have all rows.
+      # Runs may differ in their validation split, but not in their test splits.
       if split != 'validation' or rule not in _FIXED or _classes_differ(each):
         raise
-      shown.line(f'left out: {error}. Without validation nothing is calibrated')
-  if not found:
-    raise types.UserError(f'{", ".join(names)}: have predicted no split in common; evaluate them first')
-  return found
+      progress.line(f'left out: {error}. Without validation nothing is calibrated')
+  if not aligned:
+    raise types.UserError(f'{", ".join(names)}: have no split in common; evaluate them first')
+  return aligned
 
 
 def _classes_differ(each: list[types.Predictions]) -> bool:

@@ -1,4 +1,4 @@
-"""Score a run's best checkpoint on its own splits, or on a folder of classes that it has never seen."""
+"""Evaluate a run's best checkpoint on its own splits, or on another folder of class folders."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import comparison, model_set, opening, scoring
+from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
-# Before a split's name they make that of another picture.
+# A split's name with such a prefix would be the name of another figure.
 _PREFIXES = ('calibrated_',)
 
 
@@ -36,89 +37,91 @@ def define_flags() -> None:
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
-  """Writes predictions, figures of merit and pictures, and the report anew."""
+  """Writes predictions, metrics and figures, and the report again."""
   if not request.workdir and request.config is None:
     raise types.UserError('evaluate needs the folder of a run: --workdir=runs/NAME')
   if request.paths:
     raise types.UserError(f'{request.paths[0]}: to score a folder of classes, name it with --data_dir')
   folder = workdir.Workdir(request.folder())
-  exp = opening.of(folder, request.config)
+  exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return
-  opening.refuse_cross_validation(folder, exp, 'evaluate')
+  saved_run.refuse_cross_validation(folder, exp, 'evaluate')
   environment = folder.read_environment()
-  shown = progress.Progress()
-  own = flags.FLAGS.data_dir
-  shown.line(f'reading images: {own or exp.data.source}')
-  if own:
+  progress = progress_lib.Progress()
+  data_dir = flags.FLAGS.data_dir
+  progress.line(f'reading images: {data_dir or exp.data.source}')
+  if data_dir:
     spec = dataclasses.replace(
-      exp.data, source='folders', dir=own, groups_csv=flags.FLAGS.groups_csv, labels_csv=''
+      exp.data, source='folders', dir=data_dir, groups_csv=flags.FLAGS.groups_csv, labels_csv=''
     )
-    split = _name(own)
+    split = _name(data_dir)
     class_names = tuple(environment['data']['class_names'])
     build: Callable[[Callable[[int, int], None]], dataset.Dataset] = functools.partial(
       dataset.whole, spec, split, class_names, folder.cache
     )
   else:
-    build = opening.reader(exp, folder.cache)
-  data = opening.read_data(build, stop, shown)
-  if not own:
+    build = run_data.reader(exp, folder.cache)
+  data = run_data.read(build, stop, progress)
+  if not data_dir:
     folder.check_data(data.fingerprint())
-  answering = model_set.load(
-    folder, exp, lambda one: data if own or one is exp else opening.divide(data, one), stop, shown
+  models = model_set.load(
+    folder, exp, lambda one: data if data_dir or one is exp else run_data.divide(data, one), stop, progress
   )
-  rule = model_set.rule(folder, answering, exp) if own else None
-  if own and rule is None:
+  rule = model_set.read_rule(folder, models, exp) if data_dir else None
+  if data_dir and rule is None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
   of_run = environment['data']
-  said = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
-  if not own and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
-    shown.line(substituted)
-  wanted = [split] if own else scoring.known(exp.evaluate_splits, data.rows)
-  for name, found in answering.predict_each(wanted if own else dict.fromkeys(('validation', *wanted))):
+  note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
+  if not data_dir and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
+    progress.line(substituted)
+  wanted = [split] if data_dir else scoring.known(exp.evaluate_splits, data.rows)
+  for name, predictions in models.predict_each(
+    wanted if data_dir else dict.fromkeys(('validation', *wanted))
+  ):
     if name == 'validation':
-      rule = doubt.fit(found, exp.doubt)
-      dropped = scoring.drop_others(folder, scoring.source(answering.origin, exp))
+      rule = doubt.fit(predictions, exp.doubt)
+      dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
-        shown.line(f'no longer in the report, because scored otherwise than now: {", ".join(left)}')
-      folder.begin_scoring({**_given(request), **exp.evaluation})
-      calibration_file.write(folder, rule, answering.fitted_for())
+        progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
+      folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
+      calibration_file.write(folder, rule, models.fitted_for())
     if name not in wanted:
       continue
-    figures = scoring.write(folder, name, found, exp, said, answering.origin, rule, data.image_of(name))
-    shown.line(scoring.line(name, figures))
+    figures = scoring.write(folder, name, predictions, exp, note, models.origin, rule, data.image_of(name))
+    progress.line(scoring.line(name, figures))
   report.write(folder)
-  shown.line(f'report: {folder.report}')
-  if said:
-    shown.line(said)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)
 
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:
-  shown = progress.Progress()
+  progress = progress_lib.Progress()
   for split, entry in comparison.write(folder, other, exp).items():
-    shown.line(comparison.line(split, entry))
+    progress.line(comparison.line(split, entry))
   for each in (folder, other):
     of_run = each.read_environment()['data']
-    said = scoring.note(of_run['synthetic'], of_run['leaks'])
-    if said:
-      shown.line(f'{each.path}: {said}')
+    note = scoring.note(of_run['synthetic'], of_run['leaks'])
+    if note:
+      progress.line(f'{each.path}: {note}')
 
 
-def _given(request: commands.Request) -> dict[str, Any]:
-  """The keys of the section `evaluate` that the command was given."""
+def _evaluate_keys(request: commands.Request) -> dict[str, Any]:
+  """The `evaluate.*` keys of the command's config, without the prefix."""
   keys = {} if request.config is None else experiment.flat(request.config)
   return {key.removeprefix('evaluate.'): value for key, value in keys.items() if key.startswith('evaluate.')}
 
 
 def _name(data_dir: str) -> str:
-  """What the folder's entry is called: its own name, made fit for a file.
+  """The name of the folder's entry: its own name, with characters that a file name cannot have replaced.
 
   Raises:
-    UserError: a run has files or an entry of that name, which it would replace.
+    UserError: a run uses that name for its own files or entries.
   """
   name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
   if name in scoring.RESERVED or name.startswith(_PREFIXES) or not name:

@@ -20,7 +20,7 @@ from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import explainer, page
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import attribution, feature_maps, figure
-from bloodcell_jax.runs import opening
+from bloodcell_jax.runs import run_data, saved_run
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress, signals
@@ -48,8 +48,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if most < 0:
     raise types.UserError(f'max_images is {most}; it must be 0 or more')
   folder, shown = workdir.Workdir(request.folder()), progress.Progress()
-  exp = opening.of(folder, request.config)
-  opening.refuse_cross_validation(folder, exp, 'explain')
+  exp = saved_run.read_experiment(folder, request.config)
+  saved_run.refuse_cross_validation(folder, exp, 'explain')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(
       f'{folder.path}: is an ensemble; explain one of its members: --workdir={folder.path / "members" / "1"}'
@@ -201,7 +201,7 @@ def _readable(
 def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   """The run's test images, or where it has none those of validation: the first of each class, then the second."""
   # To show four images none of the other thousands is decoded.
-  data = opening.undecoded(folder, exp)
+  data = run_data.undecoded(folder, exp)
   table = data.table
   rows_N = data.rows.get('test', data.rows['validation'])
   label_N = table.label[rows_N]

@@ -11,7 +11,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.export import folder as export_folder
 from bloodcell_jax.export import formats, parity, program, samples
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.runs import opening
+from bloodcell_jax.runs import saved_run
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
@@ -37,8 +37,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   folder = workdir.Workdir(request.folder())
   target = pathlib.Path(flags.FLAGS.to or folder.path / 'export')
   export_folder.check(target)
-  exp = opening.of(folder, request.config)
-  opening.refuse_cross_validation(folder, exp, 'export')
+  exp = saved_run.read_experiment(folder, request.config)
+  saved_run.refuse_cross_validation(folder, exp, 'export')
   lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)
   shown.line(f'reading images: {exp.data.source}')

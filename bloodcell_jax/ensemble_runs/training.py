@@ -1,4 +1,4 @@
-"""An ensemble: a run for each member, one after the other or side by side, and the answer that they give together."""
+"""Trains an ensemble: a run for each member, in turn or vectorized, and their combined predictions."""
 
 from __future__ import annotations
 
@@ -14,35 +14,43 @@ from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.ensemble_runs import boosted_members, combined_run, member, vectorized
 from bloodcell_jax.ensembles import averaging, combination, method
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import cross_validation, forward, job, model_set, opening, scoring
+from bloodcell_jax.runs import (
+  cross_validation,
+  forward,
+  model_set,
+  preparation,
+  run_data,
+  run_record,
+  scoring,
+)
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 def run(
   config: Mapping[str, Any],
   folder: workdir.Workdir,
   stop: signals.Stop,
-  shown: progress.Progress,
-  train: member.Train,
+  progress: progress_lib.Progress,
 ) -> None:
-  """Trains the members that `ensemble.member` asks for, in `members/K`, and combines them once all are there.
+  """Trains the members selected by `ensemble.member`, in `members/K`, and combines them once all are trained.
 
   Args:
     config: flat.
-    folder: of the ensemble.
-    stop: asked between batches.
-    shown: where all is told.
-    train: what is done for each member.
+    folder: the ensemble's.
+    stop: polled between batches.
+    progress: where progress is printed.
 
   Raises:
-    UserError: the folder is that of a member, or holds another run; the data leaks or cannot be divided.
-    signals.Stopped: a stop was asked for; the same call goes on at the member that it was at.
+    UserError: the folder belongs to a member or holds another run, or the data leaks or cannot be divided.
+    signals.Stopped: a stop was requested; the same call continues with the member that was interrupted.
   """
   if folder.config.exists() and folder.read_config().get('ensemble.member'):
     parent = folder.path.absolute().parent.parent
     raise types.UserError(f'{folder.path}: is a member of an ensemble; continue it with --workdir={parent}')
-  # Whichever member is trained, here or elsewhere, the folder is that of all.
+  # The folder belongs to all members, whichever of them is trained here or on another machine.
   folders = {
     k: workdir.Workdir(ensemble_file.member(folder, k)) for k in range(1, config['ensemble.members'] + 1)
   }
@@ -51,86 +59,87 @@ def run(
   }
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
-  folder.write_config(configs[0])
-  shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
-  opening.check_leaks(exp, data, shown)
+  preparation.claim(configs[0], exp, folder)
+  progress.line(f'reading images: {exp.data.source}')
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  run_data.check_leaks(exp, data, progress)
   leak = data.leaking().counts()
-  made = job.Job(exp, data, exp.transform.standardize, None, stop)
-  opening.describe(folder, made, leak)
+  job = job_lib.Job(exp, data, exp.transform.standardize, None, stop)
+  run_record.describe(folder, job, leak)
   members = [
-    member.Member(k, configs[k], own, folders[k], opening.divide(data, own)) for k, own in exps.items()
+    member.Member(k, configs[k], own, folders[k], run_data.divide(data, own)) for k, own in exps.items()
   ]
-  said = scoring.note(data.table.synthetic, leak)
+  note = scoring.note(data.table.synthetic, leak)
   only = config['ensemble.member']
   if exp.ensemble.method in method.BOOSTING:
     if only:
       raise types.UserError(
-        f'ensemble.member is {only}: a boosted member follows from those before it; set it to 0 to train them in turn'
+        f'ensemble.member is {only}: a boosted member depends on the previous ones; set it to 0 to train them in turn'
       )
-    found = boosted_members.run(members, exp, shown, train)
+    result = boosted_members.run(members, exp, stop, progress)
   else:
-    missing = _train_each(members, only, made, shown, train)
+    missing = _train_each(members, only, job, progress)
     if missing:
-      shown.line(
+      progress.line(
         f'members still to train: {", ".join(map(str, missing))}; bring them to {folder.path / "members"} and run '
         'any member again, or all with ensemble.member=0'
       )
       return
-    found = _combine(members, exp, data, stop, shown, train)
-  combined_run.write(folder, found, exp, said, data, shown)
+    result = _combine(members, exp, data, stop, progress)
+  combined_run.write(folder, result, exp, note, data, progress)
   report.write(folder)
-  shown.line(f'report: {folder.report}')
-  if said:
-    shown.line(said)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)
 
 
 def _train_each(
   members: Sequence[member.Member],
   only: int,
-  made: job.Job,
-  shown: progress.Progress,
-  train: member.Train,
+  job: job_lib.Job,
+  progress: progress_lib.Progress,
 ) -> list[int]:
-  """Trains the members that are asked for; returns the numbers of those that are not done afterwards."""
-  exp = made.experiment
+  """Trains the selected members; returns the numbers of the members that are still to be trained."""
+  exp = job.experiment
   wanted = [one for one in members if only in (0, one.number) and not member.is_done(one)]
   if wanted and exp.ensemble.method in (method.AVERAGE, method.BAGGING):
-    _train_together(wanted, made, shown)
+    _train_vectorized(wanted, job, progress)
   before = None
   for one in members:
     if only in (0, one.number):
-      shown.line(f'member {one.number} of {len(members)}: {one.exp.model.name}, seed {one.exp.seed}')
-      train(one, None, before)
+      progress.line(f'member {one.number} of {len(members)}: {one.exp.model.name}, seed {one.exp.seed}')
+      member.train(one, job.stop, progress, targets=None, previous=before)
     if exp.ensemble.method == method.SNAPSHOT:
       before = one.folder
   return [one.number for one in members if not member.is_done(one)]
 
 
-def _train_together(
+def _train_vectorized(
   members: Sequence[member.Member],
-  made: job.Job,
-  shown: progress.Progress,
+  job: job_lib.Job,
+  progress: progress_lib.Progress,
 ) -> None:
-  """Trains the members in groups, each in one program, where the platform gains by it or the config asks for it.
+  """Trains the members in vectorized groups, where that is faster on the platform or the config requests it.
 
-  How many go together is planned by the ensemble's own job, whose network is theirs.
+  The size of a group is planned with the ensemble's own job, which has the same network.
   """
-  asked = made.experiment.ensemble.together
-  size = vectorized.plan(made, asked)
+  requested = job.experiment.ensemble.together
+  size = vectorized.plan(job, requested)
   if size == 1:
     return
   for start in range(0, len(members), size):
-    some = members[start : start + size]
-    prepared = [opening.prepare(one.config, one.exp, one.folder, one.data, made.stop, shown) for one in some]
-    mades, initials = [own for own, _ in prepared], [initial for _, initial in prepared]
-    reason = vectorized.can(mades)
-    if reason and not asked:
-      shown.line(f'one after the other: {reason}')
+    group = members[start : start + size]
+    prepared = [
+      preparation.prepare(one.config, one.exp, one.folder, one.data, job.stop, progress) for one in group
+    ]
+    jobs, initials = [each for each, _ in prepared], [initial for _, initial in prepared]
+    reason = vectorized.obstacle(jobs)
+    if reason and not requested:
+      progress.line(f'members are trained in turn: {reason}')
       return
-    numbers = ', '.join(str(one.number) for one in some)
-    shown.line(f'members {numbers} of {len(members)} together')
-    vectorized.run(mades, initials, [one.folder for one in some], shown)
+    numbers = ', '.join(str(one.number) for one in group)
+    progress.line(f'members {numbers} of {len(members)} together')
+    vectorized.run(jobs, initials, [one.folder for one in group], progress)
 
 
 def _combine(
@@ -138,18 +147,17 @@ def _combine(
   exp: experiment.Experiment,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
-  train: member.Train,
-) -> combined_run.Found:
-  """The members as one, in the way that the config asks for."""
+  progress: progress_lib.Progress,
+) -> combined_run.Result:
+  """Combines the members by `ensemble.combine`."""
   combine = exp.ensemble.combine
   if combine in method.WEIGHT_AVERAGES:
-    return _weight_average(members, exp, data, stop, shown)
-  found = member.answers(members, member.scored(exp, data))
+    return _weight_average(members, exp, data, stop, progress)
+  answers = member.answers(members, member.scored(exp, data))
   learned: combined_run.Answers = {}
   if combine in method.STACKED:
-    learned = _out_of_fold(members, exp, data, stop, shown, train)
-  rule = combined_run.rule(combine, {**found, **learned}, folds.OUT_OF_FOLD, exp.seed)
+    learned = _out_of_fold(members, exp, data, stop, progress)
+  rule = combined_run.rule(combine, {**answers, **learned}, folds.OUT_OF_FOLD, exp.seed)
   more: dict[str, Any] = {'method': exp.ensemble.method}
   instead: dict[str, types.Predictions] = {}
   if exp.ensemble.method == method.BAGGING:
@@ -157,13 +165,13 @@ def _combine(
     more |= {'out_of_bag_share': share}
   names = tuple(str(one.number) for one in members)
   prints = member.fingerprints(members)
-  return combined_run.Found(names, found, rule, combine, more, instead, (), prints, 1.0)
+  return combined_run.Result(names, answers, rule, combine, more, instead, (), prints, 1.0)
 
 
 def _out_of_bag(
   members: Sequence[member.Member], data: dataset.Dataset
 ) -> tuple[dict[str, types.Predictions], float]:
-  """The mean of what the members whose bags lack a training row say of it, and the share of rows that some lack."""
+  """The out-of-bag predictions, means over the members whose bag lacks the row, and the share of rows with any."""
   rows = data.rows['train']
   table = data.table.take(rows)
   place = {name: i for i, name in enumerate(table.file.tolist())}
@@ -175,8 +183,10 @@ def _out_of_bag(
     times_N[at] += 1
   has = np.flatnonzero(times_N)
   probs_NK = total_NK[has] / times_N[has].reshape(-1, 1)
-  found = types.Predictions(probs_NK, table.label[has], table.group[has], table.file[has], table.class_names)
-  return {bagging.OUT_OF_BAG: found}, len(has) / len(rows)
+  predictions = types.Predictions(
+    probs_NK, table.label[has], table.group[has], table.file[has], table.class_names
+  )
+  return {bagging.OUT_OF_BAG: predictions}, len(has) / len(rows)
 
 
 def _out_of_fold(
@@ -184,28 +194,17 @@ def _out_of_fold(
   exp: experiment.Experiment,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
-  train: member.Train,
+  progress: progress_lib.Progress,
 ) -> combined_run.Answers:
-  """What twins of each member, trained without these rows, say of every row of train and validation."""
-  found = []
+  """The out-of-fold predictions of each member for train and validation, by a cross-validation of the member."""
+  predictions = []
   for one in members:
     folder = workdir.Workdir(one.folder.path / folds.OUT_OF_FOLD)
     config = {**one.config, 'train.folds': exp.ensemble.folds}
-
-    def train_fold(
-      config: Mapping[str, Any],
-      exp: experiment.Experiment,
-      folder: workdir.Workdir,
-      data: dataset.Dataset,
-      number: int = one.number,
-    ) -> None:
-      train(member.Member(number, config, exp, folder, data), None, None)
-
-    shown.line(f'member {one.number} of {len(members)}, out of fold:')
-    cross_validation.run_on(config, folder, data, stop, shown, train_fold)
-    found.append(predictions_csv.read(folder.predictions(folds.OUT_OF_FOLD)))
-  return combined_run.align([f'member {one.number}' for one in members], {folds.OUT_OF_FOLD: found})
+    progress.line(f'member {one.number} of {len(members)}, out of fold:')
+    cross_validation.run_on(config, folder, data, stop, progress)
+    predictions.append(predictions_csv.read(folder.predictions(folds.OUT_OF_FOLD)))
+  return combined_run.align([f'member {one.number}' for one in members], {folds.OUT_OF_FOLD: predictions})
 
 
 def _weight_average(
@@ -213,31 +212,33 @@ def _weight_average(
   exp: experiment.Experiment,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
-) -> combined_run.Found:
-  """One network whose weights are the mean of all members', or of those that validation keeps."""
-  best = [model_set.best_of_run(m.folder, m.exp, m.data, stop, shown)[:2] for m in members]
-  made = best[0][0]
+  progress: progress_lib.Progress,
+) -> combined_run.Result:
+  """One network with the mean weights of all members, or of those selected on validation (`soup`)."""
+  best = [model_set.load_best(m.folder, m.exp, m.data, stop, progress)[:2] for m in members]
+  job = best[0][0]
 
   def mean_of(chosen: Sequence[int]) -> Any:
     return model_set.mean_params([best[i][1] for i in chosen])
 
   def score(chosen: tuple[int, ...]) -> float:
-    found = made.predict(mean_of(chosen), 'validation')
-    return forward.figures(found)['val_accuracy']
+    predictions = job.predict(mean_of(chosen), 'validation')
+    return forward.figures(predictions)['val_accuracy']
 
   kept = tuple(range(len(members)))
   if exp.ensemble.combine == method.SOUP:
     kept = tuple(sorted(averaging.greedy(len(members), score)))
-    shown.line(f'soup of members {", ".join(str(members[i].number) for i in kept)}, by validation accuracy')
+    progress.line(
+      f'soup of members {", ".join(str(members[i].number) for i in kept)}, by validation accuracy'
+    )
   chosen = [members[i] for i in kept]
   wanted = member.scored(exp, data)
-  network = model_set.fitted(made, mean_of(kept))
-  instead = dict(made.predict_each(network.params, wanted))
+  network = model_set.fit_temperature(job, mean_of(kept))
+  instead = dict(job.predict_each(network.params, wanted))
   names = tuple(str(each.number) for each in chosen)
   rule = combination.mean(len(chosen))
   more = {'method': exp.ensemble.method}
-  return combined_run.Found(
+  return combined_run.Result(
     names,
     member.answers(chosen, wanted),
     rule,

@@ -1,4 +1,4 @@
-"""Members of one architecture trained together in one program, each on its disk what it would be alone."""
+"""Trains members of one architecture in one program; each folder is what training the member alone would write."""
 
 from __future__ import annotations
 
@@ -11,110 +11,113 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.heads import svr
-from bloodcell_jax.runs import frozen_features, job, stage_training
+from bloodcell_jax.runs import frozen_features, stage_training
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import checkpoint, devices, history, progress, side_by_side
+from bloodcell_jax.train import checkpoint, devices, history, side_by_side
+from bloodcell_jax.train import progress as progress_lib
 
-# What of an experiment is in the program that all members share.
+# The fields of an experiment that the shared program depends on.
 SHARED = ('model', 'stages', 'batch_size', 'objective', 'svr', 'num_devices', 'loop')
-# Of the memory that is free: the rest is for the evaluation's batch and what lies between blocks.
+# The share of free memory to use; the rest is for evaluation and fragmentation.
 SHARE = 0.9
 
 
 def run(
-  mades: Sequence[job.Job],
+  jobs: Sequence[job_lib.Job],
   initials: Sequence[Any],
   folders: Sequence[workdir.Workdir],
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> list[list[history.Record]]:
-  """The records of each member, all trained to their ends from their newest checkpoints.
+  """Trains all members to their ends from their newest checkpoints; returns the records of each.
 
-  **Guarantees**: each folder holds what `stage_training.run` would write there, and the same numbers but for the
-  times: bit for bit where the members are taken one after the other within the step, to float tolerance where they are
-  taken at once. `seconds` is that of all members' epoch.
+  **Guarantees**: each folder holds what `stage_training.run` would write there, with the same numbers except for the
+  times: bitwise equal where the step maps over the members, equal to float tolerance where it vectorizes them.
+  `seconds` is the time of an epoch of all members.
 
   Args:
-    mades: a job a member.
-    initials: the parameters that each begins with.
-    folders: of each; its name is the member's.
-    shown: where all is told.
+    jobs: one for each member.
+    initials: the initial parameters of each.
+    folders: of each; their names are the names of the members.
+    progress: where progress is printed.
 
   Raises:
-    UserError: the members cannot be trained together, as `can` says.
-    signals.Stopped: a stop was asked for; every member is saved.
+    UserError: the members cannot be trained together; see `obstacle`.
+    signals.Stopped: a stop was requested; every member is saved.
     types.RunError: a loss of a member was not finite, or a frozen weight has changed.
   """
-  if reason := can(mades):
+  if reason := obstacle(jobs):
     raise types.UserError(f'ensemble.together: {reason}; set it to 1')
-  first = mades[0]
+  first = jobs[0]
   stage, model = first.experiment.stages[0], first.model
   begins, parts = [], []
   with contextlib.ExitStack() as stack:
-    for made, initial, folder in zip(mades, initials, folders, strict=True):
-      store, on_epoch = stack.enter_context(stage_training.opened(made, folder))
-      own, named = made.experiment.stages[0], shown.of(f'member {folder.path.name}')
-      stack.callback(named.close)
-      begins.append(_newest(made, store) or stage_training.begin(made, own, None, initial, folder, named))
-      parts.append(stage_training.parts(made, own, None, named, store, on_epoch))
+    for job, initial, folder in zip(jobs, initials, folders, strict=True):
+      store, on_epoch = stack.enter_context(stage_training.opened(job, folder))
+      own, member_progress = job.experiment.stages[0], progress.of(f'member {folder.path.name}')
+      stack.callback(member_progress.close)
+      begins.append(
+        _newest(job, store) or stage_training.begin(job, own, None, initial, folder, member_progress)
+      )
+      parts.append(stage_training.parts(job, own, None, member_progress, store, on_epoch))
     step = devices.make_train_members(first.update(stage, model), first.devices, way(first))
-    ends = side_by_side.fit(begins, stage.fit, first.loop, parts, step)
-    for made, at, part, (state, _) in zip(mades, begins, parts, ends, strict=True):
-      stage_training.check_frozen(made, stage, at, state.params, part.progress)
+    ends = side_by_side.fit(begins, stage.fit, first.loop_spec, parts, step)
+    for job, at, part, (state, _) in zip(jobs, begins, parts, ends, strict=True):
+      stage_training.check_frozen(job, stage, at, state.params, part.progress)
   return [records for _, records in ends]
 
 
-def _newest(made: job.Job, store: checkpoint.Store) -> checkpoint.Saved | None:
-  return store.latest(lambda stamp: made.template(stamp.stage))
+def _newest(job: job_lib.Job, store: checkpoint.Store) -> checkpoint.Saved | None:
+  return store.latest(lambda stamp: job.template(stamp.stage))
 
 
-def can(mades: Sequence[job.Job]) -> str:
-  """Why these members cannot be trained together; empty where they can."""
-  first = mades[0]
+def obstacle(jobs: Sequence[job_lib.Job]) -> str:
+  """The reason why these members cannot be trained together; empty where they can."""
+  first = jobs[0]
   exp, stage = first.experiment, first.experiment.stages[0]
   if len(exp.stages) > 1:
-    return f'the run has {len(exp.stages)} stages, and members are trained together through one alone'
+    return f'the run has {len(exp.stages)} stages, and only members with one stage are trained together'
   if stage.top:
-    return f'stage {stage.fit.name} begins with a fitted top, which each member fits by itself'
+    return f'stage {stage.fit.name} begins with a fitted top, which each member fits separately'
   if exp.cache_features and frozen_features.depth_of(first, stage):
-    return 'the features of the frozen blocks are kept for each member by itself (stages.cache_features)'
-  for number, made in enumerate(mades[1:], 2):
+    return 'the features of the frozen blocks are cached for each member separately (stages.cache_features)'
+  for number, job in enumerate(jobs[1:], 2):
     for name in SHARED:
-      if getattr(made.experiment, name) != getattr(exp, name):
+      if getattr(job.experiment, name) != getattr(exp, name):
         return f'members 1 and {number} differ in {name}'
-    if made.data.image_NHWC.shape[1:] != first.data.image_NHWC.shape[1:]:
+    if job.data.image_NHWC.shape[1:] != first.data.image_NHWC.shape[1:]:
       return f'members 1 and {number} differ in the size of an image'
-    if made.num_classes != first.num_classes or made.loop != first.loop:
+    if job.num_classes != first.num_classes or job.loop_spec != first.loop_spec:
       return f'members 1 and {number} differ in the number of classes or of updates an epoch'
-    if stage.loss == svr.NAME and _weight(made) != _weight(first):
+    if stage.loss == svr.NAME and _weight(job) != _weight(first):
       return f'members 1 and {number} differ in the weight of the training images'
   return ''
 
 
-def _weight(made: job.Job) -> float:
-  return float(made.arrays.weight_N[made.data.rows['train']].sum())
+def _weight(job: job_lib.Job) -> float:
+  return float(job.arrays.weight_N[job.data.rows['train']].sum())
 
 
-def way(made: job.Job) -> str:
-  """How the members share a step, of `devices.MEMBERS`: a CPU takes one after the other, where `vmap` is slower."""
-  return 'map' if made.devices[0].platform == 'cpu' else 'vmap'
+def way(job: job_lib.Job) -> str:
+  """How a step runs the members, one of `devices.MEMBERS`: by `map` on a CPU, where `vmap` is slower."""
+  return 'map' if job.devices[0].platform == 'cpu' else 'vmap'
 
 
-def plan(made: job.Job, asked: int) -> int:
-  """How many members to train at once; the rest come after.
+def plan(job: job_lib.Job, requested: int) -> int:
+  """The number of members to train at once.
 
   Args:
-    made: the job of one of them.
-    asked: `ensemble.together`: so many, or 0 for what the platform gains by: 1 on a CPU, elsewhere as many as fit into
-      the memory that is free on a device now.
+    job: the job of one of them.
+    requested: `ensemble.together`; 0 to choose: 1 on a CPU, elsewhere as many as fit into the free memory of a device.
   """
-  if asked or made.devices[0].platform == 'cpu':
-    return asked or 1
-  return fitting(needed(made), memory.free(made.devices[0]))
+  if requested or job.devices[0].platform == 'cpu':
+    return requested or 1
+  return fitting(needed(job), memory.free(job.devices[0]))
 
 
 def fitting(needed: int, free: int) -> int:
-  """How many members of `needed` bytes each fit into `free` bytes; at least one, which training alone needs too.
+  """The number of members of `needed` bytes each that fit into `free` bytes, at least one.
 
   Example:
     >>> fitting(needed=2 * 10**9, free=10 * 10**9), fitting(needed=2, free=1)
@@ -123,16 +126,16 @@ def fitting(needed: int, free: int) -> int:
   return max(1, int(SHARE * free) // max(needed, 1))
 
 
-def needed(made: job.Job) -> int:
-  """Bytes that a step of one member takes on a device, as its compiled program says: arguments, results and scratch."""
-  exp, stage = made.experiment, made.experiment.stages[0]
-  size, num = exp.batch_size, made.num_classes
+def needed(job: job_lib.Job) -> int:
+  """Bytes that a step of one member takes on a device, by its compiled program: arguments, results and temporaries."""
+  exp, stage = job.experiment, job.experiment.stages[0]
+  size, num = exp.batch_size, job.num_classes
   batch = types.Batch(
-    np.zeros((size, *made.data.image_NHWC.shape[1:]), np.float32),
+    np.zeros((size, *job.data.image_NHWC.shape[1:]), np.float32),
     np.zeros((size, num), np.float32),
     np.zeros(size, np.float32),
     np.arange(size, dtype=np.int32),
   )
-  state = jax.eval_shape(lambda: made.state(stage, made.params, 0))
-  update = made.update(stage, made.model)
-  return devices.needed_bytes(update, made.devices, state, batch, made.dropout_key(), np.float32(1))
+  state = jax.eval_shape(lambda: job.initial_state(stage, job.params, 0))
+  update = job.update(stage, job.model)
+  return devices.needed_bytes(update, job.devices, state, batch, job.dropout_key(), np.float32(1))

@@ -31,9 +31,9 @@ def heats(
   """
   made = loaded.made
   size = made.experiment.data.decode.image_size
-  networks = loaded.committee.networks
+  networks = loaded.models.networks
   seen = [
-    inside.Inside(each.made.model, each.params, (size, size, 3), layers.MAPS, BATCH) for each in networks
+    inside.Inside(each.job.model, each.params, (size, size, 3), layers.MAPS, BATCH) for each in networks
   ]
   for batch in _batched(images):
     made.poll()
@@ -52,7 +52,7 @@ def _mean_heats(
   """[B, h, w], 0 to 1: the mean over the networks of each one's map for the class that is likeliest to it."""
   maps = []
   for network, own in zip(networks, seen, strict=True):
-    heats = own.heats(network.params, network.made.standardize(image_BHWC))
+    heats = own.heats(network.params, network.job.standardize(image_BHWC))
     positive_BHW = np.maximum(heats, 0)
     maps.append(positive_BHW / np.maximum(positive_BHW.max((1, 2), keepdims=True), 1e-9))
   return _scaled(maps)

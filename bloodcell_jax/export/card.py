@@ -43,7 +43,7 @@ def values(
     'model': {
       'name': exp.model.name,
       'num_members': len(exported.models),
-      'num_parameters': sum(tree.count(network.params) for network in loaded.committee.networks),
+      'num_parameters': sum(tree.count(network.params) for network in loaded.models.networks),
       'began_with': _origin(exp.weights.path, exp.model.name),
       'checkpoint': dict(loaded.origin),
     },

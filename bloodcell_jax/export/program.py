@@ -71,16 +71,16 @@ class Program:
 
 def of(loaded: classifier.Classifier) -> Program:
   """The program of a run's best checkpoint, or of an ensemble's members."""
-  networks = loaded.committee.networks
+  networks = loaded.models.networks
   exp, spec = loaded.made.experiment, loaded.made.transform.standardize
   weights: dict[str, np.ndarray] = {}
   for i, network in enumerate(networks):
     own = {name: np.asarray(x, np.float32) for name, x in tree.names(network.params).items()}
-    own |= pixels.weights(spec, network.made.statistics)
+    own |= pixels.weights(spec, network.job.statistics)
     weights |= {f'{_prefix(i, len(networks))}{name}': x for name, x in own.items()}
   return Program(
-    models=tuple(network.made.model for network in networks),
-    combination=loaded.committee.combination,
+    models=tuple(network.job.model for network in networks),
+    combination=loaded.models.combination,
     weights=weights,
     standardize=spec,
     views=exp.views,

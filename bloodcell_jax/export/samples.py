@@ -11,7 +11,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.division import folds
 from bloodcell_jax.data.images import decode
-from bloodcell_jax.runs import opening
+from bloodcell_jax.runs import run_data
 from bloodcell_jax.storage import workdir
 
 
@@ -30,7 +30,7 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, most: int) -> Samp
   Raises:
     UserError: the data is not there, or is other than the run's.
   """
-  whole = opening.undecoded(folder, exp)
+  whole = run_data.undecoded(folder, exp)
   split = next(name for name in ('test', folds.HELD_OUT, 'validation') if len(whole.rows.get(name, ())))
   chosen = whole.rows[split]
   chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(np.int64))]

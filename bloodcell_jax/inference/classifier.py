@@ -12,7 +12,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import combination
-from bloodcell_jax.runs import job, model_set, opening, scoring
+from bloodcell_jax.runs import job, model_set, saved_run, scoring
 from bloodcell_jax.stats import doubt
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
@@ -22,24 +22,24 @@ from bloodcell_jax.train import progress, signals
 class Classifier:
   """The best network of a run, or the members of an ensemble, with all that turns an image into probabilities."""
 
-  committee: model_set.Committee  # whose jobs have no data
+  models: model_set.ModelSet  # whose jobs have no data
   rule: doubt.Doubt | None  # None where the run has not been evaluated
   note: str  # what must be said with every figure, such as that the network knows drawn cells only
 
   @property
   def made(self) -> job.Job:
     """The job of the first network: its way from grey levels to the network's input is that of all."""
-    return self.committee.networks[0].made
+    return self.models.networks[0].job
 
   @property
   def params(self) -> Any:
     """Those of the first network, which is the only one but in an ensemble."""
-    return self.committee.networks[0].params
+    return self.models.networks[0].params
 
   @property
   def origin(self) -> dict[str, int]:
     """Which checkpoint, or how many members."""
-    return self.committee.origin
+    return self.models.origin
 
   @property
   def class_names(self) -> tuple[str, ...]:
@@ -57,8 +57,8 @@ class Classifier:
     size, num = self.made.experiment.evaluate_batch_size, len(image_BHWC)
     if num > size:
       raise ValueError(f'{num} images; a batch has {size} at most')
-    probs_MNK = np.stack([_probabilities(each, image_BHWC, size) for each in self.committee.networks])
-    return combination.apply(self.committee.combination, probs_MNK, np)
+    probs_MNK = np.stack([_probabilities(each, image_BHWC, size) for each in self.models.networks])
+    return combination.apply(self.models.combination, probs_MNK, np)
 
 
 def of(made: job.Job, params: Any, rule: doubt.Doubt | None, note: str, origin: dict[str, int]) -> Classifier:
@@ -73,7 +73,7 @@ def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
     UserError: there is no run, or none with a finished epoch, or an ensemble that is not complete, or a calibration
       of something else.
   """
-  exp = opening.of(folder, None)
+  exp = saved_run.read_experiment(folder, None)
   environment = folder.read_environment()['data']
   data = dataset.empty(tuple(environment['class_names']))
 
@@ -82,15 +82,15 @@ def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
     return data
 
   found = model_set.load(folder, exp, nothing, stop, progress.Progress())
-  rule = model_set.rule(folder, found, exp)
+  rule = model_set.read_rule(folder, found, exp)
   return Classifier(found, rule, scoring.note(environment['synthetic'], environment['leaks']))
 
 
 def _probabilities(network: model_set.Network, image_BHWC: np.ndarray, size: int) -> np.ndarray:
-  num, num_classes = len(image_BHWC), network.made.num_classes
-  input_BHWC = network.made.standardize(image_BHWC)
+  num, num_classes = len(image_BHWC), network.job.num_classes
+  input_BHWC = network.job.standardize(image_BHWC)
   filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
   target_BK = np.zeros((size, num_classes), np.float32)
   batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
-  logits_BK = np.asarray(network.made.apply_to_views(network.params, batch))[:num]
+  logits_BK = np.asarray(network.job.apply_to_views(network.params, batch))[:num]
   return special.softmax(logits_BK.astype(np.float64), axis=1)

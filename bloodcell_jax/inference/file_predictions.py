@@ -28,8 +28,8 @@ class Identified:
 
 def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
   """16 hex digits that change with anything that decides what is predicted for given bytes."""
-  networks, rule = loaded.committee.networks, loaded.committee.combination
-  learned = [network.made.statistics for network in networks]
+  networks, rule = loaded.models.networks, loaded.models.combination
+  learned = [network.job.statistics for network in networks]
   return feature_cache.key(
     weights=' '.join(tree.fingerprint(network.params) for network in networks),
     combination=f'{rule.kind} {tree.fingerprint(dict(rule.arrays))}',

@@ -1,4 +1,4 @@
-"""One image under many draws, the drawn parameters beneath each."""
+"""A contact sheet of one image under random augmentations, with the parameters of each as a caption."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import numpy as np
 from bloodcell_jax.data.augmentation import augment, photometric, transform
 from bloodcell_jax.plots import samples
 
-# The original and as many draws as fill the rows.
+# The original and NUM_DRAWS augmented images fill three rows.
 COLUMNS, NUM_DRAWS = 4, 11
 
 
 def sheet(spec: transform.Spec, seed: int, image_HWC: np.ndarray, title: str) -> Any:
-  """The image as it is, then as training would see it at the first positions of its stream, before standardization.
+  """The original image and its augmentations at the first positions of the training stream, before standardization.
 
   Args:
-    spec: what is drawn.
-    seed: of the run.
+    spec: the augmentation.
+    seed: the seed of the run.
     image_HWC: uint8.
-    title: above all.
+    title: the heading of the sheet.
   """
   positions, image_1HWC = np.arange(NUM_DRAWS), image_HWC[None]
   draw = transform.make_operands(spec, seed, image_1HWC, np.zeros(1, np.int64))
-  changed = transform.make_changes(spec, image_HWC.shape)
-  made_BHWC = changed(
+  change = transform.make_changes(spec, image_HWC.shape)
+  augmented_BHWC = change(
     np.repeat(image_1HWC, NUM_DRAWS, 0), draw(positions, np.zeros(NUM_DRAWS, np.int64))
   ).numpy()
-  images = [image_HWC, *np.clip(made_BHWC, 0, 255).astype(np.uint8)]
+  images = [image_HWC, *np.clip(augmented_BHWC, 0, 255).astype(np.uint8)]
   return samples.plot(images, ['as it is', *captions(spec, seed, positions, image_HWC.shape)], COLUMNS, title)
 
 
 def captions(spec: transform.Spec, seed: int, positions: np.ndarray, shape: tuple[int, ...]) -> list[str]:
-  """The drawn parameters of each position in words; those that change nothing are left out."""
-  moved = augment.draw(spec.augment, seed, positions, shape)
-  relit = photometric.draw(spec.photometric, seed, positions)
+  """The parameters of each position in words, without those that change nothing."""
+  geometric = augment.draw(spec.augment, seed, positions, shape)
+  photometric_draw = photometric.draw(spec.photometric, seed, positions)
   texts = []
   for i in range(len(positions)):
-    words = _keras(moved.parameters(i)) if spec.augment.is_active else []
-    words += _beyond(relit.parameters(i)) if spec.photometric.is_active else []
+    words = _keras(geometric.parameters(i)) if spec.augment.is_active else []
+    words += _photometric(photometric_draw.parameters(i)) if spec.photometric.is_active else []
     texts.append(', '.join(words) or 'unchanged')
   return texts
 
@@ -62,7 +62,7 @@ def _keras(drawn: dict[str, Any]) -> list[str]:
   return words
 
 
-def _beyond(drawn: dict[str, Any]) -> list[str]:
+def _photometric(drawn: dict[str, Any]) -> list[str]:
   words = [f'{int(drawn["turns"])} quarter turns'] if drawn['turns'] else []
   words += ['mirrored'] if drawn['mirror'] else []
   for key, text, none in (

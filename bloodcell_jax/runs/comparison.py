@@ -1,4 +1,4 @@
-"""Two runs on the same images, split by split: `comparison_<other>.json` of the first one's folder."""
+"""Compares two runs on the same images, split by split: `comparison_<other>.json` in the folder of the first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bloodcell_jax.system import atomic
 
 
 def write(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> dict[str, Any]:
-  """By split that both runs have predicted: how much better the other run is, with interval and test by group.
+  """The paired comparison of the runs on each split that both have predicted, with intervals and tests over groups.
 
   Args:
-    folder: of the first run; the file goes there.
-    other: of the second run, whose difference to the first is told.
-    exp: how intervals are made, and the seed of their resamples.
+    folder: the first run; the file is written here.
+    other: the second run; differences are the second minus the first.
+    exp: the settings of the intervals and the seed of the resamples.
 
   Raises:
-    UserError: the runs have no split in common, or other images or classes in one.
+    UserError: the runs have no split in common, or differ in the images or classes of one.
   """
   splits = [
     p.stem for p in sorted((folder.path / 'predictions').glob('*.csv')) if other.predictions(p.stem).exists()
@@ -29,7 +29,7 @@ def write(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Exper
     raise types.UserError(
       f'{other.path}: has no predictions for a split of {folder.path}; evaluate both runs first'
     )
-  found = {
+  comparisons = {
     split: paired.compare(
       predictions_csv.read(folder.predictions(split)),
       predictions_csv.read(other.predictions(split)),
@@ -38,12 +38,12 @@ def write(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Exper
     )
     for split in splits
   }
-  atomic.write_json(folder.path / f'comparison_{other.path.resolve().name}.json', found)
-  return found
+  atomic.write_json(folder.path / f'comparison_{other.path.resolve().name}.json', comparisons)
+  return comparisons
 
 
 def line(split: str, entry: dict[str, Any]) -> str:
-  """One line for people."""
+  """A one-line summary of a comparison."""
 
   def text(name: str) -> str:
     figure = entry[name]

@@ -1,8 +1,8 @@
-"""A cross-validation: a run for each fold, and what their networks say of the images they never saw."""
+"""A cross-validation: one run for each fold, and their predictions for the images they were not trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,34 +12,31 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds, leaks
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import job, opening, scoring
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.runs import preparation, run_data, run_record, scoring, training
 from bloodcell_jax.stats import metrics, spread
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
-from bloodcell_jax.train import progress, signals
-
-# (config, experiment, folder, data) of one fold: trains, scores and reports it, or finds that done.
-Train = Callable[[Mapping[str, Any], experiment.Experiment, workdir.Workdir, dataset.Dataset], None]
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 def run(
   config: Mapping[str, Any],
   folder: workdir.Workdir,
   stop: signals.Stop,
-  shown: progress.Progress,
-  train: Train,
+  progress: progress_lib.Progress,
 ) -> None:
-  """Trains the folds that `train.fold` asks for, in `folds/K`, and joins them once all are there.
+  """Trains the folds selected by `train.fold`, in `folds/K`, and joins them once all are trained.
 
   Args:
     config: flat.
     folder: of the cross-validation.
-    stop: asked between batches.
-    shown: where all is told.
-    train: what is done for each fold.
+    stop: polled between batches.
+    progress: where progress is printed.
 
   Raises:
-    UserError: the folder is that of a fold, or holds another run; the data leaks or cannot be divided.
+    UserError: the folder belongs to a fold or holds another run, or the data leaks or cannot be divided.
   """
   if folder.config.exists() and folder.read_config().get('train.fold'):
     parent = folder.path.absolute().parent.parent
@@ -47,11 +44,11 @@ def run(
       f'{folder.path}: is a fold of a cross-validation; continue it with --workdir={parent}'
     )
   exp = experiment.from_flat({**config, 'train.fold': 0})
-  folder.write_config({**config, 'train.fold': 0})
-  shown.line(f'reading images: {exp.data.source}')
-  data = opening.read_data(opening.reader(exp, folder.cache), stop, shown)
-  opening.check_leaks(exp, data, shown)
-  run_on(config, folder, data, stop, shown, train)
+  preparation.claim({**config, 'train.fold': 0}, exp, folder)
+  progress.line(f'reading images: {exp.data.source}')
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  run_data.check_leaks(exp, data, progress)
+  run_on(config, folder, data, stop, progress)
 
 
 def run_on(
@@ -59,11 +56,10 @@ def run_on(
   folder: workdir.Workdir,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
-  train: Train,
+  progress: progress_lib.Progress,
 ) -> None:
-  """The same on images that are read already; their division into train and validation does not matter."""
-  # Whichever fold is trained, here or elsewhere, the folder is that of all.
+  """As `run`, on images in memory; their division into train and validation does not matter."""
+  # The folder belongs to all folds, whichever of them is trained here or on another machine.
   folders = {k: workdir.Workdir(folder.path / 'folds' / str(k)) for k in range(1, config['train.folds'] + 1)}
   configs = {k: own.with_format({**config, 'train.fold': k}) for k, own in {0: folder, **folders}.items()}
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
@@ -74,24 +70,26 @@ def run_on(
     k: folds.divide(data, own.cross_validation, exp.data.validation_fraction, exp.division_seed)
     for k, own in exps.items()
   }
-  found = leaks.together([part.leaking() for part in (data, *parts.values())])
+  leaking = leaks.together([part.leaking() for part in (data, *parts.values())])
   if not exp.data.allow_leak:
-    leaks.check(data.table, found)
-  opening.describe(folder, job.Job(exp, data, exp.transform.standardize, None, stop), found.counts())
+    leaks.check(data.table, leaking)
+  run_record.describe(folder, job_lib.Job(exp, data, exp.transform.standardize, None, stop), leaking.counts())
   for k in exps:
     if config['train.fold'] in (0, k):
       sizes = ', '.join(f'{name} {len(rows):,}' for name, rows in parts[k].rows.items())
-      shown.line(f'fold {k} of {len(exps)}: {sizes} images')
-      train(configs[k], exps[k], folders[k], parts[k])
+      progress.line(f'fold {k} of {len(exps)}: {sizes} images')
+      training.train_run(
+        configs[k], exps[k], folders[k], parts[k], stop, progress, targets=None, previous=None
+      )
   missing = [k for k in exps if not is_done(configs[k], exps[k], folders[k], parts[k])]
   if missing:
-    shown.line(
+    progress.line(
       f'folds still to train: {", ".join(map(str, missing))}; bring them to {folder.path / "folds"} and run any fold '
       'again, or all with train.fold=0'
     )
     return
-  said = scoring.note(data.table.synthetic, found.counts())
-  _join(folder, list(folders.values()), data, exp, said, shown)
+  note = scoring.note(data.table.synthetic, leaking.counts())
+  _join(folder, list(folders.values()), data, exp, note, progress)
 
 
 def joined(parts: Sequence[types.Predictions], table: types.Table) -> types.Predictions:
@@ -100,27 +98,27 @@ def joined(parts: Sequence[types.Predictions], table: types.Table) -> types.Pred
   **Guarantees**: every row of the table exactly once.
 
   Args:
-    parts: of each fold for the rows it held out.
-    table: the rows that were dealt to the folds.
+    parts: the predictions of each fold for its held-out rows.
+    table: the rows that were divided into the folds.
 
   Raises:
-    UserError: a row is predicted twice or never.
+    UserError: a row is predicted twice or not at all.
   """
   file_N = np.concatenate([part.file_N for part in parts])
   order = np.argsort(file_N, kind='stable')
   if not np.array_equal(file_N[order], np.sort(table.file)):
     raise types.UserError(
-      f'the folds predict {len(file_N):,} images, which are not the {len(table):,} of the data each once; '
+      f'the folds predict {len(file_N):,} images instead of each of the {len(table):,} of the data once; '
       'remove the folder folds and train again'
     )
-  # The place of each row of the table among the sorted files.
+  # The index of each row of the table in the sorted files.
   take = order[np.searchsorted(file_N[order], table.file)]
   probs_NK = np.concatenate([part.probs_NK for part in parts])[take]
   return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
 
 
 def line(split: str, figures: Mapping[str, Any]) -> str:
-  """One line for people: mean and standard deviation over the folds."""
+  """A one-line summary: mean and standard deviation over the folds."""
 
   def text(name: str) -> str:
     mean, sd = figures[name]['mean'], figures[name]['sd']
@@ -133,7 +131,7 @@ def line(split: str, figures: Mapping[str, Any]) -> str:
 def is_done(
   config: Mapping[str, Any], exp: experiment.Experiment, folder: workdir.Workdir, data: dataset.Dataset
 ) -> bool:
-  """Whether the fold is trained and scored. Raises UserError where it is a fold of another run."""
+  """Whether the fold is trained and evaluated. Raises UserError where it belongs to another run."""
   if not folder.report.exists() or not folder.metrics.exists():
     return False
   folder.check_config(config)
@@ -150,39 +148,39 @@ def _join(
   parts: Sequence[workdir.Workdir],
   data: dataset.Dataset,
   exp: experiment.Experiment,
-  said: str,
-  shown: progress.Progress,
+  note: str,
+  progress: progress_lib.Progress,
 ) -> None:
-  """Writes the out-of-fold predictions and figures, mean and spread of the folds, and the report."""
-  found = [part.read_splits() for part in parts]
+  """Writes the out-of-fold predictions and metrics, mean and spread over the folds, and the report."""
+  fold_metrics = [part.read_splits() for part in parts]
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
   whole = joined(
     [predictions_csv.read(part.predictions(folds.HELD_OUT)) for part in parts],
     data.table.take(data.rows['train']),
   )
-  # No rule of doubt: each fold has one of its own, fitted on its own validation.
+  # No calibration: each fold has its own, fitted on its own validation.
   figures = scoring.write(
-    folder, folds.OUT_OF_FOLD, whole, exp, said, {'folds': len(parts)}, None, data.image_of('train')
+    folder, folds.OUT_OF_FOLD, whole, exp, note, {'folds': len(parts)}, None, data.image_of('train')
   )
-  shown.line(scoring.line(folds.OUT_OF_FOLD, figures))
+  progress.line(scoring.line(folds.OUT_OF_FOLD, figures))
   of_split = {
     split: {
-      name: spread.of([entry[split][name]['value'] for entry in found])
+      name: spread.of([entry[split][name]['value'] for entry in fold_metrics])
       for name in metrics.names()
       # Folds of an older version may lack a figure.
-      if all(name in entry[split] for entry in found)
+      if all(name in entry[split] for entry in fold_metrics)
     }
-    for split in found[0]
-    if all(split in entry for entry in found)
+    for split in fold_metrics[0]
+    if all(split in entry for entry in fold_metrics)
   }
   entries = folder.read_metrics()
   leak = entries[folds.OUT_OF_FOLD]['leak']
-  entries[workdir.FOLDS] = {'num_folds': len(parts), 'splits': of_split, 'note': said, 'leak': leak}
+  entries[workdir.FOLDS] = {'num_folds': len(parts), 'splits': of_split, 'note': note, 'leak': leak}
   atomic.write_json(folder.metrics, entries)
   for split, values in of_split.items():
-    shown.line(line(split, values))
+    progress.line(line(split, values))
   report.write(folder)
-  shown.line(f'report: {folder.report}')
-  if said:
-    shown.line(said)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)

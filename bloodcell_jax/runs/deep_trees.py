@@ -1,4 +1,4 @@
-"""Trees on what a run's network sees: fitted, scored beside the network's own answers, written to `trees/KIND`."""
+"""Trees fitted on a network's features and compared with its predictions, written to `trees/KIND` of the run."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from bloodcell_jax.plots import trees as plot
 from bloodcell_jax.runs import comparison, model_set, output_layer, scoring
 from bloodcell_jax.stats import bootstrap, doubt, paired
 from bloodcell_jax.storage import predictions_csv, workdir
-from bloodcell_jax.system import atomic  # fmt: skip
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.system import atomic
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
-# What the top sees; the last map, every place of it; its channels, averaged over places.
+# The input of the head; the last feature map, flattened; its channels, averaged over positions.
 FEATURES = ('embedding', 'map', 'average')
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
-  """What the network sees of images of the data."""
+class Features:
+  """The network's features of some rows of the data."""
 
-  rows: np.ndarray  # ascending: of the data's table
+  rows: np.ndarray  # ascending, of the data's table
   feature_ND: np.ndarray  # float32, of those rows
-  unit_D: np.ndarray  # int: the unit, or the channel, of each feature
-  unit: str  # what that is called
+  unit_D: np.ndarray  # int: the unit or channel of each feature
+  unit: str  # unit or channel
 
 
 def run(
@@ -40,28 +41,28 @@ def run(
   data: dataset.Dataset,
   features: str,
   stop: signals.Stop,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
   """Fits both kinds of trees on the run's training images and writes each as a run of its own to `trees/KIND`.
 
-  There: `config.json` and `environment.json`, `predictions`, `groups`, `review`, `figures`, `metrics.json` and
-  `calibration.json` as of any run, and `trees.json`: features, settings, errors out of bag, importance, and how much
-  better than the network the trees are. The trees are not kept: the same run gives the same trees again.
+  Each folder holds `config.json`, `environment.json`, `predictions`, `groups`, `review`, `figures`, `metrics.json`
+  and `calibration.json`, as any run, and `trees.json`: features, settings, out-of-bag errors, importance and the
+  comparison with the network. The trees themselves are not saved: the same run gives the same trees again.
 
-  **Guarantees**: what was there of earlier trees is replaced; the run's own files stay as they are.
+  **Guarantees**: files of earlier trees are replaced; the run's own files are not touched.
 
   Args:
-    folder: of a single network's run, trained and scored.
+    folder: a trained and evaluated run of a single network.
     exp: the run's experiment.
     data: the run's images.
     features: one of FEATURES.
-    stop: asked between batches, trees and permutations.
-    shown: where figures are told.
+    stop: polled between batches, trees and permutations.
+    progress: where progress is printed.
 
   Raises:
-    UserError: the run is no single network's, or not scored; its data is other data; training lacks a class.
-    RunError: features that are not finite.
-    signals.Stopped: a stop was asked for.
+    UserError: the run has several networks or was not evaluated, its data has changed, or training lacks a class.
+    RunError: a feature is not finite.
+    signals.Stopped: a stop was requested.
   """
   if features not in FEATURES:
     raise types.UserError(f'--features is {features!r}; choose one of {", ".join(FEATURES)}')
@@ -76,43 +77,45 @@ def run(
       raise types.UserError(
         f'{folder.predictions(split)}: missing; run `evaluate --workdir={folder.path}` first'
       )
-  network, origin = model_set.of_run(folder, exp, data, stop, shown)
-  seen = see(network, list(dict.fromkeys(('train', 'validation', *scored))), features)
-  shown.line(f'trees on {seen.feature_ND.shape[1]} features of {len(seen.rows):,} images ({features})')
+  network, origin = model_set.load_network(folder, exp, data, stop, progress)
+  extracted = extract(network, list(dict.fromkeys(('train', 'validation', *scored))), features)
+  progress.line(
+    f'trees on {extracted.feature_ND.shape[1]} features of {len(extracted.rows):,} images ({features})'
+  )
   for kind in trees.KINDS:
-    _write(folder, kind, network, origin, seen, features, scored, shown)
+    _write(folder, kind, network, origin, extracted, features, scored, progress)
 
 
-def see(network: model_set.Network, splits: list[str], features: str) -> Seen:
+def extract(network: model_set.Network, splits: list[str], features: str) -> Features:
   """The features of all images of these splits, each image once.
 
   Raises:
-    signals.Stopped: a stop was asked for.
+    signals.Stopped: a stop was requested.
   """
-  made = network.made
-  rows = np.unique(np.concatenate([made.data.rows[split] for split in splits]))
-  batches = made.in_order(rows)
+  job = network.job
+  rows = np.unique(np.concatenate([job.data.rows[split] for split in splits]))
+  batches = job.in_order(rows)
   if features == 'embedding':
-    feature_ND = output_layer.embed(made, made.model, network.params, batches)
-    return Seen(rows, feature_ND.astype(np.float32), np.arange(feature_ND.shape[1]), 'unit')
-  apply, parts = made.make_apply(made.model, method=_map), []
+    feature_ND = output_layer.embed(job, job.model, network.params, batches)
+    return Features(rows, feature_ND.astype(np.float32), np.arange(feature_ND.shape[1]), 'unit')
+  apply, parts = job.make_apply(job.model, method=_map), []
   for batch in batches:
-    made.poll()
+    job.poll()
     map_BHWC = apply(network.params, batch)[np.asarray(batch.weight_B) > 0]
     parts.append(map_BHWC.mean((1, 2)) if features == 'average' else map_BHWC.reshape(len(map_BHWC), -1))
   feature_ND = np.concatenate(parts).astype(np.float32)
-  # Flattened, the channels run fastest.
+  # In a flattened map the channel index varies fastest.
   channel_D = np.arange(feature_ND.shape[1]) % map_BHWC.shape[-1]
-  return Seen(rows, feature_ND, channel_D, 'channel')
+  return Features(rows, feature_ND, channel_D, 'channel')
 
 
 def _map(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
   return model.features(image_BHWC)
 
 
-def _rows(data: dataset.Dataset, seen: Seen, split: str) -> trees.Rows:
+def _rows(data: dataset.Dataset, extracted: Features, split: str) -> trees.Rows:
   rows = data.rows[split]
-  feature_ND = seen.feature_ND[np.searchsorted(seen.rows, rows)]
+  feature_ND = extracted.feature_ND[np.searchsorted(extracted.rows, rows)]
   return trees.Rows(feature_ND, data.table.label[rows], data.table.group[rows])
 
 
@@ -121,53 +124,58 @@ def _write(
   kind: str,
   network: model_set.Network,
   origin: dict[str, int],
-  seen: Seen,
+  extracted: Features,
   features: str,
   scored: list[str],
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
-  made, exp, data = network.made, network.made.experiment, network.made.data
+  job, exp, data = network.job, network.job.experiment, network.job.data
   class_names = data.table.class_names
-  rows_of = functools.cache(functools.partial(_rows, data, seen))
+  rows_of = functools.cache(functools.partial(_rows, data, extracted))
   stream = run_format.bag_stream(exp.format, 'forest bags')
   fitted = trees.fit(
-    kind, rows_of('train'), rows_of('validation'), class_names, exp.trees, exp.seed, stream, made.poll
+    kind, rows_of('train'), rows_of('validation'), class_names, exp.trees, exp.seed, stream, job.poll
   )
-  found = {
+  predictions = {
     split: _predicted(fitted, data, rows_of, split) for split in dict.fromkeys(('validation', *scored))
   }
-  lost = importance.permuted(
-    fitted, rows_of('validation'), seen.unit_D, exp.trees.num_permutations, exp.seed, made.poll
+  permuted = importance.permuted(
+    fitted, rows_of('validation'), extracted.unit_D, exp.trees.num_permutations, exp.seed, job.poll
   )
-  own = workdir.Workdir(folder.path / 'trees' / kind)
+  trees_folder = workdir.Workdir(folder.path / 'trees' / kind)
   environment = folder.read_environment()
-  said = scoring.note(environment['data']['synthetic'], environment['data']['leaks'])
-  own.metrics.unlink(missing_ok=True)
+  note = scoring.note(environment['data']['synthetic'], environment['data']['leaks'])
+  trees_folder.metrics.unlink(missing_ok=True)
   settings = {f'trees.{key}': value for key, value in dataclasses.asdict(exp.trees).items()}
   evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
-  atomic.write_json(own.config, {**folder.read_config(), **settings, **evaluation})
-  atomic.write_json(own.environment, environment)
-  rule = doubt.fit(found['validation'], exp.doubt)
-  doubt.write(own.calibration, rule)
-  compared = {}
+  atomic.write_json(trees_folder.config, {**folder.read_config(), **settings, **evaluation})
+  atomic.write_json(trees_folder.environment, environment)
+  rule = doubt.fit(predictions['validation'], exp.doubt)
+  doubt.write(trees_folder.calibration, rule)
+  comparisons = {}
   for split in scored:
-    figures = scoring.write(own, split, found[split], exp, said, origin, rule, data.image_of(split))
-    shown.line(f'{kind}: {scoring.line(split, figures)}')
-    compared[split] = paired.compare(
-      predictions_csv.read(folder.predictions(split)), found[split], exp.intervals, exp.seed
+    figures = scoring.write(
+      trees_folder, split, predictions[split], exp, note, origin, rule, data.image_of(split)
     )
-    shown.line(f'{kind}, network to trees: {comparison.line(split, compared[split])}')
-  impurity_U = None if fitted.impurity_D is None else importance.summed(fitted.impurity_D, seen.unit_D)
+    progress.line(f'{kind}: {scoring.line(split, figures)}')
+    comparisons[split] = paired.compare(
+      predictions_csv.read(folder.predictions(split)), predictions[split], exp.intervals, exp.seed
+    )
+    progress.line(f'{kind}, network to trees: {comparison.line(split, comparisons[split])}')
+  impurity_U = None if fitted.impurity_D is None else importance.summed(fitted.impurity_D, extracted.unit_D)
   out_of_bag = _out_of_bag(fitted, data, rows_of('train'), exp)
   if out_of_bag and 'accuracy' in out_of_bag['by_groups']:
     accuracy = out_of_bag['by_groups']['accuracy']['value']
-    shown.line(f'{kind}: error out of bag {1 - accuracy:.3f}, bags drawn by groups')
-  _draw(own, fitted, lost, impurity_U, seen, features, found, said)
+    progress.line(f'{kind}: error out of bag {1 - accuracy:.3f}, bags drawn by groups')
+  _draw(trees_folder, fitted, permuted, impurity_U, extracted, features, predictions, note)
   atomic.write_json(
-    own.path / 'trees.json',
+    trees_folder.path / 'trees.json',
     {
       'kind': kind,
-      'features': {'of': features, 'num': len(seen.unit_D), 'importance_of': seen.unit, 'num_units': len(lost.mean_U)},
+      'features': {
+        'of': features, 'num': len(extracted.unit_D), 'importance_of': extracted.unit,
+        'num_units': len(permuted.mean_U),
+      },
       'settings': dataclasses.asdict(exp.trees),
       'seed': exp.seed,
       'num_used': fitted.num_used,
@@ -175,12 +183,13 @@ def _write(
       'validation_loss': None if fitted.loss_T is None else fitted.loss_T.tolist(),
       'importance': {
         'permutation': {
-          'split': 'validation', 'mean': lost.mean_U.tolist(), 'sd': lost.sd_U.tolist(), 'log_loss': lost.loss
+          'split': 'validation', 'mean': permuted.mean_U.tolist(), 'sd': permuted.sd_U.tolist(),
+          'log_loss': permuted.loss,
         },
         'impurity': None if impurity_U is None else impurity_U.tolist(),
       },
-      'compared': compared,
-      'note': said,
+      'compared': comparisons,
+      'note': note,
     },
   )  # fmt: skip
 
@@ -204,7 +213,7 @@ def _out_of_bag(
   named_N = np.isfinite(probs_NK[:, 0])
   figures: dict[str, Any] = {}
   if named_N.any():
-    # A row that a bag of networks holds twice stands here twice.
+    # A row that a bagged network was trained on twice appears twice.
     left = types.Predictions(
       probs_NK[named_N],
       train.label_N[named_N],
@@ -224,26 +233,27 @@ def _out_of_bag(
 
 
 def _draw(
-  own: workdir.Workdir,
+  trees_folder: workdir.Workdir,
   fitted: trees.Fitted,
-  lost: importance.Permuted,
+  permuted: importance.Permuted,
   impurity_U: np.ndarray | None,
-  seen: Seen,
+  extracted: Features,
   features: str,
-  found: dict[str, types.Predictions],
-  said: str,
+  predictions: dict[str, types.Predictions],
+  note: str,
 ) -> None:
-  shown = fitted.kind.replace('_', ' ')
-  title = f'{shown} on {len(seen.unit_D)} features ({features}): {len(lost.mean_U)} {seen.unit}s'
-  bars = plot.importance(lost.mean_U, lost.sd_U, impurity_U, seen.unit, title)
-  figure.write(own.figures / 'importance.png', bars, said)
+  kind = fitted.kind.replace('_', ' ')
+  title = f'{kind} on {len(extracted.unit_D)} features ({features}): {len(permuted.mean_U)} {extracted.unit}s'
+  bars = plot.importance(permuted.mean_U, permuted.sd_U, impurity_U, extracted.unit, title)
+  figure.write(trees_folder.figures / 'importance.png', bars, note)
   if fitted.out_of_bag is not None:
     levels = {
-      split: float((answers.probs_NK.argmax(1) != answers.label_N).mean()) for split, answers in found.items()
+      split: float((answers.probs_NK.argmax(1) != answers.label_N).mean())
+      for split, answers in predictions.items()
     }
-    curve = plot.error(fitted.out_of_bag.error_T, levels, 'out of bag, by groups', True, f'{shown}: errors')
+    curve = plot.error(fitted.out_of_bag.error_T, levels, 'out of bag, by groups', True, f'{kind}: errors')
   else:
     assert fitted.loss_T is not None, 'boosting has no bags'
     levels = {f'the best, round {fitted.num_used}': float(fitted.loss_T[fitted.num_used])}
-    curve = plot.error(fitted.loss_T[1:], levels, 'validation, groups alike', False, f'{shown}: log loss')
-  figure.write(own.figures / 'error_by_trees.png', curve, said)
+    curve = plot.error(fitted.loss_T[1:], levels, 'validation, groups alike', False, f'{kind}: log loss')
+  figure.write(trees_folder.figures / 'error_by_trees.png', curve, note)

@@ -1,4 +1,4 @@
-"""Batches through a model, out as outputs or Predictions: each row exactly once."""
+"""Applies a model to batches: outputs or `Predictions`, one for each row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def outputs(
   table: types.Table,
   poll: Callable[[], None],
 ) -> np.ndarray:
-  """[N, K] what the network gives for the rows of `table`, which `batches` gives in order.
+  """[N, K] the outputs of the network for the rows of `table`, whose images are `batches`, in order.
 
   **Guarantees**: as many rows as the table has, in its order, whatever the batch size; checked here.
 
@@ -28,7 +28,7 @@ def outputs(
     params: the model's parameters.
     batches: the table's images in order; rows of weight 0 are padding.
     table: names, labels and groups of the images.
-    poll: called before each batch; may raise to end early.
+    poll: called before each batch; may raise to stop.
 
   Raises:
     RunError: an output is not finite, with the name of the image.
@@ -60,8 +60,8 @@ def check(output_NK: np.ndarray, file_N: Sequence[str] | np.ndarray) -> None:
     )
 
 
-def of(logits_NK: np.ndarray, table: types.Table) -> types.Predictions:
-  """The predictions that the softmax of `outputs` makes; other outputs than logits need a temperature."""
+def from_logits(logits_NK: np.ndarray, table: types.Table) -> types.Predictions:
+  """The predictions whose probabilities are the softmax of the logits [N, K]."""
   probs_NK = special.softmax(logits_NK.astype(np.float64), axis=1)
   return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
 
@@ -74,13 +74,13 @@ def run(
   poll: Callable[[], None],
 ) -> types.Predictions:
   """The predictions for the rows of `table`; the arguments are those of `outputs`."""
-  return of(outputs(apply, params, batches, table, poll), table)
+  return from_logits(outputs(apply, params, batches, table, poll), table)
 
 
 def figures(predictions: types.Predictions) -> dict[str, float]:
-  """An epoch's figures: mean cross-entropy in nats and share of images whose likeliest class is the labelled one."""
+  """The validation metrics of an epoch: mean cross-entropy in nats, and accuracy."""
   rows = np.arange(len(predictions))
-  # The smallest positive double keeps a probability that underflowed to 0 finite, at 745 nats.
+  # A probability that underflowed to 0 counts as the smallest positive double: 745 nats, not infinity.
   probs_N = np.maximum(predictions.probs_NK[rows, predictions.label_N], np.nextafter(0, 1))
   correct_N = predictions.probs_NK.argmax(1) == predictions.label_N
   return {'val_loss': float(-np.log(probs_N).mean()), 'val_accuracy': float(correct_N.mean())}

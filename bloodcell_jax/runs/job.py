@@ -1,4 +1,4 @@
-"""What the commands work with: data, network and compiled functions, made from an experiment."""
+"""The data, network and compiled functions of an experiment."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ Apply = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Lesson:
-  """What the rows of the data are to teach, where it is something else than their labels, each row alike."""
+class Targets:
+  """Targets and weights that replace the labels, for every row of the data's table."""
 
-  weight_N: np.ndarray  # float32, >= 0: times the weight of the row's class
+  weight_N: np.ndarray  # float32, >= 0, multiplied by the weight of the row's class
   target_NK: np.ndarray  # float32
-  is_residual: bool  # whether the targets are no shares of classes but numbers, learned by least squares
+  is_residual: bool  # whether the targets are residuals, fitted by least squares, not class probabilities
 
 
 class Job:
-  """An experiment with its data read and its network built.
+  """An experiment with its data in memory and its network built.
 
   Args:
-    experiment: what to do.
+    experiment: the settings.
     data: the images.
-    pixels: how their grey levels become the network's input: the experiment's own way, or that of the weights.
-    statistics: of the training images, where `pixels` asks for some.
-    stop: asked between batches.
+    pixels: the standardization of the images: that of the experiment, or that of the weights it begins with.
+    statistics: of the training images, where `pixels` needs them.
+    stop: polled between batches.
   """
 
   def __init__(
@@ -65,7 +65,7 @@ class Job:
     self.transform: transform.Spec = dataclasses.replace(experiment.transform, standardize=pixels)
     self.statistics = statistics
     self.stop = stop
-    self._lesson: Lesson | None = None
+    self._targets: Targets | None = None
     self.devices = devices.devices(experiment.num_devices)
     self.num_classes = len(data.table.class_names)
     experiment.intervals.check_classes(data.table.class_names)
@@ -73,17 +73,17 @@ class Job:
 
   @functools.cached_property
   def params(self) -> Any:
-    """Fresh parameters."""
+    """Newly initialized parameters."""
     return zoo.init(self.model, self.experiment.data.decode.image_size, self.experiment.seed)
 
   def initial(self, read: pretrained.Pretrained | None) -> Any:
-    """The parameters that the run begins with: fresh ones, but for those that were read from elsewhere.
+    """The initial parameters of the run: newly initialized, except those read from elsewhere.
 
-    The features are taken; the head only from a run of this project, for the same classes, where
-    `weights.include_top` asks for it.
+    Weights of the features are always used; those of the head only with `weights.include_top`, from a run of this
+    project with the same classes.
 
     Raises:
-      UserError: what was read does not fit the network, or the head is that of other classes.
+      UserError: the weights do not fit the network, or the head is for other classes.
     """
     if read is None:
       return self.params
@@ -116,63 +116,63 @@ class Job:
   def arrays(self) -> stream.Arrays:
     """The images with targets and weights."""
     label_N = self.data.table.label
-    # Data that is only scored has no rows to train on, and its weights are never read.
+    # Data that is only evaluated has no training rows, and its weights are not used.
     train = self.data.rows.get('train', np.zeros(0, np.int64))
     weight_N = stream.class_weights(label_N[train], self.num_classes, self.experiment.class_weight)[label_N]
     target_NK = stream.one_hot(label_N, self.num_classes)
-    if self._lesson is not None:
-      target_NK, weight_N = self._lesson.target_NK, weight_N * self._lesson.weight_N
+    if self._targets is not None:
+      target_NK, weight_N = self._targets.target_NK, weight_N * self._targets.weight_N
     return stream.Arrays(self.data.image_NHWC, target_NK, weight_N)
 
-  def taught(self, lesson: Lesson | None) -> Job:
-    """The same job whose rows teach what the lesson says; as it is where there is none."""
-    if lesson is None:
+  def with_targets(self, targets: Targets | None) -> Job:
+    """The same job trained on these targets; unchanged where they are None."""
+    if targets is None:
       return self
     other = copy.copy(self)
     other.__dict__.pop('arrays', None)
-    other._lesson = lesson
+    other._targets = targets
     return other
 
   @property
-  def loop(self) -> plan.Spec:
-    """How long an epoch is, in updates, and how often to save."""
+  def loop_spec(self) -> plan.Spec:
+    """The updates per epoch and the interval between checkpoints."""
     spec, num = self.experiment.loop, len(self.data.rows['train'])
     one_pass = -(-num // self.experiment.batch_size)
     return dataclasses.replace(spec, steps_per_epoch=spec.steps_per_epoch or one_pass)
 
   def optimizer(self, stage: stages.Stage) -> optax.GradientTransformation:
-    """The optimizer of a stage, over the weights that it trains."""
+    """The optimizer of a stage, for its trainable weights."""
     return staged.build(stage.weights, self.params)
 
-  def state(self, stage: stages.Stage, params: Any, step: int) -> state_lib.State:
-    """The state before a stage's first update, `step` updates after the run's."""
+  def initial_state(self, stage: stages.Stage, params: Any, step: int) -> state_lib.State:
+    """The state before the first update of a stage, which is update number `step` of the run."""
     return state_lib.create(params, self.optimizer(stage), self.experiment.objective.ema_momentum > 0, step)
 
   def template(self, name: str) -> state_lib.State:
-    """A state of the shapes and dtypes of this stage's.
+    """A state with the shapes and dtypes of the stage of this name, to restore a checkpoint into.
 
     Raises:
-      UserError: the experiment has no stage of this name.
+      UserError: the experiment has no such stage.
     """
     names = [stage.fit.name for stage in self.experiment.stages]
     if name not in names:
       raise types.UserError(f'the checkpoint is of a stage {name!r}; the config has {", ".join(names)}')
-    return self.state(self.experiment.stages[names.index(name)], self.params, 0)
+    return self.initial_state(self.experiment.stages[names.index(name)], self.params, 0)
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
-    """The compiled step `(state, batch, key, scale) -> (state, report)` of a stage, made from `update`."""
+    """The compiled training step `(state, batch, key, scale) -> (state, report)` of a stage."""
     return devices.make_train(self.update(stage, model), self.devices)
 
   def update(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
-    """The step of a stage, to be mapped over devices.
+    """The training step of a stage before compilation, to be mapped over devices.
 
     Args:
-      stage: what is trained.
-      model: the network, or what of it is left behind what is frozen.
+      stage: the stage to train.
+      model: the network, or the part of it after the cached blocks.
     """
 
     def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
-      options = _method(stage)
+      options = _apply_options(stage)
       return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key}, **options)
 
     is_trained, momentum = (
@@ -182,13 +182,13 @@ class Job:
     return step.make(apply, self.loss(stage), self.optimizer(stage), momentum, is_trained, devices.AXIS)
 
   def loss(self, stage: stages.Stage) -> step.Loss:
-    """What the stage minimises.
+    """The loss of the stage.
 
-    The regression's is the objective of `svr.objective`, all classes together, over C and the weight of the training
-    images: then it is a mean over images, as the other loss is, and a rate means the same.
+    For support vector regression it is `svr.objective`, summed over classes and divided by C and by the total weight
+    of the training images: a mean over images like the cross-entropy, so that learning rates are comparable.
     """
     objective, spec = self.experiment.objective, self.experiment.svr
-    if self._lesson is not None and self._lesson.is_residual:
+    if self._targets is not None and self._targets.is_residual:
       return step.squares(objective.l2)
     if stage.loss != svr.NAME:
       return step.softmax(objective.label_smoothing, objective.l2)
@@ -200,7 +200,7 @@ class Job:
     )
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
-    """The compiled `(params, batch) -> logits_BK` of a network, for evaluation; `options` are those of its `apply`."""
+    """The compiled `(params, batch) -> logits_BK` of a network for evaluation; `options` go to its `apply`."""
 
     def logits(params: Any, batch: types.Batch) -> Any:
       return model.apply({'params': params}, batch.image_BHWC, batch.position_B, False, **options)
@@ -209,12 +209,12 @@ class Job:
 
   @functools.cached_property
   def apply(self) -> Callable[[Any, types.Batch], np.ndarray]:
-    """That of the whole network."""
+    """The compiled `(params, batch) -> logits_BK` of the whole network."""
     return self.make_apply(self.model)
 
   @functools.cached_property
   def apply_to_views(self) -> Callable[[Any, types.Batch], np.ndarray]:
-    """The same over the views that `evaluate.views` asks for: logarithms of the mean of their probabilities."""
+    """As `apply`, with test-time augmentation by `evaluate.views`: the logarithm of the mean probabilities."""
     kind = self.experiment.views
     if kind == test_time.NONE:
       return self.apply
@@ -227,7 +227,7 @@ class Job:
     return devices.make_apply(logits, self.devices)
 
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
-    """The endless training batches from step `start` on."""
+    """The endless training batches, from step `start` on."""
     e, rows = self.experiment, self.data.rows['train']
     if e.pipeline == 'numpy':
       return stream.training(self.arrays, rows, e.batch_size, e.seed, start, self.standardize)
@@ -243,35 +243,35 @@ class Job:
     return pipeline.training(self.arrays, rows, e.batch_size, e.seed, start, self.transform, self.statistics)
 
   def in_order(self, rows: np.ndarray) -> Any:
-    """The batches of these rows in order, each once, as evaluation sees them."""
+    """The batches of these rows in order, each row once, without augmentation."""
     return stream.in_order(self.arrays, rows, self.experiment.evaluate_batch_size, self.standardize)
 
   def predict(self, params: Any, split: str) -> types.Predictions:
-    """The predictions for a split, each image once. Raises `signals.Stopped` when a stop was asked for."""
+    """The predictions for a split, each image once. Raises `signals.Stopped` where a stop was requested."""
     rows = self.data.rows[split]
     return forward.run(
       self.apply_to_views, params, self.in_order(rows), self.data.table.take(rows), self.poll
     )
 
   def predict_each(self, params: Any, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
-    """(split, its predictions); a split within one before it, such as test_clean, takes its rows from there."""
-    made: dict[str, types.Predictions] = {}
+    """(split, its predictions); a subset of an earlier split, such as test_clean, reuses its predictions."""
+    predictions: dict[str, types.Predictions] = {}
     for split in splits:
       rows = self.data.rows[split]
-      whole = next((name for name in made if np.isin(rows, self.data.rows[name]).all()), None)
+      whole = next((name for name in predictions if np.isin(rows, self.data.rows[name]).all()), None)
       if whole is None:
-        made[split] = self.predict(params, split)
+        predictions[split] = self.predict(params, split)
       else:
-        made[split] = made[whole].take(np.searchsorted(self.data.rows[whole], rows))
-      yield split, made[split]
+        predictions[split] = predictions[whole].take(np.searchsorted(self.data.rows[whole], rows))
+      yield split, predictions[split]
 
   def evaluate(self, params: Any) -> dict[str, float]:
-    """The figures of an epoch on the validation split."""
+    """The validation metrics of an epoch."""
     return forward.figures(self.predict(params, 'validation'))
 
   def evaluator(self, stage: stages.Stage) -> Callable[[Any], dict[str, float]]:
-    """The `evaluate(params)` of a stage: by its loss, of the logits that it trains."""
-    options = _method(stage)
+    """The `evaluate(params)` of a stage: its loss and accuracy on validation, from the outputs that it trains."""
+    options = _apply_options(stage)
     apply = self.make_apply(self.model, **options) if options else self.apply
     rows = self.data.rows['validation']
 
@@ -282,28 +282,28 @@ class Job:
     return evaluate
 
   def figures(self, stage: stages.Stage, output_NK: np.ndarray, table: types.Table) -> dict[str, float]:
-    """The figures of an epoch of the stage, from the outputs for the rows of validation, which `table` describes."""
-    found = forward.figures(forward.of(output_NK, table))
-    if self._lesson is not None and self._lesson.is_residual:
-      target_NK = self._lesson.target_NK[self.data.rows['validation']]
-      return {**found, 'val_loss': float(((output_NK - target_NK) ** 2).sum(1).mean())}
+    """The validation metrics of an epoch of the stage; `table` describes the rows of `output_NK`."""
+    figures = forward.figures(forward.from_logits(output_NK, table))
+    if self._targets is not None and self._targets.is_residual:
+      target_NK = self._targets.target_NK[self.data.rows['validation']]
+      return {**figures, 'val_loss': float(((output_NK - target_NK) ** 2).sum(1).mean())}
     if stage.loss == svr.NAME:
       target_NK = svr.signs(np.eye(self.num_classes, dtype=np.float32)[table.label])
-      found['val_loss'] = float(svr.loss(output_NK, target_NK, self.experiment.svr.epsilon).mean())
-    return found
+      figures['val_loss'] = float(svr.loss(output_NK, target_NK, self.experiment.svr.epsilon).mean())
+    return figures
 
   def standardize(self, image_BHWC: np.ndarray) -> np.ndarray:
-    """The network's input of uint8 images that nothing random is done to."""
+    """uint8 images as input of the network, without augmentation."""
     return standardize.apply(self.transform.standardize, self.statistics, image_BHWC)
 
   def dropout_key(self) -> jax.Array:
     return rng.key(self.experiment.seed, 'dropout')
 
   def poll(self) -> None:
-    """Raises `signals.Stopped` where a stop was asked for."""
+    """Raises `signals.Stopped` where a stop was requested."""
     self.stop.poll()
 
 
-def _method(stage: stages.Stage) -> dict[str, Any]:
-  """How a network is applied in a stage: whole, or up to an auxiliary top."""
+def _apply_options(stage: stages.Stage) -> dict[str, Any]:
+  """The options of a network's `apply` in a stage: none, or an auxiliary head."""
   return {'method': 'auxiliary', 'depth': stage.auxiliary} if stage.auxiliary else {}

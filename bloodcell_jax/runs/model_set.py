@@ -1,4 +1,4 @@
-"""Trained networks that answer together: the one of a run, or the members of an ensemble."""
+"""Trained networks that predict together: the one of a run, or the members of an ensemble."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.ensembles import combination, method
 from bloodcell_jax.heads import svr
-from bloodcell_jax.runs import forward, job, opening
+from bloodcell_jax.runs import forward, input_pixels, saved_run
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.stats import calibration, doubt
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """A network with weights, and all that makes its input."""
+  """A network with its weights, and the job that prepares its input."""
 
-  made: job.Job
-  params: Any  # the outputs under them are logits
-  temperature: (
-    float  # by which the top's weights have been divided for that; 1 for those trained on cross-entropy
-  )
+  job: job_lib.Job
+  params: Any  # with which the outputs are logits
+  # The weights of the output layer have been divided by it, to make them logits; 1 for those trained on cross-entropy.
+  temperature: float
 
   @property
   def fingerprint(self) -> str:
-    """16 hex digits that change with the weights, and with anything that makes the input of grey levels."""
-    learned = self.made.statistics
+    """16 hex digits of the weights and of the standardization of the input."""
+    learned = self.job.statistics
     arrays = {} if learned is None else {key: x for key, x in vars(learned).items() if x is not None}
     return feature_cache.key(
       weights=tree.fingerprint(self.params),
-      standardize=repr(self.made.transform.standardize),
+      standardize=repr(self.job.transform.standardize),
       statistics=tree.fingerprint(arrays),
     )
 
 
 def fingerprint(networks: Sequence[str], rule: combination.Combination) -> str:
-  """Of networks with these fingerprints, combined by the rule; empty where one of them is not known."""
+  """The fingerprint of networks combined by the rule; empty where one of theirs is unknown."""
   if not networks or not all(networks):
     return ''
   return feature_cache.key(
@@ -53,50 +54,50 @@ def fingerprint(networks: Sequence[str], rule: combination.Combination) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Committee:
-  """Networks of the same classes whose probabilities become one answer."""
+class ModelSet:
+  """Networks for the same classes, whose probabilities are combined."""
 
   networks: tuple[Network, ...]  # M, one or more
   combination: combination.Combination  # of M members
-  origin: dict[str, int]  # which checkpoint, or how many members
+  origin: dict[str, int]  # the checkpoint, or the number of members
   members: tuple[str, ...]  # of an ensemble; empty for a single network
   combine: str  # how an ensemble's members are combined; empty for a single network
 
   def predict_each(self, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
-    """(split, the answer for each of its images once). Raises `signals.Stopped` when a stop was asked for."""
+    """(split, its predictions, each image once). Raises `signals.Stopped` where a stop was requested."""
     splits = list(splits)
-    each = [network.made.predict_each(network.params, splits) for network in self.networks]
+    each = [network.job.predict_each(network.params, splits) for network in self.networks]
     for answers in zip(*each, strict=True):
-      yield answers[0][0], combined(self.combination, [found for _, found in answers])
+      yield answers[0][0], combined(self.combination, [predictions for _, predictions in answers])
 
   @property
   def has_own_weights(self) -> bool:
-    """Whether one network answers, whose weights are no member's: a single one, or the mean of the members'."""
+    """Whether this is one network: a single run's, or one with the mean of the members' weights."""
     return self.combine in ('', *method.WEIGHT_AVERAGES)
 
   def fitted_for(self) -> calibration_file.FittedFor:
-    """What a rule that is fitted on the answers belongs to."""
+    """What a calibration fitted on these predictions is valid for."""
     first = self.networks[0]
     each = [network.fingerprint for network in self.networks]
     return calibration_file.FittedFor(
       checkpoint=dict(self.origin),
       members=self.members,
       combine=self.combine,
-      views=first.made.experiment.views,
+      views=first.job.experiment.views,
       fingerprint=each[0] if self.has_own_weights else fingerprint(each, self.combination),
       temperature=first.temperature if self.has_own_weights else 1.0,
     )
 
 
 def combined(rule: combination.Combination, members: list[types.Predictions]) -> types.Predictions:
-  """The one answer of members that hold the same rows in the same order."""
-  probs_MNK = np.stack([found.probs_NK for found in members])
+  """The combined predictions of members that hold the same rows in the same order."""
+  probs_MNK = np.stack([member.probs_NK for member in members])
   return dataclasses.replace(members[0], probs_NK=combination.apply(rule, probs_MNK, np))
 
 
-def single(network: Network, origin: dict[str, int]) -> Committee:
-  """One network that answers alone."""
-  return Committee((network,), combination.mean(1), origin, (), '')
+def single(network: Network, origin: dict[str, int]) -> ModelSet:
+  """A set of one network."""
+  return ModelSet((network,), combination.mean(1), origin, (), '')
 
 
 def load(
@@ -104,153 +105,157 @@ def load(
   exp: experiment.Experiment,
   data: Callable[[experiment.Experiment], dataset.Dataset],
   stop: signals.Stop,
-  shown: progress.Progress,
-) -> Committee:
-  """What the run in `folder` has become.
+  progress: progress_lib.Progress,
+) -> ModelSet:
+  """Loads the trained networks of a run.
 
   Args:
-    folder: of a single network's run, or of an ensemble.
+    folder: the run of a single network, or an ensemble.
     exp: the run's experiment.
-    data: the images for the experiment of a network; the same for all, but for what each was trained on.
-    stop: asked between batches.
-    shown: where statistics that are fitted are told.
+    data: from the experiment of a network to its images; they differ in the training rows only.
+    stop: polled between batches.
+    progress: where progress is printed.
 
   Raises:
     UserError: a network has no finished epoch, or the ensemble is not complete.
   """
   if not exp.ensemble.method or exp.ensemble.member:
-    return single(*of_run(folder, exp, data(exp), stop, shown))
-  found = ensemble_file.read(folder)
-  combine, members = found['combine'], tuple(found['members'])
+    return single(*load_network(folder, exp, data(exp), stop, progress))
+  ensemble = ensemble_file.read(folder)
+  combine, members = ensemble['combine'], tuple(ensemble['members'])
   origin = {'members': len(members)}
   best = []
   for k in members:
     own = workdir.Workdir(ensemble_file.member(folder, k))
-    # How the ensemble is looked at is how its members are.
+    # Members are evaluated with the settings of the ensemble.
     config = dataclasses.replace(
-      opening.of(own, None), views=exp.views, evaluate_batch_size=exp.evaluate_batch_size
+      saved_run.read_experiment(own, None), views=exp.views, evaluate_batch_size=exp.evaluate_batch_size
     )
-    best.append((own, *best_of_run(own, config, data(config), stop, shown)))
+    best.append((own, *load_best(own, config, data(config), stop, progress)))
   if combine in method.WEIGHT_AVERAGES:
-    made, params = best[0][1], mean_params([params for _, _, params, _ in best])
-    return Committee((scaled(folder, made, params, origin),), combination.mean(1), origin, members, combine)
-  networks = tuple(scaled(*each) for each in best)
-  return Committee(networks, ensemble_file.read_combination(folder), origin, members, combine)
+    job, params = best[0][1], mean_params([params for _, _, params, _ in best])
+    network = restore_temperature(folder, job, params)
+    return ModelSet((network,), combination.mean(1), origin, members, combine)
+  networks = tuple(restore_temperature(own, job, params) for own, job, params, _ in best)
+  return ModelSet(networks, ensemble_file.read_combination(folder), origin, members, combine)
 
 
-def of_run(
+def load_network(
   folder: workdir.Workdir,
   exp: experiment.Experiment,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> tuple[Network, dict[str, int]]:
-  """The best network of one run, and which checkpoint of how many epochs it is."""
-  made, params, origin = best_of_run(folder, exp, data, stop, shown)
-  return scaled(folder, made, params, origin), origin
+  """The network of a run at its best epoch, and `saved_run.best`'s origin of it."""
+  job, params, origin = load_best(folder, exp, data, stop, progress)
+  return restore_temperature(folder, job, params), origin
 
 
-def best_of_run(
+def load_best(
   folder: workdir.Workdir,
   exp: experiment.Experiment,
   data: dataset.Dataset,
   stop: signals.Stop,
-  shown: progress.Progress,
-) -> tuple[job.Job, Any, dict[str, int]]:
-  """The job of one run, the weights of its best checkpoint as they were trained, and which checkpoint that is."""
-  with opening.checkpoints(folder, exp) as store:
-    pixels = opening.pixels_of(folder, store)
-    made = job.Job(exp, data, pixels, opening.statistics(folder, pixels, data, shown), stop)
-    return made, *opening.best_of(store, made)
+  progress: progress_lib.Progress,
+) -> tuple[job_lib.Job, Any, dict[str, int]]:
+  """The job of a run, the weights of its best checkpoint as trained, and the origin of `saved_run.best`."""
+  with saved_run.checkpoints(folder, exp) as store:
+    pixels = input_pixels.saved_in(folder, store)
+    job = job_lib.Job(exp, data, pixels, input_pixels.statistics(folder, pixels, data, progress), stop)
+    return job, *saved_run.best_in(store, job)
 
 
 def mean_params(each: list[Any]) -> Any:
-  """The mean of weights of one architecture. Source: Izmailov et al. 2018, "Averaging weights", section 3."""
+  """The mean of the weights of several networks. Source: Izmailov et al. 2018, "Averaging weights", section 3."""
   return jax.tree.map(
     lambda *leaves: np.mean(np.stack(leaves), axis=0, dtype=np.float64).astype(np.float32), *each
   )
 
 
-def fitted(made: job.Job, params: Any) -> Network:
-  """The network whose outputs are logits, under weights as they were trained.
+def fit_temperature(job: job_lib.Job, params: Any) -> Network:
+  """The network with a temperature fitted such that its outputs are logits.
 
-  The outputs of a support vector regression lie near -1 and 1 and are no logits: they are divided by the temperature
-  at which validation finds their softmax most likely. Without views, so that it is the network's alone.
+  The outputs of a support vector regression lie near -1 and 1 and are not logits: they are divided by the temperature
+  that maximizes the likelihood of their softmax on validation, without test-time augmentation. For a network trained
+  on cross-entropy it is 1.
 
   Args:
-    made: the job, with the images of validation.
-    params: as they were trained.
+    job: the job, with the validation images.
+    params: the weights as trained.
 
   Raises:
     UserError: validation has fewer than two groups.
   """
-  if made.experiment.scored_loss != svr.NAME:
-    return Network(made, params, 1.0)
-  rows = made.data.rows['validation']
-  found = forward.run(made.apply, params, made.in_order(rows), made.data.table.take(rows), made.poll)
-  return _divided(made, params, calibration.temperature(found, groups.equal_weights(found.group_N, 1.0)))
+  if job.experiment.scored_loss != svr.NAME:
+    return Network(job, params, 1.0)
+  rows = job.data.rows['validation']
+  predictions = forward.run(job.apply, params, job.in_order(rows), job.data.table.take(rows), job.poll)
+  return _divide(
+    job, params, calibration.temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
+  )
 
 
-def scaled(folder: workdir.Workdir, made: job.Job, params: Any, origin: dict[str, int]) -> Network:
-  """As `fitted`, by the temperature that the folder keeps where it is of this network.
+def restore_temperature(folder: workdir.Workdir, job: job_lib.Job, params: Any) -> Network:
+  """As `fit_temperature`, with the temperature saved in the folder where it belongs to this network.
 
   Raises:
-    UserError: it is not, and no validation image is at hand.
+    UserError: it does not, and there are no validation images to fit it on.
   """
-  if made.experiment.scored_loss != svr.NAME:
-    return Network(made, params, 1.0)
+  if job.experiment.scored_loss != svr.NAME:
+    return Network(job, params, 1.0)
   if folder.calibration.exists():
     rule, known = calibration_file.read(folder)
     if known is None:
-      # Of a run of before: there the one temperature is that of the outputs.
-      return _divided(made, params, rule.temperature)
-    network = _divided(made, params, known.temperature)
+      # In an older run the one temperature is that of the outputs.
+      return _divide(job, params, rule.temperature)
+    network = _divide(job, params, known.temperature)
     if known.fingerprint == network.fingerprint:
       return network
-  if 'validation' in made.data.rows:
-    return fitted(made, params)
+  if 'validation' in job.data.rows:
+    return fit_temperature(job, params)
   raise types.UserError(
     f'{folder.path}: has no calibration.json of its network, without which the outputs of a support vector regression '
     'are no probabilities; type the command that trained the run again'
   )
 
 
-def _divided(made: job.Job, params: Any, temperature: float) -> Network:
-  top = f'{made.experiment.model.network.output_layer}/'
+def _divide(job: job_lib.Job, params: Any, temperature: float) -> Network:
+  top = f'{job.experiment.model.network.output_layer}/'
   leaves = {
     name: np.asarray(leaf) / np.float32(temperature) if name.startswith(top) else leaf
     for name, leaf in tree.names(params).items()
   }
-  return Network(made, tree.nest(leaves), temperature)
+  return Network(job, tree.nest(leaves), temperature)
 
 
-def rule(folder: workdir.Workdir, answering: Committee, exp: experiment.Experiment) -> doubt.Doubt | None:
-  """The rule of what answers; None where the folder has no calibration.
+def read_rule(folder: workdir.Workdir, models: ModelSet, exp: experiment.Experiment) -> doubt.Doubt | None:
+  """The calibration of a run, checked against its networks; None where the folder has none.
 
   Args:
     folder: the run's.
-    answering: what the run has become.
-    exp: how it is asked.
+    models: the trained networks of the run.
+    exp: the run's experiment, with the `evaluate.*` keys in use.
 
   Raises:
-    UserError: the calibration belongs to other weights, members, views or keys, and what to do.
+    UserError: the calibration was fitted for other weights, members, views or `evaluate.*` keys.
   """
   if not folder.calibration.exists():
     return None
-  found, known = calibration_file.read(folder)
+  rule, known = calibration_file.read(folder)
   if known is None:
-    # Of a run of before. What it says of the outputs of a regression is part of the network now.
-    is_inside = answering.has_own_weights and answering.networks[0].temperature != 1
-    return dataclasses.replace(found, temperature=1.0) if is_inside else found
-  asked = exp.doubt
+    # An older run. The temperature of a regression's outputs is now part of the network.
+    is_inside = models.has_own_weights and models.networks[0].temperature != 1
+    return dataclasses.replace(rule, temperature=1.0) if is_inside else rule
+  spec = exp.doubt
   pairs = {
     'views': (known.views, exp.views),
-    'max_error': (found.max_error, asked.max_error),
-    'miscoverage': (found.conformal.miscoverage, asked.miscoverage),
-    'conformal_score': (found.conformal.score, asked.conformal_score),
+    'max_error': (rule.max_error, spec.max_error),
+    'miscoverage': (rule.conformal.miscoverage, spec.miscoverage),
+    'conformal_score': (rule.conformal.score, spec.conformal_score),
   }
   differing = [f'evaluate.{key}={old} and not {new}' for key, (old, new) in pairs.items() if old != new]
-  own = answering.fitted_for()
+  own = models.fitted_for()
   if (known.members, known.combine) != (own.members, own.combine):
     differing.append('other members, or another way to combine them')
   elif known.fingerprint and known.fingerprint != own.fingerprint:
@@ -260,4 +265,4 @@ def rule(folder: workdir.Workdir, answering: Committee, exp: experiment.Experime
       f'{folder.calibration}: was fitted for {", ".join(differing)}; run `evaluate --workdir={folder.path}` with the '
       'evaluate.* keys that you want, which fits it anew'
     )
-  return found
+  return rule

@@ -1,4 +1,4 @@
-"""A job's predictions, figures of merit and pictures for each split, written to its folder."""
+"""Writes predictions, metrics and figures of each split to the folder of a run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bloodcell_jax.stats import bootstrap, calibration, doubt, metrics
 from bloodcell_jax.storage import groups_csv, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 
-# Splits of rows that a run was trained with or without, and another run may not have been.
+# Splits that differ between runs on the same data.
 OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD)
-# The names of what a run has in metrics.json by itself: a folder that is scored needs another one.
+# Names of entries in metrics.json that a folder given by --data_dir may not take.
 RESERVED = (*dataset.SPLITS, *OF_ONE_RUN, workdir.FOLDS)
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
 
 
 def note(synthetic: bool, leak: Mapping[str, int]) -> str:
-  """What must be said wherever a figure of a network or of data is shown; empty where there is nothing.
+  """The note to show wherever a result is shown: synthetic data, leaks; empty where neither applies.
 
   Args:
-    synthetic: whether the network or the data was drawn.
-    leak: how many images leak, as `leaks.Leaks.counts`.
+    synthetic: whether the data, or that of the network, was synthetic.
+    leak: the numbers of leaking images, as `leaks.Leaks.counts`.
   """
   return ' '.join(filter(None, (SYNTHETIC if synthetic else '', leaks.note(leak))))
 
@@ -37,55 +37,55 @@ def note(synthetic: bool, leak: Mapping[str, int]) -> str:
 def write(
   folder: workdir.Workdir,
   split: str,
-  found: types.Predictions,
+  predictions: types.Predictions,
   exp: experiment.Experiment,
-  said: str,
+  note: str,
   origin: Mapping[str, int],
   rule: doubt.Doubt | None,
   image_of: Callable[[int], np.ndarray] | None,
 ) -> dict[str, Any]:
-  """Writes the predictions and pictures of one split and adds its figures to `metrics.json`.
+  """Writes the predictions and figures of one split and adds its metrics to `metrics.json`.
 
   Args:
     folder: the run's.
-    split: the name that the files and the entry get.
-    found: the predictions.
-    exp: how intervals are made, and the seed of their resamples.
-    said: the note of the data, shown with every figure.
-    origin: which checkpoint predicted, written into the entry.
-    rule: what validation says of the run's doubt; None where nothing does.
-    image_of: the uint8 image of a row of `found`, for those that a person should look at; None to show none.
+    split: the name of the files and of the entry.
+    predictions: of the split.
+    exp: the settings of the intervals and the seed of the resamples.
+    note: the result of `note`, shown with every figure.
+    origin: the checkpoint that predicted, written to the entry.
+    rule: the calibration of the run, fitted on validation; None without one.
+    image_of: the uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
   """
   if split == workdir.FOLDS:
-    raise ValueError(f'{split!r} is no name of a split: metrics.json has another entry of that name')
-  predictions_csv.write(folder.predictions(split), found)
-  groups_csv.write(folder.groups(split), groups_csv.table(found))
+    raise ValueError(f'{split!r} cannot name a split: metrics.json uses it for the folds')
+  predictions_csv.write(folder.predictions(split), predictions)
+  groups_csv.write(folder.groups(split), groups_csv.table(predictions))
   if image_of is not None:
     review_images.write(
-      folder.review(split), review_images.items(found, review_images.choose(found), image_of)
+      folder.review(split), review_images.items(predictions, review_images.choose(predictions), image_of)
     )
-  figures = bootstrap.summary(found, exp.intervals, exp.seed)
+  figures = bootstrap.summary(predictions, exp.intervals, exp.seed)
   if rule is not None:
-    figures['doubt'] = doubt.summary(rule, found, exp.intervals, exp.seed)
-  for name, picture in _pictures(split, found, figures, rule):
-    figure.write(folder.figures / f'{name}_{split}.png', picture, said)
+    figures['doubt'] = doubt.summary(rule, predictions, exp.intervals, exp.seed)
+  for name, picture in _pictures(split, predictions, figures, rule):
+    figure.write(folder.figures / f'{name}_{split}.png', picture, note)
   leak = folder.read_environment()['data']['leaks']
-  entry = {**figures, 'note': said, 'leak': leak, **source(origin, exp)}
+  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp)}
   atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})
   return figures
 
 
 def _pictures(
-  split: str, found: types.Predictions, figures: Mapping[str, Any], rule: doubt.Doubt | None
+  split: str, predictions: types.Predictions, figures: Mapping[str, Any], rule: doubt.Doubt | None
 ) -> Iterator[tuple[str, Any]]:
-  """(what it shows, the figure)."""
+  """(name, figure)."""
   title = f'{split}: {figures["num_images"]:,} images of {figures["num_groups"]:,} groups'
-  yield 'confusion', confusion.plot(np.array(figures['confusion']), found.class_names, title)
+  yield 'confusion', confusion.plot(np.array(figures['confusion']), predictions.class_names, title)
   if rule is None:
-    yield 'reliability', reliability.plot(metrics.sums(found)[0].bin_S3.sum(0), title)
+    yield 'reliability', reliability.plot(metrics.sums(predictions)[0].bin_S3.sum(0), title)
     return
-  scaled = calibration.scaled(found, rule.temperature)
-  bins = [metrics.sums(each)[0].bin_S3.sum(0) for each in (found, scaled)]
+  scaled = calibration.scaled(predictions, rule.temperature)
+  bins = [metrics.sums(each)[0].bin_S3.sum(0) for each in (predictions, scaled)]
   yield 'reliability', reliability.plot(bins[0], title)
   yield 'reliability_calibrated', reliability.plot(bins[1], f'{title}, temperature {rule.temperature:.2f}')
   _, coverage, error = calibration.risk_coverage(scaled)
@@ -95,12 +95,12 @@ def _pictures(
 
 
 def source(origin: Mapping[str, int], exp: experiment.Experiment) -> dict[str, Any]:
-  """What figures are made from, as their entry in `metrics.json` says it: the checkpoint, and the keys `evaluate`."""
+  """What an entry in `metrics.json` was computed from: the checkpoint, and the `evaluate.*` keys."""
   return {'checkpoint': dict(origin), 'evaluation': exp.evaluation}
 
 
 def sources(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
-  """The `source` of each entry in `metrics.json`; of a run of before that was kept, the keys of its config.
+  """The `source` of each entry in `metrics.json`; an entry of an older run has the keys of the config.
 
   Raises:
     UserError: metrics or config are damaged.
@@ -116,22 +116,22 @@ def sources(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
 
 
 def origins(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
-  """The `source` of each split's figures; without those of which a file is missing or damaged."""
+  """The `source` of each split, without splits of which a file is missing or damaged."""
   try:
-    found = sources(folder)
+    known_sources = sources(folder)
   except types.UserError:
     return {}
   if any(path.exists() and not atomic.is_intact(path) for path in (folder.calibration, folder.report)):
     return {}
   return {
     split: each
-    for split, each in found.items()
+    for split, each in known_sources.items()
     if all(atomic.is_intact(path(split)) for path in (folder.predictions, folder.groups, folder.review))
   }
 
 
 def line(split: str, figures: dict[str, Any]) -> str:
-  """One line for people, with the interval."""
+  """A one-line summary of a split's metrics with intervals."""
 
   def text(name: str) -> str:
     entry = figures[name]
@@ -140,27 +140,27 @@ def line(split: str, figures: dict[str, Any]) -> str:
     return f'{name} n/a' if value is None else f'{name} {value:.3f}{bounds}'
 
   left = figures.get('doubt')
-  told = f'; {1 - left["named"]["value"]:.0%} left for review' if left else ''
+  suffix = f'; {1 - left["named"]["value"]:.0%} left for review' if left else ''
   return (
     f'{split}: {", ".join(text(figure.name) for figure in metrics.headlines())} '
-    f'({figures["num_images"]:,} images, {figures["num_groups"]:,} groups){told}'
+    f'({figures["num_images"]:,} images, {figures["num_groups"]:,} groups){suffix}'
   )
 
 
 def warning(split: str, figures: Mapping[str, Any]) -> str:
-  """A line where the network names every image the same, which is one that has died or learned nothing; else empty."""
+  """A warning where every image is predicted as the same class, as by a collapsed network; else empty."""
   named = np.array(figures['confusion']).sum(0)
   if np.count_nonzero(named) > 1 or len(named) < 2:
     return ''
   name = figures['class_names'][int(named.argmax())]
   return (
-    f'{split}: every image is named {name}. The network has learned nothing, or its units have died: look at the '
-    'training loss, try another seed or a lower optimizer.learning_rate'
+    f'{split}: every image is predicted as {name}. The network has learned nothing, or its units have died: look at '
+    'the training loss, try another seed or a lower optimizer.learning_rate'
   )
 
 
 def drop_others(folder: workdir.Workdir, wanted: Mapping[str, Any]) -> list[str]:
-  """Removes the entries of `metrics.json` with another `source` than the wanted one; returns their splits."""
+  """Removes the entries of `metrics.json` whose `source` is not the wanted one; returns their splits."""
   others = [split for split, each in sources(folder).items() if each != wanted]
   if others:
     kept = {name: entry for name, entry in folder.read_metrics().items() if name not in others}
@@ -169,15 +169,15 @@ def drop_others(folder: workdir.Workdir, wanted: Mapping[str, Any]) -> list[str]
 
 
 def known(splits: Sequence[str], rows: Mapping[str, Any]) -> list[str]:
-  """Those of the wanted splits that the data has; validation, which every run has, where it has none of them."""
+  """The wanted splits that the data has; validation where it has none of them."""
   return [split for split in splits if split in rows] or ['validation']
 
 
 def substitution(splits: Sequence[str], rows: Mapping[str, Any]) -> str:
-  """A line where validation is scored in the place of the wanted splits; else empty."""
+  """A note where validation is scored in place of the wanted splits; else empty."""
   if any(split in rows for split in splits):
     return ''
   return (
-    f'evaluate.splits is {", ".join(splits) or "empty"}, of which this data has none: validation is scored, which '
-    'chose the epoch'
+    f'evaluate.splits is {", ".join(splits) or "empty"}, but this data has none of them: validation is '
+    'scored, which also chose the epoch'
   )

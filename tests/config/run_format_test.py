@@ -9,7 +9,7 @@ from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, splits
-from bloodcell_jax.runs import opening
+from bloodcell_jax.runs import run_data
 from configs import default
 
 CHANGES = {
@@ -45,7 +45,7 @@ def test_bags_are_drawn_from_a_stream_of_their_own_and_those_of_old_runs_as_befo
   exps = {number: resolve(format=number, **{'ensemble.member': 1}) for number in (1, 2)}
   data = dataset.build(exps[2].data, 0, tmp_path, lambda done, total: None)
   for number, stream in ((1, 'bootstrap'), (2, 'bag')):
-    found = opening.divide(data, exps[number])
+    found = run_data.divide(data, exps[number])
     expected = bagging.divide(data, exps[number].seed, stream)
     assert found.rows['train'].tolist() == expected.rows['train'].tolist()
   one, other = (bagging.divide(data, 0, stream).rows['train'].tolist() for stream in ('bag', 'bootstrap'))

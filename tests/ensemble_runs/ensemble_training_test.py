@@ -20,7 +20,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import boosting, combination, stacking
 from bloodcell_jax.export import program
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.runs import opening, stage_training
+from bloodcell_jax.runs import run_data, saved_run, stage_training
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
 from bloodcell_jax.train import signals
@@ -154,7 +154,7 @@ def test_another_way_of_combining_needs_no_training(averaged, tmp_path, monkeypa
 def test_an_average_of_weights_is_one_network(averaged, tmp_path, combine):
   folder = run(copied(averaged, tmp_path / 'copy'), **{'ensemble.combine': combine})
   loaded = classifier.load(folder, signals.Stop())
-  assert len(loaded.committee.networks) == 1
+  assert len(loaded.models.networks) == 1
   chosen = told(folder)['members']
   kernels = [
     classifier.load(member(folder, int(k)), signals.Stop()).params['dense_2']['kernel'] for k in chosen
@@ -167,7 +167,7 @@ def test_an_average_of_weights_is_one_network(averaged, tmp_path, combine):
 @pytest.mark.slow
 def test_a_snapshot_begins_where_the_one_before_it_ended(tmp_path):
   folder = run(tmp_path, **{'ensemble.method': 'snapshot', 'train.epochs': 1})
-  exp = opening.of(member(folder, 2), None)
+  exp = saved_run.read_experiment(member(folder, 2), None)
   begun = {}
   for k in (1, 2):
     loaded = classifier.load(member(folder, k), signals.Stop())
@@ -188,8 +188,8 @@ def test_a_bag_has_whole_groups_and_out_of_bag_is_answered_by_those_who_never_sa
   for name, probs_K in zip(found.file_N.tolist(), found.probs_NK, strict=True):
     np.testing.assert_allclose(probs_K, np.mean([b[name] for b in by_file if name in b], axis=0), atol=1e-12)
   for k in (1, 2):
-    exp = opening.of(member(folder, k), None)
-    data = opening.reader(exp, tmp_path)(lambda done, total: None)
+    exp = saved_run.read_experiment(member(folder, k), None)
+    data = run_data.reader(exp, tmp_path)(lambda done, total: None)
     groups = {
       split: set(data.table.group[data.rows[split]]) for split in ('train', 'out_of_bag', 'validation')
     }
@@ -206,7 +206,7 @@ def test_a_bag_has_whole_groups_and_out_of_bag_is_answered_by_those_who_never_sa
 def test_a_boosted_member_is_taught_what_those_before_it_left(tmp_path, kind):
   changes = {'ensemble.method': kind, 'ensemble.members': 2, 'train.steps_per_epoch': 40}
   folder = run(tmp_path, **changes)
-  exp = opening.of(folder, None)
+  exp = saved_run.read_experiment(folder, None)
   train_1 = predictions_csv.read(member(folder, 1).predictions('train'))
   state = boosting.init(
     boosting.Spec(kind, exp.ensemble.shrinkage), train_1.label_N, train_1.group_N, len(train_1.class_names)
@@ -252,9 +252,11 @@ def test_stacking_learns_from_answers_to_rows_that_no_member_s_twin_had_seen(ave
     answers.append(predictions_csv.read(own.predictions('out_of_fold')))
     for fold in (1, 2):
       part = workdir.Workdir(own.path / 'folds' / str(fold))
-      exp = opening.of(part, None)
-      assert exp.seed == opening.of(member(folder, k), None).seed, 'the twin has the seed of its member'
-      data = opening.reader(exp, tmp_path)(lambda done, total: None)
+      exp = saved_run.read_experiment(part, None)
+      assert exp.seed == saved_run.read_experiment(member(folder, k), None).seed, (
+        'the twin has the seed of its member'
+      )
+      data = run_data.reader(exp, tmp_path)(lambda done, total: None)
       held, seen = (set(data.table.group[data.rows[name]]) for name in ('fold', 'train'))
       assert not held & seen
       assert set(predictions_csv.read(part.predictions('fold')).group_N) == held
@@ -265,7 +267,7 @@ def test_stacking_learns_from_answers_to_rows_that_no_member_s_twin_had_seen(ave
   expected = combination.apply(rule, stacked(folder, 'test'), np)
   np.testing.assert_allclose(probs(folder, 'test'), expected, atol=1e-12)
   found = classifier.load(folder, signals.Stop())
-  assert found.committee.combination.kind == 'logistic', 'stored and applied as one model'
+  assert found.models.combination.kind == 'logistic', 'stored and applied as one model'
 
 
 @pytest.mark.slow
@@ -283,7 +285,7 @@ def test_the_ensemble_classifies_and_is_evaluated_like_any_run(averaged, tmp_pat
   folder = workdir.Workdir(copied(averaged, tmp_path / 'copy'))
   loaded = classifier.load(folder, signals.Stop())
   exp = loaded.made.experiment
-  data = opening.reader(opening.of(folder, None), tmp_path)(lambda done, total: None)
+  data = run_data.reader(saved_run.read_experiment(folder, None), tmp_path)(lambda done, total: None)
   rows = data.rows['test']
   images = data.image_NHWC[rows][: exp.evaluate_batch_size]
   np.testing.assert_allclose(loaded.probabilities(images), probs(folder, 'test')[: len(images)], atol=1e-6)

@@ -183,21 +183,23 @@ def test_a_loss_that_is_not_finite_names_the_member(tmp_path):
 
 def test_members_that_share_no_program_are_told_apart(monkeypatch, tmp_path):
   first = make(0)
-  assert vectorized.can([first, make(1), make(2)]) == ''
-  assert 'members 1 and 2 differ in batch_size' in vectorized.can([first, make(1, **{'train.batch_size': 4})])
-  assert 'differ in model' in vectorized.can([first, make(1, **{'model.dropout_rate': 0.1})])
+  assert vectorized.obstacle([first, make(1), make(2)]) == ''
+  assert 'members 1 and 2 differ in batch_size' in vectorized.obstacle(
+    [first, make(1, **{'train.batch_size': 4})]
+  )
+  assert 'differ in model' in vectorized.obstacle([first, make(1, **{'model.dropout_rate': 0.1})])
   twice = make(0)
   twice.experiment = dataclasses.replace(twice.experiment, stages=2 * twice.experiment.stages)
-  assert '2 stages' in vectorized.can([twice])
+  assert '2 stages' in vectorized.obstacle([twice])
   fitted = make(0)
   stage = dataclasses.replace(fitted.experiment.stages[0], top='svr')
   fitted.experiment = dataclasses.replace(fitted.experiment, stages=(stage,))
-  assert 'a fitted top' in vectorized.can([fitted])
+  assert 'a fitted top' in vectorized.obstacle([fitted])
   with pytest.raises(types.UserError, match=r'ensemble\.together: .*fitted top.*; set it to 1'):
     vectorized.run([fitted], [fitted.params], [workdir.Workdir(tmp_path)], progress.Progress())
   assert not list(tmp_path.iterdir())
   monkeypatch.setattr(frozen_features, 'depth_of', lambda made, stage: 4)
-  assert 'stages.cache_features' in vectorized.can([first])
+  assert 'stages.cache_features' in vectorized.obstacle([first])
 
 
 def test_how_many_at_once_is_asked_for_or_follows_from_the_platform_and_the_memory(monkeypatch):

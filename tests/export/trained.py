@@ -106,7 +106,9 @@ def write_run(path: pathlib.Path, loaded: classifier.Classifier) -> workdir.Work
   stamp = shelf.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
   record = history.Record(1, 1, stage.fit.name, 1.0, 0.5, 1.0, 0.5, 0.001, 1.0, 1.0, None)
   store = checkpoint.Store(folder.checkpoints, exp.monitor)
-  store.save(checkpoint.Saved(made.state(stage, loaded.params, 1), [record], 0.0, stamp), is_candidate=True)
+  store.save(
+    checkpoint.Saved(made.initial_state(stage, loaded.params, 1), [record], 0.0, stamp), is_candidate=True
+  )
   store.close()
   found = made.predict(loaded.params, 'test')
   entry = bootstrap.summary(found, exp.intervals, exp.seed)

@@ -19,7 +19,16 @@ from bloodcell_jax.commands import ensemble
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import trees
-from bloodcell_jax.runs import comparison, deep_trees, job, model_set, opening, output_layer, stage_training
+from bloodcell_jax.runs import (
+  comparison,
+  deep_trees,
+  job,
+  model_set,
+  output_layer,
+  run_record,
+  saved_run,
+  stage_training,
+)
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
@@ -72,9 +81,9 @@ def trained(tmp_path_factory) -> workdir.Workdir:
   exp = resolve()
   made = job.Job(exp, images(), exp.transform.standardize, None, signals.Stop())
   folder.write_config(flat())
-  opening.describe(folder, made, images().leaking().counts())
+  run_record.describe(folder, made, images().leaking().counts())
   stage_training.run(made, made.params, folder, progress.Progress())
-  params, _ = opening.best(folder, made)
+  params, _ = saved_run.best(folder, made)
   predictions_csv.write(folder.predictions('test'), made.predict(params, 'test'))
   return folder
 
@@ -116,14 +125,14 @@ def test_each_kind_is_written_as_a_run_of_its_own_and_the_run_stays_as_it_was(tr
     assert len(said['importance']['permutation']['mean']) == 100
     assert (said['out_of_bag'] is None) == (kind == trees.BOOSTING)
     # What the command `evaluate --compare` does.
-    entry = comparison.write(trained, own, opening.of(own, None))['test']
+    entry = comparison.write(trained, own, saved_run.read_experiment(own, None))['test']
     assert entry == said['compared']['test']
     assert {p.name for p in own.figures.iterdir()} >= {
       'importance.png',
       'error_by_trees.png',
       'confusion_test.png',
     }
-    assert opening.of(own, None).trees == resolve().trees
+    assert saved_run.read_experiment(own, None).trees == resolve().trees
   forest = json.loads((trained.path / 'trees' / trees.FOREST / 'trees.json').read_text())
   by_groups = forest['out_of_bag']['by_groups']
   assert by_groups['accuracy']['value'] == pytest.approx(1 - forest['out_of_bag']['error_by_trees'][-1])
@@ -144,9 +153,9 @@ def test_the_same_run_gives_the_same_trees_and_other_settings_others(trained):
 
 def test_features_are_what_the_network_sees_of_each_image(trained):
   exp = resolve()
-  network, _ = model_set.of_run(trained, exp, images(), signals.Stop(), progress.Progress())
-  made, rows = network.made, images().rows
-  seen = {name: deep_trees.see(network, ['train', 'test'], name) for name in deep_trees.FEATURES}
+  network, _ = model_set.load_network(trained, exp, images(), signals.Stop(), progress.Progress())
+  made, rows = network.job, images().rows
+  seen = {name: deep_trees.extract(network, ['train', 'test'], name) for name in deep_trees.FEATURES}
   for each in seen.values():
     np.testing.assert_array_equal(each.rows, np.sort(np.concatenate([rows['train'], rows['test']])))
   expected = output_layer.embed(made, made.model, network.params, made.in_order(rows['test']))

@@ -163,7 +163,7 @@ def targets(data: dataset.Dataset, seed: int, is_residual: bool) -> np.ndarray:
 def updated(made: job.Job, batch: types.Batch):
   """The parameters after one update of this batch."""
   (stage,) = made.experiment.stages
-  state = made.state(stage, made.params, 0)
+  state = made.initial_state(stage, made.params, 0)
   state, _ = made.train_step(stage, made.model)(state, batch, made.dropout_key(), np.float32(1))
   return jax.tree.map(np.asarray, state.params)
 
@@ -186,22 +186,24 @@ def test_rows_of_weight_0_are_to_an_update_as_if_they_were_not_there():
   weight_N = np.zeros(len(made.data.table), np.float32)
   weight_N[made.data.rows['train'][::2]] = 1
   one_hot_NK = made.arrays.target_NK
-  taught = made.taught(job.Lesson(weight_N, one_hot_NK, False))
-  batch, plain = next(taught.batches(0)), next(made.batches(0))
+  changed = made.with_targets(job.Targets(weight_N, one_hot_NK, False))
+  batch, plain = next(changed.batches(0)), next(made.batches(0))
   np.testing.assert_array_equal(batch.image_BHWC, plain.image_BHWC)
   kept = np.flatnonzero(batch.weight_B)
   assert 0 < len(kept) < len(batch.weight_B)
   half = jax.tree.map(lambda column: column[kept], plain)
-  assert not differs(updated(taught, batch), updated(made, half))
-  assert differs(updated(taught, batch), updated(made, plain)), 'the other rows would have changed the update'
+  assert not differs(updated(changed, batch), updated(made, half))
+  assert differs(updated(changed, batch), updated(made, plain)), (
+    'the other rows would have changed the update'
+  )
 
 
 def test_the_weight_of_a_row_is_how_often_it_counts():
   made = build('cnn_a', **SGD)
   weight_N = np.ones(len(made.data.table), np.float32)
   weight_N[made.data.rows['train'][::2]] = 3
-  taught = made.taught(job.Lesson(weight_N, made.arrays.target_NK, False))
-  batch, plain = next(taught.batches(0)), next(made.batches(0))
+  changed = made.with_targets(job.Targets(weight_N, made.arrays.target_NK, False))
+  batch, plain = next(changed.batches(0)), next(made.batches(0))
   assert set(batch.weight_B.tolist()) == {1, 3}
   # The gradients of the two parts, each a mean over its rows, in the ratio of their weights.
   parts = [np.flatnonzero(batch.weight_B == weight) for weight in (1, 3)]
@@ -214,19 +216,19 @@ def test_the_weight_of_a_row_is_how_often_it_counts():
   ]
   light, heavy = len(parts[0]), 3 * len(parts[1])
   expected = jax.tree.map(lambda p, a, b: p + (light * a + heavy * b) / (light + heavy), fresh, *steps)
-  assert not differs(updated(taught, batch), expected)
+  assert not differs(updated(changed, batch), expected)
   assert differs(updated(made, plain), expected)
 
 
 def test_residual_targets_are_what_an_update_goes_towards():
   made = build('cnn_a', **SGD)
   one_N = np.ones(len(made.data.table), np.float32)
-  lessons = [job.Lesson(one_N, targets(made.data, seed, True), True) for seed in (1, 2)]
+  residuals = [job.Targets(one_N, targets(made.data, seed, True), True) for seed in (1, 2)]
   biases, means = [], []
-  for lesson in lessons:
-    taught = made.taught(lesson)
-    batch = next(taught.batches(0))
-    biases.append(updated(taught, batch)['dense_2']['bias'])
+  for residual in residuals:
+    changed = made.with_targets(residual)
+    batch = next(changed.batches(0))
+    biases.append(updated(changed, batch)['dense_2']['bias'])
     means.append(batch.target_BK.mean(0))
   # The gradient of the squares by the last bias is twice the mean of outputs less targets; the outputs are the same.
   moved_K, expected_K = biases[1] - biases[0], 0.1 * 2 * (means[1] - means[0])
@@ -239,11 +241,11 @@ def test_residual_targets_are_what_an_update_goes_towards():
 
 def test_validation_judges_an_epoch_by_the_residuals_that_are_left():
   made = build('cnn_a', **SGD)
-  lesson = job.Lesson(np.ones(len(made.data.table), np.float32), targets(made.data, 1, True), True)
-  taught = made.taught(lesson)
+  residual = job.Targets(np.ones(len(made.data.table), np.float32), targets(made.data, 1, True), True)
+  changed = made.with_targets(residual)
   (stage,) = made.experiment.stages
   rows = made.data.rows['validation']
   table = made.data.table.take(rows)
-  exact = taught.figures(stage, lesson.target_NK[rows], table)
+  exact = changed.figures(stage, residual.target_NK[rows], table)
   assert exact['val_loss'] == 0
-  assert made.figures(stage, lesson.target_NK[rows], table)['val_loss'] > 0.5, 'the cross-entropy of labels'
+  assert made.figures(stage, residual.target_NK[rows], table)['val_loss'] > 0.5, 'the cross-entropy of labels'

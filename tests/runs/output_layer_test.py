@@ -13,7 +13,7 @@ from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import rbf, svr
-from bloodcell_jax.runs import job, model_set, opening, output_layer, scoring, stage_training
+from bloodcell_jax.runs import job, model_set, output_layer, saved_run, scoring, stage_training
 from bloodcell_jax.stats import calibration, doubt
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.train import checkpoint, progress, signals
@@ -118,7 +118,7 @@ def test_the_comparison_sees_another_regression(undisturbed, tmp_path):
 def test_the_best_epoch_is_one_of_the_regression_s_alone(undisturbed):
   folder, _, records = undisturbed
   assert [r.stage for r in records] == ['softmax'] * 2 + ['svr'] * 2
-  _, origin = opening.best(workdir.Workdir(folder), made_of())
+  _, origin = saved_run.best(workdir.Workdir(folder), made_of())
   assert origin['epochs'] == 4
   assert records[origin['best_epoch'] - 1].val_accuracy == max(r.val_accuracy for r in records[2:])
   assert origin['best_epoch'] > 2
@@ -182,7 +182,7 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
   folder.write_environment(made.devices, {'fingerprint': '', 'leaks': {}}, {})
   raw = {split: made.predict(params, split) for split in ('validation', 'test')}
   expected = doubt.fit(raw['validation'], made.experiment.doubt).temperature
-  network = model_set.fitted(made, params)
+  network = model_set.fit_temperature(made, params)
   assert network.temperature == pytest.approx(expected, rel=1e-5)
   assert abs(expected - 1) > 0.01
   answers = dict(made.predict_each(network.params, raw))
@@ -196,7 +196,7 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
   )
   # A network trained on cross-entropy is as it is.
   plain = make('softmax')
-  assert model_set.fitted(plain, params).params is params
+  assert model_set.fit_temperature(plain, params).params is params
 
 
 def test_layer_by_layer_each_convolution_is_trained_and_then_left(tmp_path):
@@ -211,7 +211,7 @@ def test_layer_by_layer_each_convolution_is_trained_and_then_left(tmp_path):
   assert changed == {'conv2d_1', 'auxiliary_1', 'conv2d_2', 'auxiliary_2'}
   assert latest(made, tmp_path).stamp.frozen, 'in the second stage the first convolution is frozen'
   with pytest.raises(types.UserError, match='no checkpoint of a finished epoch'):
-    opening.best(workdir.Workdir(tmp_path), made)
+    saved_run.best(workdir.Workdir(tmp_path), made)
 
 
 def test_neurons_begin_at_the_means_of_the_features():

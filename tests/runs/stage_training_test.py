@@ -199,7 +199,7 @@ def test_a_network_without_stages_trains_all_its_weights():
   assert stage.weights.trainable == ('.*',)
   made = job.Job(exp, images(), exp.transform.standardize, None, signals.Stop())
   assert frozen_features.build(made, stage, made.params, None, progress.Progress()) is None
-  assert len(jax.tree.leaves(state.inference_params(made.state(stage, made.params, 0)))) == len(
+  assert len(jax.tree.leaves(state.inference_params(made.initial_state(stage, made.params, 0)))) == len(
     jax.tree.leaves(made.params)
   )
 

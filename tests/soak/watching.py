@@ -37,12 +37,12 @@ PHASES = (
   ('bloodcell_jax.train.loop', ('fit',), 'step'),
   ('bloodcell_jax.train.side_by_side', ('fit',), 'step'),
   ('bloodcell_jax.runs.frozen_features', ('build',), 'feature cache'),
-  ('bloodcell_jax.runs.stage_training', ('begin', '_tell'), 'stage border'),
+  ('bloodcell_jax.runs.stage_training', ('begin', '_print_stage'), 'stage border'),
   ('bloodcell_jax.reports.report', ('write',), 'report'),
   ('bloodcell_jax.runs.scoring', ('write',), 'figures of merit'),
   ('bloodcell_jax.runs.job', ('Job.predict',), 'scoring'),
   ('bloodcell_jax.storage.workdir', ('Workdir.write_config', 'Workdir.write_environment'), 'config'),
-  ('bloodcell_jax.runs.opening', ('read_data',), 'reading images'),
+  ('bloodcell_jax.runs.run_data', ('read',), 'reading images'),
 )
 # Orbax writes in threads of its own.
 WRITER = 'checkpoint writer'

@@ -1,4 +1,4 @@
-"""Images are read to their end, or until a stop is asked for."""
+"""Images are read to the end, or until a stop is requested."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.sources import embedded
-from bloodcell_jax.runs import job, opening
+from bloodcell_jax.runs import job, run_data, run_record
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress, signals
@@ -36,10 +36,10 @@ def test_the_rows_of_a_run_are_found_again_without_decoding_whatever_the_files_l
     'data.validation_fraction': 0.5, 'data.test_fraction': 0.0, 'data.pipeline': 'numpy',
   }  # fmt: skip
   exp, folder = experiment.resolve(experiment.nest(config)), workdir.Workdir(tmp_path / 'run')
-  data = opening.reader(exp, folder.cache)(lambda done, total: None)
+  data = run_data.reader(exp, folder.cache)(lambda done, total: None)
   made = job.Job(exp, data, exp.transform.standardize, None, signals.Stop())
-  opening.describe(folder, made, {})
-  found = opening.undecoded(folder, exp)
+  run_record.describe(folder, made, {})
+  found = run_data.undecoded(folder, exp)
   assert found.table.file.tolist() == data.table.file.tolist()
   assert {name: rows.tolist() for name, rows in found.rows.items()} == {
     name: rows.tolist() for name, rows in data.rows.items()
@@ -51,7 +51,7 @@ def test_the_rows_of_a_run_are_found_again_without_decoding_whatever_the_files_l
   said['data']['skipped'] = [f'{record["file"].replace(": ", " ")}: {record["reason"]}']
   atomic.write_json(folder.environment, said)
   (cells / record['file']).rename(cells / record['file'].replace(': ', ' '))
-  assert len(opening.undecoded(folder, exp).table) == len(data.table)
+  assert len(run_data.undecoded(folder, exp).table) == len(data.table)
 
 
 def test_a_stop_is_heard_between_two_blocks_of_images():
@@ -65,5 +65,5 @@ def test_a_stop_is_heard_between_two_blocks_of_images():
     raise AssertionError('read on')
 
   with pytest.raises(signals.Stopped):
-    opening.read_data(build, stop, progress.Progress())
+    run_data.read(build, stop, progress.Progress())
   assert read == [0, 10, 20]

@@ -1,0 +1,38 @@
+"""The entry point of training: one run, a cross-validation or an ensemble, as the config describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bloodcell_jax.config import experiment
+from bloodcell_jax.ensemble_runs import training as ensemble_training
+from bloodcell_jax.runs import cross_validation
+from bloodcell_jax.runs import training as run_training
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import lock
+from bloodcell_jax.train import progress, signals
+
+
+def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
+  """Trains, or continues, what the config describes, evaluates it and writes its report.
+
+  Args:
+    config: a `ConfigDict`.
+    folder: locked for this process, after the config has been checked.
+    stop: polled between batches.
+
+  Raises:
+    UserError: the config is wrong, the folder is in use or holds another run, or the data cannot be trained on.
+    RunError: a loss was not finite, or a frozen weight has changed.
+    signals.Stopped: a stop was requested; the same call continues.
+  """
+  experiment.resolve(config)
+  lock.take(folder.path)
+  flat = folder.with_format(experiment.flat(config))
+  exp = experiment.from_flat(flat)
+  if exp.cross_validation.folds:
+    cross_validation.run(flat, folder, stop, progress.Progress())
+  elif exp.ensemble.method:
+    ensemble_training.run(flat, folder, stop, progress.Progress())
+  else:
+    run_training.run(flat, folder, stop, progress.Progress())

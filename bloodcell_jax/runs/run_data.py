@@ -1,0 +1,90 @@
+"""Reads the images of a run, divides them and checks them for leaks."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+from bloodcell_jax.base import run_format
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import bagging, folds, leaks
+from bloodcell_jax.ensembles import method
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
+
+
+def reader(
+  exp: experiment.Experiment, cache: pathlib.Path
+) -> Callable[[Callable[[int, int], None]], dataset.Dataset]:
+  """A function `build(on_progress)` that reads the experiment's data and divides it as `divide`."""
+
+  def build(on_progress: Callable[[int, int], None]) -> dataset.Dataset:
+    return divide(dataset.build(exp.data, exp.division_seed, cache, on_progress), exp)
+
+  return build
+
+
+def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
+  """The data divided for the experiment: into splits, for its fold, or for its bag."""
+  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
+  if not (exp.ensemble.member and exp.ensemble.method == method.BAGGING):
+    return data
+  return bagging.divide(data, exp.seed, run_format.bag_stream(exp.format, 'bag'))
+
+
+def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Dataset:
+  """The run's data with its splits, without decoding images.
+
+  Raises:
+    UserError: the data is missing, or is not that of the run.
+  """
+  skipped = folder.read_environment()['data']['skipped']
+  names = [workdir.problem(entry).file for entry in skipped]
+  data = divide(dataset.undecoded(exp.data, exp.division_seed, names), exp)
+  folder.check_data(data.fingerprint())
+  return data
+
+
+def read(
+  build: Callable[[Callable[[int, int], None]], dataset.Dataset],
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+) -> dataset.Dataset:
+  """Reads a data set by `build(on_progress)`; prints a line for each skipped file and each split.
+
+  Raises:
+    signals.Stopped: a stop was requested.
+  """
+  count = progress.counter('images decoded')
+
+  def on_progress(done: int, total: int) -> None:
+    stop.poll()
+    count(done, total)
+
+  data = build(on_progress)
+  stop.poll()
+  for problem in data.skipped:
+    progress.line(f'left out: {problem}')
+  if data.notes:
+    progress.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
+  for split, classes in data.counts().items():
+    parts = ', '.join(f'{name} {images:,} of {photos:,}' for name, (images, photos) in classes.items())
+    progress.line(f'  {split}: {parts} photographs')
+  return data
+
+
+def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, progress: progress_lib.Progress) -> None:
+  """Prints how many test images share a group with training; refuses leaks, unless the experiment allows them.
+
+  Raises:
+    UserError: train and validation share a group, or a test split and training share an image.
+  """
+  if not exp.data.allow_leak:
+    leaks.check(data.table, data.leaking())
+  if 'test_clean' in data.rows:
+    num, num_clean = len(data.rows['test']), len(data.rows['test_clean'])
+    progress.line(
+      f'{num - num_clean:,} of {num:,} test images share a group with training; test_clean leaves them out'
+    )

@@ -1,0 +1,68 @@
+"""The record of a run before training: its environment, class distribution and augmentation sheet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.base import tree
+from bloodcell_jax.optim import staged
+from bloodcell_jax.plots import distribution, figure
+from bloodcell_jax.runs import augmentation_sheet, scoring
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.storage import workdir
+
+
+def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int]) -> None:
+  """Writes environment.json, the class distribution and, with random augmentation, a sheet of examples.
+
+  Args:
+    folder: the run's.
+    job: the job.
+    leak: the numbers of leaking images, as `leaks.Leaks.counts`.
+
+  Raises:
+    UserError: the run in the folder was on other data.
+  """
+  data = job.data
+  folder.write_environment(
+    job.devices,
+    {
+      'name': data.table.name,
+      'synthetic': data.table.synthetic,
+      'fingerprint': data.fingerprint(),
+      'class_names': list(data.table.class_names),
+      'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
+      'skipped': [dataclasses.asdict(problem) for problem in data.skipped],
+      'num_converted': len(data.notes),
+      'leaks': dict(leak),
+    },
+    _network(job),
+  )
+  note = scoring.note(data.table.synthetic, leak)
+  exp, rows = job.experiment, data.rows.get('train', np.zeros(0, np.int64))
+  if exp.transform.is_random and len(rows):
+    title = f'{data.table.file[rows[0]]}, under augmentation'
+    sheet = augmentation_sheet.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
+    figure.write(folder.figures / 'augmentation.png', sheet, note)
+  figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), note)
+
+
+def _network(job: job_lib.Job) -> dict[str, Any]:
+  """The network, and the numbers of trainable and frozen parameters in each stage."""
+  sizes = {name: int(np.size(leaf)) for name, leaf in tree.names(job.params).items()}
+  stages = []
+  for stage in job.experiment.stages:
+    is_trained = tree.names(staged.trainable(stage.weights, job.params))
+    trained = sum(size for name, size in sizes.items() if is_trained[name])
+    stages.append({'name': stage.fit.name, 'trained': trained, 'frozen': sum(sizes.values()) - trained})
+  return {
+    'name': job.experiment.model.name,
+    'image_size': job.experiment.data.decode.image_size,
+    'num_parameters': sum(sizes.values()),
+    'weights': job.experiment.weights.path,
+    'stages': stages,
+  }

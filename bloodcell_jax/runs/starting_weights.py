@@ -1,0 +1,52 @@
+"""The initial weights of a run, from a file or from another run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from bloodcell_jax.base import tree, types
+from bloodcell_jax.data import dataset
+from bloodcell_jax.runs import input_pixels, saved_run
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.train import signals
+from bloodcell_jax.weights import own, pretrained
+
+
+def read(path: str, network: str) -> pretrained.Pretrained:
+  """Reads the initial weights of a run.
+
+  Args:
+    path: a file for `pretrained.read`; or the folder of a run, whose best checkpoint is read, or else its export
+      where there are no checkpoints; or an exported folder.
+    network: the name of the network to initialize.
+
+  Raises:
+    UserError: there are no weights at the path, or they cannot be read.
+  """
+  if not os.path.isdir(path) or pathlib.Path(path).suffix in pretrained.READERS:
+    return pretrained.read(path, network)
+  folder = workdir.Workdir(path)
+  if folder.checkpoints.is_dir():
+    source = saved_run.read_experiment(folder, None)
+    class_names = tuple(folder.read_environment()['data']['class_names'])
+    pixels = input_pixels.saved(folder, source)
+    # Only the shapes of the weights are needed: no images, and one device.
+    job = job_lib.Job(
+      dataclasses.replace(source, num_devices=1), dataset.empty(class_names), pixels, None, signals.Stop()
+    )
+    params, origin = saved_run.best(folder, job)
+    arrays = {name: np.asarray(leaf, np.float32) for name, leaf in tree.names(params).items()}
+    label = f'{path}, epoch {origin["best_epoch"]}'
+    return pretrained.Pretrained(arrays, None, label, own.About(dataclasses.asdict(pixels), class_names))
+  for file in (folder.path / own.FILE, folder.path / 'export' / own.FILE):
+    if file.exists():
+      return pretrained.read(str(file), network)
+  raise types.UserError(
+    f'{path}: no checkpoints of a network and no {own.FILE} here; name the folder of a trained run (of an ensemble one '
+    'of its members, of a cross-validation one of its folds), or a file'
+  )

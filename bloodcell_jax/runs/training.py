@@ -1,0 +1,129 @@
+"""Trains one run: reads its images, trains its stages, evaluates the best epoch and writes the report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.models import summary
+from bloodcell_jax.plots import figure
+from bloodcell_jax.plots import history as history_plot
+from bloodcell_jax.reports import report
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.runs import (
+  model_set,
+  preparation,
+  run_data,
+  run_record,
+  saved_run,
+  scoring,
+  stage_training,
+)
+from bloodcell_jax.stats import doubt
+from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.train import history, signals
+from bloodcell_jax.train import progress as progress_lib
+
+
+def run(
+  config: Mapping[str, Any], folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+) -> None:
+  """Trains one run on the images of its config, evaluates it and writes its report.
+
+  Args:
+    config: flat.
+    folder: the run's.
+    stop: polled between batches.
+    progress: where progress is printed.
+
+  Raises:
+    UserError: the folder holds another run, the data leaks, or the data or the weights cannot be read.
+    signals.Stopped: a stop was requested; the same call continues the run.
+  """
+  exp = experiment.from_flat(config)
+  # Before the images are read, so that the folder of another run is refused at once.
+  preparation.claim(config, exp, folder)
+  progress.line(f'reading images: {exp.data.source}')
+  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  run_data.check_leaks(exp, data, progress)
+  train_run(config, exp, folder, data, stop, progress, targets=None, previous=None)
+
+
+def train_run(
+  config: Mapping[str, Any],
+  exp: experiment.Experiment,
+  folder: workdir.Workdir,
+  data: dataset.Dataset,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+  targets: job_lib.Targets | None,
+  previous: workdir.Workdir | None,
+) -> None:
+  """Trains a run on images in memory, evaluates it and writes its report; a complete run is left as it is.
+
+  Args:
+    config: flat.
+    exp: the experiment of the config.
+    folder: the run's.
+    data: the images, divided for this run.
+    stop: polled between batches.
+    progress: where progress is printed.
+    targets: what the rows are trained on in place of their labels; None for the labels.
+    previous: the run whose last weights this one begins with; None for fresh ones.
+
+  Raises:
+    UserError: the folder holds a run of another config, or the weights do not fit.
+    RunError: a loss was not finite, or a frozen weight has changed.
+    signals.Stopped: a stop was requested; the same call continues the run.
+  """
+  job, initial = preparation.prepare(config, exp, folder, data, stop, progress)
+  job = job.with_targets(targets)
+  initial = saved_run.last(previous, job) if previous else initial
+  leak = data.leaking().counts()
+  run_record.describe(folder, job, leak)
+  note = scoring.note(data.table.synthetic, leak)
+  if note:
+    progress.line(note)
+  progress.line(summary.table(job.model, job.params, exp.data.decode.image_size))
+  try:
+    records = stage_training.run(job, initial, folder, progress)
+  finally:
+    progress.close()
+  best, origin = saved_run.best(folder, job)
+  progress.line(f'best epoch by {exp.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
+
+  # Where every entry in metrics.json has this source, there is nothing left to do.
+  wanted = scoring.known(exp.evaluate_splits, data.rows)
+  written, source = scoring.origins(folder), scoring.source(origin, exp)
+  is_scored = folder.calibration.exists() and all(written.get(split) == source for split in wanted)
+  if folder.report.exists() and is_scored:
+    progress.line(f'{folder.path}: complete; the report is {folder.report}')
+    return
+  columns = {
+    field.name: [getattr(record, field.name) for record in records]
+    for field in dataclasses.fields(history.Record)
+  }
+  figure.write(folder.figures / 'history.png', history_plot.plot(columns, origin['best_epoch']), note)
+  if substituted := scoring.substitution(exp.evaluate_splits, data.rows):
+    progress.line(substituted)
+  folder.metrics.unlink(missing_ok=True)
+  folder.begin_scoring(exp.evaluation)
+  models = model_set.single(model_set.fit_temperature(job, best), origin)
+  # Validation first, in any case: the calibration is fitted on it.
+  for split, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
+    if split == 'validation':
+      rule = doubt.fit(predictions, exp.doubt)
+      calibration_file.write(folder, rule, models.fitted_for())
+    if split not in wanted:
+      continue
+    figures = scoring.write(folder, split, predictions, exp, note, origin, rule, data.image_of(split))
+    progress.line(scoring.line(split, figures))
+    if scoring.warning(split, figures):
+      progress.line(scoring.warning(split, figures))
+  report.write(folder)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)
