@@ -121,7 +121,7 @@ def regression(
 
 def calibrated(found: dict[str, types.Predictions]) -> dict[str, types.Predictions]:
   """The predictions at the temperature of the validation groups."""
-  degrees = calibration.temperature(
+  degrees = calibration.fit_temperature(
     found['validation'], groups.equal_weights(found['validation'].group_N, 1.0)
   )
   return {split: calibration.scaled(one, degrees) for split, one in found.items()}

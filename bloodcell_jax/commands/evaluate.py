@@ -17,7 +17,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import comparison, model_set, opening, scoring
-from bloodcell_jax.stats import doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
@@ -81,7 +81,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   wanted = [split] if own else scoring.known(exp.evaluate_splits, data.rows)
   for name, found in answering.predict_each(wanted if own else dict.fromkeys(('validation', *wanted))):
     if name == 'validation':
-      rule = doubt.fit(found, exp.doubt)
+      rule = calibration.fit(found, exp.calibration)
       dropped = scoring.drop_others(folder, scoring.source(answering.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
         shown.line(f'no longer in the report, because scored otherwise than now: {", ".join(left)}')

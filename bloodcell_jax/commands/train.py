@@ -17,7 +17,7 @@ from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import cross_validation, job, model_set, opening, scoring, stage_training
-from bloodcell_jax.stats import doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import history, progress, signals
@@ -121,7 +121,7 @@ def _train(
   # Validation first, wanted or not: it teaches what the others' doubt is judged by.
   for split, found in answering.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':
-      rule = doubt.fit(found, exp.doubt)
+      rule = calibration.fit(found, exp.calibration)
       calibration_file.write(folder, rule, answering.fitted_for())
     if split not in wanted:
       continue

@@ -17,7 +17,7 @@ from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
 from bloodcell_jax.reports import selection
 from bloodcell_jax.runs import forward, model_set, scoring
-from bloodcell_jax.stats import bootstrap, doubt, metrics, paired
+from bloodcell_jax.stats import bootstrap, calibration, metrics, paired
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress
 
@@ -126,7 +126,7 @@ def write(
     else model_set.combined(found.rule, list(found.answers[split]))
     for split in dict.fromkeys((*found.answers, *found.instead))
   }
-  fitted = doubt.fit(together['validation'], exp.doubt) if 'validation' in together else None
+  fitted = calibration.fit(together['validation'], exp.calibration) if 'validation' in together else None
   origin = {'members': len(found.members)}
   if fitted is not None:
     is_one = found.combine in method.WEIGHT_AVERAGES

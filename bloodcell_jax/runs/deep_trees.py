@@ -15,7 +15,7 @@ from bloodcell_jax.heads import importance, trees
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import trees as plot
 from bloodcell_jax.runs import comparison, model_set, output_layer, scoring
-from bloodcell_jax.stats import bootstrap, doubt, paired
+from bloodcell_jax.stats import bootstrap, calibration, paired
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic  # fmt: skip
 from bloodcell_jax.train import progress, signals
@@ -147,8 +147,8 @@ def _write(
   evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
   atomic.write_json(own.config, {**folder.read_config(), **settings, **evaluation})
   atomic.write_json(own.environment, environment)
-  rule = doubt.fit(found['validation'], exp.doubt)
-  doubt.write(own.calibration, rule)
+  rule = calibration.fit(found['validation'], exp.calibration)
+  calibration.write(own.calibration, rule)
   compared = {}
   for split in scored:
     figures = scoring.write(own, split, found[split], exp, said, origin, rule, data.image_of(split))

@@ -16,7 +16,7 @@ from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.ensembles import combination, method
 from bloodcell_jax.heads import svr
 from bloodcell_jax.runs import forward, job, opening
-from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress, signals
 
@@ -188,7 +188,7 @@ def fitted(made: job.Job, params: Any) -> Network:
     return Network(made, params, 1.0)
   rows = made.data.rows['validation']
   found = forward.run(made.apply, params, made.in_order(rows), made.data.table.take(rows), made.poll)
-  return _divided(made, params, calibration.temperature(found, groups.equal_weights(found.group_N, 1.0)))
+  return _divided(made, params, calibration.fit_temperature(found, groups.equal_weights(found.group_N, 1.0)))
 
 
 def scaled(folder: workdir.Workdir, made: job.Job, params: Any, origin: dict[str, int]) -> Network:
@@ -224,7 +224,7 @@ def _divided(made: job.Job, params: Any, temperature: float) -> Network:
   return Network(made, tree.nest(leaves), temperature)
 
 
-def rule(folder: workdir.Workdir, answering: Committee, exp: experiment.Experiment) -> doubt.Doubt | None:
+def rule(folder: workdir.Workdir, answering: Committee, exp: experiment.Experiment) -> calibration.Calibration | None:
   """The rule of what answers; None where the folder has no calibration.
 
   Args:
@@ -242,7 +242,7 @@ def rule(folder: workdir.Workdir, answering: Committee, exp: experiment.Experime
     # Of a run of before. What it says of the outputs of a regression is part of the network now.
     is_inside = answering.has_own_weights and answering.networks[0].temperature != 1
     return dataclasses.replace(found, temperature=1.0) if is_inside else found
-  asked = exp.doubt
+  asked = exp.calibration
   pairs = {
     'views': (known.views, exp.views),
     'max_error': (found.max_error, asked.max_error),
