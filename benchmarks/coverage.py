@@ -77,7 +77,7 @@ def cover(
     found = draw(groups_of(design, generator), images, generator)
     entry = bootstrap.summary(found, spec, trial)
     of_group, _ = metrics.sums(found)
-    drawn = resamples.Figures.of(found, of_group, spec, trial)
+    drawn = resamples.Figures.compute(found, of_group, spec, trial)
     for name, by_method in held.items():
       pairs = {
         'reported': (entry[name]['low'], entry[name]['high']),

@@ -78,7 +78,11 @@ class Experiment:
   @property
   def evaluation(self) -> dict[str, Any]:
     """The keys of the section `evaluate` that figures and calibration depend on, as JSON values."""
-    found = {'views': self.views, **dataclasses.asdict(self.calibration), **dataclasses.asdict(self.intervals)}
+    found = {
+      'views': self.views,
+      **dataclasses.asdict(self.calibration),
+      **dataclasses.asdict(self.intervals),
+    }
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 

@@ -199,9 +199,9 @@ def _studied(folder: workdir.Workdir, found: Found, exp: experiment.Experiment, 
   rows = each[0].label_N, each[0].group_N
   if found.prefixes:
     growing = [combination.apply(one, stack(each[: m + 1]), np) for m, one in enumerate(found.prefixes)]
-    line = curve.in_order(np.stack(growing), *rows, spec, exp.seed)
+    line = curve.in_training_order(np.stack(growing), *rows, spec, exp.seed)
   else:
-    line = curve.of_subsets(stack(each), *rows, spec, exp.seed)
+    line = curve.over_subsets(stack(each), *rows, spec, exp.seed)
   title = f'{headline}: {len(each[0]):,} images of {len(np.unique(each[0].group_N)):,} groups'
   spread = None if found.prefixes else np.stack([line.subset_low_S, line.subset_high_S], 1)
   picture = members_curve.plot(

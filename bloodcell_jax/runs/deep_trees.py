@@ -136,7 +136,7 @@ def _write(
   found = {
     split: _predicted(fitted, data, rows_of, split) for split in dict.fromkeys(('validation', *scored))
   }
-  lost = importance.permuted(
+  lost = importance.permute(
     fitted, rows_of('validation'), seen.unit_D, exp.trees.num_permutations, exp.seed, made.poll
   )
   own = workdir.Workdir(folder.path / 'trees' / kind)
@@ -157,7 +157,7 @@ def _write(
       predictions_csv.read(folder.predictions(split)), found[split], exp.intervals, exp.seed
     )
     shown.line(f'{kind}, network to trees: {comparison.line(split, compared[split])}')
-  impurity_U = None if fitted.impurity_D is None else importance.summed(fitted.impurity_D, seen.unit_D)
+  impurity_U = None if fitted.impurity_D is None else importance.sum_by_unit(fitted.impurity_D, seen.unit_D)
   out_of_bag = _out_of_bag(fitted, data, rows_of('train'), exp)
   if out_of_bag and 'accuracy' in out_of_bag['by_groups']:
     accuracy = out_of_bag['by_groups']['accuracy']['value']
@@ -226,7 +226,7 @@ def _out_of_bag(
 def _draw(
   own: workdir.Workdir,
   fitted: trees.Fitted,
-  lost: importance.Permuted,
+  lost: importance.PermutationImportance,
   impurity_U: np.ndarray | None,
   seen: Seen,
   features: str,

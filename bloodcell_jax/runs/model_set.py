@@ -224,7 +224,9 @@ def _divided(made: job.Job, params: Any, temperature: float) -> Network:
   return Network(made, tree.nest(leaves), temperature)
 
 
-def rule(folder: workdir.Workdir, answering: Committee, exp: experiment.Experiment) -> calibration.Calibration | None:
+def rule(
+  folder: workdir.Workdir, answering: Committee, exp: experiment.Experiment
+) -> calibration.Calibration | None:
   """The rule of what answers; None where the folder has no calibration.
 
   Args:

@@ -60,7 +60,9 @@ class Calibration:
 
   temperature: float  # > 0, divides the logits; above 1 if the network was overconfident
   max_error: float  # target of the threshold
-  threshold: float | None  # lowest confidence, at this temperature, of an accepted image; None: all are rejected
+  threshold: (
+    float | None
+  )  # lowest confidence, at this temperature, of an accepted image; None: all are rejected
   conformal: Conformal
   num_images: int  # of validation
   num_groups: int

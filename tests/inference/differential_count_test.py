@@ -45,7 +45,9 @@ def test_the_count_is_of_the_named_and_warns_of_few_cells():
   assert '33% of the images are left for review' in left
   assert [entry['likeliest'] for entry in counted['classes'].values()] == [2, 0, 1]
   assert differential_count.warnings({'num_named': 100, 'num_unclassified': 5, 'num_images': 105}) == []
-  nothing = differential_count.count(made(calibration.Calibration(1.0, 0.05, None, RULE.conformal, 100, 20)), 0.95)
+  nothing = differential_count.count(
+    made(calibration.Calibration(1.0, 0.05, None, RULE.conformal, 100, 20)), 0.95
+  )
   assert {entry['share'] for entry in nothing['classes'].values()} == {None}
 
 

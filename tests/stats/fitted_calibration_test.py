@@ -45,7 +45,9 @@ def test_a_calibration_keeps_its_targets_on_other_groups():
 
 
 def test_the_temperature_of_a_calibrated_model_is_near_1():
-  entry = calibration.summary(calibration.fit(drawn(0, sharpness=1.0), SPEC), drawn(1, sharpness=1.0), INTERVALS, 0)
+  entry = calibration.summary(
+    calibration.fit(drawn(0, sharpness=1.0), SPEC), drawn(1, sharpness=1.0), INTERVALS, 0
+  )
   before = bootstrap.figures(drawn(1, sharpness=1.0), ('ece',), INTERVALS, 0)['ece']['value']
   assert entry['temperature'] == pytest.approx(1, abs=0.2)
   assert entry['calibrated']['ece']['value'] == pytest.approx(before, abs=0.05)
