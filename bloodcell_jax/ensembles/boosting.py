@@ -201,7 +201,7 @@ def _samme(state: State, probs_NK: np.ndarray) -> State:
   miss_U = predicted_U != state.label_U
   error = float(state.weight_U[miss_U].sum())
   if error >= 1 - 1 / num_classes:
-    reason = f'errs on {error:.1%} of the weight of the groups, no better than chance'
+    reason = f'has a weighted error rate of {error:.1%} on groups, no better than chance'
     return dataclasses.replace(state, ended=f'member {state.num_members + 1} {reason}')
   clipped = error if miss_U.any() else 0.5 / num_units
   alpha = float(np.log((1 - clipped) / clipped) + np.log(num_classes - 1))
@@ -217,7 +217,7 @@ def _samme(state: State, probs_NK: np.ndarray) -> State:
     # at least exp(sum of alpha / 2); the mean of the former over units is the product of the totals. For two classes
     # this is Freund and Schapire 1997, "A decision-theoretic generalization of on-line learning", theorem 6.
     bound=state.bound * total * float(np.exp(-alpha / 2)),
-    ended='' if miss_U.any() else f'member {state.num_members + 1} errs on no group',
+    ended='' if miss_U.any() else f'member {state.num_members + 1} makes no error on any group',
   )
 
 

@@ -190,7 +190,7 @@ def read(path: str | os.PathLike[str]) -> Combination:
   except DAMAGE as error:
     reason = ' '.join(str(error).split())
     raise types.UserError(
-      f'{path}: damaged, or no combination of members ({reason}); combine the members again'
+      f'{path}: damaged, or not a combination of members ({reason}); combine the members again'
     ) from None
 
 

@@ -121,7 +121,7 @@ def fit(
     return _forest(train, len(class_names), spec, seed, stream, poll)
   if kind == BOOSTING:
     return _boosting(train, validation, spec, seed)
-  raise ValueError(f'no trees are called {kind}')
+  raise ValueError(f'unknown kind of trees: {kind!r}')
 
 
 def _forest(

@@ -10,8 +10,10 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.stats import intervals, metrics, resamples
 
-EXACT = 'Clopper-Pearson interval of the share of groups with a right majority, widened to hold the figure'
-JOINT = 'from Clopper-Pearson intervals of the parts by majority of groups, with Bonferroni correction'
+EXACT = (
+  'Clopper-Pearson interval of the share of groups with a right majority vote, widened to contain the figure'
+)
+JOINT = 'from Clopper-Pearson intervals of its parts by majority vote of groups, with Bonferroni correction'
 
 
 def summary(predictions: types.Predictions, spec: intervals.Spec, seed: int) -> dict[str, Any]:
@@ -143,7 +145,7 @@ class _Bounds:
     self.exceptions: dict[str, str] = {}
     self._resampled, self._spec, self._is_exact = resampled, spec, exact
     counts_GKK = of_group.confusion_KK
-    self._actual_GK, self._called_GK = counts_GKK.sum(2), counts_GKK.sum(1)
+    self._actual_GK, self._predicted_GK = counts_GKK.sum(2), counts_GKK.sum(1)
     self._label_G, self._majority_G = metrics.majority(counts_GKK)
 
   def entry(
@@ -168,12 +170,15 @@ class _Bounds:
   def _rests_on_few_groups(self, figure: metrics.Figure, k: int | None) -> bool:
     if k is None:
       return not figure.is_resampled or intervals.effective(self._actual_GK.sum(1)) < intervals.FEW_GROUPS
-    actual, called = intervals.effective(self._actual_GK[:, k]), intervals.effective(self._called_GK[:, k])
+    actual, predicted = (
+      intervals.effective(self._actual_GK[:, k]),
+      intervals.effective(self._predicted_GK[:, k]),
+    )
     others = intervals.effective(self._actual_GK.sum(1) - self._actual_GK[:, k])
     rests_on = {
       'recall': actual,
-      'precision': called,
-      'f1': min(actual, called),
+      'precision': predicted,
+      'f1': min(actual, predicted),
       'roc_auc': min(actual, others),
     }
     return rests_on[figure.name] < intervals.FEW_GROUPS
@@ -219,8 +224,8 @@ def _by_group(predictions: types.Predictions, of_group: metrics.Sums, confidence
   label_G, majority_G = metrics.majority(of_group.confusion_KK)
   mean_G, _ = metrics.mean_vote(predictions)
   votes = {}
-  for name, called_G in (('majority', majority_G), ('mean_probability', mean_G)):
-    num_right, num = int((called_G == label_G).sum()), len(label_G)
+  for name, predicted_G in (('majority', majority_G), ('mean_probability', mean_G)):
+    num_right, num = int((predicted_G == label_G).sum()), len(label_G)
     low, high = intervals.binomial(num_right, num, confidence)
     votes[name] = {
       'value': num_right / num,

@@ -219,9 +219,9 @@ def scaled(predictions: types.Predictions, temperature: float) -> types.Predicti
 
 
 def risk_coverage(predictions: types.Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Thresholds of confidence, highest first, and at each the share of images kept and their share of errors.
+  """Thresholds of confidence, highest first, and for each the share of accepted images and their error rate.
 
-  An image is kept where its confidence reaches the threshold; images of equal confidence are kept together.
+  An image is accepted if its confidence reaches the threshold; images of equal confidence are accepted together.
 
   Source: El-Yaniv and Wiener 2010, "On the foundations of noise-free selective classification".
   """
@@ -230,12 +230,12 @@ def risk_coverage(predictions: types.Predictions) -> tuple[np.ndarray, np.ndarra
   wrong = (predictions.probs_NK.argmax(1) != predictions.label_N)[order]
   sorted_N = confidence_N[order]
   last = np.append(sorted_N[:-1] != sorted_N[1:], True)
-  kept = np.arange(1, len(predictions) + 1)
-  return sorted_N[last], (kept / len(predictions))[last], (np.cumsum(wrong) / kept)[last]
+  num_accepted = np.arange(1, len(predictions) + 1)
+  return sorted_N[last], (num_accepted / len(predictions))[last], (np.cumsum(wrong) / num_accepted)[last]
 
 
 def abstention_threshold(predictions: types.Predictions, max_error: float) -> float | None:
-  """The lowest confidence at which the images kept have at most this share of errors; None if none has.
+  """The lowest confidence at which the accepted images have at most this error rate; None if there is none.
 
   This is the error rate on these rows, without a margin: on other photographs it tends to be higher, the more so
   the fewer groups these rows have. Judge it on a test set, with intervals by group.

@@ -81,7 +81,7 @@ def leave_one_out(groups: Sums) -> Sums:
 
 
 def figures(s: Sums) -> dict[str, np.ndarray]:
-  """Every summed figure of FIGURES and PER_CLASS (with a trailing class axis) of each set.
+  """All figures that follow from sums, of each set; those of PER_CLASS have a trailing class axis.
 
   The recall of a class without images is undefined: balanced accuracy and macro F1 are means over the classes
   present, and the figures of an absent class are NaN. scikit-learn's `balanced_accuracy_score` does the same; its
@@ -256,7 +256,7 @@ def _check(predictions: types.Predictions) -> None:
   if bad_N.any():
     row = int(bad_N.argmax())
     raise types.UserError(
-      f'{predictions.file_N[row]}: the probabilities {probs_NK[row].tolist()} leave [0, 1]; predict again'
+      f'{predictions.file_N[row]}: the probabilities {probs_NK[row].tolist()} are not all in [0, 1]; predict again'
     )
 
 
