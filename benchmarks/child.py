@@ -1,4 +1,4 @@
-"""A process of its own for each contestant, which does something when it is asked and stands still in between."""
+"""A subprocess for each contestant, which works on request and is idle in between."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Child:
-  """The parent's end: `python -m MODULE --child NAME...`, asked with a number, answering with JSON."""
+  """The parent's end of `python -m MODULE --child NAME...`: sends numbers, receives JSON."""
 
   def __init__(self, module: str, *names: str):
     self._what = ' '.join((module, *names))
@@ -19,14 +19,14 @@ class Child:
     self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
   def ask(self, number: int) -> Any:
-    """What the child answers.
+    """Sends a number and returns the child's answer.
 
     Raises:
-      RuntimeError: the process has died; what it said stands above.
+      RuntimeError: the process has died; its messages are on standard error.
     """
     assert self._process.stdin
     assert self._process.stdout
-    # A process that is gone says so by the empty line it answers with.
+    # If the process has died, the line read below is empty.
     with contextlib.suppress(BrokenPipeError):
       print(number, file=self._process.stdin, flush=True)
     line = self._process.stdout.readline()
@@ -35,15 +35,15 @@ class Child:
     return json.loads(line)
 
   def close(self) -> None:
-    """Ends the process."""
+    """Kills the process."""
     self._process.kill()
     self._process.wait()
 
 
 def serve(make: Callable[[], Callable[[int], Any]]) -> None:
-  """The child's end: makes a function, then answers each number with what it returns."""
+  """The child's end: makes a function, then answers each number with its result."""
   answers = sys.stdout
-  # Whatever the frameworks print goes to the other stream.
+  # Output of the frameworks goes to standard error.
   sys.stdout = sys.stderr
   answer = make()
   for line in sys.stdin:

@@ -1,6 +1,6 @@
-"""One training step of each network in each framework, as a function to be timed: the same maths, the same batch.
+"""One training step of each network in each framework: the same computation on the same batch.
 
-Each is run in a process of its own, because a process holds one Keras backend and one allocator's settings.
+Each runs in its own process, because a process has one Keras backend and one configuration of the allocator.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CLASSES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """A network of 3x3 convolutions in blocks that end in a 2x2 pooling, then dense layers; and what is done to it."""
+  """A network of 3x3 convolutions in blocks that end in 2x2 pooling, then dense layers; and the part that is timed."""
 
   blocks: tuple[tuple[int, int], ...]  # (convolutions, filters)
   padding: str  # valid or same
@@ -27,8 +27,8 @@ class Case:
   input_shape: tuple[int, int, int]
   batch_size: int
   num_frozen: int = 0  # blocks that are not trained
-  first_block: int = 1  # of VGG16: what stands before it is not computed
-  forward_only: bool = False  # only the map of the last block is wanted
+  first_block: int = 1  # of VGG16: the blocks before it are not computed
+  forward_only: bool = False  # only the feature map of the last block is computed
 
 
 VGG = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -37,18 +37,18 @@ CASES = {
   'cnn_b': Case(
     tuple((1, f) for f in (32, 64, 64, 128, 128)), 'valid', (512, 128), 0, 0.4, (150, 150, 3), 50
   ),
-  # Block 5 and the study's head: from the kept output of block 4, and behind the frozen blocks.
+  # Block 5 and the study's head: on cached features of block 4, and after the frozen blocks.
   'vgg16_cached': Case(VGG[4:], 'same', (256,), 1, 0.5, (9, 9, 512), 50, first_block=5),
   'vgg16_block5': Case(VGG, 'same', (256,), 1, 0.5, (150, 150, 3), 8, num_frozen=4),
   'vgg16_forward': Case(VGG[:4], 'same', (), 0, 0.0, (150, 150, 3), 8, forward_only=True),
-  # What `benchmarks.finetune` puts together: both stages behind the frozen blocks, and their parts.
+  # For `benchmarks.finetune`: both stages with the frozen blocks, and their parts.
   'vgg16_head_whole': Case(VGG, 'same', (256,), 1, 0.5, (150, 150, 3), 50, num_frozen=5),
   'vgg16_block5_whole': Case(VGG, 'same', (256,), 1, 0.5, (150, 150, 3), 50, num_frozen=4),
   'vgg16_features': Case(VGG[:4], 'same', (), 0, 0.0, (150, 150, 3), 16, forward_only=True),
   'vgg16_more_features': Case(VGG[4:], 'same', (), 0, 0.0, (9, 9, 512), 16, forward_only=True, first_block=5),
   'vgg16_head_cached': Case((), 'same', (256,), 1, 0.5, (4, 4, 512), 50, first_block=6),
 }
-# The parts of `benchmarks.finetune` once more for images of 32x32, to see that they run.
+# The parts of `benchmarks.finetune` for images of 32x32, to test that they run.
 TINY = '_tiny'
 CASES |= {
   name + TINY: dataclasses.replace(CASES[name], input_shape=shape, batch_size=2)
@@ -64,7 +64,7 @@ CASES |= {
 
 
 def gflop(case: Case) -> float:
-  """Floating-point operations of a step / 1e9: forward, and for what is trained backward by weights and inputs."""
+  """Floating-point operations of a step / 1e9: forward, and for trainable layers backward by weights and inputs."""
   side, _, channels = case.input_shape
   total, seen_trained = 0.0, False
   for block, (num_convs, filters) in enumerate(case.blocks):
@@ -72,7 +72,7 @@ def gflop(case: Case) -> float:
       side -= 2 * (case.padding == 'valid')
       forward = 2 * side * side * 9 * channels * filters
       trained = block >= case.num_frozen and not case.forward_only
-      # Nothing asks for the gradient by the input of the first layer that is trained.
+      # The gradient by the input of the first trainable layer is not needed.
       total += forward * (1 + trained * (1 + seen_trained))
       seen_trained |= trained
       channels = filters
@@ -94,7 +94,7 @@ def batch(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bloodcell_jax(name: str) -> Callable[[], float]:
-  """This project's step, with everything that a run has."""
+  """This project's step, exactly as in a run."""
   from bloodcell_jax.system import process
 
   process.set_up()
@@ -118,19 +118,19 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
     model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256, 3, 1, False), CLASSES)
   create = jax.jit(lambda key: model.init(key, image_BHWC[:1], positions[:1], False)['params'])
   params = create(rng.key(0, 'init'))
-  given = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
+  inputs = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
   if case.forward_only:
-    made = devices.make_apply(
-      lambda params, given: model.apply({'params': params}, given.image_BHWC, method='features'),
+    apply = devices.make_apply(
+      lambda params, inputs: model.apply({'params': params}, inputs.image_BHWC, method='features'),
       devices.devices(0),
     )
-    return lambda: float(made(params, given)[0, 0, 0, 0])
+    return lambda: float(apply(params, inputs)[0, 0, 0, 0])
   update, tx = _update(model, params, case.num_frozen)
-  made = devices.make_train(update, devices.devices(0))
+  train_step = devices.make_train(update, devices.devices(0))
   key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
 
   def run() -> float:
-    state[0], report = made(state[0], given, key, np.float32(1))
+    state[0], report = train_step(state[0], inputs, key, np.float32(1))
     return float(report.loss)
 
   return run
@@ -152,7 +152,7 @@ def _update(model: Any, params: Any, num_frozen: int) -> tuple[Callable[..., Any
 
 
 def members(name: str, num: int, how: str) -> Callable[[], float]:
-  """A step of `num` members in one program, each with weights and images of its own; `how` as in `devices.MEMBERS`."""
+  """A step of `num` members in one program, each with its own weights and images; `how` as in `devices.MEMBERS`."""
   from bloodcell_jax.system import process
 
   process.set_up()
@@ -172,25 +172,25 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
   update, tx = _update(model, params_M[0], 0)
   states = [state_lib.create(params, tx, False, 0) for params in params_M]
   state_M = [jax.tree.map(lambda *leaf_M: jnp.stack(leaf_M), *states)]
-  given = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
-  # A batch a member, drawn before the clock starts as the pipeline does it; stacked within it, as a run has to.
-  given_M = [
-    types.Batch(np.roll(image_BHWC, m, 0), np.roll(target_BK, m, 0), given.weight_B, given.position_B)
+  inputs = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
+  # A batch per member, prepared before timing as in the pipeline; stacking them is timed, because a run has to do it.
+  batches = [
+    types.Batch(np.roll(image_BHWC, m, 0), np.roll(target_BK, m, 0), inputs.weight_B, inputs.position_B)
     for m in range(num)
   ]
   key_M = jnp.stack([rng.key(seed, 'dropout') for seed in range(num)])
-  made = devices.make_train_members(update, devices.devices(0), how)
+  train_step = devices.make_train_members(update, devices.devices(0), how)
 
   def run() -> float:
-    batch_M = jax.tree.map(lambda *leaf_M: np.stack(leaf_M), *given_M)
-    state_M[0], report_M = made(state_M[0], batch_M, key_M, np.ones(num, np.float32))
+    batch_M = jax.tree.map(lambda *leaf_M: np.stack(leaf_M), *batches)
+    state_M[0], report_M = train_step(state_M[0], batch_M, key_M, np.ones(num, np.float32))
     return float(np.asarray(report_M.loss)[0])
 
   return run
 
 
 def keras_model(name: str) -> Any:
-  """The compiled Keras model, on the backend that the environment names."""
+  """The compiled Keras model, on the backend of the environment variable."""
   import keras
   from keras import layers
 

@@ -1,11 +1,11 @@
-"""How often the intervals hold the truth, by simulation; the figures in `stats/intervals.py` and docs/evaluation.md.
+"""Coverage of the confidence intervals by simulation; the figures in `stats/intervals.py` and docs/evaluation.md.
 
     python -m benchmarks.coverage --trials=200 --json=FILE
 
-A population of groups is simulated whose images err alike; test sets are drawn from it, each with a few groups of
-four classes, and scored as a run is. Printed by design and figure of merit: the share of test sets whose reported
-interval holds the figure of the population, and the same for a bootstrap of groups alone, whatever their number.
-No images are read: figures from synthetic predictions, which say nothing about any network.
+Simulates a population of groups in which errors of images are correlated, draws test sets with a few groups of four
+classes and scores them as a run does. Prints by design and figure of merit the share of test sets whose reported
+interval contains the figure of the population, and the same for the bootstrap of groups alone. No images are read:
+the predictions are synthetic, and the figures are not those of any network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.stats import bootstrap, intervals, metrics, resamples
 
 CLASS_NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
-# Groups of each class in TEST of the Kaggle images, which has about as many images of each class.
+# Groups of each class in TEST of the Kaggle images; its classes have about equal numbers of images.
 TEST = (13, 6, 4, 45)
 DESIGNS: dict[str, tuple[int, ...] | int] = {'as TEST': TEST, '30 at random': 30, '12 at random': 12}
 CONFIDENCE = 0.95
@@ -30,11 +30,11 @@ CONFIDENCE = 0.95
 def draw(
   design: Sequence[int] | np.ndarray, images: int, generator: np.random.Generator
 ) -> types.Predictions:
-  """Predictions of a test set with so many groups of each class, and about so many images of each class."""
+  """Predictions of a test set with these numbers of groups by class, and about `images` images of each class."""
   label_G = np.repeat(np.arange(len(design)), design).astype(np.int32)
   size_G = np.maximum(1, images // np.maximum(design, 1))[label_G]
   group_N = np.repeat(np.arange(len(label_G)), size_G)
-  # What the images of a group have in common weighs as much as what they have not.
+  # The effect shared by the images of a group has the same variance as that of each image.
   logits_NK = generator.normal(size=(len(group_N), 4)) + generator.normal(size=(len(label_G), 4))[group_N]
   logits_NK += 2.5 * np.eye(4)[label_G[group_N]]
   probs_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
@@ -42,43 +42,43 @@ def draw(
   return types.Predictions(probs_NK, label_G[group_N], group_N.astype(str), files, CLASS_NAMES)
 
 
-def groups_of(design: Sequence[int] | int, generator: np.random.Generator) -> np.ndarray:
-  """The number of groups of each class in one test set; a number alone is drawn with the shares of TEST."""
+def draw_design(design: Sequence[int] | int, generator: np.random.Generator) -> np.ndarray:
+  """The number of groups of each class in one test set; for a total, drawn with the class shares of TEST."""
   if isinstance(design, int):
     return generator.multinomial(design, np.array(TEST) / sum(TEST))
   return np.array(design)
 
 
 def truth(images: int, seed: int) -> dict[str, float]:
-  """The figures of the population: those of a test set with 100 times the groups of TEST, every class as large."""
+  """The figures of the population, estimated from a test set with 100 times the groups of TEST."""
   many = draw([100 * n for n in TEST], 100 * images, np.random.default_rng(seed))
   of_group, _ = metrics.sums(many)
-  whole = metrics.figures(metrics.combine(of_group, np.ones((1, len(of_group.log_loss)))))
-  found = {
-    figure.name: float(whole[figure.name][0]) for figure in metrics.FIGURES if figure.function is not None
+  values = metrics.figures(metrics.combine(of_group, np.ones((1, len(of_group.log_loss)))))
+  by_name = {
+    figure.name: float(values[figure.name][0]) for figure in metrics.FIGURES if figure.function is not None
   }
-  return {**found, 'macro_roc_auc': float(np.nanmean(metrics.roc_auc(many)))}
+  return {**by_name, 'macro_roc_auc': float(np.nanmean(metrics.roc_auc(many)))}
 
 
 def cover(
   design: Sequence[int] | int, trials: int, images: int, num_resamples: int, seed: int
 ) -> dict[str, dict[str, float]]:
-  """By figure, the share of test sets whose `reported` interval, or whose `bootstrap` alone, holds the truth.
+  """By figure, the share of test sets whose `reported` or plain `bootstrap` interval contains the true value.
 
-  `with_interval` is the share of test sets for which the figure has an interval at all. A set drawn at random may
-  lack a class; its figures are then means over the others, and count against the truth of all four.
+  `with_interval` is the share of test sets for which the figure has an interval at all. A random set may lack a
+  class; its figures are then means over the others, compared with the true value of all four.
   """
   spec = intervals.Spec(num_resamples, CONFIDENCE, 'bca', ())
   true, generator = truth(images, seed), np.random.default_rng(seed + 1)
-  held: dict[str, dict[str, list[bool]]] = {
+  covers: dict[str, dict[str, list[bool]]] = {
     f.name: {'reported': [], 'bootstrap': []} for f in metrics.FIGURES
   }
   for trial in range(trials):
-    found = draw(groups_of(design, generator), images, generator)
-    entry = bootstrap.summary(found, spec, trial)
-    of_group, _ = metrics.sums(found)
-    drawn = resamples.Figures.of(found, of_group, spec, trial)
-    for name, by_method in held.items():
+    predictions = draw(draw_design(design, generator), images, generator)
+    entry = bootstrap.summary(predictions, spec, trial)
+    of_group, _ = metrics.sums(predictions)
+    drawn = resamples.Figures.compute(predictions, of_group, spec, trial)
+    for name, by_method in covers.items():
       pairs = {
         'reported': (entry[name]['low'], entry[name]['high']),
         'bootstrap': intervals.resampled(
@@ -93,7 +93,7 @@ def cover(
       'with_interval': len(by_method['reported']) / trials,
       **{method: float(np.mean(each)) if each else float('nan') for method, each in by_method.items()},
     }
-    for name, by_method in held.items()
+    for name, by_method in covers.items()
   }
 
 
@@ -105,24 +105,24 @@ def main() -> None:
   parser.add_argument('--resamples', type=int, default=400)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--json', default='', help='file to write')
-  given = parser.parse_args()
-  error = 100 * np.sqrt(CONFIDENCE * (1 - CONFIDENCE) / given.trials)
+  flags = parser.parse_args()
+  error = 100 * np.sqrt(CONFIDENCE * (1 - CONFIDENCE) / flags.trials)
   print(
-    f'{given.trials} simulated test sets a design; standard error of a share near 95 %: {error:.1f} points'
+    f'{flags.trials} simulated test sets per design; standard error of a share near 95 %: {error:.1f} points'
   )
   print(f'{"groups":<15}{"figure":<26}{"reported":>10}{"bootstrap":>11}{"with interval":>15}')
   rows: list[dict[str, Any]] = []
   for title, design in DESIGNS.items():
-    found = cover(design, given.trials, given.images, given.resamples, given.seed)
+    coverage = cover(design, flags.trials, flags.images, flags.resamples, flags.seed)
     for figure in metrics.FIGURES:
-      shares = found[figure.name]
+      shares = coverage[figure.name]
       rows.append({'groups': title, 'figure': figure.name, **shares})
       print(
         f'{title:<15}{figure.title:<26}{shares["reported"]:>10.0%}{shares["bootstrap"]:>11.0%}{shares["with_interval"]:>15.0%}'
       )
-  if given.json:
-    with open(given.json, 'w', encoding='utf-8') as file:
-      json.dump({'arguments': vars(given), 'rows': rows}, file, indent=1)
+  if flags.json:
+    with open(flags.json, 'w', encoding='utf-8') as file:
+      json.dump({'arguments': vars(flags), 'rows': rows}, file, indent=1)
 
 
 if __name__ == '__main__':

@@ -2,9 +2,8 @@
 
 python -m benchmarks.ensembles runs/average runs/bagging runs/samme runs/stacking
 
-The first folder is that of an average: its member with the least validation log loss is what the others are compared
-with, on the same images and in pairs. The ways of combining that need no training are made from its members'
-predictions.
+The first folder is that of an average: all others are compared with its member of lowest validation log loss, paired
+on the same images. Rules that need no training are computed from its members' predictions.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ def main(arguments: Sequence[str]) -> None:
   print(_head(folders, exp, chosen))
   print('| networks | accuracy | macro F1 | log loss | ECE | accuracy against the best member | p |')
   print('|---|---:|---:|---:|---:|---:|---:|')
-  for name, found in rows:
-    summary = bootstrap.summary(found, exp.intervals, exp.seed)
+  for name, predictions in rows:
+    summary = bootstrap.summary(predictions, exp.intervals, exp.seed)
     cells = [split_section.figure(summary[key]) for key in ('accuracy', 'macro_f1', 'log_loss', 'ece')]
-    print(f'| {name} | {" | ".join(cells)} | {_gain(base, found, exp)} |')
+    print(f'| {name} | {" | ".join(cells)} | {_gain(base, predictions, exp)} |')
   print()
-  for line in _told(folders):
+  for line in _notes(folders):
     print(f'- {line}')
 
 
@@ -64,19 +63,19 @@ def _members(folder: workdir.Workdir, splits: Sequence[str]) -> combined_run.Ans
 def _rows(
   folders: Sequence[workdir.Workdir], first: combined_run.Answers, chosen: int, exp: experiment.Experiment
 ) -> Iterator[tuple[str, types.Predictions]]:
-  """(what it is called, what it says of TEST in the order of the first folder)."""
+  """(name, predictions of TEST in the order of the first folder)."""
   for i, one in enumerate(first[SPLIT]):
     yield f'member {i + 1}{", the best on validation" if i == chosen else ""}', one
   for name in FIXED:
     rule = combined_run.rule(name, first, '', exp.seed)
     yield f'average: {name}', model_set.combined(rule, list(first[SPLIT]))
   for folder in folders[1:]:
-    told = json.loads(folder.ensemble.read_text())
-    if told['combine'] in method.STACKED:
+    record = json.loads(folder.ensemble.read_text())
+    if record['combine'] in method.STACKED:
       yield from _stacked(folder, exp)
     else:
-      found = predictions_csv.read(folder.predictions(SPLIT))
-      yield f'{told["method"]} of {len(told["members"])}', paired.aligned(first[SPLIT][0], found)
+      predictions = predictions_csv.read(folder.predictions(SPLIT))
+      yield f'{record["method"]} of {len(record["members"])}', paired.aligned(first[SPLIT][0], predictions)
 
 
 def _stacked(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator[tuple[str, types.Predictions]]:
@@ -93,10 +92,10 @@ def _stacked(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator[tu
     yield f'stacked: {name}', model_set.combined(rule, list(members[SPLIT]))
 
 
-def _gain(base: types.Predictions, found: types.Predictions, exp: experiment.Experiment) -> str:
-  if found is base:
+def _gain(base: types.Predictions, other: types.Predictions, exp: experiment.Experiment) -> str:
+  if other is base:
     return ' | '
-  entry = paired.compare(base, found, exp.intervals, exp.seed)['accuracy']
+  entry = paired.compare(base, other, exp.intervals, exp.seed)['accuracy']
   return f'{entry["difference"]:+.3f} [{entry["low"]:+.3f}, {entry["high"]:+.3f}] | {entry["p_value"]:.3f}'
 
 
@@ -122,18 +121,18 @@ def _command(folder: workdir.Workdir) -> str:
   )
 
 
-def _told(folders: Sequence[workdir.Workdir]) -> Iterator[str]:
-  """What else the folders say, a line each."""
+def _notes(folders: Sequence[workdir.Workdir]) -> Iterator[str]:
+  """Diversity, curves, out-of-bag accuracy and boosting errors of the folders, one line each."""
   for folder in folders:
-    told: dict[str, Any] = json.loads(folder.ensemble.read_text())
-    name = told['method'] if told['combine'] not in method.STACKED else 'stacking'
-    pairs = told['diversity'][SPLIT]
-    shown = ', '.join(
+    record: dict[str, Any] = json.loads(folder.ensemble.read_text())
+    name = record['method'] if record['combine'] not in method.STACKED else 'stacking'
+    pairs = record['diversity'][SPLIT]
+    measures = ', '.join(
       f'{key.replace("_", " ")} {value:.3f}' for key, value in pairs.items() if value is not None
     )
-    yield f'{name}: pairs of members on TEST, on average: {shown}.'
-    if 'curve' in told and told['method'] not in method.BOOSTING:
-      curve = told['curve']
+    yield f'{name}: pairs of members on TEST, on average: {measures}.'
+    if 'curve' in record and record['method'] not in method.BOOSTING:
+      curve = record['curve']
       steps = ', '.join(
         f'{size}: {error:.3f} [{low:.3f}, {high:.3f}]'
         for size, error, low, high in zip(
@@ -141,19 +140,19 @@ def _told(folders: Sequence[workdir.Workdir]) -> Iterator[str]:
         )
       )
       yield f'{name}: TEST error by number of members, over subsets and groups: {steps}.'
-    if 'out_of_bag_share' in told:
+    if 'out_of_bag_share' in record:
       metrics = json.loads(folder.metrics.read_text())
       bag, test = (split_section.figure(metrics[split]['accuracy']) for split in ('out_of_bag', SPLIT))
       yield (
-        f'{name}: accuracy out of bag {bag}, on {told["out_of_bag_share"]:.1%} of the training images; on TEST {test}.'
+        f'{name}: accuracy out of bag {bag}, on {record["out_of_bag_share"]:.1%} of the training images; TEST {test}.'
       )
-    if 'boosting' in told:
-      found = told['boosting']
-      errors = ', '.join(f'{error:.3f}' for error in found['training_error'])
+    if 'boosting' in record:
+      boosting = record['boosting']
+      errors = ', '.join(f'{error:.3f}' for error in boosting['training_error'])
       bound = (
-        f'; the vote errs on {found["group_error"]:.3f} of the training groups, theory allows '
-        f'{min(1.0, found["group_error_bound"]):.3f}'
-        if 'group_error' in found
+        f'; the vote errs on {boosting["group_error"]:.3f} of the training groups, theory allows '
+        f'{min(1.0, boosting["group_error_bound"]):.3f}'
+        if 'group_error' in boosting
         else ''
       )
       yield f'{name}: weighted error of each member on training groups {errors}{bound}.'

@@ -1,10 +1,10 @@
-"""A whole epoch of CNN B beside Keras' `fit`: updates, evaluation and checkpoint, in alternation within one run.
+"""A whole epoch of CNN B compared with Keras' `fit`: updates, evaluation and checkpoint.
 
     python -m benchmarks.epoch --data_dir=FOLDER --json=FILE
 
-The images are those of the Kaggle set in FOLDER, or the package's synthetic ones where none is named. Both read decoded
+The images are those of the Kaggle set in FOLDER, or the package's synthetic ones without FOLDER. Both read decoded
 bytes, shuffle and rescale them through tf.data, evaluate on the same validation images, and write a checkpoint of
-weights and optimizer that is on disk before the clock stops.
+weights and optimizer, whose write to disk is part of the time.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from bloodcell_jax.system import process
 
 OURS, KERAS = 'bloodcell_jax', 'keras_tensorflow'
 if OURS in sys.argv:
-  # Before JAX is loaded, and not in the other's process: its allocator stays as it is.
+  # Before JAX is imported, and not in the process of Keras, whose allocator keeps its defaults.
   process.set_up()
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.optim import keras as keras_optim
-from bloodcell_jax.runs import job
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals
 from configs import cnn_b
 
-MANY = 10**6  # epochs: the parent decides when it has seen enough
+MANY = 10**6  # epochs; the parent kills the child
 
 
 def data(data_dir: str, cache: pathlib.Path) -> tuple[experiment.Experiment, dataset.Dataset]:
@@ -93,11 +93,11 @@ def stepwise(train: Callable[[Callable[[], None]], None]) -> Callable[[int], flo
 
 def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
   """Seconds of an epoch in this project."""
-  exp, found = data(data_dir, folder)
-  made = job.Job(exp, found, exp.transform.standardize, None, signals.Stop())
+  exp, images = data(data_dir, folder)
+  job = job_lib.Job(exp, images, exp.transform.standardize, None, signals.Stop())
   store, stage = checkpoint.Store(folder / 'checkpoints', exp.monitor), exp.stages[0]
-  stamp = shelf.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
-  begin = checkpoint.Saved(made.initial_state(stage, made.params, 0), [], 0.0, stamp)
+  stamp = shelf.Stamp(stage.fit.name, '', dataclasses.asdict(job.transform.standardize))
+  begin = checkpoint.Saved(job.initial_state(stage, job.params, 0), [], 0.0, stamp)
 
   def train(epoch_is_done: Callable[[], None]) -> None:
     def on_epoch(records: list[history.Record]) -> None:
@@ -105,18 +105,18 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
       epoch_is_done()
 
     parts = plan.Parts(
-      step=made.train_step(stage, made.model),
-      batches=made.batches,
-      evaluate=made.evaluator(stage),
+      step=job.train_step(stage, job.model),
+      batches=job.batches,
+      evaluate=job.evaluator(stage),
       learning_rate=keras_optim.schedule(stage.weights.optimizer),
       batch_size=exp.batch_size,
-      key=made.dropout_key(),
+      key=job.dropout_key(),
       store=store,
-      stop=made.stop,
+      stop=job.stop,
       progress=progress.Progress(),
       on_epoch=on_epoch,
     )
-    loop.fit(begin, stage.fit, made.loop_spec, parts)
+    loop.fit(begin, stage.fit, job.loop_spec, parts)
 
   return stepwise(train)
 
@@ -124,25 +124,25 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
 def keras(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
   """Seconds of an epoch of Keras' `fit`."""
   os.environ['KERAS_BACKEND'] = 'tensorflow'
-  exp, found = data(data_dir, folder)
+  exp, source = data(data_dir, folder)
   import keras as k
   import tensorflow as tf
 
-  target_NK = np.eye(contestants.CLASSES, dtype=np.float32)[found.table.label]
+  target_NK = np.eye(contestants.CLASSES, dtype=np.float32)[source.table.label]
 
   def images(rows: np.ndarray) -> Any:
-    return tf.data.Dataset.from_tensor_slices((found.image_NHWC[rows], target_NK[rows]))
+    return tf.data.Dataset.from_tensor_slices((source.image_NHWC[rows], target_NK[rows]))
 
   def rescaled(chosen: Any) -> Any:
     return chosen.batch(exp.batch_size).map(lambda x, y: (tf.cast(x, tf.float32) / 255.0, y)).prefetch(2)
 
   def train(epoch_is_done: Callable[[], None]) -> None:
-    rows = found.rows['train']
+    rows = source.rows['train']
     contestants.keras_model('cnn_b').fit(
       rescaled(images(rows).shuffle(len(rows), seed=0).repeat()),
       steps_per_epoch=exp.loop.steps_per_epoch,
       epochs=MANY,
-      validation_data=rescaled(images(found.rows['validation'])),
+      validation_data=rescaled(images(source.rows['validation'])),
       callbacks=[
         k.callbacks.ModelCheckpoint(str(folder / 'model.keras')),
         k.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epoch_is_done()),
@@ -194,22 +194,22 @@ def main() -> None:
   parser.add_argument('--rounds', type=int, default=4, help='epochs of each')
   parser.add_argument('--json', default='', help='file to write')
   parser.add_argument('--child', nargs=2, metavar=('WHO', 'DATA_DIR'), help=argparse.SUPPRESS)
-  given = parser.parse_args()
-  if given.child:
-    who, data_dir = given.child
+  flags = parser.parse_args()
+  if flags.child:
+    who, data_dir = flags.child
     with tempfile.TemporaryDirectory() as folder:
       child.serve(lambda: WHO[who](data_dir, pathlib.Path(folder)))
     return
-  found: dict[str, Any] = {'machine': machine.describe(), 'rows': compare(given.data_dir, given.rounds)}
-  print(f'{found["machine"]["processor"]}, {found["machine"]["num_cores"]} cores')
+  result: dict[str, Any] = {'machine': machine.describe(), 'rows': compare(flags.data_dir, flags.rounds)}
+  print(f'{result["machine"]["processor"]}, {result["machine"]["num_cores"]} cores')
   print(f'{"who":<18}{"epoch, s":>10}{"fastest":>9}{"first":>8}{"ours/this":>11}{"paired":>8}')
-  for r in found['rows']:
+  for r in result['rows']:
     print(
       f'{r["who"]:<18}{r["ms"] / 1e3:>10.1f}{r["ms_min"] / 1e3:>9.1f}{r["first_ms"] / 1e3:>8.1f}'
       f'{r["ratio"]:>11.2f}{r["paired_ratio"]:>8.2f}'
     )
-  if given.json:
-    pathlib.Path(given.json).write_text(json.dumps(found, indent=1), encoding='utf-8')
+  if flags.json:
+    pathlib.Path(flags.json).write_text(json.dumps(result, indent=1), encoding='utf-8')
 
 
 if __name__ == '__main__':

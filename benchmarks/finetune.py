@@ -1,18 +1,18 @@
-"""The study's fine-tuning beside Keras on TensorFlow: six epochs of a head, six of block 5, by the time of their parts.
+"""The study's fine-tuning compared with Keras on TensorFlow: six epochs of the head and six of block 5.
 
     python -m benchmarks.finetune --json=FILE
 
-There are two ways with frozen blocks, and Keras takes part with both:
+There are two ways to handle frozen blocks, and Keras is timed with both:
 
-- `whole`: the frozen blocks are computed anew in every step, as `fit` on the whole model does.
-- `bottleneck`: they are computed once an image and the rest is trained on the result. This project always does so;
-  for Keras it is the recipe of F. Chollet, "Building powerful image classification models using very little data",
-  The Keras Blog, 2016 (`base.predict` once, then `fit` on its features).
+- `whole`: the frozen blocks are computed in every step, as in `fit` on the whole model.
+- `bottleneck`: they are computed once per image and the rest is trained on the cached features. This project always
+  does so; for Keras it is the recipe of F. Chollet, "Building powerful image classification models using very little
+  data", The Keras Blog, 2016 (`base.predict` once, then `fit` on its features).
 
-Only `bottleneck` is equal work. The ratio to `whole` says what keeping features saves, whatever the framework.
+Only `bottleneck` is equal work. The ratio to `whole` is the gain of caching features, in any framework.
 
-A step of each kind is timed in turn with the others within one run, and the job's time is what its steps and images
-add up to: 199 steps of 50 an epoch, one view of each of the 9,957 images. Evaluation is left out on all sides.
+Steps of all kinds are timed in turn within one run, and the time of the job is the sum over its steps and images: 199
+steps of 50 per epoch, features of each of the 9,957 images once. Evaluation is not included for any contestant.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FRAMEWORKS = {OURS: 'bloodcell_jax', KERAS: 'keras_tensorflow', WHOLE: 'keras_te
 IMAGES, STEPS, HEAD_EPOCHS, BLOCK5_EPOCHS = 9957, 199, 6, 6
 FEATURES, MORE_FEATURES = 'features of an image, blocks 1 to 4', 'features of an image, block 5'
 HEAD_STEP, BLOCK5_STEP = 'head step', 'block5 step'
-# (name of the part, case, contestant, parts timed a round).
+# (name of the part, case, contestant, number of timings per round).
 PARTS = (
   (FEATURES, 'vgg16_features', OURS, 2),
   (MORE_FEATURES, 'vgg16_more_features', OURS, 5),
@@ -51,12 +51,12 @@ def measure(rounds: int, is_tiny: bool) -> dict[tuple[str, str], list[float]]:
   """Milliseconds by part and contestant; those of features for one image.
 
   Args:
-    rounds: how often every part is timed, in turn with the others.
-    is_tiny: images of 32x32 in batches of two, to see that everything runs; such figures compare nothing.
+    rounds: rounds in which every part is timed.
+    is_tiny: images of 32x32 in batches of two, to test that everything runs; the times mean nothing.
   """
   parts = [(part, case + contestants.TINY * is_tiny, who, count) for part, case, who, count in PARTS]
   children = [child.Child('benchmarks.train_step', FRAMEWORKS[who], case) for _, case, who, _ in parts]
-  found: dict[tuple[str, str], list[float]] = {(part, who): [] for part, _, who, _ in parts}
+  times: dict[tuple[str, str], list[float]] = {(part, who): [] for part, _, who, _ in parts}
   try:
     for c in children:
       c.ask(2)
@@ -64,11 +64,11 @@ def measure(rounds: int, is_tiny: bool) -> dict[tuple[str, str], list[float]]:
       order = list(zip(parts, children, strict=True))
       for (part, case, who, count), c in order[:: -1 if i % 2 else 1]:
         per = contestants.CASES[case].batch_size if part in (FEATURES, MORE_FEATURES) else 1
-        found[part, who].append(statistics.median(c.ask(count)) / per)
+        times[part, who].append(statistics.median(c.ask(count)) / per)
   finally:
     for c in children:
       c.close()
-  return found
+  return times
 
 
 def totals(ms: Mapping[tuple[str, str], float]) -> dict[str, dict[str, float]]:
@@ -83,33 +83,35 @@ def totals(ms: Mapping[tuple[str, str], float]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-  """Prints the parts and what they add up to, and writes the JSON."""
+  """Prints the times of the parts and their totals, and writes the JSON."""
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
   parser.add_argument('--rounds', type=int, default=5)
-  parser.add_argument('--tiny', action='store_true', help='images of 32x32, to see that it runs; no figures')
+  parser.add_argument(
+    '--tiny', action='store_true', help='images of 32x32, to test that it runs; times mean nothing'
+  )
   parser.add_argument('--json', default='', help='file to write')
-  given = parser.parse_args()
-  described, found = machine.describe(), measure(given.rounds, given.tiny)
+  flags = parser.parse_args()
+  described, times = machine.describe(), measure(flags.rounds, flags.tiny)
   rows: list[dict[str, Any]] = []
   print(f'{described["processor"]}, {described["num_cores"]} cores')
-  if given.tiny:
-    print('tiny images: these figures compare nothing')
-  for (part, who), values in found.items():
+  if flags.tiny:
+    print('tiny images: these times mean nothing')
+  for (part, who), values in times.items():
     rows.append(
       {'model': part, 'who': who, 'ms': round(statistics.median(values), 2), 'ms_min': round(min(values), 2)}
     )
     print(f'{part:<38}{who:<18}{rows[-1]["ms"]:>10.2f} ms (fastest {rows[-1]["ms_min"]:.2f})')
-  # By the round, so that a machine whose speed drifts does not disturb the ratio.
-  rounds = [totals({key: values[i] for key, values in found.items()}) for i in range(given.rounds)]
+  # Per round, so that drift in the machine's speed does not affect the ratio.
+  rounds = [totals({key: values[i] for key, values in times.items()}) for i in range(flags.rounds)]
   for name in ('block5 epoch', 'whole job'):
     for who in CONTESTANTS:
       seconds = statistics.median(r[who][name] for r in rounds)
       ratio = statistics.median(r[OURS][name] / r[who][name] for r in rounds)
       rows.append({'model': name, 'who': who, 'ms': round(1e3 * seconds), 'ours_by_this': round(ratio, 2)})
       print(f'{name:<38}{who:<18}{seconds:>10.1f} s, ours/this {ratio:.2f}')
-  if given.json:
-    with open(given.json, 'w', encoding='utf-8') as file:
-      json.dump({'machine': described, 'is_tiny': given.tiny, 'rows': rows}, file, indent=1)
+  if flags.json:
+    with open(flags.json, 'w', encoding='utf-8') as file:
+      json.dump({'machine': described, 'is_tiny': flags.tiny, 'rows': rows}, file, indent=1)
 
 
 if __name__ == '__main__':

@@ -1,10 +1,10 @@
-"""Augmented images a second beside Keras' ImageDataGenerator, in alternation within one process.
+"""Augmented images per second compared with Keras' ImageDataGenerator, in turn within one process.
 
     python -m benchmarks.input --json=FILE
 
-Both get the same decoded images and the study's ranges, and give float32 batches of 50 in [0, 1]. The stream is the
-whole way from rows to batches: order, draws, gathering, augmentation and rescaling through tf.data. Quote the ratios,
-and those of a machine that did nothing else.
+Both get the same decoded images and the study's ranges, and return float32 batches of 50 in [0, 1]. `stream` is the
+whole pipeline from rows to batches: order, random draws, gathering, augmentation and rescaling through tf.data. Quote
+the ratios, measured on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ STANDARD = standardize.Spec(
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-  """One way to get batches."""
+  """A way to produce batches."""
 
-  model: str  # augmentation, or the whole stream
+  model: str  # augmentation or stream
   who: str
-  batches: int  # a round; for the stream so many that those it has ready beforehand do not count
-  run: Callable[[int], Any]  # makes so many batches
+  batches: int  # per round; for the stream enough that prefetched batches do not matter
+  run: Callable[[int], Any]  # produces this number of batches
 
 
 def images(size: int) -> np.ndarray:
@@ -122,7 +122,7 @@ def _stream(image_NHWC: np.ndarray) -> Callable[[int], Any]:
 
 
 def _keras(image_NHWC: np.ndarray) -> tuple[Callable[[int], Any], Callable[[int], Any]]:
-  """`flow` as a user calls it, and its batches made by two threads, which is what `workers=2` of `fit` does."""
+  """`flow` as a user calls it, and with batches from two threads, as with `workers=2` of `fit`."""
   from keras.src.legacy.preprocessing import image as legacy
 
   generator = legacy.ImageDataGenerator(rescale=1 / 255, **RANGES)
@@ -135,12 +135,12 @@ def _keras(image_NHWC: np.ndarray) -> tuple[Callable[[int], Any], Callable[[int]
 
 
 def compare(contestants: list[Contestant], rounds: int) -> list[dict[str, Any]]:
-  """One row a contestant: medians over the rounds."""
+  """One row per contestant: medians over the rounds."""
   rates: dict[tuple[str, str], list[float]] = {(c.model, c.who): [] for c in contestants}
   for c in contestants:
     c.run(2)
   for i in range(rounds):
-    # The order turns, so that none always comes after the same one.
+    # The order rotates, so that no contestant always follows the same one.
     for c in contestants[i % len(contestants) :] + contestants[: i % len(contestants)]:
       began = time.perf_counter()
       c.run(c.batches)
@@ -152,21 +152,21 @@ def compare(contestants: list[Contestant], rounds: int) -> list[dict[str, Any]]:
       'who': who,
       'images_per_second': round(statistics.median(values), 1),
       'best': round(max(values), 1),
-      # Of neighbours in time, which a machine whose speed drifts does not disturb.
+      # Paired in time, so that drift in the machine's speed does not matter.
       'times_keras': round(statistics.median(a / b for a, b in zip(values, base, strict=True)), 2),
     }
     for (model, who), values in rates.items()
   ]
 
 
-def table(found: dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
   """The result as text."""
-  described = found['machine']
+  described = result['machine']
   lines = [
     f'{described["processor"]}, {described["num_cores"]} cores, load before {described["load_average"]}',
     f'{"model":<14}{"who":<28}{"images/s":>10}{"best":>10}{"x Keras":>9}',
   ]
-  for r in found['rows']:
+  for r in result['rows']:
     lines.append(
       f'{r["model"]:<14}{r["who"]:<28}{r["images_per_second"]:>10.0f}{r["best"]:>10.0f}{r["times_keras"]:>9.2f}'
     )
@@ -179,10 +179,10 @@ def main() -> None:
   parser.add_argument('--rounds', type=int, default=9)
   parser.add_argument('--image_size', type=int, default=150)
   parser.add_argument('--json', default='', help='file to write')
-  given = parser.parse_args()
-  # Keras reaches for a name that SciPy is about to drop.
+  flags = parser.parse_args()
+  # Keras uses a name that SciPy has deprecated.
   warnings.filterwarnings('ignore', category=DeprecationWarning)
-  image_NHWC = images(given.image_size)
+  image_NHWC = images(flags.image_size)
   flow, threads = _keras(image_NHWC)
   contestants = [
     Contestant('augmentation', KERAS, 2, flow),
@@ -190,11 +190,11 @@ def main() -> None:
     Contestant('augmentation', OURS, 30, _ours(image_NHWC)),
     Contestant('stream', OURS, 120, _stream(image_NHWC)),
   ]
-  found = {'machine': machine.describe(), 'rows': compare(contestants, given.rounds)}
-  print(table(found))
-  if given.json:
-    with open(given.json, 'w', encoding='utf-8') as file:
-      json.dump(found, file, indent=1)
+  result = {'machine': machine.describe(), 'rows': compare(contestants, flags.rounds)}
+  print(table(result))
+  if flags.json:
+    with open(flags.json, 'w', encoding='utf-8') as file:
+      json.dump(result, file, indent=1)
 
 
 if __name__ == '__main__':

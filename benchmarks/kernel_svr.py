@@ -1,7 +1,7 @@
-"""The kernel form of the regression: features whose inner products are nearly a Gaussian kernel, or the kernel itself.
+"""Kernel support vector regression: by features that approximate a Gaussian kernel, or exact.
 
 With `fourier` or `nystroem` the linear regression of `svr.fit` becomes one with the kernel `exp(-gamma |x - y|^2)`;
-`exact` asks scikit-learn for the same without the approximation, in time that grows with the square of the rows.
+`exact` is scikit-learn's `SVR` without the approximation, in time that grows with the square of the rows.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from bloodcell_jax.base import rng, types
 from bloodcell_jax.heads import svr
 
 KINDS = ('linear', 'rbf')
-# Directions of the landmarks' kernel with less than this share of the largest eigenvalue are left out.
+# Eigenvectors of the landmarks' kernel with less than this share of the largest eigenvalue are dropped.
 LEAST_EIGENVALUE = 1e-10
 
 
 def gamma_scale(feature_ND: np.ndarray) -> float:
-  """1 / (D x variance of all entries), a gamma that fits the features' size. Source: scikit-learn, `gamma='scale'`."""
+  """1 / (D x variance of all entries), a gamma on the scale of the features. Source: scikit-learn, `gamma='scale'`."""
   variance = float(np.var(feature_ND))
   if not variance > 0:
     raise types.RunError(
-      'all features are equal, so no kernel tells them apart; the network has learned nothing'
+      'all features are equal, so no kernel can separate them; the network has learned nothing'
     )
   return 1 / (feature_ND.shape[1] * variance)
 
 
 @dataclasses.dataclass(frozen=True)
 class Fourier:
-  """Waves in random directions."""
+  """Random Fourier features."""
 
   frequency_DM: np.ndarray
   phase_M: np.ndarray
 
   def __call__(self, feature_ND: ArrayLike) -> jax.Array:
-    """[N, M]; the inner product of two rows is the kernel of their features in the mean over draws."""
+    """[N, M]; the inner product of two rows is the kernel of their features in expectation."""
     num = len(self.phase_M)
     wave_NM = jnp.cos(jnp.asarray(feature_ND) @ jnp.asarray(self.frequency_DM) + self.phase_M.reshape(1, -1))
     return jnp.sqrt(2 / num) * wave_NM
@@ -59,10 +59,10 @@ def fourier(num_inputs: int, num: int, gamma: float, seed: int) -> Fourier:
 
 @dataclasses.dataclass(frozen=True)
 class Nystroem:
-  """Kernels with some of the rows."""
+  """Nystroem features: kernels with some of the rows, the landmarks."""
 
   landmark_MD: np.ndarray
-  root_MR: np.ndarray  # R <= M: the inverse root of the landmarks' own kernel
+  root_MR: np.ndarray  # R <= M: the inverse square root of the kernel of the landmarks
   gamma: float
 
   def __call__(self, feature_ND: ArrayLike) -> jax.Array:
@@ -71,7 +71,7 @@ class Nystroem:
 
 
 def nystroem(feature_ND: np.ndarray, num: int, gamma: float, seed: int) -> Nystroem:
-  """The map with `num` landmarks drawn among the rows, all of them where there are fewer.
+  """The map with `num` landmarks drawn from the rows; all rows if there are fewer.
 
   Source: Williams and Seeger 2001, "Using the Nystroem method to speed up kernel machines"; scikit-learn `Nystroem`.
   """
@@ -80,7 +80,7 @@ def nystroem(feature_ND: np.ndarray, num: int, gamma: float, seed: int) -> Nystr
   with jax.enable_x64(True):
     kernel_MM = np.asarray(gaussian(landmark_MD, landmark_MD, gamma))
   value_M, vector_MM = np.linalg.eigh(kernel_MM)
-  # Copies of one image are nearly equal rows, whose directions are rounding alone.
+  # Near-duplicate images give nearly equal rows, whose eigenvectors are rounding errors.
   kept = value_M > LEAST_EIGENVALUE * value_M[-1]
   return Nystroem(landmark_MD, vector_MM[:, kept] / np.sqrt(value_M[kept]).reshape(1, -1), gamma)
 
@@ -105,7 +105,7 @@ def exact(
   Args:
     feature_ND: features.
     target_NK: +1 or -1.
-    weight_N: > 0, of each row's errors.
+    weight_N: > 0, of the error of each row.
     spec: epsilon and C.
     kind: one of KINDS.
     gamma: of the kernel 'rbf'; 'linear' leaves it unused.

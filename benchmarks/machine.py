@@ -1,4 +1,4 @@
-"""What a benchmark ran on: a name, cores, versions, and the most that its matrix product reaches."""
+"""The machine of a benchmark: processor, cores, versions, and peak speed of a matrix product."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Images a second from a folder of JPEG files to probabilities, decoding included, beside Keras' `predict`.
+"""Images per second from a folder of JPEG files to probabilities, decoding included, compared with Keras' `predict`.
 
     python -m benchmarks.predict --json=FILE
 
-CNN B at 150x150 on synthetic smears of 320x240, nearest-neighbour resizing as in the study. This project does what its
-`predict` command does, the journal on the disk included. Keras reads the folder in its two ways: by
-`image_dataset_from_directory`, and by the study's `ImageDataGenerator.flow_from_directory`. Each has a process of its
-own and stands still while another is timed. Quote the ratios, and those of a machine that did nothing else.
+CNN B at 150x150 on synthetic smears of 320x240, nearest-neighbour resizing as in the study. This project runs its
+`predict` command, including the journal on disk. Keras reads the folder in two ways: by
+`image_dataset_from_directory`, and by `ImageDataGenerator.flow_from_directory` as in the study. Contestants are timed
+in turn, each in its own process, idle while another is timed. Quote the ratios, measured on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ NUM_DRAWN = 50
 
 
 def write_images(folder: pathlib.Path, num: int) -> None:
-  """`num` JPEG files of different bytes, in one class folder, which Keras wants."""
+  """`num` distinct JPEG files in one class folder, which Keras requires."""
   from PIL import Image
 
   from bloodcell_jax.base import rng
   from bloodcell_jax.data.sources import smear
 
   names = smear.CLASS_NAMES
-  drawn = [
+  smears = [
     smear.draw(names[i % len(names)], rng.generator(0, 'predict', i), 240, 320) for i in range(NUM_DRAWN)
   ]
   (folder / 'all').mkdir(parents=True)
   for i in range(num):
-    # Rolled, so that no two files hold the same bytes: this project would predict them once.
-    image_HWC = np.roll(drawn[i % NUM_DRAWN], i // NUM_DRAWN, axis=1)
+    # Rolled, so that no two files have the same bytes: this project would predict them once.
+    image_HWC = np.roll(smears[i % NUM_DRAWN], i // NUM_DRAWN, axis=1)
     Image.fromarray(image_HWC).save(folder / 'all' / f'{i:06d}.jpg', quality=75)
 
 
 def ours(folder: str) -> Callable[[int], float]:
-  """What the `predict` command does between reading its configuration and writing its tables."""
+  """The `predict` command between reading its configuration and writing its tables."""
   from bloodcell_jax.system import process
 
   process.set_up()
@@ -57,23 +57,23 @@ def ours(folder: str) -> Callable[[int], float]:
   from bloodcell_jax.data import dataset
   from bloodcell_jax.data.sources import input_paths
   from bloodcell_jax.inference import classifier, file_predictions
-  from bloodcell_jax.runs import job
+  from bloodcell_jax.runs import job as job_lib
   from bloodcell_jax.storage import journal
   from bloodcell_jax.train import signals
   from configs import cnn_b
 
   exp = experiment.resolve(cnn_b.get_config())
   data = dataset.empty(('A', 'B', 'C', 'D'))
-  made = job.Job(exp, data, exp.transform.standardize, None, signals.Stop())
-  loaded = classifier.of(made, made.params, None, '', {})
+  job = job_lib.Job(exp, data, exp.transform.standardize, None, signals.Stop())
+  loaded = classifier.of(job, job.params, None, '', {})
   loaded.probabilities(np.zeros((1, SIDE, SIDE, 3), np.uint8))  # compiled
 
   def run(_: int) -> float:
     with tempfile.TemporaryDirectory() as place:
       began = time.perf_counter()
-      found, _problems = input_paths.find([folder])
+      paths, _problems = input_paths.find([folder])
       known = journal.Journal(pathlib.Path(place, 'journal.jsonl'), 'benchmark', loaded.class_names)
-      done = file_predictions.run(loaded, found, exp.data.decode, known, lambda done, total: None)
+      done = file_predictions.run(loaded, paths, exp.data.decode, known, lambda done, total: None)
       return len(done.file) / (time.perf_counter() - began)
 
   return run
@@ -115,7 +115,7 @@ WHO: dict[str, Callable[[str], Callable[[int], float]]] = {
 
 
 def compare(folder: str, rounds: int) -> list[dict[str, Any]]:
-  """One row a contestant: medians over the rounds, in turn."""
+  """One row per contestant: medians over the rounds, in turn."""
   children = {who: child.Child('benchmarks.predict', who, folder) for who in WHO}
   try:
     rates: dict[str, list[float]] = {who: [] for who in WHO}
@@ -146,18 +146,18 @@ def main() -> None:
   parser.add_argument('--rounds', type=int, default=5)
   parser.add_argument('--images', type=int, default=1000)
   parser.add_argument('--json', default='', help='file to write')
-  given = parser.parse_args()
+  flags = parser.parse_args()
   with tempfile.TemporaryDirectory() as place:
     folder = pathlib.Path(place, 'images')
-    write_images(folder, given.images)
-    found: dict[str, Any] = {'machine': machine.describe(), 'rows': compare(str(folder), given.rounds)}
-  described = found['machine']
+    write_images(folder, flags.images)
+    result: dict[str, Any] = {'machine': machine.describe(), 'rows': compare(str(folder), flags.rounds)}
+  described = result['machine']
   print(f'{described["processor"]}, {described["num_cores"]} cores, load before {described["load_average"]}')
   print(f'{"who":<30}{"images/s":>10}{"best":>10}{"ours x":>8}')
-  for r in found['rows']:
+  for r in result['rows']:
     print(f'{r["who"]:<30}{r["images_per_second"]:>10.0f}{r["best"]:>10.0f}{r["ours_times"]:>8.2f}')
-  if given.json:
-    pathlib.Path(given.json).write_text(json.dumps(found, indent=1))
+  if flags.json:
+    pathlib.Path(flags.json).write_text(json.dumps(result, indent=1))
 
 
 if __name__ == '__main__':

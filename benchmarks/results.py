@@ -1,4 +1,4 @@
-"""docs/results.md from the folders of runs, so that no figure in it was typed.
+"""Generates docs/results.md from the folders of runs, so that no figure is typed by hand.
 
 python -m benchmarks.results configs/cnn_b.py:rmsprop=runs/cnn_b-rmsprop > docs/results.md
 """
@@ -31,7 +31,7 @@ these configs on TEST are optimistic for that reason. `test_clean` leaves out th
 TRAIN shows too; it is the split to quote, `test` is for comparison with the study. Research use only, never a
 diagnosis.
 """
-# Where a folder was, which a reader has elsewhere.
+# Local paths, replaced by a placeholder.
 PLACES = {'data.dir': 'FOLDER'}
 
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def section(config: str, folder: workdir.Workdir) -> str:
-  """One run: how it was made, what it cost, how good it is."""
+  """The section of one run: its command, time and figures."""
   if not folder.history.exists():
     raise types.UserError(
       f'{folder.path}: has no history.jsonl; of a cross-validation name the folders of its folds'
@@ -89,13 +89,13 @@ def section(config: str, folder: workdir.Workdir) -> str:
 
 
 def command(config: str, flat: Mapping[str, Any]) -> str:
-  """What to type to get the run: the config and every key in which the run differs from it."""
+  """The command of the run: the config and every key in which the run differs from it."""
   path, _, variant = config.partition(':')
   module = importlib.import_module(path.removesuffix('.py').replace('/', '.'))
-  given = experiment.flat(module.get_config(variant) if variant else module.get_config())
+  defaults = experiment.flat(module.get_config(variant) if variant else module.get_config())
   words = [f'python main.py --config={config}']
   for key, value in flat.items():
-    if given.get(key) != value and key != run_format.KEY:
+    if defaults.get(key) != value and key != run_format.KEY:
       words.append(f'--config.{key}={PLACES.get(key, value)}')
   return ' '.join(words)
 

@@ -15,7 +15,7 @@ CODE = 'from benchmarks import contestants; contestants.bloodcell_jax({name!r})(
 
 
 def seconds(command: list[str], cache: str) -> float:
-  """How long a process takes from start to end."""
+  """Run time of a process."""
   began = time.perf_counter()
   environment = {**os.environ, 'JAX_COMPILATION_CACHE_DIR': cache}
   subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
@@ -23,7 +23,7 @@ def seconds(command: list[str], cache: str) -> float:
 
 
 def main() -> None:
-  """Prints one line a measurement: the first with an empty cache, three with a filled one, and `main.py --help`."""
+  """Prints one line per measurement: the first with an empty cache, three with a filled one, and `main.py --help`."""
   step = [sys.executable, '-c', CODE.format(name='cnn_b')]
   with tempfile.TemporaryDirectory() as cache:
     print(f'first step of cnn_b, empty cache: {seconds(step, cache):.1f} s', flush=True)

@@ -1,9 +1,9 @@
-"""A training step of this project beside other frameworks, in alternation within one run.
+"""A training step of this project compared with other frameworks.
 
     python -m benchmarks.train_step --models=cnn_a,cnn_b --peers=keras_tensorflow,keras_jax,pytorch --json=FILE
 
-Every framework runs in a process of its own and stands still while another is timed. Prints a table; quote its ratios,
-not its milliseconds, and those of a machine that did nothing else.
+Frameworks are timed in turn, each in its own process, idle while another is timed. Prints a table; quote its ratios,
+not its milliseconds, measured on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def timed(who: str, model: str) -> Callable[[int], list[float]]:
 
 
 def compare(model: str, who: list[str], rounds: int, steps: int) -> list[dict[str, Any]]:
-  """One row a framework: medians over rounds of `steps` steps, in turn."""
+  """One row per framework: medians over rounds of `steps` steps, in turn."""
   children = {name: child.Child('benchmarks.train_step', name, model) for name in who}
   try:
     first = {name: c.ask(1)[0] for name, c in children.items()}
@@ -44,7 +44,7 @@ def compare(model: str, who: list[str], rounds: int, steps: int) -> list[dict[st
       c.ask(2)
     times: dict[str, list[float]] = {name: [] for name in who}
     for i in range(rounds):
-      # The order turns, so that none always comes after the same one.
+      # The order rotates, so that no contestant always follows the same one.
       for name in who[i % len(who) :] + who[: i % len(who)]:
         times[name] += children[name].ask(steps)
   finally:
@@ -64,7 +64,7 @@ def compare(model: str, who: list[str], rounds: int, steps: int) -> list[dict[st
         'first_ms': round(first[name], 1),
         'gflops': round(gflop / median * 1e3, 1),
         'ratio': round(ours / median, 3) if ours else None,
-        # Of neighbours in time, which a machine whose speed drifts does not disturb.
+        # Paired in time, so that drift in the machine's speed does not matter.
         'paired_ratio': _paired(times[OURS], times[name], steps) if ours else None,
       }
     )
@@ -77,15 +77,15 @@ def _paired(ours: list[float], theirs: list[float], steps: int) -> float:
   return round(statistics.median(ratios), 3)
 
 
-def table(found: dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
   """The result as text."""
-  peak = found['machine']['peak_gflops']
+  peak = result['machine']['peak_gflops']
   lines = [
-    f'{found["machine"]["processor"]}, {found["machine"]["num_cores"]} cores, matrix product {peak} GFLOP/s, '
-    f'load before {found["machine"]["load_average"]}',
+    f'{result["machine"]["processor"]}, {result["machine"]["num_cores"]} cores, matrix product {peak} GFLOP/s, '
+    f'load before {result["machine"]["load_average"]}',
     f'{"model":<15}{"who":<18}{"ms":>9}{"fastest":>9}{"GFLOP/s":>9}{"of peak":>9}{"ours/this":>11}{"paired":>8}',
   ]
-  for r in found['rows']:
+  for r in result['rows']:
     lines.append(
       f'{r["model"]:<15}{r["who"]:<18}{r["ms"]:>9.1f}{r["ms_min"]:>9.1f}{r["gflops"]:>9.1f}'
       f'{r["gflops"] / peak:>9.0%}{r["ratio"] or 0:>11.2f}{r["paired_ratio"] or 0:>8.2f}'
@@ -94,31 +94,31 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-  """Prints the table and writes the JSON, or is the child of such a run."""
+  """Prints the table and writes the JSON, or runs as a child process."""
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
   parser.add_argument('--models', default='cnn_a,cnn_b', help=f'among {", ".join(contestants.CASES)}')
   parser.add_argument(
     '--peers', default='keras_tensorflow', help=f'among {", ".join(set(contestants.WHO) - {OURS})}'
   )
   parser.add_argument('--rounds', type=int, default=7)
-  parser.add_argument('--steps', type=int, default=3, help='steps a round')
+  parser.add_argument('--steps', type=int, default=3, help='steps per round')
   parser.add_argument('--json', default='', help='file to write')
   parser.add_argument('--child', nargs=2, metavar=('WHO', 'MODEL'), help=argparse.SUPPRESS)
-  given = parser.parse_args()
-  if given.child:
-    child.serve(lambda: timed(*given.child))
+  flags = parser.parse_args()
+  if flags.child:
+    child.serve(lambda: timed(*flags.child))
     return
-  who, models = [OURS, *filter(None, given.peers.split(','))], given.models.split(',')
+  who, models = [OURS, *filter(None, flags.peers.split(','))], flags.models.split(',')
   for name, known in [(n, contestants.WHO) for n in who] + [(n, contestants.CASES) for n in models]:
     if name not in known:
       parser.error(f'{name}: unknown; choose among {", ".join(known)}')
-  found: dict[str, Any] = {'machine': machine.describe(), 'rows': []}
+  result: dict[str, Any] = {'machine': machine.describe(), 'rows': []}
   for model in models:
-    found['rows'] += compare(model, who, given.rounds, given.steps)
-  print(table(found))
-  if given.json:
-    with open(given.json, 'w', encoding='utf-8') as file:
-      json.dump(found, file, indent=1)
+    result['rows'] += compare(model, who, flags.rounds, flags.steps)
+  print(table(result))
+  if flags.json:
+    with open(flags.json, 'w', encoding='utf-8') as file:
+      json.dump(result, file, indent=1)
 
 
 if __name__ == '__main__':

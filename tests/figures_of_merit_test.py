@@ -78,7 +78,7 @@ def test_a_registered_figure_appears_everywhere(plain, tmp_path, monkeypatch, ca
   compared = comparison.write(one, two, exp)['test']
   assert set(compared['kappa']) == set(compared['accuracy'])
   assert 'kappa' in comparison.line('test', compared)
-  folds = {name: spread.of([0.5, 0.75]) for name in metrics.names()}
+  folds = {name: spread.summarize([0.5, 0.75]) for name in metrics.names()}
   assert 'kappa 0.625' in cross_validation.line('test', folds)
   assert 'Cohen kappa' in results.section('configs/default.py', one)
   loaded = classifier.load(one, signals.Stop())

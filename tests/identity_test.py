@@ -22,7 +22,7 @@ from bloodcell_jax.export import parity, program
 from bloodcell_jax.inference import classifier, differential_count, file_predictions
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import model_set, run_data, saved_run, scoring
-from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, ensemble_file, journal, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checkpoint, checksums, signals
@@ -146,8 +146,8 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   assert (again.threshold is None) == (rule.threshold is None)
   if 'validation' in trained:
     # The rule is that of these very predictions.
-    own = doubt.fit(
-      predictions_csv.read(folder.predictions('validation')), load(folder).made.experiment.doubt
+    own = calibration.fit(
+      predictions_csv.read(folder.predictions('validation')), load(folder).made.experiment.calibration
     )
     assert own.temperature == pytest.approx(rule.temperature, rel=1e-3)
 

@@ -1,4 +1,4 @@
-"""Images of one photograph belong together: the only module that splits, folds or resamples rows."""
+"""Splits, folds and bootstrap resamples of rows by whole groups; no other module divides rows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bloodcell_jax.base import rng
 
 
 def folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-  """The fold, 0 to num_folds-1, of each row: groups whole, classes spread evenly.
+  """The fold, 0 to num_folds-1, of each row: groups stay whole, classes are spread evenly.
 
-  **Guarantees**: no group in two folds; the same arguments give the same folds.
+  **Guarantees**: no group is in two folds; the same arguments give the same folds.
 
   Args:
     label_N: class of each row.
@@ -40,13 +40,13 @@ def folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed: int) -
 
 
 def split(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-  """A mask, True for the rows held out: `fraction` of each class, as nearly as whole groups allow.
+  """A mask, True for held-out rows: `fraction` of each class, as nearly as whole groups allow.
 
-  One over a whole number is the first of so many `folds`; another fraction is dealt out by `_deal`.
+  If the fraction is one over an integer, the first of that many `folds`; otherwise `_deal` assigns the groups.
 
-  **Guarantees**: no group on both sides; the same arguments give the same mask; of a class whose groups have n images
-  each and show no other class, the images held out are within n / 2 of the fraction, if it is not one over a whole
-  number, else within n.
+  **Guarantees**: no group is on both sides; the same arguments give the same mask; for a class whose groups have n
+  images each and contain no other class, the number of held-out images is within n / 2 of the fraction, or within n if
+  the fraction is one over an integer.
 
   Args:
     label_N: class of each row.
@@ -68,7 +68,7 @@ def split(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) 
 
 
 def _deal(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-  """A mask of the rows held out: of the groups in turn, the largest first, each goes where it is missed most."""
+  """A mask of held-out rows: greedily assigns groups, largest first, to the side with the larger deficit."""
   names_G, index_N = np.unique(group_N, return_inverse=True)
   class_K, number_N = np.unique(label_N, return_inverse=True)
   share_GK = np.zeros((len(names_G), len(class_K)))
@@ -93,7 +93,7 @@ def resample(num_groups: int, num_resamples: int, seed: int, name: str, *counter
     num_groups: G.
     num_resamples: R.
     seed: of the run.
-    name: of the stream of random numbers, as in `rng.generator`; 'bootstrap' is that of all confidence intervals.
+    name: of the stream of random numbers, as in `rng.generator`; all confidence intervals use 'bootstrap'.
     counters: of the stream.
 
   Source: Field and Welsh 2007, "Bootstrapping clustered data", the cluster bootstrap.
@@ -103,7 +103,7 @@ def resample(num_groups: int, num_resamples: int, seed: int, name: str, *counter
 
 
 def equal_weights(group_N: np.ndarray, total: float) -> np.ndarray:
-  """[N] weights of rows that sum to `total`, the same for every group, however many rows it has.
+  """[N] weights that sum to `total`, with the same sum for every group, divided equally among its rows.
 
   Example:
     >>> equal_weights(np.array(['a', 'a', 'a', 'b']), 1.0).round(3).tolist()

@@ -1,4 +1,4 @@
-"""Keys by name and step: nothing random is stored but the seed."""
+"""Random keys and generators derived from the seed and the name of a stream; no other random state is stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def key(seed: int, name: str) -> jax.Array:
 
 
 def generator(seed: int, name: str, *counters: int) -> np.random.Generator:
-  """A NumPy generator for the stream `name` at these counters (such as the epoch).
+  """A NumPy generator for the stream `name` and these counters, such as the epoch.
 
   Philox is counter-based and its stream is fixed by NumPy's compatibility policy (NEP 19), so the
   same arguments give the same draws on every machine.
@@ -33,5 +33,5 @@ def generator(seed: int, name: str, *counters: int) -> np.random.Generator:
 
 
 def _digest(name: str) -> int:
-  # CRC-32 and not hash(): Python salts hash() anew in every process.
+  # Not hash(), which Python salts in every process.
   return zlib.crc32(name.encode())

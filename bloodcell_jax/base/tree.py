@@ -1,4 +1,4 @@
-"""Weight trees as names: 'conv2d_1/kernel' for every leaf, patterns over those names."""
+"""Trees of weights by path name, such as 'conv2d_1/kernel', and patterns of those names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def mask(tree: Any, patterns: Sequence[str]) -> Any:
 
 
 def count(tree: Any) -> int:
-  """How many numbers the leaves hold in all."""
+  """Total number of elements of the leaves."""
   return sum(int(np.prod(np.shape(leaf))) for leaf in jax.tree.leaves(tree))
 
 

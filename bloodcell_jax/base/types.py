@@ -1,6 +1,6 @@
-"""The nouns that cross module borders: Table, Batch, Predictions; and the two kinds of error.
+"""Data types shared by all rooms: Table, Batch, Predictions; and the two kinds of error.
 
-Legend of axis letters, used as suffixes of array names throughout:
+Axis letters, used as suffixes of array names:
   B batch   N rows   H height   W width   C channels   K classes   D features
   M members   G groups   R resamples
 """
@@ -15,16 +15,16 @@ import numpy as np
 
 
 class UserError(ValueError):
-  """What the user can mend: one line that names the file, key or row and what to do. Exit code 2."""
+  """An error that the user can fix: one line that names the file, key or row and what to do. Exit code 2."""
 
 
 class RunError(RuntimeError):
-  """A run that failed for a reason worth one line, such as a loss that is not finite. Exit code 1."""
+  """A run failed for a known reason, such as a loss that is not finite: one line. Exit code 1."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """One thing wrong, or worth saying, about one image file or folder."""
+  """A problem of one image file or folder."""
 
   file: str
   reason: str
@@ -35,22 +35,22 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """One row an image: where its bytes lie, what it shows, and which images belong together.
+  """One row per image: its bytes or their path, its label and its group.
 
   Guarantees: `file` is unique; `label` lies in [0, K); rows with equal `group` show the same field
-  of the same smear, so they are never parted by a split.
+  of the same smear, so no split separates them.
   """
 
-  content: tuple[str | bytes, ...]  # N: a path, or the encoded image itself
+  content: tuple[str | bytes, ...]  # N: a path, or the encoded image
   file: np.ndarray  # [N] str: the name shown to people, relative to the data's folder
   label: np.ndarray  # [N] int32: index into class_names
   source: np.ndarray  # [N] str: the photograph the image was cut from
-  group: np.ndarray  # [N] str: photographs of the same physical field share one
+  group: np.ndarray  # [N] str: shared by photographs of the same physical field
   split: np.ndarray  # [N] str: TRAIN, VALIDATION, TEST, TEST_SIMPLE or ORIGINALS
   digest: np.ndarray  # [N] str: first 16 hex digits of the SHA-256 of the encoded bytes
   class_names: tuple[str, ...]  # K, in alphabetical order
   name: str  # of the data set, for people
-  synthetic: bool  # drawn by this package, not photographed
+  synthetic: bool  # rendered by this package, not photographed
 
   def __post_init__(self):
     num_rows = len(self.content)
@@ -76,10 +76,10 @@ class Table:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
-  """What one step sees. Rows that only fill the batch up have weight 0.
+  """Input of one step. Rows that pad the batch have weight 0.
 
-  `position_B` is the row's place in the global batch, 0 to B-1, whatever device it lies on:
-  randomness per example is keyed by it, so the number of devices changes nothing.
+  `position_B` is the row's index in the global batch, 0 to B-1, on any device: randomness per example is keyed
+  by it, so results do not depend on the number of devices.
   """
 
   image_BHWC: jax.Array | np.ndarray  # float32
@@ -90,7 +90,7 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-  """What a model says of some images; all that metrics, plots, ensembles and reports read."""
+  """Predictions of a model for some images: the input of metrics, plots, ensembles and reports."""
 
   probs_NK: np.ndarray  # float64, rows sum to 1
   label_N: np.ndarray  # int32

@@ -17,7 +17,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
-from bloodcell_jax.stats import doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress as progress_lib
@@ -84,7 +84,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     wanted if data_dir else dict.fromkeys(('validation', *wanted))
   ):
     if name == 'validation':
-      rule = doubt.fit(predictions, exp.doubt)
+      rule = calibration.fit(predictions, exp.calibration)
       dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')

@@ -28,7 +28,7 @@ from bloodcell_jax.ensembles import method
 from bloodcell_jax.heads import svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.stats import doubt, intervals
+from bloodcell_jax.stats import calibration, intervals
 from bloodcell_jax.train import history, plan, step
 from bloodcell_jax.weights import pretrained
 
@@ -65,7 +65,7 @@ class Experiment:
   monitor: str  # what makes an epoch the best of the run
   loop: plan.Spec
   intervals: intervals.Spec
-  doubt: doubt.Spec
+  calibration: calibration.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
   views: str  # which mirrored or turned copies of an image are predicted and averaged
@@ -78,7 +78,11 @@ class Experiment:
   @property
   def evaluation(self) -> dict[str, Any]:
     """The keys of the section `evaluate` that figures and calibration depend on, as JSON values."""
-    found = {'views': self.views, **dataclasses.asdict(self.doubt), **dataclasses.asdict(self.intervals)}
+    found = {
+      'views': self.views,
+      **dataclasses.asdict(self.calibration),
+      **dataclasses.asdict(self.intervals),
+    }
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
@@ -143,7 +147,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     monitor=train.take('monitor', str),
     loop=train.spec(plan.Spec),
     intervals=evaluate.spec(intervals.Spec),
-    doubt=evaluate.spec(doubt.Spec),
+    calibration=evaluate.spec(calibration.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
     views=evaluate.choice('views', test_time.KINDS),

@@ -40,7 +40,9 @@ def training(
   shape = arrays.image_NHWC.shape[1:]
   num_bytes = np.dtype(np.float32).itemsize * batch_size * math.prod(shape)
   advice = 'lower train.batch_size or data.image_size'
-  memory.require(COPIES * num_bytes, memory.obtainable(), 'batches ahead', advice, most=memory.MOST)
+  memory.require(
+    COPIES * num_bytes, memory.obtainable(), 'batches ahead', advice, peak_factor=memory.PEAK_FACTOR
+  )
   operands = transform.make_operands(spec, seed, arrays.image_NHWC, rows)
   apply = transform.make_apply(spec, statistics, shape)
 

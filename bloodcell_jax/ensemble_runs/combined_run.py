@@ -17,7 +17,7 @@ from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
 from bloodcell_jax.reports import selection
 from bloodcell_jax.runs import forward, model_set, scoring
-from bloodcell_jax.stats import bootstrap, doubt, metrics, paired
+from bloodcell_jax.stats import bootstrap, calibration, metrics, paired
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress as progress_lib
 
@@ -126,7 +126,7 @@ def write(
     else model_set.combined(result.rule, list(result.answers[split]))
     for split in dict.fromkeys((*result.answers, *result.overrides))
   }
-  fitted = doubt.fit(combined['validation'], exp.doubt) if 'validation' in combined else None
+  fitted = calibration.fit(combined['validation'], exp.calibration) if 'validation' in combined else None
   origin = {'members': len(result.members)}
   if fitted is not None:
     is_one = result.combine in method.WEIGHT_AVERAGES
@@ -201,9 +201,9 @@ def _diversity(
   rows = each[0].label_N, each[0].group_N
   if result.prefixes:
     growing = [combination.apply(one, stack(each[: m + 1]), np) for m, one in enumerate(result.prefixes)]
-    line = curve.in_order(np.stack(growing), *rows, spec, exp.seed)
+    line = curve.in_training_order(np.stack(growing), *rows, spec, exp.seed)
   else:
-    line = curve.of_subsets(stack(each), *rows, spec, exp.seed)
+    line = curve.over_subsets(stack(each), *rows, spec, exp.seed)
   title = f'{headline}: {len(each[0]):,} images of {len(np.unique(each[0].group_N)):,} groups'
   spread = None if result.prefixes else np.stack([line.subset_low_S, line.subset_high_S], 1)
   picture = members_curve.plot(

@@ -1,1 +1,1 @@
-"""How networks become one answer: averaged, boosted, stacked; all of it from their probabilities."""
+"""Ensemble methods on predicted probabilities: averaging, boosting, stacking."""

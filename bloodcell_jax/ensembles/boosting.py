@@ -1,11 +1,11 @@
-"""Boosting of networks: what the next member should learn, after what the members so far say of the training rows.
+"""Boosting of networks: weights and targets of the next member, from the training predictions of the members so far.
 
-The unit is the group: images of one photograph are copies, and a weight for each of them alone would learn the copies.
-A unit is a pair of a group and a label, and a member says of it the mean of its probabilities. SAMME and SAMME.R give
-every unit the same weight at first, divided among its rows. Gradient boosting moves no weights, but each row's target.
+A unit is a pair of a group and a label, not an image, because images of one photograph are near-duplicates; the
+prediction of a unit is the mean probability of its images. SAMME and SAMME.R start with equal weights of all units,
+divided among their rows. Gradient boosting changes the targets of the rows instead of weights.
 
-A state follows from the members' training predictions in their order, so that a run that was killed goes on by
-observing them anew.
+The state is a function of the members' training predictions in their order, so that an interrupted run resumes by
+observing them again.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import combination
 
 KINDS = ('samme', 'samme_r', 'gradient')
-# The longest step of gradient boosting; members that split the training rows perfectly would be given any.
+# Upper bound of a step of gradient boosting; for members that separate the training rows perfectly it is unbounded.
 LONGEST_STEP = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """Which boosting."""
+  """The boosting algorithm."""
 
   kind: str  # one of KINDS
-  shrinkage: float  # (0, 1]: the share of each step that is taken; 'gradient' alone uses it
+  shrinkage: float  # in (0, 1]: factor of each step; used by 'gradient' alone
 
   def __post_init__(self):
     if self.kind not in KINDS:
@@ -38,7 +38,7 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-  """What the members so far leave to be done. `observe` makes a new one."""
+  """State of boosting after some members. `observe` returns the next one."""
 
   spec: Spec
   label_N: np.ndarray
@@ -46,21 +46,21 @@ class State:
   label_U: np.ndarray
   num_classes: int
   weight_U: np.ndarray  # sums to 1
-  logit_NK: np.ndarray  # of the members so far together: those of gradient boosting
-  vote_UK: np.ndarray  # the alphas of the members that call the unit so: those of SAMME
-  alpha_M: tuple[float, ...]  # of the members kept: SAMME's alpha, 1, or the step
-  error_M: tuple[float, ...]  # weighted share of units that the member gets wrong, when it was made
-  bound: float  # of `unit_error` under SAMME: the product of Z exp(-alpha / 2)
-  ended: str  # why no member should follow; empty while one may
+  logit_NK: np.ndarray  # gradient boosting: sum over the members so far
+  vote_UK: np.ndarray  # SAMME: sum of the alphas of the members that predict the class
+  alpha_M: tuple[float, ...]  # of the accepted members: SAMME's alpha, 1 for SAMME.R, or the step
+  error_M: tuple[float, ...]  # weighted error rate of each member on units, at its training
+  bound: float  # SAMME: upper bound of `unit_error`, the product of Z exp(-alpha / 2)
+  ended: str  # reason for stopping; empty while boosting continues
 
   @property
   def num_members(self) -> int:
-    """How many members are kept: all that were observed, but for a last one that was no use."""
+    """Number of accepted members: all observed ones, except a rejected last one."""
     return len(self.alpha_M)
 
   @property
   def unit_error(self) -> float:
-    """The share of units that the vote of the members so far gets wrong (SAMME); 1 where there is none."""
+    """Error rate of the vote of the members so far on units (SAMME); 1 without members."""
     return float((self.vote_UK.argmax(1) != self.label_U).mean()) if self.num_members else 1.0
 
 
@@ -69,12 +69,12 @@ def by_group(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Mean probabilities [U, K] and label [U] of each unit, and the unit [N] of each row.
 
-  **Guarantees**: rows are in one unit exactly if they share group and label; units are in the order of group, label.
+  **Guarantees**: rows are in the same unit exactly if they share group and label; units are sorted by group and label.
 
   Example:
     >>> probs = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
-    >>> found = by_group(probs, np.array([0, 0, 1]), np.array(['a', 'a', 'a']))
-    >>> found[0].round(3).tolist(), found[1].tolist(), found[2].tolist()
+    >>> prob_UK, label_U, unit_N = by_group(probs, np.array([0, 0, 1]), np.array(['a', 'a', 'a']))
+    >>> prob_UK.round(3).tolist(), label_U.tolist(), unit_N.tolist()
     ([[0.7, 0.3], [0.2, 0.8]], [0, 1], [0, 0, 1])
   """
   label_U, unit_N = _units(label_N, group_N)
@@ -85,7 +85,7 @@ def init(spec: Spec, label_N: np.ndarray, group_N: np.ndarray, num_classes: int)
   """The state before the first member.
 
   Raises:
-    UserError: gradient boosting, and a class has no row: its prior has no logarithm.
+    UserError: for gradient boosting, if a class has no row and so no log prior.
   """
   label_U, unit_N = _units(label_N, group_N)
   share_K = np.bincount(label_N, minlength=num_classes) / len(label_N)
@@ -111,7 +111,7 @@ def init(spec: Spec, label_N: np.ndarray, group_N: np.ndarray, num_classes: int)
 
 
 def assign(state: State) -> tuple[np.ndarray, np.ndarray]:
-  """The weights [N] and targets [N, K] that the next member should be trained with.
+  """The weights [N] and targets [N, K] for training the next member.
 
   **Guarantees**: the weights have mean 1; under SAMME and SAMME.R the targets are one-hot and rows of a unit weigh
   the same; under gradient boosting the weights are 1, and the target is the negative gradient of the row's log loss
@@ -127,20 +127,20 @@ def assign(state: State) -> tuple[np.ndarray, np.ndarray]:
 
 
 def observe(state: State, probs_NK: np.ndarray) -> State:
-  """The state after a member that says this of the training rows.
+  """The state after a member with these probabilities of the training rows.
 
-  SAMME ends with a member that errs on no unit, whose alpha is that of half a unit in error, which keeps it finite;
-  and with one that errs on a weighted share of 1 - 1/K or more, which is left out. SAMME.R has neither end: its
-  members weigh by their probabilities. Gradient boosting ends with a member along which the log loss of the training
-  rows does not fall; it is left out.
+  SAMME stops after a member without errors on units, whose alpha is computed as for half a unit in error to keep it
+  finite, and at a member with a weighted error rate of 1 - 1/K or more, which is rejected. SAMME.R has no such rule:
+  its members are weighted by their probabilities. Gradient boosting stops at a member along which the log loss of the
+  training rows does not decrease; it is rejected.
 
-  **Guarantees**: the same arguments give the same state; the arguments are left as they are.
+  **Guarantees**: the same arguments give the same state; the arguments are not modified.
 
   Raises:
     ValueError: the boosting has ended.
 
   Source: Zhu, Zou, Rosset and Hastie 2009, "Multi-class AdaBoost", algorithms 2 (SAMME) and 4 (SAMME.R);
-    Friedman 2001, sections 4.6 (gradient) and 3 (line search); scikit-learn `AdaBoostClassifier` (the ends).
+    Friedman 2001, sections 4.6 (gradient) and 3 (line search); scikit-learn `AdaBoostClassifier` (stopping rules).
   """
   if state.ended:
     raise ValueError(f'the boosting has ended: {state.ended}')
@@ -149,18 +149,18 @@ def observe(state: State, probs_NK: np.ndarray) -> State:
 
 
 def combine(state: State, num_members: int) -> combination.Combination:
-  """The first so many members as one: SAMME by their votes, SAMME.R by the mean of log p, gradient by their steps.
+  """The rule that combines the first members: SAMME by votes, SAMME.R by mean log p, gradient boosting by steps.
 
-  Algorithm 4 sums (K - 1) (log p - its mean over classes) over members; the softmax of the mean of log p has the
-  same order of the classes and is no surer than its members. Source: scikit-learn 1.5 `AdaBoostClassifier`.
+  Algorithm 4 sums (K - 1) (log p - its mean over classes) over members; the softmax of the mean of log p ranks the
+  classes equally and is no more confident than the members. Source: scikit-learn 1.5 `AdaBoostClassifier`.
 
   Raises:
-    UserError: there is no member: the first one was no use.
+    UserError: there are no members, because the first one was rejected.
   """
   if not 1 <= num_members <= state.num_members:
     if not state.num_members:
       raise types.UserError(
-        f'the first member cannot be boosted ({state.ended or "none is made"}); '
+        f'the first member cannot be boosted ({state.ended or "none is trained"}); '
         'train it longer or choose a larger model'
       )
     raise ValueError(f'{num_members} members of {state.num_members}')
@@ -174,10 +174,10 @@ def combine(state: State, num_members: int) -> combination.Combination:
 
 
 def early_stop(val_loss_by_members: list[float], patience: int) -> int:
-  """The number of members with the least validation loss, before `patience` further ones in a row did not lower it.
+  """The number of members with the lowest validation loss, until `patience` members in a row did not lower it.
 
   Args:
-    val_loss_by_members: of the first member, of the first two, and so on; one or more.
+    val_loss_by_members: of the first member, the first two, and so on; at least one.
     patience: at least 1.
 
   Example:
@@ -197,11 +197,11 @@ def early_stop(val_loss_by_members: list[float], patience: int) -> int:
 
 def _samme(state: State, probs_NK: np.ndarray) -> State:
   num_units, num_classes = state.vote_UK.shape
-  called_U = _mean(probs_NK, state.unit_N, num_units).argmax(1)
-  miss_U = called_U != state.label_U
+  predicted_U = _mean(probs_NK, state.unit_N, num_units).argmax(1)
+  miss_U = predicted_U != state.label_U
   error = float(state.weight_U[miss_U].sum())
   if error >= 1 - 1 / num_classes:
-    reason = f'errs on {error:.1%} of the weight of the groups, no better than chance'
+    reason = f'has a weighted error rate of {error:.1%} on groups, no better than chance'
     return dataclasses.replace(state, ended=f'member {state.num_members + 1} {reason}')
   clipped = error if miss_U.any() else 0.5 / num_units
   alpha = float(np.log((1 - clipped) / clipped) + np.log(num_classes - 1))
@@ -210,14 +210,14 @@ def _samme(state: State, probs_NK: np.ndarray) -> State:
   return dataclasses.replace(
     state,
     weight_U=grown_U / total,
-    vote_UK=state.vote_UK + alpha * np.eye(num_classes)[called_U],
+    vote_UK=state.vote_UK + alpha * np.eye(num_classes)[predicted_U],
     alpha_M=(*state.alpha_M, alpha),
     error_M=(*state.error_M, error),
-    # A vote that errs gives the others at least half of all alphas, so that exp(sum of alpha x miss) is at least
-    # exp(sum of alpha / 2); the mean of the former over the units is the product of the totals. For two classes it
-    # is Freund and Schapire 1997, "A decision-theoretic generalization of on-line learning", theorem 6.
+    # If the vote errs on a unit, the members in error have at least half of all alphas, so exp(sum of alpha x miss) is
+    # at least exp(sum of alpha / 2); the mean of the former over units is the product of the totals. For two classes
+    # this is Freund and Schapire 1997, "A decision-theoretic generalization of on-line learning", theorem 6.
     bound=state.bound * total * float(np.exp(-alpha / 2)),
-    ended='' if miss_U.any() else f'member {state.num_members + 1} errs on no group',
+    ended='' if miss_U.any() else f'member {state.num_members + 1} makes no error on any group',
   )
 
 
@@ -245,7 +245,7 @@ def _gradient(state: State, probs_NK: np.ndarray) -> State:
   direction_NK = combination.log_probs(probs_NK, np)
 
   def slope(step: float) -> float:
-    """Of the mean log loss, by the step; it rises with the step, for the loss is convex in it."""
+    """Derivative of the mean log loss by the step; increasing, because the loss is convex."""
     now_NK = combination.softmax(state.logit_NK + step * direction_NK, np)
     return float(((now_NK * direction_NK).sum(1) - direction_NK[rows, state.label_N]).mean())
 

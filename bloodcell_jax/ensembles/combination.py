@@ -1,4 +1,4 @@
-"""How the answers of several members become one: one implementation for NumPy, for `jax.jit` and for an export."""
+"""Rules that combine members' probabilities: one implementation for NumPy, `jax.jit` and exports."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.system import atomic
 
-# Whatever takes a logarithm of a probability here takes that of one no smaller, so that a member that is sure and
-# wrong has no veto without limit. Float32 still tells 1 - CLIP from 1.
+# Lower bound of probabilities before a logarithm, so that a member that is confident and wrong has no unlimited veto.
+# In float32 1 - CLIP is still different from 1.
 CLIP = 1e-7
 # The arrays of each kind and their number of axes. D: M x K logarithms, member by member; H: hidden units; T: rounds
-# of trees, one tree a class in each; P: nodes of the largest tree.
+# of trees, one tree per class in each; P: nodes of the largest tree.
 ARRAYS: dict[str, dict[str, int]] = {
   'linear': {'weight_M': 1},
   'log_linear': {'weight_M': 1, 'bias_K': 1},
@@ -28,16 +28,16 @@ ARRAYS: dict[str, dict[str, int]] = {
   'logistic': {'kernel_DK': 2, 'bias_K': 1},
   'gradient_boosting': {
     'bias_K': 1,
-    'feature_TKP': 3,  # int32: which of the D logarithms a node asks for
-    'threshold_TKP': 3,  # float32: to the left up to it
-    'left_TKP': 3,  # int32: the node beneath, whose number is greater; a leaf leads to itself on both sides
+    'feature_TKP': 3,  # int32: index of the logarithm that a node compares
+    'threshold_TKP': 3,  # float32: values up to it go left
+    'left_TKP': 3,  # int32: child node, of a greater number; both children of a leaf are the leaf
     'right_TKP': 3,
-    'value_TKP': 3,  # of a leaf
+    'value_TKP': 3,  # of leaves
   },
   'mlp': {'hidden_DH': 2, 'hidden_H': 1, 'kernel_HK': 2, 'bias_K': 1},
 }
 KINDS = tuple(ARRAYS)
-# What np.load raises for a damaged archive; AttributeError and TypeError for a lone array.
+# What np.load raises for a damaged archive; AttributeError and TypeError for a single array.
 DAMAGE = (
   OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, SyntaxError,
   zipfile.BadZipFile, zlib.error,
@@ -46,7 +46,7 @@ DAMAGE = (
 
 @dataclasses.dataclass(frozen=True)
 class Combination:
-  """A fitted or chosen rule; `apply` follows it."""
+  """A rule that combines members; see `apply`."""
 
   kind: str  # one of KINDS
   arrays: Mapping[str, np.ndarray]  # those of ARRAYS[kind]
@@ -65,10 +65,10 @@ class Combination:
       num_nodes = self.arrays['feature_TKP'].shape[2]
       left_TKP, right_TKP, own_P = self.arrays['left_TKP'], self.arrays['right_TKP'], np.arange(num_nodes)
       is_leaf = (left_TKP == own_P) & (right_TKP == own_P)
-      goes_on = (np.minimum(left_TKP, right_TKP) > own_P) & (np.maximum(left_TKP, right_TKP) < num_nodes)
-      # Numbers that only grow end in a leaf, whatever a file says.
-      if not (is_leaf | goes_on).all() or (self.arrays['feature_TKP'] < 0).any():
-        raise ValueError('a tree leads to a node that it lacks, or back')
+      is_inner = (np.minimum(left_TKP, right_TKP) > own_P) & (np.maximum(left_TKP, right_TKP) < num_nodes)
+      # Increasing numbers end in a leaf, whatever the file contains.
+      if not (is_leaf | is_inner).all() or (self.arrays['feature_TKP'] < 0).any():
+        raise ValueError('a tree has a child that does not exist, or a cycle')
 
 
 def mean(num_members: int) -> Combination:
@@ -93,7 +93,7 @@ def geometric(num_members: int, num_classes: int) -> Combination:
 
 
 def log_linear(weight_M: np.ndarray, bias_K: np.ndarray) -> Combination:
-  """`softmax(bias + sum of weight x log p)`; the weights are any numbers and stay as they are."""
+  """`softmax(bias + sum of weight x log p)`; the weights are not normalised."""
   arrays = {'weight_M': np.asarray(weight_M, np.float64), 'bias_K': np.asarray(bias_K, np.float64)}
   return Combination('log_linear', arrays)
 
@@ -101,13 +101,13 @@ def log_linear(weight_M: np.ndarray, bias_K: np.ndarray) -> Combination:
 def vote(weight_M: np.ndarray) -> Combination:
   """Each class's share of the members' votes; the weights are >= 0 and are divided by their sum.
 
-  A member votes for its likeliest class, and for equally likely ones in equal shares.
+  A member votes for its most probable class; tied classes share its vote equally.
   """
   return Combination('vote', {'weight_M': _shares(weight_M)})
 
 
 def log_probs(probs: Any, xp: Any) -> Any:
-  """Logarithms of probabilities not below CLIP: the logits, but for a constant in each row."""
+  """Logarithms of probabilities clipped at CLIP: the logits up to a constant in each row."""
   return xp.log(xp.maximum(probs, CLIP))
 
 
@@ -118,25 +118,25 @@ def softmax(logit_NK: Any, xp: Any) -> Any:
 
 
 def meta_features(probs_MNK: Any, xp: Any) -> Any:
-  """[N, D] what a stacked meta-learner sees: the logarithms of all members' probabilities, member by member."""
+  """[N, D] features of a stacked meta-learner: log probabilities of all members, member by member."""
   num_members, num_rows, num_classes = probs_MNK.shape
   return log_probs(probs_MNK, xp).transpose(1, 0, 2).reshape(num_rows, num_members * num_classes)
 
 
 def apply(combination: Combination, probs_MNK: Any, xp: python_types.ModuleType) -> Any:
-  """[N, K] the members' answers as one.
+  """[N, K] combined probabilities.
 
-  **Guarantees**: rows sum to 1; `xp = jax.numpy` gives the answers of `xp = numpy` up to rounding, also under
-  `jax.jit`, where the combination is a constant: no control flow depends on the probabilities. Trees ask whether
-  a logarithm lies above a threshold, and rounding may part NumPy and JAX on a logarithm that lies on it.
+  **Guarantees**: rows sum to 1; `xp = jax.numpy` gives the results of `xp = numpy` up to rounding, also under
+  `jax.jit`, where the combination is a constant: no control flow depends on the probabilities. Exception: trees
+  compare logarithms with thresholds, so NumPy and JAX can differ for a logarithm equal to a threshold.
 
   Args:
-    combination: for as many members and classes.
+    combination: the rule.
     probs_MNK: floats; rows sum to 1.
-    xp: `numpy` or `jax.numpy`, as the probabilities are.
+    xp: `numpy` or `jax.numpy`, matching the probabilities.
 
   Raises:
-    ValueError: another number of members or classes than the combination's.
+    ValueError: the combination is for another number of members or classes.
   """
   num_members, _, num_classes = probs_MNK.shape
   _check_sizes(combination, num_members, num_classes)
@@ -160,29 +160,29 @@ def apply(combination: Combination, probs_MNK: Any, xp: python_types.ModuleType)
   if combination.kind == 'mlp':
     hidden_NH = xp.maximum(feature_ND @ constant('hidden_DH') + constant('hidden_H')[None], 0)
     return softmax(hidden_NH @ constant('kernel_HK') + constant('bias_K')[None], xp)
-  # Trees split on float32, as scikit-learn's do.
+  # Trees split on float32, as in scikit-learn.
   num_rounds = arrays['feature_TKP'].shape[0]
   leaf_NTK = _leaves(arrays, feature_ND.astype(np.float32), dtype, xp).reshape(-1, num_rounds, num_classes)
   return softmax(leaf_NTK.sum(1) + constant('bias_K')[None], xp)
 
 
 def write(path: str | os.PathLike[str], combination: Combination) -> None:
-  """Puts the combination at `path` as .npz; the same one gives the same bytes."""
+  """Writes the combination as .npz; deterministic."""
   buffer = io.BytesIO()
   np.savez(buffer, kind=np.array(combination.kind), **dict(combination.arrays))  # type: ignore[arg-type]
   atomic.write_bytes(path, buffer.getvalue())
 
 
 def read(path: str | os.PathLike[str]) -> Combination:
-  """What `write` wrote.
+  """Reads a combination; runs no code from the file.
 
   Raises:
-    UserError: the file is not there, damaged or holds something else; nothing in it is run.
+    UserError: the file is missing, damaged or of another kind.
   """
   try:
-    # Opened here, because np.load forgets to close a file that turns out not to be an archive.
-    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as found:
-      arrays = {name: found[name] for name in found.files}
+    # Opened here, because np.load does not close a file that is not an archive.
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
+      arrays = {name: archive[name] for name in archive.files}
       kind = arrays.pop('kind')
       return Combination(str(kind), arrays)
   except FileNotFoundError:
@@ -190,7 +190,7 @@ def read(path: str | os.PathLike[str]) -> Combination:
   except DAMAGE as error:
     reason = ' '.join(str(error).split())
     raise types.UserError(
-      f'{path}: damaged, or no combination of members ({reason}); combine the members again'
+      f'{path}: damaged, or not a combination of members ({reason}); combine the members again'
     ) from None
 
 
@@ -211,31 +211,31 @@ def _check_sizes(combination: Combination, num_members: int, num_classes: int) -
   if combination.kind == 'gradient_boosting' and arrays['feature_TKP'].max() >= num_members * num_classes:
     raise ValueError(f'gradient_boosting was fitted on more members than {num_members}')
   if 'bias_K' in arrays and len(arrays['bias_K']) != num_classes:
-    raise ValueError(f'{num_classes} classes, but the combination knows {len(arrays["bias_K"])}')
+    raise ValueError(f'{num_classes} classes, but the combination has {len(arrays["bias_K"])}')
 
 
 def _leaves(arrays: Mapping[str, np.ndarray], feature_ND: Any, dtype: Any, xp: Any) -> Any:
-  """[N, T x K] the value that each tree gives each row.
+  """[N, T x K] the value of the leaf of each tree that each row reaches.
 
-  By products and not by walking: every node is asked, and a row lies in the leaf on whose path every answer fits. So
-  nothing is gathered by row, which converters to other formats do not know for a free number of rows.
+  Computed by matrix products: every node is evaluated, and a row is in the leaf whose path matches all results. This
+  avoids gathers by row, which converters to other formats do not support for a variable number of rows.
   """
   num_rounds, num_classes, num_nodes = arrays['feature_TKP'].shape
   num_trees = num_rounds * num_classes
   path_UPL, rights_UL, steps_UL, value_UL = _paths(arrays)
-  asked_NUP = xp.take(feature_ND, arrays['feature_TKP'].ravel(), axis=1).reshape(-1, num_trees, num_nodes)
+  input_NUP = xp.take(feature_ND, arrays['feature_TKP'].ravel(), axis=1).reshape(-1, num_trees, num_nodes)
   threshold_UP = xp.asarray(arrays['threshold_TKP'].reshape(num_trees, num_nodes), np.float32)
-  goes_left_UNP = (asked_NUP <= threshold_UP[None]).astype(np.float32).transpose(1, 0, 2)
-  # Left steps that are taken, and right ones that are not missed: small whole numbers, exact in float32.
-  fitting_UNL = goes_left_UNP @ xp.asarray(path_UPL) + xp.asarray(rights_UL)[:, None]
-  there_UNL = (fitting_UNL == xp.asarray(steps_UL)[:, None]).astype(dtype)
-  return (there_UNL * xp.asarray(value_UL, dtype)[:, None]).sum(-1).T
+  goes_left_UNP = (input_NUP <= threshold_UP[None]).astype(np.float32).transpose(1, 0, 2)
+  # The number of steps of the path that match; small integers, exact in float32.
+  matching_UNL = goes_left_UNP @ xp.asarray(path_UPL) + xp.asarray(rights_UL)[:, None]
+  is_leaf_UNL = (matching_UNL == xp.asarray(steps_UL)[:, None]).astype(dtype)
+  return (is_leaf_UNL * xp.asarray(value_UL, dtype)[:, None]).sum(-1).T
 
 
 def _paths(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-  """Of each leaf of each of U trees: 1 for a node left to its left, -1 to its right; right steps, steps, its value.
+  """For each leaf of U trees: path [U, P, L], 1 for a step left and -1 right; numbers of right steps, of steps; value.
 
-  Trees with fewer leaves than others are filled up with leaves that no row reaches.
+  Smaller trees are padded with leaves that no row reaches.
   """
   num_nodes = arrays['feature_TKP'].shape[2]
   left_UP, right_UP, value_UP = (
@@ -248,7 +248,7 @@ def _paths(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np
   value_UL = np.zeros((num_trees, num_leaves))
   for u in range(num_trees):
     leaf = 0
-    waiting: list[tuple[int, tuple[tuple[int, int], ...]]] = [(0, ())]  # nodes with the steps that lead there
+    waiting: list[tuple[int, tuple[tuple[int, int], ...]]] = [(0, ())]  # nodes with the path to them
     while waiting:
       node, steps = waiting.pop()
       if left_UP[u, node] == node:

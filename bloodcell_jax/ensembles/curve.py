@@ -1,4 +1,4 @@
-"""The error against the number of members: what one more of them is worth, and how sure that is."""
+"""Learning curve of an ensemble: its error by the number of members, with intervals."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bloodcell_jax.base import groups, rng, types
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How much is drawn."""
+  """Numbers of subsets and resamples."""
 
-  max_subsets: int  # of the members, for each number of them; all where there are no more
+  max_subsets: int  # of members, for each size; all subsets if there are no more
   num_resamples: int
   confidence: float  # in (0, 1)
 
@@ -31,53 +31,55 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """Errors, as shares of images, by number of members; `low <= error <= high`."""
+  """Error rates by number of members; `low <= error <= high`."""
 
   size_S: np.ndarray  # members averaged: 1, 2, ...
-  error_S: np.ndarray  # the mean over the subsets of that size
-  low_S: np.ndarray  # of one subset on other photographs
+  error_S: np.ndarray  # mean over the subsets of that size
+  low_S: np.ndarray  # interval of one subset on resampled photographs
   high_S: np.ndarray
-  subset_low_S: np.ndarray  # of one subset on these photographs
+  subset_low_S: np.ndarray  # interval of one subset on the given photographs
   subset_high_S: np.ndarray
-  subset_sd_S: np.ndarray  # over the subsets, ddof 0, because they may be all there are
+  subset_sd_S: np.ndarray  # over the subsets; ddof 0, because they may be all subsets
   num_subsets_S: np.ndarray
 
 
-def of_subsets(
+def over_subsets(
   probs_MNK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray, spec: Spec, seed: int
 ) -> Curve:
-  """The curve of the mean of probabilities of 1 to M members, as they come.
+  """The curve of the mean of probabilities of 1 to M exchangeable members.
 
-  For each number of members the error is the mean over subsets: all of them, or `max_subsets` drawn independently.
-  The interval is of quantiles over resamples, each of which draws one subset and whole groups: it says where the error
-  of one such ensemble lies on photographs like these. The subsets' own spread leaves the photographs as they are. It
-  shrinks towards M members in any case, for subsets of nearly all members share most of them.
+  For each size the error is the mean over subsets: all of them, or `max_subsets` drawn independently. `low` and `high`
+  are quantiles over resamples, each of one subset and of whole groups: the interval of the error of one such ensemble
+  on similar photographs. The interval over subsets alone keeps the photographs fixed; it always shrinks towards M
+  members, because large subsets share most of their members.
 
-  **Guarantees**: the same arguments give the same curve; the resamples draw the same groups for every size, so that
-  the curves' ups and downs are not those of the draw.
+  **Guarantees**: the same arguments give the same curve; the same groups are drawn for every size, so that differences
+  between sizes are not due to resampling.
 
   Args:
     probs_MNK: of the test rows.
-    label_N, group_N: class and group of each row. Fewer than about ten groups make the interval falsely narrow.
-    spec: how much is drawn.
+    label_N, group_N: class and group of each row. With fewer than about ten groups the interval is too narrow.
+    spec: numbers of subsets and resamples.
     seed: of subsets and groups.
 
   Source: Field and Welsh 2007 (the cluster bootstrap).
   """
   num_members = len(probs_MNK)
-  wrong_list = []
+  errors = []
   for size in range(1, num_members + 1):
     chosen = subsets(num_members, size, spec.max_subsets, seed)
-    wrong_list.append(np.stack([_wrong(probs_MNK[members].sum(0), label_N, group_N) for members in chosen]))
-  return _curve(wrong_list, group_N, spec, seed)
+    errors.append(np.stack([_wrong(probs_MNK[members].sum(0), label_N, group_N) for members in chosen]))
+  return _curve(errors, group_N, spec, seed)
 
 
-def in_order(probs_SNK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray, spec: Spec, seed: int) -> Curve:
-  """The curve of ensembles that grow in one order, as boosting makes them; there is one subset of each size.
+def in_training_order(
+  probs_SNK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray, spec: Spec, seed: int
+) -> Curve:
+  """The curve of ensembles that grow in a fixed order, as in boosting, with one subset of each size.
 
   Args:
     probs_SNK: of the first member, of the first two combined, and so on.
-    label_N, group_N, spec, seed: as of `of_subsets`.
+    label_N, group_N, spec, seed: as in `over_subsets`.
   """
   return _curve([_wrong(probs_NK, label_N, group_N)[None] for probs_NK in probs_SNK], group_N, spec, seed)
 
@@ -96,19 +98,19 @@ def subsets(num_members: int, size: int, max_subsets: int, seed: int) -> list[li
 
 
 def _wrong(probs_NK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
-  """[G] images of each group that are called wrongly."""
+  """[G] misclassified images of each group."""
   _, number_N = np.unique(group_N, return_inverse=True)
   return np.bincount(number_N, probs_NK.argmax(1) != label_N)
 
 
-def _curve(wrong_list: Sequence[np.ndarray], group_N: np.ndarray, spec: Spec, seed: int) -> Curve:
-  """The curve of the wrong images [subsets, G] of each size."""
+def _curve(errors: Sequence[np.ndarray], group_N: np.ndarray, spec: Spec, seed: int) -> Curve:
+  """The curve from the numbers of misclassified images [subsets, G] of each size."""
   _, size_G = np.unique(group_N, return_counts=True)
   times_RG = groups.resample(len(size_G), spec.num_resamples, seed, 'bootstrap')
   num_drawn_R = times_RG @ size_G
   tails = ((1 - spec.confidence) / 2, (1 + spec.confidence) / 2)
   columns = []
-  for size, wrong_SG in enumerate(wrong_list, 1):
+  for size, wrong_SG in enumerate(errors, 1):
     error_S = wrong_SG.sum(1) / size_G.sum()
     chosen_R = rng.generator(seed, 'subset of a resample', size).integers(
       len(wrong_SG), size=spec.num_resamples

@@ -1,4 +1,4 @@
-"""How differently members err: averaging helps as far as they do."""
+"""Diversity of members: measures of how far their errors differ."""
 
 from __future__ import annotations
 
@@ -10,33 +10,32 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Diversity:
-  """Measures of every two members, symmetric, and one of them all. Source: Kuncheva and Whitaker 2003."""
+  """Symmetric measures of pairs of members, and one of all members. Source: Kuncheva and Whitaker 2003."""
 
   disagreement_MM: np.ndarray  # share of rows that exactly one of the two gets right; 0 on the diagonal
   q_MM: np.ndarray  # Yule's Q, -1 to 1; 0 for independent errors. NaN where undefined: see `measure`
-  kappa_MM: np.ndarray  # Cohen's, of the classes that the two call, beyond chance. NaN where undefined
+  kappa_MM: np.ndarray  # Cohen's kappa of the predicted classes. NaN where undefined
   double_fault_MM: np.ndarray  # share of rows that both get wrong; on the diagonal the member's own error
-  entropy: (
-    float  # 0: all members are right on the same rows; 1: on every row half of them err. NaN of one member
-  )
+  # 0: all members are right on the same rows; 1: on every row half of them are wrong. NaN for one member
+  entropy: float
 
   def means(self) -> dict[str, float]:
-    """The mean of each measure over the pairs for which it is defined, NaN where there is none; and the entropy."""
+    """The mean of each measure over the pairs for which it is defined, NaN if there are none; and the entropy."""
     names = ('disagreement', 'q', 'kappa', 'double_fault')
     return {name: _mean(getattr(self, f'{name}_MM')) for name in names} | {'entropy': self.entropy}
 
 
 def measure(probs_MNK: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray) -> Diversity:
-  """The measures of the members' favourite classes.
+  """Diversity of the members' predicted classes.
 
-  Yule's Q is undefined, NaN, where its two products are both 0, as of two members of which one is always right, or
-  of one that is always wrong. Kappa is undefined where both members always call one and the same class: chance alone
-  would agree as often.
+  Yule's Q is undefined, NaN, if both of its products are 0, for example if one of the members is always right or
+  always wrong. Kappa is undefined if both members always predict the same class, because agreement by chance is then
+  1.
 
   Args:
     probs_MNK: of one or more members.
     label_N: class of each row.
-    weight_N: >= 0, not all 0: ones to count images, or 1 / the rows of its group to count groups.
+    weight_N: >= 0, not all 0: ones to count images, or 1 / number of rows in the group to count groups.
 
   Source: Kuncheva and Whitaker 2003, "Measures of diversity in classifier ensembles", section 3 (Q, disagreement,
     double fault, entropy); Cohen 1960 (kappa).
@@ -49,17 +48,17 @@ def measure(probs_MNK: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray) ->
   """
   num_members, _, num_classes = probs_MNK.shape
   share_N = weight_N / weight_N.sum()
-  called_MN = probs_MNK.argmax(2)
-  right_MN = (called_MN == label_N[None]).astype(np.float64)
+  predicted_MN = probs_MNK.argmax(2)
+  right_MN = (predicted_MN == label_N[None]).astype(np.float64)
   both_MM = (right_MN * share_N[None]) @ right_MN.T
   neither_MM = ((1 - right_MN) * share_N[None]) @ (1 - right_MN).T
   first_MM = (right_MN * share_N[None]) @ (1 - right_MN).T
   alike_MM, unlike_MM = both_MM * neither_MM, first_MM * first_MM.T
-  one_hot_MNK = np.eye(num_classes)[called_MN]
+  one_hot_MNK = np.eye(num_classes)[predicted_MN]
   agree_MM = np.einsum('ank,bnk,n->ab', one_hot_MNK, one_hot_MNK, share_N, optimize=True)
-  called_MK = np.einsum('ank,n->ak', one_hot_MNK, share_N)
-  chance_MM = called_MK @ called_MK.T
-  # Shares are sums of weights: what would be 0 in exact arithmetic can be a rounding of it.
+  predicted_MK = np.einsum('ank,n->ak', one_hot_MNK, share_N)
+  chance_MM = predicted_MK @ predicted_MK.T
+  # Shares are sums of weights: an exact 0 can come out as a rounding error.
   with np.errstate(invalid='ignore', divide='ignore'):
     q_MM = np.where(alike_MM + unlike_MM > 1e-15, (alike_MM - unlike_MM) / (alike_MM + unlike_MM), np.nan)
     kappa_MM = np.where(chance_MM < 1 - 1e-12, (agree_MM - chance_MM) / (1 - chance_MM), np.nan)

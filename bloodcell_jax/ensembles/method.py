@@ -1,4 +1,4 @@
-"""Which networks an ensemble is made of, and how they become one."""
+"""The spec of an ensemble: its members and the rule that combines them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Spec:
   method: str  # one of METHODS; empty for a single network
   members: int  # 1 or more
   member: int  # 1 to members: that member alone; 0 for all of them
-  combine: str  # one of COMBINES; auto for the method's own way
-  architectures: tuple  # names of networks that the members take in turn; empty for the config's
-  together: int  # members trained at once in one program; 0 for as many as the platform gains from
-  folds: int  # 2 or more: of the predictions that stacking learns from
-  shrinkage: float  # in (0, 1]: of a member's share in gradient boosting
-  patience: int  # members without a gain on validation until boosting ends; 0 for never
+  combine: str  # one of COMBINES; auto for the method's own rule
+  architectures: tuple  # names of networks, assigned to the members in turn; empty for the config's
+  together: int  # members trained at once in one program; 0 to choose by platform
+  folds: int  # 2 or more: for the out-of-fold predictions that stacking is fitted on
+  shrinkage: float  # in (0, 1]: factor of each step of gradient boosting
+  patience: int  # members without improvement on validation until boosting stops; 0 for never
 
   def __post_init__(self):
     if self.method not in ('', *METHODS):
@@ -47,7 +47,7 @@ class Spec:
       raise types.UserError(f'ensemble.together is {self.together}; it must be 0 or more')
     if self.together > 1 and self.method in (SNAPSHOT, *BOOSTING):
       raise types.UserError(
-        f'ensemble.together is {self.together}, but members of {self.method} follow from each other; set it to 0'
+        f'ensemble.together is {self.together}, but members of {self.method} are trained one after another; set it to 0'
       )
     if self.folds < 2:
       raise types.UserError(f'ensemble.folds is {self.folds}; it must be 2 or more')
@@ -57,7 +57,7 @@ class Spec:
       raise types.UserError(f'ensemble.patience is {self.patience}; it must be 0 or more')
     if self.method in BOOSTING and self.combine != AUTO:
       raise types.UserError(
-        f"ensemble.combine is {self.combine!r}, but {self.method} has a way of its own; set it to 'auto'"
+        f"ensemble.combine is {self.combine!r}, but {self.method} has its own rule; set it to 'auto'"
       )
     if self.combine in STACKED and self.method not in ('', AVERAGE):
       raise types.UserError(
@@ -65,6 +65,6 @@ class Spec:
       )
     if self.architectures and self.combine in WEIGHT_AVERAGES:
       raise types.UserError(
-        f'ensemble.combine is {self.combine!r}: the weights of different networks have no mean; '
+        f'ensemble.combine is {self.combine!r}: weights of different architectures cannot be averaged; '
         'leave ensemble.architectures empty'
       )

@@ -1,9 +1,9 @@
-"""Stacking: a meta-learner on what the members say of rows that they were not trained on.
+"""Stacking: a meta-learner on out-of-fold predictions of the members.
 
-Its features are the logarithms of all members' probabilities. How strongly it is held back is chosen by folds of whole
-groups, on log loss. Within a class every group weighs the same, however many images show it, and the classes weigh as
-their images do: a meta-learner that saw the classes as the photographs have them would name the rare ones less often
-than the members were taught to.
+Its features are the log probabilities of all members. Its regularisation is chosen by cross-validation over whole
+groups, by log loss. Within a class every group has the same weight, and each class has the weight of its number of
+images: with the class shares of the photographs the meta-learner would predict rare classes less often than the
+members were trained to.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from bloodcell_jax.base import groups, rng, types
 from bloodcell_jax.ensembles import combination
 
 KINDS = ('logistic', 'gradient_boosting', 'mlp')
-# Folds that the choice is made by; fewer where a class has fewer groups.
+# Folds of the cross-validation; fewer if a class has fewer groups.
 MOST_FOLDS = 4
-# Inverse strengths of the penalty that are tried, smallest first; of equally good ones the strongest penalty is taken.
+# Candidate inverse penalties, strongest penalty first, which also wins ties.
 COSTS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-# Gradient boosting: shallow trees, small steps. The number of rounds is chosen up to this.
+# Gradient boosting: most rounds, depth of the trees, shrinkage.
 MOST_TREES, DEPTH, LEARNING_RATE = 100, 2, 0.1
-# The network: one hidden layer, Adam on all rows at once. The number of steps is chosen up to this.
+# The network: hidden units, most full-batch Adam steps, learning rate.
 HIDDEN, MOST_STEPS, STEP_SIZE = 16, 400, 1e-2
 
 
 def fit(
   kind: str, probs_MNK: np.ndarray, label_N: np.ndarray, group_N: np.ndarray, seed: int
 ) -> combination.Combination:
-  """The fitted meta-learner.
+  """Fits a meta-learner.
 
   **Guarantees**: no group is in both parts of a fold; the same arguments give the same combination on the same machine.
 
   Args:
     kind: one of KINDS.
-    probs_MNK: out of fold: of members that were trained without the row's group. Members' answers on their own
-      training rows are surer than those on new ones, and a meta-learner would trust them too much.
+    probs_MNK: out of fold: by members that were trained without the row's group. Predictions of training rows are
+      more confident than those of new rows, so that a meta-learner would trust them too much.
     label_N: class of each row.
     group_N: group of each row.
-    seed: of the folds, the trees and the network's first weights.
+    seed: of the folds, the trees and the network's initial weights.
 
   Raises:
-    UserError: a class has no row, or rows of fewer than two groups.
+    UserError: a class has rows of fewer than two groups.
 
   Source: Wolpert 1992, "Stacked generalization"; scikit-learn `LogisticRegression`, `GradientBoostingClassifier`.
   """
@@ -58,7 +58,7 @@ def fit(
   fold_N = _folds(label_N, group_N, num_classes, seed)
   feature_ND = combination.meta_features(np.asarray(probs_MNK, np.float64), np)
   weight_N = row_weights(label_N, group_N)
-  # On arrays this small threads cost more than they give, twenty times as much beside a training.
+  # On arrays this small several threads are slower than one, the more so beside a training.
   with threadpoolctl.threadpool_limits(1):
     if kind == 'logistic':
       return _logistic(feature_ND, label_N, weight_N, fold_N)
@@ -68,7 +68,7 @@ def fit(
 
 
 def row_weights(label_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
-  """[N] weights that sum to the number of rows in each class, and to the same for each group of a class.
+  """[N] weights with the same sum for each group of a class; in each class they sum to its number of rows.
 
   Example:
     >>> row_weights(np.array([0, 0, 0, 0, 1]), np.array(['a', 'a', 'a', 'b', 'c'])).round(2).tolist()
@@ -81,15 +81,15 @@ def row_weights(label_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
   return weight_N
 
 
-def regression(cost: float) -> Any:
-  """scikit-learn's logistic regression, not fitted yet, with this C."""
+def make_regression(cost: float) -> Any:
+  """An unfitted scikit-learn logistic regression with this C."""
   from sklearn import linear_model
 
   return linear_model.LogisticRegression(C=cost, max_iter=10_000, tol=1e-6)
 
 
-def booster(num_trees: int, seed: int) -> Any:
-  """scikit-learn's gradient boosting, not fitted yet, with so many rounds."""
+def make_booster(num_trees: int, seed: int) -> Any:
+  """An unfitted scikit-learn gradient boosting with this number of rounds."""
   # Imported here: scikit-learn takes a second to load and few commands need it.
   from sklearn import ensemble
 
@@ -98,16 +98,16 @@ def booster(num_trees: int, seed: int) -> Any:
   )
 
 
-def of_trees(model: Any) -> combination.Combination:
-  """A fitted `GradientBoostingClassifier` as arrays.
+def from_trees(model: Any) -> combination.Combination:
+  """Converts a fitted `GradientBoostingClassifier` to a combination.
 
-  **Guarantees**: NumPy's answers are those of `predict_proba` to 1e-6.
+  **Guarantees**: `combination.apply` agrees with `predict_proba` to 1e-6.
   """
   prior_K = model.init_.class_prior_
   trees = [[one.tree_ for one in in_round] for in_round in model.estimators_]
   num_nodes = max(tree.node_count for in_round in trees for tree in in_round)
   shape = (len(trees), len(prior_K), num_nodes)
-  # Of two classes scikit-learn boosts the second alone; the first keeps trees of one leaf with value 0.
+  # For two classes scikit-learn boosts the second alone; the first gets trees of one leaf with value 0.
   first = len(prior_K) - len(trees[0])
   own_P = np.arange(num_nodes, dtype=np.int32)
   feature_TKP, threshold_TKP = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
@@ -119,7 +119,7 @@ def of_trees(model: Any) -> combination.Combination:
       inner = np.flatnonzero(tree.children_left >= 0)
       feature_TKP[t, k, inner] = tree.feature[inner]
       left_TKP[t, k, inner], right_TKP[t, k, inner] = tree.children_left[inner], tree.children_right[inner]
-      # A float32 lies at or below a float64 exactly if it does so of the next float32 beneath.
+      # A float32 is <= a float64 exactly if it is <= the largest float32 that is <= that float64.
       near = tree.threshold[inner].astype(np.float32)
       above = near.astype(np.float64) > tree.threshold[inner]
       threshold_TKP[t, k, inner] = np.where(above, np.nextafter(near, np.float32(-np.inf)), near)
@@ -160,19 +160,19 @@ def _folds(label_N: np.ndarray, group_N: np.ndarray, num_classes: int, seed: int
   for fold in np.unique(fold_N):
     missing = set(range(num_classes)) - set(label_N[fold_N != fold].tolist())
     if missing:
-      raise types.UserError(f'class {min(missing)} has too few groups to be divided into folds')
+      raise types.UserError(f'class {min(missing)} has too few groups for cross-validation')
   return fold_N
 
 
 def _best(
-  tried: Callable[[np.ndarray, np.ndarray], list[np.ndarray]],
+  predict: Callable[[np.ndarray, np.ndarray], list[np.ndarray]],
   label_N: np.ndarray,
   weight_N: np.ndarray,
   fold_N: np.ndarray,
 ) -> int:
-  """The place of the candidate with the least weighted log loss over all held-out rows, the first of equal ones.
+  """Index of the candidate with the lowest weighted log loss over all held-out rows, the first in a tie.
 
-  `tried(train, held)` gives the probabilities of the held-out rows by each candidate fitted on the others.
+  `predict(train, held)` returns the probabilities of the held-out rows by each candidate, fitted on the others.
   """
   loss_C: Any = 0
   for fold in np.unique(fold_N):
@@ -181,7 +181,7 @@ def _best(
     loss_C = loss_C + np.array(
       [
         -(weight_N[held] * combination.log_probs(probs_NK[rows, label_N[held]], np)).sum()
-        for probs_NK in tried(train, held)
+        for probs_NK in predict(train, held)
       ]
     )
   return int(np.argmin(loss_C))
@@ -190,26 +190,26 @@ def _best(
 def _gradient_boosting(
   feature_ND: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray, fold_N: np.ndarray, seed: int
 ) -> combination.Combination:
-  def tried(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
-    model = booster(MOST_TREES, seed).fit(feature_ND[train], label_N[train], weight_N[train])
+  def predict(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+    model = make_booster(MOST_TREES, seed).fit(feature_ND[train], label_N[train], weight_N[train])
     return list(model.staged_predict_proba(feature_ND[held]))
 
-  num_trees = 1 + _best(tried, label_N, weight_N, fold_N)
-  return of_trees(booster(num_trees, seed).fit(feature_ND, label_N, weight_N))
+  num_trees = 1 + _best(predict, label_N, weight_N, fold_N)
+  return from_trees(make_booster(num_trees, seed).fit(feature_ND, label_N, weight_N))
 
 
 def _logistic(
   feature_ND: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray, fold_N: np.ndarray
 ) -> combination.Combination:
-  def tried(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+  def predict(train: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
     part = (feature_ND[train], label_N[train], weight_N[train])
-    return [regression(cost).fit(*part).predict_proba(feature_ND[held]) for cost in COSTS]
+    return [make_regression(cost).fit(*part).predict_proba(feature_ND[held]) for cost in COSTS]
 
-  cost = COSTS[_best(tried, label_N, weight_N, fold_N)]
-  fitted = regression(cost).fit(feature_ND, label_N, weight_N)
+  cost = COSTS[_best(predict, label_N, weight_N, fold_N)]
+  fitted = make_regression(cost).fit(feature_ND, label_N, weight_N)
   kernel_DK, bias_K = fitted.coef_.T, fitted.intercept_
   if len(bias_K) == 1:
-    # Of two classes scikit-learn gives the second's odds.
+    # For two classes scikit-learn returns the second's log odds.
     kernel_DK, bias_K = np.pad(kernel_DK, ((0, 0), (1, 0))), np.pad(bias_K, (1, 0))
   return combination.Combination('logistic', {'kernel_DK': kernel_DK, 'bias_K': bias_K})
 
@@ -222,7 +222,7 @@ def _mlp(
   num_classes: int,
   seed: int,
 ) -> combination.Combination:
-  # Columns of mean 0 and deviation 1, folded into the first layer below; a constant column stays 0.
+  # Standardised columns; the scaling is folded into the first layer below. A constant column becomes 0.
   share_N1 = (weight_N / weight_N.sum())[:, None]
   mean_D = (share_N1 * feature_ND).sum(0)
   std_D = np.sqrt((share_N1 * (feature_ND - mean_D[None]) ** 2).sum(0))
@@ -231,15 +231,15 @@ def _mlp(
   one_hot_NK = np.eye(num_classes, dtype=np.float32)[label_N]
   first = Network(num_classes).init(rng.key(seed, 'stacking'), x_ND[:1])['params']
 
-  def train(taught_N: np.ndarray) -> Any:
-    return _trained(first, x_ND, one_hot_NK, taught_N.astype(np.float32), MOST_STEPS)
+  def train(row_weight_N: np.ndarray) -> Any:
+    return _train(first, x_ND, one_hot_NK, row_weight_N.astype(np.float32), MOST_STEPS)
 
-  def tried(_: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
-    taught_N = weight_N.copy()
-    taught_N[held] = 0
-    return list(np.asarray(train(taught_N)[1])[:, held])
+  def predict(_: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+    row_weight_N = weight_N.copy()
+    row_weight_N[held] = 0
+    return list(np.asarray(train(row_weight_N)[1])[:, held])
 
-  steps = _best(tried, label_N, weight_N, fold_N)
+  steps = _best(predict, label_N, weight_N, fold_N)
   params = jax.tree.map(lambda leaf: np.asarray(leaf[steps], np.float64), train(weight_N)[0])
   hidden_DH = params['hidden']['kernel'] / std_D[:, None]
   return combination.Combination(
@@ -254,8 +254,8 @@ def _mlp(
 
 
 @functools.partial(jax.jit, static_argnames='num_steps')
-def _trained(params: Any, x_ND: jax.Array, one_hot_NK: jax.Array, weight_N: jax.Array, num_steps: int) -> Any:
-  """The parameters and the probabilities of all rows after each step; rows of weight 0 teach nothing."""
+def _train(params: Any, x_ND: jax.Array, one_hot_NK: jax.Array, weight_N: jax.Array, num_steps: int) -> Any:
+  """The parameters and the probabilities of all rows after each step of training."""
   network, optimizer = Network(one_hot_NK.shape[1]), optax.adam(STEP_SIZE)
 
   def loss(params: Any) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Where neurons of radial basis functions begin: centres by k-means on features, widths by their neighbours."""
+"""Initial values of an RBF layer: centres by k-means, widths by nearest neighbours, output layer by least squares."""
 
 from __future__ import annotations
 
@@ -7,48 +7,46 @@ import threadpoolctl
 
 from bloodcell_jax.base import rng, types
 
-# What the config calls it.
+# Its name in the config.
 NAME = 'rbf'
 MOST_ROUNDS = 100
-# A width is the root mean square distance to so many nearest centres.
+# Number of nearest centres whose root mean square distance is a width.
 NEIGHBOURS = 2
-# Of the mean square of the activations: keeps least squares solvable where neurons are nearly equal.
+# Relative to the mean square of the activations; keeps least squares solvable if neurons are nearly equal.
 RIDGE = 1e-4
 
 
 def centres(feature_ND: np.ndarray, num: int, seed: int) -> np.ndarray:
-  """[M, D] float64: the means that k-means finds.
+  """[M, D] float64: k-means centres of the features.
 
   **Guarantees**: the same arguments give the same bits on the same machine.
 
   Raises:
-    UserError: fewer different rows than centres.
-    RunError: features that are not finite.
+    UserError: there are fewer distinct rows than centres.
+    RunError: the features are not finite.
 
-  Source: Lloyd 1982; Arthur and Vassilvitskii 2007, "k-means++" (where it starts); scikit-learn `KMeans`.
+  Source: Lloyd 1982; Arthur and Vassilvitskii 2007, "k-means++" (initial centres); scikit-learn `KMeans`.
   """
   x_ND = np.asarray(feature_ND, np.float64)
   if not np.isfinite(x_ND).all():
-    raise types.RunError(
-      'the features that the centres are taken from are not finite; lower optimizer.learning_rate'
-    )
+    raise types.RunError('the features for the RBF centres are not finite; lower optimizer.learning_rate')
   num_different = len(np.unique(x_ND, axis=0))
   if num_different < num:
     raise types.UserError(
-      f'model.rbf_units is {num}, but the training images have {num_different} different features; lower it'
+      f'model.rbf_units is {num}, but the training images have {num_different} distinct feature vectors; lower it'
     )
   # Imported here: scikit-learn takes a second to load and few commands need it.
   from sklearn import cluster
 
   state = int(rng.generator(seed, 'k-means').integers(2**31 - 1))
-  # One thread: sums over several would depend on how many there are.
+  # One thread: floating-point sums depend on the number of threads.
   with threadpoolctl.threadpool_limits(1):
     fitted = cluster.KMeans(num, n_init=1, max_iter=MOST_ROUNDS, tol=0, random_state=state).fit(x_ND)
   return np.asarray(fitted.cluster_centers_, np.float64)
 
 
 def widths(centre_MD: np.ndarray, feature_ND: np.ndarray) -> np.ndarray:
-  """[M] > 0: of each centre the root mean square distance to its nearest others; of a lone one that to the features.
+  """[M] > 0: root mean square distance of each centre to its nearest neighbours; of a single one to the features.
 
   Source: Moody and Darken 1989, "Fast learning in networks of locally-tuned processing units", section 2.
   """
@@ -63,7 +61,7 @@ def widths(centre_MD: np.ndarray, feature_ND: np.ndarray) -> np.ndarray:
 def outputs(
   activation_NM: np.ndarray, target_NK: np.ndarray, weight_N: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The kernel [M, K] and bias [K] of the dense layer behind the neurons, by weighted least squares.
+  """The kernel [M, K] and bias [K] of the dense layer after the neurons, by weighted least squares.
 
   Source: Broomhead and Lowe 1988, section 4; the ridge: Orr 1996, "Introduction to radial basis function networks".
   """

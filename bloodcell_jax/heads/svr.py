@@ -1,4 +1,4 @@
-"""Linear support vector regression as a classifier: one regressor a class on targets of +1 and -1."""
+"""Linear support vector regression as a classifier: one regressor per class, on targets +1 and -1."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from jax.typing import ArrayLike
 
 from bloodcell_jax.base import types
 
-# What the config calls it, as a loss and as a top.
+# Its name in the config, as a loss and as an output layer.
 NAME = 'svr'
-# Relative duality gap at which a fit is done: its objective is then within this of the least there is.
+# Relative duality gap at which a fit has converged: its objective exceeds the minimum by at most this share.
 GAP = 1e-4
-# The kinks of the loss are rounded over a length that shrinks by this factor until the gap is small enough.
+# The kinks of the loss are smoothed over a length that shrinks by this factor until the gap is small enough.
 SHRINK = 0.25
 LEAST_ROUNDING = 1e-9
-# Newton steps for one length of rounding, and halvings of a step; far more than are ever needed.
+# Newton steps for one smoothing length, and halvings of a step; far more than are needed in practice.
 MOST_STEPS = 100
 MOST_HALVINGS = 40
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """The two numbers of a support vector regression."""
+  """Hyperparameters of a support vector regression."""
 
-  epsilon: float  # >= 0: errors up to it cost nothing; the targets lie 2 apart
-  cost: float  # > 0: C, what an error beyond epsilon weighs beside half the squared norm of the weights
+  epsilon: float  # in [0, 1): errors up to it cost nothing; the targets lie 2 apart
+  cost: float  # > 0: C, the weight of the errors relative to half the squared norm of the weights
 
   def __post_init__(self):
     if not 0 <= self.epsilon < 1:
       raise types.UserError(
-        f'svr.epsilon is {self.epsilon}; it must lie in [0, 1), for the targets are +1 and -1'
+        f'svr.epsilon is {self.epsilon}; it must lie in [0, 1), because the targets are +1 and -1'
       )
     if not 0 < self.cost < float('inf'):
       raise types.UserError(f'svr.cost is {self.cost}; it must be above 0')
@@ -47,7 +47,7 @@ class Linear:
   kernel_DK: np.ndarray  # float64
   bias_K: np.ndarray  # float64
   objective_K: np.ndarray  # float64
-  gap_K: np.ndarray  # float64: the share of the objective by which it may exceed the least there is
+  gap_K: np.ndarray  # float64: relative duality gap
 
 
 def signs(target_BK: ArrayLike) -> jax.Array:
@@ -75,7 +75,7 @@ def objective(
   weight_N: ArrayLike,
   spec: Spec,
 ) -> jax.Array:
-  """[K] what each regressor minimises: `|w|^2 / 2 + C sum of weight x loss`; the bias is not held small.
+  """[K] what each regressor minimises: `|w|^2 / 2 + C sum of weight x loss`; the bias is not penalised.
 
   Source: scikit-learn `SVR(kernel='linear')`, with `sample_weight`; LIBSVM.
   """
@@ -87,21 +87,21 @@ def objective(
 
 
 def fit(feature_ND: np.ndarray, target_NK: np.ndarray, weight_N: np.ndarray, spec: Spec) -> Linear:
-  """The regressors of least objective, by Newton's method in the primal on a loss whose kinks are rounded ever less.
+  """Minimises the objective by Newton's method in the primal, on a loss that is smoothed less and less.
 
-  **Guarantees**: the objective exceeds the least there is by GAP of itself at most, which a feasible point of the dual
-  problem proves; the same arguments give the same bits on the same machine.
+  **Guarantees**: the relative duality gap, which bounds the distance to the minimum, is at most GAP;
+  the same arguments give the same bits on the same machine.
 
   Args:
-    feature_ND: features, as the network gives them.
+    feature_ND: features, as the network returns them.
     target_NK: +1 or -1.
-    weight_N: >= 0, of each row's errors.
+    weight_N: >= 0, of the error of each row.
     spec: epsilon and C.
 
   Raises:
     RunError: the features are not finite, or the gap does not close.
 
-  Source: Chapelle 2007, "Training a support vector machine in the primal", section 3 (Newton's method, rounded loss);
+  Source: Chapelle 2007, "Training a support vector machine in the primal", section 3 (Newton's method, smoothed loss);
     Smola and Schoelkopf 2004, "A tutorial on support vector regression", equation 10 (dual).
   """
   if not np.isfinite(feature_ND).all():
@@ -131,12 +131,12 @@ def _fit_one(
 
 
 def _slope(error_N: jax.Array, epsilon: float, rounding: float) -> jax.Array:
-  """The derivative of the rounded loss by the error, in [-1, 1]."""
+  """The derivative of the smoothed loss by the error, in [-1, 1]."""
   return jnp.sign(error_N) * jnp.clip((jnp.abs(error_N) - epsilon) / rounding, 0, 1)
 
 
 def _rounded(error_N: jax.Array, epsilon: float, rounding: float) -> jax.Array:
-  """The loss with a parabola of this length at its kink, below it by half that length at most."""
+  """The loss with a parabola of this length at its kink; at most half that length below the loss."""
   beyond = jnp.maximum(jnp.abs(error_N) - epsilon, 0)
   return jnp.where(beyond < rounding, beyond**2 / (2 * rounding), beyond - rounding / 2)
 
@@ -151,21 +151,21 @@ def _newton(
   cost: float,
   rounding: float,
 ) -> jax.Array:
-  """The weights, the bias last, that minimise the rounded objective, from `w` on."""
+  """Minimises the smoothed objective, starting from `w`; the bias is the last entry."""
   x = jnp.concatenate([feature_ND, jnp.ones((len(feature_ND), 1))], 1)
-  held = jnp.ones_like(w).at[-1].set(0)
+  penalised = jnp.ones_like(w).at[-1].set(0)
 
   def value(w: jax.Array, error_N: jax.Array) -> jax.Array:
-    return (held * w * w).sum() / 2 + cost * (weight_N * _rounded(error_N, epsilon, rounding)).sum()
+    return (penalised * w * w).sum() / 2 + cost * (weight_N * _rounded(error_N, epsilon, rounding)).sum()
 
   def step(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
     w, _, count = carry
     error_N = target_N - x @ w
     beyond = jnp.abs(error_N) - epsilon
     bent_N = weight_N * ((beyond > 0) & (beyond < rounding)) / rounding
-    gradient = held * w - cost * x.T @ (weight_N * _slope(error_N, epsilon, rounding))
-    hessian = jnp.diag(held) + cost * x.T @ (bent_N.reshape(-1, 1) * x)
-    # Where no row lies on the parabola nothing bends the bias; this keeps its step finite.
+    gradient = penalised * w - cost * x.T @ (weight_N * _slope(error_N, epsilon, rounding))
+    hessian = jnp.diag(penalised) + cost * x.T @ (bent_N.reshape(-1, 1) * x)
+    # Without rows on the parabola the curvature along the bias is 0; this keeps its step finite.
     hessian = hessian.at[-1, -1].add(1e-3 * cost)
     direction = -jax.scipy.linalg.solve(hessian, gradient, assume_a='pos')
     slope = gradient @ direction
@@ -196,12 +196,12 @@ def _bounds(
   cost: float,
   rounding: float,
 ) -> tuple[jax.Array, jax.Array]:
-  """The objective, and a value of the dual problem, which no objective can be below."""
+  """The primal objective, and a dual objective, which is a lower bound of it."""
   error_N = target_N - feature_ND @ w[:-1] - w[-1]
   beyond = jnp.maximum(jnp.abs(error_N) - epsilon, 0)
   primal = (w[:-1] ** 2).sum() / 2 + cost * (weight_N * beyond).sum()
   dual_N = cost * weight_N * _slope(error_N, epsilon, rounding)
-  # Feasible only if they sum to 0: the heavier side is scaled down to the lighter.
+  # Feasible only if the sum is 0: scale the larger side down to the smaller one.
   up, down = jnp.maximum(dual_N, 0), jnp.maximum(-dual_N, 0)
   least = jnp.minimum(up.sum(), down.sum())
   dual_N = up * least / jnp.maximum(up.sum(), 1e-300) - down * least / jnp.maximum(down.sum(), 1e-300)

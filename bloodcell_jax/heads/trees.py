@@ -1,4 +1,4 @@
-"""Trees on the features of a network: a forest whose bags are whole groups, and gradient boosting on histograms."""
+"""Trees on features of a network: a random forest with bags of whole groups, and histogram gradient boosting."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from bloodcell_jax.base import groups, rng, types
 FOREST = 'random_forest'
 BOOSTING = 'hist_gradient_boosting'
 KINDS = (FOREST, BOOSTING)
-# scikit-learn asks for a whole number below it.
+# Upper bound of a scikit-learn `random_state`.
 _SEEDS = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How trees are grown; all else is as scikit-learn has it."""
+  """Hyperparameters of the trees; all others have scikit-learn's defaults."""
 
-  num_trees: int  # of the forest
-  min_samples_leaf: int  # images that a leaf holds at least, of both kinds
-  max_features: float  # the forest: share of the features among which a node chooses, in (0, 1]
-  learning_rate: float  # boosting: what each tree's values are multiplied by, in (0, 1]
-  max_iter: int  # boosting: rounds at most, each of one tree a class
-  patience: int  # boosting: rounds without a gain on validation until it ends
+  num_trees: int  # forest
+  min_samples_leaf: int  # images in a leaf, both kinds
+  max_features: float  # forest: share of the features considered at each split, in (0, 1]
+  learning_rate: float  # boosting: shrinkage, in (0, 1]
+  max_iter: int  # boosting: most rounds, each of one tree per class
+  patience: int  # boosting: rounds without improvement on validation until it stops
   num_permutations: int  # of each unit, for its importance
 
   def __post_init__(self):
@@ -42,7 +42,7 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-  """Images as trees see them."""
+  """Features, label and group of images."""
 
   feature_ND: np.ndarray  # float32
   label_N: np.ndarray  # int
@@ -51,12 +51,11 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class OutOfBag:
-  """What the trees say of training rows that they were not fitted on."""
+  """Predictions of training rows by trees that were not fitted on them."""
 
-  probs_NK: np.ndarray  # of the trees whose bag lacks the row's group; NaN where there is none
-  error_T: (
-    np.ndarray
-  )  # share of rows named wrongly by the first tree, the first two, ...; NaN where none is named
+  probs_NK: np.ndarray  # by the trees whose bag lacks the row's group; NaN if there are none
+  # Error rate of the first tree, the first two, ... on the rows out of their bags; NaN if there are none.
+  error_T: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +65,10 @@ class Fitted:
   kind: str  # one of KINDS
   predict: Callable[[np.ndarray], np.ndarray]  # features [N, D] -> probabilities [N, K], none of them 0
   num_used: int  # trees of the forest, or rounds of boosting
-  impurity_D: np.ndarray | None  # the forest's: share of each feature in what all splits gain; sums to 1
-  out_of_bag: OutOfBag | None  # the forest's
-  loss_T: (
-    np.ndarray | None
-  )  # boosting's: validation's log loss, each group weighing the same, after 0, 1, ... rounds
+  impurity_D: np.ndarray | None  # forest: mean decrease in impurity by each feature; sums to 1
+  out_of_bag: OutOfBag | None  # forest
+  # Boosting: log loss on validation after 0, 1, ... rounds; groups have equal weight.
+  loss_T: np.ndarray | None
 
 
 def fit(
@@ -83,27 +81,27 @@ def fit(
   stream: str,
   poll: Callable[[], None],
 ) -> Fitted:
-  """Trees fitted on the training rows.
+  """Fits trees on the training rows.
 
-  The forest is Breiman's, as scikit-learn fits it, but for its bags: they are drawn by groups, so that a row out of a
-  bag is of a photograph that the tree never saw. Boosting stops by validation, on which no weight of a network was
-  trained: training rows whose labels their features already tell would never stop it.
+  The forest is scikit-learn's, except that bags are drawn by groups, so that a row out of a bag is from a photograph
+  that the tree has not seen. Boosting stops early by validation, on which no weight of the network was trained; on
+  training rows, which the network has already fitted, it would never stop.
 
-  **Guarantees**: the same arguments give the same bits on the same machine, however many cores it has; no group lies
-  partly in a bag.
+  **Guarantees**: the same arguments give the same bits on the same machine, for any number of cores; each group is
+  either in a bag as a whole or not at all.
 
   Args:
     kind: one of KINDS.
-    train: what the trees are fitted on.
-    validation: where boosting stops; the forest does not see it.
+    train: training rows.
+    validation: for early stopping of boosting; the forest does not use it.
     class_names: of the labels.
-    spec: how the trees are grown.
-    seed: of bags, and of the features that nodes choose among.
-    stream: the name of the random numbers that bags are drawn from.
+    spec: hyperparameters.
+    seed: of the bags and of the features considered at each split.
+    stream: name of the stream of random numbers for the bags.
     poll: called between trees of the forest; may raise.
 
   Raises:
-    UserError: training lacks a class, or has a single group.
+    UserError: training lacks a class, or has only one group.
     RunError: a feature is not finite.
 
   Source: Breiman 2001, "Random forests"; Field and Welsh 2007 (bootstrap of clusters); Ke et al. 2017, "LightGBM"
@@ -111,13 +109,11 @@ def fit(
   """
   for rows in (train, validation):
     if not np.isfinite(rows.feature_ND).all():
-      raise types.RunError(
-        'the features that trees are fitted on are not finite; lower optimizer.learning_rate'
-      )
+      raise types.RunError('the features for the trees are not finite; lower optimizer.learning_rate')
   missing = [name for k, name in enumerate(class_names) if not (train.label_N == k).any()]
   if missing:
     raise types.UserError(
-      f'training has no image of {missing[0]}, so trees cannot learn it; divide the data anew'
+      f'training has no image of {missing[0]}, so trees cannot learn it; split the data differently'
     )
   if len(np.unique(train.group_N)) < 2:
     raise types.UserError('trees need training images of two groups or more')
@@ -125,7 +121,7 @@ def fit(
     return _forest(train, len(class_names), spec, seed, stream, poll)
   if kind == BOOSTING:
     return _boosting(train, validation, spec, seed)
-  raise ValueError(f'no trees are called {kind}')
+  raise ValueError(f'unknown kind of trees: {kind!r}')
 
 
 def _forest(
@@ -146,24 +142,24 @@ def _forest(
     one = tree.DecisionTreeClassifier(
       min_samples_leaf=spec.min_samples_leaf, max_features=spec.max_features, random_state=int(seed_T[t])
     )
-    # As scikit-learn's forests do it: a row drawn twice weighs twice, one that is not drawn takes no part.
+    # As in scikit-learn's forests: a row drawn twice has weight 2, a row not drawn weight 0.
     grown.append(one.fit(feature_ND, train.label_N, sample_weight=times_N.astype(np.float64)))
     out_N = times_N == 0
     if out_N.any():
       sum_NK[out_N] += one.predict_proba(feature_ND[out_N])
       num_N[out_N] += 1
-    named_N = num_N > 0
-    if named_N.any():
-      error_T[t] = (sum_NK[named_N].argmax(1) != train.label_N[named_N]).mean()
+    has_tree_N = num_N > 0
+    if has_tree_N.any():
+      error_T[t] = (sum_NK[has_tree_N].argmax(1) != train.label_N[has_tree_N]).mean()
   with np.errstate(invalid='ignore'):
-    out_of_bag_NK = _with_a_doubter(sum_NK / num_N[:, None], num_N[:, None])
+    out_of_bag_NK = _smooth(sum_NK / num_N[:, None], num_N[:, None])
 
   def predict(feature_ND: np.ndarray) -> np.ndarray:
     rows_ND = np.ascontiguousarray(feature_ND, np.float32)
     total_NK = np.zeros((len(rows_ND), num_classes))
     for one in grown:
       total_NK += one.predict_proba(rows_ND, check_input=False)
-    return _with_a_doubter(total_NK / len(grown), len(grown))
+    return _smooth(total_NK / len(grown), len(grown))
 
   return Fitted(
     kind=FOREST,
@@ -175,8 +171,8 @@ def _forest(
   )
 
 
-def _with_a_doubter(probs_NK: np.ndarray, num_trees: Any) -> np.ndarray:
-  """The mean with one tree more, to which all classes are alike: nothing is impossible, and the order stays."""
+def _smooth(probs_NK: np.ndarray, num_trees: Any) -> np.ndarray:
+  """Additive smoothing: one extra tree with a uniform vote, so that no probability is 0."""
   return (probs_NK * num_trees + 1 / probs_NK.shape[1]) / (num_trees + 1)
 
 
@@ -192,7 +188,7 @@ def _boosting(train: Rows, validation: Rows, spec: Spec, seed: int) -> Fitted:
     scoring='loss',
     random_state=seed,
   )
-  # One thread: sums over several would depend on how many there are.
+  # One thread: floating-point sums depend on the number of threads.
   with threadpoolctl.threadpool_limits(1):
     model.fit(
       train.feature_ND,
@@ -202,7 +198,7 @@ def _boosting(train: Rows, validation: Rows, spec: Spec, seed: int) -> Fitted:
       sample_weight_val=groups.equal_weights(validation.group_N, len(validation.group_N)),
     )
   loss_T = -np.asarray(model.validation_score_, np.float64)
-  # scikit-learn keeps the rounds without a gain as well; the best are used, one at least.
+  # scikit-learn keeps the rounds after the best one; use none of them, but at least one round.
   best = max(1, int(loss_T.argmin()))
 
   def predict(feature_ND: np.ndarray) -> np.ndarray:

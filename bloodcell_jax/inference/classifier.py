@@ -13,7 +13,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import combination
 from bloodcell_jax.runs import job, model_set, saved_run, scoring
-from bloodcell_jax.stats import doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
 
@@ -23,7 +23,7 @@ class Classifier:
   """The best network of a run, or the members of an ensemble, with all that turns an image into probabilities."""
 
   models: model_set.ModelSet  # whose jobs have no data
-  rule: doubt.Doubt | None  # None where the run has not been evaluated
+  rule: calibration.Calibration | None  # None where the run has not been evaluated
   note: str  # what must be said with every figure, such as that the network knows drawn cells only
 
   @property
@@ -61,7 +61,9 @@ class Classifier:
     return combination.apply(self.models.combination, probs_MNK, np)
 
 
-def of(made: job.Job, params: Any, rule: doubt.Doubt | None, note: str, origin: dict[str, int]) -> Classifier:
+def of(
+  made: job.Job, params: Any, rule: calibration.Calibration | None, note: str, origin: dict[str, int]
+) -> Classifier:
   """The classifier of a single network."""
   return Classifier(model_set.single(model_set.Network(made, params, 1.0), origin), rule, note)
 

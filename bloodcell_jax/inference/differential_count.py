@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import calibration, differential, doubt
+from bloodcell_jax.stats import calibration, differential
 from bloodcell_jax.system import atomic
 
 UNCLASSIFIED = 'unclassified'
@@ -40,7 +40,7 @@ def of(
   digest: Sequence[str],
   probs_NK: np.ndarray,
   names: Sequence[str],
-  rule: doubt.Doubt | None,
+  rule: calibration.Calibration | None,
 ) -> Census:
   """The census of these predictions.
 
@@ -48,13 +48,13 @@ def of(
     file, digest: of each image.
     probs_NK: as the network gives them.
     names: K classes.
-    rule: the run's doubt; without one every image is named and no set is given.
+    rule: the run's calibration; without one every image is accepted and has no set.
   """
   nothing = np.array(file, np.str_)
   found = types.Predictions(probs_NK, np.zeros(len(file), np.int32), nothing, nothing, tuple(names))
   if rule is not None:
     found = calibration.scaled(found, rule.temperature)
-  named_N = np.ones(len(file), bool) if rule is None else doubt.is_named(rule, found)
+  named_N = np.ones(len(file), bool) if rule is None else calibration.is_accepted(rule, found)
   likeliest = tuple(names[k] for k in found.probs_NK.argmax(1))
   if rule is None:
     sets: tuple[tuple[str, ...], ...] = ((),) * len(file)

@@ -1,6 +1,6 @@
-"""Keras 2's optimizers as Optax transforms: what the study ran on, which is not Optax' default.
+"""Keras 2's optimizers, which the study used, as Optax transforms; Optax' defaults differ.
 
-Where the two differ: RMSprop adds epsilon outside the root, Adam folds the bias correction into the
+Differences: RMSprop adds epsilon outside the root, Adam folds the bias correction into the
 rate and adds an uncorrected epsilon ("epsilon hat", Kingma and Ba 2015, end of section 2), momentum
 accumulates steps already scaled by the rate, and every rate decays with the update count.
 """
@@ -22,7 +22,7 @@ NAMES = ('rmsprop', 'adam', 'sgd')
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """An optimizer in Keras' words; 0 switches a clip off."""
+  """An optimizer with Keras' arguments; 0 disables a clip."""
 
   name: str  # rmsprop, adam or sgd
   learning_rate: float  # > 0
@@ -57,7 +57,7 @@ def schedule(spec: Spec) -> optax.Schedule:
 
 
 def build(spec: Spec) -> optax.GradientTransformation:
-  """The transform from gradients to what is added to the parameters."""
+  """The transform from gradients to parameter updates."""
   rate = optax.scale_by_learning_rate(schedule(spec))
   if spec.name == 'rmsprop':
     # initial_scale 0 and epsilon outside the root, as in Keras 2; Optax' own default is inside.
@@ -65,8 +65,8 @@ def build(spec: Spec) -> optax.GradientTransformation:
   elif spec.name == 'adam':
     parts = [scale_by_adam_hat(spec.beta_1, spec.beta_2, spec.epsilon), rate]
   else:
-    # The rate comes before the momentum: Keras' velocity holds steps, Optax' trace would hold gradients,
-    # and under a decaying rate the two part.
+    # The rate comes before the momentum: Keras accumulates steps, Optax' trace gradients, which differs if the rate
+    # decays.
     parts = [rate] + ([optax.trace(spec.momentum, spec.nesterov)] if spec.momentum else [])
   return optax.chain(*_clips(spec), *parts)
 

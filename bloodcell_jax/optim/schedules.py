@@ -1,4 +1,4 @@
-"""Learning rates as functions of the update count, which starts at 0."""
+"""Learning rate schedules: functions of the number of updates so far."""
 
 from __future__ import annotations
 

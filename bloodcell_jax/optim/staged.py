@@ -1,4 +1,4 @@
-"""An optimizer over some of the weights: the others have no state and stay bit for bit as they are."""
+"""An optimizer of some of the weights; the others are frozen and have no optimizer state."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ FROZEN = 'frozen'
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """Which weights are trained, and how fast each."""
+  """Trainable weights and their learning rate multipliers."""
 
-  trainable: tuple[str, ...]  # patterns of names, `block5_.*`, each matched whole
-  learning_rate_multipliers: tuple[
-    tuple[str, float], ...
-  ]  # (pattern, factor > 0); the first match wins, else 1
+  trainable: tuple[str, ...]  # regular expressions that match whole names, such as `block5_.*`
+  # (pattern, factor > 0); the first match wins; 1 without a match
+  learning_rate_multipliers: tuple[tuple[str, float], ...]
   optimizer: keras.Spec
 
   def __post_init__(self):
@@ -43,17 +42,19 @@ class Spec:
         try:
           re.compile(pattern)
         except (re.error, TypeError, RecursionError, OverflowError) as error:
-          raise types.UserError(f'stages: {key} has {pattern!r}, which is no pattern ({error})') from None
+          raise types.UserError(
+            f'stages: {key} has {pattern!r}, which is not a regular expression ({error})'
+          ) from None
 
 
 def trainable(spec: Spec, params: Any) -> Any:
-  """A tree of bools: True for the weights that are trained.
+  """A tree of bools: True for trainable weights.
 
   Raises:
     UserError: a pattern matches no weight.
   """
   try:
-    # Those of the multipliers are checked as well; a misspelt one would do nothing.
+    # The patterns of the multipliers are checked as well: a misspelt one would have no effect.
     tree.mask(params, [pattern for pattern, _ in spec.learning_rate_multipliers])
     return tree.mask(params, spec.trainable)
   except ValueError as error:
@@ -61,18 +62,18 @@ def trainable(spec: Spec, params: Any) -> Any:
 
 
 def build(spec: Spec, params: Any) -> optax.GradientTransformation:
-  """The transform from gradients of all weights to what is added to them: 0 for those that are frozen.
+  """The transform from gradients of all weights to updates, which are 0 for frozen weights.
 
-  **Guarantees**: a frozen weight has no optimizer state; clipping by the global norm sees the trained weights alone,
+  **Guarantees**: a frozen weight has no optimizer state; the global norm for clipping is that of the trainable weights,
   as in Keras.
 
   Args:
-    spec: which, and how.
+    spec: trainable weights, multipliers and optimizer.
     params: the weights, for their names.
   """
   factors = {name: _factor(spec, name) for name in tree.names(params)}
-  chosen = tree.names(trainable(spec, params))
-  # One optimizer for all that is trained, so that a global norm is one; the factors come after it.
+  is_trainable = tree.names(trainable(spec, params))
+  # One optimizer for all trainable weights, so that they share one global norm; the multipliers follow it.
   scaled = optax.stateless(
     lambda updates, _: jax.tree.map(
       lambda u, f: u if isinstance(u, optax.MaskedNode) else f * u,
@@ -81,7 +82,7 @@ def build(spec: Spec, params: Any) -> optax.GradientTransformation:
       is_leaf=lambda u: isinstance(u, optax.MaskedNode),
     )
   )
-  labels = tree.nest({name: 'trained' if is_chosen else FROZEN for name, is_chosen in chosen.items()})
+  labels = tree.nest({name: 'trained' if trained else FROZEN for name, trained in is_trainable.items()})
   return optax.partition(
     {'trained': optax.chain(keras.build(spec.optimizer), scaled), FROZEN: optax.set_to_zero()}, labels
   )

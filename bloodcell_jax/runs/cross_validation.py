@@ -166,7 +166,7 @@ def _join(
   progress.line(scoring.line(folds.OUT_OF_FOLD, figures))
   of_split = {
     split: {
-      name: spread.of([entry[split][name]['value'] for entry in fold_metrics])
+      name: spread.summarize([entry[split][name]['value'] for entry in fold_metrics])
       for name in metrics.names()
       # Folds of an older version may lack a figure.
       if all(name in entry[split] for entry in fold_metrics)

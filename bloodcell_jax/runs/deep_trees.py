@@ -15,7 +15,7 @@ from bloodcell_jax.heads import importance, trees
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import trees as plot
 from bloodcell_jax.runs import comparison, model_set, output_layer, scoring
-from bloodcell_jax.stats import bootstrap, doubt, paired
+from bloodcell_jax.stats import bootstrap, calibration, paired
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress as progress_lib
@@ -139,7 +139,7 @@ def _write(
   predictions = {
     split: _predicted(fitted, data, rows_of, split) for split in dict.fromkeys(('validation', *scored))
   }
-  permuted = importance.permuted(
+  permuted = importance.permute(
     fitted, rows_of('validation'), extracted.unit_D, exp.trees.num_permutations, exp.seed, job.poll
   )
   trees_folder = workdir.Workdir(folder.path / 'trees' / kind)
@@ -150,8 +150,8 @@ def _write(
   evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
   atomic.write_json(trees_folder.config, {**folder.read_config(), **settings, **evaluation})
   atomic.write_json(trees_folder.environment, environment)
-  rule = doubt.fit(predictions['validation'], exp.doubt)
-  doubt.write(trees_folder.calibration, rule)
+  rule = calibration.fit(predictions['validation'], exp.calibration)
+  calibration.write(trees_folder.calibration, rule)
   comparisons = {}
   for split in scored:
     figures = scoring.write(
@@ -162,7 +162,9 @@ def _write(
       predictions_csv.read(folder.predictions(split)), predictions[split], exp.intervals, exp.seed
     )
     progress.line(f'{kind}, network to trees: {comparison.line(split, comparisons[split])}')
-  impurity_U = None if fitted.impurity_D is None else importance.summed(fitted.impurity_D, extracted.unit_D)
+  impurity_U = (
+    None if fitted.impurity_D is None else importance.sum_by_unit(fitted.impurity_D, extracted.unit_D)
+  )
   out_of_bag = _out_of_bag(fitted, data, rows_of('train'), exp)
   if out_of_bag and 'accuracy' in out_of_bag['by_groups']:
     accuracy = out_of_bag['by_groups']['accuracy']['value']
@@ -235,7 +237,7 @@ def _out_of_bag(
 def _draw(
   trees_folder: workdir.Workdir,
   fitted: trees.Fitted,
-  permuted: importance.Permuted,
+  permuted: importance.PermutationImportance,
   impurity_U: np.ndarray | None,
   extracted: Features,
   features: str,

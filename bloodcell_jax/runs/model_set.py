@@ -17,7 +17,7 @@ from bloodcell_jax.ensembles import combination, method
 from bloodcell_jax.heads import svr
 from bloodcell_jax.runs import forward, input_pixels, saved_run
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -192,7 +192,7 @@ def fit_temperature(job: job_lib.Job, params: Any) -> Network:
   rows = job.data.rows['validation']
   predictions = forward.run(job.apply, params, job.in_order(rows), job.data.table.take(rows), job.poll)
   return _divide(
-    job, params, calibration.temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
+    job, params, calibration.fit_temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
   )
 
 
@@ -229,7 +229,9 @@ def _divide(job: job_lib.Job, params: Any, temperature: float) -> Network:
   return Network(job, tree.nest(leaves), temperature)
 
 
-def read_rule(folder: workdir.Workdir, models: ModelSet, exp: experiment.Experiment) -> doubt.Doubt | None:
+def read_rule(
+  folder: workdir.Workdir, models: ModelSet, exp: experiment.Experiment
+) -> calibration.Calibration | None:
   """The calibration of a run, checked against its networks; None where the folder has none.
 
   Args:
@@ -247,7 +249,7 @@ def read_rule(folder: workdir.Workdir, models: ModelSet, exp: experiment.Experim
     # An older run. The temperature of a regression's outputs is now part of the network.
     is_inside = models.has_own_weights and models.networks[0].temperature != 1
     return dataclasses.replace(rule, temperature=1.0) if is_inside else rule
-  spec = exp.doubt
+  spec = exp.calibration
   pairs = {
     'views': (known.views, exp.views),
     'max_error': (rule.max_error, spec.max_error),

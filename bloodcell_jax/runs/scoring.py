@@ -13,7 +13,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds, leaks
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
 from bloodcell_jax.reports import review_images
-from bloodcell_jax.stats import bootstrap, calibration, doubt, metrics
+from bloodcell_jax.stats import bootstrap, calibration, metrics
 from bloodcell_jax.storage import groups_csv, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 
@@ -41,7 +41,7 @@ def write(
   exp: experiment.Experiment,
   note: str,
   origin: Mapping[str, int],
-  rule: doubt.Doubt | None,
+  rule: calibration.Calibration | None,
   image_of: Callable[[int], np.ndarray] | None,
 ) -> dict[str, Any]:
   """Writes the predictions and figures of one split and adds its metrics to `metrics.json`.
@@ -66,7 +66,7 @@ def write(
     )
   figures = bootstrap.summary(predictions, exp.intervals, exp.seed)
   if rule is not None:
-    figures['doubt'] = doubt.summary(rule, predictions, exp.intervals, exp.seed)
+    figures['doubt'] = calibration.summary(rule, predictions, exp.intervals, exp.seed)
   for name, picture in _pictures(split, predictions, figures, rule):
     figure.write(folder.figures / f'{name}_{split}.png', picture, note)
   leak = folder.read_environment()['data']['leaks']
@@ -76,7 +76,7 @@ def write(
 
 
 def _pictures(
-  split: str, predictions: types.Predictions, figures: Mapping[str, Any], rule: doubt.Doubt | None
+  split: str, predictions: types.Predictions, figures: Mapping[str, Any], rule: calibration.Calibration | None
 ) -> Iterator[tuple[str, Any]]:
   """(name, figure)."""
   title = f'{split}: {figures["num_images"]:,} images of {figures["num_groups"]:,} groups'

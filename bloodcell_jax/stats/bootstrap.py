@@ -1,4 +1,4 @@
-"""Figures of merit with confidence intervals by group: images of one photograph are not independent."""
+"""Figures of merit with confidence intervals by group, because images of one photograph are not independent."""
 
 from __future__ import annotations
 
@@ -10,45 +10,46 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.stats import intervals, metrics, resamples
 
-EXACT = 'Clopper-Pearson interval of the share of groups with a right majority, widened to hold the figure'
-JOINT = 'from Clopper-Pearson intervals of the parts by majority of groups, with Bonferroni correction'
+EXACT = (
+  'Clopper-Pearson interval of the share of groups with a right majority vote, widened to contain the figure'
+)
+JOINT = 'from Clopper-Pearson intervals of its parts by majority vote of groups, with Bonferroni correction'
 
 
 def summary(predictions: types.Predictions, spec: intervals.Spec, seed: int) -> dict[str, Any]:
   """The entry of one split in `metrics.json`; what cannot be computed is None.
 
-  Each figure is `{value, low, high}`: the interval over resamples of whole groups, drawn with replacement
-  and not stratified, because which photographs a test set holds is itself chance. A resample that misses a
-  class averages over the others: leaving such resamples out would keep just those in which a rare class is
-  well represented.
+  Each figure is `{value, low, high}`: the interval over resamples of whole groups, drawn with replacement and not
+  stratified, because the photographs in a test set are themselves a random sample. In a resample that lacks a class,
+  means are taken over the others: dropping such resamples would keep only those in which a rare class is well
+  represented.
 
-  Where a figure rests on fewer than ten groups (Kish's effective number), or all resamples agree, the
-  bootstrap is falsely sure. Then accuracy and recall get the Clopper-Pearson interval of another share, that of
-  groups whose majority is right (precision: of the groups called so), widened to hold the value: exact for that
+  If a figure rests on fewer than ten groups (Kish's effective number), or all resamples agree, the bootstrap
+  interval is too narrow. Then accuracy and recall get the Clopper-Pearson interval of another share, that of groups
+  whose majority vote is right (precision: among groups with that vote), widened to contain the value: exact for that
   share, not for the figure, which counts images. F1, macro F1 and balanced accuracy get the interval that follows
-  from those of their parts, jointly at the wanted confidence; the rest Student's t over a jackknife of groups.
-  So does calibration error always: it is a sum of absolute values, which resampling biases upwards; its 95 %
-  interval covers 87 % of the time at the groups of TEST and 76 % at 12. `interval.exceptions` names these
+  from those of their parts, jointly at the given confidence; the rest get Student's t over a jackknife of groups.
+  So does calibration error in any case: it is a sum of absolute values, which resampling biases upwards; its 95 %
+  interval covers 87 % of the time with the groups of TEST and 76 % with 12. `interval.exceptions` names these
   figures and their method.
 
-  With a prevalence in the spec, `at_prevalence` has the figures of a population with those shares of the
-  classes: the images of class k weigh as many times more as there are too few of them. None where the set
-  lacks a class.
+  With a prevalence in the spec, `at_prevalence` has the figures of a population with those class shares: images are
+  weighted by the ratio of the two shares of their class. None if the set lacks a class.
 
-  An interval of 95 % is a little too narrow: in simulations that look like TEST, with 4 groups of the rarest
-  of four classes, it covers 89 to 92 % of the time for all figures but calibration error
+  A 95 % interval is a little too narrow: in simulations modelled on TEST, with 4 groups of the rarest of four
+  classes, it covers 89 to 92 % of the time for all figures but calibration error
   (`python -m benchmarks.coverage --trials=200`, standard error 1.5 points).
 
   **Guarantees**: `low <= value <= high` where all three are numbers; the same arguments give the same entry.
 
   Raises:
-    UserError: no rows, or a probability that is none.
+    UserError: there are no rows, or a probability is not in [0, 1].
 
   Source: Efron 1987 (BCa); Field and Welsh 2007 (clusters); Clopper and Pearson 1934; Kish 1965, section
   11.7.
   """
   of_group, _ = metrics.sums(predictions)
-  bounds = _Bounds(resamples.Figures.of(predictions, of_group, spec, seed), of_group, spec, exact=True)
+  bounds = _Bounds(resamples.Figures.compute(predictions, of_group, spec, seed), of_group, spec, exact=True)
   names = predictions.class_names
   return {
     'num_images': len(predictions),
@@ -79,24 +80,24 @@ def summary(predictions: types.Predictions, spec: intervals.Spec, seed: int) -> 
 def figures(
   predictions: types.Predictions, names: Sequence[str], spec: intervals.Spec, seed: int
 ) -> dict[str, dict[str, float | None]]:
-  """`{value, low, high}` of these summed figures of FIGURES, as `summary` has them."""
+  """`{value, low, high}` of these figures, as in `summary`; only figures that follow from sums."""
   of_group, _ = metrics.sums(predictions)
-  bounds = _Bounds(resamples.Figures.of(None, of_group, spec, seed), of_group, spec, exact=True)
+  bounds = _Bounds(resamples.Figures.compute(None, of_group, spec, seed), of_group, spec, exact=True)
   return {figure.name: bounds.entry(figure) for figure in metrics.FIGURES if figure.name in names}
 
 
 def ratio(
   above_G: np.ndarray, below_G: np.ndarray, spec: intervals.Spec, seed: int
 ) -> dict[str, float | None]:
-  """`{value, low, high}` of a share: the sum of `above_G` over that of `below_G`, groups resampled.
+  """`{value, low, high}` of the ratio of the sums of `above_G` and `below_G`, with groups resampled.
 
-  Where the groups count as fewer than ten by `below_G`, or all resamples agree, Student's t over a jackknife,
-  cut off at 0 and, for a share, at 1.
+  If the effective number of groups by `below_G` is below ten, or all resamples agree, the interval is Student's t
+  over a jackknife, clipped at 0 and, for a share, at 1.
 
   Args:
-    above_G: of each group, such as the images that are wrong.
-    below_G: of each group, such as the images that are kept; not negative.
-    spec: how.
+    above_G: numerator of each group, such as its misclassified images.
+    below_G: denominator of each group, such as its accepted images; not negative.
+    spec: of the interval.
     seed: of the resamples.
   """
   with np.errstate(invalid='ignore', divide='ignore'):
@@ -114,65 +115,70 @@ def ratio(
     low, high = intervals.student(value, left_out_G, spec.confidence)
     top = 1.0 if (above_G <= below_G).all() else np.inf
     low, high = np.clip((low, high), 0, top)
-  return {'value': float(value), 'low': _plain(low), 'high': _plain(high)}
+  return {'value': float(value), 'low': _finite_or_none(low), 'high': _finite_or_none(high)}
 
 
 def _at_prevalence(predictions: types.Predictions, spec: intervals.Spec, seed: int) -> dict[str, Any] | None:
-  """The summed figures of FIGURES and PER_CLASS in a population with the classes' shares of the spec."""
+  """The figures that follow from sums, in a population with the class shares of the spec."""
   spec.check_classes(predictions.class_names)
   weight_N = metrics.prevalence_weights(predictions, spec.prevalence)
   if weight_N is None:
     return None
   of_group, _ = metrics.sums(predictions, weight_N)
-  bounds = _Bounds(resamples.Figures.of(None, of_group, spec, seed), of_group, spec, exact=False)
+  bounds = _Bounds(resamples.Figures.compute(None, of_group, spec, seed), of_group, spec, exact=False)
   return {
     'prevalence': dict(zip(predictions.class_names, spec.prevalence, strict=True)),
-    **{figure.name: bounds.entry(figure) for figure in _summed(metrics.FIGURES)},
+    **{figure.name: bounds.entry(figure) for figure in _from_sums(metrics.FIGURES)},
     'per_class': {
-      class_name: {figure.name: bounds.entry(figure, k, class_name) for figure in _summed(metrics.PER_CLASS)}
+      class_name: {
+        figure.name: bounds.entry(figure, k, class_name) for figure in _from_sums(metrics.PER_CLASS)
+      }
       for k, class_name in enumerate(predictions.class_names)
     },
   }
 
 
 class _Bounds:
-  """The interval of each figure, and which were not made by the bootstrap."""
+  """The interval of each figure, and the exceptions whose interval is not from the bootstrap."""
 
-  def __init__(self, found: resamples.Figures, of_group: metrics.Sums, spec: intervals.Spec, exact: bool):
+  def __init__(self, resampled: resamples.Figures, of_group: metrics.Sums, spec: intervals.Spec, exact: bool):
     self.exceptions: dict[str, str] = {}
-    self._found, self._spec, self._exactly = found, spec, exact
+    self._resampled, self._spec, self._is_exact = resampled, spec, exact
     counts_GKK = of_group.confusion_KK
-    self._actual_GK, self._called_GK = counts_GKK.sum(2), counts_GKK.sum(1)
+    self._actual_GK, self._predicted_GK = counts_GKK.sum(2), counts_GKK.sum(1)
     self._label_G, self._majority_G = metrics.majority(counts_GKK)
 
   def entry(
     self, figure: metrics.Figure, k: int | None = None, class_name: str = ''
   ) -> dict[str, float | None]:
-    """`{value, low, high}` of a figure, of class `k` where it is one of a class."""
+    """`{value, low, high}` of a figure; for a figure per class, of class `k`."""
     name = figure.name
     value, drawn_R, left_out_G = (
       part[name] if k is None else part[name][..., k]
-      for part in (self._found.value, self._found.drawn, self._found.left_out)
+      for part in (self._resampled.value, self._resampled.drawn, self._resampled.left_out)
     )
     value = value.item()
     if np.isnan(value):
       return {'value': None, 'low': None, 'high': None}
     low, high = intervals.resampled(value, drawn_R, left_out_G, self._spec)
-    # The bounds are rounded quantiles: equal resamples can differ in the last bit.
-    if self._few(figure, k) or high - low < 1e-12:
+    # Quantiles are rounded: bounds of equal resamples can differ in the last bit.
+    if self._rests_on_few_groups(figure, k) or high - low < 1e-12:
       method, low, high = self._without_resampling(figure, k, value, left_out_G)
       self.exceptions[f'per_class.{class_name}.{name}' if class_name else name] = method
-    return {'value': value, 'low': _plain(low), 'high': _plain(high)}
+    return {'value': value, 'low': _finite_or_none(low), 'high': _finite_or_none(high)}
 
-  def _few(self, figure: metrics.Figure, k: int | None) -> bool:
+  def _rests_on_few_groups(self, figure: metrics.Figure, k: int | None) -> bool:
     if k is None:
       return not figure.is_resampled or intervals.effective(self._actual_GK.sum(1)) < intervals.FEW_GROUPS
-    actual, called = intervals.effective(self._actual_GK[:, k]), intervals.effective(self._called_GK[:, k])
+    actual, predicted = (
+      intervals.effective(self._actual_GK[:, k]),
+      intervals.effective(self._predicted_GK[:, k]),
+    )
     others = intervals.effective(self._actual_GK.sum(1) - self._actual_GK[:, k])
     rests_on = {
       'recall': actual,
-      'precision': called,
-      'f1': min(actual, called),
+      'precision': predicted,
+      'f1': min(actual, predicted),
       'roc_auc': min(actual, others),
     }
     return rests_on[figure.name] < intervals.FEW_GROUPS
@@ -182,9 +188,9 @@ class _Bounds:
   ) -> tuple[str, float, float]:
     name = figure.name
     present = [int(j) for j in np.flatnonzero(self._actual_GK.any(0))]
-    if self._exactly and name in ('accuracy', 'precision', 'recall'):
+    if self._is_exact and name in ('accuracy', 'precision', 'recall'):
       method, (low, high) = EXACT, self._exact(name, k, self._spec.confidence)
-    elif self._exactly and name in ('f1', 'macro_f1', 'balanced_accuracy'):
+    elif self._is_exact and name in ('f1', 'macro_f1', 'balanced_accuracy'):
       classes = present if k is None else [k]
       parts = len(classes) * (1 if name == 'balanced_accuracy' else 2)
       each = 1 - (1 - self._spec.confidence) / parts
@@ -193,7 +199,7 @@ class _Bounds:
     else:
       method, (low, high) = intervals.STUDENT, intervals.student(value, left_out_G, self._spec.confidence)
       low, high = np.clip((low, high), figure.low, figure.high)
-      # Groups that all agree, as under a flawless ranking, say nothing of how far others may lie.
+      # If all groups agree, as under a perfect ranking, the jackknife has no information about the spread.
       low, high = (low, high) if high - low > 1e-12 else (np.nan, np.nan)
     return method, float(np.minimum(low, value)), float(np.maximum(high, value))
 
@@ -202,24 +208,24 @@ class _Bounds:
     if name == 'balanced_accuracy':
       return recall
     precision = self._exact('precision', k, confidence)
-    # F1 rises with both, so that its bounds are those of its parts.
+    # F1 increases with both, so its bounds follow from theirs.
     low, high = (2 * p * r / (p + r) if p * r else 0.0 for p, r in zip(precision, recall, strict=True))
     return low, high
 
   def _exact(self, name: str, k: int | None, confidence: float) -> tuple[float, float]:
     right_G = self._label_G == self._majority_G
-    of = {'recall': self._label_G, 'precision': self._majority_G}.get(name)
-    chosen_G = np.ones_like(right_G) if of is None else of == k
+    class_G = {'recall': self._label_G, 'precision': self._majority_G}.get(name)
+    chosen_G = np.ones_like(right_G) if class_G is None else class_G == k
     return intervals.binomial(int(right_G[chosen_G].sum()), int(chosen_G.sum()), confidence)
 
 
 def _by_group(predictions: types.Predictions, of_group: metrics.Sums, confidence: float) -> dict[str, Any]:
-  """How many groups get their label by a vote of their images, with the exact binomial interval."""
+  """The share of groups whose images vote for the right label, with the exact binomial interval."""
   label_G, majority_G = metrics.majority(of_group.confusion_KK)
   mean_G, _ = metrics.mean_vote(predictions)
   votes = {}
-  for name, called_G in (('majority', majority_G), ('mean_probability', mean_G)):
-    num_right, num = int((called_G == label_G).sum()), len(label_G)
+  for name, predicted_G in (('majority', majority_G), ('mean_probability', mean_G)):
+    num_right, num = int((predicted_G == label_G).sum()), len(label_G)
     low, high = intervals.binomial(num_right, num, confidence)
     votes[name] = {
       'value': num_right / num,
@@ -231,9 +237,9 @@ def _by_group(predictions: types.Predictions, of_group: metrics.Sums, confidence
   return votes
 
 
-def _summed(figures: Sequence[metrics.Figure]) -> list[metrics.Figure]:
+def _from_sums(figures: Sequence[metrics.Figure]) -> list[metrics.Figure]:
   return [figure for figure in figures if figure.function is not None]
 
 
-def _plain(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
   return float(value) if np.isfinite(value) else None

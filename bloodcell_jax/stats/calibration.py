@@ -1,34 +1,185 @@
-"""What a confidence is worth: temperature, when to abstain, sets of classes with a wanted coverage.
+"""Calibration on validation: temperature, abstention threshold and conformal sets; stored in `calibration.json`.
 
 Everything here is fitted on validation predictions and applied to others. The validation rows must be of
-photographs that training did not see; with leaked rows all of it promises too much. Rows that have also chosen the
-epoch or fitted weights, as validation does in a run, promise a little too much: all of it holds approximately then.
+photographs that training did not see; with leaked rows every guarantee is too optimistic. Where validation has also
+chosen the epoch or fitted weights, as it does in a run, the guarantees hold approximately.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+from typing import Any
 
 import numpy as np
 
 from bloodcell_jax.base import groups, types
+from bloodcell_jax.stats import bootstrap, intervals
+from bloodcell_jax.system import atomic
 
-# A probability of exactly 0 is one that underflowed; this is its smallest positive stand-in.
+# Stands in for a probability that underflowed to 0.
 TINY = float(np.nextafter(0, 1))
-# Temperatures tried, as natural logarithms: from 1/20 to 20, far outside what is ever found.
+# Bounds of the search for the temperature, as natural logarithms: from 1/20 to 20, far beyond values seen in practice.
 LOG_TEMPERATURES = (-3.0, 3.0)
 SCORES = ('lac', 'aps')
+# Key of `calibration.json` for what produced the predictions that it was fitted on; see `calibration_file`.
+FITTED_FOR = 'fitted_for'
 
 
-def temperature(predictions: types.Predictions, weight_N: np.ndarray) -> float:
-  """The temperature T > 0 at which `softmax(log p / T)` has the least weighted log loss; over 1: over-sure.
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """Targets of the calibration."""
+
+  max_error: float  # in (0, 1): error rate allowed among the accepted images
+  miscoverage: float  # in (0, 1): share of images whose set of classes may miss the label
+  conformal_score: str  # one of SCORES
+
+  def __post_init__(self):
+    for name in ('max_error', 'miscoverage'):
+      if not 0 < getattr(self, name) < 1:
+        raise types.UserError(f'evaluate.{name} is {getattr(self, name)}; it must lie in (0, 1)')
+    if self.conformal_score not in SCORES:
+      raise types.UserError(
+        f'evaluate.conformal_score is {self.conformal_score!r}; choose one of {", ".join(SCORES)}'
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class Conformal:
+  """A fitted conformal predictor, which turns probabilities into sets of classes."""
+
+  score: str  # one of SCORES
+  miscoverage: float  # in (0, 1): the share of images whose set may miss the label
+  limit: float  # classes with a score up to it are in the set; infinite if there are too few groups
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+  """A fitted calibration; `calibration.json` in a run's folder."""
+
+  temperature: float  # > 0, divides the logits; above 1 if the network was overconfident
+  max_error: float  # target of the threshold
+  threshold: (
+    float | None
+  )  # lowest confidence, at this temperature, of an accepted image; None: all are rejected
+  conformal: Conformal
+  num_images: int  # of validation
+  num_groups: int
+
+
+def fit(predictions: types.Predictions, spec: Spec) -> Calibration:
+  """Fits all three parts on validation; in temperature and sets every group has the same weight.
+
+  Args:
+    predictions: of the validation rows, as the network returns them.
+    spec: targets.
+
+  Raises:
+    UserError: validation has fewer than two groups.
+  """
+  degrees = fit_temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
+  at_temperature = scaled(predictions, degrees)
+  return Calibration(
+    temperature=degrees,
+    max_error=spec.max_error,
+    threshold=abstention_threshold(at_temperature, spec.max_error),
+    conformal=fit_conformal(at_temperature, spec.conformal_score, spec.miscoverage),
+    num_images=len(predictions),
+    num_groups=len(np.unique(predictions.group_N)),
+  )
+
+
+def is_accepted(calibration: Calibration, scaled: types.Predictions) -> np.ndarray:
+  """[N] True for images with enough confidence; the classifier abstains on the others, which need review.
+
+  Args:
+    calibration: with the threshold.
+    scaled: predictions at the calibration's temperature.
+  """
+  if calibration.threshold is None:
+    return np.zeros(len(scaled), bool)
+  return scaled.probs_NK.max(1) >= calibration.threshold
+
+
+def summary(
+  calibration: Calibration, predictions: types.Predictions, spec: intervals.Spec, seed: int
+) -> dict[str, Any]:
+  """The entry `doubt` of a split in `metrics.json`: the calibration evaluated on these images, groups resampled.
+
+  `calibrated` has the figures that the temperature changes; `named` is the share of accepted images and `error` the
+  error rate among them; `covered` is the share of images whose set contains the label.
+  """
+  at_temperature = scaled(predictions, calibration.temperature)
+  accepted_N = is_accepted(calibration, at_temperature)
+  wrong_N = at_temperature.probs_NK.argmax(1) != at_temperature.label_N
+  set_NK = sets(calibration.conformal, at_temperature.probs_NK)
+  covered_N = set_NK[np.arange(len(predictions)), predictions.label_N]
+  _, group_N = np.unique(predictions.group_N, return_inverse=True)
+
+  def share(above_N: np.ndarray, below_N: np.ndarray) -> dict[str, float | None]:
+    above_G, below_G = (np.bincount(group_N, weights=values_N) for values_N in (above_N, below_N))
+    return bootstrap.ratio(above_G, below_G, spec, seed)
+
+  all_N, size_N = np.ones(len(predictions)), set_NK.sum(1)
+  return {
+    'temperature': calibration.temperature,
+    'calibrated': bootstrap.figures(at_temperature, ('log_loss', 'brier', 'ece'), spec, seed),
+    'max_error': calibration.max_error,
+    'threshold': calibration.threshold,
+    'named': share(accepted_N, all_N),
+    'error': share(accepted_N & wrong_N, accepted_N),
+    'num_named': int(accepted_N.sum()),
+    'miscoverage': calibration.conformal.miscoverage,
+    'conformal_score': calibration.conformal.score,
+    'covered': share(covered_N, all_N),
+    'mean_set_size': float(size_N.mean()),
+    'set_sizes': np.bincount(size_N, minlength=set_NK.shape[1] + 1).tolist(),
+  }
+
+
+def to_json(calibration: Calibration) -> dict[str, Any]:
+  """The calibration as JSON values; an infinite limit, under which every set has all classes, as null."""
+  values = dataclasses.asdict(calibration)
+  if np.isinf(calibration.conformal.limit):
+    values['conformal']['limit'] = None
+  return values
+
+
+def write(path: str | os.PathLike[str], calibration: Calibration) -> None:
+  """Writes the calibration as JSON, without FITTED_FOR."""
+  atomic.write_json(path, to_json(calibration))
+
+
+def read(path: str | os.PathLike[str]) -> Calibration:
+  """Reads a calibration, with or without FITTED_FOR.
+
+  Raises:
+    UserError: the file is missing or damaged.
+  """
+  try:
+    values = json.loads(atomic.read_text(path))
+    values.pop(FITTED_FOR, None)
+    limit = values['conformal']['limit']
+    rule = Conformal(**{**values['conformal'], 'limit': np.inf if limit is None else limit})
+    return Calibration(**{**values, 'conformal': rule})
+  except FileNotFoundError:
+    raise types.UserError(f'{path}: missing; evaluate the run on its own splits, which writes it') from None
+  except (ValueError, TypeError, KeyError, AttributeError):
+    raise types.UserError(
+      f'{path}: damaged; evaluate the run on its own splits, which writes it anew'
+    ) from None
+
+
+def fit_temperature(predictions: types.Predictions, weight_N: np.ndarray) -> float:
+  """The temperature T > 0 that minimises the weighted log loss of `softmax(log p / T)`; above 1: overconfident.
 
   Args:
     predictions: of the validation rows.
     weight_N: >= 0, such as `groups.equal_weights`, or ones to count images.
 
   Raises:
-    UserError: fewer than two groups, from which nothing can be learned about others.
+    UserError: there are fewer than two groups.
 
   Source: Guo et al. 2017, "On calibration of modern neural networks", section 4.2.
   """
@@ -46,9 +197,9 @@ def temperature(predictions: types.Predictions, weight_N: np.ndarray) -> float:
     loss_N = np.log(np.exp(scaled_NK).sum(1)) - scaled_NK[rows, predictions.label_N]
     return float((weight_N * loss_N).sum() / weight_N.sum())
 
-  # As a function of 1/T the loss is convex, so that there is one minimum.
-  found = optimize.minimize_scalar(loss, bounds=LOG_TEMPERATURES, method='bounded', options={'xatol': 1e-6})
-  return float(np.exp(found.x))
+  # The loss is convex in 1/T, so there is one minimum.
+  result = optimize.minimize_scalar(loss, bounds=LOG_TEMPERATURES, method='bounded', options={'xatol': 1e-6})
+  return float(np.exp(result.x))
 
 
 def scaled(predictions: types.Predictions, temperature: float) -> types.Predictions:
@@ -68,9 +219,9 @@ def scaled(predictions: types.Predictions, temperature: float) -> types.Predicti
 
 
 def risk_coverage(predictions: types.Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Thresholds of confidence, highest first, and at each the share of images kept and their share of errors.
+  """Thresholds of confidence, highest first, and for each the share of accepted images and their error rate.
 
-  An image is kept where its confidence reaches the threshold; images of equal confidence are kept together.
+  An image is accepted if its confidence reaches the threshold; images of equal confidence are accepted together.
 
   Source: El-Yaniv and Wiener 2010, "On the foundations of noise-free selective classification".
   """
@@ -79,46 +230,37 @@ def risk_coverage(predictions: types.Predictions) -> tuple[np.ndarray, np.ndarra
   wrong = (predictions.probs_NK.argmax(1) != predictions.label_N)[order]
   sorted_N = confidence_N[order]
   last = np.append(sorted_N[:-1] != sorted_N[1:], True)
-  kept = np.arange(1, len(predictions) + 1)
-  return sorted_N[last], (kept / len(predictions))[last], (np.cumsum(wrong) / kept)[last]
+  num_accepted = np.arange(1, len(predictions) + 1)
+  return sorted_N[last], (num_accepted / len(predictions))[last], (np.cumsum(wrong) / num_accepted)[last]
 
 
 def abstention_threshold(predictions: types.Predictions, max_error: float) -> float | None:
-  """The lowest confidence at which the images kept have at most this share of errors; None if none has.
+  """The lowest confidence at which the accepted images have at most this error rate; None if there is none.
 
-  The share is that seen on these rows, with no margin: on photographs of other people it can be higher, and
-  is, more so the fewer groups these rows have. Judge it on a test set with intervals by group.
+  This is the error rate on these rows, without a margin: on other photographs it tends to be higher, the more so
+  the fewer groups these rows have. Judge it on a test set, with intervals by group.
   """
   thresholds, _, error = risk_coverage(predictions)
-  fine = np.flatnonzero(error <= max_error)
-  return float(thresholds[fine[-1]]) if len(fine) else None
+  allowed = np.flatnonzero(error <= max_error)
+  return float(thresholds[allowed[-1]]) if len(allowed) else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Conformal:
-  """A fitted rule that turns probabilities into sets of classes."""
+def fit_conformal(predictions: types.Predictions, score: str, miscoverage: float) -> Conformal:
+  """Fits sets that contain the label of an image of a new group with probability at least 1 - miscoverage.
 
-  score: str  # one of SCORES
-  miscoverage: float  # in (0, 1): the share of images whose set may miss the label
-  limit: float  # classes with a score up to it are in the set; infinite where the groups are too few
+  Images of one group are not exchangeable with those of others, so the usual quantile over images would be too
+  optimistic. Here each group has the same weight, divided among its images, and the new group counts as an infinite
+  score: with G groups a miscoverage under 1 / (G + 1) gives sets of all classes.
 
-
-def conformal(predictions: types.Predictions, score: str, miscoverage: float) -> Conformal:
-  """The rule whose sets hold the label of an image of a new group with probability 1 - miscoverage at least.
-
-  Images of one group are copies and not exchangeable with those of others, so that the usual quantile over
-  images promises too much. Here each group counts once, spread over its images, and a group to come counts as
-  infinitely bad: with G groups a miscoverage under 1 / (G + 1) gives sets of all classes.
-
-  **Guarantees**: for groups that are exchangeable with those to come, at any number of groups, whatever the model;
-  marginally, not for each class, and not on images of another laboratory. Groups that have chosen the model's epoch
-  or fitted any of its weights are not exchangeable with new ones: the coverage is approximate then.
+  **Guarantees**: marginal coverage for groups that are exchangeable with new ones, for any number of groups and any
+  model; not for each class, and not on images of another laboratory. Groups that chose the model's epoch or fitted
+  any of its weights are not exchangeable with new ones: the coverage is approximate then.
 
   Args:
     predictions: of the validation rows.
-    score: 'lac', 1 - p of the label, gives the smallest sets; 'aps', the probability of all classes as
-      likely or likelier, gives larger ones where the model is unsure. APS is used without its randomisation,
-      so that an image always gets the same set.
+    score: 'lac', 1 - p of the label, gives the smallest sets; 'aps', the total probability of all classes at
+      least as likely as the label, gives larger ones where the model is uncertain. APS is not randomised, so
+      that an image always gets the same set.
     miscoverage: in (0, 1).
 
   Source: Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data", section 3
@@ -132,14 +274,14 @@ def conformal(predictions: types.Predictions, score: str, miscoverage: float) ->
   score_N = _scores(predictions.probs_NK, score)[np.arange(len(predictions)), predictions.label_N]
   order = np.argsort(score_N)
   share_N = np.cumsum(groups.equal_weights(predictions.group_N, 1.0)[order]) * num_groups / (num_groups + 1)
-  # The slack is rounding of the sum, not of the promise: shares are multiples of 1 / (G + 1) / size.
+  # The slack only covers the rounding of the sum: shares are multiples of 1 / (G + 1) / size.
   reached = np.flatnonzero(share_N >= 1 - miscoverage - 1e-12)
   limit = float(score_N[order][reached[0]]) if len(reached) else np.inf
   return Conformal(score, miscoverage, limit)
 
 
 def sets(rule: Conformal, probs_NK: np.ndarray) -> np.ndarray:
-  """[N, K] True for the classes in each image's set; a LAC set can be empty: nothing is likely enough."""
+  """[N, K] True for the classes in each image's set; a LAC set can be empty, if no class is likely enough."""
   return _scores(probs_NK, rule.score) <= rule.limit
 
 

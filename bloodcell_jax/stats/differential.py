@@ -1,4 +1,4 @@
-"""A differential count: how many cells of each class, and how well a count of so many cells can know it."""
+"""Confidence intervals of a differential count: the shares of the classes among the counted cells."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Under so many cells a differential is not reported without a remark: laboratories count 100 at the least; CLSI H20-A2,
+# Fewest cells for which a differential is reported without a warning: laboratories count at least 100; CLSI H20-A2,
 # "Reference leukocyte differential count (proportional) and evaluation of instrumental methods", counts 200 twice.
 LEAST_CELLS = 100
 
 
 def intervals(count_K: Sequence[int], confidence: float) -> np.ndarray:
-  """[K, 2] the share of each class, low and high, all of them right at once with this confidence.
+  """[K, 2] simultaneous confidence intervals of the share of each class, low and high.
 
-  They tell the chance of counting these cells and no others of the same slide. They do not tell how often the network
-  errs, nor that cells of one patient resemble one another.
+  They cover the sampling of cells from one slide. They do not cover the network's errors, nor the correlation between
+  cells of one patient.
 
   Args:
     count_K: cells of each class.
     confidence: in (0, 1).
 
   Returns:
-    Shares in [0, 1]; (0, 1) where nothing was counted.
+    Shares in [0, 1]; (0, 1) if nothing was counted.
 
   Source: Goodman 1965, "On simultaneous confidence intervals for multinomial proportions", equation 2.7.
 
@@ -30,7 +30,7 @@ def intervals(count_K: Sequence[int], confidence: float) -> np.ndarray:
     >>> intervals([56, 72, 73, 59, 62, 87, 58], 0.95)[0].round(3).tolist()
     [0.085, 0.166]
   """
-  # Imported here: scipy takes half a second to load and `experiment` loads this package.
+  # Imported here: SciPy takes half a second to load, and `experiment` imports this package.
   from scipy import special
 
   cells_K = np.asarray(count_K, float)

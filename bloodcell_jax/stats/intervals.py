@@ -1,4 +1,4 @@
-"""Intervals: from resamples, from leaving groups out, and exact ones; they know arrays only."""
+"""Confidence intervals of arrays: bootstrap, jackknife and exact binomial."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from bloodcell_jax.base import types
 
-# Under about ten clusters resampling them says little. By `python -m benchmarks.coverage --trials=200` the bootstrap's
-# 95 % interval of macro F1 covers 92 % of the time at 68 groups with as many of each class as TEST, 88 % at 30 drawn
-# at random and 75 % at 12; what is used instead there covers 98 %.
+# With fewer than about ten clusters the bootstrap is unreliable. By `python -m benchmarks.coverage --trials=200` its
+# 95 % interval of macro F1 covers 92 % of the time with 68 groups and the class counts of TEST, 88 % with 30 groups
+# drawn at random and 75 % with 12; the interval used instead covers 98 %.
 FEW_GROUPS = 10.0
 METHODS = {'bca': 'BCa bootstrap of groups', 'percentile': 'percentile bootstrap of groups'}
 STUDENT = "jackknife of groups, Student's t"
@@ -19,12 +19,12 @@ STUDENT = "jackknife of groups, Student's t"
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How intervals are made, and of which population."""
+  """The method of the intervals, and the population that they describe."""
 
   num_resamples: int  # of the groups, >= 100
   confidence: float  # in (0, 1), such as 0.95
   interval: str  # a key of METHODS
-  prevalence: tuple  # [K] the share of each class where the classifier will be used, sum 1; () for none
+  prevalence: tuple  # [K] class shares of the target population, sum 1; () for none
 
   def __post_init__(self):
     if self.num_resamples < 100:
@@ -40,7 +40,7 @@ class Spec:
       )
 
   def check_classes(self, class_names: tuple[str, ...]) -> None:
-    """Raises UserError where the prevalence is of another number of classes."""
+    """Raises UserError if the prevalence has another number of classes."""
     if self.prevalence and len(self.prevalence) != len(class_names):
       raise types.UserError(
         f'evaluate.prevalence has {len(self.prevalence)} shares; the classes are {", ".join(class_names)}'
@@ -52,8 +52,8 @@ def resampled(value: float, drawn_R: np.ndarray, left_out_G: np.ndarray, spec: S
 
   Args:
     value: the figure of the whole set.
-    drawn_R: of each resample of the groups.
-    left_out_G: of the set without each group in turn.
+    drawn_R: the figure of each resample of the groups.
+    left_out_G: the figure of the set without each group in turn.
     spec: method and confidence.
   """
   if spec.interval == 'percentile':
@@ -63,7 +63,7 @@ def resampled(value: float, drawn_R: np.ndarray, left_out_G: np.ndarray, spec: S
 
 
 def percentile(drawn_R: np.ndarray, confidence: float) -> tuple[float, float]:
-  """The interval between the quantiles of the resamples that have the figure; NaN where none has.
+  """The interval between two quantiles of the resamples in which the figure is defined; NaN if there are none.
 
   Source: Efron and Tibshirani 1993, chapter 13.
   """
@@ -75,12 +75,12 @@ def percentile(drawn_R: np.ndarray, confidence: float) -> tuple[float, float]:
 
 
 def bca(value: float, drawn_R: np.ndarray, left_out_G: np.ndarray, confidence: float) -> tuple[float, float]:
-  """The bias-corrected and accelerated interval, widened to hold the value; NaN if no resample has it.
+  """The bias-corrected and accelerated interval, widened to contain the value; NaN if it is defined in no resample.
 
   Args:
     value: the figure of the whole set.
-    drawn_R: of each resample.
-    left_out_G: of the set without each group in turn, from which the acceleration follows.
+    drawn_R: the figure of each resample.
+    left_out_G: the figure of the set without each group in turn, from which the acceleration follows.
     confidence: in (0, 1).
 
   Source: Efron 1987, "Better bootstrap confidence intervals"; ties count half, as in `scipy.stats.bootstrap`.
@@ -90,24 +90,24 @@ def bca(value: float, drawn_R: np.ndarray, left_out_G: np.ndarray, confidence: f
     return np.nan, np.nan
   below = ((drawn < value).sum() + (drawn <= value).sum()) / (2 * len(drawn))
   normal = statistics.NormalDist()
-  # Half a resample from either end, where the normal quantile is infinite.
+  # Kept half a resample away from 0 and 1, where the normal quantile is infinite.
   bias = normal.inv_cdf(min(max(below, 0.5 / len(drawn)), 1 - 0.5 / len(drawn)))
   pull = left_out.mean() - left_out if len(left_out) else np.zeros(1)
   spread = (pull**2).sum() ** 1.5
   acceleration = (pull**3).sum() / (6 * spread) if spread > 0 else 0.0
   tails = bias + normal.inv_cdf((1 - confidence) / 2), bias + normal.inv_cdf((1 + confidence) / 2)
-  # |acceleration| <= 1/6, so that only an extreme bias could turn the sign of the divisor.
+  # |acceleration| <= 1/6, so only an extreme bias could change the sign of the divisor.
   shares = [normal.cdf(bias + tail / max(1 - acceleration * tail, 1e-3)) for tail in tails]
   low, high = np.quantile(drawn, shares)
   return float(min(low, value)), float(max(high, value))
 
 
 def student(value: float, left_out_G: np.ndarray, confidence: float) -> tuple[float, float]:
-  """The value plus or minus Student's t times the jackknife's standard error; NaN of fewer than two groups.
+  """The value plus or minus Student's t times the jackknife's standard error; NaN for fewer than two groups.
 
   Source: Efron and Tibshirani 1993, section 11.2.
   """
-  # Imported where it is used: scipy takes half a second to load and `experiment` imports this module.
+  # Imported here: SciPy takes half a second to load, and `experiment` imports this module.
   from scipy import special
 
   left_out = left_out_G[~np.isnan(left_out_G)]
@@ -119,7 +119,7 @@ def student(value: float, left_out_G: np.ndarray, confidence: float) -> tuple[fl
 
 
 def binomial(num_right: int, num: int, confidence: float) -> tuple[float, float]:
-  """The exact interval of a share, `num_right` of `num`; (0, 1) of none.
+  """The exact interval of a share, `num_right` of `num`; (0, 1) if `num` is 0.
 
   Source: Clopper and Pearson 1934, as quantiles of beta distributions.
 
@@ -136,7 +136,7 @@ def binomial(num_right: int, num: int, confidence: float) -> tuple[float, float]
 
 
 def effective(size_G: np.ndarray) -> float:
-  """How many groups of equal size would say as much as these: (sum of sizes)^2 / sum of squares.
+  """The effective number of groups, (sum of sizes)^2 / sum of squared sizes.
 
   Source: Kish 1965, "Survey sampling", section 11.7.
 

@@ -1,4 +1,4 @@
-"""Figures of merit as functions of sums, so that resampling groups is arithmetic on their sums.
+"""Figures of merit as functions of sums, so that groups are resampled by adding their sums.
 
 Every figure but the ROC area is a ratio of sums over images. `sums` gives those sums for each group; adding
 the groups of a resample and dividing gives the figure of the resample, for all resamples at once.
@@ -29,14 +29,14 @@ class Sums:
 
 
 def sums(predictions: types.Predictions, weight_N: np.ndarray | None = None) -> tuple[Sums, np.ndarray]:
-  """The sums of each group [G, ...] and the groups' names [G].
+  """Returns the sums of each group [G, ...] and the groups' names [G].
 
   Args:
     predictions: of a set of images.
-    weight_N: how much each image counts, >= 0, such as `prevalence_weights`; None to count each once.
+    weight_N: >= 0, of each image, such as `prevalence_weights`; None to count each once.
 
   Raises:
-    UserError: there are no rows, or a probability is not a number in [0, 1], by its file.
+    UserError: there are no rows, or a probability is not in [0, 1]; the message names the file.
   """
   label_N, probs_NK = predictions.label_N, predictions.probs_NK
   _check(predictions)
@@ -81,11 +81,11 @@ def leave_one_out(groups: Sums) -> Sums:
 
 
 def figures(s: Sums) -> dict[str, np.ndarray]:
-  """Every summed figure of FIGURES and PER_CLASS (with a trailing class axis) of each set.
+  """All figures that follow from sums, of each set; those of PER_CLASS have a trailing class axis.
 
-  A class without images in a set has no recall there: balanced accuracy and macro F1 are means over the
-  classes present, and the class' own figures are NaN. scikit-learn's `balanced_accuracy_score` does the same;
-  its `f1_score` would count the absent class as 0, which would punish a resample for what it did not draw.
+  The recall of a class without images is undefined: balanced accuracy and macro F1 are means over the classes
+  present, and the figures of an absent class are NaN. scikit-learn's `balanced_accuracy_score` does the same; its
+  `f1_score` counts an absent class as 0, which would lower the figure of every resample that happens to lack it.
 
   A class that is present but never predicted has precision NaN and F1 0.
   """
@@ -94,16 +94,16 @@ def figures(s: Sums) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-  """A figure of merit: its row in this table is all that a report, a comparison or a model card knows of it."""
+  """A figure of merit; reports, comparisons and model cards are generated from this table."""
 
   name: str  # its key in metrics.json
   title: str  # for people
-  low: float  # the range that it cannot leave
+  low: float  # its range
   high: float
   is_higher_better: bool
   is_headline: bool  # printed after training and compared between two models
   is_resampled: bool  # False where resampling groups biases it: its interval is by jackknife
-  function: Callable[[Sums], np.ndarray] | None  # None: from the order of the images, not from sums
+  function: Callable[[Sums], np.ndarray] | None  # None: not a function of sums
 
 
 def _accuracy(s: Sums) -> np.ndarray:
@@ -166,17 +166,17 @@ PER_CLASS: tuple[Figure, ...] = (
 
 
 def names() -> tuple[str, ...]:
-  """The figures of FIGURES that follow from sums."""
+  """Names of those in FIGURES that follow from sums."""
   return tuple(f.name for f in FIGURES if f.function is not None)
 
 
 def headlines() -> tuple[Figure, ...]:
-  """The figures that one line has room for."""
+  """The figures in a one-line summary."""
   return tuple(f for f in FIGURES if f.is_headline)
 
 
 def roc_auc(predictions: types.Predictions) -> np.ndarray:
-  """[K] area under the ROC curve of each class against the rest, by image; NaN where either is absent.
+  """[K] area under the ROC curve of each class against the rest, by image; NaN if either is absent.
 
   Source: scikit-learn `roc_auc_score`.
   """
@@ -219,12 +219,12 @@ def roc_auc_resampled(predictions: types.Predictions, times_RG: np.ndarray) -> n
 
 
 def prevalence_weights(predictions: types.Predictions, prevalence_K: Sequence[float]) -> np.ndarray | None:
-  """[N] weights under which class k makes up `prevalence_K[k]` of the images; None where it has none to weigh.
+  """[N] weights under which class k makes up `prevalence_K[k]` of the images; None if such a class is absent.
 
   Example:
     >>> label, names = np.array([0, 0, 0, 1], np.int32), np.array(['a', 'b', 'c', 'd'])
-    >>> found = types.Predictions(np.eye(2)[label], label, names, names, ('A', 'B'))
-    >>> prevalence_weights(found, (0.5, 0.5)).round(3).tolist()
+    >>> predictions = types.Predictions(np.eye(2)[label], label, names, names, ('A', 'B'))
+    >>> prevalence_weights(predictions, (0.5, 0.5)).round(3).tolist()
     [0.667, 0.667, 0.667, 2.0]
   """
   share_K = np.bincount(predictions.label_N, minlength=len(predictions.class_names)) / len(predictions)
@@ -235,7 +235,7 @@ def prevalence_weights(predictions: types.Predictions, prevalence_K: Sequence[fl
 
 
 def majority(confusion_GKK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The label [G] of each group and what most of its images are called [G]; the first class among equals."""
+  """The label [G] of each group and its most frequent prediction [G]; the first class in a tie."""
   return confusion_GKK.sum(2).argmax(1), confusion_GKK.sum(1).argmax(1)
 
 
@@ -256,7 +256,7 @@ def _check(predictions: types.Predictions) -> None:
   if bad_N.any():
     row = int(bad_N.argmax())
     raise types.UserError(
-      f'{predictions.file_N[row]}: the probabilities {probs_NK[row].tolist()} leave [0, 1]; predict again'
+      f'{predictions.file_N[row]}: the probabilities {probs_NK[row].tolist()} are not all in [0, 1]; predict again'
     )
 
 

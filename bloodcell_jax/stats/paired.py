@@ -1,4 +1,4 @@
-"""Two models on the same images: is one better, or did it see easier photographs?"""
+"""Paired comparison of two models on the same images."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ def compare(
 ) -> dict[str, Any]:
   """How much better the second model is than the first on the same images, by headline figure.
 
-  Each entry is `{first, second, difference, low, high, p_value}`. The interval is BCa over resamples of
-  groups, the same groups for both models, or Student's t over a jackknife of groups where they count as fewer
-  than ten. The p-value is two-sided: how often a difference as large comes about when each group's two sets
-  of predictions swap models by the toss of a coin; all swaps where there are no more of them than
-  `num_resamples`.
+  Each entry is `{first, second, difference, low, high, p_value}`. The interval is BCa over resamples of groups, the
+  same groups for both models, or Student's t over a jackknife if the effective number of groups is below ten. The
+  p-value is of a two-sided permutation test that swaps the two models' predictions within random groups; over all
+  swaps if there are at most `num_resamples`.
 
   **Guarantees**: the order of the rows does not matter; swapping the models negates the difference and keeps
-  the p-value; the test needs no large number of groups to be exact.
+  the p-value; the test is exact for any number of groups.
 
   Raises:
-    UserError: the two do not hold the same images with the same labels, groups and classes; the line names
-    one.
+    UserError: images, labels, groups or classes of the two differ; the message names one.
 
   Source: Efron 1987 (BCa); Good 2005, "Permutation, parametric and bootstrap tests", chapter 3 (matched
   pairs).
@@ -78,7 +76,7 @@ def compare(
 
 
 def names() -> tuple[str, ...]:
-  """The figures that are compared."""
+  """Names of the compared figures."""
   return tuple(figure.name for figure in metrics.headlines() if figure.function is not None)
 
 
@@ -86,8 +84,7 @@ def aligned(first: types.Predictions, second: types.Predictions) -> types.Predic
   """`second` with its rows in the order of `first`.
 
   Raises:
-    UserError: the two do not hold the same images with the same labels, groups and classes; the line names
-    one.
+    UserError: images, labels, groups or classes of the two differ; the message names one.
   """
   if first.class_names != second.class_names:
     raise types.UserError(
@@ -118,14 +115,14 @@ def aligned(first: types.Predictions, second: types.Predictions) -> types.Predic
 
 
 def _swaps(num_groups: int, num_resamples: int, seed: int) -> np.ndarray:
-  """[R, G] 0 or 1: which groups swap models; every way there is where they are few."""
+  """[R, G] 0 or 1: which groups swap models; all ways if there are at most `num_resamples`."""
   if 2**num_groups <= num_resamples:
     return np.array(list(itertools.product((0, 1), repeat=num_groups)))
   return rng.generator(seed, 'swaps').integers(0, 2, (num_resamples, num_groups), np.int8)
 
 
 def _swapped(first: metrics.Sums, second: metrics.Sums, swap_RG: np.ndarray) -> dict[str, np.ndarray]:
-  """The difference of each figure after each way of swapping [R]."""
+  """[R] the difference of each figure after each swap."""
   gain = metrics.Sums(*(getattr(second, name) - getattr(first, name) for name in FIELDS))
   moved = metrics.combine(gain, swap_RG)
   figures = [
@@ -138,9 +135,9 @@ def _swapped(first: metrics.Sums, second: metrics.Sums, swap_RG: np.ndarray) -> 
 
 
 def _p_value(difference: float, swapped_R: np.ndarray, num_groups: int, num_resamples: int) -> float:
-  # Sums in another order differ in the last bits; an equal difference must count as one.
+  # Sums in another order differ in the last bits, but must count as ties.
   as_large = int((np.abs(swapped_R) >= abs(difference) - 1e-9).sum())
   if 2**num_groups <= num_resamples:
     return as_large / len(swapped_R)
-  # The data as they are count as one of the swaps, or else p could be 0. Phipson and Smyth 2010.
+  # The observed data count as one of the swaps, so that p is never 0. Phipson and Smyth 2010.
   return (as_large + 1) / (len(swapped_R) + 1)

@@ -1,4 +1,4 @@
-"""Resamples of whole groups, and every figure of each of them at once."""
+"""Bootstrap resamples of whole groups, with all figures of all resamples computed at once."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ import numpy as np
 from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import intervals, metrics
 
-# Resamples are drawn in blocks of so many counts (32 MB), whatever the number of groups.
+# Counts in a block of resamples (32 MB).
 BLOCK = 2**22
 
 
 def blocks(num_groups: int, num_resamples: int, seed: int, num_columns: int = 0) -> Iterator[np.ndarray]:
-  """How often each group is drawn, in blocks of about BLOCK counts, or values where a resample has `num_columns`."""
+  """Yields [r, G] how often each group is drawn, in blocks of about BLOCK counts.
+
+  Args:
+    num_groups: G.
+    num_resamples: in all blocks together.
+    seed: of the run.
+    num_columns: values that the caller computes for each resample, if they are more than the counts.
+  """
   size = max(1, BLOCK // max(num_groups, num_columns))
   for i, start in enumerate(range(0, num_resamples, size)):
-    # A seed lies under 2**32, so that blocks of different seeds never share their draws. A counter would say the same,
-    # but change figures that are published.
+    # Seeds are below 2**32, so blocks of different seeds never share draws. A counter would be clearer, but would
+    # change published intervals.
     yield groups.resample(num_groups, min(size, num_resamples - start), seed + (i << 32), 'bootstrap')
 
 
@@ -34,26 +41,26 @@ def combined(of_group: metrics.Sums, num_resamples: int, seed: int) -> metrics.S
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-  """Figures by name: of the whole set [1, ...], of each resample [R, ...], and without each group [G, ...]."""
+  """Figures by name: of the whole set [1, ...], of each resample [R, ...], and leaving each group out [G, ...]."""
 
   value: dict[str, np.ndarray]
   drawn: dict[str, np.ndarray]
   left_out: dict[str, np.ndarray]
 
   @classmethod
-  def of(
+  def compute(
     cls, predictions: types.Predictions | None, of_group: metrics.Sums, spec: intervals.Spec, seed: int
   ) -> Figures:
-    """Those that follow from the sums and, where the predictions are given, the ROC areas."""
+    """The figures that follow from the sums, and the ROC areas if predictions are given."""
     num_groups = len(of_group.log_loss)
-    found = cls(
+    computed = cls(
       metrics.figures(metrics.combine(of_group, np.ones((1, num_groups)))),
       metrics.figures(combined(of_group, spec.num_resamples, seed)),
       metrics.figures(metrics.leave_one_out(of_group)),
     )
     if predictions is None:
-      return found
-    # Smaller blocks than those of the sums, because here each has a column an image; other draws do no harm.
+      return computed
+    # Smaller blocks than for the sums, because these arrays have a column per image; other draws do no harm.
     drawn = blocks(num_groups, spec.num_resamples, seed, len(predictions))
     areas = (
       metrics.roc_auc(predictions)[None],
@@ -65,10 +72,10 @@ class Figures:
         ]
       ),
     )
-    for part, area in zip((found.value, found.drawn, found.left_out), areas, strict=True):
+    for part, area in zip((computed.value, computed.drawn, computed.left_out), areas, strict=True):
       part['roc_auc'] = area
       has = ~np.isnan(area)
       part['macro_roc_auc'] = np.where(
         has.any(-1), np.where(has, area, 0).sum(-1) / has.sum(-1).clip(1), np.nan
       )
-    return found
+    return computed

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 
@@ -27,21 +27,21 @@ class FittedFor:
   temperature: float
 
 
-def write(folder: workdir.Workdir, rule: doubt.Doubt, fitted_for: FittedFor) -> None:
+def write(folder: workdir.Workdir, rule: calibration.Calibration, fitted_for: FittedFor) -> None:
   """Writes the rule with what it was fitted for."""
   atomic.write_json(
-    folder.calibration, {**doubt.entry(rule), doubt.FITTED_FOR: dataclasses.asdict(fitted_for)}
+    folder.calibration, {**calibration.to_json(rule), calibration.FITTED_FOR: dataclasses.asdict(fitted_for)}
   )
 
 
-def read(folder: workdir.Workdir) -> tuple[doubt.Doubt, FittedFor | None]:
+def read(folder: workdir.Workdir) -> tuple[calibration.Calibration, FittedFor | None]:
   """The rule and what it was fitted for; None in a run of before that was kept.
 
   Raises:
     UserError: the file is missing or damaged.
   """
-  rule = doubt.read(folder.calibration)
-  known = json.loads(atomic.read_text(folder.calibration)).get(doubt.FITTED_FOR)
+  rule = calibration.read(folder.calibration)
+  known = json.loads(atomic.read_text(folder.calibration)).get(calibration.FITTED_FOR)
   if known is None:
     return rule, None
   try:

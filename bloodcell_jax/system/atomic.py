@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or not there: written beside their place, then renamed."""
+"""Atomic writes of files and folders: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-# The attribute with the SHA-256 of what was written, and the end of the hidden file that stands for it.
+# Extended attribute with the SHA-256 of the content, and suffix of the hidden file that replaces it where there are no
+# attributes.
 _SUM, _SUM_FILE = 'user.sha256', '.sha256'
-# Of what is being written.
+# Suffix of temporary names.
 _SUFFIX = '.tmp'
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-  """Puts `data` at `path`; a reader, or a kill at any moment, sees the old file or the new one.
+  """Writes `data` to `path`; readers see the old file or the new one, even if the process is killed.
 
   Raises:
-    OSError: it cannot be written, with the name of the file; nothing is left of it.
+    OSError: the file cannot be written; it has the name of the file, and no temporary file is left.
   """
   path = pathlib.Path(path)
   try:
     _write(path, data)
   except OSError as error:
-    # What writing itself raises names no file.
+    # Errors of write() itself have no file name.
     raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
@@ -43,19 +44,19 @@ def _write(path: pathlib.Path, data: bytes) -> None:
   try:
     with os.fdopen(handle, 'wb') as file:
       file.write(data)
-      # Attributes go with the file whatever it is called, so that a kill never parts the two; a copy made without them
-      # is not checked.
+      # Attributes stay with the file when it is renamed, so a kill cannot separate the two. A copy without them is not
+      # checked.
       with contextlib.suppress(OSError, AttributeError):
         os.setxattr(file.fileno(), _SUM, digest.encode())
         has_attributes = True
       file.flush()
       os.fsync(file.fileno())
-    # mkstemp makes private files; give this one the rights an ordinary open would.
+    # mkstemp creates private files; set the permissions that open() would.
     umask = os.umask(0)
     os.umask(umask)
     os.chmod(beside, 0o666 & ~umask)
     if not (has_attributes or path.name.endswith(_SUM_FILE)):
-      # First, with that of the file which is there now: after a kill between the two that one is sound as well.
+      # Before the rename, and with the sum of the present file, which stays valid if the process is killed in between.
       before = [hashlib.sha256(path.read_bytes()).hexdigest()] if path.exists() else []
       _write(sum_file(path), ' '.join([digest, *(sum for sum in before if sum in _noted(path))]).encode())
     os.replace(beside, path)
@@ -65,21 +66,21 @@ def _write(path: pathlib.Path, data: bytes) -> None:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-  """What `write_bytes` put there.
+  """Reads a file and checks its SHA-256, if `write_bytes` wrote it.
 
   Raises:
-    ValueError: the file has changed since, by its SHA-256; one that something else wrote is not checked.
-    OSError: it cannot be read.
+    ValueError: the file has changed since it was written.
+    OSError: the file cannot be read.
   """
   data = pathlib.Path(path).read_bytes()
   expected = _noted(pathlib.Path(path))
   if expected and hashlib.sha256(data).hexdigest() not in expected:
-    raise ValueError(f'{path}: no longer what was written there')
+    raise ValueError(f'{path}: changed since it was written')
   return data
 
 
 def _noted(path: pathlib.Path) -> list[str]:
-  """The sums of what may be at `path`, the newest first; empty where none was kept."""
+  """Valid SHA-256 sums of `path`, the newest first; empty if none are stored."""
   try:
     return [os.getxattr(path, _SUM).decode()]
   except (OSError, AttributeError):
@@ -99,7 +100,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def is_intact(path: str | os.PathLike[str]) -> bool:
-  """Whether the file is there and, as far as can be told, what was written."""
+  """Whether the file exists and has not changed since it was written, if that can be checked."""
   try:
     read_bytes(path)
   except (OSError, ValueError):
@@ -118,7 +119,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> None:
-  """As `write_text`, for rows of cells, the first of them the names of the columns."""
+  """As `write_text`, for rows of cells; the first row is the header."""
   text = io.StringIO()
   csv.writer(text, lineterminator='\n').writerows(rows)
   write_text(path, text.getvalue())
@@ -126,20 +127,20 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> No
 
 @contextlib.contextmanager
 def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-  """An empty folder beside `path` that takes its place at the end; after an error nothing of it is left.
+  """Yields an empty temporary folder that is renamed to `path` at the end, or removed after an error.
 
-  A folder that stood there before goes only once the new one is whole.
+  An existing folder at `path` is removed only once the new one is complete.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX) as beside:
-    made, before = pathlib.Path(beside, 'made'), pathlib.Path(beside, 'before')
-    made.mkdir()
-    yield made
+    new, before = pathlib.Path(beside, 'made'), pathlib.Path(beside, 'before')
+    new.mkdir()
+    yield new
     if path.exists():
       path.rename(before)
     try:
-      made.rename(path)
+      new.rename(path)
     except BaseException:
       if before.exists():
         before.rename(path)
@@ -147,21 +148,21 @@ def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def clear(path: str | os.PathLike[str]) -> None:
-  """Removes what a killed process left half-written of the folder `path`, in it and beside it.
+  """Removes temporary files of a killed process in the folder `path` and beside it.
 
-  Only for whoever is alone there. A folder that was taken away to be replaced is put back.
+  The caller must hold the lock. A folder that was about to be replaced is put back.
   """
   path = pathlib.Path(path)
   for beside in [
     *path.parent.glob(f'.{glob.escape(path.name)}.*{_SUFFIX}'),
     *sorted(path.rglob(f'.*{_SUFFIX}')),
   ]:
-    # As tempfile names them.
-    made = re.fullmatch(rf'\.(.+)\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}', beside.name)
-    if not made:
+    # The pattern of tempfile's names.
+    match = re.fullmatch(rf'\.(.+)\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}', beside.name)
+    if not match:
       continue
     if beside.is_dir():
-      before, place = beside / 'before', beside.parent / made[1]
+      before, place = beside / 'before', beside.parent / match[1]
       if before.exists() and not place.exists():
         before.rename(place)
       shutil.rmtree(beside)

@@ -1,4 +1,4 @@
-"""A folder that one process writes at a time."""
+"""A lock on a folder, so that only one process writes there at a time."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ except ImportError:  # Windows
   fcntl = None  # type: ignore[assignment]
 
 FILE = '.lock'
-# Windows locks bytes and hides them from other processes: one far behind the text, which stays readable.
+# On Windows a locked byte cannot be read by other processes: lock one far beyond the text.
 _LOCKED_BYTE = 2**30
 
-
-# Of this process: lock file -> the handle that holds it.
+# Locks of this process: lock file -> its handle.
 _held: dict[str, int] = {}
 
 
 def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
-  """The folder, made where it is missing, is this process's alone until it ends; leftovers of a killed one are cleared.
+  """Locks the folder for this process until it ends; creates it and removes the leftovers of a killed process.
 
-  **Guarantees**: a second process is refused; the lock ends with the process however that ends, so that none is ever
-  stale: the kernel holds it (flock; `msvcrt.locking` on Windows), the file only says who does. On a file system without
-  locks of that kind the process that the file names decides: it counts as long as it runs on this machine since when
-  the file says.
+  **Guarantees**: a second process is refused; the lock ends with the process however that ends, so it is never stale:
+  the kernel holds it (flock; `msvcrt.locking` on Windows), and the file only names the owner. On a file system without
+  such locks the folder counts as locked while the process that the file names, with that start time, runs on this
+  machine.
 
   Args:
-    folder: which.
-    beside: for a folder that is replaced whole, or must be empty: the lock lies beside it, and it is not made.
+    folder: to lock.
+    beside: puts the lock file beside the folder and does not create the folder; for a folder that is replaced as a
+      whole or must be empty.
 
   Raises:
-    UserError: another process has it, by its number.
+    UserError: another process holds the lock; the message has its number.
   """
   place = pathlib.Path(folder).absolute()
   path = place.with_name(f'.{place.name}{FILE}') if beside else place / FILE
@@ -47,7 +47,7 @@ def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
     return
   path.parent.mkdir(parents=True, exist_ok=True)
   while not _is_same(handle := _locked(path, place), path):
-    # Another process has removed the file between the two calls.
+    # Another process removed the file between the two calls.
     os.close(handle)
   os.ftruncate(handle, 0)
   os.lseek(handle, 0, os.SEEK_SET)
@@ -64,7 +64,7 @@ def _locked(path: pathlib.Path, place: pathlib.Path) -> int:
     _lock(handle)
   except OSError as error:
     owner = _read(handle)
-    # Windows says PermissionError where another process has the lock.
+    # Windows raises PermissionError if another process has the lock.
     if isinstance(error, BlockingIOError | PermissionError) or _is_running(owner):
       os.close(handle)
       raise types.UserError(_refusal(place, owner)) from None
@@ -82,7 +82,7 @@ def _lock(handle: int) -> None:
 
 
 def release() -> None:
-  """Gives back every folder that this process has taken."""
+  """Releases all locks of this process."""
   for path in list(_held):
     _release(pathlib.Path(path))
 
@@ -90,7 +90,7 @@ def release() -> None:
 def _release(path: pathlib.Path) -> None:
   if str(path) not in _held:
     return
-  # Removed while it is still held: whoever opened it meanwhile sees that it is another file.
+  # Removed while still locked: a process that has opened it meanwhile sees that the file has changed.
   with contextlib.suppress(OSError):
     path.unlink()
   os.close(_held.pop(str(path)))
@@ -101,10 +101,10 @@ def _own() -> dict[str, str | int]:
 
 
 def _started(pid: int) -> str:
-  """The moment that the process began, in clock ticks since the machine did, with the machine's boot; '' if unknown."""
+  """Start time of the process in clock ticks since boot, with the id of the boot; '' if unknown."""
   try:
     boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
-    # Behind the name, which may have spaces and brackets, the 20th field is the 22nd of proc(5).
+    # Field 22 of proc(5) is the 20th after the name, which may contain spaces and brackets.
     return f'{boot} {pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]}'
   except (OSError, IndexError):
     return ''
@@ -112,7 +112,7 @@ def _started(pid: int) -> str:
 
 def _is_running(owner: dict[str, str | int]) -> bool:
   if owner.get('host') != platform.node():
-    # Nobody can tell from here.
+    # Unknown from this machine: assume that it runs.
     return bool(owner)
   return _started(int(owner['pid'])) == owner['started'] != ''
 
@@ -125,8 +125,8 @@ def _refusal(folder: pathlib.Path, owner: dict[str, str | int]) -> str:
 def _read(handle: int) -> dict[str, str | int]:
   try:
     os.lseek(handle, 0, os.SEEK_SET)
-    found = json.loads(os.read(handle, 4096))
-    return found if {'pid', 'host', 'started'} <= set(found) else {}
+    owner = json.loads(os.read(handle, 4096))
+    return owner if {'pid', 'host', 'started'} <= set(owner) else {}
   except (OSError, ValueError, TypeError):
     return {}
 

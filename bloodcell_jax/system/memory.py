@@ -1,4 +1,4 @@
-"""How much memory there is for this process: what the machine has left, within the limits that are set for it."""
+"""Memory available to this process: of the machine, within control groups and process limits."""
 
 from __future__ import annotations
 
@@ -16,94 +16,95 @@ try:
 except ImportError:  # not on Windows
   resource = None  # type: ignore[assignment]
 
-# What the smallest run takes, libraries included, and what of addresses, as measured (docs/reliability.md).
+# Least resident memory and least address space of the smallest run, in bytes, measured (docs/reliability.md).
 LEAST, LEAST_ADDRESSES = 700_000_000, 3_500_000_000
-# How many times what XLA and the batches ask for was taken, as measured there: threads of their own, what they keep.
-MOST = 4
-# What the threads take that write a checkpoint. Without it Python can wait for ever for one of them to begin.
+# Observed peak memory was up to this many times the estimate for programs and batches (thread stacks, buffers kept by
+# the allocator); see docs/reliability.md.
+PEAK_FACTOR = 4
+# Bytes for the threads that write a checkpoint. Without them Python can wait forever for a thread to start.
 WRITING = 100_000_000
 KEPT = 'The checkpoints are kept, and the same command continues'
-# Of XLA, C++, the loader of libraries, the system and Python's threads.
-_SAID = (
+# Parts of error messages of XLA, C++, the dynamic loader, the system and Python's threads.
+_MESSAGES = (
   'RESOURCE_EXHAUSTED', 'bad_alloc', 'failed to map segment', 'annot allocate memory', "can't start new thread",
 )  # fmt: skip
 _GROUPS = pathlib.Path('/sys/fs/cgroup')
 
 
 def available() -> int:
-  """Bytes that this process can still take: of the machine's without swapping, of its control groups', of its own.
+  """Bytes that this process can allocate without swapping, within its control groups and its own limits.
 
-  A container has the limits of a control group, a batch system often those of `ulimit -v`. Source: proc(5), and
-  cgroup-v1/memory and cgroup-v2 in the documentation of the Linux kernel.
+  Containers limit memory by control groups, batch systems often by `ulimit -v`. Source: proc(5); cgroup-v1/memory and
+  cgroup-v2 in the documentation of the Linux kernel.
   """
   return max(0, min([_shared('MemAvailable'), *_of_process()]))
 
 
 def obtainable() -> int:
-  """As `available`, with what the machine has left of its swap: to take more ends the process."""
+  """As `available`, plus free swap; the system kills a process that allocates more."""
   return max(0, min([_shared('MemAvailable', 'SwapFree'), *_of_process()]))
 
 
 def free(device: jax.Device) -> int:
-  """Bytes that a device has left, as it says itself; where it says nothing, those of the host."""
+  """Free bytes of a device by its own statistics, or of the host if it has none."""
   stats = device.memory_stats() or {}
   if 'bytes_limit' in stats:
     return stats['bytes_limit'] - stats.get('bytes_in_use', 0)
   return obtainable()
 
 
-def require(needed: int, free: int, what: str, advice: str, *, most: int = 1) -> None:
-  """Refuses to take more than is free, which would end the process without a word; says where it may come to that.
+def require(needed: int, free: int, what: str, advice: str, *, peak_factor: int = 1) -> None:
+  """Raises an error instead of letting the system kill the process; warns on standard error if memory may be short.
 
   Args:
-    needed: bytes that are taken at least.
-    free: bytes that there are.
-    what: what takes them, such as 'an update'.
+    needed: least bytes to allocate.
+    free: free bytes.
+    what: what needs them, such as 'an update'.
     advice: what to do, such as 'lower train.batch_size'.
-    most: how many times as much it may come to, as measured; a line on standard error tells where that is not free.
+    peak_factor: the peak may be this many times `needed`; there is a warning if that is not free.
 
   Raises:
-    RunError: more bytes are needed than are free.
+    RunError: `needed` exceeds `free`.
   """
-  from bloodcell_jax.base import types  # here, for `shortage` is asked before JAX is loaded
+  from bloodcell_jax.base import types  # imported here: main.py calls `shortage` before JAX is loaded
 
   if needed > free:
     raise types.RunError(
-      f'{what}: {needed / 1e9:.2f} GB more are needed and {free / 1e9:.2f} GB of memory are free; {advice}. {KEPT}'
+      f'{what}: needs {needed / 1e9:.2f} GB more, but {free / 1e9:.2f} GB of memory are free; {advice}. {KEPT}'
     )
-  if most * needed > free:
+  if peak_factor * needed > free:
     print(
-      f'{what}: {needed / 1e9:.2f} to {most * needed / 1e9:.2f} GB more are needed and {free / 1e9:.2f} GB of memory '
-      f'are free: the system may end this process. Should it, {advice}. {KEPT}',
+      f'{what}: needs {needed / 1e9:.2f} to {peak_factor * needed / 1e9:.2f} GB more, but {free / 1e9:.2f} GB '
+      f'of memory are free: the system may kill this process. If it does, {advice}. {KEPT}',
       file=sys.stderr,
       flush=True,
     )
 
 
 def shortage() -> str:
-  """One line where there is less than the smallest run takes; empty where there is more."""
+  """A one-line warning if there is less memory than the smallest run needs; else empty."""
   free = _shared('MemAvailable', 'SwapFree')
   if free < LEAST:
     return (
-      f'{free / 1e9:.2f} GB of memory are free for this process, and a run takes {LEAST / 1e9:.1f} GB at least: the '
-      'system may end it. What is saved by then is kept'
+      f'{free / 1e9:.2f} GB of memory are free for this process, but a run needs at least {LEAST / 1e9:.1f} GB: the '
+      'system may kill it. Checkpoints saved until then are kept'
     )
   addresses = min(_of_process(), default=LEAST_ADDRESSES)
   if addresses < LEAST_ADDRESSES:
     return (
-      f'a limit of this process (ulimit -v) leaves {addresses / 1e9:.2f} GB of addresses, and a run reserves '
+      f'a limit of this process (ulimit -v) leaves {addresses / 1e9:.2f} GB of address space, but a run reserves '
       f'{LEAST_ADDRESSES / 1e9:.1f} GB, most of them unused: it may fail'
     )
   return ''
 
 
 def is_short(error: BaseException) -> bool:
-  """Whether an error says that memory, or what the system takes memory for, was not to be had."""
-  return isinstance(error, MemoryError) or any(said in str(error) for said in _SAID)
+  """Whether an error is due to a lack of memory, address space or threads."""
+  return isinstance(error, MemoryError) or any(message in str(error) for message in _MESSAGES)
 
 
 def _shared(*fields: str) -> int:
-  """What this process and others can still take: these fields of the machine, within the process' control groups."""
+  """Bytes that this process can share with others: these fields of /proc/meminfo, within its control groups."""
   own = pathlib.Path('/proc/self/cgroup')
   return min([_of_machine(*fields), *_of_groups(own.read_text() if own.exists() else '', _GROUPS)])
 
@@ -111,16 +112,16 @@ def _shared(*fields: str) -> int:
 def _of_machine(*fields: str) -> int:
   try:
     with open('/proc/meminfo') as file:
-      found = dict(line.split(':') for line in file)
-    return 1024 * sum(int(found[name].split()[0]) for name in fields)
+      values = dict(line.split(':') for line in file)
+    return 1024 * sum(int(values[name].split()[0]) for name in fields)
   except (OSError, KeyError, ValueError):
-    # Not Linux: half of what is built in stands for what is free.
+    # Not Linux: assume that half of the installed memory is free.
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2
 
 
-def _of_groups(named: str, top: pathlib.Path) -> Iterator[int]:
-  """What each control group of memory leaves, from the process' own up; `named` is what /proc/self/cgroup says."""
-  for line in named.splitlines():
+def _of_groups(membership: str, top: pathlib.Path) -> Iterator[int]:
+  """Free bytes of each memory control group, from the process' own up; `membership`: text of /proc/self/cgroup."""
+  for line in membership.splitlines():
     _, controllers, path = line.split(':', 2)
     if not controllers:
       yield from _left_up(top, path, 'memory.max', 'memory.current', 'inactive_file', 'active_file')
@@ -131,7 +132,7 @@ def _of_groups(named: str, top: pathlib.Path) -> Iterator[int]:
 
 def _left_up(top: pathlib.Path, path: str, limit: str, usage: str, *files: str) -> Iterator[int]:
   group = top / path.strip('/')
-  # Within a container its own group may be the top, whatever it is called outside.
+  # In a container the process' group may be mounted as the top, under another name.
   for each in (group, *group.parents):
     yield from _left(each, limit, usage, *files)
     if each == top:
@@ -143,7 +144,7 @@ def _left(group: pathlib.Path, limit: str, usage: str, *files: str) -> Iterator[
     most, used = ((group / name).read_text().strip() for name in (limit, usage))
     stats = dict(line.split() for line in (group / 'memory.stat').read_text().splitlines() if line)
     if most != 'max':
-      # Files that were read or mapped are given back when the room is asked for.
+      # The page cache is reclaimed when memory is needed.
       yield int(most) - int(used) + sum(int(stats.get(name, 0)) for name in files)
   except (OSError, ValueError):
     return

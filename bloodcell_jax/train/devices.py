@@ -115,8 +115,8 @@ def _with_room(mapped: Any, on: Sequence[jax.Device], what: str, key: str) -> Ca
       if stats:
         advice = f'lower {key} or data.image_size'
         # Other devices than processors say exactly what they take.
-        most = memory.MOST if on[0].platform == 'cpu' else 1
-        memory.require(_added_bytes(stats), memory.free(on[0]), what, advice, most=most)
+        factor = memory.PEAK_FACTOR if on[0].platform == 'cpu' else 1
+        memory.require(_added_bytes(stats), memory.free(on[0]), what, advice, peak_factor=factor)
       is_asked = True
     return mapped(*given)
 

@@ -28,6 +28,6 @@ def test_an_interval_that_misses_the_truth_is_seen(monkeypatch):
 
 
 def test_a_design_drawn_at_random_has_as_many_groups_as_asked_for():
-  design = coverage.groups_of(12, np.random.default_rng(0))
+  design = coverage.draw_design(12, np.random.default_rng(0))
   assert design.sum() == 12
   assert len(coverage.draw(design, 10, np.random.default_rng(0))) > 0

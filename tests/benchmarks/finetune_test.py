@@ -41,7 +41,7 @@ def test_every_contestant_runs(tmp_path):
   command = [sys.executable, '-m', 'benchmarks.finetune', '--tiny', '--rounds=1', f'--json={path}']
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
   assert done.returncode == 0, done.stderr
-  assert 'compare nothing' in done.stdout
+  assert 'mean nothing' in done.stdout
   found = json.loads(path.read_text())
   assert found['is_tiny'] is True
   whole = {row['who']: row for row in found['rows'] if row['model'] == 'whole job'}

@@ -184,7 +184,7 @@ def test_samme_ends_with_a_flawless_member_that_is_kept_and_a_useless_one_that_i
   first = member(0, label_N, 0.8)
   flawless = 0.1 + 0.7 * np.eye(K)[label_N]
   *_, state = replayed(SAMME, [first, flawless], label_N, group_N)
-  assert (state.num_members, state.ended) == (2, 'member 2 errs on no group')
+  assert (state.num_members, state.ended) == (2, 'member 2 makes no error on any group')
   assert state.alpha_M[1] == pytest.approx(np.log(2 * 40 - 1) + np.log(K - 1))
   useless = 0.1 + 0.7 * np.eye(K)[(label_N + 1) % K]
   *_, state = replayed(SAMME, [first, useless], label_N, group_N)

@@ -30,7 +30,7 @@ def problem(seed, num_groups=60, shared=0.0):
 
 def test_the_error_is_the_mean_over_all_subsets():
   probs_MNK, label_N, group_N = problem(0)
-  found = curve.of_subsets(probs_MNK, label_N, group_N, SPEC, seed=0)
+  found = curve.over_subsets(probs_MNK, label_N, group_N, SPEC, seed=0)
   assert found.size_S.tolist() == [1, 2, 3, 4, 5, 6]
   assert found.num_subsets_S.tolist() == [math.comb(M, size) for size in range(1, M + 1)]
   for size in range(1, M + 1):
@@ -42,12 +42,12 @@ def test_the_error_is_the_mean_over_all_subsets():
     assert found.subset_sd_S[size - 1] == pytest.approx(np.std(errors))
   assert found.error_S[-1] < found.error_S[0] - 0.05, 'independent members help'
   assert found.subset_sd_S[-1] == 0
-  alike = curve.of_subsets(*problem(0, shared=1.0), SPEC, seed=0)
+  alike = curve.over_subsets(*problem(0, shared=1.0), SPEC, seed=0)
   assert abs(alike.error_S[-1] - alike.error_S[0]) < 0.03, 'members that err alike do not'
 
 
 def test_bounds_enclose_the_error_and_the_interval_is_wider_than_the_subsets_alone():
-  found = curve.of_subsets(*problem(1), SPEC, seed=0)
+  found = curve.over_subsets(*problem(1), SPEC, seed=0)
   assert (found.low_S <= found.error_S).all()
   assert (found.error_S <= found.high_S).all()
   assert (found.subset_low_S <= found.error_S).all()
@@ -59,9 +59,9 @@ def test_bounds_enclose_the_error_and_the_interval_is_wider_than_the_subsets_alo
 
 def test_the_interval_knows_that_copies_are_no_new_groups():
   probs_MNK, label_N, group_N = problem(2)
-  found = curve.of_subsets(probs_MNK, label_N, group_N, SPEC, seed=0)
+  found = curve.over_subsets(probs_MNK, label_N, group_N, SPEC, seed=0)
   # Negative control: were every image a group, the interval would be about half as wide (four copies).
-  images = curve.of_subsets(probs_MNK, label_N, np.arange(len(label_N)), SPEC, seed=0)
+  images = curve.over_subsets(probs_MNK, label_N, np.arange(len(label_N)), SPEC, seed=0)
   assert (found.high_S - found.low_S)[-1] > 1.5 * (images.high_S - images.low_S)[-1]
   np.testing.assert_allclose(found.error_S, images.error_S)
 
@@ -69,7 +69,7 @@ def test_the_interval_knows_that_copies_are_no_new_groups():
 def test_the_interval_has_about_the_variance_of_subsets_and_groups_together():
   probs_MNK, label_N, group_N = problem(3)
   wide = dataclasses.replace(SPEC, num_resamples=4000)
-  found = curve.of_subsets(probs_MNK, label_N, group_N, wide, seed=0)
+  found = curve.over_subsets(probs_MNK, label_N, group_N, wide, seed=0)
   wrong_MG = (probs_MNK.argmax(2) != label_N).reshape(M, -1, COPIES).mean(2)
   variance = wrong_MG.mean(1).var() + wrong_MG.var(1).mean() / wrong_MG.shape[1]
   assert (found.high_S - found.low_S)[0] == pytest.approx(2 * 1.645 * np.sqrt(variance), rel=0.12)
@@ -78,9 +78,9 @@ def test_the_interval_has_about_the_variance_of_subsets_and_groups_together():
 def test_the_same_arguments_give_the_same_curve_whatever_the_order_of_rows():
   probs_MNK, label_N, group_N = problem(4)
   order = np.random.default_rng(0).permutation(len(label_N))
-  first = curve.of_subsets(probs_MNK, label_N, group_N, SPEC, seed=1)
-  again = curve.of_subsets(probs_MNK[:, order], label_N[order], group_N[order], SPEC, seed=1)
-  other = curve.of_subsets(probs_MNK, label_N, group_N, SPEC, seed=2)
+  first = curve.over_subsets(probs_MNK, label_N, group_N, SPEC, seed=1)
+  again = curve.over_subsets(probs_MNK[:, order], label_N[order], group_N[order], SPEC, seed=1)
+  other = curve.over_subsets(probs_MNK, label_N, group_N, SPEC, seed=2)
   for field in dataclasses.fields(curve.Curve):
     np.testing.assert_array_equal(getattr(first, field.name), getattr(again, field.name))
   assert not np.array_equal(first.low_S, other.low_S)
@@ -92,20 +92,20 @@ def test_where_there_are_too_many_subsets_some_are_drawn():
   assert all(len(set(members)) == 5 and members == sorted(members) for members in drawn)
   assert drawn == curve.subsets(12, 5, 40, seed=0) != curve.subsets(12, 5, 40, seed=1)
   assert len({tuple(members) for members in drawn}) > 30
-  few = curve.of_subsets(*problem(0), dataclasses.replace(SPEC, max_subsets=5), seed=0)
+  few = curve.over_subsets(*problem(0), dataclasses.replace(SPEC, max_subsets=5), seed=0)
   assert few.num_subsets_S.tolist() == [5, 5, 5, 5, 5, 1]
 
 
 def test_in_order_each_point_is_one_ensemble():
   probs_MNK, label_N, group_N = problem(5)
   prefix_SNK = np.stack([probs_MNK[: m + 1].mean(0) for m in range(M)])
-  found = curve.in_order(prefix_SNK, label_N, group_N, SPEC, seed=0)
+  found = curve.in_training_order(prefix_SNK, label_N, group_N, SPEC, seed=0)
   np.testing.assert_allclose(found.error_S, (prefix_SNK.argmax(2) != label_N).mean(1))
   np.testing.assert_array_equal(found.subset_low_S, found.error_S)
   assert (found.high_S > found.low_S).all()
-  turned = curve.in_order(prefix_SNK[::-1], label_N, group_N, SPEC, seed=0)
+  turned = curve.in_training_order(prefix_SNK[::-1], label_N, group_N, SPEC, seed=0)
   assert not np.array_equal(turned.error_S, found.error_S)
-  whole = curve.of_subsets(probs_MNK, label_N, group_N, SPEC, seed=0)
+  whole = curve.over_subsets(probs_MNK, label_N, group_N, SPEC, seed=0)
   assert (whole.low_S[-1], whole.high_S[-1]) == (found.low_S[-1], found.high_S[-1]), (
     'the same groups are drawn'
   )

@@ -71,14 +71,14 @@ def test_the_same_arguments_give_the_same_arrays_and_they_survive_the_disk(kind,
 def test_trees_as_arrays_answer_as_scikit_learn_does(num_classes):
   probs_MNK, label_N, group_N = problem(4, num_classes)
   feature_ND = combination.meta_features(probs_MNK, np)
-  model = stacking.booster(20, 0).fit(feature_ND, label_N, stacking.row_weights(label_N, group_N))
-  one = stacking.of_trees(model)
+  model = stacking.make_booster(20, 0).fit(feature_ND, label_N, stacking.row_weights(label_N, group_N))
+  one = stacking.from_trees(model)
   # Its own training rows, and new ones; and float32 values that lie on the thresholds themselves.
   for probs in (probs_MNK, problem(5, num_classes)[0]):
     expected = model.predict_proba(combination.meta_features(probs, np))
     np.testing.assert_allclose(combination.apply(one, probs, np), expected, atol=1e-6)
-  fewer = stacking.of_trees(
-    stacking.booster(19, 0).fit(feature_ND, label_N, stacking.row_weights(label_N, group_N))
+  fewer = stacking.from_trees(
+    stacking.make_booster(19, 0).fit(feature_ND, label_N, stacking.row_weights(label_N, group_N))
   )
   assert np.abs(combination.apply(fewer, probs_MNK, np) - model.predict_proba(feature_ND)).max() > 1e-4
 
@@ -89,7 +89,7 @@ def test_the_logistic_one_is_scikit_learn_s_at_one_of_the_costs(num_classes):
   feature_ND = combination.meta_features(probs_MNK, np)
   found = combination.apply(stacking.fit('logistic', probs_MNK, label_N, group_N, seed=0), probs_MNK, np)
   theirs = [
-    stacking.regression(cost)
+    stacking.make_regression(cost)
     .fit(feature_ND, label_N, stacking.row_weights(label_N, group_N))
     .predict_proba(feature_ND)
     for cost in stacking.COSTS
@@ -113,10 +113,10 @@ def test_copies_of_an_image_weigh_together_as_one():
   found = combination.apply(stacking.fit('logistic', *copied, seed=0), probs_MNK, np)
   feature_ND = combination.meta_features(probs_MNK, np)
   # The folds may differ: what is compared is the last fit, at whichever cost.
-  plain = [stacking.regression(cost).fit(feature_ND, label_N, each_N) for cost in stacking.COSTS]
+  plain = [stacking.make_regression(cost).fit(feature_ND, label_N, each_N) for cost in stacking.COSTS]
   assert min(np.abs(found - one.predict_proba(feature_ND)).max() for one in plain) < 1e-4
   # Negative control: where every copy counts, no cost gives that.
-  counted = stacking.regression(1.0).fit(feature_ND.repeat(times, 0), label_N.repeat(times))
+  counted = stacking.make_regression(1.0).fit(feature_ND.repeat(times, 0), label_N.repeat(times))
   found = counted.predict_proba(feature_ND)
   assert min(np.abs(found - one.predict_proba(feature_ND)).max() for one in plain) > 0.02
 

@@ -17,7 +17,7 @@ from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.export import samples
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import job, scoring
-from bloodcell_jax.stats import bootstrap, calibration, doubt
+from bloodcell_jax.stats import bootstrap, calibration
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checkpoint, history, shelf, signals
@@ -30,7 +30,7 @@ _SMALL = {
   'data.embedded.height': 60, 'data.embedded.width': 80, 'data.pipeline': 'numpy', 'data.cache': 'memory',
   'data.validation_fraction': 0.5, 'evaluate.batch_size': 5, 'evaluate.num_resamples': 100, 'train.epochs': 1,
 }  # fmt: skip
-RULE = doubt.Doubt(1.6, 0.05, 0.7, calibration.Conformal('lac', 0.1, 0.8), 16, 8)
+RULE = calibration.Calibration(1.6, 0.05, 0.7, calibration.Conformal('lac', 0.1, 0.8), 16, 8)
 
 
 def config(model: str, **changes: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def images(image_size: int, num: int) -> samples.Samples:
   return samples.Samples('test', read.table.take(rows), read.image_NHWC[rows])
 
 
-def load(model: str, rule: doubt.Doubt | None, **changes: Any) -> classifier.Classifier:
+def load(model: str, rule: calibration.Calibration | None, **changes: Any) -> classifier.Classifier:
   """A classifier whose probabilities differ from image to image and from class to class."""
   exp = experiment.resolve(experiment.nest(config(model, **changes)))
   read = data(exp.data.decode.image_size)
@@ -116,7 +116,7 @@ def write_run(path: pathlib.Path, loaded: classifier.Classifier) -> workdir.Work
   entry |= {'note': loaded.note, 'leak': leak, 'checkpoint': loaded.origin}
   atomic.write_json(folder.metrics, {'test': entry})
   if loaded.rule:
-    doubt.write(folder.calibration, loaded.rule)
+    calibration.write(folder.calibration, loaded.rule)
   return folder
 
 

@@ -152,7 +152,7 @@ def test_boosting_stops_where_validation_is_best_and_groups_weigh_alike():
 @pytest.mark.parametrize('kind', trees.KINDS)
 def test_importance_finds_the_features_that_tell_the_class(kind):
   validation = rows(30, 4, 3.0, 1)
-  found = importance.permuted(fitted(kind), validation, np.arange(8), 3, 0, lambda: None)
+  found = importance.permute(fitted(kind), validation, np.arange(8), 3, 0, lambda: None)
   assert set(np.argsort(-found.mean_U)[:INFORMATIVE]) == set(range(INFORMATIVE))
   assert found.mean_U[:INFORMATIVE].min() > 5 * np.abs(found.mean_U[INFORMATIVE:]).max()
   impurity_D = fitted(kind).impurity_D
@@ -161,7 +161,7 @@ def test_importance_finds_the_features_that_tell_the_class(kind):
     assert impurity_D.sum() == pytest.approx(1)
     assert set(np.argsort(-impurity_D)[:INFORMATIVE]) == set(range(INFORMATIVE))
   blind = dataclasses.replace(validation, label_N=np.random.default_rng(1).permutation(validation.label_N))
-  nothing = importance.permuted(fitted(kind), blind, np.arange(8), 3, 0, lambda: None)
+  nothing = importance.permute(fitted(kind), blind, np.arange(8), 3, 0, lambda: None)
   assert nothing.mean_U[:INFORMATIVE].max() < found.mean_U[:INFORMATIVE].min(), (
     'wrong labels owe nothing to them'
   )
@@ -170,8 +170,8 @@ def test_importance_finds_the_features_that_tell_the_class(kind):
 def test_a_channel_is_permuted_whole():
   validation = rows(30, 4, 3.0, 1)
   unit_D = np.array([0, 0, 1, 1, 2, 2, 3, 3])
-  found = importance.permuted(fitted(trees.FOREST), validation, unit_D, 3, 0, lambda: None)
-  single = importance.permuted(fitted(trees.FOREST), validation, np.arange(8), 3, 0, lambda: None)
+  found = importance.permute(fitted(trees.FOREST), validation, unit_D, 3, 0, lambda: None)
+  single = importance.permute(fitted(trees.FOREST), validation, np.arange(8), 3, 0, lambda: None)
   assert found.mean_U.shape == (4,)
   assert found.mean_U[0] > single.mean_U[:2].max(), 'both places together tell more than either'
   assert found.loss == single.loss

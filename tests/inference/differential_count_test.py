@@ -5,11 +5,11 @@ import csv
 import numpy as np
 
 from bloodcell_jax.inference import differential_count
-from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.stats import calibration
 
 NAMES = ('A', 'B', 'C')
 PROBS = np.array([[0.7, 0.2, 0.1], [0.4, 0.35, 0.25], [0.05, 0.05, 0.9]])
-RULE = doubt.Doubt(1.0, 0.05, 0.6, calibration.Conformal('lac', 0.1, 0.7), 100, 20)
+RULE = calibration.Calibration(1.0, 0.05, 0.6, calibration.Conformal('lac', 0.1, 0.7), 100, 20)
 
 
 def made(rule=RULE):
@@ -29,7 +29,7 @@ def test_an_image_under_the_threshold_is_left_for_review_and_keeps_its_likeliest
 
 
 def test_the_temperature_of_the_run_is_applied():
-  cooled = made(doubt.Doubt(2.0, 0.05, 0.6, RULE.conformal, 100, 20))
+  cooled = made(calibration.Calibration(2.0, 0.05, 0.6, RULE.conformal, 100, 20))
   root = np.sqrt(PROBS)
   np.testing.assert_allclose(cooled.probs_NK, root / root.sum(1, keepdims=True))
   np.testing.assert_allclose(made().probs_NK, PROBS)
@@ -45,7 +45,9 @@ def test_the_count_is_of_the_named_and_warns_of_few_cells():
   assert '33% of the images are left for review' in left
   assert [entry['likeliest'] for entry in counted['classes'].values()] == [2, 0, 1]
   assert differential_count.warnings({'num_named': 100, 'num_unclassified': 5, 'num_images': 105}) == []
-  nothing = differential_count.count(made(doubt.Doubt(1.0, 0.05, None, RULE.conformal, 100, 20)), 0.95)
+  nothing = differential_count.count(
+    made(calibration.Calibration(1.0, 0.05, None, RULE.conformal, 100, 20)), 0.95
+  )
   assert {entry['share'] for entry in nothing['classes'].values()} == {None}
 
 

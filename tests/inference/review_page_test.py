@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from bloodcell_jax.inference import differential_count, review_page
-from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.stats import calibration
 
 NAMES = ('A', 'B"<script>alert(1)</script>', 'C')
-RULE = doubt.Doubt(1.0, 0.05, 0.6, calibration.Conformal('lac', 0.1, 0.7), 100, 20)
+RULE = calibration.Calibration(1.0, 0.05, 0.6, calibration.Conformal('lac', 0.1, 0.7), 100, 20)
 HOSTILE = '</script><img src=x onerror=alert(1)>,"q".png'
 
 

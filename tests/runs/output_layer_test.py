@@ -14,7 +14,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.runs import job, model_set, output_layer, saved_run, scoring, stage_training
-from bloodcell_jax.stats import calibration, doubt
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.train import checkpoint, progress, signals
 from configs import cnn_svr, default
@@ -181,14 +181,14 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
   folder = workdir.Workdir(tmp_path)
   folder.write_environment(made.devices, {'fingerprint': '', 'leaks': {}}, {})
   raw = {split: made.predict(params, split) for split in ('validation', 'test')}
-  expected = doubt.fit(raw['validation'], made.experiment.doubt).temperature
+  expected = calibration.fit(raw['validation'], made.experiment.calibration).temperature
   network = model_set.fit_temperature(made, params)
   assert network.temperature == pytest.approx(expected, rel=1e-5)
   assert abs(expected - 1) > 0.01
   answers = dict(made.predict_each(network.params, raw))
   for split, answer in answers.items():
     np.testing.assert_allclose(answer.probs_NK, calibration.scaled(raw[split], expected).probs_NK, atol=1e-5)
-  rule = doubt.fit(answers['validation'], made.experiment.doubt)
+  rule = calibration.fit(answers['validation'], made.experiment.calibration)
   assert rule.temperature == pytest.approx(1, rel=1e-3), 'nothing is scaled twice'
   scoring.write(folder, 'test', answers['test'], made.experiment, '', {}, rule, None)
   np.testing.assert_allclose(

@@ -38,11 +38,11 @@ def figure(found, name):
 def test_temperature_undoes_the_sharpening_of_a_calibrated_model():
   for sharpness in (0.5, 1.0, 3.0):
     found = drawn(0, num_groups=800, sharpness=sharpness, by_group=0.0)
-    assert calibration.temperature(found, np.ones(len(found))) == pytest.approx(sharpness, rel=0.06)
+    assert calibration.fit_temperature(found, np.ones(len(found))) == pytest.approx(sharpness, rel=0.06)
 
 
 def test_temperature_helps_on_groups_it_has_not_seen_and_keeps_every_decision():
-  value = calibration.temperature(drawn(0, sharpness=3.0), np.ones(480))
+  value = calibration.fit_temperature(drawn(0, sharpness=3.0), np.ones(480))
   other = drawn(1, sharpness=3.0)
   after = calibration.scaled(other, value)
   for name in ('log_loss', 'ece', 'brier'):
@@ -57,24 +57,24 @@ def test_group_weights_let_a_group_of_many_copies_count_once():
   found = drawn(0, num_groups=10)
   copies = take(found, np.concatenate([np.arange(len(found)), np.repeat(np.arange(12), 50)]))
   by_group = [
-    calibration.temperature(each, groups.equal_weights(each.group_N, 1.0)) for each in (found, copies)
+    calibration.fit_temperature(each, groups.equal_weights(each.group_N, 1.0)) for each in (found, copies)
   ]
   assert by_group[0] == pytest.approx(by_group[1], rel=1e-4)
-  by_image = [calibration.temperature(each, np.ones(len(each))) for each in (found, copies)]
+  by_image = [calibration.fit_temperature(each, np.ones(len(each))) for each in (found, copies)]
   assert by_image[0] != pytest.approx(by_image[1], rel=0.02)
 
 
 def test_a_certain_and_wrong_row_leaves_the_temperature_finite():
   found = drawn(0)
   found.probs_NK[0] = np.eye(4)[(found.label_N[0] + 1) % 4]
-  value = calibration.temperature(found, np.ones(len(found)))
+  value = calibration.fit_temperature(found, np.ones(len(found)))
   assert np.isfinite(value)
   assert np.isfinite(calibration.scaled(found, value).probs_NK).all()
 
 
 def test_one_group_is_too_few_for_a_temperature():
   with pytest.raises(types.UserError, match='two groups'):
-    calibration.temperature(drawn(0, num_groups=1), np.ones(12))
+    calibration.fit_temperature(drawn(0, num_groups=1), np.ones(12))
 
 
 def test_the_risk_coverage_curve_equals_a_loop_over_thresholds():
@@ -112,7 +112,7 @@ def test_prediction_sets_cover_images_of_new_groups_and_a_quantile_over_images_m
     fitted, new = take(found, slice(0, 15 * 8)), take(found, slice(15 * 8, None))
     for unit in covered:
       rows = fitted if unit == 'group' else dataclasses.replace(fitted, group_N=fitted.file_N)
-      rule = calibration.conformal(rows, score, 0.2)
+      rule = calibration.fit_conformal(rows, score, 0.2)
       chosen = calibration.sets(rule, new.probs_NK)
       covered[unit].append(chosen[np.arange(len(new)), new.label_N].mean())
   assert np.mean(covered['group']) >= 0.79
@@ -122,17 +122,17 @@ def test_prediction_sets_cover_images_of_new_groups_and_a_quantile_over_images_m
 def test_sets_by_group_equal_the_definition():
   found = drawn(0, num_groups=9, size=5)
   score_N = 1 - found.probs_NK[np.arange(45), found.label_N]
-  limit = calibration.conformal(found, 'lac', 0.25).limit
+  limit = calibration.fit_conformal(found, 'lac', 0.25).limit
   # Each of 9 groups weighs a tenth; the tenth tenth is a group to come, infinitely bad.
   mass = [sum(0.1 / 5 for s in score_N if s <= t + 1e-15) for t in score_N]
   assert limit == pytest.approx(min(t for t, m in zip(score_N, mass, strict=True) if m >= 0.75 - 1e-9))
 
 
 def test_too_few_groups_give_sets_of_all_classes():
-  rule = calibration.conformal(drawn(0, num_groups=9), 'lac', 0.05)
+  rule = calibration.fit_conformal(drawn(0, num_groups=9), 'lac', 0.05)
   assert rule.limit == np.inf
   assert calibration.sets(rule, drawn(1).probs_NK).all()
-  assert calibration.conformal(drawn(0, num_groups=25), 'lac', 0.05).limit < 1
+  assert calibration.fit_conformal(drawn(0, num_groups=25), 'lac', 0.05).limit < 1
 
 
 def test_aps_sets_are_the_likeliest_classes():
@@ -144,4 +144,4 @@ def test_aps_sets_are_the_likeliest_classes():
 @pytest.mark.parametrize(('score', 'miscoverage'), [('raps', 0.1), ('lac', 0.0), ('lac', 1.0)])
 def test_wrong_settings_are_refused(score, miscoverage):
   with pytest.raises(types.UserError, match=r'choose one of lac, aps|must lie in'):
-    calibration.conformal(drawn(0), score, miscoverage)
+    calibration.fit_conformal(drawn(0), score, miscoverage)

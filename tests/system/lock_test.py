@@ -114,7 +114,7 @@ def test_a_file_changed_since_it_was_written_is_seen(tmp_path):
   with open(path, 'r+') as file:
     file.write(file.read().replace('5', '4'))
   assert not atomic.is_intact(path)
-  with pytest.raises(ValueError, match='no longer what was written'):
+  with pytest.raises(ValueError, match='changed since it was written'):
     atomic.read_bytes(path)
   atomic.write_json(path, {'threshold': 0.5})
   assert atomic.is_intact(path)

@@ -112,14 +112,14 @@ def test_a_batch_that_does_not_fit_is_refused_before_it_is_computed(monkeypatch,
     apply(np.float32(2), batch)
   monkeypatch.setattr(memory, 'free', lambda device: out)
   assert apply(np.float32(2), batch).sum() == 2 * batch.image_BHWC.sum(), 'and is computed once there is room'
-  assert 'the system may end this process' in capsys.readouterr().err, 'said where it may come to more'
+  assert 'the system may kill this process' in capsys.readouterr().err, 'the peak may not fit'
   monkeypatch.setattr(memory, 'free', lambda device: pytest.fail('asked once'))
   apply(np.float32(2), batch)
   assert not capsys.readouterr().err
 
 
 def test_a_batch_with_room_to_spare_is_computed_without_a_word(monkeypatch, batch, capsys):
-  monkeypatch.setattr(memory, 'free', lambda device: memory.MOST * batch.image_BHWC.nbytes)
+  monkeypatch.setattr(memory, 'free', lambda device: memory.PEAK_FACTOR * batch.image_BHWC.nbytes)
   devices.make_apply(double, devices.devices(1))(np.float32(2), batch)
   assert capsys.readouterr().err == ''
 

@@ -155,11 +155,14 @@ def test_a_run_lengthened_after_any_epoch_is_the_long_run(epochs, undisturbed, t
   same(fit('cnn_a', tmp_path), undisturbed('cnn_a'))
 
 
-def test_checkpoints_by_steps_lose_fewer_than_their_interval(undisturbed, tmp_path, capsys):
+@pytest.mark.parametrize(('kill_at', 'step'), [(2, 2), (5, 4), (8, 8)])
+def test_a_run_killed_within_an_epoch_continues_to_the_same_bits_from_its_checkpoint_by_steps(
+  kill_at, step, undisturbed, tmp_path, capsys
+):
   with pytest.raises(Interrupted):
-    fit('cnn_a', tmp_path, kill_at=5, unit='steps')
+    fit('cnn_a', tmp_path, kill_at=kill_at, unit='steps')
   same(fit('cnn_a', tmp_path, unit='steps'), undisturbed('cnn_a'))
-  assert 'continuing after step 4 of 9' in capsys.readouterr().out
+  assert f'continuing after step {step} of 9' in capsys.readouterr().out
 
 
 def test_a_complete_run_is_left_as_it_is(undisturbed, tmp_path):

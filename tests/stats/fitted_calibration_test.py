@@ -1,4 +1,4 @@
-"""What validation teaches of a run's doubt holds, within its promise, on other groups."""
+"""A calibration fitted on validation keeps its targets on other groups."""
 
 import dataclasses
 
@@ -7,14 +7,14 @@ import pytest
 import scipy.special
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import bootstrap, doubt, intervals
+from bloodcell_jax.stats import bootstrap, calibration, intervals
 
-SPEC = doubt.Spec(max_error=0.1, miscoverage=0.1, conformal_score='lac')
+SPEC = calibration.Spec(max_error=0.1, miscoverage=0.1, conformal_score='lac')
 INTERVALS = intervals.Spec(num_resamples=300, confidence=0.95, interval='bca', prevalence=())
 
 
 def drawn(seed, num_groups=60, size=10, sharpness=3.0):
-  """An over-sure model of four classes; images of a group err alike."""
+  """An overconfident model of four classes; the errors of a group are correlated."""
   generator = np.random.default_rng(seed)
   group_N = np.repeat(np.arange(num_groups), size)
   logits_NK = 2 * generator.normal(size=(len(group_N), 4)) + generator.normal(size=(num_groups, 4))[group_N]
@@ -25,65 +25,68 @@ def drawn(seed, num_groups=60, size=10, sharpness=3.0):
   return types.Predictions(probs_NK, label_N.astype(np.int32), group_N.astype(str), text_N, tuple('ABCD'))
 
 
-def test_what_validation_teaches_holds_on_other_groups():
-  found = [doubt.summary(doubt.fit(drawn(s), SPEC), drawn(s + 1000), INTERVALS, 0) for s in range(12)]
-  # Over-sure, so cooled down; the truth is 3.
-  assert all(2 < entry['temperature'] < 4.5 for entry in found)
-  errors = [entry['error']['value'] for entry in found]
+def test_a_calibration_keeps_its_targets_on_other_groups():
+  fitted = [calibration.fit(drawn(s), SPEC) for s in range(12)]
+  entries = [calibration.summary(rule, drawn(s + 1000), INTERVALS, 0) for s, rule in enumerate(fitted)]
+  # Overconfident by a factor of 3.
+  assert all(2 < entry['temperature'] < 4.5 for entry in entries)
+  errors = [entry['error']['value'] for entry in entries]
   assert np.mean(errors) == pytest.approx(0.1, abs=0.04)
-  assert np.mean([entry['covered']['value'] for entry in found]) >= 0.88
-  for entry in found:
+  assert np.mean([entry['covered']['value'] for entry in entries]) >= 0.88
+  for entry in entries:
     assert entry['named']['low'] <= entry['named']['value'] <= entry['named']['high']
     assert sum(entry['set_sizes']) == 600
-  # Negative control: without the rule far more are wrong, and on the same images the calibration error is larger.
-  for s, entry in enumerate(found):
+  # Negative control: without it far more images are wrong, and their calibration error is larger.
+  for s, entry in enumerate(entries):
     plain = drawn(s + 1000)
     assert (plain.probs_NK.argmax(1) != plain.label_N).mean() > 0.2
     before = bootstrap.figures(plain, ('ece',), INTERVALS, 0)['ece']['value']
     assert entry['calibrated']['ece']['value'] < before / 2
 
 
-def test_a_temperature_changes_nothing_where_the_model_is_as_sure_as_it_is_right():
-  entry = doubt.summary(doubt.fit(drawn(0, sharpness=1.0), SPEC), drawn(1, sharpness=1.0), INTERVALS, 0)
+def test_the_temperature_of_a_calibrated_model_is_near_1():
+  entry = calibration.summary(
+    calibration.fit(drawn(0, sharpness=1.0), SPEC), drawn(1, sharpness=1.0), INTERVALS, 0
+  )
   before = bootstrap.figures(drawn(1, sharpness=1.0), ('ece',), INTERVALS, 0)['ece']['value']
   assert entry['temperature'] == pytest.approx(1, abs=0.2)
   assert entry['calibrated']['ece']['value'] == pytest.approx(before, abs=0.05)
 
 
-def test_nothing_is_named_where_validation_is_never_right_enough():
+def test_every_image_is_rejected_if_no_threshold_reaches_the_target():
   found = drawn(0)
   hopeless = dataclasses.replace(found, label_N=(found.probs_NK.argmax(1) + 1).astype(np.int32) % 4)
-  rule = doubt.fit(hopeless, SPEC)
-  entry = doubt.summary(rule, hopeless, INTERVALS, 0)
+  rule = calibration.fit(hopeless, SPEC)
+  entry = calibration.summary(rule, hopeless, INTERVALS, 0)
   assert rule.threshold is None
   assert entry['num_named'] == 0
   assert entry['named']['value'] == 0
   assert entry['error'] == {'value': None, 'low': None, 'high': None}
-  assert doubt.fit(found, SPEC).threshold is not None
+  assert calibration.fit(found, SPEC).threshold is not None
 
 
-def test_the_rule_is_read_as_it_was_written(tmp_path):
+def test_a_calibration_is_read_back_as_written(tmp_path):
   for miscoverage in (0.1, 0.001):  # the second needs more groups than there are: its limit is infinite
-    rule = doubt.fit(drawn(0), dataclasses.replace(SPEC, miscoverage=miscoverage))
-    doubt.write(tmp_path / 'calibration.json', rule)
-    assert doubt.read(tmp_path / 'calibration.json') == rule
+    rule = calibration.fit(drawn(0), dataclasses.replace(SPEC, miscoverage=miscoverage))
+    calibration.write(tmp_path / 'calibration.json', rule)
+    assert calibration.read(tmp_path / 'calibration.json') == rule
   assert np.isinf(rule.conformal.limit)
 
 
 @pytest.mark.parametrize('damaged', ['', '{', '{"temperature": 1}', '[]'])
-def test_a_damaged_rule_is_one_line_that_names_the_file(tmp_path, damaged):
+def test_a_damaged_calibration_is_an_error_that_names_the_file(tmp_path, damaged):
   path = tmp_path / 'calibration.json'
   with pytest.raises(types.UserError, match='missing'):
-    doubt.read(path)
+    calibration.read(path)
   path.write_text(damaged)
   with pytest.raises(types.UserError, match=r'calibration\.json: damaged'):
-    doubt.read(path)
+    calibration.read(path)
 
 
 @pytest.mark.parametrize(
   ('key', 'value'),
   [('max_error', 0.0), ('max_error', 1.0), ('miscoverage', -0.1), ('conformal_score', 'raps')],
 )
-def test_wrong_settings_name_their_key(key, value):
+def test_an_error_in_the_spec_names_its_key(key, value):
   with pytest.raises(types.UserError, match=f'evaluate.{key}'):
     dataclasses.replace(SPEC, **{key: value})
