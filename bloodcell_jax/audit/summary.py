@@ -10,7 +10,7 @@ import numpy as np
 
 from bloodcell_jax.audit import colour_nn, file_names, grouping, near_duplicates, scan
 from bloodcell_jax.base import groups, rng, types
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import reading
 from bloodcell_jax.data.division import leaks, splits
 from bloodcell_jax.runs import scoring
 
@@ -23,7 +23,7 @@ _NUM_FOLDS = 5
 
 
 def compute(
-  seen: scan.Survey, found: near_duplicates.Found, proposed_N: np.ndarray, spec: dataset.Spec, seed: int
+  seen: scan.Survey, found: near_duplicates.Found, proposed_N: np.ndarray, spec: reading.Spec, seed: int
 ) -> dict[str, Any]:
   """All of it, as a JSON value.
 
@@ -130,7 +130,7 @@ def known(table: types.Table, found_N: np.ndarray) -> dict[str, Any] | None:
   }
 
 
-def division(table: types.Table, found_N: np.ndarray, spec: dataset.Spec, seed: int) -> dict[str, Any]:
+def division(table: types.Table, found_N: np.ndarray, spec: reading.Spec, seed: int) -> dict[str, Any]:
   """Whether the division that training makes, with the data's own groups, parts a group that was found."""
   try:
     rows = splits.rows(table, spec.validation_fraction, spec.test_fraction, seed)

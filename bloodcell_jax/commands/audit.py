@@ -13,7 +13,7 @@ from bloodcell_jax import commands
 from bloodcell_jax.audit import grouping, messages, near_duplicates, outputs, scan, summary
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import reading
 from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress, signals
 
@@ -72,7 +72,7 @@ def _see(
 ) -> tuple[scan.Survey, int]:
   """What was seen in the images, and how many images the data has."""
   shown.line(f'reading images: {exp.data.source}')
-  table, problems = dataset.table(exp.data)
+  table, problems = reading.read_table(exp.data)
   num_all, most = len(table), flags.FLAGS.max_images
   if 0 < most < num_all:
     table = table.take(scan.evenly(table, most, rng.generator(exp.seed, 'audit images')))
@@ -80,7 +80,7 @@ def _see(
   seen = scan.read(table, exp.data.decode.max_pixels, poll, shown.counter('images read'))
   problems = [*problems, *seen.problems]
   if problems and exp.data.on_bad_image == 'fail':
-    raise types.UserError(dataset.complaint(problems))
+    raise types.UserError(reading.complaint(problems))
   for problem in problems:
     shown.line(f'left out: {problem}')
   if not len(seen.table):

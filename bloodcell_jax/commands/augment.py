@@ -11,10 +11,9 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.augmentation import offline, saving, transform
 from bloodcell_jax.data.images import decode
-from bloodcell_jax.data.sources import kaggle
 from bloodcell_jax.plots import figure
 from bloodcell_jax.runs import augmentation_sheet, opening, scoring
 from bloodcell_jax.storage import workdir
@@ -136,14 +135,7 @@ def _rebuild(
   shown: progress.Progress,
 ) -> None:
   """A balanced set of `num_images`, with the photograph of each."""
-  if exp.data.source == 'kaggle':
-    photographs = kaggle.photographs(exp.data.dir)
-  else:
-    table, _ = dataset.table(exp.data)
-    train = np.flatnonzero(table.split == 'TRAIN')
-    # One image stands for each photograph.
-    _, first = np.unique(table.source[train], return_index=True)
-    photographs = table.take(train[np.sort(first)])
+  photographs = reading.photographs(exp.data)
   shown.line(f'{num_images:,} images from {len(photographs):,} photographs')
   offline.write(target, photographs, num_images, exp.seed, stop.poll, shown.counter('images written'))
   shown.line(

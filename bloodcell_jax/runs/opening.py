@@ -13,7 +13,7 @@ import numpy as np
 
 from bloodcell_jax.base import run_format, tree, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.data.division import bagging, folds, leaks
 from bloodcell_jax.ensembles import method
@@ -32,17 +32,19 @@ def reader(
   """The `build(on_progress)` of the experiment's data, divided as it wants: into splits, or for a fold of them."""
 
   def build(on_progress: Callable[[int, int], None]) -> dataset.Dataset:
-    return divide(dataset.build(exp.data, exp.division_seed, cache, on_progress), exp)
+    return divide(reading.build(exp.data, exp.division_seed, cache, on_progress), exp)
 
   return build
 
 
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
   """The data with the rows that the experiment trains on: of its fold, or its bag, where it is of one."""
-  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
+  rows = folds.divide(
+    data.table, data.rows, exp.cross_validation, exp.data.validation_fraction, exp.division_seed
+  )
   if not (exp.ensemble.member and exp.ensemble.method == method.BAGGING):
-    return data
-  return bagging.divide(data, exp.seed, run_format.bag_stream(exp.format, 'bag'))
+    return data.with_rows(rows)
+  return data.with_rows(bagging.divide(data.table, rows, exp.seed, run_format.bag_stream(exp.format, 'bag')))
 
 
 def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment, verb: str) -> None:
@@ -61,7 +63,7 @@ def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Da
   """
   skipped = folder.read_environment()['data']['skipped']
   names = [workdir.problem(entry).file for entry in skipped]
-  data = divide(dataset.undecoded(exp.data, exp.division_seed, names), exp)
+  data = divide(reading.undecoded(exp.data, exp.division_seed, names), exp)
   folder.check_data(data.fingerprint())
   return data
 

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import embedded
 
 DRAWN = embedded.Spec(num_train=6, num_test=2, num_views=2, height=48, width=64, seed=0)
 
 
-def spec(**changes) -> dataset.Spec:
+def spec(**changes) -> reading.Spec:
   fields = {
     'image_size': 24, 'view': 'full', 'interpolation': 'bilinear', 'stretch_brightness': False,
     'max_pixels': 10**6, 'cache': 'memory',
   }  # fmt: skip
-  base = dataset.Spec('embedded', '', '', '', 'fail', 0.5, 0.0, False, decode.Spec(**fields), DRAWN)
+  base = reading.Spec('embedded', '', '', '', 'fail', 0.5, 0.0, False, decode.Spec(**fields), DRAWN)
   return dataclasses.replace(base, **changes)
 
 
 def build(tmp_path, **changes) -> dataset.Dataset:
-  return dataset.build(spec(**changes), 0, tmp_path / 'cache', lambda done, total: None)
+  return reading.build(spec(**changes), 0, tmp_path / 'cache', lambda done, total: None)
 
 
 def write(folder, num=4):
@@ -89,11 +89,11 @@ def test_the_rows_without_decoding_are_those_of_the_images_that_were_decoded(tmp
   folder = write(tmp_path / 'cells')
   (folder / 'ROUND' / 'a: b.png').write_bytes(b'cut')
   given = spec(source='folders', dir=str(folder), on_bad_image='skip')
-  data = dataset.build(given, 0, tmp_path / 'cache', lambda done, total: None)
+  data = reading.build(given, 0, tmp_path / 'cache', lambda done, total: None)
   skipped = [problem.file for problem in data.skipped]
   assert skipped == ['ROUND/a: b.png']
-  assert dataset.undecoded(given, 0, skipped).fingerprint() == data.fingerprint()
-  assert dataset.undecoded(given, 0, ['ROUND/a']).fingerprint() != data.fingerprint(), (
+  assert reading.undecoded(given, 0, skipped).fingerprint() == data.fingerprint()
+  assert reading.undecoded(given, 0, ['ROUND/a']).fingerprint() != data.fingerprint(), (
     'a part of the name is another'
   )
 
@@ -101,12 +101,12 @@ def test_the_rows_without_decoding_are_those_of_the_images_that_were_decoded(tmp
 def test_a_folder_is_scored_whole_by_the_classes_of_a_network(tmp_path):
   given = spec(source='folders', dir=str(write(tmp_path / 'cells')))
   names = ('BAND', 'LOBED', 'ROUND')
-  data = dataset.whole(given, 'cells', names, tmp_path / 'cache', lambda done, total: None)
+  data = reading.whole(given, 'cells', names, tmp_path / 'cache', lambda done, total: None)
   assert data.rows['cells'].tolist() == list(range(8))
   assert data.table.class_names == names
   assert {names[k] for k in data.table.label} == {'LOBED', 'ROUND'}
   with pytest.raises(types.UserError, match='knows no class ROUND'):
-    dataset.whole(given, 'cells', ('BAND', 'LOBED'), tmp_path / 'cache', lambda done, total: None)
+    reading.whole(given, 'cells', ('BAND', 'LOBED'), tmp_path / 'cache', lambda done, total: None)
 
 
 @pytest.mark.parametrize(

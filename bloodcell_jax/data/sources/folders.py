@@ -9,7 +9,7 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import csv_rows, label_csv
+from bloodcell_jax.data.sources import csv_rows, label_csv, source
 
 # Names of split folders, in any case, and the split each stands for.
 SPLITS = {
@@ -167,3 +167,18 @@ def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')
   return [group_of[file][0] for file in file_N], [group_of[file][1] for file in file_N]
+
+
+def _read(settings: source.Settings) -> tuple[types.Table, list[types.Problem]]:
+  return table(settings.dir, settings.groups_csv, settings.labels_csv)
+
+
+SOURCE = source.Source(
+  title='a folder of class folders, or of images listed in a CSV',
+  is_synthetic=False,
+  needs_dir=True,
+  splits='Its folders of splits, where it has any; other splits are held out by groups of images.',
+  licence='the images: as their owner says',
+  read=_read,
+  photographs=source.one_of_each_photograph(_read),
+)

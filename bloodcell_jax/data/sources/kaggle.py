@@ -19,6 +19,7 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
+from bloodcell_jax.data.sources import source as source_lib
 
 HANDLE = 'paultimothymooney/blood-cells'
 CLASS_NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
@@ -209,3 +210,14 @@ def _table(kept: list[tuple[str, str, str, Origin, str, str]]) -> types.Table:
 def _rows(name: str) -> list[dict[str, str]]:
   text = importlib.resources.files('bloodcell_jax.data.sources').joinpath(name).read_text('utf-8')
   return list(csv.DictReader(text.splitlines()))
+
+
+SOURCE = source_lib.Source(
+  title=f'the Kaggle data set {HANDLE}',
+  is_synthetic=False,
+  needs_dir=False,  # without a folder it is downloaded
+  splits='Its own TRAIN, TEST and TEST_SIMPLE; validation is held out of TRAIN by fields of the smear.',
+  licence='the Kaggle images and the BCCD data set that they derive from: MIT',
+  read=lambda settings: table(settings.dir),
+  photographs=lambda settings: photographs(settings.dir),
+)

@@ -11,11 +11,7 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.data import tensorflow_cpu
 from bloodcell_jax.data.images import image_files
-
-# Before TFDS does it, so that TensorFlow sees no accelerator.
-tensorflow_cpu.load()
-
-import tensorflow_datasets as tfds
+from bloodcell_jax.data.sources import source
 
 # TFDS' names of splits and the split each stands for; others are left out with a Problem.
 SPLITS = {
@@ -40,8 +36,9 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   Raises:
     UserError: no built data set there, several, or one without images and labels.
   """
+  tfds = _tfds()
   builder = tfds.builder_from_directory(_version(folder))
-  # Of a data set that is no dict of features, there are none to be found here.
+  # Some data sets have features that are not a dict.
   features = dict(getattr(builder.info.features, 'items', dict)())
   if not (
     isinstance(features.get('image'), tfds.features.Image)
@@ -85,6 +82,14 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   ), problems
 
 
+def _tfds() -> Any:
+  """TFDS, which takes seconds to load; TensorFlow first, so that it sees no accelerator."""
+  tensorflow_cpu.load()
+  import tensorflow_datasets
+
+  return tensorflow_datasets
+
+
 def _version(folder: str) -> str:
   """The one folder with a `dataset_info.json` at or under `folder`."""
   if not os.path.isdir(folder):
@@ -99,7 +104,8 @@ def _version(folder: str) -> str:
   return found[0]
 
 
-def _rows(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[dict[str, Any]]:
+def _rows(builder: Any, split: str) -> Iterator[dict[str, Any]]:
+  tfds = _tfds()
   decoders = {'image': tfds.decode.SkipDecoding()}
   # One file after the other, so that the order of the rows is that of the data set.
   config = tfds.ReadConfig(interleave_cycle_length=1)
@@ -109,3 +115,18 @@ def _rows(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[dict[str, A
 def _text(row: dict, key: str) -> str:
   value = row.get(key, b'')
   return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _read(settings: source.Settings) -> tuple[types.Table, list[types.Problem]]:
+  return table(settings.dir)
+
+
+SOURCE = source.Source(
+  title='a data set built by TensorFlow Datasets',
+  is_synthetic=False,
+  needs_dir=True,
+  splits='Its own splits; those that it lacks are held out by groups of images.',
+  licence='the images: as their owner says',
+  read=_read,
+  photographs=source.one_of_each_photograph(_read),
+)
