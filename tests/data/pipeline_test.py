@@ -211,7 +211,7 @@ def test_settings_that_do_not_fit_the_images_are_named_before_the_first_batch():
   given, rows = arrays(every_value()), np.arange(16)
   with pytest.raises(types.UserError, match=r'augment\.quarter_turns'):
     next(through_tf_data(given, rows, 4, 0, 0, changed(quarter_turns=True)))
-  with pytest.raises(types.UserError, match=r'augment\.zca_whitening without a fit'):
+  with pytest.raises(types.UserError, match=r'augment\.zca_whitening needs statistics'):
     next(through_tf_data(given, rows, 4, 0, 0, changed(zca_whitening=True)))
 
 

@@ -66,14 +66,12 @@ def listing(folder: str, shown: str, recursive: bool = True) -> tuple[list[str],
       if not recursive:
         continue
       if _identity(path) in seen:
-        problems.append(
-          types.Problem(_join(shown, inner), 'a link to a folder that is read already; left out')
-        )
+        problems.append(types.Problem(_join(shown, inner), 'a link to a folder that is read already'))
         continue
       seen.add(_identity(path))
       stack.append(_names(folder, f'{inner}/', shown, problems))
     elif reason := unfit(path, name):
-      problems.append(types.Problem(_join(shown, inner), f'{reason}; left out'))
+      problems.append(types.Problem(_join(shown, inner), reason))
     else:
       found.append(inner)
   return found, problems

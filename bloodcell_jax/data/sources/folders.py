@@ -51,7 +51,7 @@ def table(folder: str, groups_csv: str, labels_csv: str) -> tuple[types.Table, l
   kept = []
   for row, path, digest in zip(rows, paths, image_files.digests(paths), strict=True):
     if isinstance(digest, OSError):
-      problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}; left out'))
+      problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}'))
     else:
       kept.append((path, digest, *row))
   _check_unchanged(labels_csv, labels, {row[2]: row[1] for row in kept})
@@ -85,7 +85,7 @@ def _list(folder: str) -> tuple[list[tuple[str, str, str]], list[types.Problem]]
     inside = os.path.join(folder, split_folder)
     loose, _ = image_files.listing(inside, split_folder, recursive=False)
     if loose:
-      where = f'images outside the class folders: {len(loose)}, such as {loose[0]}; left out'
+      where = f'images outside the class folders: {len(loose)}, such as {loose[0]}'
       problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
     for class_name in image_files.subfolders(inside):
       shown = posixpath.join(split_folder, class_name)

@@ -78,8 +78,7 @@ def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
 
 def _within(folder: str, problems: list[types.Problem]) -> Iterator[Input]:
   names, left_out = image_files.listing(folder, '')
-  # Who tells of them says already that they are left out.
-  problems += [types.Problem(each.file, each.reason.removesuffix('; left out')) for each in left_out]
+  problems += left_out
   yield from (Input(os.path.join(folder, *name.split('/')), name) for name in names)
 
 

@@ -115,13 +115,13 @@ def read(folder: str, known: Mapping[str, Origin]) -> tuple[types.Table, list[ty
   if photographs:
     rows += [('ORIGINALS', '', f'JPEGImages/{n}', os.path.join(photographs, n)) for n in _images(photographs)]
   else:
-    problems.append(types.Problem('JPEGImages', 'no such folder: the original test photographs are left out'))
+    problems.append(types.Problem('JPEGImages', 'no such folder; it holds the original test photographs'))
 
   kept = []
   digest_N = image_files.digests([path for *_, path in rows])
   for (split, class_name, file, path), digest in zip(rows, digest_N, strict=True):
     if isinstance(digest, OSError):
-      problems.append(types.Problem(file, f'cannot be read: {digest.strerror}; left out'))
+      problems.append(types.Problem(file, f'cannot be read: {digest.strerror}'))
       continue
     origin = known.get(digest)
     if split == 'ORIGINALS':
@@ -129,7 +129,7 @@ def read(folder: str, known: Mapping[str, Origin]) -> tuple[types.Table, list[ty
       if origin and origin.split == 'test' and origin.label in CLASS_NAMES:
         kept.append((path, file, origin.label, origin, split, digest))
     elif origin is None:
-      reason = 'its bytes are not in the data set, so its photograph is unknown; left out'
+      reason = 'its bytes are not in the data set, so its photograph is unknown'
       problems.append(types.Problem(file, reason))
     else:
       kept.append((path, file, class_name, origin, split, digest))
@@ -183,7 +183,7 @@ def _list_copies(copies: str) -> tuple[list[tuple[str, str, str, str]], list[typ
         problems.append(types.Problem(inner, 'holds no image'))
       rows += [(split, class_name, f'{inner}/{n}', os.path.join(top, class_name, n)) for n in names]
     extra = [c for c in classes if c not in CLASS_NAMES]
-    problems += [types.Problem(f'{split}/{c}', 'not a class of the data set; left out') for c in extra]
+    problems += [types.Problem(f'{split}/{c}', 'not a class of the data set') for c in extra]
   return rows, problems
 
 

@@ -56,14 +56,14 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   columns: dict[str, list] = {c: [] for c in ('file', 'label', 'source', 'group', 'split', 'digest')}
   for name, split_info in builder.info.splits.items():
     if name not in SPLITS:
-      reason = f'{split_info.num_examples} images of a split that is none of {", ".join(SPLITS)}; left out'
+      reason = f'{split_info.num_examples} images of a split that is none of {", ".join(SPLITS)}'
       problems.append(types.Problem(name, reason))
       continue
     for i, row in enumerate(_rows(builder, name)):
       digest = image_files.sha256_16(row['image'])
       file = _text(row, 'filename') or f'{name}/{i}'
       if row['label'] < 0:
-        problems.append(types.Problem(file, 'has no label; left out'))
+        problems.append(types.Problem(file, 'has no label'))
         continue
       content.append(row['image'])
       columns['file'].append(file)

@@ -127,7 +127,7 @@ def test_an_image_is_saved_once_and_never_over_another(tmp_path):
   saving.write(path, image, 'png')
   saving.write(path, image, 'png')
   np.testing.assert_array_equal(Image.open(path), image)
-  with pytest.raises(types.UserError, match='another image of this name'):
+  with pytest.raises(types.UserError, match='exists with other content'):
     saving.write(path, image + 1, 'png')
   np.testing.assert_array_equal(Image.open(path), image)
   with pytest.raises(types.UserError, match='save_format'):

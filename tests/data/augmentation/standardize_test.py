@@ -205,7 +205,7 @@ def test_what_needs_a_fit_says_so_without_one(name, key):
   spec = dataclasses.replace(OFF, **CASES[name])
   for statistics in (None, fit(OFF, images())):
     for use in (standardize.make_apply, lambda spec, given: standardize.apply(spec, given, images())):
-      with pytest.raises(types.UserError, match=rf'^augment\.{key} without a fit: [^\n]+$'):
+      with pytest.raises(types.UserError, match=rf'^augment\.{key} needs statistics [^\n]+$'):
         use(spec, statistics)
 
 

@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_a_problem_not_a_hang(tmp_path):
   os.mkfifo(tmp_path / 'pipe.png')
   found, problems = image_files.listing(str(tmp_path), '')
   assert not found
-  assert [p.reason for p in problems] == ['a link to nothing; left out', 'not a regular file; left out']
+  assert [p.reason for p in problems] == ['a link to nothing', 'not a regular file']
 
 
 def test_a_name_that_is_not_text_is_a_problem_that_can_be_printed(tmp_path):

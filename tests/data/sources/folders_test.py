@@ -99,7 +99,7 @@ def test_empty_classes_and_stray_files_are_problems(tmp_path):
   assert table.class_names == ('A',)
   by_file = {p.file: p.reason for p in problems}
   assert by_file['EMPTY'] == 'holds no image'
-  assert by_file[tmp_path.name] == 'images outside the class folders: 1, such as stray.png; left out'
+  assert by_file[tmp_path.name] == 'images outside the class folders: 1, such as stray.png'
   assert '.txt' in by_file['A/notes.txt']
   assert len(problems) == 3
 
