@@ -16,13 +16,13 @@ SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """Images, what is known of them, and which rows each split has."""
+  """A table, its decoded images, and the rows of each split."""
 
   table: types.Table
   image_NHWC: np.ndarray  # uint8
   rows: dict[str, np.ndarray]  # by split: train, validation, test, ...
-  skipped: list[types.Problem]  # files left out, with the reason
-  notes: list[types.Problem]  # files read, but converted
+  skipped: list[types.Problem]  # files that were skipped, with the reason
+  notes: list[types.Problem]  # files that were converted, and how
 
   def fingerprint(self) -> str:
     """16 hex digits that change with any image, label, group or split."""
@@ -43,11 +43,11 @@ class Dataset:
     return dataclasses.replace(self, rows=dict(rows))
 
   def leaking(self) -> leaks.Leaks:
-    """The images that stand on both sides of a split."""
+    """The images that are in both of two splits, or show the same photograph."""
     return leaks.find(self.table, self.rows)
 
   def counts(self) -> dict[str, dict[str, tuple[int, int]]]:
-    """By split and class: how many images, of how many photographs."""
+    """By split and class: (number of images, number of photographs)."""
     table = self.table
     return {
       split: {
@@ -59,7 +59,7 @@ class Dataset:
 
 
 def empty(class_names: tuple[str, ...]) -> Dataset:
-  """A data set of these classes without an image: for a network that is only used."""
+  """A data set of these classes without images, for a network that only predicts."""
   none, label = np.zeros(0, np.str_), np.zeros(0, np.int32)
   table = types.Table((), none, label, none, none, none, none, class_names, '', False)
   return Dataset(table, np.zeros((0, 1, 1, 3), np.uint8), {}, [], [])

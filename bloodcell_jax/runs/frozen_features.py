@@ -119,7 +119,8 @@ def _maps(
   )
   size = feature_cache.num_bytes(shape, exp.features.dtype)
   shown.line(
-    f'features of block {depth}, {split}: {len(rows):,} images x {num_views}, {size / 2**30:.2f} GB in {folder}'
+    f'features of block {depth}, {split}: {len(rows):,} images x {num_views}, '
+    f'{feature_cache.format_bytes(size)} in {folder}'
   )
   images = source if lower else _images(made, split, num_views, random)
   forward = _forward(made, network, params, depth, lower, images)

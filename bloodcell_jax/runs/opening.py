@@ -89,8 +89,10 @@ def read_data(
   if data.notes:
     shown.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
   for split, classes in data.counts().items():
-    parts = ', '.join(f'{name} {images:,} of {photos:,}' for name, (images, photos) in classes.items())
-    shown.line(f'  {split}: {parts} photographs')
+    parts = ', '.join(
+      f'{name} {images:,} ({photographs:,})' for name, (images, photographs) in classes.items() if images
+    )
+    shown.line(f'  {split}, images (photographs): {parts}')
   return data
 
 

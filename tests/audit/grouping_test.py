@@ -58,8 +58,8 @@ def test_the_nearest_colour_tells_colours_apart_and_knows_no_shape():
   images = [image.astype(np.uint8) for image in (*reds, *blues)]
   histogram_ND = np.stack([colour_nn.histogram(image) for image in images])
   label_N, fold_N = np.repeat([0, 1], 10), np.arange(20) % 5
-  assert colour_nn.folded(histogram_ND, label_N, fold_N) == 1
-  assert colour_nn.folded(histogram_ND, generator.permutation(label_N), fold_N) < 0.9
+  assert colour_nn.cross_validated(histogram_ND, label_N, fold_N) == 1
+  assert colour_nn.cross_validated(histogram_ND, generator.permutation(label_N), fold_N) < 0.9
   # Pixels in another order, and black corners, change nothing.
   scattered = generator.permutation(images[0].reshape(-1, 3)).reshape(24, 24, 3)
   framed = np.pad(images[0], ((5, 5), (0, 0), (0, 0)))

@@ -53,16 +53,16 @@ def photograph(class_name: str, seed: int) -> np.ndarray:
   return smear.draw(class_name, np.random.default_rng(seed), HEIGHT, WIDTH)
 
 
-def gathered(images: list[np.ndarray]) -> keypoints.Keypoints:
-  made = keypoints.Gathered(len(images))
+def collector(images: list[np.ndarray]) -> keypoints.Keypoints:
+  made = keypoints.Collector(len(images))
   for image_HWC in images:
     made.add(*keypoints.detect(image_HWC))
-  return made.done()
+  return made.keypoints()
 
 
-def grouped(images: list[np.ndarray]) -> near_duplicates.Found:
+def grouped(images: list[np.ndarray]) -> near_duplicates.Duplicates:
   return near_duplicates.find(
-    gathered(images), np.arange(len(images)), np.random.default_rng(0), 1, lambda: None, lambda text: None
+    collector(images), np.arange(len(images)), np.random.default_rng(0), 1, lambda: None, lambda text: None
   )
 
 
@@ -84,11 +84,11 @@ def test_every_kind_of_copy_is_found_and_no_other_photograph_of_the_class_joins_
 def test_the_map_that_is_told_lays_the_copy_on_the_photograph(name):
   shown = photograph('MONOCYTE', 5)
   copy = CHANGES[name](shown)
-  points = gathered([shown, copy])
+  points = collector([shown, copy])
   is_mirrored = name != 'turned'
   made = geometry.match(points, 0, 1, is_mirrored, near_duplicates.LEAST)
   assert made is not None
-  laid_HWC = geometry.lay(copy, made, points.size_N2[1], points.size_N2[0])
+  laid_HWC = geometry.warp(copy, made, points.size_N2[1], points.size_N2[0])
   seen = laid_HWC.min(axis=2) > 20
   seen[:30], seen[-30:], seen[:, :30], seen[:, -30:] = False, False, False, False
 
@@ -101,13 +101,13 @@ def test_the_map_that_is_told_lays_the_copy_on_the_photograph(name):
 
 
 def test_unrelated_images_share_no_map_and_a_sane_one_is_asked_for():
-  points = gathered([photograph('LYMPHOCYTE', seed) for seed in range(6)])
+  points = collector([photograph('LYMPHOCYTE', seed) for seed in range(6)])
   pairs = [(a, b, mirrored) for a in range(6) for b in range(a) for mirrored in (False, True)]
   reached = [made.inliers for pair in pairs if (made := geometry.match(points, *pair, 4)) is not None]
   assert max(reached, default=0) < near_duplicates.FEW
   # Stretched threefold in one direction it is no copy any more.
   shown = photograph('LYMPHOCYTE', 0)
-  points = gathered([shown, warped(shown, np.diag([1.0, 3.0]))])
+  points = collector([shown, warped(shown, np.diag([1.0, 3.0]))])
   assert geometry.match(points, 0, 1, False, 4) is None
 
 
@@ -128,7 +128,7 @@ def test_photographs_of_overlapping_fields_are_one_group_and_of_touching_ones_ar
 
 def test_equal_pixels_are_one_group_where_nothing_could_be_matched():
   blank = np.full((60, 80, 3), 120, np.uint8)
-  points = gathered([blank, blank, blank + 1])
+  points = collector([blank, blank, blank + 1])
   found = near_duplicates.find(
     points, np.array([7, 7, 8]), np.random.default_rng(0), 1, lambda: None, lambda text: None
   )
@@ -138,7 +138,7 @@ def test_equal_pixels_are_one_group_where_nothing_could_be_matched():
 def test_the_groups_do_not_depend_on_the_number_of_threads():
   shown = [photograph('MONOCYTE', seed) for seed in range(3)]
   images = [change(image) for image in shown for change in CHANGES.values()]
-  points = gathered(images)
+  points = collector(images)
   one, two = (
     near_duplicates.find(
       points, np.arange(len(images)), np.random.default_rng(0), n, lambda: None, lambda text: None

@@ -1,4 +1,4 @@
-"""Any built TFDS image data set as a Table; the images stay encoded until they are decoded like files."""
+"""A built TFDS image data set as a Table; images stay encoded and are decoded later, like files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bloodcell_jax.data import tensorflow_cpu
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.data.sources import source
 
-# TFDS' names of splits and the split each stands for; others are left out with a Problem.
+# Splits by their TFDS names; others are skipped with a Problem.
 SPLITS = {
   'train': 'TRAIN',
   'validation': 'VALIDATION',
@@ -25,16 +25,16 @@ SPLITS = {
 
 
 def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
-  """The rows of the data set built in `folder`, and what was left out.
+  """The rows of the data set built in `folder`, and the rows and splits that are skipped.
 
-  The data set needs the features `image` and `label`. `group`, `source` and `filename` are used where it has
-  them; without `group` images of equal bytes are one group and every other is its own.
+  The data set needs the features `image` and `label`. `group`, `source` and `filename` are used if they exist; without
+  `group` identical images are one group and every other image is a group of its own.
 
   Args:
-    folder: that of one version (`.../blood_cells/1.0.0`), or one above it that leads to one version only.
+    folder: of one version (`.../blood_cells/1.0.0`), or a folder above that contains only one version.
 
   Raises:
-    UserError: no built data set there, several, or one without images and labels.
+    UserError: the folder has no built data set, several, or one without images and labels.
   """
   tfds = _tfds()
   builder = tfds.builder_from_directory(_version(folder))
@@ -47,7 +47,7 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
     raise types.UserError(
       f'{folder}: {builder.name} has no features image and label; choose an image data set'
     )
-  # Table wants class names in alphabetical order; TFDS keeps any.
+  # Table has class names in alphabetical order; TFDS in any.
   class_names = tuple(sorted(features['label'].names))
   new_label = np.array([class_names.index(name) for name in features['label'].names], np.int32)
 
@@ -56,7 +56,7 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   columns: dict[str, list] = {c: [] for c in ('file', 'label', 'source', 'group', 'split', 'digest')}
   for name, split_info in builder.info.splits.items():
     if name not in SPLITS:
-      reason = f'{split_info.num_examples} images of a split that is none of {", ".join(SPLITS)}'
+      reason = f'{split_info.num_examples} images of an unknown split; known are {", ".join(SPLITS)}'
       problems.append(types.Problem(name, reason))
       continue
     for i, row in enumerate(_rows(builder, name)):
@@ -91,7 +91,7 @@ def _tfds() -> Any:
 
 
 def _version(folder: str) -> str:
-  """The one folder with a `dataset_info.json` at or under `folder`."""
+  """The only folder with a `dataset_info.json` at or below `folder`."""
   if not os.path.isdir(folder):
     raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a data set built by TFDS')
   found = sorted(top for top, _, names in os.walk(folder) if 'dataset_info.json' in names)
@@ -107,7 +107,7 @@ def _version(folder: str) -> str:
 def _rows(builder: Any, split: str) -> Iterator[dict[str, Any]]:
   tfds = _tfds()
   decoders = {'image': tfds.decode.SkipDecoding()}
-  # One file after the other, so that the order of the rows is that of the data set.
+  # Files in sequence, so that the rows keep the order of the data set.
   config = tfds.ReadConfig(interleave_cycle_length=1)
   return iter(tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=config)))
 

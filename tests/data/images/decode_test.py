@@ -150,7 +150,7 @@ def test_auto_goes_to_disk_where_memory_is_short(tmp_path, monkeypatch):
 
 def test_a_full_disk_is_said_before_it_is_written_to(tmp_path):
   huge = dataclasses.replace(SPEC, cache='disk', image_size=40_000_000)
-  with pytest.raises(types.UserError, match=r'make room or lower data\.image_size'):
+  with pytest.raises(types.UserError, match=r'free some space or lower data\.image_size'):
     decode.table(_table([_PNG]), huge, tmp_path, lambda done, total: None)
 
 

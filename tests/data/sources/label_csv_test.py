@@ -29,7 +29,7 @@ def test_a_list_of_labels_stands_in_the_place_of_class_folders(folder):
   assert table.split.tolist() == ['TRAIN', 'TRAIN', 'TEST']
   assert problems == []
   # Negative control: without the list these folders are no classes.
-  with pytest.raises(types.UserError, match='stands beside folders of splits'):
+  with pytest.raises(types.UserError, match='is beside split folders'):
     folders.table(str(folder), '', '')
 
 
