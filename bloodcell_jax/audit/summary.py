@@ -140,16 +140,16 @@ def division(table: types.Table, found_N: np.ndarray, spec: reading.Spec, seed: 
     rows = splits.rows(table, spec.validation_fraction, spec.test_fraction, seed)
   except types.UserError as error:
     return {'made': False, 'reason': str(error)}
-  names_here = [name for name in ('train', 'validation', 'test') if name in rows]
+  present = [name for name in ('train', 'validation', 'test') if name in rows]
   part_N = np.full(len(table), '', dtype='<U10')
-  for name in names_here:
+  for name in present:
     part_N[rows[name]] = name
   inside = part_N != ''
   parted = grouping.with_several(found_N[inside], part_N[inside])
   between = [set(part_N[inside][part].tolist()) for part in parted]
   return {
     'made': True,
-    'splits': {name: len(rows[name]) for name in names_here},
+    'splits': {name: len(rows[name]) for name in present},
     'groups_parted': len(parted),
     'between_train_and_validation': sum({'train', 'validation'} <= names for names in between),
   }
@@ -183,12 +183,15 @@ def colour(table: types.Table, histogram_ND: np.ndarray, group_N: np.ndarray, se
   is_held_out = np.zeros(len(train), bool)
   is_held_out[generator.permutation(len(train))[: len(train) // 5]] = True
   grouped, num_folds = _by_group_folds(table, histogram_ND, group_N, seed)
-  accuracy = colour_nn.accuracy
+
+  def accuracy(fit: np.ndarray, test: np.ndarray) -> float | None:
+    if not len(fit) or not len(test):
+      return None
+    return colour_nn.accuracy(histogram_ND, table.label, fit, test)
+
   return {
-    'random_80_20': accuracy(histogram_ND, table.label, train[~is_held_out], train[is_held_out])
-    if is_held_out.any()
-    else None,
-    'train_to_test': accuracy(histogram_ND, table.label, train, test) if len(train) and len(test) else None,
+    'random_80_20': accuracy(train[~is_held_out], train[is_held_out]),
+    'train_to_test': accuracy(train, test),
     'by_groups': grouped,
     'num_folds': num_folds,
     'largest_class': {

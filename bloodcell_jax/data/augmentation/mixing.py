@@ -15,9 +15,8 @@ class Spec:
   """The distributions of the mixing shares."""
 
   mixup_alpha: float  # of the beta distribution of the first image's share; 0 for no mixup
-  cutmix_alpha: (
-    float  # the same for CutMix; with both, each batch gets one of them at random, with equal odds
-  )
+  # The same for CutMix; with both, each batch gets one of them at random, with equal odds.
+  cutmix_alpha: float
 
   def __post_init__(self):
     for name in ('mixup_alpha', 'cutmix_alpha'):

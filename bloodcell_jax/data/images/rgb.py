@@ -18,7 +18,7 @@ def convert(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
   """The upright image as 8-bit RGB, and a note for each conversion.
 
   Raises:
-    DecodeError: it has 32 bits a pixel. Pillow raises many other errors on damaged files.
+    DecodeError: it has 32 bits a channel. Pillow raises many other errors on damaged files.
   """
   notes = []
   # Read before load(), which drops them and itself rotates a TIFF upright.
@@ -32,23 +32,23 @@ def convert(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
   rgb: Image.Image = opened
   if turned:
     rgb = ImageOps.exif_transpose(rgb)
-    notes.append('turned upright by its EXIF orientation')
+    notes.append('rotated upright by its EXIF orientation')
   if rgb.mode == 'I' and opened.format == 'PPM':
     wide = True  # Pillow scales the values of a PGM to 16 bits, whatever its header defines as white
   if rgb.mode.startswith('I;16') or (rgb.mode == 'I' and wide):
     rgb = _to_eight_bits(rgb)
   elif rgb.mode in ('I', 'F'):
-    raise DecodeError('has 32 bits a pixel, and nothing says what is white; save it with 8 or 16')
+    raise DecodeError('has 32 bits a channel without a defined white; save it with 8 or 16')
   if wide:
     notes.append('16 bits a channel scaled to 8')
   if rgb.has_transparency_data:
-    notes.append('its alpha is laid on white')
+    notes.append('alpha composed over white')
     rgba = rgb.convert('RGBA')
     rgb = Image.alpha_composite(Image.new('RGBA', rgba.size, 'white'), rgba)
   if opened.mode not in ('RGB', 'RGBA', 'RGBX', 'RGBa'):
     kind = {'1': 'black and white', 'P': 'palette', 'PA': 'palette'}.get(opened.mode)
     grey = 'greyscale' if opened.mode[0] in 'LI' and opened.mode != 'LAB' else opened.mode
-    notes.append(f'{kind or grey} turned into RGB')
+    notes.append(f'{kind or grey} converted to RGB')
   return rgb.convert('RGB'), tuple(notes)
 
 

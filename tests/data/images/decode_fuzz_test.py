@@ -62,7 +62,7 @@ def test_the_first_page_is_used_whatever_the_others_are():
   first.save(buffer, 'TIFF', save_all=True, append_images=others)
   pixels, notes = decode.image(buffer.getvalue(), SPEC)
   assert (pixels == 90).all()
-  assert notes == ('the first of its 4 frames is used', 'greyscale turned into RGB')
+  assert notes == ('the first of its 4 frames is used', 'greyscale converted to RGB')
 
 
 def test_a_jpeg_of_countless_scans_is_refused_and_one_of_many_is_not():
