@@ -21,20 +21,20 @@ def test_agreement_counts_pairs_as_the_definition_does(both):
   pairs = [(i, j) for i in range(len(a)) for j in range(i)]
   together = [{pair for pair in pairs if column[pair[0]] == column[pair[1]]} for column in (a, b)]
   common = len(together[0] & together[1])
-  found = grouping.agreement(a, b)
-  assert found.precision == pytest.approx(common / len(together[0]) if together[0] else 1)
-  assert found.recall == pytest.approx(common / len(together[1]) if together[1] else 1)
+  actual = grouping.agreement(a, b)
+  assert actual.precision == pytest.approx(common / len(together[0]) if together[0] else 1)
+  assert actual.recall == pytest.approx(common / len(together[1]) if together[1] else 1)
 
 
 @settings(max_examples=60, deadline=None)
 @given(GROUPINGS)
 def test_united_parts_neither_grouping_and_joins_nothing_else(both):
-  found = grouping.united(*both)
+  actual = grouping.united(*both)
   for column in both:
-    assert grouping.with_several(column, found) == []
+    assert grouping.with_several(column, actual) == []
   # Everything in one group is reached by steps within the two groupings.
-  for group in np.unique(found):
-    rows = set(np.flatnonzero(found == group).tolist())
+  for group in np.unique(actual):
+    rows = set(np.flatnonzero(actual == group).tolist())
     reached, waiting = set(), [min(rows)]
     while waiting:
       row = waiting.pop()

@@ -25,8 +25,8 @@ def data(**changes) -> dataset.Dataset:
   table = types.Table(
     tuple(names), names, label.astype(np.int32), names, group, split, names, ('A', 'B', 'C'), 'made', True
   )
-  found = {'train': 'TRAIN', 'validation': 'VALIDATION', 'test': 'TEST'}
-  by_split = {name: np.flatnonzero(split == s) for name, s in found.items()}
+  actual = {'train': 'TRAIN', 'validation': 'VALIDATION', 'test': 'TEST'}
+  by_split = {name: np.flatnonzero(split == s) for name, s in actual.items()}
   return dataset.Dataset(table, np.zeros((len(label), 1, 1, 3), np.uint8), by_split, [], [])
 
 

@@ -75,11 +75,11 @@ def listed(monkeypatch, tmp_path) -> str:
 
 
 def test_a_registered_source_is_read_divided_and_rebuilt_from_like_the_others(listed, tmp_path):
-  given = spec('csv', dir=listed, test_fraction=0.25)
-  data = reading.build(given, 0, tmp_path, lambda done, total: None)
+  own = spec('csv', dir=listed, test_fraction=0.25)
+  data = reading.build(own, 0, tmp_path, lambda done, total: None)
   assert data.image_NHWC.shape == (32, 24, 24, 3)
   assert set(data.rows) == {'train', 'validation', 'test'}
-  assert len(reading.photographs(given)) == 16 == len(set(data.table.source))
+  assert len(reading.photographs(own)) == 16 == len(set(data.table.source))
   assert card.licences('', 'cnn_a', 'csv')[-1] == 'the images: CC0'
   with pytest.raises(types.UserError, match=r"data\.source='csv' needs a folder"):
     reading.read_table(spec('csv'))
