@@ -36,7 +36,8 @@ class Spec:
 
   def __post_init__(self):
     if self.source not in registry.SOURCES:
-      raise types.UserError(f'data.source is {self.source!r}; choose one of {", ".join(registry.SOURCES)}')
+      choices = ', '.join(f'{name} ({known.title})' for name, known in registry.SOURCES.items())
+      raise types.UserError(f'data.source is {self.source!r}; choose one of {choices}')
     if self.on_bad_image not in BAD_IMAGE_POLICIES:
       choices = ', '.join(BAD_IMAGE_POLICIES)
       raise types.UserError(f'data.on_bad_image is {self.on_bad_image!r}; choose one of {choices}')
