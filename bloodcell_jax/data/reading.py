@@ -28,8 +28,8 @@ class Spec:
   groups_csv: str  # folders: which images belong together; empty for none
   labels_csv: str  # folders: labels in the place of class folders; empty for none
   on_bad_image: str  # one of BAD_IMAGE_POLICIES
-  validation_fraction: float  # of TRAIN, by groups, where the data has no validation split
-  test_fraction: float  # of all, by groups, where the data has no test split; 0 for none
+  validation_fraction: float  # of TRAIN, by groups, if the data has no validation split
+  test_fraction: float  # of all, by groups, if the data has no test split; 0 for none
   allow_leak: bool  # train on data that leaks
   decode: decode.Spec
   embedded: embedded.Spec
@@ -57,11 +57,11 @@ def build(
   Args:
     spec: what to read.
     seed: of the division into training and validation.
-    cache_dir: where decoded images go when they do not fit in memory.
+    cache_dir: for decoded images that do not fit into memory.
     on_progress: called with (images decoded, images in all).
 
   Raises:
-    UserError: no such folder, or files that cannot be used under the policy 'fail'.
+    UserError: the data is missing, or files cannot be used under the policy 'fail'.
   """
   table, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
   rows = splits.rows(table, spec.validation_fraction, spec.test_fraction, seed)
@@ -121,7 +121,7 @@ def _read(
   if problems and spec.on_bad_image == 'fail':
     raise types.UserError(complaint(problems))
   kept = np.flatnonzero(decoded.kept)
-  # Taking rows copies every image, so only where some were dropped.
+  # Taking rows copies every image, so it is skipped if all are kept.
   image_NHWC = decoded.image_NHWC if len(kept) == len(table) else decoded.image_NHWC[kept]
   return table.take(kept), image_NHWC, problems, decoded.notes
 
@@ -130,7 +130,7 @@ def read_table(spec: Spec) -> tuple[types.Table, list[types.Problem]]:
   """The rows of the source, and the files that are not used.
 
   Raises:
-    UserError: no such data, or no `data.dir` where the source needs it.
+    UserError: no such data, or no `data.dir` although the source needs it.
   """
   _check_dir(spec)
   return registry.SOURCES[spec.source].read(spec)

@@ -56,7 +56,9 @@ def plan(photographs: types.Table, num_images: int) -> list[Copy]:
   """
   num_classes = len(photographs.class_names)
   if num_images < len(photographs):
-    raise types.UserError(f'{num_images} images cannot hold {len(photographs)} photographs; ask for more')
+    raise types.UserError(
+      f'{num_images} images are fewer than the {len(photographs)} photographs; raise --num_images'
+    )
   copies: list[Copy] = []
   for k, class_name in enumerate(photographs.class_names):
     rows = np.flatnonzero(photographs.label == k)

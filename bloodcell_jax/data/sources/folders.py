@@ -113,7 +113,7 @@ def _check_unchanged(labels_csv: str, labels: list[label_csv.Label], digest_of: 
 
 
 def _split_folders(folder: str) -> list[tuple[str, str]]:
-  """(split, name of its folder), or TRAIN and the folder itself where there are no split folders."""
+  """(split, name of its folder), or TRAIN and the folder itself if there are no split folders."""
   names = image_files.subfolders(folder)
   by_split: dict[str, str] = {}
   for name in names:
@@ -178,7 +178,7 @@ SOURCE = source.Source(
   title='a folder of class folders, or of images listed in a CSV',
   is_synthetic=False,
   needs_dir=True,
-  splits='Its folders of splits, where it has any; other splits are held out by groups of images.',
+  splits='Its split folders, if it has any; other splits are held out by groups of images.',
   licence='the images: as their owner says',
   read=_read,
   photographs=source.one_of_each_photograph(_read),

@@ -29,7 +29,7 @@ class Settings(Protocol):
 
   @property
   def embedded(self) -> embedded_lib.Spec:
-    """How many synthetic images are drawn, and how."""
+    """Number and size of synthetic images."""
 
 
 Read = Callable[[Settings], tuple[types.Table, list[types.Problem]]]
@@ -44,7 +44,7 @@ class Source:
   needs_dir: bool  # whether `data.dir` must name a folder
   splits: str  # a sentence: which splits the data brings, and which are held out
   licence: str  # of the images, a line of the model card
-  # The rows, and the files that are not used. Raises UserError where there is no such data.
+  # The rows, and the files that are not used. Raises UserError if there is no such data.
   read: Read
   # One image of each photograph of TRAIN, to rebuild a training set from. Raises as `read`.
   photographs: Callable[[Settings], types.Table]

@@ -91,7 +91,7 @@ def test_a_data_set_without_groups_gets_them_by_content_and_class_names_in_order
   twin = next(g for g in of_train if of_train.count(g) == 2)
   assert set(table.label[table.group == twin]) == {1}  # TFDS' 0 is B, which comes second here
   reasons = sorted(p.reason for p in problems)
-  assert reasons[0].startswith('2 images of a split that is none of train')
+  assert reasons[0].startswith('2 images of an unknown split; known are train')
   assert reasons[1] == 'has no label'
 
 
