@@ -30,7 +30,7 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
   if known:
     texts.append(
       f'compared with the {_count(known["groups"], "group")} of the data: precision {known["precision"]:.4f} and '
-      f'recall {known["recall"]:.4f} of pairs; {len(known["joined"]):,} of the groups found contain images of several'
+      f'recall {known["recall"]:.4f} of pairs; {len(known["joined"]):,} of the groups found join several of them'
     )
   division = summary['division']
   if division['made']:
@@ -108,7 +108,7 @@ def _colour(n: dict[str, Any]) -> str:
   ]
   largest = n['largest_class'].get('TRAIN')
   if largest is not None:
-    parts.append(f'{_percent(largest)} of TRAIN by always naming its largest class')
+    parts.append(f'for comparison, {_percent(largest)} of TRAIN are of its largest class')
   figures = ', '.join(parts) or 'too few images to measure it'
   return f'accuracy of colour alone, without morphology: {figures}'
 

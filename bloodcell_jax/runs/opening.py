@@ -90,7 +90,7 @@ def read_data(
     shown.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
   for split, classes in data.counts().items():
     parts = ', '.join(
-      f'{name} {images:,} ({photographs:,})' for name, (images, photographs) in classes.items() if images
+      f'{name} {images:,} ({photographs:,})' for name, (images, photographs) in classes.items()
     )
     shown.line(f'  {split}, images (photographs): {parts}')
   return data
