@@ -35,7 +35,7 @@ if OURS in sys.argv:
   process.set_up()
 
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.optim import keras as keras_optim
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals
@@ -51,7 +51,7 @@ def data(data_dir: str, cache: pathlib.Path) -> tuple[experiment.Experiment, dat
   if data_dir:
     config.data.source, config.data.dir = 'kaggle', data_dir
   exp = experiment.resolve(config)
-  return exp, dataset.build(exp.data, exp.seed, cache, lambda done, total: None)
+  return exp, reading.build(exp.data, exp.seed, cache, lambda done, total: None)
 
 
 def stepwise(train: Callable[[Callable[[], None]], None]) -> Callable[[int], float]:

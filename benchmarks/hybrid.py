@@ -26,7 +26,7 @@ process.set_up()
 from benchmarks import kernel_svr
 from bloodcell_jax.base import groups, tree, types
 from bloodcell_jax.config import experiment, stages
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
 from bloodcell_jax.runs import forward, input_pixels, output_layer, run_data, saved_run, stage_training
@@ -197,7 +197,7 @@ def hybrid(data_dir: str) -> Iterator[tuple[Contender, job_lib.Job]]:
   flats = {v: {**experiment.flat(cnn_svr.get_config(v)), **places} for v in ('softmax', 'svr', 'rbf')}
   flats['rbf']['model.auxiliary'] = False
   exp = experiment.resolve(experiment.nest(flats['softmax']))
-  data = dataset.build(exp.data, exp.seed, tempfile.gettempdir(), lambda done, total: None)
+  data = reading.build(exp.data, exp.seed, tempfile.gettempdir(), lambda done, total: None)
   pixels = exp.transform.standardize
   epochs = exp.stages[0].fit.epochs
   softmax, job, params = train(f'softmax, {epochs} epochs', flats['softmax'], data, pixels, None, False)

@@ -94,6 +94,17 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
   return []
 
 
+def between_parts(imports: dict[str, set[str]], inside: str) -> dict[str, set[str]]:
+  """What the parts of a room, its folders and files, import from one another."""
+  parts: dict[str, set[str]] = {}
+  for name, modules in imports.items():
+    if name.startswith(f'{inside}.'):
+      part = name.removeprefix(f'{inside}.').split('.')[0]
+      others = {m.removeprefix(f'{inside}.').split('.')[0] for m in modules if m.startswith(f'{inside}.')}
+      parts.setdefault(part, set()).update(others - {part})
+  return parts
+
+
 def misplaced(path: str, source: str) -> list[str]:
   """The libraries imported by a file that is not one of their places."""
   libraries = {module.split('.')[0] for module in imported(source)} & set(LIBRARIES)
@@ -146,6 +157,24 @@ def test_no_modules_import_one_another_in_a_circle():
   }
   assert circle(imports) == []
   assert circle({'a': {'b'}, 'b': {'c'}, 'c': {'a'}}), 'the check itself must see one'
+
+
+def test_no_folders_of_a_room_import_one_another_in_a_circle():
+  files = package_files()
+  imports = {
+    name: {module for module in imported(path.read_text()) if module in files} for name, path in files.items()
+  }
+  parts = between_parts(imports, f'{PACKAGE}.data')
+  assert {'sources', 'images', 'division', 'augmentation', 'dataset', 'reading'} <= set(parts)
+  assert all(circle(between_parts(imports, f'{PACKAGE}.{name}')) == [] for name in ROW)
+
+
+def test_a_circle_of_folders_without_a_circle_of_files_is_seen():
+  imports = {'data.dataset': {'data.division.leaks'}, 'data.division.folds': {'data.dataset'}}
+  assert circle(imports) == []
+  assert circle(between_parts(imports, 'data')), (
+    'two files of one folder, one above and one below another part'
+  )
 
 
 def test_heavy_libraries_stay_in_their_places():

@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import reading
 from bloodcell_jax.models import backbone, geometry, layers, summary, zoo
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
@@ -127,7 +127,7 @@ def state_dict(tmp_path):
 def make(**changes) -> job.Job:
   values = {**experiment.flat(finetune.get_config('sgd')), **CHANGES, **changes}
   exp = experiment.resolve(experiment.nest(values))
-  data = dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  data = reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
   return job.Job(exp, data, exp.transform.standardize, None, signals.Stop())
 
 

@@ -243,4 +243,4 @@ def test_augment_draws_sheets_and_saves_images_but_over_nothing(tmp_path):
   assert len(saved) == 5
   code, _, err = run(*save, '--num_images=5', '--config.seed=0', '--config.augment.rotation_range=3.')
   assert code == 2
-  assert 'another image of this name' in err
+  assert 'exists with other content' in err

@@ -15,7 +15,7 @@ from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.commands import train
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.export import parity, program
@@ -77,7 +77,7 @@ def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.Ce
   """What `predict` says of the files of the test split, in the order of its CSV."""
   loaded = load(folder)
   spec = loaded.made.experiment.data.decode
-  table = dataset.table(loaded.made.experiment.data)[0]
+  table = reading.read_table(loaded.made.experiment.data)[0]
   content = dict(zip(table.file.tolist(), table.content, strict=True))
   found = []
   to.mkdir()
@@ -381,7 +381,7 @@ def test_a_run_without_the_wanted_splits_is_scored_on_validation(tmp_path, capsy
 
 def images_by_class(folder: workdir.Workdir, to: pathlib.Path) -> pathlib.Path:
   """The test images as a folder of classes."""
-  table = dataset.table(load(folder).made.experiment.data)[0]
+  table = reading.read_table(load(folder).made.experiment.data)[0]
   names = set(predictions_csv.read(folder.predictions('test')).file_N.tolist())
   for file, label, content in zip(table.file.tolist(), table.label, table.content, strict=True):
     if file in names:

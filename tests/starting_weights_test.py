@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.ensemble_runs import entry
 from bloodcell_jax.export import contract, program, safetensors_file
 from bloodcell_jax.inference import classifier
@@ -36,7 +36,7 @@ def flat(**changes) -> dict:
 @functools.cache
 def images() -> dataset.Dataset:
   exp = experiment.resolve(experiment.nest(flat()))
-  return dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  return reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
 
 
 @pytest.fixture(scope='module')

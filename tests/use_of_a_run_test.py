@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from starting import finish, read_rows, run
 
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import reading
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
@@ -77,7 +77,7 @@ def test_a_finished_run_is_loaded_as_a_classifier_that_says_the_same(finished):
   folder, _ = finished
   loaded = classifier.load(workdir.Workdir(folder), signals.Stop())
   exp = loaded.made.experiment
-  data = dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  data = reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
   rows = data.rows['test'][:7]
   written = {row['file']: row for row in read_rows(folder / 'predictions/test.csv')}
   probs_BK = loaded.probabilities(data.image_NHWC[rows])
@@ -95,7 +95,7 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   run_copy, images = tmp_path / 'run', tmp_path / 'slide'
   shutil.copytree(folder, run_copy)
   exp = classifier.load(workdir.Workdir(folder), signals.Stop()).made.experiment
-  table = dataset.table(exp.data)[0]
+  table = reading.read_table(exp.data)[0]
   test = np.flatnonzero(table.split == 'TEST')[:9]
   (images / 'inner').mkdir(parents=True)
   for i in test:

@@ -1,16 +1,16 @@
-"""How well colour alone does: the nearest neighbour by histogram, a model that knows no morphology."""
+"""A baseline without morphology: nearest neighbour by colour histogram."""
 
 from __future__ import annotations
 
 import numpy as np
 
-_BINS = 8  # a channel
+_BINS = 8  # per channel
 
 
 def histogram(image_HWC: np.ndarray) -> np.ndarray:
-  """float32 [512]: the roots of the shares of 8x8x8 colours, so that distances are Hellinger's.
+  """float32 [512]: square roots of the frequencies of 8x8x8 colours, so that distances are Hellinger distances.
 
-  Pixels of the darkest bin do not count: the black that turning and shifting leave says nothing of the cell.
+  The darkest bin is excluded: black borders of rotated and shifted copies carry no information on the cell.
 
   Args:
     image_HWC: uint8 RGB.
@@ -21,21 +21,21 @@ def histogram(image_HWC: np.ndarray) -> np.ndarray:
   return np.sqrt(counts / max(1, counts.sum())).astype(np.float32)
 
 
-def accuracy(histogram_ND: np.ndarray, label_N: np.ndarray, known: np.ndarray, asked: np.ndarray) -> float:
-  """The share of rows `asked` whose nearest row of `known` has their label.
+def accuracy(histogram_ND: np.ndarray, label_N: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
+  """The fraction of the rows `test` whose nearest row of `train` has the same label.
 
   Source: Cover and Hart 1967, "Nearest neighbor pattern classification".
   """
   # Imported here: scikit-learn takes a second to load.
   from sklearn import neighbors
 
-  search = neighbors.NearestNeighbors(n_neighbors=1, algorithm='brute').fit(histogram_ND[known])
-  nearest = search.kneighbors(histogram_ND[asked], return_distance=False)[:, 0]
-  return float((label_N[known][nearest] == label_N[asked]).mean())
+  search = neighbors.NearestNeighbors(n_neighbors=1, algorithm='brute').fit(histogram_ND[train])
+  nearest = search.kneighbors(histogram_ND[test], return_distance=False)[:, 0]
+  return float((label_N[train][nearest] == label_N[test]).mean())
 
 
-def folded(histogram_ND: np.ndarray, label_N: np.ndarray, fold_N: np.ndarray) -> float:
-  """The accuracy over all rows, each asked of the rows of the other folds."""
+def cross_validated(histogram_ND: np.ndarray, label_N: np.ndarray, fold_N: np.ndarray) -> float:
+  """The accuracy over all rows, each classified by the rows of the other folds."""
   parts = [np.flatnonzero(fold_N == fold) for fold in np.unique(fold_N)]
   right = sum(
     accuracy(histogram_ND, label_N, np.flatnonzero(~np.isin(np.arange(len(label_N)), part)), part) * len(part)

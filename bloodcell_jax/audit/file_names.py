@@ -1,4 +1,4 @@
-"""Grouping images by their names, as is often done, and what it parts."""
+"""Common rules that group images by their file names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-# By the words that people see.
+# By their description, which is shown to people.
 RULES = {
   'the name without its last number': lambda stem: re.sub(r'[0-9]+(?=[^0-9]*$)', '', stem, count=1),
   'the first number in the name': lambda stem: (re.findall(r'[0-9]+', stem) or [stem])[0],
@@ -15,7 +15,7 @@ RULES = {
 
 
 def keys(file_N: np.ndarray, rule: str) -> np.ndarray:
-  """[N] str: what the rule makes of each file's name, without folders and extension.
+  """[N] str: the key of each file by the rule, from its name without folders and extension.
 
   Example:
     >>> keys(np.array(['TRAIN/A/_12_2599.jpeg']), 'the name without its last number').tolist()

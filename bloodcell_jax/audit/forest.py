@@ -1,4 +1,4 @@
-"""Which rows belong together, and which of them are mirror images of one another: union-find with parity."""
+"""Union-find with parity: groups of rows, and which rows of a group are mirror images of each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Forest:
-  """N rows, each alone at first; `join` puts the groups of two rows together.
+  """N rows, each a group of its own at first; `join` merges the groups of two rows.
 
   Source: Tarjan 1975, "Efficiency of a good but not linear set union algorithm".
 
@@ -22,11 +22,11 @@ class Forest:
 
   def __init__(self, num: int) -> None:
     self._parent = list(range(num))
-    self._odd = [False] * num  # whether the row is mirrored against its parent
+    self._odd = [False] * num  # whether the row is a mirror image of its parent
     self._size = [1] * num
 
   def find(self, row: int) -> tuple[int, bool]:
-    """The root of the row's group, and whether the row is mirrored against it."""
+    """The root of the row's group, and whether the row is a mirror image of it."""
     path = []
     while self._parent[row] != row:
       path.append(row)
@@ -38,15 +38,15 @@ class Forest:
     return row, odd
 
   def size(self, row: int) -> int:
-    """How many rows the row's group has."""
+    """The number of rows in the row's group."""
     return self._size[self.find(row)[0]]
 
   def join(self, a: int, b: int, mirrored: bool) -> bool:
-    """Puts the groups of a and b together, b being mirrored against a or not; False where they were one."""
+    """Merges the groups of a and b, b being a mirror image of a or not; returns False if they were one group."""
     (root_a, odd_a), (root_b, odd_b) = self.find(a), self.find(b)
     if root_a == root_b:
       return False
-    # The lower row is the root, so that the order of joins changes no name.
+    # The lower row becomes the root, so that the order of joins does not change the names of groups.
     if root_b < root_a:
       root_a, root_b = root_b, root_a
     self._parent[root_b] = root_a

@@ -1,4 +1,4 @@
-"""Keypoints of an image and what its neighbourhood looks like: SIFT, in a form that mirrors for free."""
+"""SIFT keypoints and descriptors, ordered so that those of the mirror image are a permutation."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import dataclasses
 import cv2
 import numpy as np
 
-# Every image is brought to this long side: a copy that was made smaller then matches at the same scale.
+# All images are resized to this long side, so that a smaller copy matches at the same scale.
 LONG_SIDE = 320
-MOST = 200  # the strongest keypoints of an image that are kept
-# Half of OpenCV's 0.04: pale red cells have little contrast, and an image should reach MOST.
+MOST = 200  # number of keypoints kept for an image, the strongest ones
+# Half of OpenCV's 0.04: pale red cells have little contrast, and an image should have MOST keypoints.
 _CONTRAST = 0.02
-# Entries of a RootSIFT descriptor are roots of shares and rarely above 0.4; 512 uses the range of a byte.
+# Entries of a RootSIFT descriptor are rarely above 0.4; a factor of 512 uses the range of a byte.
 _SCALE = 512.0
-# Where a copy was turned or shifted, what came into view is one colour: black, give or take JPEG's ringing.
+# Grey level below which the border of a rotated or shifted copy counts as black; JPEG adds noise.
 _BLACK = 16
-# Pixels around what was filled; there a descriptor shows the edge of the fill and not the cells.
+# Pixels around the black border; descriptors there show its edge, not the cells.
 _MARGIN = 5
 
 _NUM_BINS, _NUM_ANGLES = 4, 8
 
 
 def _mirror_index() -> np.ndarray:
-  """For each entry of a descriptor of the mirrored image, the entry of the image's own that it equals."""
+  """For each entry of a descriptor of the mirrored image, the equal entry of the original descriptor."""
   row, column, angle = np.meshgrid(
     np.arange(_NUM_BINS), np.arange(_NUM_BINS), np.arange(_NUM_ANGLES), indexing='ij'
   )
-  # The window lies along the gradient: mirrored, what was left of it is right of it, and angles run backwards.
-  found = ((_NUM_BINS - 1 - row) * _NUM_BINS + column) * _NUM_ANGLES + (-angle) % _NUM_ANGLES
-  return found.ravel()
+  # The window is aligned with the gradient: mirroring swaps left and right of it and reverses angles.
+  index = ((_NUM_BINS - 1 - row) * _NUM_BINS + column) * _NUM_ANGLES + (-angle) % _NUM_ANGLES
+  return index.ravel()
 
 
 MIRROR = _mirror_index()
@@ -42,24 +42,24 @@ class Keypoints:
   P is the number of keypoints of all images together.
   """
 
-  xy_P2: np.ndarray  # float32, pixels of the image brought to LONG_SIDE
+  xy_P2: np.ndarray  # float32, pixels at LONG_SIDE
   descriptor_PD: np.ndarray  # uint8, D = 128
   start: np.ndarray  # [N + 1] int64
-  size_N2: np.ndarray  # int32: width and height in pixels, brought to LONG_SIDE
+  size_N2: np.ndarray  # int32: width and height in pixels at LONG_SIDE
 
   def __len__(self) -> int:
     return len(self.size_N2)
 
-  def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-    """(xy, descriptors) of one image."""
+  def of_image(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """(xy, descriptors) of the image `row`."""
     part = slice(self.start[row], self.start[row + 1])
     return self.xy_P2[part], self.descriptor_PD[part]
 
 
 def detect(image_HWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-  """The strongest keypoints of an image, their descriptors, and the size to which it was brought.
+  """The strongest keypoints of an image, their descriptors, and the size of the resized image.
 
-  Keypoints on constant black at the image's border, which turning and shifting leave, are not counted.
+  Keypoints on a black border, which rotated and shifted copies have, are excluded.
 
   Args:
     image_HWC: uint8 RGB.
@@ -77,28 +77,28 @@ def detect(image_HWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, in
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     image_HWC = cv2.resize(image_HWC, size, interpolation=how)
   grey_HW = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY)
-  filled_HW = _filled(image_HWC)
-  seen_HW = None
-  if filled_HW is not None:
+  border_HW = _black_border(image_HWC)
+  allowed_HW = None
+  if border_HW is not None:
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _MARGIN + 1, 2 * _MARGIN + 1))
-    seen_HW = np.where(cv2.dilate(filled_HW, around) > 0, 0, 255).astype(np.uint8)
-  # Made anew for each image: an instance keeps buffers and must not be shared by threads.
+    allowed_HW = np.where(cv2.dilate(border_HW, around) > 0, 0, 255).astype(np.uint8)
+  # One instance for each image: it has buffers and must not be shared by threads.
   sift = cv2.SIFT.create(nfeatures=MOST, contrastThreshold=_CONTRAST)
-  points, values = sift.detectAndCompute(grey_HW, seen_HW)
+  points, values = sift.detectAndCompute(grey_HW, allowed_HW)
   if values is None:
     return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8), size
-  # OpenCV keeps more than asked for where the last ones are equally strong.
+  # OpenCV returns more than nfeatures if the last ones are equally strong.
   points, values = points[:MOST], values[:MOST]
   root = np.sqrt(values / np.maximum(values.sum(1, keepdims=True), 1e-9))
   xy_P2 = np.array([point.pt for point in points], np.float32).reshape(-1, 2)
   return xy_P2, np.minimum(root * _SCALE + 0.5, 255).astype(np.uint8), size
 
 
-class Gathered:
-  """Takes what `detect` returns for image after image; `done` is all of it.
+class Collector:
+  """Collects the results of `detect` for one image after the other; `keypoints` returns all of them.
 
-  The room for MOST keypoints an image is asked for at once, and the system gives it only as it is written: nothing is
-  held twice, at 100,000 images 2.5 GB.
+  Memory for MOST keypoints an image is reserved at once and committed by the system as it is written, so that nothing
+  is stored twice: 2.5 GB for 100,000 images.
   """
 
   def __init__(self, num_images: int) -> None:
@@ -108,14 +108,14 @@ class Gathered:
     self._size: list[tuple[int, int]] = []
 
   def add(self, xy_P2: np.ndarray, descriptor_PD: np.ndarray, size: tuple[int, int]) -> None:
-    """The next image's."""
+    """Adds the keypoints of the next image."""
     part = slice(self._start[-1], self._start[-1] + len(xy_P2))
     self._xy[part], self._descriptor[part] = xy_P2, descriptor_PD
     self._start.append(part.stop)
     self._size.append(size)
 
-  def done(self) -> Keypoints:
-    """Everything added so far."""
+  def keypoints(self) -> Keypoints:
+    """The keypoints of all images added so far."""
     last = self._start[-1]
     return Keypoints(
       self._xy[:last],
@@ -126,15 +126,15 @@ class Gathered:
 
 
 def mirrored(descriptor_PD: np.ndarray) -> np.ndarray:
-  """The descriptors that the mirror image's keypoints have; again, and they are as before.
+  """The descriptors of the keypoints in the mirror image; its own inverse.
 
-  **Guarantees**: equal to detecting on the mirrored image, up to rounding and to where orientations tie.
+  **Guarantees**: equal to detecting on the mirrored image, up to rounding and ties of orientations.
   """
   return descriptor_PD[:, MIRROR]
 
 
-def _filled(image_HWC: np.ndarray) -> np.ndarray | None:
-  """uint8 [H, W], 1 where constant black touches the image's border; None where nothing does."""
+def _black_border(image_HWC: np.ndarray) -> np.ndarray | None:
+  """uint8 [H, W]: 1 on black regions that touch the border of the image; None if there are none."""
   red, green, blue = cv2.split(image_HWC)
   black_HW = (cv2.max(cv2.max(red, green), blue) < _BLACK).astype(np.uint8)
   border = np.concatenate([black_HW[0], black_HW[-1], black_HW[:, 0], black_HW[:, -1]])

@@ -1,4 +1,4 @@
-"""What an audit prints, from its numbers."""
+"""The lines that an audit prints, from its numbers."""
 
 from __future__ import annotations
 
@@ -8,71 +8,114 @@ from typing import Any
 from bloodcell_jax.audit import near_duplicates
 
 
-def lines(told: dict[str, Any], folder: pathlib.Path) -> list[str]:
-  """The numbers in words, the gravest last."""
-  said = []
-  for split, classes in told['counts'].items():
+def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
+  """The numbers of `summary.compute` in words; leaks come last.
+
+  Args:
+    summary: the numbers.
+    folder: of the audit's files.
+  """
+  texts = []
+  for split, classes in summary['counts'].items():
     parts = ', '.join(
-      f'{name} {n["images"]:,} in {n["groups"]:,}' for name, n in classes.items() if n['images']
+      f'{name} {_count(n["images"], "image")} in {_count(n["groups"], "group")}'
+      for name, n in classes.items()
+      if n['images']
     )
-    said.append(f'{split}, images in groups: {parts}')
-  for key, what in (('equal_bytes', 'equal bytes'), ('equal_pixels', 'equal pixels')):
-    n = told[key]
-    said.append(
-      f'{what}: {n["sets"]:,} sets of {n["images"]:,} images, {n["sets_between_splits"]:,} between splits, '
-      f'{n["sets_of_several_labels"]:,} with several labels'
+    texts.append(f'{split}: {parts}')
+  for key, name in (('equal_bytes', 'identical files'), ('equal_pixels', 'identical pixels')):
+    texts.append(_repeats(name, summary[key]))
+  texts += _near_duplicates(summary)
+  known = summary['known_groups']
+  if known:
+    texts.append(
+      f'compared with the {_count(known["groups"], "group")} of the data: precision {known["precision"]:.4f} and '
+      f'recall {known["recall"]:.4f} of pairs; {len(known["joined"]):,} of the groups found join several of them'
     )
-  near = told['near_duplicates']
-  said.append(
-    f'near-duplicates: {near["images_in_them"]:,} of {told["images"]:,} images are in {near["groups_of_several"]:,} '
-    f'groups of several; {told["conflicting_labels"]["number"]:,} groups have several labels'
-  )
-  if near['touching']:
-    said.append(
-      f'{near["touching"]:,} further pairs of fields overlap by less than {near_duplicates.LEAST_OVERLAP:.0%}, '
-      f'{near["touching_between_splits"]:,} of them between splits: not joined; see figures/touching.png'
-    )
-  if near['images_with_few_keypoints']:
-    said.append(
-      f'{near["images_with_few_keypoints"]:,} images show too little to be compared other than exactly'
-    )
-  if told['known_groups']:
-    n = told['known_groups']
-    said.append(
-      f'against the {n["groups"]:,} groups that the data knows: precision {n["precision"]:.4f}, recall '
-      f'{n["recall"]:.4f} of pairs; {len(n["joined"]):,} groups found join several known ones'
-    )
-  n = told['division']
-  if n['made']:
-    said.append(
-      f'the division that training makes, with the groups the data has, parts {n["groups_parted"]:,} groups'
+  division = summary['division']
+  if division['made']:
+    texts.append(
+      'the division of this data for training, by the groups of the data, would split '
+      f'{_count(division["groups_parted"], "group")} of near-duplicates'
     )
   else:
-    said.append(f'training could not divide this data: {n["reason"]}')
-  for rule, n in told['file_names'].items():
-    if 'groups_parted' in n:
-      verdict = 'it leaks' if n['leaks'] else 'it parts none'
-      said.append(
-        f'grouping by {rule} parts {n["groups_parted"]:,} of {n["groups_of_several"]:,} groups: {verdict}'
-      )
-  n = told['colour_nearest_neighbour']
-  said.append(
-    f'colour alone, no morphology, is right for: random 80/20 of TRAIN {_percent(n["random_80_20"])}, '
-    f'TRAIN to TEST {_percent(n["train_to_test"])}, by groups {_percent(n["by_groups"])}; the largest class is '
-    f'{_percent(n["largest_class"].get("TRAIN"))} of TRAIN'
-  )
-  said.append(f'{folder}/audit.json, pairs.csv, groups.csv, figures')
-  if told['note']:
-    said.append(told['note'])
-  for split, n in told['shared_images'].items():
+    texts.append(f'this data cannot be divided for training: {division["reason"]}')
+  for rule, names in summary['file_names'].items():
+    if 'groups_parted' in names:
+      texts.append(_file_names(rule, names))
+  texts.append(_colour(summary['colour_nearest_neighbour']))
+  texts.append(f'written to {folder}: audit.json, pairs.csv, groups.csv, figures')
+  if summary['note']:
+    texts.append(summary['note'])
+  for split, n in summary['shared_images'].items():
     if n['shared']:
-      said.append(
-        f'LEAK: {n["shared"]:,} of the {n["images"]:,} images of {split} show what is trained or chosen on'
+      texts.append(
+        f'LEAK: {n["shared"]:,} of the {n["images"]:,} images of {split} show the same as images that are used to '
+        'train or to choose the epoch'
       )
-  if not told['leak']:
-    said.append('no leak found between splits' if len(told['counts']) > 1 else 'no splits to compare')
-  return said
+  if not summary['leak']:
+    texts.append('no leak found between splits' if len(summary['counts']) > 1 else 'no splits to compare')
+  return texts
 
 
-def _percent(share: float | None) -> str:
-  return 'cannot be asked' if share is None else f'{100 * share:.2f} %'
+def _repeats(name: str, n: dict[str, Any]) -> str:
+  if not n['sets']:
+    return f'{name}: none'
+  return (
+    f'{name}: {_count(n["images"], "image")} in {_count(n["sets"], "set")}; sets in several splits: '
+    f'{n["sets_between_splits"]:,}, sets with different labels: {n["sets_of_several_labels"]:,}'
+  )
+
+
+def _near_duplicates(summary: dict[str, Any]) -> list[str]:
+  near = summary['near_duplicates']
+  texts = [
+    f'near-duplicates: {near["images_in_them"]:,} of {summary["images"]:,} images have one, in '
+    f'{_count(near["groups_of_several"], "group")}; {summary["conflicting_labels"]["number"]:,} of the groups have '
+    'different labels'
+  ]
+  if near['touching']:
+    texts.append(
+      f'{_count(near["touching"], "further pair")} of fields overlap by less than '
+      f'{near_duplicates.LEAST_OVERLAP:.0%}, {near["touching_between_splits"]:,} of them in different splits; they are '
+      'not joined: see figures/touching.png'
+    )
+  if near['images_with_few_keypoints']:
+    texts.append(
+      f'{_count(near["images_with_few_keypoints"], "image")} with too few keypoints: compared for identical pixels only'
+    )
+  return texts
+
+
+def _file_names(rule: str, n: dict[str, Any]) -> str:
+  split, several = n['groups_parted'], n['groups_of_several']
+  if not n['leaks']:
+    return f'grouping by {rule} would keep every group of near-duplicates together'
+  return (
+    f'grouping by {rule} would leak: it splits {split:,} of {_count(several, "group")} of near-duplicates'
+  )
+
+
+def _colour(n: dict[str, Any]) -> str:
+  parts = [
+    f'{_percent(n[key])} {name}'
+    for key, name in (
+      ('random_80_20', 'on a random fifth of TRAIN'),
+      ('train_to_test', 'on TEST'),
+      ('by_groups', 'on TRAIN, cross-validated by groups'),
+    )
+    if n[key] is not None
+  ]
+  largest = n['largest_class'].get('TRAIN')
+  if largest is not None:
+    parts.append(f'for comparison, {_percent(largest)} of TRAIN are of its largest class')
+  figures = ', '.join(parts) or 'too few images to measure it'
+  return f'accuracy of colour alone, without morphology: {figures}'
+
+
+def _count(num: int, noun: str) -> str:
+  return f'{num:,} {noun}' if num == 1 else f'{num:,} {noun}s'
+
+
+def _percent(share: float) -> str:
+  return f'{100 * share:.2f} %'

@@ -1,4 +1,4 @@
-"""Groups of images that show the same: candidates by visual words, verified by geometry, joined."""
+"""Finds groups of near-duplicates: candidates by visual words, verified by geometry, merged into groups."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from scipy import sparse
 
 from bloodcell_jax.audit import forest, geometry, keypoints, vocabulary
 
-# Places that agree on one map. A pair of LEAST joins a single image; two groups of several images, where a false pair
-# would put many together, need a pair of STRONG, or NUM_WITNESSES pairs of FEW, all of different images and mirrored
-# alike. docs/audit.md tells how often unrelated images reach these.
+# Numbers of inliers. A pair with LEAST joins a single image to a group. Two groups of several images, where a false
+# pair would merge many images, need a pair with STRONG, or NUM_WITNESSES pairs with FEW that are of different images
+# and mirrored alike. docs/audit.md says how often unrelated images reach these numbers.
 FEW, LEAST, STRONG, NUM_WITNESSES = 6, 10, 20, 3
-# Of the smaller image's area; what shares less is a neighbour on the smear and is listed, not joined. The overlaps
-# known of the Kaggle images begin at 0.25.
+# Fraction of the smaller image's area. Images that overlap less are neighbours on the smear: listed, not joined. The
+# known overlaps of the Kaggle images begin at 0.25.
 LEAST_OVERLAP = 0.24
-_NEIGHBOURS = 10  # candidates of an image
-_GROUP_PAIRS = 60_000  # pairs of groups that are tried: all of about 350 groups, of more the most alike
-_TRIES = 4  # pairs of images tried between two groups, plain and mirrored
-_HINT = 4  # places that are worth _MORE_TRIES
+_NEIGHBOURS = 10  # candidates for each image
+_GROUP_PAIRS = (
+  60_000  # pairs of groups that are compared: all pairs of up to 350 groups, else the most similar
+)
+_TRIES = 4  # pairs of images compared between two groups, plain and mirrored
+_HINT = 4  # inliers that justify _MORE_TRIES
 _MORE_TRIES = 40
-_MEASURING_TRIES = 160  # of two groups that match, to tell how much they share
-_BLOCK = 2_000  # pairs between two looks at the stop
+_MEASURING_TRIES = 160  # pairs of two matching groups, to estimate their overlap
+_BLOCK = 2_000  # pairs between two calls of `poll`
 
 
 _Pair = tuple[int, int, bool]  # two rows, and whether the second is mirrored
@@ -33,7 +35,7 @@ _Pair = tuple[int, int, bool]  # two rows, and whether the second is mirrored
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-  """Two rows found to show the same, a < b."""
+  """Two rows that show the same, a < b."""
 
   a: int
   b: int
@@ -41,13 +43,13 @@ class Link:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-  """The groups, and the pairs by which they hang together."""
+class Duplicates:
+  """Groups of near-duplicates, and the pairs that connect them."""
 
-  group_N: np.ndarray  # int64: the lowest row of the group
-  links: list[Link]  # that joined two groups, and further witnesses of it; none of equal pixels
-  touching: list[Link]  # pairs that share less than LEAST_OVERLAP, one for two groups
-  num_tried: int  # pairs whose geometry was looked at
+  group_N: np.ndarray  # int64: the lowest row of each row's group
+  links: list[Link]  # pairs that joined two groups, and further pairs that confirm it; no identical images
+  touching: list[Link]  # pairs that overlap by less than LEAST_OVERLAP, one for each pair of groups
+  num_tried: int  # pairs compared by geometry
 
 
 def find(
@@ -56,17 +58,17 @@ def find(
   generator: np.random.Generator,
   num_threads: int,
   poll: Callable[[], None],
-  told: Callable[[str], None],
-) -> Found:
+  on_stage: Callable[[str], None],
+) -> Duplicates:
   """Groups the images.
 
   Args:
     points: of all images.
-    equal_N: rows with equal numbers have equal pixels and are one group from the start.
-    generator: chooses the descriptors from which words are learned.
-    num_threads: for the geometry.
-    poll: called between blocks; what it raises gets out.
-    told: called with a line about what begins.
+    equal_N: rows with equal values have equal pixels and are one group from the start.
+    generator: samples descriptors and pairs.
+    num_threads: of the geometric comparison.
+    poll: called between blocks; its exceptions propagate.
+    on_stage: called with a line at the beginning of each stage.
   """
   state = _State(points, forest.Forest(len(points)), num_threads, poll)
   _, first, place = np.unique(equal_N, return_index=True, return_inverse=True)
@@ -74,28 +76,28 @@ def find(
     if other != row:
       state.groups.join(int(other), row, mirrored=False)
   if not len(points.descriptor_PD):
-    return Found(state.groups.roots(), [], [], 0)
-  told('learning visual words')
+    return Duplicates(state.groups.roots(), [], [], 0)
+  on_stage('learning visual words')
   word_VD = vocabulary.learn(points.descriptor_PD, generator, poll)
   word_P = vocabulary.assign(points.descriptor_PD, word_VD, poll)
   vector_NV = vocabulary.vectors(word_P, points.start, len(word_VD))
-  told('comparing images')
+  on_stage('comparing images')
   near = vocabulary.candidates(vector_NV, np.arange(len(points)), _NEIGHBOURS, poll)
-  # BLAS' own threads on matrices of 200 rows cost more than they give.
+  # For matrices of 200 rows the threads of BLAS cost more than they gain.
   with threadpoolctl.threadpool_limits(1, 'blas'):
     _join_images(state, near)
-  told('comparing groups')
+  on_stage('comparing groups')
   with threadpoolctl.threadpool_limits(1, 'blas'):
     _join_groups(state, vector_NV, generator)
-  # What was joined by others in the end touches no more.
-  touching = [link for link in state.touching if state.apart(link.a, link.b)]
+  # Drop pairs whose groups were joined later.
+  touching = [link for link in state.touching if state.are_apart(link.a, link.b)]
   root_N = state.groups.roots()
   first_of = {(min(p), max(p)): link for link in touching[::-1] for p in [(root_N[link.a], root_N[link.b])]}
-  return Found(root_N, state.links, list(first_of.values())[::-1], state.num_tried)
+  return Duplicates(root_N, state.links, list(first_of.values())[::-1], state.num_tried)
 
 
 class _State:
-  """What both passes share: the groups so far and the pairs found."""
+  """The state of both passes: the current groups and the pairs found."""
 
   def __init__(
     self, points: keypoints.Keypoints, groups: forest.Forest, num_threads: int, poll: Callable[[], None]
@@ -105,7 +107,7 @@ class _State:
     self.touching: list[Link] = []
     self.num_tried = 0
 
-  def apart(self, a: int, b: int) -> bool:
+  def are_apart(self, a: int, b: int) -> bool:
     """Whether the two are still in different groups."""
     return self.groups.find(a)[0] != self.groups.find(b)[0]
 
@@ -113,22 +115,22 @@ class _State:
     """The geometry of each pair, in order."""
     self.num_tried += len(pairs)
 
-    def one(pair: _Pair) -> geometry.Match | None:
+    def compare(pair: _Pair) -> geometry.Match | None:
       a, b, mirrored = pair
       return geometry.match(self.points, a, b, mirrored, least)
 
     if len(pairs) < 2 * self.num_threads:
-      return list(map(one, pairs))
+      return list(map(compare, pairs))
     with futures.ThreadPoolExecutor(self.num_threads) as pool:
-      return list(pool.map(one, pairs))
+      return list(pool.map(compare, pairs))
 
-  def join(self, a: int, b: int, made: geometry.Match) -> None:
-    self.links.append(Link(a, b, made))
-    self.groups.join(a, b, made.mirrored)
+  def join(self, a: int, b: int, match: geometry.Match) -> None:
+    self.links.append(Link(a, b, match))
+    self.groups.join(a, b, match.mirrored)
 
 
 def _join_images(state: _State, near: vocabulary.Candidates) -> None:
-  """Tries each image with its candidates, the most alike first, and skips those that are one group already."""
+  """Compares each image with its candidates, the most similar first; skips pairs already in one group."""
   row, rank = np.indices(near.other_QM.shape).reshape(2, -1)
   order = np.argsort(-near.similarity_QM.ravel(), kind='stable')
   pairs: dict[tuple[int, int], bool] = {}
@@ -138,29 +140,29 @@ def _join_images(state: _State, near: vocabulary.Candidates) -> None:
   waiting = [(a, b, mirrored) for (a, b), mirrored in pairs.items()]
   for start in range(0, len(waiting), _BLOCK):
     state.poll()
-    some = [pair for pair in waiting[start : start + _BLOCK] if state.apart(*pair[:2])]
-    for (a, b, _), made in zip(some, state.matches(some, LEAST), strict=True):
-      if made is not None and state.apart(a, b):
+    some = [pair for pair in waiting[start : start + _BLOCK] if state.are_apart(*pair[:2])]
+    for (a, b, _), match in zip(some, state.matches(some, LEAST), strict=True):
+      if match is not None and state.are_apart(a, b):
         alone = min(state.groups.size(a), state.groups.size(b)) == 1
-        if made.overlap < LEAST_OVERLAP:
-          state.touching.append(Link(a, b, made))
-        elif alone or made.inliers >= STRONG:
-          state.join(a, b, made)
+        if match.overlap < LEAST_OVERLAP:
+          state.touching.append(Link(a, b, match))
+        elif alone or match.inliers >= STRONG:
+          state.join(a, b, match)
 
 
 def _join_groups(state: _State, vector_NV: sparse.csr_matrix, generator: np.random.Generator) -> None:
-  """Tries the groups most like each other, as wholes. Single images were tried with each other before."""
+  """Compares the most similar groups. Pairs of single images were compared before."""
   odd_N = state.groups.mirrored()
   roots, group_N, size_G = np.unique(state.groups.roots(), return_inverse=True, return_counts=True)
   several = np.flatnonzero(size_G > 1)
   if len(roots) < 2 or not len(several):
     return
-  # Every image as its group's lowest row has it, mirrored or not.
+  # Each image mirrored, if necessary, to the orientation of its group's lowest row.
   keep, turn = sparse.diags((~odd_N).astype(np.float32)), sparse.diags(odd_N.astype(np.float32))
   aligned_NV = (keep @ vector_NV + turn @ vocabulary.mirrored(vector_NV)).tocsr()
   most = max(1, 2 * _GROUP_PAIRS // len(several))
-  near = vocabulary.candidates(vocabulary.of_groups(aligned_NV, group_N), several, most, state.poll)
-  # Every group's nearest first, then every group's second, so that the limit treats all alike.
+  near = vocabulary.candidates(vocabulary.group_vectors(aligned_NV, group_N), several, most, state.poll)
+  # The nearest of each group first, then the second of each, so that the limit treats groups equally.
   pairs = dict.fromkeys(
     (min(g, h), max(g, h))
     for column in near.other_QM.T
@@ -171,13 +173,13 @@ def _join_groups(state: _State, vector_NV: sparse.csr_matrix, generator: np.rand
   step = _BLOCK // (2 * _TRIES)
   for start in range(0, len(waiting), step):
     state.poll()
-    some = [(g, h) for g, h in waiting[start : start + step] if state.apart(roots[g], roots[h])]
-    drawn = [_draw(members[g], members[h], odd_N, _TRIES, generator) for g, h in some]
+    block = [(g, h) for g, h in waiting[start : start + step] if state.are_apart(roots[g], roots[h])]
+    drawn = [_draw(members[g], members[h], odd_N, _TRIES, generator) for g, h in block]
     sides = [pair for pairs_of in drawn for side in (False, True) for pair in _turned(pairs_of, side)]
-    made = iter(state.matches(sides, _HINT))
-    for (g, h), pairs_of in zip(some, drawn, strict=True):
-      # One after the other, as they were put in.
-      num_plain, num_mirrored = (sum(next(made) is not None for _ in pairs_of) for _ in range(2))
+    matches = iter(state.matches(sides, _HINT))
+    for (g, h), pairs_of in zip(block, drawn, strict=True):
+      # In the order of `sides`.
+      num_plain, num_mirrored = (sum(next(matches) is not None for _ in pairs_of) for _ in range(2))
       if num_plain or num_mirrored:
         _decide(state, members[g], members[h], odd_N, num_mirrored > num_plain, generator)
 
@@ -185,15 +187,15 @@ def _join_groups(state: _State, vector_NV: sparse.csr_matrix, generator: np.rand
 def _draw(
   in_g: np.ndarray, in_h: np.ndarray, odd_N: np.ndarray, most: int, generator: np.random.Generator
 ) -> list[_Pair]:
-  """Pairs of images of two groups, and whether they are mirrored where the groups' lowest rows are not."""
+  """Pairs of images of two groups, and whether each is mirrored if the groups' lowest rows are not."""
   num = min(most, len(in_g) * len(in_h))
-  # Each image as rarely as can be: pairs of the same two images would say the same.
+  # Each image as rarely as possible, because repeated pairs add no evidence.
   both = [np.resize(generator.permutation(rows), num) for rows in (in_g, in_h)]
   return [(int(a), int(b), bool(odd_N[a] ^ odd_N[b])) for a, b in zip(*both, strict=True)]
 
 
 def _turned(pairs: list[_Pair], side: bool) -> list[_Pair]:
-  """The pairs as they are where the groups' lowest rows are mirror images of one another (side), or not."""
+  """The pairs with their mirroring if the groups' lowest rows are mirror images of each other (side) or not."""
   return [(a, b, odd ^ side) for a, b, odd in pairs]
 
 
@@ -205,14 +207,14 @@ def _decide(
   side: bool,
   generator: np.random.Generator,
 ) -> None:
-  """Joins the two groups, where enough pairs of their images match and share enough."""
+  """Joins two groups if enough pairs of their images match and overlap enough."""
 
-  def tried(num: int) -> list[Link]:
+  def matching(num: int) -> list[Link]:
     pairs = _turned(_draw(in_g, in_h, odd_N, num, generator), side)
-    made = zip(pairs, state.matches(pairs, FEW), strict=True)
-    return [Link(a, b, match) for (a, b, _), match in made if match is not None]
+    results = zip(pairs, state.matches(pairs, FEW), strict=True)
+    return [Link(a, b, match) for (a, b, _), match in results if match is not None]
 
-  links = sorted(tried(_MORE_TRIES), key=lambda link: -link.match.inliers)
+  links = sorted(matching(_MORE_TRIES), key=lambda link: -link.match.inliers)
   witnesses: list[Link] = []
   for link in links:
     if all(link.a != other.a and link.b != other.b for other in witnesses):
@@ -222,10 +224,10 @@ def _decide(
   if not strong and len(witnesses) < NUM_WITNESSES:
     return
   first, *others = witnesses[:NUM_WITNESSES]
-  # Copies are shifted to all sides; the median of their overlaps is that of the photographs.
-  overlap = np.median([link.match.overlap for link in links + tried(_MEASURING_TRIES)])
+  # Copies are shifted in all directions; the median of their overlaps estimates that of the photographs.
+  overlap = np.median([link.match.overlap for link in links + matching(_MEASURING_TRIES)])
   if overlap < LEAST_OVERLAP:
     state.touching.append(first)
-  elif state.apart(first.a, first.b):
+  elif state.are_apart(first.a, first.b):
     state.join(first.a, first.b, first.match)
     state.links += others

@@ -1,4 +1,4 @@
-"""What an audit needs of each image, of which every one is decoded once and none is kept."""
+"""Decodes each image of a table once and extracts what an audit needs; keeps no image."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from bloodcell_jax.audit import colour_nn, grouping, keypoints
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import decode
 
-_Found = tuple[np.ndarray, np.ndarray, tuple[int, int]]  # of keypoints.detect
-_BLOCK = 256  # images between two looks at the stop
+_Keypoints = tuple[np.ndarray, np.ndarray, tuple[int, int]]  # of keypoints.detect
+_BLOCK = 256  # images between two calls of `poll`
 
 
 @dataclasses.dataclass(frozen=True)
-class Survey:
-  """Row by row of `table`: what was seen."""
+class Scan:
+  """The usable rows of a table and what was extracted from each image."""
 
-  table: types.Table  # without the images that cannot be used
-  problems: list[types.Problem]  # those, with the reason
-  pixels_N: np.ndarray  # str: equal where size and pixels are equal
+  table: types.Table  # only the rows of usable images
+  problems: list[types.Problem]  # the other images, with the reason
+  pixels_N: np.ndarray  # str: hash of size and pixels
   histogram_ND: np.ndarray  # float32, of colour_nn.histogram
   points: keypoints.Keypoints
 
 
 def read(
   table: types.Table, max_pixels: int, poll: Callable[[], None], on_progress: Callable[[int, int], None]
-) -> Survey:
-  """Reads every image of the table, on every core.
+) -> Scan:
+  """Reads all images of the table on all cores.
 
   Args:
     table: the images.
-    max_pixels: an image with more cannot be used.
-    poll: called between blocks; what it raises gets out.
+    max_pixels: images with more are problems.
+    poll: called between blocks; its exceptions propagate.
     on_progress: called with (images done, images in all).
   """
   kept: list[int] = []
   problems: list[types.Problem] = []
   pixels: list[str] = []
   histogram_ND = np.empty((len(table), 512), np.float32)
-  gathered = keypoints.Gathered(len(table))
+  collector = keypoints.Collector(len(table))
 
-  def one(row: int) -> decode.DecodeError | tuple[str, np.ndarray, _Found]:
+  def scan_one(row: int) -> decode.DecodeError | tuple[str, np.ndarray, _Keypoints]:
     try:
       image_HWC = decode.upright(table.content[row], max_pixels)
     except decode.DecodeError as error:
       return error
-    # The first 16 hex digits, as of the bytes.
+    # 16 hex digits, like the digest of the bytes.
     digest = hashlib.sha256(str(image_HWC.shape).encode() + image_HWC.tobytes()).hexdigest()[:16]
     return digest, colour_nn.histogram(image_HWC), keypoints.detect(image_HWC)
 
@@ -59,26 +59,26 @@ def read(
     for start in range(0, len(table), _BLOCK):
       poll()
       block = range(start, min(start + _BLOCK, len(table)))
-      for row, seen in zip(block, pool.map(one, block), strict=True):
-        if isinstance(seen, decode.DecodeError):
-          problems.append(types.Problem(str(table.file[row]), str(seen)))
+      for row, result in zip(block, pool.map(scan_one, block), strict=True):
+        if isinstance(result, decode.DecodeError):
+          problems.append(types.Problem(str(table.file[row]), str(result)))
           continue
-        digest, histogram_ND[len(kept)], found = seen
-        gathered.add(*found)
+        digest, histogram_ND[len(kept)], points = result
+        collector.add(*points)
         kept.append(row)
         pixels.append(digest)
       on_progress(block.stop, len(table))
-  return Survey(
-    table.take(kept), problems, np.array(pixels, np.str_), histogram_ND[: len(kept)], gathered.done()
+  return Scan(
+    table.take(kept), problems, np.array(pixels, np.str_), histogram_ND[: len(kept)], collector.keypoints()
   )
 
 
-def evenly(table: types.Table, most: int, drawn: np.random.Generator) -> np.ndarray:
-  """`most` rows, ascending: as many of every class of every split, until a small one has no more."""
-  cell_N = grouping.both_of(table.split, table.label)
-  order = drawn.permutation(len(table))
-  # The place of each row within its cell: the first of every cell come before the second ones.
+def stratified_sample(table: types.Table, num: int, generator: np.random.Generator) -> np.ndarray:
+  """`num` rows, ascending, spread evenly over all classes of all splits; small ones are taken completely."""
+  cell_N = grouping.intersection(table.split, table.label)
+  order = generator.permutation(len(table))
+  # The rank of each row within its cell; the first rows of all cells come before the second ones.
   by_cell = order[np.argsort(cell_N[order], kind='stable')]
   _, first, size = np.unique(cell_N[by_cell], return_index=True, return_counts=True)
-  place = np.arange(len(table)) - np.repeat(first, size)
-  return np.sort(by_cell[np.argsort(place, kind='stable')][:most])
+  rank = np.arange(len(table)) - np.repeat(first, size)
+  return np.sort(by_cell[np.argsort(rank, kind='stable')][:num])

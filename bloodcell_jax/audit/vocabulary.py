@@ -1,4 +1,4 @@
-"""Images as weighted counts of visual words, by which those that may show the same are found among many."""
+"""Bags of visual words: images as weighted word counts, to find candidates for near-duplicates among many images."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from scipy import sparse
 
 from bloodcell_jax.audit import keypoints
 
-_NUM_WORDS = 2048  # before mirroring doubles them
-_ON_SAMPLE = 40_000  # descriptors on which words are learned
+_NUM_WORDS = 2048  # without their mirror images
+_ON_SAMPLE = 40_000  # descriptors that words are learned from
 _ITERATIONS = 5
 _BLOCK = 16_384  # descriptors a block
-_SIMILARITIES = 16_000_000  # a block of similarities, 64 MB an array
+_SIMILARITIES = 16_000_000  # in a block; 64 MB an array
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
-  """For each query the rows most like it, by words; M of them, most alike first."""
+  """For each query the M most similar rows, most similar first."""
 
   other_QM: np.ndarray  # int32
-  mirrored_QM: np.ndarray  # bool: the other is more alike when mirrored
-  similarity_QM: np.ndarray  # float32, the cosine, 0 to 1
+  mirrored_QM: np.ndarray  # bool: the other row is more similar when mirrored
+  similarity_QM: np.ndarray  # float32: cosine similarity, 0 to 1
 
 
 def learn(descriptor_PD: np.ndarray, generator: np.random.Generator, poll: Callable[[], None]) -> np.ndarray:
   """Visual words, float32 [V, D]: word w + V/2 is the mirror image of word w.
 
-  So the words of a mirrored image follow from its own without another search: w becomes w + V/2, and back.
+  So the words of a mirrored image follow from those of the image without a search: w becomes w + V/2, and vice versa.
 
   Source: Sivic and Zisserman 2003, "Video Google"; k-means by Lloyd's iterations.
   """
@@ -50,26 +50,26 @@ def learn(descriptor_PD: np.ndarray, generator: np.random.Generator, poll: Calla
       @ sample_PD
     )
     mean_VD = np.where(count_V[:, None] > 0, total_VD / np.maximum(count_V, 1)[:, None], word_VD)
-    # The sample holds every descriptor's mirror image, so this differs only where two words were equally near.
+    # The sample contains the mirror image of every descriptor, so this changes only ties between two words.
     word_VD = np.concatenate([mean_VD[:half], keypoints.mirrored(mean_VD[:half])]).astype(np.float32)
   return word_VD
 
 
 def assign(descriptor_PD: np.ndarray, word_VD: np.ndarray, poll: Callable[[], None]) -> np.ndarray:
   """int32 [P]: the word nearest to each descriptor; `poll` is called between blocks."""
-  found = np.empty(len(descriptor_PD), np.int32)
+  word_P = np.empty(len(descriptor_PD), np.int32)
   half_square_V = (word_VD**2).sum(1) / 2
   for start in range(0, len(descriptor_PD), _BLOCK):
     poll()
     block_PD = descriptor_PD[start : start + _BLOCK].astype(np.float32)
-    found[start : start + _BLOCK] = (block_PD @ word_VD.T - half_square_V).argmax(1)
-  return found
+    word_P[start : start + _BLOCK] = (block_PD @ word_VD.T - half_square_V).argmax(1)
+  return word_P
 
 
 def vectors(word_P: np.ndarray, start: np.ndarray, num_words: int) -> sparse.csr_matrix:
-  """[N, V] float32: each image's words, rare ones heavier, as a vector of length 1 (of 0 where it has none).
+  """[N, V] float32: word counts of each image weighted by rarity, of norm 1 (0 for an image without words).
 
-  A word and its mirror image weigh alike.
+  A word and its mirror image have the same weight.
   """
   counts = sparse.csr_matrix(
     (np.ones(len(word_P), np.float32), word_P, start), shape=(len(start) - 1, num_words)
@@ -78,14 +78,14 @@ def vectors(word_P: np.ndarray, start: np.ndarray, num_words: int) -> sparse.csr
   having_V = np.bincount(counts.indices, minlength=num_words)
   half = num_words // 2
   mean_V = np.tile(having_V[:half] + having_V[half:], 2) / 2
-  # Red cells repeat a word; its tenth time says less than its first.
+  # Red cells repeat words, so repeated occurrences count less.
   counts.data = np.sqrt(counts.data)
   weighted = counts @ sparse.diags(np.log(len(counts.indptr) / (1 + mean_V)).clip(0).astype(np.float32))
   return normalized(weighted)
 
 
 def normalized(vector_NV: sparse.csr_matrix) -> sparse.csr_matrix:
-  """The rows at length 1; a row of zeros stays."""
+  """The rows scaled to norm 1; rows of zeros stay zero."""
   length = np.sqrt(np.asarray(vector_NV.multiply(vector_NV).sum(1)).ravel())
   return (sparse.diags((1 / np.maximum(length, 1e-9)).astype(np.float32)) @ vector_NV).tocsr()
 
@@ -94,13 +94,13 @@ def mirrored(vector_NV: sparse.csr_matrix) -> sparse.csr_matrix:
   """The vectors of the mirror images."""
   half = vector_NV.shape[1] // 2
   indices = (vector_NV.indices + half) % (2 * half)
-  found = sparse.csr_matrix((vector_NV.data, indices, vector_NV.indptr), shape=vector_NV.shape)
-  found.sort_indices()
-  return found
+  mirror_NV = sparse.csr_matrix((vector_NV.data, indices, vector_NV.indptr), shape=vector_NV.shape)
+  mirror_NV.sort_indices()
+  return mirror_NV
 
 
-def of_groups(vector_NV: sparse.csr_matrix, group_N: np.ndarray) -> sparse.csr_matrix:
-  """[G, V]: the images' vectors added up by group, 0 to G-1, at length 1."""
+def group_vectors(vector_NV: sparse.csr_matrix, group_N: np.ndarray) -> sparse.csr_matrix:
+  """[G, V]: the vectors of the images summed by group, 0 to G-1, scaled to norm 1."""
   member_GN = sparse.csr_matrix((np.ones(len(group_N), np.float32), (group_N, np.arange(len(group_N)))))
   return normalized(member_GN @ vector_NV)
 
@@ -108,12 +108,12 @@ def of_groups(vector_NV: sparse.csr_matrix, group_N: np.ndarray) -> sparse.csr_m
 def candidates(
   vector_NV: sparse.csr_matrix, queries: np.ndarray, most: int, poll: Callable[[], None]
 ) -> Candidates:
-  """For each of the rows `queries` the `most` rows most like it, plain or mirrored.
+  """For each of the rows `queries` the `most` most similar rows, plain or mirrored.
 
   Args:
-    vector_NV: rows of length 1.
+    vector_NV: rows of norm 1.
     queries: indices of rows.
-    most: how many; fewer where there are not as many rows.
+    most: number of candidates; fewer if there are fewer rows.
     poll: called between blocks.
   """
   num = vector_NV.shape[0]

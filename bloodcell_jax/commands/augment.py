@@ -1,4 +1,4 @@
-"""Augmented images to look at, to save, or to rebuild a balanced training set from."""
+"""Show or save augmented images, or rebuild a balanced training set offline."""
 
 from __future__ import annotations
 
@@ -11,60 +11,62 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.augmentation import offline, saving, transform
 from bloodcell_jax.data.images import decode
-from bloodcell_jax.data.sources import kaggle
 from bloodcell_jax.plots import figure
 from bloodcell_jax.runs import augmentation_sheet, run_data, scoring
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 _BATCH = 32
 
 
 def define_flags() -> None:
-  """What to write beside the contact sheets."""
-  flags.DEFINE_string('save_to_dir', '', 'a folder for --num_images augmented training images')
-  flags.DEFINE_string('save_prefix', 'aug', 'what the names of saved images begin with')
-  flags.DEFINE_string('save_format', 'png', 'of saved images: png or jpeg')
+  """What to write instead of contact sheets."""
+  flags.DEFINE_string('save_to_dir', '', 'a folder to save --num_images augmented training images in')
+  flags.DEFINE_string('save_prefix', 'aug', 'prefix of the names of saved images')
+  flags.DEFINE_string('save_format', 'png', 'format of saved images: png or jpeg')
   flags.DEFINE_string(
-    'rebuild', '', 'a new folder for a balanced training set made off line from photographs'
+    'rebuild', '', 'a new folder for a balanced training set, augmented offline from photographs'
   )
-  flags.DEFINE_integer('num_images', 0, 'how many images to save (20 when 0) or to rebuild (9957 when 0)')
+  flags.DEFINE_integer('num_images', 0, 'number of images to save (0 for 20) or to rebuild (0 for 9957)')
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
-  """Draws contact sheets of the named images or of the first training image; or saves, or rebuilds."""
+  """Draws contact sheets of the named images or of the first training image; or saves images, or rebuilds a set."""
   if request.config is None:
     raise types.UserError('augment needs a config, such as --config=configs/cnn_b_augmented.py')
-  experiment.resolve(request.config)  # a wrong config is told before the folder is looked at
-  # The training rows are those of the run that is in the folder, which a later version may divide otherwise.
+  experiment.resolve(request.config)  # refuses a wrong config before the folder is read
+  # The training rows of a run in the folder are those of its own format, which may divide the data differently.
   config = workdir.Workdir(request.folder()).with_format(experiment.flat(request.config))
-  exp, given, shown = experiment.from_flat(config), flags.FLAGS, progress.Progress()
-  if given.num_images < 0:
-    raise types.UserError(f'num_images is {given.num_images}; it must be 0 or more')
-  if given.rebuild:
-    lock.take(given.rebuild, beside=True)
-    _rebuild(exp, pathlib.Path(given.rebuild), given.num_images or 9957, stop, shown)
-  elif given.save_to_dir:
-    lock.take(given.save_to_dir)
-    _save(request, exp, pathlib.Path(given.save_to_dir), given.num_images or 20, stop, shown)
+  exp, values, progress = experiment.from_flat(config), flags.FLAGS, progress_lib.Progress()
+  if values.num_images < 0:
+    raise types.UserError(f'num_images is {values.num_images}; it must be 0 or more')
+  if values.rebuild:
+    lock.take(values.rebuild, beside=True)
+    _rebuild(exp, pathlib.Path(values.rebuild), values.num_images or 9957, stop, progress)
+  elif values.save_to_dir:
+    lock.take(values.save_to_dir)
+    _save(request, exp, pathlib.Path(values.save_to_dir), values.num_images or 20, stop, progress)
   else:
     lock.take(request.folder())
-    _sheets(request, exp, stop, shown)
+    _sheets(request, exp, stop, progress)
 
 
 def _sheets(
-  request: commands.Request, exp: experiment.Experiment, stop: signals.Stop, shown: progress.Progress
+  request: commands.Request, exp: experiment.Experiment, stop: signals.Stop, progress: progress_lib.Progress
 ) -> None:
   """`figures/augmentation.png` by the config, `augmentation_offline.png` by the ranges of the published copies."""
   folder = workdir.Workdir(request.folder())
   if not exp.transform.is_random:
-    shown.line(f'{request.config_name}: its section augment changes nothing; the first sheet shows that')
-  as_published = dataclasses.replace(_nothing(exp.transform), augment=offline.SPEC)
-  for name, image_HWC, note in _images(request, exp, folder, stop, shown):
+    progress.line(
+      f'{request.config_name}: augmentation is switched off; the first sheet shows unchanged images'
+    )
+  as_published = dataclasses.replace(_without_changes(exp.transform), augment=offline.SPEC)
+  for name, image_HWC, note in _images(request, exp, folder, stop, progress):
     for kind, spec, title in (
       ('augmentation', exp.transform, f'{name}, as {request.config_name} augments it'),
       ('augmentation_offline', as_published, f'{name}, with the ranges of the published copies'),
@@ -72,7 +74,7 @@ def _sheets(
       suffix = f'_{pathlib.PurePath(name).stem}' if len(request.paths) > 1 else ''
       path = folder.figures / f'{kind}{suffix}.png'
       figure.write(path, augmentation_sheet.sheet(spec, exp.seed, image_HWC, title), note)
-      shown.line(str(path))
+      progress.line(str(path))
 
 
 def _images(
@@ -80,21 +82,21 @@ def _images(
   exp: experiment.Experiment,
   folder: workdir.Workdir,
   stop: signals.Stop,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> list[tuple[str, np.ndarray, str]]:
-  """(name, uint8 image, note) of the images to show."""
+  """(name, uint8 image, note) of the images of the contact sheets."""
   if not request.paths:
-    data = _read(exp, folder, stop, shown)
+    data = _read(exp, folder, stop, progress)
     row = data.rows['train'][0]
-    said = scoring.note(data.table.synthetic, data.leaking().counts())
-    return [(str(data.table.file[row]), data.image_NHWC[row], said)]
-  found = []
+    note = scoring.note(data.table.synthetic, data.leaking().counts())
+    return [(str(data.table.file[row]), data.image_NHWC[row], note)]
+  images = []
   for path in request.paths:
     try:
-      found.append((pathlib.Path(path).name, decode.image(path, exp.data.decode)[0], ''))
+      images.append((pathlib.Path(path).name, decode.image(path, exp.data.decode)[0], ''))
     except decode.DecodeError as error:
       raise types.UserError(f'{path}: {error}') from None
-  return found
+  return images
 
 
 def _save(
@@ -103,29 +105,29 @@ def _save(
   target: pathlib.Path,
   num_images: int,
   stop: signals.Stop,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
   """The first images of the training stream, as Keras' `save_to_dir` would write them."""
-  given = flags.FLAGS
-  saving.name(given.save_prefix, 0, 0, given.save_format)  # a wrong format is told before anything is read
-  data = _read(exp, workdir.Workdir(request.folder()), stop, shown)
+  values = flags.FLAGS
+  saving.name(values.save_prefix, 0, 0, values.save_format)  # refuses a wrong format before anything is read
+  data = _read(exp, workdir.Workdir(request.folder()), stop, progress)
   rows, shape = data.rows['train'], data.image_NHWC.shape[1:]
   draw = transform.make_operands(exp.transform, exp.seed, data.image_NHWC, rows)
   change = transform.make_changes(exp.transform, shape)
   for start in range(0, num_images, _BATCH):
     positions = np.arange(start, min(start + _BATCH, num_images))
     rows_B = rows[positions % len(rows)]
-    made_BHWC = change(data.image_NHWC[rows_B], draw(positions, rows_B)).numpy()
-    for row, position, made_HWC in zip(rows_B, positions, made_BHWC, strict=True):
+    augmented_BHWC = change(data.image_NHWC[rows_B], draw(positions, rows_B)).numpy()
+    for row, position, augmented_HWC in zip(rows_B, positions, augmented_BHWC, strict=True):
       stop.poll()
-      name = saving.name(given.save_prefix, int(row), int(position), given.save_format)
-      image_HWC = np.clip(made_HWC, 0, 255).astype(np.uint8)
+      name = saving.name(values.save_prefix, int(row), int(position), values.save_format)
+      image_HWC = np.clip(augmented_HWC, 0, 255).astype(np.uint8)
       saving.write(
-        target / data.table.class_names[data.table.label[row]] / name, image_HWC, given.save_format
+        target / data.table.class_names[data.table.label[row]] / name, image_HWC, values.save_format
       )
-  shown.line(f'{num_images} images in {target}')
+  progress.line(f'{num_images} images saved in {target}')
   if data.table.synthetic:
-    shown.line(scoring.SYNTHETIC)
+    progress.line(scoring.SYNTHETIC)
 
 
 def _rebuild(
@@ -133,37 +135,30 @@ def _rebuild(
   target: pathlib.Path,
   num_images: int,
   stop: signals.Stop,
-  shown: progress.Progress,
+  progress: progress_lib.Progress,
 ) -> None:
-  """A balanced set of `num_images`, with the photograph of each."""
-  if exp.data.source == 'kaggle':
-    photographs = kaggle.photographs(exp.data.dir)
-  else:
-    table, _ = dataset.table(exp.data)
-    train = np.flatnonzero(table.split == 'TRAIN')
-    # One image stands for each photograph.
-    _, first = np.unique(table.source[train], return_index=True)
-    photographs = table.take(train[np.sort(first)])
-  shown.line(f'{num_images:,} images from {len(photographs):,} photographs')
-  offline.write(target, photographs, num_images, exp.seed, stop.poll, shown.counter('images written'))
-  shown.line(
+  """Writes a balanced set of `num_images`, with the photograph of each."""
+  photographs = reading.photographs(exp.data)
+  progress.line(f'{num_images:,} images from {len(photographs):,} photographs')
+  offline.write(target, photographs, num_images, exp.seed, stop.poll, progress.counter('images written'))
+  progress.line(
     f'{target}: train on it with --config.data.source=folders --config.data.dir={target} '
     f'--config.data.groups_csv={target / offline.GROUPS}'
   )
   if photographs.synthetic:
-    shown.line(scoring.SYNTHETIC)
+    progress.line(scoring.SYNTHETIC)
 
 
 def _read(
-  exp: experiment.Experiment, folder: workdir.Workdir, stop: signals.Stop, shown: progress.Progress
+  exp: experiment.Experiment, folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
 ) -> dataset.Dataset:
-  """The images with the training rows of the config's run: of its fold, member and bag, where it is of one."""
-  shown.line(f'reading images: {exp.data.source}')
-  return run_data.read(run_data.reader(exp, folder.cache), stop, shown)
+  """The images with the training rows of the run: those of its fold, member or bag, if it has one."""
+  progress.line(f'reading images: {exp.data.source}')
+  return run_data.read(run_data.reader(exp, folder.cache), stop, progress)
 
 
-def _nothing(spec: transform.Spec) -> transform.Spec:
-  """The same without any random change."""
+def _without_changes(spec: transform.Spec) -> transform.Spec:
+  """The spec with all random changes of `crop` and `photometric` switched off."""
   return dataclasses.replace(
     spec,
     crop=dataclasses.replace(spec.crop, crop_range=()),

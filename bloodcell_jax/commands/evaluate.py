@@ -14,7 +14,7 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
 from bloodcell_jax.stats import calibration
@@ -60,7 +60,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     split = _name(data_dir)
     class_names = tuple(environment['data']['class_names'])
     build: Callable[[Callable[[int, int], None]], dataset.Dataset] = functools.partial(
-      dataset.whole, spec, split, class_names, folder.cache
+      reading.whole, spec, split, class_names, folder.cache
     )
   else:
     build = run_data.reader(exp, folder.cache)

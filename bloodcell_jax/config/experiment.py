@@ -11,7 +11,7 @@ from ml_collections import config_dict
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import section
 from bloodcell_jax.config import stages as stages_lib
-from bloodcell_jax.data import dataset, stream
+from bloodcell_jax.data import dataset, reading, stream
 from bloodcell_jax.data.augmentation import (
   augment,
   crop,
@@ -46,7 +46,7 @@ class Experiment:
   format: int  # of the run, as `run_format` has them
   seed: int  # of all but the division of the data
   division_seed: int  # of the data into splits: that of the config, whichever member this is
-  data: dataset.Spec
+  data: reading.Spec
   pipeline: str  # one of PIPELINES
   transform: transform.Spec
   model: zoo.Spec
@@ -176,9 +176,9 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
   return experiment
 
 
-def _data(data: section.Section, drawn: section.Section, number: int) -> dataset.Spec:
+def _data(data: section.Section, drawn: section.Section, number: int) -> reading.Spec:
   """The data, with the fractions that a run of this format holds out."""
-  spec = data.spec(dataset.Spec, decode=data.spec(decode.Spec), embedded=drawn.spec(embedded.Spec))
+  spec = data.spec(reading.Spec, decode=data.spec(decode.Spec), embedded=drawn.spec(embedded.Spec))
   keys = ('validation_fraction', 'test_fraction')
   return dataclasses.replace(
     spec, **{key: run_format.held_out_fraction(number, getattr(spec, key)) for key in keys}

@@ -1,4 +1,4 @@
-"""The training batches through tf.data: drawn and augmented ahead in the background while the step runs."""
+"""Training batches by tf.data: gathered and augmented in the background while the step runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bloodcell_jax.data.augmentation import mixing, standardize, transform
 from bloodcell_jax.data.tensorflow_cpu import tf
 from bloodcell_jax.system import memory
 
-# Batches kept ready: one being copied to the device and one behind it.
+# Batches kept ready: one being copied to the device, and the next.
 PREFETCH = 2
-# Batches augmented at once; each takes what a step leaves free of the cores.
+# Batches augmented concurrently, on cores that the step leaves idle.
 PARALLEL = 2
-# Batches of float32 that there are at once: what is kept ready, what each augmentation reads, moves and writes, and the
+# Batches of float32 in memory: those kept ready, three for each augmentation (input, transformed, output), and the
 # one in use.
 COPIES = PREFETCH + 3 * PARALLEL + 1
 
@@ -34,7 +34,7 @@ def training(
 ) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on.
 
-  **Guarantees**: a batch depends on (seed, step) alone; without random changes it is that of `stream.training`, bit
+  **Guarantees**: a batch depends only on (seed, step); without random changes it equals that of `stream.training`, bit
   for bit, unless images are mixed, whitened, or standardized sample by sample.
   """
   shape = arrays.image_NHWC.shape[1:]
@@ -46,17 +46,17 @@ def training(
   operands = transform.make_operands(spec, seed, arrays.image_NHWC, rows)
   apply = transform.make_apply(spec, statistics, shape)
 
-  is_closed = False
+  is_stopped = False
 
-  def drawn() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
+  def generate() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
     for image_BHWC, rows_B, step in stream.raw(arrays, rows, batch_size, seed, start):
-      if is_closed:
+      if is_stopped:
         return
       positions = step * batch_size + np.arange(batch_size)
       yield image_BHWC, operands(positions, rows_B), rows_B, step
 
   dataset = tf.data.Dataset.from_generator(
-    drawn,
+    generate,
     output_signature=(
       tf.TensorSpec((batch_size, *shape), tf.uint8),
       tf.TensorSpec((batch_size, transform.NUM_OPERANDS), tf.float64),
@@ -77,9 +77,9 @@ def training(
         batch = mixing.apply(mixing.draw(spec.mixing, seed, int(step), batch_size, shape), batch)
       yield batch
   finally:
-    # Its threads call Python, which must not happen any more when the interpreter goes down; nor while the iterator is
-    # deleted, which waits for them and lets no other thread have the interpreter. So what is drawn ahead is used up.
-    is_closed = True
+    # tf.data's threads call back into Python. Deleting the iterator joins them while it holds the GIL and would
+    # deadlock, so the generator is stopped and the queue drained first.
+    is_stopped = True
     with contextlib.suppress(tf.errors.OpError):
       for _ in iterator:
         pass

@@ -11,17 +11,17 @@ import numpy as np
 from bloodcell_jax.base import rng, types
 
 CLASS_WEIGHTS = ('none', 'balanced')
-# From uint8 images to the float32 that the network takes.
+# uint8 images -> float32 input of the network.
 Standardize = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
-  """Decoded images with what they are to teach; indexed by row."""
+  """Decoded images with their targets and weights, indexed by row."""
 
   image_NHWC: np.ndarray  # uint8, in memory or memory-mapped
-  target_NK: np.ndarray  # float32: what the network is to give; one-hot as a rule
-  weight_N: np.ndarray  # float32, >= 0: of the row in the loss
+  target_NK: np.ndarray  # float32: target outputs, usually one-hot
+  weight_N: np.ndarray  # float32, >= 0: weight of the row in the loss
 
 
 def one_hot(label_N: np.ndarray, num_classes: int) -> np.ndarray:
@@ -43,18 +43,18 @@ def class_weights(label_N: np.ndarray, num_classes: int, kind: str) -> np.ndarra
   if kind == 'none':
     return np.ones(num_classes, np.float32)
   count_K = np.bincount(label_N, minlength=num_classes)
-  # A class without a row has no weight to give; its entry is never read.
+  # The entry of a class without rows is never read.
   return (len(label_N) / (num_classes * np.maximum(count_K, 1))).astype(np.float32)
 
 
 def rows_at(step: int, batch_size: int, num_rows: int, seed: int) -> np.ndarray:
-  """[B] int64: which rows step `step` sees, as indices below `num_rows`.
+  """[B] int64: the rows of the batch of step `step`, as indices below `num_rows`.
 
-  The rows come in one endless sequence, a fresh permutation an epoch of the data; a batch may reach over
-  the border of two.
+  The rows form an endless sequence with a new permutation for each epoch of the data; a batch may contain the
+  end of one epoch and the beginning of the next.
 
-  **Guarantees**: depends on the arguments alone; every row stands once in each `num_rows` positions from a
-  multiple of `num_rows` on.
+  **Guarantees**: depends only on the arguments; each block of `num_rows` positions that begins at a multiple of
+  `num_rows` has every row once.
 
   Example:
     >>> seen = np.concatenate([rows_at(step, 4, 6, seed=0) for step in range(3)])
@@ -74,7 +74,7 @@ def _order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
 def raw(
   arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-  """Endless (uint8 image_BHWC, rows_B, step) from step `start` on: what every pipeline is made from."""
+  """Endless (uint8 image_BHWC, rows_B, step) from step `start` on, the input of every pipeline."""
   step = start
   while True:
     rows_B = rows[rows_at(step, batch_size, len(rows), seed)]
@@ -83,7 +83,7 @@ def raw(
 
 
 def batch(arrays: Arrays, image_BHWC: np.ndarray, rows_B: np.ndarray) -> types.Batch:
-  """The batch of float images and the targets and weights of their rows."""
+  """The batch of these float images with the targets and weights of their rows."""
   position_B = np.arange(len(rows_B), dtype=np.int32)
   return types.Batch(image_BHWC, arrays.target_NK[rows_B], arrays.weight_N[rows_B], position_B)
 
@@ -91,7 +91,7 @@ def batch(arrays: Arrays, image_BHWC: np.ndarray, rows_B: np.ndarray) -> types.B
 def training(
   arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int, standardize: Standardize
 ) -> Generator[types.Batch, None, None]:
-  """The endless training batches from step `start` on, in NumPy alone: for machines without TensorFlow."""
+  """The endless training batches from step `start` on, with NumPy only, for machines without TensorFlow."""
   for image_BHWC, rows_B, _ in raw(arrays, rows, batch_size, seed, start):
     yield batch(arrays, standardize(image_BHWC), rows_B)
 
@@ -99,9 +99,9 @@ def training(
 def in_order(
   arrays: Arrays, rows: np.ndarray, batch_size: int, standardize: Standardize
 ) -> Iterator[types.Batch]:
-  """The rows once each, in order, the last batch filled up with rows of weight 0.
+  """Each row once, in order, the last batch padded with rows of weight 0.
 
-  All batches have one shape, so that one compiled function takes them all.
+  All batches have the same shape, so that one compiled function takes them all.
   """
   for start in range(0, len(rows), batch_size):
     rows_B = rows[start : start + batch_size]

@@ -1,4 +1,4 @@
-"""TensorFlow as `tf`, kept off accelerators: it only feeds the training, whose memory JAX owns."""
+"""TensorFlow as `tf`, restricted to the CPU: it only prepares data; accelerator memory belongs to JAX."""
 
 import contextlib
 import functools
@@ -8,15 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-# Quiet: its start-up notes about instruction sets say nothing to a user of this package.
+# Suppresses TensorFlow's start-up notes about instruction sets.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Holds back what is written to file descriptor 2; shown after all if an error ends the block.
+  """Captures what is written to file descriptor 2, and prints it only if the block raises.
 
-  TensorFlow's C++ side writes two notes there on import that no log level silences.
+  TensorFlow's C++ code writes two notes there on import that no log level suppresses.
   """
   sys.stderr.flush()
   with tempfile.TemporaryFile() as held:
@@ -49,7 +49,7 @@ def load() -> Any:
 
 
 class _Lazy:
-  """Stands for TensorFlow until something of it is used: it takes seconds to load, and describing a run needs none."""
+  """Loads TensorFlow when an attribute is first used, because loading it takes seconds."""
 
   def __getattr__(self, name: str) -> Any:
     return getattr(load(), name)

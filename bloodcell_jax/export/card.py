@@ -8,6 +8,7 @@ from typing import Any
 
 import bloodcell_jax
 from bloodcell_jax.base import tree
+from bloodcell_jax.data.sources import registry
 from bloodcell_jax.export import contract, examples, formats, parity, program
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import report, selection
@@ -89,11 +90,7 @@ def licences(weights_path: str, network: str, source: str) -> list[str]:
       if record
       else 'the weights that training began with: as their publisher says'
     )
-  of_data = {
-    'embedded': 'the synthetic smears: drawn by bloodcell_jax, Apache License 2.0',
-    'kaggle': 'the Kaggle images and the BCCD data set that they derive from: MIT',
-  }
-  return [*found, of_data.get(source, 'the images: as their owner says')]
+  return [*found, registry.SOURCES[source].licence]
 
 
 def _figures(folder: workdir.Workdir) -> dict[str, Any]:
@@ -123,7 +120,7 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     '## What was trained on what',
     f'`{model["name"]}` with {model["num_parameters"]:,} parameters{_members(model)}, begun with '
     f'{model["began_with"]}{_epoch(checkpoint)}. Data: {card["data"]["name"]} (fingerprint '
-    f'{card["data"]["fingerprint"]}).',
+    f'{card["data"]["fingerprint"]}). {registry.SOURCES[exp.data.source].splits}',
     _table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
     '## What it is worth',
     _worth(card),

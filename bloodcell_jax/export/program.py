@@ -65,7 +65,7 @@ class Program:
   def _logits(self, model: nn.Module, own: Mapping[str, jax.Array], image_BHWC: jax.Array) -> jax.Array:
     params = tree.nest({name: x for name, x in own.items() if not name.startswith(pixels.PREFIX)})
     input_BHWC = pixels.apply(self.standardize, own, image_BHWC)
-    outputs = [plain.forward(model, params, one) for one in test_time.of(input_BHWC, self.views)]
+    outputs = [plain.forward(model, params, one) for one in test_time.copies(input_BHWC, self.views)]
     return outputs[0] if len(outputs) == 1 else forward.pooled(jnp.stack(outputs))
 
 

@@ -65,11 +65,12 @@ def run_on(
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
   folder.write_config(configs[0])
-  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
-  parts = {
-    k: folds.divide(data, own.cross_validation, exp.data.validation_fraction, exp.division_seed)
-    for k, own in exps.items()
-  }
+  undivided, fraction, seed = data, exp.data.validation_fraction, exp.division_seed
+  data, *divided = (
+    undivided.with_rows(folds.divide(undivided.table, undivided.rows, own.cross_validation, fraction, seed))
+    for own in (exp, *exps.values())
+  )
+  parts = dict(zip(exps, divided, strict=True))
   leaking = leaks.together([part.leaking() for part in (data, *parts.values())])
   if not exp.data.allow_leak:
     leaks.check(data.table, leaking)

@@ -122,7 +122,8 @@ def _maps(
   )
   size = feature_cache.num_bytes(shape, exp.features.dtype)
   progress.line(
-    f'features of block {depth}, {split}: {len(rows):,} images x {num_views}, {size / 2**30:.2f} GB in {folder}'
+    f'features of block {depth}, {split}: {len(rows):,} images x {num_views}, '
+    f'{feature_cache.format_bytes(size)} in {folder}'
   )
   images = source if lower else _images(job, split, num_views, random)
   forward = _forward(job, network, params, depth, lower, images)

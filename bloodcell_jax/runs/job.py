@@ -220,7 +220,7 @@ class Job:
       return self.apply
 
     def logits(params: Any, batch: types.Batch) -> Any:
-      seen = test_time.of(batch.image_BHWC, kind)
+      seen = test_time.copies(batch.image_BHWC, kind)
       outputs: list[Any] = [self.model.apply({'params': params}, x, batch.position_B, False) for x in seen]
       return forward.pooled(jnp.stack(outputs))
 

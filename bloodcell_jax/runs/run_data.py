@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bloodcell_jax.base import run_format
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.division import bagging, folds, leaks
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import workdir
@@ -21,17 +21,19 @@ def reader(
   """A function `build(on_progress)` that reads the experiment's data and divides it as `divide`."""
 
   def build(on_progress: Callable[[int, int], None]) -> dataset.Dataset:
-    return divide(dataset.build(exp.data, exp.division_seed, cache, on_progress), exp)
+    return divide(reading.build(exp.data, exp.division_seed, cache, on_progress), exp)
 
   return build
 
 
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
   """The data divided for the experiment: into splits, for its fold, or for its bag."""
-  data = folds.divide(data, exp.cross_validation, exp.data.validation_fraction, exp.division_seed)
-  if not (exp.ensemble.member and exp.ensemble.method == method.BAGGING):
-    return data
-  return bagging.divide(data, exp.seed, run_format.bag_stream(exp.format, 'bag'))
+  rows = folds.divide(
+    data.table, data.rows, exp.cross_validation, exp.data.validation_fraction, exp.division_seed
+  )
+  if exp.ensemble.member and exp.ensemble.method == method.BAGGING:
+    rows = bagging.divide(data.table, rows, exp.seed, run_format.bag_stream(exp.format, 'bag'))
+  return data.with_rows(rows)
 
 
 def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Dataset:
@@ -42,7 +44,7 @@ def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Da
   """
   skipped = folder.read_environment()['data']['skipped']
   names = [workdir.problem(entry).file for entry in skipped]
-  data = divide(dataset.undecoded(exp.data, exp.division_seed, names), exp)
+  data = divide(reading.undecoded(exp.data, exp.division_seed, names), exp)
   folder.check_data(data.fingerprint())
   return data
 
@@ -70,8 +72,10 @@ def read(
   if data.notes:
     progress.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
   for split, classes in data.counts().items():
-    parts = ', '.join(f'{name} {images:,} of {photos:,}' for name, (images, photos) in classes.items())
-    progress.line(f'  {split}: {parts} photographs')
+    parts = ', '.join(
+      f'{name} {images:,} ({photographs:,})' for name, (images, photographs) in classes.items()
+    )
+    progress.line(f'  {split}, images (photographs): {parts}')
   return data
 
 

@@ -21,20 +21,20 @@ def test_agreement_counts_pairs_as_the_definition_does(both):
   pairs = [(i, j) for i in range(len(a)) for j in range(i)]
   together = [{pair for pair in pairs if column[pair[0]] == column[pair[1]]} for column in (a, b)]
   common = len(together[0] & together[1])
-  found = grouping.agreement(a, b)
-  assert found.precision == pytest.approx(common / len(together[0]) if together[0] else 1)
-  assert found.recall == pytest.approx(common / len(together[1]) if together[1] else 1)
+  actual = grouping.agreement(a, b)
+  assert actual.precision == pytest.approx(common / len(together[0]) if together[0] else 1)
+  assert actual.recall == pytest.approx(common / len(together[1]) if together[1] else 1)
 
 
 @settings(max_examples=60, deadline=None)
 @given(GROUPINGS)
 def test_united_parts_neither_grouping_and_joins_nothing_else(both):
-  found = grouping.united(*both)
+  actual = grouping.united(*both)
   for column in both:
-    assert grouping.with_several(column, found) == []
+    assert grouping.with_several(column, actual) == []
   # Everything in one group is reached by steps within the two groupings.
-  for group in np.unique(found):
-    rows = set(np.flatnonzero(found == group).tolist())
+  for group in np.unique(actual):
+    rows = set(np.flatnonzero(actual == group).tolist())
     reached, waiting = set(), [min(rows)]
     while waiting:
       row = waiting.pop()
@@ -58,8 +58,8 @@ def test_the_nearest_colour_tells_colours_apart_and_knows_no_shape():
   images = [image.astype(np.uint8) for image in (*reds, *blues)]
   histogram_ND = np.stack([colour_nn.histogram(image) for image in images])
   label_N, fold_N = np.repeat([0, 1], 10), np.arange(20) % 5
-  assert colour_nn.folded(histogram_ND, label_N, fold_N) == 1
-  assert colour_nn.folded(histogram_ND, generator.permutation(label_N), fold_N) < 0.9
+  assert colour_nn.cross_validated(histogram_ND, label_N, fold_N) == 1
+  assert colour_nn.cross_validated(histogram_ND, generator.permutation(label_N), fold_N) < 0.9
   # Pixels in another order, and black corners, change nothing.
   scattered = generator.permutation(images[0].reshape(-1, 3)).reshape(24, 24, 3)
   framed = np.pad(images[0], ((5, 5), (0, 0), (0, 0)))

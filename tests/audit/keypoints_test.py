@@ -55,14 +55,14 @@ def test_an_image_without_anything_has_no_keypoints_and_any_size_is_brought_to_t
   assert (len(xy), values.shape, size) == (0, (0, 128), (192, 320))
 
 
-def test_gathered_keypoints_are_those_of_each_image(photograph_HWC):
-  gathered, found = keypoints.Gathered(3), keypoints.detect(photograph_HWC)
+def test_collected_keypoints_are_those_of_each_image(photograph_HWC):
+  collector, actual = keypoints.Collector(3), keypoints.detect(photograph_HWC)
   empty = keypoints.detect(np.zeros((40, 40, 3), np.uint8))
-  for one in (found, empty, found):
-    gathered.add(*one)
-  points = gathered.done()
+  for one in (actual, empty, actual):
+    collector.add(*one)
+  points = collector.keypoints()
   assert len(points) == 3
-  for row, (xy, values, size) in enumerate((found, empty, found)):
-    np.testing.assert_array_equal(points.of(row)[0], xy)
-    np.testing.assert_array_equal(points.of(row)[1], values)
+  for row, (xy, values, size) in enumerate((actual, empty, actual)):
+    np.testing.assert_array_equal(points.of_image(row)[0], xy)
+    np.testing.assert_array_equal(points.of_image(row)[1], values)
     assert tuple(points.size_N2[row]) == size

@@ -53,65 +53,65 @@ def photograph(class_name: str, seed: int) -> np.ndarray:
   return smear.draw(class_name, np.random.default_rng(seed), HEIGHT, WIDTH)
 
 
-def gathered(images: list[np.ndarray]) -> keypoints.Keypoints:
-  made = keypoints.Gathered(len(images))
+def detect_all(images: list[np.ndarray]) -> keypoints.Keypoints:
+  collector = keypoints.Collector(len(images))
   for image_HWC in images:
-    made.add(*keypoints.detect(image_HWC))
-  return made.done()
+    collector.add(*keypoints.detect(image_HWC))
+  return collector.keypoints()
 
 
-def grouped(images: list[np.ndarray]) -> near_duplicates.Found:
+def grouped(images: list[np.ndarray]) -> near_duplicates.Duplicates:
   return near_duplicates.find(
-    gathered(images), np.arange(len(images)), np.random.default_rng(0), 1, lambda: None, lambda text: None
+    detect_all(images), np.arange(len(images)), np.random.default_rng(0), 1, lambda: None, lambda text: None
   )
 
 
 def test_every_kind_of_copy_is_found_and_no_other_photograph_of_the_class_joins_them():
-  shown = [photograph('EOSINOPHIL', seed) for seed in range(12)]
-  images = [*shown, *(change(shown[0]) for change in CHANGES.values())]
-  found = grouped(images)
+  original = [photograph('EOSINOPHIL', seed) for seed in range(12)]
+  images = [*original, *(change(original[0]) for change in CHANGES.values())]
+  duplicates = grouped(images)
   missed = [
     name
-    for name, group in zip(CHANGES, found.group_N[len(shown) :], strict=True)
-    if group != found.group_N[0]
+    for name, group in zip(CHANGES, duplicates.group_N[len(original) :], strict=True)
+    if group != duplicates.group_N[0]
   ]
   assert missed == []
   # The control: twelve photographs drawn alike are twelve groups.
-  assert len(set(found.group_N[: len(shown)].tolist())) == len(shown)
+  assert len(set(duplicates.group_N[: len(original)].tolist())) == len(original)
 
 
 @pytest.mark.parametrize('name', ['turned', 'mirrored', 'all at once'])
-def test_the_map_that_is_told_lays_the_copy_on_the_photograph(name):
-  shown = photograph('MONOCYTE', 5)
-  copy = CHANGES[name](shown)
-  points = gathered([shown, copy])
+def test_the_affine_map_warps_the_copy_onto_the_photograph(name):
+  original = photograph('MONOCYTE', 5)
+  copy = CHANGES[name](original)
+  points = detect_all([original, copy])
   is_mirrored = name != 'turned'
-  made = geometry.match(points, 0, 1, is_mirrored, near_duplicates.LEAST)
-  assert made is not None
-  laid_HWC = geometry.lay(copy, made, points.size_N2[1], points.size_N2[0])
-  seen = laid_HWC.min(axis=2) > 20
-  seen[:30], seen[-30:], seen[:, :30], seen[:, -30:] = False, False, False, False
+  result = geometry.match(points, 0, 1, is_mirrored, near_duplicates.LEAST)
+  assert result is not None
+  laid_HWC = geometry.warp(copy, result, points.size_N2[1], points.size_N2[0])
+  inside_HW = laid_HWC.min(axis=2) > 20
+  inside_HW[:30], inside_HW[-30:], inside_HW[:, :30], inside_HW[:, -30:] = False, False, False, False
 
   def unlike(image_HWC: np.ndarray) -> float:
-    return 1 - np.corrcoef(image_HWC[seen].ravel(), shown[seen].ravel())[0, 1]
+    return 1 - np.corrcoef(image_HWC[inside_HW].ravel(), original[inside_HW].ravel())[0, 1]
 
-  assert seen.mean() > 0.4
+  assert inside_HW.mean() > 0.4
   assert unlike(laid_HWC) < 0.1 < unlike(copy)
   assert geometry.match(points, 0, 1, not is_mirrored, near_duplicates.LEAST) is None
 
 
-def test_unrelated_images_share_no_map_and_a_sane_one_is_asked_for():
-  points = gathered([photograph('LYMPHOCYTE', seed) for seed in range(6)])
+def test_unrelated_images_share_no_map_and_an_implausible_map_is_refused():
+  points = detect_all([photograph('LYMPHOCYTE', seed) for seed in range(6)])
   pairs = [(a, b, mirrored) for a in range(6) for b in range(a) for mirrored in (False, True)]
-  reached = [made.inliers for pair in pairs if (made := geometry.match(points, *pair, 4)) is not None]
+  reached = [result.inliers for pair in pairs if (result := geometry.match(points, *pair, 4)) is not None]
   assert max(reached, default=0) < near_duplicates.FEW
   # Stretched threefold in one direction it is no copy any more.
-  shown = photograph('LYMPHOCYTE', 0)
-  points = gathered([shown, warped(shown, np.diag([1.0, 3.0]))])
+  original = photograph('LYMPHOCYTE', 0)
+  points = detect_all([original, warped(original, np.diag([1.0, 3.0]))])
   assert geometry.match(points, 0, 1, False, 4) is None
 
 
-def test_photographs_of_overlapping_fields_are_one_group_and_of_touching_ones_are_told_apart():
+def test_photographs_of_overlapping_fields_are_one_group_and_of_touching_ones_are_not():
   field = smear.draw('NEUTROPHIL', np.random.default_rng(9), 480, 640)
 
   def copies(left: int) -> list[np.ndarray]:
@@ -119,26 +119,26 @@ def test_photographs_of_overlapping_fields_are_one_group_and_of_touching_ones_ar
     return [warped(view, turn(angle), (angle / 2, 0)) for angle in (-12, -6, 0, 6, 12)]
 
   others = [photograph('NEUTROPHIL', seed) for seed in range(20, 24)]
-  found = grouped([*copies(0), *copies(160), *others])
-  assert len(set(found.group_N[:10].tolist())) == 1
-  assert len(set(found.group_N.tolist())) == 5
+  duplicates = grouped([*copies(0), *copies(160), *others])
+  assert len(set(duplicates.group_N[:10].tolist())) == 1
+  assert len(set(duplicates.group_N.tolist())) == 5
   apart = grouped([*copies(0), *copies(290), *others])
   assert apart.group_N[0] != apart.group_N[5]
 
 
 def test_equal_pixels_are_one_group_where_nothing_could_be_matched():
   blank = np.full((60, 80, 3), 120, np.uint8)
-  points = gathered([blank, blank, blank + 1])
-  found = near_duplicates.find(
+  points = detect_all([blank, blank, blank + 1])
+  duplicates = near_duplicates.find(
     points, np.array([7, 7, 8]), np.random.default_rng(0), 1, lambda: None, lambda text: None
   )
-  np.testing.assert_array_equal(found.group_N, [0, 0, 2])
+  np.testing.assert_array_equal(duplicates.group_N, [0, 0, 2])
 
 
 def test_the_groups_do_not_depend_on_the_number_of_threads():
-  shown = [photograph('MONOCYTE', seed) for seed in range(3)]
-  images = [change(image) for image in shown for change in CHANGES.values()]
-  points = gathered(images)
+  original = [photograph('MONOCYTE', seed) for seed in range(3)]
+  images = [change(image) for image in original for change in CHANGES.values()]
+  points = detect_all(images)
   one, two = (
     near_duplicates.find(
       points, np.arange(len(images)), np.random.default_rng(0), n, lambda: None, lambda text: None

@@ -59,9 +59,9 @@ def test_a_turned_and_mirrored_copy_in_the_test_split_is_a_leak_and_ends_in_3(le
   _, left, code, out = leaky
   assert code == 3
   assert out.strip().splitlines()[-1].startswith('LEAK: 1 of the 7 images of TEST')
-  told = json.loads((left / 'audit.json').read_text())
-  assert told['leak']
-  assert told['leaking_groups']['number'] == 1
+  numbers = json.loads((left / 'audit.json').read_text())
+  assert numbers['leak']
+  assert numbers['leaking_groups']['number'] == 1
   pairs = [row for row in read_rows(left / 'pairs.csv') if row['split_a'] != row['split_b']]
   assert len(pairs) == 1
   assert {pairs[0]['file_a'], pairs[0]['file_b']} == {'TEST/EOSINOPHIL/other.jpeg', 'TRAIN/EOSINOPHIL/0.png'}
@@ -69,13 +69,13 @@ def test_a_turned_and_mirrored_copy_in_the_test_split_is_a_leak_and_ends_in_3(le
   assert (left / 'figures' / 'between_splits.png').exists()
 
 
-def test_equal_pixels_in_other_bytes_and_their_two_labels_are_told(leaky):
-  told = json.loads((leaky[1] / 'audit.json').read_text())
-  assert told['equal_bytes']['files'] == [['TRAIN/EOSINOPHIL/2.png', 'TRAIN/EOSINOPHIL/twice.png']]
-  assert told['equal_bytes']['sets_of_several_labels'] == 0
-  assert ['TRAIN/EOSINOPHIL/1.png', 'TRAIN/LYMPHOCYTE/again.bmp'] in told['equal_pixels']['files']
-  assert told['equal_pixels']['sets_of_several_labels'] == 1
-  assert told['conflicting_labels']['number'] == 1
+def test_equal_pixels_in_other_bytes_and_their_two_labels_are_reported(leaky):
+  numbers = json.loads((leaky[1] / 'audit.json').read_text())
+  assert numbers['equal_bytes']['files'] == [['TRAIN/EOSINOPHIL/2.png', 'TRAIN/EOSINOPHIL/twice.png']]
+  assert numbers['equal_bytes']['sets_of_several_labels'] == 0
+  assert ['TRAIN/EOSINOPHIL/1.png', 'TRAIN/LYMPHOCYTE/again.bmp'] in numbers['equal_pixels']['files']
+  assert numbers['equal_pixels']['sets_of_several_labels'] == 1
+  assert numbers['conflicting_labels']['number'] == 1
   assert (leaky[1] / 'figures' / 'conflicting_labels.png').exists()
 
 
@@ -109,17 +109,17 @@ def test_a_clean_folder_ends_in_0_and_leaves_no_pair(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('arguments', 'said'),
+  ('arguments', 'message'),
   [
     (['somewhere'], 'somewhere: name the folder'),
     (['--config.data.source=folders', '--config.data.dir=/nowhere'], '/nowhere'),
     (['--config.data.sorce=folders'], 'did you mean --config.data.source'),
   ],
 )
-def test_bad_usage_is_one_line_and_exit_code_2(arguments, said, tmp_path):
+def test_bad_usage_is_one_line_and_exit_code_2(arguments, message, tmp_path):
   code, _, err = run('audit', *arguments, f'--workdir={tmp_path / "left"}')
   assert code == 2
-  assert said in err
+  assert message in err
   assert len(err.strip().splitlines()) == 1, err
   assert not (tmp_path / 'left').exists()
 
@@ -140,20 +140,20 @@ def test_a_stop_ends_in_75_and_leaves_nothing(tmp_path):
   assert not (tmp_path / 'left').exists()
 
 
-def test_an_image_that_cannot_be_read_is_left_out_of_the_survey_with_its_reason(tmp_path):
+def test_an_image_that_cannot_be_read_is_left_out_of_the_scan_with_its_reason(tmp_path):
   (tmp_path / 'A').mkdir()
   draw('MONOCYTE', 1).save(tmp_path / 'A' / 'good.png')
   (tmp_path / 'A' / 'bad.png').write_bytes(b'no image')
   table, _ = folders.table(str(tmp_path), '', '')
-  seen = scan.read(table, 10**8, lambda: None, lambda done, total: None)
-  assert seen.table.file.tolist() == ['A/good.png']
-  assert [problem.file for problem in seen.problems] == ['A/bad.png']
+  scanned = scan.read(table, 10**8, lambda: None, lambda done, total: None)
+  assert scanned.table.file.tolist() == ['A/good.png']
+  assert [problem.file for problem in scanned.problems] == ['A/bad.png']
   buffer = io.BytesIO()
   draw('MONOCYTE', 1).save(buffer, 'BMP')
   (tmp_path / 'A' / 'same.bmp').write_bytes(buffer.getvalue())
-  seen = scan.read(folders.table(str(tmp_path), '', '')[0], 10**8, lambda: None, lambda done, total: None)
-  assert len(set(seen.pixels_N.tolist())) == 1
-  assert len(set(seen.table.digest.tolist())) == 2
+  scanned = scan.read(folders.table(str(tmp_path), '', '')[0], 10**8, lambda: None, lambda done, total: None)
+  assert len(set(scanned.pixels_N.tolist())) == 1
+  assert len(set(scanned.table.digest.tolist())) == 2
 
 
 def test_the_groups_of_real_images_are_their_photographs_and_the_shared_cells_are_found(real_images):
@@ -166,15 +166,15 @@ def test_the_groups_of_real_images_are_their_photographs_and_the_shared_cells_ar
     for source in sorted(wanted)
     for row in np.flatnonzero((source_N == source) & np.isin(table.split, ('TRAIN', 'TEST')))[:10]
   ]
-  seen = scan.read(table.take(rows), 10**8, lambda: None, lambda done, total: None)
-  found = near_duplicates.find(
-    seen.points, seen.pixels_N, np.random.default_rng(0), 2, lambda: None, lambda text: None
+  scanned = scan.read(table.take(rows), 10**8, lambda: None, lambda done, total: None)
+  actual = near_duplicates.find(
+    scanned.points, scanned.pixels_N, np.random.default_rng(0), 2, lambda: None, lambda text: None
   )
-  agreement = grouping.agreement(found.group_N, seen.table.group)
+  agreement = grouping.agreement(actual.group_N, scanned.table.group)
   assert agreement.precision >= 0.99
   assert agreement.recall >= 0.95
   here = source_N[rows]
   for test, train in SHARED:
-    assert set(found.group_N[here == test].tolist()) & set(found.group_N[here == train].tolist())
-  told = summary.names(seen.table, seen.histogram_ND, found.group_N, 0)
-  assert all(rule['leaks'] for rule in told.values())
+    assert set(actual.group_N[here == test].tolist()) & set(actual.group_N[here == train].tolist())
+  numbers = summary.names(scanned.table, scanned.histogram_ND, actual.group_N, 0)
+  assert all(rule['leaks'] for rule in numbers.values())

@@ -7,7 +7,7 @@ import pytest
 
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import reading
 from bloodcell_jax.data.division import bagging, splits
 from bloodcell_jax.runs import run_data
 from configs import default
@@ -43,12 +43,14 @@ def test_a_member_s_images_are_divided_by_the_ensemble_s_seed():
 
 def test_bags_are_drawn_from_a_stream_of_their_own_and_those_of_old_runs_as_before(tmp_path):
   exps = {number: resolve(format=number, **{'ensemble.member': 1}) for number in (1, 2)}
-  data = dataset.build(exps[2].data, 0, tmp_path, lambda done, total: None)
+  data = reading.build(exps[2].data, 0, tmp_path, lambda done, total: None)
   for number, stream in ((1, 'bootstrap'), (2, 'bag')):
-    found = run_data.divide(data, exps[number])
-    expected = bagging.divide(data, exps[number].seed, stream)
-    assert found.rows['train'].tolist() == expected.rows['train'].tolist()
-  one, other = (bagging.divide(data, 0, stream).rows['train'].tolist() for stream in ('bag', 'bootstrap'))
+    divided = run_data.divide(data, exps[number])
+    expected = bagging.divide(data.table, data.rows, exps[number].seed, stream)
+    assert divided.rows['train'].tolist() == expected['train'].tolist()
+  one, other = (
+    bagging.divide(data.table, data.rows, 0, stream)['train'].tolist() for stream in ('bag', 'bootstrap')
+  )
   assert one != other
 
 
@@ -68,7 +70,7 @@ def test_an_old_division_is_the_same_rows(tmp_path):
   # 12 groups a class: the first of round(1 / 0.3) = 3 folds.
   old, new = (resolve(format=n, **{'data.validation_fraction': 0.3}) for n in (1, 2))
   third = resolve(format=1, **{'data.validation_fraction': 1 / 3})
-  table, _ = dataset.table(old.data)
+  table, _ = reading.read_table(old.data)
   found, other, control = (
     splits.rows(table, exp.data.validation_fraction, 0, 0)['validation'].tolist() for exp in (old, third, new)
   )

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import embedded
 
 DRAWN = embedded.Spec(num_train=6, num_test=2, num_views=2, height=48, width=64, seed=0)
 
 
-def spec(**changes) -> dataset.Spec:
+def spec(**changes) -> reading.Spec:
   fields = {
     'image_size': 24, 'view': 'full', 'interpolation': 'bilinear', 'stretch_brightness': False,
     'max_pixels': 10**6, 'cache': 'memory',
   }  # fmt: skip
-  base = dataset.Spec('embedded', '', '', '', 'fail', 0.5, 0.0, False, decode.Spec(**fields), DRAWN)
+  base = reading.Spec('embedded', '', '', '', 'fail', 0.5, 0.0, False, decode.Spec(**fields), DRAWN)
   return dataclasses.replace(base, **changes)
 
 
 def build(tmp_path, **changes) -> dataset.Dataset:
-  return dataset.build(spec(**changes), 0, tmp_path / 'cache', lambda done, total: None)
+  return reading.build(spec(**changes), 0, tmp_path / 'cache', lambda done, total: None)
 
 
 def write(folder, num=4):
@@ -77,10 +77,10 @@ def test_the_fingerprint_changes_with_a_label_a_group_an_image_or_a_split(tmp_pa
 def test_an_unusable_file_stops_or_is_left_out_as_the_policy_says(content, tmp_path):
   folder = write(tmp_path / 'cells')
   (folder / 'ROUND' / 'bad.png').write_bytes(content)
-  given = {'source': 'folders', 'dir': str(folder)}
+  settings = {'source': 'folders', 'dir': str(folder)}
   with pytest.raises(types.UserError, match=r'ROUND/bad\.png: .*\n.*on_bad_image=skip'):
-    build(tmp_path, **given)
-  data = build(tmp_path, **given, on_bad_image='skip')
+    build(tmp_path, **settings)
+  data = build(tmp_path, **settings, on_bad_image='skip')
   assert [problem.file for problem in data.skipped] == ['ROUND/bad.png']
   assert len(data.table) == len(data.image_NHWC) == 8
 
@@ -88,29 +88,29 @@ def test_an_unusable_file_stops_or_is_left_out_as_the_policy_says(content, tmp_p
 def test_the_rows_without_decoding_are_those_of_the_images_that_were_decoded(tmp_path):
   folder = write(tmp_path / 'cells')
   (folder / 'ROUND' / 'a: b.png').write_bytes(b'cut')
-  given = spec(source='folders', dir=str(folder), on_bad_image='skip')
-  data = dataset.build(given, 0, tmp_path / 'cache', lambda done, total: None)
+  settings = spec(source='folders', dir=str(folder), on_bad_image='skip')
+  data = reading.build(settings, 0, tmp_path / 'cache', lambda done, total: None)
   skipped = [problem.file for problem in data.skipped]
   assert skipped == ['ROUND/a: b.png']
-  assert dataset.undecoded(given, 0, skipped).fingerprint() == data.fingerprint()
-  assert dataset.undecoded(given, 0, ['ROUND/a']).fingerprint() != data.fingerprint(), (
+  assert reading.undecoded(settings, 0, skipped).fingerprint() == data.fingerprint()
+  assert reading.undecoded(settings, 0, ['ROUND/a']).fingerprint() != data.fingerprint(), (
     'a part of the name is another'
   )
 
 
 def test_a_folder_is_scored_whole_by_the_classes_of_a_network(tmp_path):
-  given = spec(source='folders', dir=str(write(tmp_path / 'cells')))
+  settings = spec(source='folders', dir=str(write(tmp_path / 'cells')))
   names = ('BAND', 'LOBED', 'ROUND')
-  data = dataset.whole(given, 'cells', names, tmp_path / 'cache', lambda done, total: None)
+  data = reading.whole(settings, 'cells', names, tmp_path / 'cache', lambda done, total: None)
   assert data.rows['cells'].tolist() == list(range(8))
   assert data.table.class_names == names
   assert {names[k] for k in data.table.label} == {'LOBED', 'ROUND'}
   with pytest.raises(types.UserError, match='knows no class ROUND'):
-    dataset.whole(given, 'cells', ('BAND', 'LOBED'), tmp_path / 'cache', lambda done, total: None)
+    reading.whole(settings, 'cells', ('BAND', 'LOBED'), tmp_path / 'cache', lambda done, total: None)
 
 
 @pytest.mark.parametrize(
-  ('changes', 'said'),
+  ('changes', 'message'),
   [
     ({'source': 'folders'}, 'needs a folder'),
     ({'source': 'folders', 'dir': '/nowhere'}, '/nowhere: no such folder'),
@@ -118,6 +118,6 @@ def test_a_folder_is_scored_whole_by_the_classes_of_a_network(tmp_path):
     ({'source': 'tfds', 'dir': ''}, 'needs a folder'),
   ],
 )
-def test_a_source_without_its_folder_says_what_to_do(changes, said, tmp_path):
-  with pytest.raises(types.UserError, match=said):
+def test_a_source_without_its_folder_says_what_to_do(changes, message, tmp_path):
+  with pytest.raises(types.UserError, match=message):
     build(tmp_path, **changes)

@@ -41,18 +41,18 @@ def rescale(image_NHWC: np.ndarray) -> np.ndarray:
   return standardize.apply(TRANSFORM.standardize, None, image_NHWC)
 
 
-def through_numpy(given, rows, batch_size, seed, start):
-  return stream.training(given, rows, batch_size, seed, start, rescale)
+def through_numpy(source, rows, batch_size, seed, start):
+  return stream.training(source, rows, batch_size, seed, start, rescale)
 
 
-def through_tf_data(given, rows, batch_size, seed, start, spec=TRANSFORM):
-  return pipeline.training(given, rows, batch_size, seed, start, spec, None)
+def through_tf_data(source, rows, batch_size, seed, start, spec=TRANSFORM):
+  return pipeline.training(source, rows, batch_size, seed, start, spec, None)
 
 
 def take(batches, count: int):
-  found = list(itertools.islice(batches, count))
+  actual = list(itertools.islice(batches, count))
   batches.close()
-  return found
+  return actual
 
 
 def differ(a, b) -> bool:
@@ -62,14 +62,14 @@ def differ(a, b) -> bool:
 
 @pytest.mark.parametrize('batch_size', [1, 5, 16, 40])
 def test_every_pixel_value_is_scaled_to_the_bits_of_numpy(batch_size):
-  given, rows = arrays(every_value()), np.arange(16)
-  assert set(given.image_NHWC.ravel()) == set(range(256))
-  a = take(through_tf_data(given, rows, batch_size, 0, 0), 6)
-  b = take(through_numpy(given, rows, batch_size, 0, 0), 6)
+  source, rows = arrays(every_value()), np.arange(16)
+  assert set(source.image_NHWC.ravel()) == set(range(256))
+  a = take(through_tf_data(source, rows, batch_size, 0, 0), 6)
+  b = take(through_numpy(source, rows, batch_size, 0, 0), 6)
   assert not differ(a, b)
   # A product with the reciprocal is not the quotient: one bit off for some values, and the check sees it.
-  off = given.image_NHWC.astype(np.float32) / np.float32(255)
-  assert differ(off, rescale(given.image_NHWC))
+  off = source.image_NHWC.astype(np.float32) / np.float32(255)
+  assert differ(off, rescale(source.image_NHWC))
 
 
 # What an image may go through without random changes, and whether both pipelines then make the same bits of it:
@@ -93,20 +93,20 @@ def test_where_the_pipeline_may_change_both_make_the_same_bits(name):
   assert (f'augment.{name}' in workdir.PIPELINE_DIFFERS) == (not is_alike)
   spec = changed(**values)
   image_NHWC = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
-  given, rows, own = arrays(image_NHWC), np.arange(64), spec.standardize
+  source, rows, own = arrays(image_NHWC), np.arange(64), spec.standardize
   statistics = standardize.fit(own, lambda chosen: image_NHWC[chosen], 64) if own.centers else None
-  a = take(pipeline.training(given, rows, 16, 0, 0, spec, statistics), 4)
-  b = take(stream.training(given, rows, 16, 0, 0, lambda x: standardize.apply(own, statistics, x)), 4)
+  a = take(pipeline.training(source, rows, 16, 0, 0, spec, statistics), 4)
+  b = take(stream.training(source, rows, 16, 0, 0, lambda x: standardize.apply(own, statistics, x)), 4)
   assert differ(a, b) != is_alike
 
 
 @pytest.mark.parametrize('start', [1, 2, 7, 1000])
 def test_a_pipeline_from_step_k_is_the_stream_from_step_k(start):
-  given, rows = arrays(every_value()), np.array([3, 1, 4, 15, 9, 2, 6])
-  found = take(through_tf_data(given, rows, 3, 5, start), 5)
-  assert not differ(found, take(through_numpy(given, rows, 3, 5, start), 5))
-  assert differ(found, take(through_numpy(given, rows, 3, 5, start - 1), 5))
-  assert differ(found, take(through_numpy(given, rows, 3, 6, start), 5))
+  source, rows = arrays(every_value()), np.array([3, 1, 4, 15, 9, 2, 6])
+  actual = take(through_tf_data(source, rows, 3, 5, start), 5)
+  assert not differ(actual, take(through_numpy(source, rows, 3, 5, start), 5))
+  assert differ(actual, take(through_numpy(source, rows, 3, 5, start - 1), 5))
+  assert differ(actual, take(through_numpy(source, rows, 3, 6, start), 5))
 
 
 def test_images_mapped_from_disk_give_the_same(tmp_path):
@@ -118,17 +118,17 @@ def test_images_mapped_from_disk_give_the_same(tmp_path):
 
 
 def test_two_pipelines_side_by_side_do_not_disturb_each_other():
-  given, rows = arrays(every_value()), np.arange(16)
-  one, two = through_tf_data(given, rows, 4, 0, 0), through_tf_data(given, rows, 4, 1, 0)
+  source, rows = arrays(every_value()), np.arange(16)
+  one, two = through_tf_data(source, rows, 4, 0, 0), through_tf_data(source, rows, 4, 1, 0)
   pairs = [(next(one), next(two)) for _ in range(6)]
   one.close()
   two.close()
-  assert not differ([a for a, _ in pairs], take(through_numpy(given, rows, 4, 0, 0), 6))
-  assert not differ([b for _, b in pairs], take(through_numpy(given, rows, 4, 1, 0), 6))
+  assert not differ([a for a, _ in pairs], take(through_numpy(source, rows, 4, 0, 0), 6))
+  assert not differ([b for _, b in pairs], take(through_numpy(source, rows, 4, 1, 0), 6))
 
 
 def test_a_pipeline_that_is_left_calls_python_no_more(monkeypatch):
-  given, rows, calls = arrays(every_value()), np.arange(16), []
+  source, rows, calls = arrays(every_value()), np.arange(16), []
   original = stream.raw
 
   def counted(*args):
@@ -137,7 +137,7 @@ def test_a_pipeline_that_is_left_calls_python_no_more(monkeypatch):
       yield item
 
   monkeypatch.setattr(stream, 'raw', counted)
-  batches = through_tf_data(given, rows, 4, 0, 0)
+  batches = through_tf_data(source, rows, 4, 0, 0)
   next(batches)
   batches.close()
   after = len(calls)
@@ -147,8 +147,8 @@ def test_a_pipeline_that_is_left_calls_python_no_more(monkeypatch):
 
 
 def test_pipelines_are_left_one_after_the_other_while_the_others_draw():
-  given, rows = arrays(every_value()), np.arange(16)
-  many = [through_tf_data(given, rows, 4, seed, 0) for seed in range(4)]
+  source, rows = arrays(every_value()), np.arange(16)
+  many = [through_tf_data(source, rows, 4, seed, 0) for seed in range(4)]
   for batches in many:
     next(batches)
   for batches in many:
@@ -188,31 +188,31 @@ def square() -> np.ndarray:
 
 @pytest.mark.parametrize('name', SINGLE)
 def test_random_changes_are_the_same_from_whatever_step_they_start(name):
-  given, rows, spec = arrays(square()), np.arange(1, 16), changed(**SINGLE[name])
-  whole = take(through_tf_data(given, rows, 4, 3, 0, spec), 7)
+  source, rows, spec = arrays(square()), np.arange(1, 16), changed(**SINGLE[name])
+  whole = take(through_tf_data(source, rows, 4, 3, 0, spec), 7)
   for start in (1, 4):
-    assert not differ(take(through_tf_data(given, rows, 4, 3, start, spec), 7 - start), whole[start:])
-  assert differ(take(through_tf_data(given, rows, 4, 4, 0, spec), 7), whole), 'another seed must be seen'
-  assert differ(take(through_numpy(given, rows, 4, 3, 0), 7), whole), 'the changes must be there'
+    assert not differ(take(through_tf_data(source, rows, 4, 3, start, spec), 7 - start), whole[start:])
+  assert differ(take(through_tf_data(source, rows, 4, 4, 0, spec), 7), whole), 'another seed must be seen'
+  assert differ(take(through_numpy(source, rows, 4, 3, 0), 7), whole), 'the changes must be there'
 
 
 def test_changes_are_put_together_in_the_order_of_the_spec():
-  given, rows = arrays(square()), np.arange(16)
+  source, rows = arrays(square()), np.arange(16)
   both = changed(quarter_turns=True, horizontal_flip=True)
-  found = take(through_tf_data(given, rows, 16, 3, 0, both), 1)[0].image_BHWC
-  flipped = take(through_tf_data(given, rows, 16, 3, 0, changed(horizontal_flip=True)), 1)[0].image_BHWC
+  actual = take(through_tf_data(source, rows, 16, 3, 0, both), 1)[0].image_BHWC
+  flipped = take(through_tf_data(source, rows, 16, 3, 0, changed(horizontal_flip=True)), 1)[0].image_BHWC
   turns_B = transform.photometric.draw(both.photometric, 3, np.arange(16)).turns_B.astype(int)
   expected = np.stack([np.rot90(x, k) for x, k in zip(flipped, turns_B, strict=True)])
-  np.testing.assert_allclose(found, expected, atol=1e-6)
-  assert np.abs(found - flipped).max() > 0.1
+  np.testing.assert_allclose(actual, expected, atol=1e-6)
+  assert np.abs(actual - flipped).max() > 0.1
 
 
 def test_settings_that_do_not_fit_the_images_are_named_before_the_first_batch():
-  given, rows = arrays(every_value()), np.arange(16)
+  source, rows = arrays(every_value()), np.arange(16)
   with pytest.raises(types.UserError, match=r'augment\.quarter_turns'):
-    next(through_tf_data(given, rows, 4, 0, 0, changed(quarter_turns=True)))
-  with pytest.raises(types.UserError, match=r'augment\.zca_whitening without a fit'):
-    next(through_tf_data(given, rows, 4, 0, 0, changed(zca_whitening=True)))
+    next(through_tf_data(source, rows, 4, 0, 0, changed(quarter_turns=True)))
+  with pytest.raises(types.UserError, match=r'augment\.zca_whitening needs statistics'):
+    next(through_tf_data(source, rows, 4, 0, 0, changed(zca_whitening=True)))
 
 
 def test_tensorflow_sees_no_accelerator():

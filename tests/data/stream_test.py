@@ -36,14 +36,14 @@ def same(a: list[types.Batch], b: list[types.Batch]) -> bool:
   return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in leaves)
 
 
-def through_numpy(given, rows, batch_size, seed, start):
-  return stream.training(given, rows, batch_size, seed, start, rescale)
+def through_numpy(source, rows, batch_size, seed, start):
+  return stream.training(source, rows, batch_size, seed, start, rescale)
 
 
-def through_tf_data(given, rows, batch_size, seed, start):
+def through_tf_data(source, rows, batch_size, seed, start):
   from bloodcell_jax.data import pipeline
 
-  return pipeline.training(given, rows, batch_size, seed, start, TRANSFORM, None)
+  return pipeline.training(source, rows, batch_size, seed, start, TRANSFORM, None)
 
 
 @pytest.fixture(params=['numpy', 'tf_data'])
@@ -74,14 +74,14 @@ def test_every_row_comes_once_an_epoch_of_the_data():
 
 
 def test_images_are_scaled_to_one_and_labels_one_hot_with_their_weights():
-  given = arrays()
-  batch = take(through_numpy(given, ROWS, 4, 0, 0), 1)[0]
+  source = arrays()
+  batch = take(through_numpy(source, ROWS, 4, 0, 0), 1)[0]
   rows_B = ROWS[stream.rows_at(0, 4, len(ROWS), 0)]
   np.testing.assert_array_equal(
-    batch.image_BHWC, given.image_NHWC[rows_B].astype(np.float32) * np.float32(1 / 255)
+    batch.image_BHWC, source.image_NHWC[rows_B].astype(np.float32) * np.float32(1 / 255)
   )
-  np.testing.assert_array_equal(batch.target_BK, given.target_NK[rows_B])
-  np.testing.assert_array_equal(batch.weight_B, given.weight_N[rows_B])
+  np.testing.assert_array_equal(batch.target_BK, source.target_NK[rows_B])
+  np.testing.assert_array_equal(batch.weight_B, source.weight_N[rows_B])
 
 
 @pytest.mark.parametrize('size', [1, 4, 14, 50])

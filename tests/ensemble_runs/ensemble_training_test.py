@@ -16,7 +16,7 @@ from bloodcell_jax import commands
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.commands import ensemble, train
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import reading
 from bloodcell_jax.ensembles import boosting, combination, stacking
 from bloodcell_jax.export import program
 from bloodcell_jax.inference import classifier
@@ -445,8 +445,8 @@ def test_members_differ_in_seed_and_share_the_division_of_the_config():
 
 
 def test_the_images_of_an_ensemble_are_read_once_whatever_the_number_of_members(tmp_path, monkeypatch):
-  reads, build = [], dataset.build
-  monkeypatch.setattr(dataset, 'build', lambda *args: reads.append(1) or build(*args))
+  reads, build = [], reading.build
+  monkeypatch.setattr(reading, 'build', lambda *args: reads.append(1) or build(*args))
   run(tmp_path / 'all')
   assert len(reads) == 1
   # Negative control: the counter sees members that are trained in runs of their own.

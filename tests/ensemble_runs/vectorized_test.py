@@ -11,7 +11,7 @@ import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.ensemble_runs import vectorized
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
@@ -38,7 +38,7 @@ def resolve(**changes) -> experiment.Experiment:
 @functools.cache
 def images() -> dataset.Dataset:
   exp = resolve()
-  return dataset.build(exp.data, 0, '/nonexistent', lambda done, total: None)
+  return reading.build(exp.data, 0, '/nonexistent', lambda done, total: None)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import numpy as np
 
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.export import samples
 from bloodcell_jax.inference import classifier
@@ -49,7 +49,7 @@ def config(model: str, **changes: Any) -> dict[str, Any]:
 def data(image_size: int) -> dataset.Dataset:
   """The drawn smears at this size."""
   exp = experiment.resolve(experiment.nest(config('cnn_a', **{'data.image_size': image_size})))
-  return dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  return reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
 
 
 def images(image_size: int, num: int) -> samples.Samples:

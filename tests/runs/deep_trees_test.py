@@ -17,7 +17,7 @@ from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.commands import ensemble
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.heads import trees
 from bloodcell_jax.runs import (
   comparison,
@@ -55,7 +55,7 @@ def resolve(**changes) -> experiment.Experiment:
 @functools.cache
 def images() -> dataset.Dataset:
   exp = resolve()
-  return dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  return reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
 
 
 def listing(folder: pathlib.Path) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from scipy import special
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset, tensorflow_cpu
+from bloodcell_jax.data import dataset, reading, tensorflow_cpu
 from bloodcell_jax.runs import job
 from bloodcell_jax.train import signals
 from configs import cnn_a, cnn_b
@@ -38,7 +38,7 @@ def resolve(name: str, **changes) -> experiment.Experiment:
 @functools.cache
 def read(name: str) -> dataset.Dataset:
   exp = resolve(name)
-  return dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  return reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
 
 
 def new(exp: experiment.Experiment, data: dataset.Dataset) -> job.Job:

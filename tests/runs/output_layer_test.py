@@ -11,7 +11,7 @@ import pytest
 
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.runs import job, model_set, output_layer, saved_run, scoring, stage_training
 from bloodcell_jax.stats import calibration
@@ -36,7 +36,7 @@ def resolve(variant='svr', **changes) -> experiment.Experiment:
 @functools.cache
 def images() -> dataset.Dataset:
   exp = resolve()
-  return dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  return reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
 
 
 def make(variant='svr', **changes) -> job.Job:

@@ -11,7 +11,7 @@ import pytest
 
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import checkpoint, events, history, plan, progress, signals, state
@@ -35,7 +35,7 @@ def resolve(**changes) -> experiment.Experiment:
 @functools.cache
 def images() -> dataset.Dataset:
   exp = resolve()
-  return dataset.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
+  return reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import numpy as np
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 FILL_MODES = ('nearest', 'constant', 'reflect', 'wrap')
-# Above 1 they are splines, which need a filter over the whole image first; SciPy itself does those.
+# Orders above 1 are splines, which need a filter over the whole image first; SciPy computes those.
 INTERPOLATION_ORDERS = (0, 1, 2, 3, 4, 5)
 
 
@@ -25,7 +25,7 @@ def matrices(
   width: int,
   keras_version: int,
 ) -> np.ndarray:
-  """[B, 2, 3] float64: rows (row, column), from a pixel of the result to the place in the image it is taken from.
+  """[B, 2, 3] float64 in (row, column): maps a pixel of the result to the point of the image that it samples.
 
   Rotation . shift . shear . zoom about the centre `size / 2 - 0.5`.
 
@@ -68,7 +68,7 @@ def matrices(
   offset_B33, reset_B33 = _eye(num), _eye(num)
   centre = (height / 2 - 0.5, width / 2 - 0.5)
   offset_B33[:, :2, 2], reset_B33[:, :2, 2] = centre, np.negative(centre)
-  # Multiplied in Keras' order, for the same last digits.
+  # Multiplied in the order of Keras, for the same rounding.
   matrix_B33 = offset_B33 @ (matrix_B33 @ shift_B33 @ sheared_B33 @ zoom_B33) @ reset_B33
   if keras_version == 3:
     matrix_B33 = matrix_B33[:, [1, 0, 2]][:, :, [1, 0, 2]]
@@ -82,19 +82,19 @@ def _eye(num: int) -> np.ndarray:
 def make(
   height: int, width: int, fill_mode: str, cval: float, interpolation_order: int
 ) -> Callable[[Any, Any, Any, Any], Any]:
-  """A function of tensors: (image_BHWC, matrix_B23, flip_horizontal_B, flip_vertical_B) -> float32 image_BHWC.
+  """A tensor function (image_BHWC, matrix_B23, flip_horizontal_B, flip_vertical_B) -> float32 image_BHWC.
 
-  The images are transformed, then mirrored. Each place is computed in double precision by the same operations as in
-  SciPy, and the four pixels around it are gathered: TensorFlow's own `ImageProjectiveTransformV3` counts in
-  single precision, which is wrong by hundredths of a grey level on fine texture, knows another `wrap`, and is slower.
+  The images are transformed, then flipped. The sampled points are computed in double precision by the operations of
+  SciPy, and the four pixels around each are gathered. TensorFlow's own `ImageProjectiveTransformV3` computes in single
+  precision, which is wrong by hundredths of a grey level on fine texture, defines `wrap` differently, and is slower.
 
   **Guarantees**: the pixels of `scipy.ndimage.affine_transform` for these modes, to 1e-4 of a grey level.
 
   Args:
     height: of the images.
     width: of the images.
-    fill_mode: what lies outside: one of FILL_MODES. As in SciPy, `constant` holds from the outermost pixels' centres
-      on, and the period of `wrap` is one pixel less than the side.
+    fill_mode: one of FILL_MODES, for points outside. As in SciPy, `constant` begins at the centres of the outermost
+      pixels, and the period of `wrap` is one pixel less than the side.
     cval: the grey level of `constant`.
     interpolation_order: one of INTERPOLATION_ORDERS: 0 takes the nearest pixel, 1 is linear.
 
@@ -111,7 +111,7 @@ def make(
     inside: Any = True
     for axis, size in enumerate((height, width)):
       factor = matrix_B23[:, axis, :, None, None]
-      # SciPy's order of summation, by which a place exactly between two pixels goes to the same one.
+      # The order of summation of SciPy, so that a point exactly between two pixels is rounded to the same one.
       at_BHW = (factor[:, 2] + row_B * factor[:, 0]) + column_B * factor[:, 1]
       if fill_mode == 'constant':
         inside = inside & (at_BHW >= 0) & (at_BHW <= size - 1)
@@ -145,32 +145,32 @@ def make(
 
 
 def _index(size: int, flip_B: Any) -> Any:
-  """[B, size] float64: 0 to size - 1, backwards where flipped."""
+  """[B, size] float64: 0 to size - 1, reversed where flipped."""
   forward = tf.range(size, dtype=tf.float64)
   return tf.where(flip_B[:, None], (size - 1) - forward, forward)
 
 
 def _fold(at: Any, size: int, fill_mode: str) -> Any:
-  """The place inside the image (for `reflect` up to one pixel beside it) that stands for one outside."""
+  """Maps points outside the image to equivalent ones inside (with `reflect` up to one pixel outside)."""
   last = float(size - 1)
   if fill_mode in ('nearest', 'constant') or size == 1:
     return tf.clip_by_value(at, tf.constant(0, tf.float64), tf.constant(last, tf.float64))
   if fill_mode == 'wrap':
-    below = at + last * (_whole(-at / last) + 1)
-    above = at - last * _whole(at / last)
+    below = at + last * (_truncate(-at / last) + 1)
+    above = at - last * _truncate(at / last)
     return tf.where(at < 0, below, tf.where(at > last, above, at))
   period = 2.0 * size
-  below = tf.where(at < -period, at + period * _whole(-at / period), at)
-  # The tiny number keeps a place just below 0 from becoming -1 by rounding.
+  below = tf.where(at < -period, at + period * _truncate(-at / period), at)
+  # The epsilon keeps a point just below 0 from being rounded to -1.
   mirrored = tf.maximum(-below, np.finfo(np.float64).eps) - 1
   below = tf.where(below < -size, below + period, mirrored)
-  above = at - period * _whole(at / period)
+  above = at - period * _truncate(at / period)
   above = tf.where(above >= size, period - above - 1, above)
   return tf.where(at < 0, below, tf.where(at > last, above, at))
 
 
-def _whole(ratio: Any) -> Any:
-  # Cut off as C's conversion to an integer does; where it is used the ratio is not negative.
+def _truncate(ratio: Any) -> Any:
+  # Truncation, as C converts to an integer; the ratios that are used are not negative.
   return tf.floor(ratio)
 
 

@@ -1,4 +1,4 @@
-"""Random transformations of training images, with the words of Keras' ImageDataGenerator."""
+"""Random transformations of training images: those of Keras' ImageDataGenerator, under its names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bloodcell_jax.data.augmentation import affine, colour, compiled, draws
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 KERAS_VERSIONS = (2, 3)
-# Columns of the random numbers; a new one goes to the end, so that the others keep theirs.
+# Columns of the random numbers. Append new ones, so that the others keep their numbers.
 _NAMES = (
   *('theta', 'tx', 'tx_sign', 'ty', 'ty_sign', 'shear', 'zx', 'zy', 'flip_horizontal', 'flip_vertical'),
   *('channel_shift_intensity', 'brightness'),
@@ -23,26 +23,26 @@ _NAMES = (
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What is drawn, and how it is carried out: the arguments of Keras' class under their own names.
+  """The ranges of the transformations, under the names of the arguments of Keras' ImageDataGenerator.
 
-  A shift range is a number (below 1 a share of the side, else pixels; an int n draws a whole number below n) or a tuple
-  to choose from; the sign is drawn too.
+  A shift range is a number (below 1 a fraction of the side, else pixels; an int n draws an integer below n) or a tuple
+  of choices; the sign is random.
   """
 
-  keras_version: int  # 2: as in 2018; 3: as today, with the axes exchanged (see `affine.matrices`)
-  rotation_range: float  # degrees to either side, >= 0
+  keras_version: int  # 2: as in 2018; 3: as today, with the axes swapped (see `affine.matrices`)
+  rotation_range: float  # degrees in either direction, >= 0
   width_shift_range: float | tuple
   height_shift_range: float | tuple
-  brightness_range: tuple  # the least and the greatest factor; () for none
-  shear_range: float  # degrees to either side, in [0, 90)
-  zoom_range: float | tuple  # z for [1 - z, 1 + z], or the least and the greatest factor; drawn for each axis
-  channel_shift_range: float  # grey levels to either side, >= 0
+  brightness_range: tuple  # minimum and maximum factor; () for none
+  shear_range: float  # degrees in either direction, in [0, 90)
+  zoom_range: float | tuple  # z for [1 - z, 1 + z], or minimum and maximum factor; one draw an axis
+  channel_shift_range: float  # grey levels in either direction, >= 0
   fill_mode: str  # one of affine.FILL_MODES
-  cval: float  # grey level outside of the image for fill_mode constant
+  cval: float  # grey level outside the image with fill_mode constant
   horizontal_flip: bool
   vertical_flip: bool
   interpolation_order: int  # one of affine.INTERPOLATION_ORDERS
-  # 'channels_last'. A field, because the names of kept features hash it.
+  # 'channels_last'. It is a field because the keys of cached features hash it.
   data_format: str
 
   def __post_init__(self):
@@ -71,14 +71,14 @@ class Spec:
 
   @property
   def zoom(self) -> tuple[float, float]:
-    """The least and the greatest zoom factor."""
+    """Minimum and maximum zoom factor."""
     if isinstance(self.zoom_range, tuple | list):
       return self.zoom_range[0], self.zoom_range[1]
     return 1 - self.zoom_range, 1 + self.zoom_range
 
   @property
   def is_active(self) -> bool:
-    """Whether anything is drawn at all."""
+    """Whether any transformation is switched on."""
     ranges = (self.rotation_range, self.shear_range, self.channel_shift_range, self.width_shift_range)
     drawn = any(ranges) or bool(self.height_shift_range) or bool(self.brightness_range)
     return drawn or self.zoom != (1, 1) or self.horizontal_flip or self.vertical_flip
@@ -86,7 +86,7 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-  """The parameters of some images, with Keras' names and units."""
+  """The parameters of B images, with Keras' names and units."""
 
   theta_B: np.ndarray  # degrees
   tx_B: np.ndarray  # pixels, from height_shift_range
@@ -103,49 +103,49 @@ class Drawn:
     return len(self.theta_B)
 
   def parameters(self, i: int) -> dict[str, Any]:
-    """What Keras' `apply_transform` takes for image i, and what stands beneath a preview."""
+    """The parameters of image i, as Keras' `apply_transform` takes them; None where one is NaN."""
     values = {field.name[:-2]: getattr(self, field.name)[i].item() for field in dataclasses.fields(self)}
     return {name: None if value != value else value for name, value in values.items()}
 
 
 def draw(spec: Spec, seed: int, positions: np.ndarray, shape: tuple[int, ...]) -> Drawn:
-  """The parameters of the images at these positions of the endless stream.
+  """The parameters of the images at these positions of the training stream.
 
-  **Guarantees**: a parameter depends on (seed, position) and its own ranges alone: neither on the batch, nor on
-  whether another range is switched on.
+  **Guarantees**: a parameter depends only on (seed, position) and its own range: neither on the batch, nor on whether
+  another transformation is switched on.
 
   Args:
     spec: the ranges.
     seed: of the run.
-    positions: [B] ints: step x batch size + place in the batch.
+    positions: [B] ints: step x batch size + index in the batch.
     shape: of one image, (height, width, channels).
 
-  Source: Keras, `ImageDataGenerator.get_random_transform`; its numbers come in another order from a global state.
+  Source: Keras, `ImageDataGenerator.get_random_transform`, which draws from a global generator in another order.
   """
   height, width, _ = _sides(spec, shape)
   numbers = draws.uniform(seed, 'augment', positions, len(_NAMES))
-  u = {name: numbers[:, i] for i, name in enumerate(_NAMES)}
+  uniform = {name: numbers[:, i] for i, name in enumerate(_NAMES)}
   low, high = spec.zoom
 
-  def either_side(name: str, most: float) -> np.ndarray:
-    return (2 * u[name] - 1) * most
+  def symmetric(name: str, limit: float) -> np.ndarray:
+    return (2 * uniform[name] - 1) * limit
 
   return Drawn(
-    theta_B=either_side('theta', spec.rotation_range),
-    tx_B=_shift(spec.height_shift_range, u['tx'], u['tx_sign'], height),
-    ty_B=_shift(spec.width_shift_range, u['ty'], u['ty_sign'], width),
-    shear_B=either_side('shear', spec.shear_range),
-    zx_B=low + (high - low) * u['zx'],
-    zy_B=low + (high - low) * u['zy'],
-    flip_horizontal_B=(u['flip_horizontal'] < 0.5) & spec.horizontal_flip,
-    flip_vertical_B=(u['flip_vertical'] < 0.5) & spec.vertical_flip,
+    theta_B=symmetric('theta', spec.rotation_range),
+    tx_B=_shift(spec.height_shift_range, uniform['tx'], uniform['tx_sign'], height),
+    ty_B=_shift(spec.width_shift_range, uniform['ty'], uniform['ty_sign'], width),
+    shear_B=symmetric('shear', spec.shear_range),
+    zx_B=low + (high - low) * uniform['zx'],
+    zy_B=low + (high - low) * uniform['zy'],
+    flip_horizontal_B=(uniform['flip_horizontal'] < 0.5) & spec.horizontal_flip,
+    flip_vertical_B=(uniform['flip_vertical'] < 0.5) & spec.vertical_flip,
     channel_shift_intensity_B=(
-      either_side('channel_shift_intensity', spec.channel_shift_range)
+      symmetric('channel_shift_intensity', spec.channel_shift_range)
       if spec.channel_shift_range
       else np.full(len(numbers), np.nan)
     ),
     brightness_B=(
-      spec.brightness_range[0] + (spec.brightness_range[1] - spec.brightness_range[0]) * u['brightness']
+      spec.brightness_range[0] + (spec.brightness_range[1] - spec.brightness_range[0]) * uniform['brightness']
       if spec.brightness_range
       else np.full(len(numbers), np.nan)
     ),
@@ -153,7 +153,7 @@ def draw(spec: Spec, seed: int, positions: np.ndarray, shape: tuple[int, ...]) -
 
 
 def operands(spec: Spec, drawn: Drawn, shape: tuple[int, ...]) -> np.ndarray:
-  """[B, 10] float64: what the function of `make_apply` wants to know of each image."""
+  """[B, 10] float64: the parameters of each image as the function of `make_apply` takes them."""
   height, width, _ = _sides(spec, shape)
   matrix_B23 = affine.matrices(
     drawn.theta_B,
@@ -171,22 +171,23 @@ def operands(spec: Spec, drawn: Drawn, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def make_apply(spec: Spec, shape: tuple[int, ...], finish: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-  """A function of tensors: (uint8 image_BHWC, operands) -> float32 images, in 0..255 but for what `finish` does.
+  """A tensor function (uint8 image_BHWC, operands) -> float32 images in 0..255, before `finish`.
 
-  Affine transformation, channel shift, mirrors, brightness, in one compiled loop over the pixels.
+  Applies the affine transformation, channel shift, flips and brightness in one compiled loop over the pixels.
 
   **Guarantees**: the pixels of Keras' `apply_transform` for the same parameters. Channel shift and brightness are
-  carried out where the spec has a range for them, and not where an image's parameter is NaN.
+  applied where the spec has a range for them and the image's parameter is not NaN.
 
   Args:
-    spec: how; the ranges themselves are not read.
+    spec: fill mode, interpolation and Keras version; the limits of the ranges are not used.
     shape: of one image, (height, width, channels).
-    finish: what is done to the float images, compiled with the rest: `standardize.make_apply`, or `tf.identity`.
+    finish: a tensor function applied to the float images and compiled with the rest: that of `standardize.make_apply`,
+      or `tf.identity`.
   """
   height, width, channels = _sides(spec, shape)
   transform = affine.make(height, width, spec.fill_mode, spec.cval, spec.interpolation_order)
-  # A fill of another level, and splines, which overshoot.
-  may_leave = not 0 <= spec.cval <= 255 or spec.interpolation_order > 1
+  # A fill level outside 0..255, and splines, which overshoot.
+  may_exceed = not 0 <= spec.cval <= 255 or spec.interpolation_order > 1
 
   def geometry(image_BHWC: Any, operand_BD: Any) -> Any:
     image_BHWC = tf.ensure_shape(image_BHWC, [None, height, width, channels])
@@ -198,7 +199,7 @@ def make_apply(spec: Spec, shape: tuple[int, ...], finish: Callable[[Any], Any])
     if spec.channel_shift_range:
       image_BHWC = colour.shift_channels(image_BHWC, intensity_B)
     if spec.brightness_range:
-      image_BHWC = colour.brighten(image_BHWC, brightness_B, spec.keras_version, may_leave)
+      image_BHWC = colour.brighten(image_BHWC, brightness_B, spec.keras_version, may_exceed)
     return finish(image_BHWC)
 
   if spec.interpolation_order <= 1:
@@ -224,7 +225,7 @@ def _sides(spec: Spec, shape: tuple[int, ...]) -> tuple[int, int, int]:
     limits = getattr(spec, name)
     most = max(limits, default=0) if isinstance(limits, tuple | list) else limits
     if most > side:
-      _refuse(spec, name, f'the images have only {side} pixels there')
+      _refuse(spec, name, f'that side of the images has only {side} pixels')
   return height, width, channels
 
 
@@ -232,9 +233,9 @@ def _check_shift(spec: Spec, name: str) -> None:
   limits = getattr(spec, name)
   if isinstance(limits, tuple | list):
     if not _numbers(*limits) or any(value < 0 for value in limits):
-      _refuse(spec, name, 'its entries must be numbers of 0 or more; their signs are drawn')
+      _refuse(spec, name, 'its entries must be numbers of 0 or more; the sign is random')
     if limits and max(limits) >= 1 and any(0 < value < 1 for value in limits):
-      _refuse(spec, name, 'it mixes shares of the side (below 1) and pixels')
+      _refuse(spec, name, 'it mixes fractions of the side (below 1) and pixels')
   elif not _numbers(limits) or limits < 0:
     _refuse(spec, name, 'it must be 0 or more, or a tuple to choose from')
 

@@ -1,4 +1,4 @@
-"""Functions of tensors compiled by the XLA that TensorFlow carries: one loop over the pixels, not one an operation."""
+"""Tensor functions compiled with TensorFlow's XLA, which fuses them into one loop over the pixels."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 
-def function(made: Callable[..., Any]) -> Callable[..., Any]:
-  """The same function, compiled for each shape that it is given; may stand in `Dataset.map`.
+def function(python_function: Callable[..., Any]) -> Callable[..., Any]:
+  """The function, compiled once for each input shape; can be called in `Dataset.map`.
 
-  On an affine transformation this is five times as fast as TensorFlow's operations one by one.
+  An affine transformation runs five times as fast as with TensorFlow's operations one by one.
   """
   read_flags()
-  return tf.function(made, jit_compile=True, autograph=False)
+  return tf.function(python_function, jit_compile=True, autograph=False)
 
 
 @functools.cache
 def read_flags() -> None:
-  """Lets TensorFlow's XLA read its flags; to be called before it compiles anything.
+  """Makes TensorFlow's XLA parse its flags while XLA_FLAGS is unset; call it before TensorFlow compiles anything.
 
-  XLA_FLAGS is meant for JAX. TensorFlow's XLA reads it as well, once, at its first compilation, and ends the process
-  over a flag that its version does not know. So it compiles something small while the variable is away.
+  XLA_FLAGS is meant for JAX. TensorFlow's XLA parses it too, once, at its first compilation, and aborts the process
+  at a flag that its version does not know. So a trivial function is compiled with the variable removed.
   """
   flags = os.environ.pop('XLA_FLAGS', None)
   try:

@@ -16,12 +16,13 @@ from bloodcell_jax.data.tensorflow_cpu import tf
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What is drawn."""
+  """The ranges of the crops."""
 
-  crop_range: tuple  # the crop's least and greatest share of the image's sides, in (0, 1]; () for no crop
-  crop_shift: (
-    float  # how far its middle may lie from the cell's, in shares of the crop's own sides, in [0, 0.5]
+  crop_range: (
+    tuple  # minimum and maximum side of the crop as a fraction of the image's, in (0, 1]; () for no crop
   )
+  # Maximum distance of the crop's centre from the cell's, as a fraction of the crop's sides, in [0, 0.5].
+  crop_shift: float
 
   def __post_init__(self):
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.crop_range)
@@ -29,39 +30,39 @@ class Spec:
       numbers and len(self.crop_range) == 2 and 0 < self.crop_range[0] <= self.crop_range[1] <= 1
     ):
       raise types.UserError(
-        f'augment.crop_range is {self.crop_range!r}; give two shares, 0 < low <= high <= 1, or () for no crop'
+        f'augment.crop_range is {self.crop_range!r}; give two fractions, 0 < low <= high <= 1, or () for no crop'
       )
     if not 0 <= self.crop_shift <= 0.5:
       raise types.UserError(f'augment.crop_shift is {self.crop_shift!r}; it must lie in [0, 0.5]')
 
   @property
   def is_active(self) -> bool:
-    """Whether anything is cropped at all."""
+    """Whether images are cropped."""
     return bool(self.crop_range)
 
 
 def centres(image_NHWC: np.ndarray) -> np.ndarray:
-  """[N, 2] row and column of each image's nucleus; the middle where none is found.
+  """[N, 2] row and column of each image's nucleus; the image's centre where none is found.
 
-  Looked for once a data set, because it takes longer than everything else that becomes of an image.
+  Computed once for a data set, because it takes longer than all other processing of an image.
   """
   height, width = image_NHWC.shape[1:3]
-  middle = ((height - 1) / 2, (width - 1) / 2)
-  return np.array([locate.nucleus(image_HWC) or middle for image_HWC in image_NHWC]).reshape(-1, 2)
+  centre = ((height - 1) / 2, (width - 1) / 2)
+  return np.array([locate.nucleus(image_HWC) or centre for image_HWC in image_NHWC]).reshape(-1, 2)
 
 
 def draw(
   spec: Spec, seed: int, positions: np.ndarray, centre_B2: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-  """[B, 4] float32 top, left, bottom, right in pixels: the crops of the images at these positions of the stream.
+  """[B, 4] float32 top, left, bottom, right in pixels: the crops at these positions of the training stream.
 
-  **Guarantees**: a crop depends on (seed, position) and the cell's place alone, and lies inside the image.
+  **Guarantees**: a crop depends only on (seed, position) and the cell's centre, and lies inside the image.
 
   Args:
-    spec: how.
+    spec: the ranges.
     seed: of the run.
-    positions: [B] ints: step x batch size + place in the batch.
-    centre_B2: where the cells are, from `centres`.
+    positions: [B] ints: step x batch size + index in the batch.
+    centre_B2: row and column of the cells, from `centres`.
     shape: (height, width, channels) of an image.
 
   Example:
@@ -78,7 +79,7 @@ def draw(
 
 
 def make_apply(shape: tuple[int, int, int]) -> Callable[[Any, Any], Any]:
-  """A function of tensors: (images, crops in pixels) -> float32 images of the old size, linearly interpolated."""
+  """A tensor function (images, crops in pixels) -> float32 images of the original size, bilinearly interpolated."""
   height, width, _ = shape
   last = np.array([height - 1, width - 1] * 2, np.float32)
 

@@ -1,4 +1,4 @@
-"""Random numbers of an image, keyed by its place in the endless stream."""
+"""Random numbers for each image, keyed by its position in the training stream."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 
 from bloodcell_jax.base import rng
 
-# Positions that are drawn at once: a generator for each of them would cost more than the numbers.
+# Positions drawn together: one generator a position would cost more than the numbers.
 _BLOCK = 256
 
 
 def uniform(seed: int, name: str, positions: np.ndarray, num: int) -> np.ndarray:
   """[B, num] float64 in [0, 1): the numbers of the stream `name` at these positions.
 
-  **Guarantees**: a row depends on (seed, name, num, its position) alone, not on the other positions asked for.
+  **Guarantees**: a row depends on (seed, name, num, its position) only, not on the other positions.
 
   Args:
     seed: of the run.
-    name: of what the numbers decide, so that two users of one position draw apart.
+    name: of the stream, so that two callers get independent numbers for one position.
     positions: [B] ints >= 0.
-    num: how many numbers a position has.
+    num: numbers a position.
 
   Example:
     >>> a = uniform(0, 'example', np.array([7, 300]), 2)

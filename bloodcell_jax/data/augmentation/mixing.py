@@ -1,4 +1,4 @@
-"""Two images of a batch made into one, labels and weights with them."""
+"""Mixup and CutMix: pairs of images of a batch blended or pasted, with their labels and weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from bloodcell_jax.base import rng, types
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How often, and how evenly, images are mixed."""
+  """The distributions of the mixing shares."""
 
   mixup_alpha: float  # of the beta distribution of the first image's share; 0 for no mixup
-  cutmix_alpha: float  # the same for cutmix; a batch of a run with both is given one of them by a fair coin
+  # The same for CutMix; with both, each batch gets one of them at random, with equal odds.
+  cutmix_alpha: float
 
   def __post_init__(self):
     for name in ('mixup_alpha', 'cutmix_alpha'):
@@ -24,29 +25,28 @@ class Spec:
 
   @property
   def is_active(self) -> bool:
-    """Whether anything is mixed at all."""
+    """Whether images are mixed."""
     return self.mixup_alpha > 0 or self.cutmix_alpha > 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-  """How the images of one batch are mixed."""
+  """The partners and shares of the images of one batch."""
 
   partner_B: np.ndarray  # index of the second image
   share_B: np.ndarray  # float32, of the first image, in [0, 1]
-  box_B4: (
-    np.ndarray | None
-  )  # cutmix: top, left, bottom, right in pixels, where the second image shows; None for mixup
+  # CutMix: top, left, bottom, right in pixels of the part pasted from the second image; None for mixup.
+  box_B4: np.ndarray | None
 
 
 def draw(spec: Spec, seed: int, step: int, batch_size: int, shape: tuple[int, ...]) -> Drawn:
-  """The mixture of the batch of this step: a pure function of the arguments.
+  """The partners and shares of the batch of this step: a pure function of the arguments.
 
   Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization"; Yun et al. 2019, "CutMix", section 3.2, whose
-    boxes are cut at the image's border and the shares corrected for it.
+    boxes are clipped to the image and the shares corrected for it.
 
   Args:
-    spec: how.
+    spec: the distributions.
     seed: of the run.
     step: of the training.
     batch_size: B.
@@ -90,6 +90,6 @@ def apply(drawn: Drawn, batch: types.Batch) -> types.Batch:
   first_B, second_B = share_B * weight_B, (1 - share_B) * weight_B[partner_B]
   sum_B = first_B + second_B
   mixed_BK = first_B[:, None] * target_BK + second_B[:, None] * target_BK[partner_B]
-  # A row without weight has no loss to keep, but its target must still be one.
+  # A row of weight 0 has no loss, but its target must still sum to 1.
   mixed_BK = np.where(sum_B[:, None] > 0, mixed_BK / np.where(sum_B > 0, sum_B, 1)[:, None], target_BK)
   return dataclasses.replace(batch, image_BHWC=mixed_BHWC, target_BK=mixed_BK, weight_B=sum_B)

@@ -1,4 +1,4 @@
-"""A class-balanced training set rebuilt from photographs as the published copies were made, with their origin kept."""
+"""Rebuilds a class-balanced training set from photographs as the published copies were made; keeps each origin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.tensorflow_cpu import tf
 from bloodcell_jax.system import atomic
 
-# Of the published copies, measured by registering them against the photographs.
+# Size and ranges of the published copies, measured by registering them against the photographs.
 WIDTH, HEIGHT = 320, 240
 SPEC = augment.Spec(
   keras_version=2,
@@ -41,32 +41,34 @@ _BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-  """One image to be made."""
+  """One image to be written."""
 
-  file: str  # in the new set's folder
+  file: str  # relative to the new set's folder
   row: int  # of the photograph
-  position: int  # its random numbers
+  position: int  # in the stream of random numbers
 
 
 def plan(photographs: types.Table, num_images: int) -> list[Copy]:
-  """Which photograph becomes which files: as many of each class, and of each photograph of a class, as come out even.
+  """The copies to write, spread evenly over the classes and over the photographs of each class.
 
   Raises:
-    UserError: fewer images than photographs were asked for.
+    UserError: fewer images than photographs, or a class without a photograph.
   """
   num_classes = len(photographs.class_names)
   if num_images < len(photographs):
-    raise types.UserError(f'{num_images} images cannot hold {len(photographs)} photographs; ask for more')
+    raise types.UserError(
+      f'{num_images} images are fewer than the {len(photographs)} photographs; raise --num_images'
+    )
   copies: list[Copy] = []
   for k, class_name in enumerate(photographs.class_names):
     rows = np.flatnonzero(photographs.label == k)
     if not len(rows):
       raise types.UserError(f'there is no photograph of {class_name}, so the set cannot be balanced')
     for i in range(num_images // num_classes + (k < num_images % num_classes)):
-      row, view = int(rows[i % len(rows)]), i // len(rows)
-      # The name of a source may have folders in it.
+      row, copy = int(rows[i % len(rows)]), i // len(rows)
+      # The name of a photograph may contain folders.
       source = pathlib.PurePosixPath(str(photographs.source[row])).stem
-      copies.append(Copy(f'TRAIN/{class_name}/{source}_{view:04d}.jpeg', row, len(copies)))
+      copies.append(Copy(f'TRAIN/{class_name}/{source}_{copy:04d}.jpeg', row, len(copies)))
   return copies
 
 
@@ -80,19 +82,19 @@ def write(
 ) -> None:
   """Writes the images, `groups.csv` (file, source, group) for the `folders` source, and the settings.
 
-  **Guarantees**: the same arguments give the same bytes; a folder that was left half-way is continued; `groups.csv` is
-  there before the first image, so that no image is ever without its photograph.
+  **Guarantees**: the same arguments give the same bytes; an interrupted set is continued; `groups.csv` is written
+  before the first image, so that every image has its photograph.
 
   Args:
-    folder: of the new set; must be empty, or hold a part of it.
-    photographs: the rows to make it from: those of training alone.
-    num_images: of the set, over all classes.
+    folder: of the new set; empty, or with a part of this set.
+    photographs: the rows to copy, of training only.
+    num_images: in all classes together.
     seed: of the random numbers.
     poll: called between images; may raise to end early.
     on_progress: called with (images done, images in all).
 
   Raises:
-    UserError: the folder holds something else, or a photograph cannot be read.
+    UserError: the folder has other content, or a photograph cannot be read.
   """
   copies = plan(photographs, num_images)
   _claim(
@@ -101,23 +103,23 @@ def write(
   )
   lines = ((c.file, photographs.source[c.row], photographs.group[c.row]) for c in copies)
   atomic.write_csv(folder / GROUPS, [('file', 'source', 'group'), *lines])
-  # What a kill left beside a file that was being written.
+  # Temporary files of a killed process.
   for beside in folder.glob('TRAIN/*/.*.jpeg.*'):
     beside.unlink()
   shape = (HEIGHT, WIDTH, 3)
   apply = augment.make_apply(SPEC, shape, tf.identity)
   missing = [c for c in copies if not (folder / c.file).exists()]
   for start in range(0, len(missing), _BATCH):
-    some = missing[start : start + _BATCH]
-    image_BHWC = np.stack([_read(photographs, c.row) for c in some])
-    drawn = augment.draw(SPEC, seed, np.array([c.position for c in some]), shape)
-    made_BHWC = apply(image_BHWC, augment.operands(SPEC, drawn, shape)).numpy()
-    for copy, made_HWC in zip(some, made_BHWC, strict=True):
+    batch = missing[start : start + _BATCH]
+    image_BHWC = np.stack([_read(photographs, c.row) for c in batch])
+    drawn = augment.draw(SPEC, seed, np.array([c.position for c in batch]), shape)
+    augmented_BHWC = apply(image_BHWC, augment.operands(SPEC, drawn, shape)).numpy()
+    for copy, augmented_HWC in zip(batch, augmented_BHWC, strict=True):
       poll()
-      # The fraction is cut off by the cast, as Keras does it.
-      saved = decode.stretch(Image.fromarray(made_HWC.astype(np.uint8)))
-      saving.write(folder / copy.file, np.asarray(saved), 'jpeg')
-    on_progress(len(copies) - len(missing) + start + len(some), len(copies))
+      # The cast truncates, as in Keras.
+      stretched = decode.stretch(Image.fromarray(augmented_HWC.astype(np.uint8)))
+      saving.write(folder / copy.file, np.asarray(stretched), 'jpeg')
+    on_progress(len(copies) - len(missing) + start + len(batch), len(copies))
 
 
 def _claim(folder: pathlib.Path, settings: dict[str, str | int]) -> None:
@@ -126,9 +128,9 @@ def _claim(folder: pathlib.Path, settings: dict[str, str | int]) -> None:
     try:
       before = json.loads(atomic.read_text(path))
     except ValueError:
-      raise types.UserError(f'{path}: damaged; remove {folder} and make the set again') from None
+      raise types.UserError(f'{path}: damaged; remove {folder} and rebuild the set') from None
     if before != settings:
-      raise types.UserError(f'{folder}: holds a set made with other settings; choose another folder')
+      raise types.UserError(f'{folder}: holds a set with other settings; choose another folder')
   elif folder.exists() and any(folder.iterdir()):
     raise types.UserError(f'{folder}: is not empty; choose a new folder')
   else:
@@ -145,4 +147,4 @@ def _read(photographs: types.Table, row: int) -> np.ndarray:
     with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
       return np.asarray(opened.convert('RGB').resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
   except OSError as error:
-    raise types.UserError(f'{photographs.file[row]}: cannot be read ({error}); mend or remove it') from None
+    raise types.UserError(f'{photographs.file[row]}: cannot be read ({error}); repair or remove it') from None

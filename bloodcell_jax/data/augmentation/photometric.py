@@ -1,4 +1,4 @@
-"""Changes of light, dye and camera, and the exact symmetries of a smear: what Keras' ImageDataGenerator lacks."""
+"""Random changes of colour, stain, sharpness and noise, flips and quarter turns, which ImageDataGenerator lacks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.augmentation import draws
 from bloodcell_jax.data.tensorflow_cpu import tf
 
-# By name: the matrix's name in scikit-image, and how many of its three stains are dyes and not what is left over.
+# By name: the name of scikit-image's stain matrix, and how many of its three stains are dyes, the rest being residual.
 STAINS = {'hed': ('hed', 3), 'giemsa': ('bex', 2)}
-# Ratio of an erased rectangle's sides, either way. Zhong et al. 2020, "Random Erasing Data Augmentation", section 4.
+# Most extreme aspect ratio of an erased rectangle. Zhong et al. 2020, "Random Erasing Data Augmentation", section 4.
 _MOST_SLENDER = 0.3
-# Columns of the random numbers; a new one goes to the end, so that the others keep theirs.
+# Columns of the random numbers. Append new ones, so that the others keep their numbers.
 _NAMES = (
   'turns',
   'mirror',
@@ -35,19 +35,19 @@ _NUM = 16
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What is drawn. 0, False and () switch a change off."""
+  """The ranges of the changes. 0, False and () switch a change off."""
 
   quarter_turns: bool  # by 0, 90, 180 or 270 degrees, exactly
-  mirrors: bool  # left to right in every second image; with the turns all eight symmetries of a square
-  hue_range: float  # to either side, of the colour circle, in [0, 0.5]
-  saturation_range: tuple  # the least and the greatest factor
+  mirrors: bool  # flips half of the images left to right; with the turns all eight symmetries of a square
+  hue_range: float  # in either direction, as a fraction of the colour circle, in [0, 0.5]
+  saturation_range: tuple  # minimum and maximum factor
   stain_range: float  # s: each dye's amount is multiplied by a factor in [1 - s, 1 + s], in [0, 1)
   stain_vectors: str  # one of STAINS: which dyes
-  blur_range: float  # greatest standard deviation of the Gaussian, pixels
-  noise_range: float  # greatest standard deviation, grey levels
-  jpeg_quality_range: tuple  # the least and the greatest quality, whole numbers in 1..100
-  erasing_probability: float  # share of images that lose a rectangle, in [0, 1]
-  erasing_area: tuple  # its least and greatest share of the image
+  blur_range: float  # maximum standard deviation of the Gaussian, pixels
+  noise_range: float  # maximum standard deviation, grey levels
+  jpeg_quality_range: tuple  # minimum and maximum quality, integers in 1..100
+  erasing_probability: float  # probability that a rectangle of an image is erased, in [0, 1]
+  erasing_area: tuple  # its minimum and maximum area as a fraction of the image
 
   def __post_init__(self):
     for name, most in (
@@ -80,7 +80,7 @@ class Spec:
 
   @property
   def is_active(self) -> bool:
-    """Whether anything is drawn at all."""
+    """Whether any change is switched on."""
     ranges = (self.hue_range, self.stain_range, self.blur_range, self.noise_range, self.erasing_probability)
     return any(ranges) or any(
       (self.quarter_turns, self.mirrors, self.saturation_range, self.jpeg_quality_range)
@@ -89,24 +89,24 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-  """The parameters of some images."""
+  """The parameters of B images."""
 
-  turns_B: np.ndarray  # quarter turns against the clock, 0 to 3
+  turns_B: np.ndarray  # counter-clockwise quarter turns, 0 to 3
   mirror_B: np.ndarray  # 0 or 1, after the turn
-  hue_B: np.ndarray  # share of the colour circle
+  hue_B: np.ndarray  # fraction of the colour circle
   saturation_B: np.ndarray  # factor
   stain_B3: np.ndarray  # factors
   blur_B: np.ndarray  # pixels
   noise_B: np.ndarray  # grey levels
-  noise_seed_B: np.ndarray  # whole numbers
+  noise_seed_B: np.ndarray  # integers
   jpeg_quality_B: np.ndarray
-  erased_B4: np.ndarray  # top, left, bottom, right as shares of the sides; all 0 for none
+  erased_B4: np.ndarray  # top, left, bottom, right as fractions of the sides; all 0 for none
 
   def __len__(self) -> int:
     return len(self.turns_B)
 
   def parameters(self, i: int) -> dict[str, Any]:
-    """Those of image i, for people."""
+    """The parameters of image i, to be shown to people."""
     values = {
       field.name[: field.name.rindex('_')]: getattr(self, field.name)[i] for field in dataclasses.fields(self)
     }
@@ -114,46 +114,45 @@ class Drawn:
 
 
 def draw(spec: Spec, seed: int, positions: np.ndarray) -> Drawn:
-  """The parameters of the images at these positions of the endless stream.
+  """The parameters of the images at these positions of the training stream.
 
   **Guarantees**: as `augment.draw`.
   """
   numbers = draws.uniform(seed, 'photometric', positions, _NUM)
-  u = {name: numbers[:, i] for i, name in enumerate(_NAMES)}
+  uniform = {name: numbers[:, i] for i, name in enumerate(_NAMES)}
   one = np.ones(len(numbers))
   low, high = spec.saturation_range or (1.0, 1.0)
   worst, best = spec.jpeg_quality_range or (100, 100)
-  stain_B3 = 1 + spec.stain_range * (2 * np.stack([u[f'stain_{k}'] for k in range(3)], 1) - 1)
+  stain_B3 = 1 + spec.stain_range * (2 * np.stack([uniform[f'stain_{k}'] for k in range(3)], 1) - 1)
   stain_B3[:, STAINS[spec.stain_vectors][1] :] = 1
   return Drawn(
-    turns_B=np.floor(u['turns'] * 4) * spec.quarter_turns,
-    mirror_B=(u['mirror'] < 0.5) * one * spec.mirrors,
-    hue_B=spec.hue_range * (2 * u['hue'] - 1),
-    saturation_B=low + (high - low) * u['saturation'],
+    turns_B=np.floor(uniform['turns'] * 4) * spec.quarter_turns,
+    mirror_B=(uniform['mirror'] < 0.5) * one * spec.mirrors,
+    hue_B=spec.hue_range * (2 * uniform['hue'] - 1),
+    saturation_B=low + (high - low) * uniform['saturation'],
     stain_B3=stain_B3,
-    blur_B=spec.blur_range * u['blur'],
-    noise_B=spec.noise_range * u['noise'],
-    noise_seed_B=np.floor(u['noise_seed'] * 2**31),
+    blur_B=spec.blur_range * uniform['blur'],
+    noise_B=spec.noise_range * uniform['noise'],
+    noise_seed_B=np.floor(uniform['noise_seed'] * 2**31),
     jpeg_quality_B=np.floor(worst + (best - worst + 1) * numbers[:, 10]),
     erased_B4=_rectangles(spec, numbers[:, 11:]),
   )
 
 
 def operands(drawn: Drawn) -> np.ndarray:
-  """[B, 15] float64: what the function of `make_apply` wants to know of each image."""
+  """[B, 15] float64: the parameters of each image as the function of `make_apply` takes them."""
   return np.concatenate(
     [getattr(drawn, f.name).reshape(len(drawn), -1) for f in dataclasses.fields(drawn)], 1, dtype=np.float64
   )
 
 
 def make_apply(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], Any]:
-  """A function of tensors: (float32 image_BHWC in 0..255, operands) -> the same, changed.
+  """A tensor function (float32 image_BHWC in 0..255, operands) -> changed float32 images in 0..255.
 
-  Hue, saturation, stain, blur, noise, JPEG, turn, mirror, erasing, in this order; what the spec has no range for is
-  left out.
+  Hue, saturation, stain, blur, noise, JPEG, turn, flip, erasing, in this order; changes without a range are skipped.
 
   Args:
-    spec: how.
+    spec: the ranges; they decide which changes are compiled.
     shape: (height, width, channels) of an image.
 
   Raises:
@@ -166,8 +165,8 @@ def make_apply(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], 
   if spec.quarter_turns and height != width:
     _refuse(spec, 'quarter_turns', f'images of {height}x{width} pixels are not square')
 
-  def each(given: tuple[Any, Any]) -> Any:
-    image_HWC, operand_D = given
+  def change_one(image_and_operands: tuple[Any, Any]) -> Any:
+    image_HWC, operand_D = image_and_operands
     _, _, hue, saturation, *stain, blur, noise, _, quality = tf.unstack(tf.cast(operand_D[:11], tf.float32))
     image_HWC /= 255.0
     if spec.hue_range:
@@ -180,7 +179,7 @@ def make_apply(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], 
       )
       image_HWC = tf.ensure_shape(image_HWC, shape)
     if spec.noise_range:
-      # The seed as it came: single precision has not enough digits for it.
+      # The seed of the noise.
       pair = tf.stack([tf.cast(operand_D[9], tf.int32), 0])
       image_HWC += noise / 255.0 * tf.random.stateless_normal(shape, pair)
     image_HWC = tf.clip_by_value(image_HWC, 0.0, 1.0)
@@ -200,11 +199,11 @@ def make_apply(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], 
   )
 
   def apply(image_BHWC: Any, operand_BD: Any) -> Any:
-    # The seed fits float32 no longer than 24 bits; the others need fewer. So only these are cut to it.
+    # float32 rounds the seed of the noise to 24 significant bits, which still differ between images.
     narrow_BD = tf.cast(operand_BD, tf.float32)
     if one_by_one:
       image_BHWC = tf.map_fn(
-        each, (image_BHWC, narrow_BD), fn_output_signature=tf.TensorSpec(shape, tf.float32)
+        change_one, (image_BHWC, narrow_BD), fn_output_signature=tf.TensorSpec(shape, tf.float32)
       )
     if spec.quarter_turns:
       image_BHWC = _turn(image_BHWC, narrow_BD[:, 0])
@@ -226,8 +225,8 @@ def _by_skimage(stain_vectors: str) -> Callable[..., np.ndarray]:
   def change(image_HWC: np.ndarray, factors: np.ndarray, blur: np.ndarray) -> np.ndarray:
     if (factors != 1).any():
       stains = color.separate_stains(image_HWC, from_rgb)
-      # Only the change is composed from stains: separating cuts off what no stain explains, and so is not the inverse
-      # of combining.
+      # Only the ratio of the change is computed from stains: separating drops what no stain explains, so it is not the
+      # inverse of combining.
       change = color.combine_stains(stains * factors, to_rgb) / color.combine_stains(stains, to_rgb)
       image_HWC = np.clip(image_HWC * change, 0, 1)
     if blur > 0:
@@ -253,7 +252,7 @@ def _erase(image_BHWC: Any, erased_B4: Any, height: int, width: int) -> Any:
 
 
 def _rectangles(spec: Spec, u_B5: np.ndarray) -> np.ndarray:
-  """[B, 4] top, left, bottom, right in [0, 1]."""
+  """[B, 4] top, left, bottom, right in [0, 1]; all 0 where nothing is erased."""
   low, high = spec.erasing_area or (0.0, 0.0)
   area_B = low + (high - low) * u_B5[:, 1]
   ratio_B = np.exp(np.log(_MOST_SLENDER) * (2 * u_B5[:, 2] - 1))

@@ -1,4 +1,4 @@
-"""Images written to a folder, as Keras' `save_to_dir` does, but never over another one."""
+"""Augmented images written to a folder as Keras' `save_to_dir` does, but never over another image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMATS = ('png', 'jpeg')
 
 
 def name(prefix: str, row: int, position: int, kind: str) -> str:
-  """The file of one augmented image: prefix, row of the image, its position in the stream. It has no random part.
+  """The file name of an augmented image: prefix, row of the original, position in the stream; nothing random.
 
   Example:
     >>> name('aug', 12, 345, 'png')
@@ -35,13 +35,13 @@ def encoded(image_HWC: np.ndarray, kind: str) -> bytes:
 
 
 def write(path: str | os.PathLike[str], image_HWC: np.ndarray, kind: str) -> None:
-  """Puts the image at `path`, whole or not at all; leaves a file alone that holds these very bytes.
+  """Writes the image atomically; does nothing if the file already has exactly these bytes.
 
   Raises:
-    UserError: another file of this name is there.
+    UserError: the file exists with other content.
   """
   path, data = pathlib.Path(path), encoded(image_HWC, kind)
   if not path.exists():
     atomic.write_bytes(path, data)
   elif path.read_bytes() != data:
-    raise types.UserError(f'{path}: there is another image of this name; choose another folder or prefix')
+    raise types.UserError(f'{path}: exists with other content; choose another folder or prefix')

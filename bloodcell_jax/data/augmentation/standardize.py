@@ -1,4 +1,4 @@
-"""What every image goes through last, in training and after it: Keras' `standardize`."""
+"""Standardization of images, the last step before the network, in training and prediction: Keras' `standardize`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.augmentation import zca
 from bloodcell_jax.system import atomic
 
-# Added to a standard deviation before it divides (Keras).
+# Added to a standard deviation before dividing by it (Keras).
 _LEAST_STD = 1e-6
 _BLOCK = 256  # images read at a time
 
@@ -33,26 +33,26 @@ def _tf(image_BHWC: Any) -> Any:
   return image_BHWC / np.float32(127.5) - np.float32(1)
 
 
-# By the names of the modes of `keras.applications.imagenet_utils.preprocess_input`: functions of images that work on
-# NumPy's arrays as on tensors.
+# The modes of `keras.applications.imagenet_utils.preprocess_input`, by name; the functions work on NumPy arrays and on
+# tensors.
 PREPROCESSING: Mapping[str, Callable[[Any], Any]] = {'caffe': _caffe, 'torch': _torch, 'tf': _tf}
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """Arguments of Keras' ImageDataGenerator that say how an image is standardized, in the order of their effect."""
+  """The arguments of Keras' ImageDataGenerator that standardize images, in the order in which they apply."""
 
   preprocessing_function: str  # a key of PREPROCESSING, or '' for none
-  rescale: float  # what grey levels are multiplied by; 0 for nothing
+  rescale: float  # factor of the grey levels; 0 for none
   samplewise_center: bool
   samplewise_std_normalization: bool  # implies samplewise_center
   featurewise_center: bool
   featurewise_std_normalization: bool  # implies featurewise_center
-  zca_whitening: bool  # implies featurewise_center and switches featurewise_std_normalization off
+  zca_whitening: bool  # implies featurewise_center and disables featurewise_std_normalization
   zca_epsilon: float  # > 0
-  zca_samples: int  # training images that ZCA is fitted on, evenly spread; 0 for all
+  zca_samples: int  # number of training images, evenly spaced, that ZCA is fitted on; 0 for all
   keras_version: int  # 2: ZCA as in 2018; 3: as today (see `zca.fit`)
-  # 'channels_last'. A field, because checkpoints name it and the names of kept features hash it.
+  # 'channels_last'. It is a field because checkpoints name it and the keys of cached features hash it.
   data_format: str
 
   def __post_init__(self):
@@ -70,35 +70,35 @@ class Spec:
 
   @property
   def centers(self) -> bool:
-    """Whether the channels' means are taken off."""
+    """Whether the means of the channels are subtracted."""
     return self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening
 
   @property
   def scales(self) -> bool:
-    """Whether the channels are divided by their deviations."""
+    """Whether the channels are divided by their standard deviations."""
     return self.featurewise_std_normalization and not self.zca_whitening
 
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-  """What was learned from the training images; empty where the spec asks for nothing that is learned."""
+  """Statistics of the training images; None where the spec does not need them."""
 
-  rescale: float  # that of the spec they were fitted with
+  rescale: float  # of the spec that they were fitted with
   mean_C: np.ndarray | None
   std_C: np.ndarray | None
   whitening: zca.Whitening | None
 
 
 def fit(spec: Spec, read: Callable[[np.ndarray], np.ndarray], num_rows: int) -> Statistics:
-  """The statistics of the training images, which are read some at a time.
+  """The statistics of the training images, which are read in blocks.
 
-  As in Keras, neither the preprocessing function nor what is done sample by sample goes before.
+  As in Keras, they are computed before the preprocessing function and the samplewise steps.
 
   Args:
-    spec: what is needed.
-    read: indices below `num_rows` to image_BHWC in 0..255: those of the training rows and of no other. Read them
-      through augmentation for what Keras calls `augment` and `rounds`.
-    num_rows: how many there are.
+    spec: which statistics are needed.
+    read: indices below `num_rows` -> image_BHWC in 0..255, of training rows only. Augmented images correspond to Keras'
+      arguments `augment` and `rounds`.
+    num_rows: number of training rows.
   """
   mean_C: np.ndarray | None = None
   std_C: np.ndarray | None = None
@@ -118,10 +118,10 @@ def fit(spec: Spec, read: Callable[[np.ndarray], np.ndarray], num_rows: int) -> 
 
 
 def apply(spec: Spec, statistics: Statistics | None, image_BHWC: np.ndarray) -> np.ndarray:
-  """float32 images, standardized; in NumPy, for evaluation and prediction.
+  """Standardized float32 images; in NumPy, for evaluation and prediction.
 
   Raises:
-    UserError: the spec needs statistics and there are none, or none that fit.
+    UserError: statistics that the spec needs are missing or do not fit it.
   """
   _check(spec, statistics)
   image = _before(spec, image_BHWC.astype(np.float32))
@@ -136,9 +136,9 @@ def apply(spec: Spec, statistics: Statistics | None, image_BHWC: np.ndarray) -> 
 
 
 def make_apply(spec: Spec, statistics: Statistics | None) -> Callable[[Any], Any]:
-  """The same as a function of tensors, to be compiled with what goes before it.
+  """`apply` as a tensor function, to be compiled with the steps before it.
 
-  **Guarantees**: what `apply` gives, to a few units of single precision.
+  **Guarantees**: the values of `apply`, up to a few units in the last place of single precision.
 
   Raises:
     UserError: as `apply`.
@@ -153,7 +153,7 @@ def make_apply(spec: Spec, statistics: Statistics | None) -> Callable[[Any], Any
   def function(image: Any) -> Any:
     image = _before(spec, tf.cast(image, tf.float32))
     if spec.samplewise_center or spec.samplewise_std_normalization:
-      # Summed in double precision: one after the other, 67,500 numbers lose three digits.
+      # In double precision: a sequential sum of 67,500 numbers in single precision loses three digits.
       wide = tf.cast(image, tf.float64)
       wide -= tf.reduce_mean(wide, [1, 2, 3], keepdims=True)
       if spec.samplewise_std_normalization:
@@ -173,7 +173,7 @@ def make_apply(spec: Spec, statistics: Statistics | None) -> Callable[[Any], Any
 
 
 def write(path: str | os.PathLike[str], statistics: Statistics) -> None:
-  """Puts the statistics at `path`, an .npz, whole or not at all."""
+  """Writes the statistics to `path`, an .npz, atomically."""
   values: dict[str, Any] = {'rescale': np.float64(statistics.rescale)}
   for name in ('mean_C', 'std_C'):
     if getattr(statistics, name) is not None:
@@ -182,32 +182,32 @@ def write(path: str | os.PathLike[str], statistics: Statistics) -> None:
     values |= {f'zca_{k}': v for k, v in vars(statistics.whitening).items()}
   buffer = io.BytesIO()
   np.savez(buffer, **values)
-  # The view and not a copy: with ZCA it may have a gigabyte.
+  # A view, not a copy: with ZCA the data can have a gigabyte.
   atomic.write_bytes(path, typing.cast(bytes, buffer.getbuffer()))
 
 
 def read(path: str | os.PathLike[str]) -> Statistics:
-  """What `write` wrote.
+  """The statistics that `write` wrote.
 
   Raises:
-    UserError: no such file, or another kind of file.
+    UserError: the file is missing, damaged or of another kind.
   """
   try:
-    # Opened here, because np.load forgets to close a file that turns out not to be an archive.
-    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as found:
+    # np.load does not close a file that turns out not to be an archive.
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
       whitening = None
-      if 'zca_rest' in found:
-        whitening = zca.Whitening(found['zca_basis_RD'], found['zca_gain_R'], float(found['zca_rest']))
-      mean_C, std_C = (found.get(name) for name in ('mean_C', 'std_C'))
-      for name, value in found.items():
+      if 'zca_rest' in arrays:
+        whitening = zca.Whitening(arrays['zca_basis_RD'], arrays['zca_gain_R'], float(arrays['zca_rest']))
+      mean_C, std_C = (arrays.get(name) for name in ('mean_C', 'std_C'))
+      for name, value in arrays.items():
         if not np.isfinite(value).all():
           raise ValueError(f'{name} is not finite')
-      return Statistics(float(found['rescale']), mean_C, std_C, whitening)
+      return Statistics(float(arrays['rescale']), mean_C, std_C, whitening)
   except MemoryError:
     raise
-  except Exception as error:  # numpy's reader of headers raises nearly anything on damaged bytes
+  except Exception as error:  # NumPy raises nearly any error on damaged bytes
     reason = ' '.join(str(error).split())[:120]
-    raise types.UserError(f'{path}: no statistics of standardize.write ({reason})') from None
+    raise types.UserError(f'{path}: is not a file of statistics ({reason}); restore it') from None
 
 
 def _before(spec: Spec, image: Any) -> Any:
@@ -250,13 +250,13 @@ def _moments(
 
 
 def _check(spec: Spec, statistics: Statistics | None) -> None:
-  for name, asked, found in (
+  for name, is_needed, fitted in (
     ('zca_whitening', spec.zca_whitening, statistics and statistics.whitening),
     ('featurewise_std_normalization', spec.scales, statistics and statistics.std_C is not None),
     ('featurewise_center', spec.centers, statistics and statistics.mean_C is not None),
   ):
-    if asked and not found:
-      raise types.UserError(f'augment.{name} without a fit: it needs statistics of the training images')
+    if is_needed and not fitted:
+      raise types.UserError(f'augment.{name} needs statistics of the training images, but none were fitted')
   if spec.centers and statistics and statistics.rescale != spec.rescale:
     _refuse(spec, 'rescale', f'the statistics were fitted with {statistics.rescale}')
 

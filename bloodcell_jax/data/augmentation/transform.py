@@ -1,4 +1,4 @@
-"""All that lies between a decoded image and what the network sees, in order."""
+"""The whole chain from a decoded image to the network's input: crop, augmentation, standardization."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from bloodcell_jax.data.augmentation import augment, compiled, crop, mixing, photometric, standardize
 from bloodcell_jax.data.tensorflow_cpu import tf
 
-# Columns of an image's operands.
+# Columns of the operands of an image.
 _CROP, _AUGMENT, _PHOTOMETRIC = slice(0, 4), slice(4, 14), slice(14, 29)
 NUM_OPERANDS = 29
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What is done to a training image, from first to last; the others are only standardized."""
+  """The transformations of a training image in their order; other images are only standardized."""
 
   crop: crop.Spec
   augment: augment.Spec
@@ -28,23 +28,23 @@ class Spec:
 
   @property
   def is_random(self) -> bool:
-    """Whether single images are changed at random."""
+    """Whether images are changed at random one by one; mixing is not included."""
     return self.crop.is_active or self.augment.is_active or self.photometric.is_active
 
 
 def make_operands(
   spec: Spec, seed: int, image_NHWC: np.ndarray, rows: np.ndarray
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-  """A function `(positions, rows_B) -> [B, NUM_OPERANDS]` float64: all that is drawn for the images of a batch.
+  """A function `(positions, rows_B) -> [B, NUM_OPERANDS]` float64: the random parameters of the images of a batch.
 
-  **Guarantees**: an image's numbers depend on (seed, its position in the endless stream) alone, and where it is cropped
-  on its cell's place.
+  **Guarantees**: an image's parameters depend only on (seed, position in the training stream) and, for a crop, on the
+  centre of its cell.
 
   Args:
     spec: the ranges.
     seed: of the run.
-    image_NHWC: uint8; looked at only where there is a crop around the cell.
-    rows: those that will be asked for.
+    image_NHWC: uint8; read only to find the cells for crops.
+    rows: all rows that `rows_B` may have.
   """
   shape = image_NHWC.shape[1:]
   centre_N2 = np.zeros((len(image_NHWC), 2))
@@ -68,39 +68,39 @@ def make_operands(
 def make_apply(
   spec: Spec, statistics: standardize.Statistics | None, shape: tuple[int, int, int]
 ) -> Callable[[Any, Any], Any]:
-  """A function of tensors `(uint8 image_BHWC, operands) -> float32 image_BHWC` as the network takes them.
+  """A tensor function `(uint8 image_BHWC, operands) -> float32 image_BHWC`, standardized for the network.
 
   Raises:
-    UserError: settings that do not fit the images, or that need statistics where there are none.
+    UserError: settings that do not fit the images, or that need statistics where `statistics` has none.
   """
   finish = standardize.make_apply(spec.standardize, statistics)
   return _chain(spec, shape, finish)
 
 
 def make_changes(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], Any]:
-  """The same without the standardization: grey levels in 0..255, for people and for files."""
+  """As `make_apply` without standardization: grey levels in 0..255, to be shown or saved."""
   return _chain(spec, shape, lambda image: tf.cast(image, tf.float32))
 
 
 def _chain(
   spec: Spec, shape: tuple[int, int, int], finish: Callable[[Any], Any]
 ) -> Callable[[Any, Any], Any]:
-  cropped = crop.make_apply(shape) if spec.crop.is_active else None
-  relit = photometric.make_apply(spec.photometric, shape) if spec.photometric.is_active else None
-  moved = None
+  crop_fn = crop.make_apply(shape) if spec.crop.is_active else None
+  photometric_fn = photometric.make_apply(spec.photometric, shape) if spec.photometric.is_active else None
+  augment_fn = None
   if spec.augment.is_active:
-    # Compiled together with what comes after it, where nothing comes between.
-    moved = augment.make_apply(spec.augment, shape, tf.identity if relit else finish)
-  # Compiling is not worth its seconds where an image is only multiplied by a number.
-  last = compiled.function(finish) if relit and not moved else finish
+    # Compiled together with `finish`, unless the photometric changes come between them.
+    augment_fn = augment.make_apply(spec.augment, shape, tf.identity if photometric_fn else finish)
+  # Without augmentation, compiling takes longer than it saves.
+  last = compiled.function(finish) if photometric_fn and not augment_fn else finish
 
   def apply(image_BHWC: Any, operand_BD: Any) -> Any:
-    if cropped:
-      image_BHWC = cropped(image_BHWC, tf.cast(operand_BD[:, _CROP], tf.float32))
-    if moved:
-      image_BHWC = moved(image_BHWC, operand_BD[:, _AUGMENT])
-    if relit:
-      image_BHWC = relit(tf.cast(image_BHWC, tf.float32), operand_BD[:, _PHOTOMETRIC])
-    return image_BHWC if moved and not relit else last(image_BHWC)
+    if crop_fn:
+      image_BHWC = crop_fn(image_BHWC, tf.cast(operand_BD[:, _CROP], tf.float32))
+    if augment_fn:
+      image_BHWC = augment_fn(image_BHWC, operand_BD[:, _AUGMENT])
+    if photometric_fn:
+      image_BHWC = photometric_fn(tf.cast(image_BHWC, tf.float32), operand_BD[:, _PHOTOMETRIC])
+    return image_BHWC if augment_fn and not photometric_fn else last(image_BHWC)
 
   return apply

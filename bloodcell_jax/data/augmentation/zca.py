@@ -1,4 +1,4 @@
-"""ZCA whitening fitted on the samples' side: images whose covariance would not fit into memory."""
+"""ZCA whitening, fitted through the samples' Gram matrix where the covariance matrix would not fit into memory."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from bloodcell_jax.base import types
 
-# Of the basis, in float32: 5,965 images of 150x150x3. Fitting takes half as much again, reading and writing twice.
+# Size limit of the basis in float32: 5,965 images of 150x150x3. Fitting takes 1.5 times as much, reading and writing 2.
 MOST_BYTES = 1.5 * 2**30
-# Images that are looked at together; 256 of 150x150x3 in double precision are 138 MB.
+# Images processed together; 256 of 150x150x3 in double precision are 138 MB.
 _BLOCK = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Whitening:
-  """The matrix `basis.T @ diag(gain) @ basis + rest * (identity - basis.T @ basis)`, never written out.
+  """The matrix `basis.T @ diag(gain) @ basis + rest * (identity - basis.T @ basis)`, never formed.
 
-  With all D directions in the basis it is the whole matrix; with fewer it is exact in the span of the samples, and
-  the directions that no sample has share one gain.
+  With all D directions in the basis it is the full matrix; with fewer it is exact in the span of the samples, and
+  all directions orthogonal to them share one gain.
   """
 
   basis_RD: np.ndarray  # float32, orthonormal rows
@@ -39,16 +39,15 @@ def fit(
 ) -> Whitening:
   """The whitening of these rows.
 
-  It takes the eigenvectors of the smaller of the two Gram matrices: samples by samples where there are fewer of them
-  than pixels. Products are summed in double precision, because a Gram matrix squares the ratio of the largest to
-  the smallest deviation.
+  Computes the eigenvectors of the smaller of the two Gram matrices: that of the samples where there are fewer samples
+  than pixels. Products are summed in double precision, because a Gram matrix squares the condition number.
 
   Args:
     read: row indices to centred float32 images [n, D].
     rows: the samples, N of them.
-    epsilon: keeps directions of little variance from being blown up.
-    keras_version: 2 for gain 1 / sqrt(variance + epsilon), which the rest has too, as in 2018; 3 for
-      sqrt(N) / (singular value + epsilon), and nothing for the rest, as today.
+    epsilon: limits the gain of directions of small variance.
+    keras_version: 2 for the gain 1 / sqrt(variance + epsilon), also outside the basis, as in 2018; 3 for
+      sqrt(N) / (singular value + epsilon), and 0 outside the basis, as today.
 
   Raises:
     UserError: the basis would be larger than MOST_BYTES.
@@ -83,14 +82,14 @@ def _by_samples(read, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarr
   image_ND = np.empty((len(rows), size), np.float32)
   for block in _blocks(len(rows)):
     image_ND[block] = read(rows[block])
-  gram_NN = np.zeros((len(rows), len(rows)))  # its lower half is all that is read
+  gram_NN = np.zeros((len(rows), len(rows)))  # only the lower triangle is read
   for block in _blocks(len(rows)):
     left = image_ND[block].astype(np.float64)
     for other in _blocks(block.stop):
       gram_NN[block, other] = left @ image_ND[other].astype(np.float64).T
   vector_NR, squared_R = _eigen(gram_NN)
   turn_RN = (vector_NR / np.sqrt(squared_R)).T
-  # Basis in the images' place, some columns at a time: the two together would take twice the memory.
+  # The basis overwrites the images, some columns at a time, which saves half of the memory.
   num_kept = len(squared_R)
   for start in range(0, size, 4096):
     columns = slice(start, start + 4096)
@@ -108,7 +107,7 @@ def _by_features(read, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndar
 
 
 def _eigen(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Eigenvectors as columns and their eigenvalues, without those that are 0 but for rounding."""
+  """Eigenvectors as columns, and eigenvalues, without those that are 0 up to rounding."""
   from scipy import linalg
 
   values, vectors = linalg.eigh(gram, lower=True, overwrite_a=True, driver='evr')

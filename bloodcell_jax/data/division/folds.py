@@ -1,4 +1,4 @@
-"""The folds of a cross-validation: which rows each holds out, and which it trains and chooses on."""
+"""The folds of a cross-validation: the rows that each holds out, trains on and validates on."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from bloodcell_jax.base import groups, types
-from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import splits
 
-# The split of the rows that a fold holds out, and the name of what all folds' networks say of theirs.
+# The split of the rows that a fold holds out, and the split of all rows, each predicted by the fold that held it out.
 HELD_OUT, OUT_OF_FOLD = 'fold', 'out_of_fold'
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How many folds there are, and which of them is meant."""
+  """The number of folds, and which of them a run trains."""
 
   folds: int  # 0 for no cross-validation, else 2 or more
   fold: int  # 1 to folds; 0 for all of them
@@ -33,19 +32,22 @@ class Spec:
       )
 
 
-def divide(data: dataset.Dataset, spec: Spec, validation_fraction: float, seed: int) -> dataset.Dataset:
-  """The same images with the rows of a fold; of all folds, with `train` and `validation` together as train.
+def divide(
+  table: types.Table, rows: Mapping[str, np.ndarray], spec: Spec, validation_fraction: float, seed: int
+) -> dict[str, np.ndarray]:
+  """The rows of the splits of a fold; for all folds together, `train` and `validation` joined as train.
 
-  The rows of train and validation are dealt to the folds by whole groups, the classes spread evenly. A fold has
-  its share as the split `fold`, and divides the others into train and validation as any run does, so that no
-  row of `fold` trains a weight or chooses an epoch. The tests are the same in every fold.
+  The rows of train and validation are dealt to the folds by whole groups, stratified by class. A fold holds out
+  its share as the split `fold` and divides the other rows into train and validation as any run does, so that no
+  row of `fold` trains a weight or chooses an epoch. The test splits are the same in every fold.
 
   **Guarantees**: every row of train and validation is in `fold` of exactly one fold; no group of `fold` is in
   train or validation of that fold; the same arguments give the same rows.
 
   Args:
-    data: the images, divided or not.
-    spec: the folds; where it has none, the data is returned as it is.
+    table: the data.
+    rows: by split, indices into the table; already divided into folds or not.
+    spec: the folds; without folds the rows are returned unchanged.
     validation_fraction: of the rows that a fold does not hold out, in (0, 0.5].
     seed: of the divisions.
 
@@ -53,20 +55,19 @@ def divide(data: dataset.Dataset, spec: Spec, validation_fraction: float, seed: 
     UserError: a class has fewer groups than there are folds, or too few to hold validation out.
   """
   if not spec.folds:
-    return data
-  among = _together(data.rows)
-  tests = {name: rows for name, rows in data.rows.items() if name not in ('train', 'validation', HELD_OUT)}
+    return dict(rows)
+  among = _join(rows)
+  tests = {name: rows_S for name, rows_S in rows.items() if name not in ('train', 'validation', HELD_OUT)}
   if not spec.fold:
-    return dataclasses.replace(data, rows={'train': among, **tests})
-  held = _deal(data.table, among, spec.folds, seed) == spec.fold - 1
+    return {'train': among, **tests}
+  is_held_out = _deal(table, among, spec.folds, seed) == spec.fold - 1
   train, validation = splits.hold_out(
-    data.table, among[~held], validation_fraction, seed, 'data.validation_fraction'
+    table, among[~is_held_out], validation_fraction, seed, 'data.validation_fraction'
   )
-  rows = {'train': train, 'validation': validation, HELD_OUT: among[held], **tests}
-  return dataclasses.replace(data, rows=rows)
+  return {'train': train, 'validation': validation, HELD_OUT: among[is_held_out], **tests}
 
 
-def _together(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+def _join(rows: Mapping[str, np.ndarray]) -> np.ndarray:
   parts = [rows[name] for name in ('train', 'validation', HELD_OUT) if name in rows]
   return np.sort(np.concatenate(parts))
 

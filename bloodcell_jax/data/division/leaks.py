@@ -1,4 +1,4 @@
-"""Images on both sides of a split: what makes figures too good."""
+"""Leaks: images that are in two splits, or photographs that are in train and validation; they inflate the figures."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import numpy as np
 
 from bloodcell_jax.base import types
 
-# Of the pairs of a kind so many are named; the count tells of the rest.
+# How many pairs of a kind an error names at most; it counts the others.
 MOST_NAMED = 2
-# Of data in which nothing leaks, as `Leaks.counts` has it.
+# `Leaks.counts` of data without a leak.
 NONE = {'train_in_validation': 0, 'test_in_training': 0}
 
 
 @dataclasses.dataclass(frozen=True)
 class Leaks:
-  """The rows that leak, each beside a row that it leaks from."""
+  """The rows that leak, each paired with a row that it shares an image or a photograph with."""
 
   train: np.ndarray  # [N, 2] int64: a row of train, a row of validation of the same group or image
   test: np.ndarray  # [N, 2] int64: a row of a test split, a row of train or validation that is the same image
 
   def counts(self) -> dict[str, int]:
-    """How many images leak, as `environment.json` and `metrics.json` have it; zeros where none does."""
+    """The number of images that leak, as in `environment.json` and `metrics.json`."""
     return {'train_in_validation': len(self.train), 'test_in_training': len(self.test)}
 
 
 def find(table: types.Table, rows: Mapping[str, np.ndarray]) -> Leaks:
-  """What leaks between these splits; every split but train and validation is a test.
+  """The leaks between these splits; every split other than train and validation is a test split.
 
-  A test that shares a group with train, but no image, is none: the published split of the Kaggle images has such
-  fields, and `test_clean` is without them.
+  A group shared by a test split and train, without a common image, is no leak: the published split of the Kaggle images
+  has such fields, and `test_clean` excludes them.
 
-  **Guarantees**: each row of train and of the tests stands there once at most.
+  **Guarantees**: each row of train and of the test splits is in at most one pair.
 
   Args:
     table: the data.
@@ -42,43 +42,43 @@ def find(table: types.Table, rows: Mapping[str, np.ndarray]) -> Leaks:
   none = np.zeros(0, np.int64)
   train, validation = rows.get('train', none), rows.get('validation', none)
   tests = [held for split, held in rows.items() if split not in ('train', 'validation')]
-  # test_clean lies within test.
+  # test_clean is a subset of test.
   test = np.unique(np.concatenate([none, *tests]))
   shared = [_pairs(column, train, validation) for column in (table.group, table.digest)]
   return Leaks(_once(shared), _pairs(table.digest, test, np.concatenate([train, validation])))
 
 
 def together(parts: Sequence[Leaks]) -> Leaks:
-  """What leaks in any of several divisions of the same table."""
+  """The leaks of several divisions of the same table together."""
   return Leaks(_once([part.train for part in parts]), _once([part.test for part in parts]))
 
 
 def note(counts: Mapping[str, int]) -> str:
-  """What must be said wherever a figure is shown; empty where nothing leaks.
+  """The warning to show beside every figure; empty if nothing leaks.
 
   Example:
     >>> note({'train_in_validation': 12, 'test_in_training': 0})
     'Leak: 12 training images share a photograph with validation. The figures are too good.'
   """
-  said = ' and '.join(_said(name, num) for name, num in counts.items() if num)
-  return f'Leak: {said}. The figures are too good.' if said else ''
+  leaks = ' and '.join(_in_words(name, num) for name, num in counts.items() if num)
+  return f'Leak: {leaks}. The figures are too good.' if leaks else ''
 
 
-def check(table: types.Table, found: Leaks) -> None:
-  """Raises UserError where something leaks, naming how many images and the first of them."""
-  said = ' and '.join(
-    f'{_said(name, len(pairs))} ({_named(table, pairs)})'
-    for name, pairs in (('train_in_validation', found.train), ('test_in_training', found.test))
+def check(table: types.Table, leaks: Leaks) -> None:
+  """Raises UserError if anything leaks, with the number of images and the first of them."""
+  summary = ' and '.join(
+    f'{_in_words(name, len(pairs))} ({_named(table, pairs)})'
+    for name, pairs in (('train_in_validation', leaks.train), ('test_in_training', leaks.test))
     if len(pairs)
   )
-  if said:
+  if summary:
     raise types.UserError(
-      f'{table.name}: {said}. Remove them from one side, or mend their groups (data.groups_csv), or set '
-      '--config.data.allow_leak=True, which trains all the same and marks every figure'
+      f'{table.name}: {summary}. Remove them from one of the splits, or correct their groups (data.groups_csv), or set '
+      '--config.data.allow_leak=True, which trains nevertheless and marks every figure'
     )
 
 
-def _said(name: str, num: int) -> str:
+def _in_words(name: str, num: int) -> str:
   is_one = num == 1
   if name == 'train_in_validation':
     return f'{num:,} training image{" shares" if is_one else "s share"} a photograph with validation'
@@ -91,7 +91,7 @@ def _named(table: types.Table, pairs: np.ndarray) -> str:
 
 
 def _pairs(column_N: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-  """Each of `rows` with a value that `others` have, beside the first that has it."""
+  """Each of `rows` whose value one of `others` has, paired with the first of those."""
   if not len(rows) or not len(others):
     return np.zeros((0, 2), np.int64)
   values, first = np.unique(column_N[others], return_index=True)
@@ -101,6 +101,6 @@ def _pairs(column_N: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.nda
 
 
 def _once(pairs: Sequence[np.ndarray]) -> np.ndarray:
-  """The pairs of all, one for each first row."""
+  """All pairs, one for each first row."""
   whole = np.concatenate([np.zeros((0, 2), np.int64), *pairs])
   return whole[np.unique(whole[:, 0], return_index=True)[1]]

@@ -1,4 +1,4 @@
-"""Which rows train, which choose, which judge."""
+"""Divides the rows of a table into train, validation and test splits by whole groups."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from bloodcell_jax.base import groups, types
 
-# Draws until each part has every class. The division is balanced as a rule, but groups of several classes,
-# or of very unequal size, can leave a part without one.
+# Attempts to get every class into each part. The division is usually balanced, but groups of several classes or of
+# very unequal size can leave a part without one.
 _NUM_DRAWS = 10
 
 
@@ -18,12 +18,12 @@ def rows(
 ) -> dict[str, np.ndarray]:
   """The rows of each split that the data has: train, validation, test, test_clean, test_simple, test_originals.
 
-  Validation is the data's own, or held out of TRAIN by whole groups, the classes spread evenly. Where the data
-  has no TEST and `test_fraction` is above 0, test is held out first in the same way. `test_clean` is TEST
-  without the groups that the data's TRAIN or VALIDATION show too; it is there where that leaves out a row, but not all.
+  Validation is the data's own, or held out of TRAIN by whole groups, stratified by class. If the data has no TEST and
+  `test_fraction` is above 0, test is held out first in the same way. `test_clean` is TEST without the groups that are
+  in the data's TRAIN or VALIDATION too; it exists if that removes some of the rows, but not all.
 
-  **Guarantees**: what is held out here shares no group with the rest; every row of the data's own splits is in that
-  split, so that what leaks between them is there for `leaks.find` to see.
+  **Guarantees**: rows that are held out here share no group with the others; every row of the data's own splits stays
+  in its split, so that `leaks.find` sees the leaks between them.
 
   Args:
     table: the data.
@@ -32,7 +32,7 @@ def rows(
     seed: of the divisions.
 
   Returns:
-    For each split, train first, its indices into the table, ascending, int64; no split is empty.
+    By split, train first: indices into the table, ascending, int64; no split is empty.
 
   Raises:
     UserError: no rows to train on, or a class with too few groups to be divided.
@@ -50,18 +50,18 @@ def rows(
   else:
     clean = none
     if test_fraction:
-      # The data's own validation knows nothing of this test: it is taken from groups that validation lacks.
+      # Test is taken from groups that the data's own validation does not have.
       free = train[~np.isin(table.group[train], table.group[validation])]
       for k in np.setdiff1d(table.label[train], table.label[free]):
         raise types.UserError(
-          f'class {table.class_names[k]}: every group of TRAIN is in VALIDATION too, so that data.test_fraction has '
-          'none to hold out; remove them from one of the two'
+          f'class {table.class_names[k]}: every group of TRAIN is in VALIDATION too, so that '
+          'data.test_fraction can hold out none; remove them from one of the two'
         )
       _, test = hold_out(table, free, test_fraction, seed, 'data.test_fraction')
       train = np.setdiff1d(train, test)
   if not len(validation) and validation_fraction:
     train, validation = hold_out(table, train, validation_fraction, seed, 'data.validation_fraction')
-  found = {
+  divided = {
     'train': train,
     'validation': validation,
     'test': test,
@@ -69,20 +69,20 @@ def rows(
     'test_simple': own.get('TEST_SIMPLE', none),
     'test_originals': own.get('ORIGINALS', none),
   }
-  return {name: rows_S for name, rows_S in found.items() if len(rows_S)}
+  return {name: rows_S for name, rows_S in divided.items() if len(rows_S)}
 
 
 def hold_out(
   table: types.Table, among: np.ndarray, fraction: float, seed: int, key: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The rows of `among` that are kept and those held out by whole groups, each with every class.
+  """(kept, held out): the rows of `among` divided by whole groups, each part with every class.
 
   Args:
     table: the data.
     among: rows of it.
     fraction: of them to hold out, in (0, 0.5].
     seed: of the division.
-    key: of the config that says the fraction, for messages.
+    key: the config key of the fraction, for messages.
 
   Raises:
     UserError: a class with too few groups to be divided.
@@ -111,7 +111,7 @@ def hold_out(
 
 
 def seeds(seed: int) -> list[int]:
-  """The seeds of the draws: the first is the seed's own, the others lie far from those that people type."""
+  """The seeds of the attempts: first the seed itself, then numbers far from those that people type."""
   return [seed + draw * 1_000_003 for draw in range(_NUM_DRAWS)]
 
 

@@ -1,20 +1,20 @@
-"""Image files to uint8 arrays of one size, each decoded once.
+"""Decodes image files to uint8 arrays of one size, each file once.
 
-What becomes of an image:
+How images are treated:
 
-  zero bytes, no image, cut short or damaged      refused, with the reason
-  more than `max_pixels`, under 8 pixels a side   refused from its header, before it is decoded
+  empty, not an image, truncated or damaged       refused, with the reason
+  more than `max_pixels`, under 8 pixels a side   refused by its header, before it is decoded
   more bytes than so many pixels can have         refused unread
-  a JPEG of more than 100 scans                   refused: each costs as much as an image; a usual one has 1 to 12
-  32 bits or floating point                       refused: nothing says what is white
-  greyscale, palette, CMYK and the like           turned into RGB, noted
-  16 bits a channel                               65535 becomes 255, whatever the brightest value is, noted
-  alpha                                           laid on white, noted
-  turned by its EXIF orientation                  turned upright, noted
-  several frames                                  the first one, noted
-  colour profile                                  not applied
+  a JPEG of more than 100 scans                   refused: each takes as long as an image; a usual one has 1 to 12
+  32 bits or floating point                       refused: the value of white is undefined
+  greyscale, palette, CMYK and the like           converted to RGB, noted
+  16 bits a channel                               divided so that 65535 becomes 255, noted
+  alpha                                           composed over white, noted
+  an EXIF orientation                             rotated upright, noted
+  several frames                                  the first one is used, noted
+  a colour profile                                ignored
 
-A file is read by its content: its extension is not looked at here.
+The format is detected from the content; the file extension is ignored here.
 """
 
 from __future__ import annotations
@@ -43,25 +43,24 @@ INTERPOLATIONS = {
 }
 VIEWS = ('full', 'nucleus')
 CACHES = ('auto', 'memory', 'disk')
-# Below this a side nothing of a cell can be seen.
+# Pixels; smaller images show nothing of a cell.
 LEAST_SIDE = 8
 MOST_SIDE = 10**8
 
-# Pillow's names of what `image_files.EXTENSIONS` lists, and MPO, which a phone's JPEG with a preview is. The others
-# stay shut: some start other programs.
-# Registers every format, so that those named here can be asked for.
+# Registers all formats of Pillow, so that those named here can be selected.
 Image.init()
+# Pillow's names of the formats in `image_files.EXTENSIONS`; others are not opened: some start other programs.
 _FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP', 'GIF', 'PPM')
-# Of 16 bits a channel with alpha, and room for a preview and what a camera writes beside it.
+# 16 bits a channel with alpha, and spare bytes for a preview and camera metadata.
 _BYTES_A_PIXEL, _SPARE_BYTES = 8, 2**24
 _MOST_SCANS = 100
-_CHUNK = 32  # images a thread takes at a time
-_AHEAD = 128  # images that `each` decodes before they are asked for
+_CHUNK = 32  # images a task decodes
+_AHEAD = 128  # images that `each` decodes ahead
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How an image becomes the network's input."""
+  """How a file becomes an image of the size of the network's input."""
 
   image_size: int  # pixels a side of the square result, 8 to MOST_SIDE
   view: str  # one of VIEWS
@@ -87,45 +86,45 @@ DecodeError = rgb.DecodeError
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-  """The images of a table, row by row; a row that could not be decoded is black and not kept."""
+  """The images of the rows of a table; a row that could not be decoded is black and not kept."""
 
   image_NHWC: np.ndarray  # uint8, in memory or memory-mapped
   kept: np.ndarray  # [N] bool
   problems: list[types.Problem]  # one for each row that is not kept
-  notes: list[types.Problem]  # what had to be converted
+  notes: list[types.Problem]  # conversions
 
 
 def image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
-  """The image as uint8 [S, S, 3], and what had to be converted.
+  """The image as uint8 [S, S, 3], and a note for each conversion.
 
   **Guarantees**: for an RGB file, the view 'full' and no stretch, the pixels of Keras' `load_img` of this size and
-  interpolation. No warning of Pillow's gets out.
+  interpolation. Warnings of Pillow are suppressed.
 
   Raises:
-    DecodeError: with the reason, where the image cannot be used.
+    DecodeError: the image cannot be used; the message is the reason.
   """
   with quiet():
     return _image(content, spec)
 
 
 def upright(content: str | bytes, max_pixels: int) -> np.ndarray:
-  """The image that `image` stretches, views and resizes: upright, at its own size, uint8 [H, W, 3]; errors as there."""
+  """The upright image at its own size, before stretch, crop and resize: uint8 [H, W, 3]; raises as `image`."""
   return np.asarray(_upright(content, max_pixels)[0])
 
 
 def table(
   rows: types.Table, spec: Spec, directory: str | os.PathLike[str], on_progress: Callable[[int, int], None]
 ) -> Decoded:
-  """All images of the table, decoded on every core.
+  """Decodes all images of the table on all cores.
 
   Args:
     rows: the table.
-    spec: how.
-    directory: where the array lies when it is kept on disk; its room is given back however the process ends.
+    spec: size, crop and limits.
+    directory: of the array if it is kept on disk; its space is freed however the process ends.
     on_progress: called with (images done, images in all).
 
   Raises:
-    UserError: the array is to lie on a disk without room for it.
+    UserError: the disk has no space for the array.
   """
   image_NHWC = image_buffer.make(
     (len(rows), spec.image_size, spec.image_size, 3), spec.cache, pathlib.Path(directory)
@@ -134,21 +133,21 @@ def table(
   problems: list[types.Problem] = []
   notes: list[types.Problem] = []
 
-  def some(start: int) -> list[tuple[int, tuple[str, ...] | DecodeError]]:
+  def decode_block(start: int) -> list[tuple[int, tuple[str, ...] | DecodeError]]:
     results: list[tuple[int, tuple[str, ...] | DecodeError]] = []
     for i in range(start, min(start + _CHUNK, len(rows))):
       try:
-        image_NHWC[i], found = _image(rows.content[i], spec)
+        image_NHWC[i], conversions = _image(rows.content[i], spec)
       except DecodeError as error:
         results.append((i, error))
       else:
         kept[i] = True
-        results.append((i, found))
+        results.append((i, conversions))
     return results
 
   done = 0
   with quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    for results in pool.map(some, range(0, len(rows), _CHUNK)):
+    for results in pool.map(decode_block, range(0, len(rows), _CHUNK)):
       for i, result in results:
         if isinstance(result, DecodeError):
           problems.append(types.Problem(str(rows.file[i]), str(result)))
@@ -162,13 +161,13 @@ def table(
 def each(
   paths: Iterable[str], spec: Spec, is_wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, np.ndarray | DecodeError | None]]:
-  """(`files.sha256_16` of the bytes, image) of each file, in order, decoded on every core a bounded number ahead.
+  """(`image_files.sha256_16` of the bytes, image) of each file, in order, decoded on all cores a bounded number ahead.
 
-  The image is None where its digest is not wanted, and an error where it cannot be used; an unreadable file's digest is
-  empty. Memory does not grow with the number of files.
+  The image is None if its digest is not wanted, and an error if it cannot be used; the digest of an unreadable file is
+  ''. Memory does not grow with the number of files.
   """
 
-  def one(path: str) -> tuple[str, np.ndarray | DecodeError | None]:
+  def decode_one(path: str) -> tuple[str, np.ndarray | DecodeError | None]:
     try:
       data = _bytes(path, spec.max_pixels)
     except DecodeError as error:
@@ -183,22 +182,22 @@ def each(
   with quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     try:
       for path in paths:
-        waiting.append(pool.submit(one, path))
+        waiting.append(pool.submit(decode_one, path))
         if len(waiting) >= _AHEAD:
           yield waiting.popleft().result()
       while waiting:
         yield waiting.popleft().result()
     finally:
-      # Where the reader leaves early, what has not begun need not begin.
+      # If the caller stops early, pending files need not be decoded.
       pool.shutdown(cancel_futures=True)
 
 
 def stretch(opened: Image.Image) -> Image.Image:
-  """The image scaled so that its brightest value is 255; a black one stays black.
+  """The image scaled so that its maximum is 255; a black one stays black.
 
-  The published copies were saved so, by the `array_to_img` of Keras 2, which took off the darkest value only
-  where it was negative (that of Keras 3 always does). A photograph must be treated alike before it is
-  compared with them; its darkest value, 56 to 117, stays.
+  The published copies were saved by `array_to_img` of Keras 2, which subtracted the minimum only where it was
+  negative (that of Keras 3 always does). Photographs must be scaled in the same way before they are compared with
+  the copies; their minimum, 56 to 117, stays.
 
   Example:
     >>> np.asarray(stretch(Image.new('RGB', (1, 1), (50, 100, 200)))).tolist()
@@ -207,12 +206,12 @@ def stretch(opened: Image.Image) -> Image.Image:
   brightest = int(np.asarray(opened).max())  # three times as fast as getextrema()
   if brightest in (0, 255):
     return opened
-  # Cut off and not rounded, as the cast to uint8 in `array_to_img` does; in integers, so that 255 stays 255.
+  # Truncated, as by the cast to uint8 in `array_to_img`; in integers, so that 255 stays 255.
   return opened.point([min(255, value * 255 // brightest) for value in range(256)] * 3)
 
 
 def quiet() -> warnings.catch_warnings:
-  """Without Pillow's warnings of odd metadata. In one thread only: the filters belong to the whole process."""
+  """Suppresses Pillow's warnings about metadata. Not thread-safe: warning filters belong to the whole process."""
   return warnings.catch_warnings(action='ignore')
 
 
@@ -223,7 +222,7 @@ def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[
   try:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
       _check_size(opened.size, max_pixels)
-      # Within a scan no 0xFF is followed by anything but 0 and the marks of a restart.
+      # Within the data of a scan, 0xFF is only followed by 0 or a restart marker, so each 0xFFDA begins a scan.
       if opened.format in ('JPEG', 'MPO') and data.count(b'\xff\xda') > _MOST_SCANS:
         raise DecodeError(f'is a JPEG of more than {_MOST_SCANS} scans')
       return rgb.convert(opened)
@@ -233,9 +232,9 @@ def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[
     kinds = ', '.join(e[1:] for e in image_files.EXTENSIONS)
     raise DecodeError(f'is not an image of a known kind ({kinds})') from None
   except Image.DecompressionBombError:
-    # Raised while the header is read, beyond twice Image.MAX_IMAGE_PIXELS, about 179 million.
+    # Raised while the header is read, above twice Image.MAX_IMAGE_PIXELS, about 179 million.
     raise DecodeError(f'has more pixels than data.max_pixels={max_pixels} or Pillow allows') from None
-  # Pillow's decoders raise many kinds of errors on damaged files, SyntaxError and struct.error among them.
+  # Pillow's decoders raise many kinds of errors on damaged files, including SyntaxError and struct.error.
   except Exception as error:
     reason = ' '.join(str(error).split()) or type(error).__name__
     raise DecodeError(f'is cut short or damaged ({reason})') from None

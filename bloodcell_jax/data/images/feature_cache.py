@@ -1,4 +1,4 @@
-"""Feature maps of a network's frozen part on disk: computed once, memory-mapped from then on."""
+"""Feature maps of a network's frozen layers on disk: computed once, then memory-mapped."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bloodcell_jax.base import types
 from bloodcell_jax.system import atomic
 
 DTYPES: Mapping[str, Any] = {'float32': np.dtype(np.float32), 'bfloat16': np.dtype(ml_dtypes.bfloat16)}
-# Of a block whose checksum is kept: what is lost at most when the computation is interrupted.
+# Bytes of a block with its own checksum; an interruption loses one block at most.
 BLOCK_BYTES = 64 * 2**20
-# Left free on the disk beside what is written.
+# Kept free on the disk for the rest of the run.
 SPARE_BYTES = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What is kept of each image."""
+  """What is cached for each image."""
 
   dtype: str  # one of DTYPES
-  num_views: int  # augmented views, 1 or more
+  num_views: int  # augmented copies of each image, 1 or more
 
   def __post_init__(self):
     if self.dtype not in DTYPES:
@@ -40,7 +40,7 @@ class Spec:
 
 
 def key(**parts: str) -> str:
-  """16 hex digits that change with any of the named texts: all that the features depend on.
+  """16 hex digits that change with any of the named texts; pass all that the features depend on.
 
   Example:
     >>> key(a='1', b='2') == key(b='2', a='1') != key(a='12', b='')
@@ -54,17 +54,27 @@ def num_bytes(shape: tuple[int, ...], dtype: str) -> int:
   return int(np.prod(shape, dtype=np.int64)) * DTYPES[dtype].itemsize
 
 
+def format_bytes(num: int) -> str:
+  """The number of bytes as MB or GB, to three digits.
+
+  Example:
+    >>> [format_bytes(num) for num in (0, 7_340_032, 2**30)]
+    ['0 MB', '7.34 MB', '1.07 GB']
+  """
+  return f'{num / 1e6:.3g} MB' if num < 999.5e6 else f'{num / 1e9:.3g} GB'
+
+
 def check_room(directory: str | os.PathLike[str], needed: int) -> int:
-  """The bytes that are free where `directory` lies.
+  """The free bytes of the disk of `directory`.
 
   Raises:
-    UserError: fewer than needed and SPARE_BYTES; it says what to change.
+    UserError: fewer than `needed` + SPARE_BYTES; the message says what to change.
   """
   free = shutil.disk_usage(directory).free
   if needed + SPARE_BYTES > free:
     raise types.UserError(
-      f'{directory}: the frozen features need {needed / 2**30:.2f} GB, {SPARE_BYTES / 2**30:.2f} GB are left for the '
-      f'rest of the run, and {free / 2**30:.2f} are free. Free some, choose another --workdir, '
+      f'{directory}: the frozen features need {format_bytes(needed)}, the rest of the run {format_bytes(SPARE_BYTES)}, '
+      f'and {format_bytes(free)} are free. Free some space, choose another --workdir, '
       'set stages.feature_dtype=bfloat16 or fewer stages.num_views, or stages.cache_features=False'
     )
   return free
@@ -78,17 +88,17 @@ def read_or_build(
   compute: Callable[[np.ndarray], np.ndarray],
   on_progress: Callable[[int, int], None],
 ) -> np.ndarray:
-  """The features [items, height, width, channels] as a read-only map of the file `name`.npy in `directory`.
+  """The features [items, height, width, channels], a read-only memory map of `name`.npy in `directory`.
 
-  **Guarantees**: under its final name a file is whole; every block of it is checked when it is opened, and one that
-  is damaged is computed anew; an interrupted computation goes on behind the last block that was finished.
+  **Guarantees**: a file under its final name is complete; every block is checked when the file is opened, and damaged
+  blocks are recomputed; an interrupted computation continues after the last finished block.
 
   Args:
-    directory: made where it is missing.
-    name: holds a `key` of all that the features depend on, so that another network's are never taken for these.
+    directory: created if it is missing.
+    name: contains a `key` of all that the features depend on, so that features of other networks are never read.
     shape: of the result.
     dtype: one of DTYPES; bfloat16 rounds to nearest even.
-    compute: from indices of items, some at a time and in order, to their float32 features; may raise to end early.
+    compute: indices of items -> float32 features; called for one block after the other; may raise to stop.
     on_progress: called with (items done, items in all).
   """
   folder = pathlib.Path(directory)
@@ -101,7 +111,7 @@ def read_or_build(
   if values is None:
     check_room(folder, num_bytes(shape, dtype))
     values, sums = np.lib.format.open_memmap(partial, 'w+', _stored(dtype), shape), []
-    # To write into a map on a disk that has filled up meanwhile kills the process.
+    # Space is allocated now: writing to a memory map on a full disk would kill the process.
     if hasattr(os, 'posix_fallocate'):
       with open(partial, 'r+b') as file:
         os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
@@ -111,14 +121,14 @@ def read_or_build(
     block = values[start : start + per_block]
     if sums[i] is None or zlib.crc32(block) != sums[i]:
       if path == final:
-        # No longer whole: no one may take it for that.
+        # The file is incomplete now and must not keep its final name.
         os.replace(final, partial)
         path = partial
       rows = np.arange(start, min(start + per_block, shape[0]))
       features = compute(rows).astype(DTYPES[dtype])
       if not np.isfinite(features).all():
         raise types.RunError(
-          f'{partial}: the frozen features are not finite; the weights they are made by are damaged'
+          f'{partial}: the frozen features are not finite; the weights of the frozen layers are damaged'
         )
       block[:] = features.view(_stored(dtype))
       values.flush()
@@ -131,17 +141,17 @@ def read_or_build(
 
 
 def _stored(dtype: str) -> np.dtype[Any]:
-  # NumPy's files know no bfloat16.
+  # The .npy format has no bfloat16.
   return np.dtype(np.uint16) if dtype == 'bfloat16' else DTYPES[dtype]
 
 
 def _open(path: pathlib.Path, shape: tuple[int, ...], dtype: str) -> Any:
-  """The file's values, writable, or None where it is missing or of another size."""
+  """The values of the file, writable; None if it is missing, damaged or of another shape."""
   try:
-    found = np.load(path, mmap_mode='r+')
-  except Exception:  # numpy's reader of headers raises nearly anything on damaged bytes
+    values = np.load(path, mmap_mode='r+')
+  except Exception:  # NumPy raises nearly any error on damaged bytes
     return None
-  return found if found.shape == shape and found.dtype == _stored(dtype) else None
+  return values if values.shape == shape and values.dtype == _stored(dtype) else None
 
 
 def _read_sums(path: pathlib.Path) -> list[int | None]:

@@ -1,4 +1,4 @@
-"""Image files in folders: found in natural order, read and hashed; whatever is left out is said."""
+"""Lists, reads and hashes image files in folders, in natural order; each file that is skipped is a Problem."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bloodcell_jax.base import types
 
 EXTENSIONS = ('.jpeg', '.jpg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm')
 
-# What Windows and macOS leave behind in folders; beside names that begin with a dot, never reported.
+# Files that Windows and macOS create in folders; like names that begin with a dot, they are never reported.
 _LITTER = ('thumbs.db', 'desktop.ini', '__macosx')
 
-# Hashing waits for the disk more than for a core.
+# More threads than cores: hashing waits for the disk.
 _NUM_READERS = 8
 
 
 def natural_key(name: str) -> tuple:
-  """A sort key under which `_0_9` comes before `_0_10`.
+  """A sort key that puts `_0_9` before `_0_10`.
 
   Example:
     >>> sorted(['b10.png', 'b9.png', 'A1.png'], key=natural_key)
@@ -40,20 +40,20 @@ def subfolders(folder: str) -> list[str]:
 
 
 def listing(folder: str, shown: str, recursive: bool = True) -> tuple[list[str], list[types.Problem]]:
-  """Image files under `folder`, relative to it with '/', in natural order; and what was left out, and why.
+  """The image files under `folder`, relative to it with '/', in natural order; and the files that are skipped.
 
-  **Guarantees**: each folder on the disk is read once, so a loop of links ends; hidden files are passed
-  over; the order depends on the names alone.
+  **Guarantees**: each folder on the disk is read once, so a loop of links ends; hidden files are
+  ignored; the order depends only on the names.
 
   Args:
-    folder: where to look.
-    shown: the name by which people know the folder; it begins the names in the problems.
-    recursive: look into the folders inside too.
+    folder: to search.
+    shown: the name of the folder for people; the prefix of the names in problems.
+    recursive: search the folders inside too.
   """
   found: list[str] = []
   problems: list[types.Problem] = []
   seen = {_identity(folder)}
-  # A stack and no recursion: folders may lie deeper within one another than Python's calls may.
+  # A stack, because folders may be nested deeper than the recursion limit of Python.
   stack = [_names(folder, '', shown, problems)]
   while stack:
     prefix, name = next(stack[-1], ('', ''))
@@ -66,47 +66,45 @@ def listing(folder: str, shown: str, recursive: bool = True) -> tuple[list[str],
       if not recursive:
         continue
       if _identity(path) in seen:
-        problems.append(
-          types.Problem(_join(shown, inner), 'a link to a folder that is read already; left out')
-        )
+        problems.append(types.Problem(_join(shown, inner), 'a link to a folder that has been read already'))
         continue
       seen.add(_identity(path))
       stack.append(_names(folder, f'{inner}/', shown, problems))
     elif reason := unfit(path, name):
-      problems.append(types.Problem(_join(shown, inner), f'{reason}; left out'))
+      problems.append(types.Problem(_join(shown, inner), reason))
     else:
       found.append(inner)
   return found, problems
 
 
 def _identity(folder: str) -> tuple[int, int]:
-  """Of a folder on the disk, by whatever name; none that another has where it is gone meanwhile."""
+  """Device and inode of the folder; (-1, -1) if it no longer exists."""
   try:
-    found = os.stat(folder)
+    status = os.stat(folder)
   except OSError:
     return (-1, -1)
-  return (found.st_dev, found.st_ino)
+  return (status.st_dev, status.st_ino)
 
 
 def is_showable(name: str) -> bool:
-  """Whether the name can be printed in one line: no control characters, no bytes that are not UTF-8.
+  """Whether the name can be printed on one line: no control characters, valid UTF-8.
 
   Example:
     >>> [is_showable(name) for name in ('Zellen ü.png', 'a\\nb.png', '\\udcff.png')]
     [True, False, False]
   """
-  # Python shows bytes that are not UTF-8 as lone surrogates, which no CSV could hold.
+  # Python represents invalid UTF-8 as lone surrogates, which cannot be written to a CSV.
   return name.isprintable()
 
 
 def read(path: str) -> bytes:
-  """The bytes of the file; OSError where it cannot be read."""
+  """The bytes of the file; raises OSError."""
   with open(path, 'rb') as file:
     return file.read()
 
 
 def sha256_16(data: bytes) -> str:
-  """The first 16 hex digits of the SHA-256, by which the project knows the content of a file.
+  """The first 16 hex digits of the SHA-256, which identify the content of a file.
 
   Example:
     >>> sha256_16(b'')
@@ -116,7 +114,7 @@ def sha256_16(data: bytes) -> str:
 
 
 def digests(paths: Sequence[str]) -> list[str | OSError]:
-  """For each path its `sha256_16`, or the error that kept it from being read; in order."""
+  """For each path, in order, its `sha256_16`, or the error of reading it."""
   with concurrent.futures.ThreadPoolExecutor(_NUM_READERS) as pool:
     return list(pool.map(_digest, paths))
 
@@ -124,7 +122,7 @@ def digests(paths: Sequence[str]) -> list[str | OSError]:
 def _digest(path: str) -> str | OSError:
   try:
     with open(path, 'rb') as file:
-      # Some at a time: whatever lies there, it need not fit into memory.
+      # In blocks: the file need not fit into memory.
       return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
   except OSError as error:
     return error
@@ -135,7 +133,7 @@ def _hidden(name: str) -> bool:
 
 
 def _names(folder: str, prefix: str, shown: str, problems: list[types.Problem]) -> Iterator[tuple[str, str]]:
-  """(prefix, name) of what is in the folder `prefix` of `folder`, in order, without hidden ones."""
+  """(prefix, name) of the entries of the folder `prefix` in `folder`, in natural order, without hidden ones."""
   try:
     names = os.listdir(os.path.join(folder, prefix))
   except OSError as error:
@@ -145,7 +143,7 @@ def _names(folder: str, prefix: str, shown: str, problems: list[types.Problem]) 
 
 
 def unfit(path: str, name: str) -> str:
-  """Why the file of this name is left out; empty where it is an image by its name, and there."""
+  """The reason to skip the file; empty for a regular file with the extension of an image."""
   if not is_showable(name):
     return 'the name has characters that cannot be shown'
   extension = os.path.splitext(name)[1]
@@ -155,11 +153,11 @@ def unfit(path: str, name: str) -> str:
     mode = os.stat(path).st_mode
   except OSError:
     return 'a link to nothing'
-  # A pipe or device by that name would block the reader for ever.
+  # Reading a pipe or device could block for ever.
   return '' if stat.S_ISREG(mode) else 'not a regular file'
 
 
 def _join(shown: str, inner: str) -> str:
-  # A problem is printed and written to disk: nothing of it may steer a terminal or begin a line.
+  # Problems are printed and saved: control characters must not reach a terminal or break a line.
   whole = f'{shown}/{inner}'.strip('/') if shown else inner.strip('/')
   return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in whole)

@@ -1,12 +1,12 @@
-"""Where the white cell is: its nucleus is the most purple blob."""
+"""Locates the white cell: its nucleus is the most purple blob."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-# A crop of 224 of a photograph's 480 rows holds the whole cell on the study's images. Of a picture of one cell
-# alone, such as CellaVision's, it would cut the cell: those are used in full.
+# A crop of 224 of the 480 rows of a photograph contains the whole cell in the images of the study. Images of single
+# cells, such as CellaVision's, must be used in full: the crop would cut the cell.
 CROP_SHARE = 224 / 480
 
 # Otsu's threshold always yields a blob; one below these limits is no nucleus: least share of the frame, and least
@@ -14,17 +14,17 @@ CROP_SHARE = 224 / 480
 LEAST_SHARE = 0.005
 LEAST_CONTRAST = 18
 
-# Rows that are looked at: enough for the centre, and averaging them takes the camera's noise away.
+# Rows of the reduced image: enough for the centre, and averaging removes noise of the camera.
 _NUM_ROWS = 120
 
 
 def nucleus(image_HWC: np.ndarray) -> tuple[float, float] | None:
-  """The centre (row, column) of the most purple blob, or None where there is none.
+  """The centre (row, column) of the most purple blob, or None if there is none.
 
-  Purple is `(B + R) / 2 - G`: the dye of the nucleus swallows green, red cells swallow blue as well. Of the
-  blobs above Otsu's threshold the one with the largest sum of squared excess is taken: the largest area alone
-  is a chain of red cells in 6 % of the study's photographs. None means a picture without colour, or a
-  field of red cells alone, which is recognised in most cases but not in all.
+  Purple is `(B + R) / 2 - G`: the stain of the nucleus absorbs green, red cells absorb blue as well. Of the
+  blobs above Otsu's threshold the one with the largest sum of squared excess is chosen: the largest area would be
+  a chain of red cells in 6 % of the photographs of the study. None means an image without colour, or one with
+  red cells only, which is recognised in most cases but not in all.
 
   Args:
     image_HWC: uint8 RGB.
@@ -39,18 +39,18 @@ def nucleus(image_HWC: np.ndarray) -> tuple[float, float] | None:
     >>> nucleus(image)
     (30.0, 80.0)
   """
-  found = _blob(image_HWC)
-  if found is None:
+  blob = _blob(image_HWC)
+  if blob is None:
     return None
-  chosen_HW, step = found
+  chosen_HW, step = blob
   rows, columns = np.nonzero(chosen_HW)
-  # A pixel stands for `step` x `step` of them, and its index is that block's first.
+  # A pixel of the reduced image is a block of `step` x `step` pixels; its index is that of the first.
   within = (step - 1) / 2
   return float(rows.mean() * step + within), float(columns.mean() * step + within)
 
 
 def mask(image_HWC: np.ndarray) -> np.ndarray | None:
-  """The pixels [H, W] of the blob whose centre `nucleus` gives, in blocks of its step; None where there is none.
+  """bool [H, W]: the pixels of the blob whose centre `nucleus` returns; None if there is none.
 
   Args:
     image_HWC: uint8 RGB.
@@ -63,17 +63,17 @@ def mask(image_HWC: np.ndarray) -> np.ndarray | None:
     >>> mask(image).sum()
     np.int64(441)
   """
-  found = _blob(image_HWC)
-  if found is None:
+  blob = _blob(image_HWC)
+  if blob is None:
     return None
-  chosen_HW, step = found
+  chosen_HW, step = blob
   height, width = image_HWC.shape[:2]
   return chosen_HW.repeat(step, 0).repeat(step, 1)[:height, :width]
 
 
 def _blob(image_HWC: np.ndarray) -> tuple[np.ndarray, int] | None:
-  """The most purple blob of the image reduced by a whole step, and that step."""
-  # Imported here: scikit-image is only needed where the nucleus is asked for.
+  """The most purple blob in the image reduced by an integer step, and the step."""
+  # Imported here: scikit-image takes time to load and is needed only to find a nucleus.
   from skimage import filters, measure
 
   step = -(-image_HWC.shape[0] // _NUM_ROWS)
@@ -94,7 +94,7 @@ def _blob(image_HWC: np.ndarray) -> tuple[np.ndarray, int] | None:
 
 
 def crop(image_HWC: np.ndarray, centre: tuple[float, float], share: float) -> np.ndarray:
-  """The square of `share` of the image's height around `centre`, moved inside where it would stick out.
+  """The square of `share` of the image's height around `centre`, shifted where it would exceed the image.
 
   Example:
     >>> crop(np.zeros((100, 120, 3), np.uint8), (5.0, 60.0), 0.5).shape

@@ -1,4 +1,4 @@
-"""Any picture that Pillow has opened as RGB of 8 bits, upright on white."""
+"""Converts any image that Pillow has opened to upright 8-bit RGB on white."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
-# Pillow counts the frames of a GIF or TIFF by reading each one's header; a TIFF's in the square of their number.
+# Pillow counts frames by reading the header of each, which for TIFF takes quadratic time.
 MOST_COUNTED = 100
 
 
@@ -15,13 +15,13 @@ class DecodeError(ValueError):
 
 
 def convert(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
-  """The picture as RGB of 8 bits, upright, and what had to be done to it.
+  """The upright image as 8-bit RGB, and a note for each conversion.
 
   Raises:
-    DecodeError: it has 32 bits a pixel. Pillow raises many other kinds on damaged files.
+    DecodeError: it has 32 bits a channel. Pillow raises many other errors on damaged files.
   """
   notes = []
-  # Asked before load(), which forgets them and itself turns a TIFF upright.
+  # Read before load(), which drops them and itself rotates a TIFF upright.
   num_frames = _num_frames(opened)
   wide = opened.mode.startswith('I;16') or any(';16' in str(tile.args) for tile in opened.tile)
   if num_frames > 1:
@@ -32,28 +32,28 @@ def convert(opened: ImageFile.ImageFile) -> tuple[Image.Image, tuple[str, ...]]:
   rgb: Image.Image = opened
   if turned:
     rgb = ImageOps.exif_transpose(rgb)
-    notes.append('turned upright by its EXIF orientation')
+    notes.append('rotated upright by its EXIF orientation')
   if rgb.mode == 'I' and opened.format == 'PPM':
-    wide = True  # Pillow spreads a PGM's values over 16 bits, whatever its header calls white
+    wide = True  # Pillow scales the values of a PGM to 16 bits, whatever its header defines as white
   if rgb.mode.startswith('I;16') or (rgb.mode == 'I' and wide):
     rgb = _to_eight_bits(rgb)
   elif rgb.mode in ('I', 'F'):
-    raise DecodeError('has 32 bits a pixel, and nothing says what is white; save it with 8 or 16')
+    raise DecodeError('has 32 bits a channel without a defined white; save it with 8 or 16')
   if wide:
     notes.append('16 bits a channel scaled to 8')
   if rgb.has_transparency_data:
-    notes.append('its alpha is laid on white')
+    notes.append('alpha composed over white')
     rgba = rgb.convert('RGBA')
     rgb = Image.alpha_composite(Image.new('RGBA', rgba.size, 'white'), rgba)
   if opened.mode not in ('RGB', 'RGBA', 'RGBX', 'RGBa'):
     kind = {'1': 'black and white', 'P': 'palette', 'PA': 'palette'}.get(opened.mode)
     grey = 'greyscale' if opened.mode[0] in 'LI' and opened.mode != 'LAB' else opened.mode
-    notes.append(f'{kind or grey} turned into RGB')
+    notes.append(f'{kind or grey} converted to RGB')
   return rgb.convert('RGB'), tuple(notes)
 
 
 def _num_frames(opened: ImageFile.ImageFile) -> int:
-  """How many frames it has, counted to one above MOST_COUNTED; the second is read where there is one."""
+  """The number of frames, counted up to MOST_COUNTED + 1."""
   if not getattr(opened, 'is_animated', False):
     return 1
   if opened.format not in ('GIF', 'TIFF'):

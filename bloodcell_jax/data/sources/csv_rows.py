@@ -1,4 +1,4 @@
-"""CSV files that users write: rows with the words that name their lines."""
+"""Reads CSV files that users write; each row comes with the words that name its line in an error."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from bloodcell_jax.base import types
 
 
 def read(path: str, columns: tuple[str, ...], advice: str) -> list[tuple[str, dict[str, str]]]:
-  """(`path: line N`, row) of each line; a cell that is missing is an empty text.
+  """(`path: line N`, row) of each line; a missing cell is ''.
 
   Args:
     path: of a CSV in UTF-8, with or without a byte-order mark, which spreadsheets write.
-    columns: that the first line must name.
-    advice: what to do where the file cannot be opened.
+    columns: names that the first line must have.
+    advice: what to do if the file cannot be opened; ends the error message.
 
   Raises:
-    UserError: no such file, no CSV, a column that is missing, or a cell with control characters.
+    UserError: the file cannot be read, is no CSV, lacks a column, or has a cell with control characters.
   """
   try:
-    # utf-8-sig: a byte-order mark would belong to the first column's name.
+    # utf-8-sig: otherwise a byte-order mark would be part of the first name.
     with open(path, encoding='utf-8-sig', newline='') as opened:
       reader = csv.DictReader(opened)
       if not set(columns) <= set(reader.fieldnames or ()):
@@ -33,10 +33,10 @@ def read(path: str, columns: tuple[str, ...], advice: str) -> list[tuple[str, di
 
 
 def _checked(path: str, line: int, row: dict[str, str | None]) -> dict[str, str]:
-  """The row without cells that no column names."""
+  """The row without cells beyond the last column."""
   named = {column: cell or '' for column, cell in row.items() if column is not None}
   for column, cell in named.items():
-    # No file has such a name that anybody can type, and no line of an error could show it.
+    # Such a name can neither be typed nor shown in an error of one line.
     if any(ord(character) < 32 or ord(character) == 127 for character in cell):
       raise types.UserError(f'{path}: line {line} has control characters in the column {column}; remove them')
   return named

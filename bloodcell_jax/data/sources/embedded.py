@@ -1,4 +1,4 @@
-"""The embedded data set: synthetic smears, several views of each "photograph", so that groups count."""
+"""The embedded data set: synthetic smears, several copies of each "photograph", so that grouping matters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bloodcell_jax.data.sources import smear
 CLASS_NAMES = smear.CLASS_NAMES
 SPLITS = ('TRAIN', 'TEST', 'ORIGINALS')  # the last: the test photographs as they were drawn
 
-# The views are made as the published copies were: Keras' ranges, black corners.
+# Copies are augmented like the published ones: the ranges of Keras, black corners.
 ROTATION_DEGREES = 20
 SHIFT = 0.1
 SHEAR_DEGREES = 0.2  # Keras takes shear_range in degrees; the 0.2 of the published copies is all but none
@@ -23,11 +23,11 @@ SHEAR_DEGREES = 0.2  # Keras takes shear_range in degrees; the 0.2 of the publis
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How much is drawn."""
+  """Number and size of the drawn images."""
 
   num_train: int  # photographs a class, > 0
   num_test: int  # photographs a class, >= 0
-  num_views: int  # images of each photograph, > 0
+  num_views: int  # copies of each photograph, > 0
   height: int  # pixels
   width: int  # pixels
   seed: int
@@ -51,11 +51,11 @@ class Drawn:
 
 
 def draw_all(spec: Spec) -> list[Drawn]:
-  """Every image: views of the training and test photographs, and the test photographs themselves.
+  """All images: copies of the training and test photographs, and the test photographs themselves.
 
-  **Guarantees**: each photograph depends on the seed, its split, class and number alone, so that a larger
-  data set holds the smaller one; all views of a photograph carry its name and stand in one split (an original
-  stands beside its own test views).
+  **Guarantees**: each photograph depends only on the seed, its split, class and number, so that a larger data set
+  contains a smaller one; all copies of a photograph carry its name and are in one split (an original is in ORIGINALS,
+  its copies in TEST).
   """
   images = []
   for split, num_photographs in (('TRAIN', spec.num_train), ('TEST', spec.num_test)):
@@ -64,17 +64,17 @@ def draw_all(spec: Spec) -> list[Drawn]:
         rng = rng_lib.generator(spec.seed, f'embedded {split} {name}', number)
         photograph = smear.draw(name, rng, spec.height, spec.width)
         source = f'synthetic_{split.lower()}_{name.lower()}_{number:04d}'
-        for view in range(spec.num_views):
-          png = _png(_view(photograph, rng))
-          images.append(Drawn(png, label, name, source, split, f'{split}/{name}/{source}_{view}.png'))
+        for copy in range(spec.num_views):
+          png = _png(_augmented(photograph, rng))
+          images.append(Drawn(png, label, name, source, split, f'{split}/{name}/{source}_{copy}.png'))
         if split == 'TEST':
           file = f'ORIGINALS/{name}/{source}.png'
           images.append(Drawn(_png(photograph), label, name, source, 'ORIGINALS', file))
   return images
 
 
-def _view(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  """The photograph turned, shifted and mirrored, with black corners, its brightest value stretched to 255."""
+def _augmented(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """The photograph rotated, shifted and flipped at random, with black corners, scaled to a maximum of 255."""
   height, width, _ = photograph.shape
   turn = np.deg2rad(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES))
   shear = np.deg2rad(rng.uniform(-SHEAR_DEGREES, SHEAR_DEGREES))
@@ -95,6 +95,6 @@ def _view(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _png(image: np.ndarray) -> bytes:
   buffer = io.BytesIO()
-  # Level 1: half as small again would take five times as long, and nothing is stored.
+  # Level 1: the files are never stored, and half the size would take five times as long.
   Image.fromarray(image).save(buffer, 'PNG', compress_level=1)
   return buffer.getvalue()

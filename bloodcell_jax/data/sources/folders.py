@@ -1,4 +1,4 @@
-"""Any folder of classes, with or without folders of splits above them."""
+"""A folder of class folders, with or without split folders above them, or of images listed in a CSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import csv_rows, label_csv
+from bloodcell_jax.data.sources import csv_rows, label_csv, source
 
 # Names of split folders, in any case, and the split each stands for.
 SPLITS = {
@@ -26,32 +26,33 @@ SPLITS = {
 
 
 def table(folder: str, groups_csv: str, labels_csv: str) -> tuple[types.Table, list[types.Problem]]:
-  """The rows of `DIR/CLASS/*` or `DIR/SPLIT/CLASS/*`, and the files that are no rows.
+  """The images `DIR/CLASS/*` or `DIR/SPLIT/CLASS/*`, and the files that are not used.
 
-  Folders inside a class belong to it. Without split folders every row is of TRAIN. Without `groups_csv` files of equal
-  bytes are one group and every other image is its own: right where each image is of another cell.
+  Folders inside a class folder belong to the class. Without split folders all rows are in TRAIN. Without `groups_csv`
+  identical files are one group and every other image is a group of its own, which is right if no two images show the
+  same cell.
 
   Args:
     folder: the folder.
-    groups_csv: a CSV with the columns `file,group`, files relative to the folder, and where there is one the column
-      `source`: the photograph an image was made from, of which a group may have several; '' for none.
-    labels_csv: a CSV with the columns `file,label` (`data.labelled`): then its rows are the images, whatever folders
-      they lie in; a first folder that is named like a split still says the split. '' to go by class folders.
+    groups_csv: a CSV with the columns `file,group`, files relative to the folder, and optionally `source`, the
+      photograph that an image was cut from; a group may have several photographs. '' for none.
+    labels_csv: a CSV with the columns `file,label` (see `label_csv`): its rows are the images, in whatever folders they
+      are; the first folder is the split if it is named like one. '' to use class folders.
 
   Raises:
-    UserError: no such folder, no class in it, or a row of the CSV that does not fit.
+    UserError: the folder does not exist or has no class, or a line of a CSV does not fit the files.
   """
   if not os.path.isdir(folder):
     raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a folder of class folders')
   labels = label_csv.read(labels_csv) if labels_csv else []
   rows, problems = (
-    ([(one.file, one.label, _split_of(one.file)) for one in labels], []) if labels else _list(folder)
+    ([(label.file, label.label, _split(label.file)) for label in labels], []) if labels else _list(folder)
   )
   paths = [os.path.join(folder, *file.split('/')) for file, _, _ in rows]
   kept = []
   for row, path, digest in zip(rows, paths, image_files.digests(paths), strict=True):
     if isinstance(digest, OSError):
-      problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}; left out'))
+      problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}'))
     else:
       kept.append((path, digest, *row))
   _check_unchanged(labels_csv, labels, {row[2]: row[1] for row in kept})
@@ -62,7 +63,7 @@ def table(folder: str, groups_csv: str, labels_csv: str) -> tuple[types.Table, l
   content, digest_N, file_N, class_N, split_N = zip(*kept, strict=True)
   class_names = _class_names(folder, class_N)
   group_N, source_N = _groups(groups_csv, file_N) if groups_csv else (digest_N, file_N)
-  found = types.Table(
+  images = types.Table(
     content=content,
     file=np.array(file_N, str),
     label=np.array([class_names.index(name) for name in class_N], np.int32),
@@ -74,18 +75,18 @@ def table(folder: str, groups_csv: str, labels_csv: str) -> tuple[types.Table, l
     name=os.path.basename(os.path.abspath(folder)),
     synthetic=False,
   )
-  return found, problems
+  return images, problems
 
 
 def _list(folder: str) -> tuple[list[tuple[str, str, str]], list[types.Problem]]:
-  """(file, class, split) of the images, and what lies where it does not belong."""
+  """(file, class, split) of the images, and files and folders that do not belong there."""
   rows: list[tuple[str, str, str]] = []
   problems: list[types.Problem] = []
   for split, split_folder in _split_folders(folder):
     inside = os.path.join(folder, split_folder)
     loose, _ = image_files.listing(inside, split_folder, recursive=False)
     if loose:
-      where = f'images outside the class folders: {len(loose)}, such as {loose[0]}; left out'
+      where = f'images outside the class folders: {len(loose)}, such as {loose[0]}'
       problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
     for class_name in image_files.subfolders(inside):
       shown = posixpath.join(split_folder, class_name)
@@ -97,22 +98,22 @@ def _list(folder: str) -> tuple[list[tuple[str, str, str]], list[types.Problem]]
   return rows, problems
 
 
-def _split_of(file: str) -> str:
+def _split(file: str) -> str:
   return SPLITS.get(file.split('/')[0].lower(), 'TRAIN') if '/' in file else 'TRAIN'
 
 
 def _check_unchanged(labels_csv: str, labels: list[label_csv.Label], digest_of: dict[str, str]) -> None:
-  for one in labels:
-    if one.file not in digest_of:
+  for label in labels:
+    if label.file not in digest_of:
       raise types.UserError(
-        f'{labels_csv}: {one.file} is no file in the folder of the data; mend or remove the line'
+        f'{labels_csv}: {label.file} is no file in the folder of the data; correct or remove the line'
       )
-    if one.digest and one.digest != digest_of[one.file]:
-      raise types.UserError(f'{labels_csv}: {one.file} has changed since it was labelled; label it again')
+    if label.digest and label.digest != digest_of[label.file]:
+      raise types.UserError(f'{labels_csv}: {label.file} has changed since it was labelled; label it again')
 
 
 def _split_folders(folder: str) -> list[tuple[str, str]]:
-  """(split, name of its folder), or TRAIN and the folder itself where there are no split folders."""
+  """(split, name of its folder), or TRAIN and the folder itself if there are no split folders."""
   names = image_files.subfolders(folder)
   by_split: dict[str, str] = {}
   for name in names:
@@ -126,14 +127,14 @@ def _split_folders(folder: str) -> list[tuple[str, str]]:
   others = [name for name in names if name.lower() not in SPLITS]
   if others:
     raise types.UserError(
-      f'{os.path.join(folder, others[0])}: stands beside folders of splits but is none; move it away or '
-      f'call it one of {", ".join(sorted(SPLITS))}'
+      f'{os.path.join(folder, others[0])}: is beside split folders but is none; move it away or '
+      f'rename it to one of {", ".join(sorted(SPLITS))}'
     )
   return list(by_split.items())
 
 
 def _class_names(folder: str, class_N: tuple[str, ...]) -> tuple[str, ...]:
-  # A folder without any image is a problem above, and no class.
+  # A folder without images is a problem, see above, and not a class.
   names = tuple(sorted(set(class_N)))
   by_lower: dict[str, str] = {}
   for name in names:
@@ -150,7 +151,7 @@ def _class_names(folder: str, class_N: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
-  """The group and the photograph of each file by the CSV; where it tells no photograph, the group stands for it."""
+  """The group and the photograph of each file in the CSV; without `source` the group is the photograph."""
   group_of: dict[str, tuple[str, str]] = {}
   known = set(file_N)
   advice = 'set --config.data.groups_csv to a CSV with the columns file and group'
@@ -159,7 +160,7 @@ def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
       raise types.UserError(f'{where} lacks a file or a group; give both')
     file = posixpath.normpath(row['file'].replace('\\', '/'))
     if file not in known:
-      raise types.UserError(f'{where} names {file}, which is no image of the folder; mend or remove it')
+      raise types.UserError(f'{where} names {file}, which is no image of the folder; correct or remove it')
     if file in group_of:
       raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
     group_of[file] = (row['group'], row.get('source') or row['group'])
@@ -167,3 +168,18 @@ def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')
   return [group_of[file][0] for file in file_N], [group_of[file][1] for file in file_N]
+
+
+def _read(settings: source.Settings) -> tuple[types.Table, list[types.Problem]]:
+  return table(settings.dir, settings.groups_csv, settings.labels_csv)
+
+
+SOURCE = source.Source(
+  title='a folder of class folders, or of images listed in a CSV',
+  is_synthetic=False,
+  needs_dir=True,
+  splits='Its split folders, if it has any; other splits are held out by groups of images.',
+  licence='the images: as their owner says',
+  read=_read,
+  photographs=source.one_of_each_photograph(_read),
+)

@@ -1,4 +1,4 @@
-"""What a user names on the command line, as image files: files, folders, patterns, lists."""
+"""Resolves the paths of the command line to image files: files, folders, patterns and CSV lists."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class Input:
   """One image file."""
 
   path: str
-  shown: str  # relative to the folder or list it was found by; its own name where it was named itself
+  shown: str  # for people: relative to the folder or list that contains it, or the file's own name
 
 
 def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
-  """The images that these paths name, each file once, in the order of the paths; and what was left out.
+  """The images that these paths name, each file once, in the order of the paths; and the files that are skipped.
 
-  A path is an image file, a folder (looked through with all folders inside), a pattern such as `slides/*.png` or
+  A path is an image file, a folder (searched recursively), a pattern such as `slides/*.png` or
   `slides/**/*.png`, or a `.csv` whose column `file` names images, relative to the list's own folder.
 
   Raises:
-    UserError: a path that does not exist, a pattern that matches nothing, a list without the column, or no image.
+    UserError: a path does not exist, a pattern matches nothing, a list lacks the column, or there is no image.
   """
-  found: list[Input] = []
+  inputs: list[Input] = []
   problems: list[types.Problem] = []
   for path in paths:
-    found += _of(path, problems)
+    inputs += _resolve(path, problems)
   first: dict[str, Input] = {}
-  for one in found:
+  for one in inputs:
     first.setdefault(os.path.realpath(one.path), one)
   kept = []
-  for one in _told_apart(list(first.values())):
+  for one in _with_unique_names(list(first.values())):
     if image_files.is_showable(one.shown):
       kept.append(one)
     else:
@@ -50,7 +50,7 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
   return kept, problems
 
 
-def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
+def _resolve(path: str, problems: list[types.Problem]) -> Iterator[Input]:
   if os.path.isdir(path):
     yield from _within(path, problems)
   elif os.path.isfile(path) and path.lower().endswith('.csv'):
@@ -66,7 +66,7 @@ def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
       if os.path.isdir(one):
         yield from _within(one, problems)
       elif os.path.splitext(one)[1].lower() not in image_files.EXTENSIONS:
-        # A pattern may match what nobody meant.
+        # A pattern may match other files too.
         continue
       elif reason := image_files.unfit(one, name):
         problems.append(types.Problem(name if image_files.is_showable(name) else repr(name), reason))
@@ -78,13 +78,12 @@ def _of(path: str, problems: list[types.Problem]) -> Iterator[Input]:
 
 def _within(folder: str, problems: list[types.Problem]) -> Iterator[Input]:
   names, left_out = image_files.listing(folder, '')
-  # Who tells of them says already that they are left out.
-  problems += [types.Problem(each.file, each.reason.removesuffix('; left out')) for each in left_out]
+  problems += left_out
   yield from (Input(os.path.join(folder, *name.split('/')), name) for name in names)
 
 
 def _matched(pattern: str) -> list[str]:
-  """What a pattern matches: as `glob.glob(recursive=True)`, but that links which lead back are followed once."""
+  """The matches of a pattern: as `glob.glob(recursive=True)`, but loops of links are followed once."""
   parts = pattern.split('/')
   if '**' not in parts:
     return glob.glob(pattern)
@@ -97,10 +96,10 @@ def _matched(pattern: str) -> list[str]:
 
 
 def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
-  """Whether a file, or a folder that it lies in, is what the patterns say; `**` is any number of folders."""
+  """Whether a file, or a folder above it, matches the patterns; `**` matches any number of folders."""
   reached = {0}
   for name in (*names, None):
-    # `**` may stand for nothing.
+    # `**` may match no folder.
     for i in range(len(patterns)):
       if i in reached and patterns[i] == '**':
         reached.add(i + 1)
@@ -117,7 +116,7 @@ def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
 
 def _listed(path: str) -> Iterator[Input]:
   folder = os.path.dirname(path)
-  for where, row in csv_rows.read(path, ('file',), 'name images by it, or leave it out'):
+  for where, row in csv_rows.read(path, ('file',), 'give a CSV whose column file names images'):
     name = row['file'].replace('\\', '/')
     whole = os.path.join(folder, *name.split('/')) if not os.path.isabs(name) else name
     if not name or not os.path.isfile(whole):
@@ -125,7 +124,7 @@ def _listed(path: str) -> Iterator[Input]:
     yield Input(whole, name)
 
 
-def _told_apart(found: list[Input]) -> list[Input]:
-  """The same, two files of one shown name by their whole paths."""
-  times = collections.Counter(one.shown for one in found)
-  return [Input(one.path, one.path) if times[one.shown] > 1 else one for one in found]
+def _with_unique_names(inputs: list[Input]) -> list[Input]:
+  """The inputs; files that share a shown name are shown by their full paths."""
+  times = collections.Counter(one.shown for one in inputs)
+  return [Input(one.path, one.path) if times[one.shown] > 1 else one for one in inputs]

@@ -1,10 +1,10 @@
 """The Kaggle data set `paultimothymooney/blood-cells`, each image with the photograph it was cut from.
 
-Its 12,515 JPEGs are augmented copies of 348 photographs, and their file names do not say of which: the
-number in `_12_2599.jpeg` is a position in a shuffled epoch. Two tables in the package do, keyed by
-content: `kaggle_sources.csv` (copy to photograph and field) and `kaggle_originals.csv` (the photographs
-that show one cell: label, official split, field). They were measured by registering every copy against
-all photographs. Photographs of one physical field share a `field_group`.
+Its 12,515 JPEGs are augmented copies of 348 photographs. Their file names do not identify the photograph: the
+number in `_12_2599.jpeg` is a position in a shuffled epoch. Two tables in the package do, keyed by content:
+`kaggle_sources.csv` (photograph and field of each copy) and `kaggle_originals.csv` (label, official split and field
+of the photographs that show one cell). They were obtained by registering every copy against all photographs.
+Photographs of the same physical field share a `field_group`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
+from bloodcell_jax.data.sources import source as source_lib
 
 HANDLE = 'paultimothymooney/blood-cells'
 CLASS_NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
@@ -35,10 +36,10 @@ _PHOTOGRAPHS = ('dataset-master/dataset-master/JPEGImages', 'dataset-master/JPEG
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-  """What the bytes of one file are known to show; `label` and `split` are '' for a copy."""
+  """The known origin of a file, identified by its bytes; `label` and `split` are '' for a copy."""
 
   source: str  # number of the photograph, five digits
-  group: str  # lowest number among the photographs of the same field
+  group: str  # lowest number of the photographs of the same field
   label: str
   split: str  # 'train' or 'test', of the photographs
 
@@ -54,18 +55,18 @@ def origins() -> dict[str, Origin]:
 
 
 def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
-  """The data set as a Table (TRAIN, TEST, TEST_SIMPLE, ORIGINALS), and what was left out.
+  """The data set as a Table (TRAIN, TEST, TEST_SIMPLE, ORIGINALS), and the files that are skipped.
 
   ORIGINALS are the 71 single-cell photographs of the official test split, 640x480, read from JPEGImages.
 
-  **Guarantees**: `source` and `group` follow from the bytes, never from the name; a file whose bytes
-  are not known is left out with a Problem, because nothing would tell which images it belongs with.
+  **Guarantees**: `source` and `group` depend on the bytes of a file, never on its name; a file with unknown bytes is
+  skipped with a Problem, because its group is unknown.
 
   Args:
-    folder: the unpacked archive, or one of the folders inside; '' downloads it with kagglehub.
+    folder: the unpacked archive or a folder inside; '' to download it with kagglehub.
 
   Raises:
-    UserError: no such folder, or one without the layout.
+    UserError: the folder does not exist or is not the unpacked archive.
   """
   return read(folder or fetch(), origins())
 
@@ -74,10 +75,10 @@ def photographs(folder: str) -> types.Table:
   """The 277 photographs of the official training split, 640x480, as a Table of TRAIN.
 
   Args:
-    folder: as of `table`.
+    folder: as for `table`.
 
   Raises:
-    UserError: they are not there.
+    UserError: the photographs are missing.
   """
   place = _find(folder or fetch())[1]
   paths = [(f'JPEGImages/{name}', os.path.join(place, name)) for name in _images(place)] if place else []
@@ -95,40 +96,40 @@ def photographs(folder: str) -> types.Table:
 
 
 def fetch() -> str:
-  """The folder to which kagglehub has downloaded the data set; at once where it did so before."""
+  """Downloads the data set with kagglehub, unless it has been downloaded before; returns its folder."""
   try:
     import kagglehub
   except ImportError:
     raise types.UserError(f'data.dir is empty and kagglehub is not installed: {HOW_TO_GET}') from None
   try:
     return str(kagglehub.dataset_download(HANDLE))
-  except Exception as error:  # its errors share no base class: no network, no account, a full disk
+  except Exception as error:  # its errors have no common base class
     reason = ' '.join(str(error).split()) or type(error).__name__
     raise types.UserError(f'kagglehub could not download {HANDLE} ({reason}): {HOW_TO_GET}') from error
 
 
 def read(folder: str, known: Mapping[str, Origin]) -> tuple[types.Table, list[types.Problem]]:
-  """As `table`, of files that `known` tells the origin of."""
+  """As `table`, for files whose origins `known` has by their `sha256_16`."""
   copies, photographs = _find(folder)
   rows, problems = _list_copies(copies)
   if photographs:
     rows += [('ORIGINALS', '', f'JPEGImages/{n}', os.path.join(photographs, n)) for n in _images(photographs)]
   else:
-    problems.append(types.Problem('JPEGImages', 'no such folder: the original test photographs are left out'))
+    problems.append(types.Problem('JPEGImages', 'no such folder; it holds the original test photographs'))
 
   kept = []
   digest_N = image_files.digests([path for *_, path in rows])
   for (split, class_name, file, path), digest in zip(rows, digest_N, strict=True):
     if isinstance(digest, OSError):
-      problems.append(types.Problem(file, f'cannot be read: {digest.strerror}; left out'))
+      problems.append(types.Problem(file, f'cannot be read: {digest.strerror}'))
       continue
     origin = known.get(digest)
     if split == 'ORIGINALS':
-      # The other photographs show several cells, or were the source of TRAIN.
+      # The other photographs show several cells, or are the sources of TRAIN.
       if origin and origin.split == 'test' and origin.label in CLASS_NAMES:
         kept.append((path, file, origin.label, origin, split, digest))
     elif origin is None:
-      reason = 'its bytes are not in the data set, so its photograph is unknown; left out'
+      reason = 'its bytes are not in the data set, so its photograph is unknown'
       problems.append(types.Problem(file, reason))
     else:
       kept.append((path, file, class_name, origin, split, digest))
@@ -157,7 +158,7 @@ def _find(folder: str) -> tuple[str, str]:
     raise types.UserError(
       f'{folder}: has images/TRAIN but no images/TEST; unpack the whole Kaggle data set {HANDLE}'
     )
-  # The photographs lie beside the copies: when an inner folder was named, go up as far as the archive's root.
+  # The photographs are beside the copies: if `folder` is an inner one, go up to the root of the archive.
   above, roots = whole, [whole]
   for _ in range(3):
     above = os.path.dirname(above)
@@ -182,7 +183,7 @@ def _list_copies(copies: str) -> tuple[list[tuple[str, str, str, str]], list[typ
         problems.append(types.Problem(inner, 'holds no image'))
       rows += [(split, class_name, f'{inner}/{n}', os.path.join(top, class_name, n)) for n in names]
     extra = [c for c in classes if c not in CLASS_NAMES]
-    problems += [types.Problem(f'{split}/{c}', 'not a class of the data set; left out') for c in extra]
+    problems += [types.Problem(f'{split}/{c}', 'not a class of the data set') for c in extra]
   return rows, problems
 
 
@@ -209,3 +210,14 @@ def _table(kept: list[tuple[str, str, str, Origin, str, str]]) -> types.Table:
 def _rows(name: str) -> list[dict[str, str]]:
   text = importlib.resources.files('bloodcell_jax.data.sources').joinpath(name).read_text('utf-8')
   return list(csv.DictReader(text.splitlines()))
+
+
+SOURCE = source_lib.Source(
+  title=f'the Kaggle data set {HANDLE}',
+  is_synthetic=False,
+  needs_dir=False,  # without a folder it is downloaded
+  splits='Its own TRAIN, TEST and TEST_SIMPLE; validation is held out of TRAIN by fields of the smear.',
+  licence='the Kaggle images and the BCCD data set that they derive from: MIT',
+  read=lambda settings: table(settings.dir),
+  photographs=lambda settings: photographs(settings.dir),
+)

@@ -1,4 +1,4 @@
-"""Synthetic photographs of a stained blood smear, one white cell in each, drawn from a generator.
+"""Draws synthetic photographs of a stained blood smear with one white cell each.
 
 Morphology after the usual description of a Wright-Giemsa stain (Bain, "Blood Cells", 5th ed., chapter 3): the
 nucleus of an eosinophil has two lobes among coarse orange granules; of a lymphocyte it is round and fills
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 CLASS_NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
-# All lengths below are for a photograph of this many rows and scale with it.
+# Lengths below are in pixels of a photograph with this many rows, and scale with it.
 ROWS = 120
 
 _GROUND = np.array([232.0, 228.0, 226.0])
@@ -27,7 +27,7 @@ _PINK_TO_BLUE = np.array([-1.0, 0.0, 0.8])
 
 @dataclasses.dataclass(frozen=True)
 class _Look:
-  """What sets a class apart; colours are RGB in 0..255 before stain and light."""
+  """The morphology of a class; colours are RGB in 0..255 before staining and lighting."""
 
   radius: tuple[float, float]  # of the cell, in pixels at ROWS rows
   cytoplasm: tuple[float, float, float]
@@ -35,9 +35,9 @@ class _Look:
   granule: tuple[float, float, float]
   num_granules: int
   granule_radius: float
-  chromatin: float  # strength of the nucleus' texture
-  grain: float  # size of that texture
-  ragged: float  # strength of the outline's waves
+  chromatin: float  # strength of the texture of the nucleus
+  grain: float  # grain size of that texture
+  ragged: float  # irregularity of the outline
 
 
 _LOOKS = {
@@ -52,13 +52,13 @@ _LOOKS = {
 
 @dataclasses.dataclass(frozen=True)
 class _Stain:
-  """Factors on the optical density of what takes the pink dye and of what takes the blue one."""
+  """Factors on the optical density of the pink dye (eosin) and of the blue one (azure)."""
 
   eosin: np.ndarray
   azure: np.ndarray
 
   def dyed(self, colour: np.ndarray, azure: float) -> np.ndarray:
-    """The colour as this stain shows it; `azure` in 0..1 is the blue dye's share in it (Beer-Lambert)."""
+    """The colour under this stain (Beer-Lambert); `azure` in 0..1 is the share of the blue dye."""
     return 256 * np.exp(-_density(colour) * ((1 - azure) * self.eosin + azure * self.azure))
 
 
@@ -76,10 +76,10 @@ def draw(class_name: str, rng: np.random.Generator, height: int, width: int) -> 
     (60, 80, 3)
   """
   look = _LOOKS[class_name]
-  scale = height / ROWS * rng.uniform(0.9, 1.4)  # the magnification, of all cells alike
+  scale = height / ROWS * rng.uniform(0.9, 1.4)  # magnification, the same for all cells
   centre = np.array([rng.uniform(0.35, 0.65) * width, rng.uniform(0.35, 0.65) * height])
   radius = rng.uniform(*look.radius) * scale
-  # One strength for the slide; on top each dye is taken up apart, so that no colour stands for a class.
+  # One strength for the slide, and one factor for each dye, so that no colour identifies a class.
   strength = rng.uniform(0.65, 1.4)
   stain = _Stain(*(strength * rng.uniform(0.8, 1.25) * rng.normal(1, 0.08, 3) for _ in range(2)))
 
@@ -107,15 +107,15 @@ def _density(colour: np.ndarray) -> np.ndarray:
 def _red_cells(
   rng: np.random.Generator, shape: tuple[int, int], scale: float, centre: np.ndarray, radius: float
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Thickness [height, width] of the red cells below the white one, and of the few that lie on its edge."""
+  """Thickness [height, width] of the red cells below the white one, and of the few that overlap its edge."""
   height, width = shape
   behind, before = np.zeros((2, height, width), np.float32)
   typical = rng.uniform(10.0, 12.5) * scale
   pallor = rng.uniform(0.3, 0.85)
   gap = rng.uniform(0.75, 1.15)  # below 1 they touch the white cell
-  # Cells come in rows (rouleaux) or alone; the share of those that lean on the one before differs by smear.
+  # Cells are single or in rows (rouleaux); the fraction that touches the previous cell differs between smears.
   leaning = rng.uniform(0, 0.6)
-  share = rng.uniform(0.35, 1.2)  # of the area they would cover if none overlapped
+  share = rng.uniform(0.35, 1.2)  # of the area that they would cover without overlap
   previous = None
   for _ in range(int(share * height * width / (np.pi * typical**2))):
     size = typical * rng.uniform(0.85, 1.12)
@@ -137,7 +137,7 @@ def _red_cells(
 def _disc(
   thickness: np.ndarray, rng: np.random.Generator, at: np.ndarray, size: float, pallor: float
 ) -> None:
-  """Lays one biconcave disc on the others, in place: full at its rim, thinner by `pallor` in the middle."""
+  """Adds one biconcave disc in place: of full thickness at its rim, thinner by `pallor` in the middle."""
   turn, squash = rng.uniform(0, np.pi), rng.uniform(0.8, 1.0)
   rows, columns = (slice(max(0, int(a - size) - 1), max(0, int(a + size) + 3)) for a in (at[1], at[0]))
   window = thickness[rows, columns]
@@ -149,12 +149,12 @@ def _disc(
   square = (c * x + s * y) ** 2 + ((c * y - s * x) / np.float32(squash)) ** 2
   middle = 1 - np.float32(pallor) * np.exp(-4 * square)
   disc = _inside(np.sqrt(square) - 1, 1.5 / size) * middle * np.float32(rng.uniform(0.85, 1.1))
-  # Two cells on one another are darker, but less than twice as dark: they flatten.
+  # Two overlapping cells are darker, but less than twice as dark, because they flatten.
   window[...] = np.maximum(window, disc) + 0.3 * np.minimum(window, disc)
 
 
 def _platelets(photograph: np.ndarray, rng: np.random.Generator, stain: _Stain, scale: float) -> None:
-  """Lays grains of purple on the photograph, in place: alone, or in a clump as large as a nucleus."""
+  """Draws purple grains (platelets) in place, single or in a clump as large as a nucleus."""
   height, width, _ = photograph.shape
   at = rng.uniform(0, 1, (rng.integers(0, 6), 2)) * (width, height)
   if rng.uniform() < 0.6:
@@ -170,7 +170,7 @@ def _platelets(photograph: np.ndarray, rng: np.random.Generator, stain: _Stain, 
 
 
 def _away(shape: tuple[int, ...], row: float, column: float) -> np.ndarray:
-  """Distance [height, width] in pixels from a point, whose window starts at this row and column from it."""
+  """Distance [height, width] in pixels from a point, in a window that starts at this offset from the point."""
   rows = np.arange(shape[0], dtype=np.float32)[:, None] + np.float32(row)
   return np.sqrt(rows**2 + (np.arange(shape[1], dtype=np.float32) + np.float32(column)) ** 2)
 
@@ -184,15 +184,15 @@ def _white_cell(
   centre: np.ndarray,
   radius: float,
 ) -> None:
-  """Lays the cell on the photograph, in place."""
+  """Draws the cell into the photograph, in place."""
   look = _LOOKS[class_name]
-  # Only the window around the cell is touched; 1.3 radii hold the most irregular outline.
+  # Only the window around the cell changes; 1.3 radii contain the most irregular outline.
   top, left = (max(0, int(at - 1.3 * radius)) for at in centre[::-1])
   bottom, right = (int(at + 1.3 * radius) + 1 for at in centre[::-1])
   window = photograph[top:bottom, left:right]
   height, width, _ = window.shape
   rows, columns = np.mgrid[top : top + height, left : left + width].astype(np.float32)
-  # Coordinates in units of the cell's radius, turned and a little squashed: in them the cell is upright.
+  # Coordinates in units of the cell's radius, rotated and slightly compressed, in which the cell is upright.
   turn, squash = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.0)
   x, y = (columns - centre[0]) / radius, (rows - centre[1]) / radius
   u, v = np.cos(turn) * x + np.sin(turn) * y, (np.cos(turn) * y - np.sin(turn) * x) / squash
@@ -204,7 +204,7 @@ def _white_cell(
   nucleus = _nucleus(class_name, rng, u, v) + 0.025 * _noise(rng, height, width, 5 * scale)
   nucleus = _inside(nucleus, soft) * cell
 
-  # How much of either dye the cytoplasm takes varies from cell to cell more than from class to class.
+  # The uptake of the dyes in the cytoplasm varies more between cells than between classes.
   cytoplasm = np.array(look.cytoplasm) + rng.normal(0, 6, 3) + rng.uniform(-26, 26) * _PINK_TO_BLUE
   body = stain.dyed(cytoplasm, 0.5) + 5 * _noise(rng, height, width, 2.2 * scale)[..., None]
   body = _over(window, body, 0.9 * cell)
@@ -231,13 +231,13 @@ def _nucleus(class_name: str, rng: np.random.Generator, u: np.ndarray, v: np.nda
     points = _arc(rng, num_lobes, rng.uniform(0.44, 0.52), rng.uniform(1.05, 1.3))
     return _chain(points, rng.uniform(0.3, 0.42, num_lobes) - 0.06 * (num_lobes - 2), 0.07, u, v)
   num_lobes = int(rng.choice([2, 3, 4, 5], p=[0.08, 0.4, 0.36, 0.16]))
-  # Spread so that neighbours stay apart: merged lobes would be a monocyte's nucleus.
+  # Spaced so that lobes stay separate: merged ones would look like a monocyte's nucleus.
   points = _arc(rng, num_lobes, 0.54, min(0.62 * (num_lobes - 1) + 0.15, 2.4))
   return _chain(points, rng.uniform(0.2, 0.28, num_lobes), 0.06, u, v)
 
 
 def _arc(rng: np.random.Generator, num_points: int, radius: float, half_angle: float) -> np.ndarray:
-  """[P, 2] points along an arc about the cell's centre, a little out of line."""
+  """[P, 2] points along an arc about the cell's centre, with a small random offset."""
   angles = np.linspace(-half_angle, half_angle, num_points) + rng.normal(0, 0.08, num_points)
   points = radius * np.stack([np.cos(angles), np.sin(angles)], 1)
   return points - [0.3 * radius, 0] + rng.normal(0, 0.04, (num_points, 2))

@@ -61,12 +61,12 @@ class BloodCells(tfds.core.GeneratorBasedBuilder):
     )
 
   def _known(self) -> Mapping[str, kaggle.Origin]:
-    """The files whose origin is known; a test of the builder knows its own."""
+    """The known origins; tests override it."""
     return kaggle.origins()
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     table, problems = kaggle.read(str(dl_manager.manual_dir), self._known())
-    # A data set that is built once and read for years is whole or it is not built.
+    # A built data set is used for years, so it must be complete.
     if problems:
       raise types.UserError(f'{dl_manager.manual_dir}: {len(problems)} problems, the first: {problems[0]}')
     splits = dict.fromkeys(table.split.tolist())

@@ -1,4 +1,4 @@
-"""Any built TFDS image data set as a Table; the images stay encoded until they are decoded like files."""
+"""A built TFDS image data set as a Table; images stay encoded and are decoded later, like files."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.data import tensorflow_cpu
 from bloodcell_jax.data.images import image_files
+from bloodcell_jax.data.sources import source
 
-# Before TFDS does it, so that TensorFlow sees no accelerator.
-tensorflow_cpu.load()
-
-import tensorflow_datasets as tfds
-
-# TFDS' names of splits and the split each stands for; others are left out with a Problem.
+# Splits by their TFDS names; others are skipped with a Problem.
 SPLITS = {
   'train': 'TRAIN',
   'validation': 'VALIDATION',
@@ -29,19 +25,20 @@ SPLITS = {
 
 
 def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
-  """The rows of the data set built in `folder`, and what was left out.
+  """The rows of the data set built in `folder`, and the rows and splits that are skipped.
 
-  The data set needs the features `image` and `label`. `group`, `source` and `filename` are used where it has
-  them; without `group` images of equal bytes are one group and every other is its own.
+  The data set needs the features `image` and `label`. `group`, `source` and `filename` are used if they exist; without
+  `group` identical images are one group and every other image is a group of its own.
 
   Args:
-    folder: that of one version (`.../blood_cells/1.0.0`), or one above it that leads to one version only.
+    folder: of one version (`.../blood_cells/1.0.0`), or a folder above that contains only one version.
 
   Raises:
-    UserError: no built data set there, several, or one without images and labels.
+    UserError: the folder has no built data set, several, or one without images and labels.
   """
+  tfds = _tfds()
   builder = tfds.builder_from_directory(_version(folder))
-  # Of a data set that is no dict of features, there are none to be found here.
+  # Some data sets have features that are not a dict.
   features = dict(getattr(builder.info.features, 'items', dict)())
   if not (
     isinstance(features.get('image'), tfds.features.Image)
@@ -50,7 +47,7 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
     raise types.UserError(
       f'{folder}: {builder.name} has no features image and label; choose an image data set'
     )
-  # Table wants class names in alphabetical order; TFDS keeps any.
+  # Table has class names in alphabetical order; TFDS in any.
   class_names = tuple(sorted(features['label'].names))
   new_label = np.array([class_names.index(name) for name in features['label'].names], np.int32)
 
@@ -59,14 +56,14 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   columns: dict[str, list] = {c: [] for c in ('file', 'label', 'source', 'group', 'split', 'digest')}
   for name, split_info in builder.info.splits.items():
     if name not in SPLITS:
-      reason = f'{split_info.num_examples} images of a split that is none of {", ".join(SPLITS)}; left out'
+      reason = f'{split_info.num_examples} images of an unknown split; known are {", ".join(SPLITS)}'
       problems.append(types.Problem(name, reason))
       continue
     for i, row in enumerate(_rows(builder, name)):
       digest = image_files.sha256_16(row['image'])
       file = _text(row, 'filename') or f'{name}/{i}'
       if row['label'] < 0:
-        problems.append(types.Problem(file, 'has no label; left out'))
+        problems.append(types.Problem(file, 'has no label'))
         continue
       content.append(row['image'])
       columns['file'].append(file)
@@ -85,8 +82,16 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   ), problems
 
 
+def _tfds() -> Any:
+  """TFDS, which takes seconds to load; TensorFlow first, so that it sees no accelerator."""
+  tensorflow_cpu.load()
+  import tensorflow_datasets
+
+  return tensorflow_datasets
+
+
 def _version(folder: str) -> str:
-  """The one folder with a `dataset_info.json` at or under `folder`."""
+  """The only folder with a `dataset_info.json` at or below `folder`."""
   if not os.path.isdir(folder):
     raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a data set built by TFDS')
   found = sorted(top for top, _, names in os.walk(folder) if 'dataset_info.json' in names)
@@ -99,9 +104,10 @@ def _version(folder: str) -> str:
   return found[0]
 
 
-def _rows(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[dict[str, Any]]:
+def _rows(builder: Any, split: str) -> Iterator[dict[str, Any]]:
+  tfds = _tfds()
   decoders = {'image': tfds.decode.SkipDecoding()}
-  # One file after the other, so that the order of the rows is that of the data set.
+  # Files in sequence, so that the rows keep the order of the data set.
   config = tfds.ReadConfig(interleave_cycle_length=1)
   return iter(tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=config)))
 
@@ -109,3 +115,18 @@ def _rows(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[dict[str, A
 def _text(row: dict, key: str) -> str:
   value = row.get(key, b'')
   return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _read(settings: source.Settings) -> tuple[types.Table, list[types.Problem]]:
+  return table(settings.dir)
+
+
+SOURCE = source.Source(
+  title='a data set built by TensorFlow Datasets',
+  is_synthetic=False,
+  needs_dir=True,
+  splits='Its own splits; those that it lacks are held out by groups of images.',
+  licence='the images: as their owner says',
+  read=_read,
+  photographs=source.one_of_each_photograph(_read),
+)

@@ -88,9 +88,9 @@ def ours(image_BHWC, matrix_B23, fill_mode, order, compile=False) -> np.ndarray:
   return function(tf.constant(image_BHWC), tf.constant(matrix_B23), never, never).numpy()
 
 
-def wrong(found, expected) -> np.ndarray:
+def wrong(actual, expected) -> np.ndarray:
   """[B, H, W] bool: pixels that differ."""
-  return np.abs(found - expected).max(-1) > TOLERANCE
+  return np.abs(actual - expected).max(-1) > TOLERANCE
 
 
 def on_boundary(matrix_B23, size) -> np.ndarray:
@@ -152,7 +152,7 @@ def test_tensorflows_own_transform_would_not_do(keras_affine):
   matrix_B23 = matrices(parameters, size)[:, ::-1][:, :, [1, 0, 2]].reshape(NUM, 6)
   transforms = np.concatenate([matrix_B23, np.zeros((NUM, 2))], 1).astype(np.float32)
   for fill_mode in ('wrap', 'constant'):
-    found = tf.raw_ops.ImageProjectiveTransformV3(
+    actual = tf.raw_ops.ImageProjectiveTransformV3(
       images=tf.constant(image_BHWC, tf.float32),
       transforms=transforms,
       output_shape=size,
@@ -160,7 +160,7 @@ def test_tensorflows_own_transform_would_not_do(keras_affine):
       fill_mode=fill_mode.upper(),
       fill_value=77.0,
     ).numpy()
-    assert wrong(found, keras_affine(image_BHWC, parameters, fill_mode, 1)).mean() > 1e-3
+    assert wrong(actual, keras_affine(image_BHWC, parameters, fill_mode, 1)).mean() > 1e-3
 
 
 @pytest.mark.parametrize('fill_mode', affine.FILL_MODES)
@@ -176,8 +176,8 @@ def test_splines_are_those_of_keras(keras_affine, fill_mode):
 def test_an_image_of_one_row_is_no_special_case(keras_affine):
   parameters, image_BHWC = at_random((1, 7)), images((1, 7))
   for fill_mode in affine.FILL_MODES:
-    found = ours(image_BHWC, matrices(parameters, (1, 7)), fill_mode, 1)
-    assert not wrong(found, keras_affine(image_BHWC, parameters, fill_mode, 1)).any()
+    actual = ours(image_BHWC, matrices(parameters, (1, 7)), fill_mode, 1)
+    assert not wrong(actual, keras_affine(image_BHWC, parameters, fill_mode, 1)).any()
 
 
 def test_compiled_and_plain_give_the_same_pixels():
@@ -198,8 +198,8 @@ def test_without_parameters_the_image_stays_bit_for_bit():
   image_BHWC = images(size)
   for version in (2, 3):
     for order in (0, 1):
-      found = ours(image_BHWC, matrices(neutral, size, version), 'constant', order)
-      np.testing.assert_array_equal(found, image_BHWC.astype(np.float32))
+      actual = ours(image_BHWC, matrices(neutral, size, version), 'constant', order)
+      np.testing.assert_array_equal(actual, image_BHWC.astype(np.float32))
 
 
 def test_keras_2_shifts_rows_by_tx_and_turns_about_the_centre():
@@ -218,9 +218,9 @@ def test_keras_2_shifts_rows_by_tx_and_turns_about_the_centre():
 def test_keras_2_is_keras_3_on_the_image_laid_on_its_side(keras_affine):
   size = (16, 16)
   parameters, image_BHWC = at_random(size), images(size)
-  found = ours(image_BHWC, matrices(parameters, size, 2), 'wrap', 1)
+  actual = ours(image_BHWC, matrices(parameters, size, 2), 'wrap', 1)
   on_its_side = keras_affine(image_BHWC.swapaxes(1, 2), parameters, 'wrap', 1)
-  assert not wrong(found, on_its_side.swapaxes(1, 2)).any()
+  assert not wrong(actual, on_its_side.swapaxes(1, 2)).any()
 
 
 @pytest.mark.parametrize('order', [1, 3])
@@ -229,7 +229,7 @@ def test_mirrors_come_after_the_transformation(order):
   image_BHWC, matrix_B23 = images(size, 4), matrices(at_random(size, 4), size, 2)
   function = affine.make(*size, 'nearest', 0.0, order)
   flip_horizontal, flip_vertical = np.array([[False, True, False, True], [False, False, True, True]])
-  found = function(tf.constant(image_BHWC), tf.constant(matrix_B23), flip_horizontal, flip_vertical).numpy()
+  actual = function(tf.constant(image_BHWC), tf.constant(matrix_B23), flip_horizontal, flip_vertical).numpy()
   for i in range(4):
     expected = np.stack(
       [
@@ -246,4 +246,4 @@ def test_mirrors_come_after_the_transformation(order):
     )
     expected = expected[:, ::-1] if flip_horizontal[i] else expected
     expected = expected[::-1] if flip_vertical[i] else expected
-    np.testing.assert_allclose(found[i], expected, atol=TOLERANCE)
+    np.testing.assert_allclose(actual[i], expected, atol=TOLERANCE)

@@ -77,11 +77,11 @@ def keras_generator():
     from keras.src.legacy.preprocessing import image
 
   def apply(spec: augment.Spec, image_NHWC, drawn):
-    given = dataclasses.asdict(spec)
-    del given['keras_version']
-    given['brightness_range'] = given['brightness_range'] or None
+    arguments = dataclasses.asdict(spec)
+    del arguments['keras_version']
+    arguments['brightness_range'] = arguments['brightness_range'] or None
     with warnings.catch_warnings(action='ignore'):
-      generator = image.ImageDataGenerator(**given)
+      generator = image.ImageDataGenerator(**arguments)
       return np.stack(
         [
           generator.apply_transform(x.astype(np.float32), drawn.parameters(i))
@@ -115,8 +115,8 @@ def test_pixels_are_those_of_keras_for_the_same_parameters(keras_generator, name
   spec = CASES[name]
   image_NHWC = images()
   drawn = augment.draw(spec, 5, POSITIONS, image_NHWC.shape[1:])
-  found, expected = ours(spec, image_NHWC, drawn), keras_generator(spec, image_NHWC, drawn)
-  differ = np.abs(found - expected) > 1e-3
+  actual, expected = ours(spec, image_NHWC, drawn), keras_generator(spec, image_NHWC, drawn)
+  differ = np.abs(actual - expected) > 1e-3
   # Brightness cuts to whole grey levels: where a value is whole but for rounding, either neighbour is right.
   assert differ.mean() <= (1e-3 if spec.brightness_range else 0)
   wrong = dataclasses.replace(spec, keras_version=5 - spec.keras_version)
@@ -212,19 +212,19 @@ def test_what_finishes_is_done_last():
   image_NHWC = images()
   spec = standardize.Spec('', 1 / 255, True, False, False, False, False, 1e-6, 0, 3, 'channels_last')
   drawn = augment.draw(EVERYTHING, 0, POSITIONS, image_NHWC.shape[1:])
-  found = ours(EVERYTHING, image_NHWC, drawn, finish=standardize.make_apply(spec, None))
+  actual = ours(EVERYTHING, image_NHWC, drawn, finish=standardize.make_apply(spec, None))
   expected = standardize.apply(spec, None, ours(EVERYTHING, image_NHWC, drawn))
-  np.testing.assert_allclose(found, expected, atol=1e-6)
+  np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
 def test_operations_without_a_range_are_left_out_for_the_rows_that_say_so():
   image_NHWC = images()
   drawn = augment.draw(EVERYTHING, 0, POSITIONS, image_NHWC.shape[1:])
   none = np.where(np.arange(NUM) % 2, np.nan, drawn.brightness_B)
-  found = ours(EVERYTHING, image_NHWC, dataclasses.replace(drawn, brightness_B=none))
+  actual = ours(EVERYTHING, image_NHWC, dataclasses.replace(drawn, brightness_B=none))
   whole = ours(EVERYTHING, image_NHWC, drawn)
-  np.testing.assert_array_equal(found[::2], whole[::2])
-  assert (found[1::2] != np.floor(found[1::2])).any(), 'interpolated values that nothing has cut'
+  np.testing.assert_array_equal(actual[::2], whole[::2])
+  assert (actual[1::2] != np.floor(actual[1::2])).any(), 'interpolated values that nothing has cut'
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ def batch(seed: int = 0) -> types.Batch:
   )
 
 
-def loss(probs_BK: np.ndarray, given: types.Batch) -> np.ndarray:
-  return -given.weight_B * (given.target_BK * np.log(probs_BK)).sum(1)
+def loss(probs_BK: np.ndarray, original: types.Batch) -> np.ndarray:
+  return -original.weight_B * (original.target_BK * np.log(probs_BK)).sum(1)
 
 
 @pytest.mark.parametrize('spec', [MIXUP, CUTMIX], ids=['mixup', 'cutmix'])
@@ -42,15 +42,18 @@ def test_a_mixture_depends_on_seed_and_step_alone(spec):
 
 @pytest.mark.parametrize('spec', [MIXUP, CUTMIX], ids=['mixup', 'cutmix'])
 def test_the_loss_of_a_mixed_row_is_the_mixture_of_both_losses(spec):
-  given = batch()
+  original = batch()
   drawn = mixing.draw(spec, 0, 1, NUM, SHAPE)
-  mixed = mixing.apply(drawn, given)
+  mixed = mixing.apply(drawn, original)
   probs_BK = np.random.default_rng(1).dirichlet(np.ones(CLASSES), NUM)
-  first = loss(probs_BK, given)
+  first = loss(probs_BK, original)
   second = loss(
     probs_BK,
     types.Batch(
-      given.image_BHWC, given.target_BK[drawn.partner_B], given.weight_B[drawn.partner_B], given.position_B
+      original.image_BHWC,
+      original.target_BK[drawn.partner_B],
+      original.weight_B[drawn.partner_B],
+      original.position_B,
     ),
   )
   np.testing.assert_allclose(
@@ -61,19 +64,19 @@ def test_the_loss_of_a_mixed_row_is_the_mixture_of_both_losses(spec):
 
 
 def test_mixup_is_the_weighted_mean_of_two_images():
-  given, drawn = batch(), mixing.draw(MIXUP, 0, 1, NUM, SHAPE)
+  original, drawn = batch(), mixing.draw(MIXUP, 0, 1, NUM, SHAPE)
   share = drawn.share_B[:, None, None, None]
-  expected = share * given.image_BHWC + (1 - share) * given.image_BHWC[drawn.partner_B]
-  np.testing.assert_allclose(mixing.apply(drawn, given).image_BHWC, expected, atol=1e-6)
+  expected = share * original.image_BHWC + (1 - share) * original.image_BHWC[drawn.partner_B]
+  np.testing.assert_allclose(mixing.apply(drawn, original).image_BHWC, expected, atol=1e-6)
   assert sorted(drawn.partner_B) == list(range(NUM))
 
 
 def test_cutmix_shows_the_second_image_on_just_its_share():
-  given, drawn = batch(), mixing.draw(CUTMIX, 0, 1, NUM, SHAPE)
-  mixed = mixing.apply(drawn, given).image_BHWC
+  original, drawn = batch(), mixing.draw(CUTMIX, 0, 1, NUM, SHAPE)
+  mixed = mixing.apply(drawn, original).image_BHWC
   for i in range(NUM):
-    other = given.image_BHWC[drawn.partner_B[i]]
-    from_first = (mixed[i] == given.image_BHWC[i]).all(-1)
+    other = original.image_BHWC[drawn.partner_B[i]]
+    from_first = (mixed[i] == original.image_BHWC[i]).all(-1)
     from_second = (mixed[i] == other).all(-1)
     assert (from_first | from_second).all()
     if drawn.partner_B[i] != i:
@@ -89,11 +92,11 @@ def test_with_both_a_batch_gets_one_of_them():
 
 
 def test_rows_without_weight_stay_without():
-  given = batch()
-  given.weight_B[:] = 0
-  mixed = mixing.apply(mixing.draw(MIXUP, 0, 0, NUM, SHAPE), given)
+  original = batch()
+  original.weight_B[:] = 0
+  mixed = mixing.apply(mixing.draw(MIXUP, 0, 0, NUM, SHAPE), original)
   assert (mixed.weight_B == 0).all()
-  np.testing.assert_array_equal(mixed.target_BK, given.target_BK)
+  np.testing.assert_array_equal(mixed.target_BK, original.target_BK)
 
 
 def test_switched_off_it_gives_the_batch():

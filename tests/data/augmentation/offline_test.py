@@ -35,14 +35,14 @@ class Left(Exception):
   """Stands for a stop or a kill between two images."""
 
 
-def write(folder: pathlib.Path, num_images=40, seed=0, leave_after=None, given=None):
+def write(folder: pathlib.Path, num_images=40, seed=0, leave_after=None, originals=None):
   calls = iter(range(10**6))
 
   def poll():
     if next(calls) == leave_after:
       raise Left
 
-  offline.write(folder, given or photographs(), num_images, seed, poll, lambda done, total: None)
+  offline.write(folder, originals or photographs(), num_images, seed, poll, lambda done, total: None)
 
 
 def files(folder: pathlib.Path) -> dict[str, bytes]:
@@ -114,10 +114,10 @@ def test_copies_have_the_size_and_brightness_of_the_published_ones(tmp_path):
 
 
 def test_what_cannot_be_balanced_is_said(tmp_path):
-  with pytest.raises(types.UserError, match='cannot hold 6 photographs'):
+  with pytest.raises(types.UserError, match='fewer than the 6 photographs'):
     write(tmp_path / 'set', num_images=5)
   with pytest.raises(types.UserError, match='no photograph of B'):
-    write(tmp_path / 'set', given=photographs().take([0, 4]))
+    write(tmp_path / 'set', originals=photographs().take([0, 4]))
   assert not (tmp_path / 'set').exists()
 
 
@@ -127,7 +127,7 @@ def test_an_image_is_saved_once_and_never_over_another(tmp_path):
   saving.write(path, image, 'png')
   saving.write(path, image, 'png')
   np.testing.assert_array_equal(Image.open(path), image)
-  with pytest.raises(types.UserError, match='another image of this name'):
+  with pytest.raises(types.UserError, match='exists with other content'):
     saving.write(path, image + 1, 'png')
   np.testing.assert_array_equal(Image.open(path), image)
   with pytest.raises(types.UserError, match='save_format'):
@@ -135,10 +135,10 @@ def test_an_image_is_saved_once_and_never_over_another(tmp_path):
 
 
 def test_the_real_training_photographs_are_277_and_none_is_of_test(real_images):
-  found = kaggle.photographs(str(real_images))
-  assert len(found) == 277
-  assert np.bincount(found.label).tolist() == [75, 27, 16, 159]
+  actual = kaggle.photographs(str(real_images))
+  assert len(actual) == 277
+  assert np.bincount(actual.label).tolist() == [75, 27, 16, 159]
   table, _ = kaggle.table(str(real_images))
   test = set(table.source[np.isin(table.split, ['TEST', 'ORIGINALS'])])
-  assert not test & set(found.source)
-  assert set(table.source[table.split == 'TRAIN']) == set(found.source)
+  assert not test & set(actual.source)
+  assert set(table.source[table.split == 'TRAIN']) == set(actual.source)

@@ -94,10 +94,10 @@ def test_turns_and_mirrors_are_the_eight_symmetries_exactly(images):
   drawn = photometric.draw(spec, 0, np.arange(NUM))
   for turns in range(4):
     for mirror in range(2):
-      given = dataclasses.replace(drawn, turns_B=np.full(NUM, turns), mirror_B=np.full(NUM, mirror))
+      fixed = dataclasses.replace(drawn, turns_B=np.full(NUM, turns), mirror_B=np.full(NUM, mirror))
       expected = np.rot90(images, turns, (1, 2))
       expected = expected[:, :, ::-1] if mirror else expected
-      np.testing.assert_array_equal(changed(spec, images, given), expected)
+      np.testing.assert_array_equal(changed(spec, images, fixed), expected)
   many = photometric.draw(spec, 0, np.arange(8000))
   counts = np.bincount((2 * many.turns_B + many.mirror_B).astype(int), minlength=8)
   # Each of the eight within 5 standard deviations of a thousand.
@@ -120,9 +120,9 @@ def test_stain_factors_multiply_the_dyes_that_scikit_image_separates(images, nam
   to_rgb = np.linalg.inv(from_rgb)
   amounts = np.random.default_rng(0).uniform(0.02, 0.06, (NUM, *SHAPE)) * (1, 1, 0 if name == 'giemsa' else 1)
   pure = 255 * color.combine_stains(amounts, to_rgb)
-  found = changed(spec, pure.astype(np.float32), drawn)
+  actual = changed(spec, pure.astype(np.float32), drawn)
   expected = 255 * color.combine_stains(amounts * drawn.stain_B3[:, None, None], to_rgb)
-  np.testing.assert_allclose(found, expected, atol=0.5)
+  np.testing.assert_allclose(actual, expected, atol=0.5)
   assert np.abs(pure - expected).max() > 5
   neutral = dataclasses.replace(drawn, stain_B3=np.ones((NUM, 3)))
   np.testing.assert_allclose(changed(spec, images, neutral), images, atol=1e-3)
@@ -151,25 +151,25 @@ def test_noise_has_the_deviation_that_was_drawn():
 def test_hue_and_saturation_are_those_of_tensorflow(images):
   spec = dataclasses.replace(OFF, hue_range=0.1, saturation_range=(0.5, 1.5))
   drawn = photometric.draw(spec, 0, POSITIONS)
-  found = changed(spec, images, drawn)
+  actual = changed(spec, images, drawn)
   for i in range(NUM):
     turned = tf.image.adjust_saturation(
       tf.image.adjust_hue(images[i] / 255, drawn.hue_B[i]), drawn.saturation_B[i]
     )
-    np.testing.assert_allclose(found[i], np.clip(255 * turned, 0, 255), atol=1e-2)
+    np.testing.assert_allclose(actual[i], np.clip(255 * turned, 0, 255), atol=1e-2)
 
 
 def test_jpeg_has_the_quality_that_was_drawn(images):
   spec = dataclasses.replace(OFF, jpeg_quality_range=(5, 95))
   drawn = photometric.draw(spec, 0, POSITIONS)
   assert set(drawn.jpeg_quality_B) <= set(range(5, 96))
-  found = changed(spec, images, drawn)
-  loss = np.abs(found - images).mean((1, 2, 3))
+  actual = changed(spec, images, drawn)
+  loss = np.abs(actual - images).mean((1, 2, 3))
   for i in (int(drawn.jpeg_quality_B.argmin()), int(drawn.jpeg_quality_B.argmax())):
     buffer = io.BytesIO()
     Image.fromarray(images[i].astype(np.uint8)).save(buffer, 'JPEG', quality=int(drawn.jpeg_quality_B[i]))
     by_pillow = np.asarray(Image.open(buffer), np.float32)
-    assert np.abs(by_pillow - found[i]).mean() < 1 + 0.3 * loss[i]
+    assert np.abs(by_pillow - actual[i]).mean() < 1 + 0.3 * loss[i]
   assert loss[drawn.jpeg_quality_B.argmin()] > 2 * loss[drawn.jpeg_quality_B.argmax()]
 
 
@@ -182,15 +182,15 @@ def test_erasing_takes_one_rectangle_of_the_drawn_share(images):
   assert 0.1 - 1e-9 <= area[area > 0].min() <= area.max() <= 0.3 + 1e-9
   assert drawn.erased_B4.min() >= 0
   assert drawn.erased_B4.max() <= 1
-  found = changed(spec, images, photometric.draw(spec, 0, np.arange(NUM)))
+  actual = changed(spec, images, photometric.draw(spec, 0, np.arange(NUM)))
   for i in range(NUM):
-    differ = (found[i] != images[i]).any(-1)
+    differ = (actual[i] != images[i]).any(-1)
     if area[i] == 0:
       assert not differ.any()
     else:
       assert abs(differ.mean() - area[i]) < 0.06
       np.testing.assert_allclose(
-        found[i][differ], np.tile(images[i].mean((0, 1)), (differ.sum(), 1)), rtol=1e-4
+        actual[i][differ], np.tile(images[i].mean((0, 1)), (differ.sum(), 1)), rtol=1e-4
       )
 
 

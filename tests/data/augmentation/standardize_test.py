@@ -47,17 +47,17 @@ def keras_standardize():
     from keras.src.legacy.preprocessing import image
 
   def apply(spec: standardize.Spec, train, test):
-    given = dataclasses.asdict(spec)
+    arguments = dataclasses.asdict(spec)
     for name in ('keras_version', 'zca_samples'):
-      del given[name]
+      del arguments[name]
     mode = spec.preprocessing_function
-    given['preprocessing_function'] = (
+    arguments['preprocessing_function'] = (
       (lambda x: imagenet_utils.preprocess_input(x, data_format='channels_last', mode=mode)) if mode else None
     )
     # In double precision, because its mean of a whole set in single precision is off in the fifth digit.
-    given['dtype'] = 'float64'
+    arguments['dtype'] = 'float64'
     with warnings.catch_warnings(action='ignore'):
-      generator = image.ImageDataGenerator(**given)
+      generator = image.ImageDataGenerator(**arguments)
       generator.fit(train)
       return np.stack([generator.standardize(x.astype(np.float64)) for x in test])
 
@@ -82,9 +82,9 @@ def test_pixels_are_those_of_keras_in_numpy_and_compiled(keras_standardize, name
   statistics = fit(spec, train)
   expected = keras_standardize(spec, train, test)
   tolerance = 1e-5 * np.abs(expected).max()
-  found = standardize.apply(spec, statistics, test)
-  assert found.dtype == np.float32
-  np.testing.assert_allclose(found, expected, atol=tolerance)
+  actual = standardize.apply(spec, statistics, test)
+  assert actual.dtype == np.float32
+  np.testing.assert_allclose(actual, expected, atol=tolerance)
   fast = compiled.function(standardize.make_apply(spec, statistics))(test)
   np.testing.assert_allclose(fast, expected, atol=tolerance)
   if spec.centers:
@@ -129,8 +129,8 @@ def test_zca_of_both_versions_is_the_matrix_of_its_formula(num):
   gains = {2: 1 / np.sqrt(s**2 / num + 1e-3), 3: np.where(np.arange(216) < num, np.sqrt(num) / (s + 1e-3), 0)}
   for version, gain in gains.items():
     spec = dataclasses.replace(OFF, zca_whitening=True, zca_epsilon=1e-3, keras_version=version)
-    found = standardize.apply(spec, fit(spec, train), test).reshape(10, -1)
-    np.testing.assert_allclose(found, x @ (u * gain) @ u.T, atol=1e-4 * np.abs(found).max())
+    actual = standardize.apply(spec, fit(spec, train), test).reshape(10, -1)
+    np.testing.assert_allclose(actual, x @ (u * gain) @ u.T, atol=1e-4 * np.abs(actual).max())
   assert np.abs(x @ (u * gains[2]) @ u.T - x @ (u * gains[3]) @ u.T).max() > 1e-2, 'the versions differ'
 
 
@@ -204,8 +204,8 @@ def test_a_missing_or_broken_file_gets_one_line(tmp_path):
 def test_what_needs_a_fit_says_so_without_one(name, key):
   spec = dataclasses.replace(OFF, **CASES[name])
   for statistics in (None, fit(OFF, images())):
-    for use in (standardize.make_apply, lambda spec, given: standardize.apply(spec, given, images())):
-      with pytest.raises(types.UserError, match=rf'^augment\.{key} without a fit: [^\n]+$'):
+    for use in (standardize.make_apply, lambda spec, arguments: standardize.apply(spec, arguments, images())):
+      with pytest.raises(types.UserError, match=rf'^augment\.{key} needs statistics [^\n]+$'):
         use(spec, statistics)
 
 

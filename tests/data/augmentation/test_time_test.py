@@ -13,18 +13,18 @@ IMAGE_BHWC = np.random.default_rng(0).random((2, 5, 5, 3)).astype(np.float32)
 
 @pytest.mark.parametrize(('kind', 'number'), [('none', 1), ('mirrors', 4), ('symmetries', 8)])
 def test_each_view_is_another_arrangement_of_the_same_pixels(kind, number):
-  seen = list(test_time.of(IMAGE_BHWC, kind))
+  seen = list(test_time.copies(IMAGE_BHWC, kind))
   assert len({view.tobytes() for view in seen}) == len(seen) == number
   np.testing.assert_array_equal(seen[0], IMAGE_BHWC)
   for view in seen:
     assert np.sort(view.ravel()).tolist() == np.sort(IMAGE_BHWC.ravel()).tolist()
-  for view, traced in zip(seen, test_time.of(jnp.asarray(IMAGE_BHWC), kind), strict=True):
+  for view, traced in zip(seen, test_time.copies(jnp.asarray(IMAGE_BHWC), kind), strict=True):
     np.testing.assert_array_equal(view, traced)
 
 
 def test_the_views_of_a_turned_image_are_those_of_the_image():
   def as_set(image: np.ndarray, kind: str) -> set[bytes]:
-    return {np.ascontiguousarray(view).tobytes() for view in test_time.of(image, kind)}
+    return {np.ascontiguousarray(view).tobytes() for view in test_time.copies(image, kind)}
 
   turned = np.rot90(IMAGE_BHWC, axes=(1, 2))
   assert as_set(turned, 'symmetries') == as_set(IMAGE_BHWC, 'symmetries')

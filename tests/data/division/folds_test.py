@@ -25,13 +25,17 @@ def data(**changes) -> dataset.Dataset:
   table = types.Table(
     tuple(names), names, label.astype(np.int32), names, group, split, names, ('A', 'B', 'C'), 'made', True
   )
-  found = {'train': 'TRAIN', 'validation': 'VALIDATION', 'test': 'TEST'}
-  by_split = {name: np.flatnonzero(split == s) for name, s in found.items()}
+  actual = {'train': 'TRAIN', 'validation': 'VALIDATION', 'test': 'TEST'}
+  by_split = {name: np.flatnonzero(split == s) for name, s in actual.items()}
   return dataset.Dataset(table, np.zeros((len(label), 1, 1, 3), np.uint8), by_split, [], [])
 
 
+def divide(whole: dataset.Dataset, num: int, fold: int, seed: int = 0) -> dataset.Dataset:
+  return whole.with_rows(folds.divide(whole.table, whole.rows, folds.Spec(num, fold), 0.25, seed))
+
+
 def divided(seed: int = 0) -> list[dataset.Dataset]:
-  return [folds.divide(data(), folds.Spec(NUM, k), 0.25, seed) for k in range(1, NUM + 1)]
+  return [divide(data(), NUM, k, seed) for k in range(1, NUM + 1)]
 
 
 def shared(part: dataset.Dataset, a: str, b: str) -> bool:
@@ -69,18 +73,18 @@ def test_the_seed_alone_decides():
   first, again, other = (divided(seed) for seed in (0, 0, 1))
   assert [part.fingerprint() for part in first] == [part.fingerprint() for part in again]
   assert [part.fingerprint() for part in first] != [part.fingerprint() for part in other]
-  whole = folds.divide(data(), folds.Spec(NUM, 0), 0.25, 0)
+  whole = divide(data(), NUM, 0)
   assert list(whole.rows) == ['train', 'test']
-  after = folds.divide(whole, folds.Spec(NUM, 2), 0.25, 0)
+  after = divide(whole, NUM, 2)
   assert after.fingerprint() == first[1].fingerprint(), 'divided before or not'
 
 
 def test_without_folds_the_data_stays_as_it_is():
-  given = data()
-  assert folds.divide(given, folds.Spec(0, 0), 0.25, 0) is given
+  whole = data()
+  assert divide(whole, 0, 0).fingerprint() == whole.fingerprint()
 
 
 def test_too_many_folds_name_the_key_and_the_class():
   with pytest.raises(types.UserError, match=r'class A has 12 groups .*train\.folds=13') as caught:
-    folds.divide(data(), folds.Spec(13, 1), 0.25, 0)
+    divide(data(), 13, 1)
   assert '\n' not in str(caught.value)

@@ -26,26 +26,26 @@ def rows(made: types.Table) -> dict[str, np.ndarray]:
 CLEAN = [('TRAIN', f'g{i}', f'd{i}') for i in range(6)] + [('VALIDATION', 'v', 'v'), ('TEST', 't', 't')]
 
 
-def found(*more: tuple[str, str, str]) -> tuple[types.Table, leaks.Leaks]:
+def actual(*more: tuple[str, str, str]) -> tuple[types.Table, leaks.Leaks]:
   made = table([*CLEAN, *more])
   return made, leaks.find(made, rows(made))
 
 
 def test_a_clean_split_is_not_refused_and_has_no_note():
-  made, none = found()
+  made, none = actual()
   assert none.counts() == {'train_in_validation': 0, 'test_in_training': 0}
   assert leaks.note(none.counts()) == ''
   leaks.check(made, none)
 
 
 def test_a_test_that_shares_a_group_but_no_image_is_not_refused():
-  made, none = found(('TEST', 'g1', 'another view'), ('TEST_SIMPLE', 'v', 'and another'))
+  made, none = actual(('TEST', 'g1', 'another view'), ('TEST_SIMPLE', 'v', 'and another'))
   leaks.check(made, none)
   assert not any(none.counts().values())
 
 
 def test_rows_of_train_in_groups_of_validation_are_named():
-  made, some = found(('VALIDATION', 'g2', 'x'), ('VALIDATION', 'g2', 'y'), ('TRAIN', 'g2', 'z'))
+  made, some = actual(('VALIDATION', 'g2', 'x'), ('VALIDATION', 'g2', 'y'), ('TRAIN', 'g2', 'z'))
   assert some.counts() == {'train_in_validation': 2, 'test_in_training': 0}
   assert some.train.tolist() == [[2, 8], [10, 8]]
   with pytest.raises(types.UserError, match=r'data\.allow_leak=True') as caught:
@@ -56,13 +56,13 @@ def test_rows_of_train_in_groups_of_validation_are_named():
 
 
 def test_one_image_in_two_groups_leaks_as_well():
-  _, some = found(('VALIDATION', 'other', 'd2'))
+  _, some = actual(('VALIDATION', 'other', 'd2'))
   assert some.train.tolist() == [[2, 8]]
 
 
 @pytest.mark.parametrize('split', ['TEST', 'TEST_SIMPLE', 'ORIGINALS'])
 def test_rows_of_a_test_that_are_rows_of_train_or_validation_are_named(split):
-  made, some = found((split, 'other', 'd3'), (split, 'another', 'v'))
+  made, some = actual((split, 'other', 'd3'), (split, 'another', 'v'))
   assert some.test.tolist() == [[8, 3], [9, 6]]
   assert not len(some.train)
   with pytest.raises(types.UserError, match='2 test images are in training or validation') as caught:
@@ -77,7 +77,7 @@ def test_a_row_of_two_tests_counts_once():
 
 
 def test_of_many_pairs_the_first_are_named_and_all_are_counted():
-  made, some = found(*(('VALIDATION', f'g{i}', f'x{i}') for i in range(6)))
+  made, some = actual(*(('VALIDATION', f'g{i}', f'x{i}') for i in range(6)))
   with pytest.raises(types.UserError, match='6 training images') as caught:
     leaks.check(made, some)
   assert str(caught.value).count('TRAIN/') == leaks.MOST_NAMED == 2
@@ -85,8 +85,8 @@ def test_of_many_pairs_the_first_are_named_and_all_are_counted():
 
 
 def test_several_divisions_count_each_row_once():
-  _, some = found(('VALIDATION', 'g2', 'x'))
-  _, more = found(('VALIDATION', 'g2', 'x'), ('VALIDATION', 'g4', 'x'))
+  _, some = actual(('VALIDATION', 'g2', 'x'))
+  _, more = actual(('VALIDATION', 'g2', 'x'), ('VALIDATION', 'g4', 'x'))
   assert leaks.together([some, more, some]).train[:, 0].tolist() == [2, 4]
 
 

@@ -69,10 +69,10 @@ def test_groups_of_any_size_and_of_both_classes_come_near_to_the_fraction(fracti
     (int(generator.random() < 0.3), f'{g}') for g in range(40) for _ in range(generator.integers(1, 30))
   ]
   table = _table(TRAIN=rows)
-  found = [splits.rows(table, fraction, 0, seed)['validation'] for seed in (0, 0, 1)]
-  assert found[0].tolist() == found[1].tolist()
-  assert found[0].tolist() != found[2].tolist()
-  for held in found:
+  actual = [splits.rows(table, fraction, 0, seed)['validation'] for seed in (0, 0, 1)]
+  assert actual[0].tolist() == actual[1].tolist()
+  assert actual[0].tolist() != actual[2].tolist()
+  for held in actual:
     share_K = np.bincount(table.label[held]) / np.bincount(table.label)
     np.testing.assert_allclose(share_K, fraction, atol=0.03)
     assert not _share_a_group(table, held, np.setdiff1d(np.arange(len(table)), held))

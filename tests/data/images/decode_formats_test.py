@@ -106,20 +106,20 @@ def test_rgb_has_no_note():
 def test_greyscale_becomes_three_equal_channels(kind):
   pixels, notes = decode.image(_encode(Image.new('L', (20, 20), 90), kind), SPEC)
   assert (pixels == 90).all()
-  assert notes == ('greyscale turned into RGB',)
+  assert notes == ('greyscale converted to RGB',)
 
 
 def test_black_and_white_becomes_0_and_255():
   pixels, notes = decode.image(_encode(Image.new('1', (20, 20), 1)), SPEC)
   assert (pixels == 255).all()
-  assert notes == ('black and white turned into RGB',)
+  assert notes == ('black and white converted to RGB',)
 
 
 def test_a_palette_becomes_its_colours():
   coloured = Image.new('RGB', (20, 20), (10, 200, 30)).convert('P', palette=Image.Palette.ADAPTIVE)
   pixels, notes = decode.image(_encode(coloured), SPEC)
   assert (pixels == (10, 200, 30)).all()
-  assert notes == ('palette turned into RGB',)
+  assert notes == ('palette converted to RGB',)
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'TIFF'])
@@ -128,7 +128,7 @@ def test_cmyk_becomes_rgb_and_not_its_negative(kind):
   pixels, notes = decode.image(_encode(Image.new('CMYK', (24, 24), (255, 0, 0, 0)), kind), SPEC)
   assert pixels[..., 0].max() < 20
   assert pixels[..., 1:].min() > 235
-  assert notes == ('CMYK turned into RGB',)
+  assert notes == ('CMYK converted to RGB',)
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'PPM'])
@@ -159,7 +159,7 @@ def test_alpha_is_laid_on_white(transparent):
   kind = 'TIFF' if transparent.mode == 'PA' else 'PNG'
   pixels, notes = decode.image(_encode(transparent, kind), SPEC)
   assert (pixels == 255).all()
-  assert 'its alpha is laid on white' in notes
+  assert 'alpha composed over white' in notes
 
 
 def test_half_of_alpha_is_half_of_white():
@@ -172,7 +172,7 @@ def test_a_transparent_colour_of_a_palette_is_laid_on_white():
   flat.putpalette([255, 0, 0])
   pixels, notes = decode.image(_encode(flat, transparency=0), SPEC)
   assert (pixels == 255).all()
-  assert set(notes) == {'its alpha is laid on white', 'palette turned into RGB'}
+  assert set(notes) == {'alpha composed over white', 'palette converted to RGB'}
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
@@ -184,7 +184,7 @@ def test_exif_orientation_is_applied(kind):
   pixels, notes = decode.image(_encode(Image.fromarray(stored), kind, exif=exif), SPEC)
   assert pixels[:6].min() > 240
   assert pixels[-6:].max() < 15
-  assert notes == ('turned upright by its EXIF orientation',)
+  assert notes == ('rotated upright by its EXIF orientation',)
   exif[0x0112] = 1
   pixels, notes = decode.image(_encode(Image.fromarray(stored), kind, exif=exif), SPEC)
   assert pixels[:, :6].min() > 240

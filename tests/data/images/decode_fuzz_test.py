@@ -13,16 +13,16 @@ from bloodcell_jax.data.images import decode
 SPEC = decode.Spec(16, 'full', 'nearest', False, 10_000, 'auto')
 
 
-def wrong(found):
-  return [(one.case, one.said, round(one.seconds, 1)) for one in found if one.is_failure]
+def wrong(actual):
+  return [(one.case, one.said, round(one.seconds, 1)) for one in actual if one.is_failure]
 
 
 def test_the_watch_sees_a_crash_a_hang_memory_and_another_exception():
   cases = ['fine', 'crash', 'fine', 'hang', 'memory', 'raise', 'refuse']
-  found = watched.run('watched:misbehave', cases, cases, 5.0, 100)
-  said = [one.said.split(':')[0] for one in found]
-  assert said == ['ok', 'crash', 'ok', 'hang', 'memory', 'TypeError', 'refused']
-  assert [one.is_failure for one in found] == [False, True, False, True, True, True, False]
+  actual = watched.run('watched:misbehave', cases, cases, 5.0, 100)
+  message = [one.said.split(':')[0] for one in actual]
+  assert message == ['ok', 'crash', 'ok', 'hang', 'memory', 'TypeError', 'refused']
+  assert [one.is_failure for one in actual] == [False, True, False, True, True, True, False]
 
 
 def test_a_few_hundred_damaged_images_are_decoded_or_refused():
@@ -34,21 +34,21 @@ def test_a_few_hundred_damaged_images_are_decoded_or_refused():
     other = sound[names[int(generator.integers(len(names)))]]
     cases.append((mutation.mutated(sound[name], other, generator), ('full', 'nucleus')[i % 7 == 0]))
     labels.append(f'{name} {i}')
-  found = watched.run('victims:decode_image', cases, labels, 60.0, 1500)
-  assert wrong(found) == []
+  actual = watched.run('victims:decode_image', cases, labels, 60.0, 1500)
+  assert wrong(actual) == []
   # The control: some get as far as pixels and some do not, or nothing was tried.
-  assert min(sum(one.said == 'ok' for one in found), sum(one.said != 'ok' for one in found)) > 60
+  assert min(sum(one.said == 'ok' for one in actual), sum(one.said != 'ok' for one in actual)) > 60
   for data in sound.values():
     decode.image(data, SPEC)
 
 
 def test_hostile_images_cost_little():
   hostile = mutation.hostile()
-  found = watched.run(
+  actual = watched.run(
     'victims:decode_image', [(d, 'full') for d in hostile.values()], list(hostile), 60.0, 1500
   )
-  assert wrong(found) == []
-  assert max(one.seconds for one in found) < 10, max(found, key=lambda one: one.seconds)
+  assert wrong(actual) == []
+  assert max(one.seconds for one in actual) < 10, max(actual, key=lambda one: one.seconds)
 
 
 def test_of_countless_pages_a_hundred_are_counted():
@@ -62,7 +62,7 @@ def test_the_first_page_is_used_whatever_the_others_are():
   first.save(buffer, 'TIFF', save_all=True, append_images=others)
   pixels, notes = decode.image(buffer.getvalue(), SPEC)
   assert (pixels == 90).all()
-  assert notes == ('the first of its 4 frames is used', 'greyscale turned into RGB')
+  assert notes == ('the first of its 4 frames is used', 'greyscale converted to RGB')
 
 
 def test_a_jpeg_of_countless_scans_is_refused_and_one_of_many_is_not():

@@ -130,7 +130,7 @@ def test_a_table_is_decoded_row_by_row_wherever_it_lies(tmp_path, cache):
   assert isinstance(decoded.image_NHWC, np.memmap) == (cache == 'disk')
   assert np.flatnonzero(~decoded.kept).tolist() == [5, 68]
   assert [p.file for p in decoded.problems] == ['5.png', '68.png']
-  assert [(n.file, n.reason) for n in decoded.notes] == [('7.png', 'greyscale turned into RGB')]
+  assert [(n.file, n.reason) for n in decoded.notes] == [('7.png', 'greyscale converted to RGB')]
   for i in (0, 6, 69):
     np.testing.assert_array_equal(decoded.image_NHWC[i], decode.image(contents[i], SPEC)[0])
   assert not decoded.image_NHWC[[5, 68]].any()
@@ -150,7 +150,7 @@ def test_auto_goes_to_disk_where_memory_is_short(tmp_path, monkeypatch):
 
 def test_a_full_disk_is_said_before_it_is_written_to(tmp_path):
   huge = dataclasses.replace(SPEC, cache='disk', image_size=40_000_000)
-  with pytest.raises(types.UserError, match=r'make room or lower data\.image_size'):
+  with pytest.raises(types.UserError, match=r'free some space or lower data\.image_size'):
     decode.table(_table([_PNG]), huge, tmp_path, lambda done, total: None)
 
 

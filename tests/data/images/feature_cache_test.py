@@ -42,11 +42,11 @@ def build(folder, compute, dtype='float32', name='block4-abc'):
 def test_features_are_computed_once_in_order_and_read_back(tmp_path):
   first, again = Compute(), Compute()
   np.testing.assert_array_equal(build(tmp_path, first), VALUES)
-  found = build(tmp_path, again)
-  np.testing.assert_array_equal(found, VALUES)
+  actual = build(tmp_path, again)
+  np.testing.assert_array_equal(actual, VALUES)
   assert first.items == list(range(10))
   assert again.items == []
-  assert not found.flags.writeable
+  assert not actual.flags.writeable
   np.testing.assert_array_equal(build(tmp_path, Compute(-VALUES), name='block4-other'), -VALUES)
 
 
@@ -96,10 +96,10 @@ def test_lost_checksums_mean_that_nothing_is_believed(tmp_path, damage):
 
 
 def test_bfloat16_is_rounded_to_the_nearest(tmp_path):
-  found = build(tmp_path, Compute(), 'bfloat16')
-  assert found.dtype == ml_dtypes.bfloat16
-  np.testing.assert_array_equal(found, VALUES.astype(ml_dtypes.bfloat16))
-  assert (np.asarray(found, np.float32) != VALUES).any()
+  actual = build(tmp_path, Compute(), 'bfloat16')
+  assert actual.dtype == ml_dtypes.bfloat16
+  np.testing.assert_array_equal(actual, VALUES.astype(ml_dtypes.bfloat16))
+  assert (np.asarray(actual, np.float32) != VALUES).any()
   # The same name with another dtype is another file's size: it is replaced.
   np.testing.assert_array_equal(build(tmp_path, Compute()), VALUES)
 

@@ -24,8 +24,8 @@ def _field(height, width, row, column, radius):
 @pytest.mark.parametrize(('height', 'width'), [(480, 640), (240, 320), (180, 180), (97, 131)])
 def test_the_centre_of_the_nucleus_is_found_at_any_size(height, width):
   row, column = 0.6 * height, 0.45 * width
-  found = locate.nucleus(_field(height, width, row, column, 0.09 * height))
-  assert np.hypot(found[0] - row, found[1] - column) < 0.01 * height + 1
+  actual = locate.nucleus(_field(height, width, row, column, 0.09 * height))
+  assert np.hypot(actual[0] - row, actual[1] - column) < 0.01 * height + 1
 
 
 def test_a_small_nucleus_wins_over_a_larger_chain_of_red_cells():
@@ -89,11 +89,11 @@ def test_on_real_photographs_the_nucleus_is_in_no_red_cell_and_mirrors_with_the_
   inside = np.zeros(2, int)
   total = 0
   for image, boxes in _photographs(real_images):
-    found = locate.nucleus(image)
+    actual = locate.nucleus(image)
     mirrored = locate.nucleus(image[:, ::-1])
-    assert np.hypot(found[0] - mirrored[0], found[1] - (639 - mirrored[1])) < 2
+    assert np.hypot(actual[0] - mirrored[0], actual[1] - (639 - mirrored[1])) < 2
     total += 1
-    for which, (row, column) in enumerate((found, (240.0, 320.0))):
+    for which, (row, column) in enumerate((actual, (240.0, 320.0))):
       low = (boxes[:, :2] <= (row, column)).all(1)
       inside[which] += (low & (boxes[:, 2:] >= (row, column)).all(1)).any()
   assert total > 80

@@ -44,5 +44,5 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(kind):
   names = list(SOUND)
   for _ in range(150):
     other = SOUND[names[int(generator.integers(len(names)))]]
-    said = victims.read_csv((mutation.mutated(SOUND[kind], other, generator), kind))
-    assert said == 'ok' or said.startswith('refused: ')
+    message = victims.read_csv((mutation.mutated(SOUND[kind], other, generator), kind))
+    assert message == 'ok' or message.startswith('refused: ')

@@ -20,10 +20,10 @@ def images():
 
 
 def _splits_of_sources(images):
-  found = collections.defaultdict(set)
+  actual = collections.defaultdict(set)
   for image in images:
-    found[image.source].add('TRAIN' if image.split == 'TRAIN' else 'TEST')
-  return found
+    actual[image.source].add('TRAIN' if image.split == 'TRAIN' else 'TEST')
+  return actual
 
 
 def test_each_split_has_its_number_of_images_of_each_class(images):
@@ -63,9 +63,9 @@ def test_the_pngs_decode_to_the_size_and_no_two_are_equal(images):
 
 def test_a_larger_data_set_holds_the_smaller_one_bit_for_bit(images):
   larger = dataclasses.replace(SPEC, num_train=4, num_test=3, num_views=4)
-  found = {image.file: image for image in embedded.draw_all(larger)}
-  assert all(found[image.file] == image for image in images)
-  assert len(found) > len(images)
+  actual = {image.file: image for image in embedded.draw_all(larger)}
+  assert all(actual[image.file] == image for image in images)
+  assert len(actual) > len(images)
   other = {image.file: image for image in embedded.draw_all(dataclasses.replace(SPEC, seed=1))}
   assert not any(other[image.file].png == image.png for image in images)
 

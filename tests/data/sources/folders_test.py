@@ -99,7 +99,7 @@ def test_empty_classes_and_stray_files_are_problems(tmp_path):
   assert table.class_names == ('A',)
   by_file = {p.file: p.reason for p in problems}
   assert by_file['EMPTY'] == 'holds no image'
-  assert by_file[tmp_path.name] == 'images outside the class folders: 1, such as stray.png; left out'
+  assert by_file[tmp_path.name] == 'images outside the class folders: 1, such as stray.png'
   assert '.txt' in by_file['A/notes.txt']
   assert len(problems) == 3
 
@@ -110,7 +110,7 @@ def test_empty_classes_and_stray_files_are_problems(tmp_path):
     ((), 'no images in class folders'),
     (('a.png',), 'no images in class folders'),
     (('train/A/1.png', 'val/A/1.png', 'Validation/A/1.png'), 'are both folders of VALIDATION'),
-    (('train/A/1.png', 'B/1.png'), 'B: stands beside folders of splits'),
+    (('train/A/1.png', 'B/1.png'), 'B: is beside split folders'),
     (('train/Mono/1.png', 'test/MONO/1.png'), 'differ only in case'),
   ],
 )

@@ -66,14 +66,14 @@ def test_each_image_of_any_folder_is_found_once_and_what_is_left_out_can_be_prin
   plant(os.fsencode(top), np.random.default_rng(seed))
   began = time.monotonic()
   for path in (str(top), f'{glob.escape(str(top))}/**/*.png', f'{glob.escape(str(top))}/*/*'):
-    found, problems, said = find(path)
-    assert said.isprintable()
-    real = [os.path.realpath(one.path) for one in found]
+    actual, problems, message = find(path)
+    assert message.isprintable()
+    real = [os.path.realpath(one.path) for one in actual]
     assert len(set(real)) == len(real), 'each once'
     assert all(os.path.isfile(one) and one.startswith(str(tmp_path)) for one in real)
-    assert all(one.shown.isprintable() for one in found)
+    assert all(one.shown.isprintable() for one in actual)
     assert all(str(problem).isprintable() for problem in problems)
-    assert [one.path for one in found] == [one.path for one in find(path)[0]], 'in the same order'
+    assert [one.path for one in actual] == [one.path for one in find(path)[0]], 'in the same order'
   assert time.monotonic() - began < 10
 
 
@@ -139,10 +139,10 @@ def test_what_one_may_not_read_is_said_and_the_rest_is_found(powerless):
   (powerless / 'secret.png').write_bytes(b'x')
   (powerless / 'secret.png').chmod(0)
   (powerless / 'closed').chmod(0)
-  found, problems = input_paths.find([str(powerless)])
-  assert [one.shown for one in found] == ['open/a.png', 'secret.png']
+  actual, problems = input_paths.find([str(powerless)])
+  assert [one.shown for one in actual] == ['open/a.png', 'secret.png']
   assert [str(one) for one in problems] == ['closed: the folder cannot be read: Permission denied']
-  digest, error = image_files.digests([one.path for one in found])
+  digest, error = image_files.digests([one.path for one in actual])
   assert isinstance(digest, str)
   assert 'Permission denied' in str(error)
   with pytest.raises(types.UserError, match='no such file'):

@@ -16,8 +16,8 @@ def folder(tmp_path):
   return tmp_path
 
 
-def shown(found):
-  return [one.shown for one in found[0]]
+def shown(actual):
+  return [one.shown for one in actual[0]]
 
 
 def test_files_folders_patterns_and_lists_name_images(folder):
@@ -29,11 +29,11 @@ def test_files_folders_patterns_and_lists_name_images(folder):
 
 
 def test_a_file_named_twice_is_there_once_and_equal_names_are_told_apart(folder):
-  found, _ = input_paths.find([f'{folder}/a', f'{folder}/a/9.png', f'{folder}'])
-  assert len(found) == len({os.path.realpath(one.path) for one in found}) == 4
+  actual, _ = input_paths.find([f'{folder}/a', f'{folder}/a/9.png', f'{folder}'])
+  assert len(actual) == len({os.path.realpath(one.path) for one in actual}) == 4
   (folder / 'b/9.png').write_bytes(b'another')
-  found, _ = input_paths.find([f'{folder}/a', f'{folder}/b'])
-  names = [one.shown for one in found]
+  actual, _ = input_paths.find([f'{folder}/a', f'{folder}/b'])
+  names = [one.shown for one in actual]
   assert len(set(names)) == len(names)
   assert f'{folder}/b/9.png' in names
 
@@ -49,7 +49,7 @@ def test_a_loop_of_links_ends(folder):
 
 
 @pytest.mark.parametrize(
-  ('path', 'said'),
+  ('path', 'message'),
   [
     ('none', 'no such file or folder'),
     ('a/*.bmp', 'matches no file'),
@@ -59,13 +59,13 @@ def test_a_loop_of_links_ends(folder):
     ('binary.csv', 'is not a CSV in UTF-8'),
   ],
 )
-def test_what_names_nothing_is_one_line_that_says_which(folder, path, said):
+def test_what_names_nothing_is_one_line_that_says_which(folder, path, message):
   (folder / 'empty').mkdir()
   (folder / 'wrong.csv').write_text('name\nx\n')
   (folder / 'lost.csv').write_text('file\nb/none.png\n')
   (folder / 'binary.csv').write_bytes(b'\xff\xfe\x00file')
   with pytest.raises(types.UserError) as error:
     input_paths.find([f'{folder}/{path}'])
-  assert said in str(error.value)
+  assert message in str(error.value)
   assert path.split('*')[0] in str(error.value)
   assert '\n' not in str(error.value)

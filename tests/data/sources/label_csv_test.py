@@ -29,7 +29,7 @@ def test_a_list_of_labels_stands_in_the_place_of_class_folders(folder):
   assert table.split.tolist() == ['TRAIN', 'TRAIN', 'TEST']
   assert problems == []
   # Negative control: without the list these folders are no classes.
-  with pytest.raises(types.UserError, match='stands beside folders of splits'):
+  with pytest.raises(types.UserError, match='is beside split folders'):
     folders.table(str(folder), '', '')
 
 
@@ -45,7 +45,7 @@ def test_what_the_review_page_exports_is_such_a_list(folder):
 
 
 @pytest.mark.parametrize(
-  ('text', 'said'),
+  ('text', 'message'),
   [
     ('name,label\n', 'must name the column file'),
     ('file,name\nb.png,A\n', 'must name the columns file and label or human_label'),
@@ -57,10 +57,10 @@ def test_what_the_review_page_exports_is_such_a_list(folder):
     ('file,label\nnone.png,A\n', 'none.png is no file'),
   ],
 )
-def test_a_wrong_line_is_named(folder, text, said):
+def test_a_wrong_line_is_named(folder, text, message):
   with pytest.raises(types.UserError) as error:
     folders.table(str(folder), '', listed(folder, text))
-  assert said in str(error.value)
+  assert message in str(error.value)
   assert 'labels.csv' in str(error.value) or 'none.png' in str(error.value)
   with pytest.raises(types.UserError, match=r'set --config\.data\.labels_csv'):
     label_csv.read(str(folder / 'nowhere.csv'))

@@ -91,8 +91,8 @@ def test_a_data_set_without_groups_gets_them_by_content_and_class_names_in_order
   twin = next(g for g in of_train if of_train.count(g) == 2)
   assert set(table.label[table.group == twin]) == {1}  # TFDS' 0 is B, which comes second here
   reasons = sorted(p.reason for p in problems)
-  assert reasons[0].startswith('2 images of a split that is none of train')
-  assert reasons[1] == 'has no label; left out'
+  assert reasons[0].startswith('2 images of an unknown split; known are train')
+  assert reasons[1] == 'has no label'
 
 
 def test_a_data_set_without_labels_is_one_line(tmp_path):

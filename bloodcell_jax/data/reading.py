@@ -1,0 +1,156 @@
+"""Reads a data set: the table of its source, its images decoded, its rows divided into splits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import splits
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import embedded, registry
+
+BAD_IMAGE_POLICIES = ('fail', 'skip')
+# How many files an error names at most; it counts the others.
+MOST_NAMED = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """Which images, and how they are read, decoded and divided into splits."""
+
+  source: str  # a key of registry.SOURCES
+  dir: str  # the folder; empty for embedded, and for kaggle to fetch it
+  groups_csv: str  # folders: which images belong together; empty for none
+  labels_csv: str  # folders: labels in the place of class folders; empty for none
+  on_bad_image: str  # one of BAD_IMAGE_POLICIES
+  validation_fraction: float  # of TRAIN, by groups, if the data has no validation split
+  test_fraction: float  # of all, by groups, if the data has no test split; 0 for none
+  allow_leak: bool  # train on data that leaks
+  decode: decode.Spec
+  embedded: embedded.Spec
+
+  def __post_init__(self):
+    if self.source not in registry.SOURCES:
+      choices = ', '.join(f'{name} ({known.title})' for name, known in registry.SOURCES.items())
+      raise types.UserError(f'data.source is {self.source!r}; choose one of {choices}')
+    if self.on_bad_image not in BAD_IMAGE_POLICIES:
+      choices = ', '.join(BAD_IMAGE_POLICIES)
+      raise types.UserError(f'data.on_bad_image is {self.on_bad_image!r}; choose one of {choices}')
+    if not 0 < self.validation_fraction <= 0.5:
+      raise types.UserError(
+        f'data.validation_fraction is {self.validation_fraction}; it must lie in (0, 0.5]'
+      )
+    if not 0 <= self.test_fraction <= 0.5:
+      raise types.UserError(f'data.test_fraction is {self.test_fraction}; it must lie in [0, 0.5]')
+
+
+def build(
+  spec: Spec, seed: int, cache_dir: str | os.PathLike[str], on_progress: Callable[[int, int], None]
+) -> dataset.Dataset:
+  """The data set of the spec.
+
+  Args:
+    spec: what to read.
+    seed: of the division into training and validation.
+    cache_dir: for decoded images that do not fit into memory.
+    on_progress: called with (images decoded, images in all).
+
+  Raises:
+    UserError: the data is missing, or files cannot be used under the policy 'fail'.
+  """
+  table, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
+  rows = splits.rows(table, spec.validation_fraction, spec.test_fraction, seed)
+  return dataset.Dataset(table, image_NHWC, rows, problems, notes)
+
+
+def undecoded(spec: Spec, seed: int, skipped: Collection[str]) -> dataset.Dataset:
+  """The data set of the spec without decoding: the rows are those of `build`, every image is one black pixel.
+
+  For callers that need the rows of a split and few of its images; the division into splits uses no pixel.
+
+  Args:
+    spec: as that of `build`.
+    seed: as that of `build`.
+    skipped: names of the files that `build` skipped.
+
+  Raises:
+    UserError: no such folder.
+  """
+  table, _ = read_table(spec)
+  table = table.take(np.flatnonzero(~np.isin(table.file, list(skipped))))
+  black = np.broadcast_to(np.zeros(1, np.uint8), (len(table), 1, 1, 3))
+  rows = splits.rows(table, spec.validation_fraction, spec.test_fraction, seed)
+  return dataset.Dataset(table, black, rows, [], [])
+
+
+def whole(
+  spec: Spec,
+  split: str,
+  class_names: tuple[str, ...],
+  cache_dir: str | os.PathLike[str],
+  on_progress: Callable[[int, int], None],
+) -> dataset.Dataset:
+  """All images of the spec as one split, labelled with the classes of a trained network.
+
+  Raises:
+    UserError: as `build`, or a class that the network does not know.
+  """
+  table, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
+  for name in table.class_names:
+    if name not in class_names:
+      raise types.UserError(
+        f'{spec.dir}: the run knows no class {name}; rename the folder to one of {", ".join(class_names)}'
+      )
+  label = np.array([class_names.index(name) for name in table.class_names], np.int32)[table.label]
+  table = dataclasses.replace(table, label=label, class_names=class_names)
+  return dataset.Dataset(table, image_NHWC, {split: np.arange(len(table))}, problems, notes)
+
+
+def _read(
+  spec: Spec, cache_dir: str | os.PathLike[str], on_progress: Callable[[int, int], None]
+) -> tuple[types.Table, np.ndarray, list[types.Problem], list[types.Problem]]:
+  """The table, its decoded images, the files that were skipped and those that were converted."""
+  table, problems = read_table(spec)
+  decoded = decode.table(table, spec.decode, cache_dir, on_progress)
+  problems = [*problems, *decoded.problems]
+  if problems and spec.on_bad_image == 'fail':
+    raise types.UserError(complaint(problems))
+  kept = np.flatnonzero(decoded.kept)
+  # Taking rows copies every image, so it is skipped if all are kept.
+  image_NHWC = decoded.image_NHWC if len(kept) == len(table) else decoded.image_NHWC[kept]
+  return table.take(kept), image_NHWC, problems, decoded.notes
+
+
+def read_table(spec: Spec) -> tuple[types.Table, list[types.Problem]]:
+  """The rows of the source, and the files that are not used.
+
+  Raises:
+    UserError: no such data, or no `data.dir` although the source needs it.
+  """
+  _check_dir(spec)
+  return registry.SOURCES[spec.source].read(spec)
+
+
+def photographs(spec: Spec) -> types.Table:
+  """One image of each training photograph; raises as `read_table`."""
+  _check_dir(spec)
+  return registry.SOURCES[spec.source].photographs(spec)
+
+
+def _check_dir(spec: Spec) -> None:
+  if registry.SOURCES[spec.source].needs_dir and not spec.dir:
+    raise types.UserError(f'data.source={spec.source!r} needs a folder: add --config.data.dir=FOLDER')
+
+
+def complaint(problems: list[types.Problem]) -> str:
+  """The error message under the policy 'fail': the files, and what to do."""
+  lines = [str(problem) for problem in problems[:MOST_NAMED]]
+  if len(problems) > MOST_NAMED:
+    lines.append(f'and {len(problems) - MOST_NAMED} more')
+  advice = 'repair or remove them, or skip them with --config.data.on_bad_image=skip'
+  return '\n'.join([*lines, f'{len(problems)} files cannot be used: {advice}'])

@@ -1,0 +1,62 @@
+"""A data source: how a table of images is read, and what is known of it before any image is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.sources import embedded as embedded_lib
+
+
+class Settings(Protocol):
+  """The settings that a source may read; `reading.Spec` has them."""
+
+  @property
+  def dir(self) -> str:
+    """The folder of the data; '' for none."""
+
+  @property
+  def groups_csv(self) -> str:
+    """A CSV of files and groups; '' for none."""
+
+  @property
+  def labels_csv(self) -> str:
+    """A CSV of files and labels; '' for none."""
+
+  @property
+  def embedded(self) -> embedded_lib.Spec:
+    """Number and size of synthetic images."""
+
+
+Read = Callable[[Settings], tuple[types.Table, list[types.Problem]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """One value of `data.source`."""
+
+  title: str  # for people
+  is_synthetic: bool  # drawn by this package, not photographed
+  needs_dir: bool  # whether `data.dir` must name a folder
+  splits: str  # a sentence: which splits the data brings, and which are held out
+  licence: str  # of the images, a line of the model card
+  # The rows, and the files that are not used. Raises UserError if there is no such data.
+  read: Read
+  # One image of each photograph of TRAIN, to rebuild a training set from. Raises as `read`.
+  photographs: Callable[[Settings], types.Table]
+
+
+def one_of_each_photograph(read: Read) -> Callable[[Settings], types.Table]:
+  """A function that returns the first image of each photograph of TRAIN, for sources without the photographs."""
+
+  def photographs(settings: Settings) -> types.Table:
+    table, _ = read(settings)
+    train = np.flatnonzero(table.split == 'TRAIN')
+    _, first = np.unique(table.source[train], return_index=True)
+    return table.take(train[np.sort(first)])
+
+  return photographs
