@@ -65,7 +65,7 @@ def ours(folder: str) -> Callable[[int], float]:
   exp = experiment.resolve(cnn_b.get_config())
   data = dataset.empty(('A', 'B', 'C', 'D'))
   made = job.Job(exp, data, exp.transform.standardize, None, signals.Stop())
-  loaded = classifier.of(made, made.params, None, '', {})
+  loaded = classifier.from_network(made, made.params, None, '', {})
   loaded.probabilities(np.zeros((1, SIDE, SIDE, 3), np.uint8))  # compiled
 
   def run(_: int) -> float:
@@ -73,8 +73,10 @@ def ours(folder: str) -> Callable[[int], float]:
       began = time.perf_counter()
       found, _problems = input_paths.find([folder])
       known = journal.Journal(pathlib.Path(place, 'journal.jsonl'), 'benchmark', loaded.class_names)
-      done = file_predictions.run(loaded, found, exp.data.decode, known, lambda done, total: None)
-      return len(done.file) / (time.perf_counter() - began)
+      done = file_predictions.predict_files(
+        loaded, found, exp.data.decode, known, lambda done, total: None, file_predictions.cells_of
+      )
+      return len(done.cells) / (time.perf_counter() - began)
 
   return run
 

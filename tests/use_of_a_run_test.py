@@ -118,7 +118,7 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   # Again: nothing is predicted twice, and nothing changes.
   before = (target / 'predictions.csv').read_bytes()
   code, out, _ = run('predict', str(images), f'--workdir={run_copy}')
-  assert '9 images are predicted already' in out
+  assert '9 cells were predicted before' in out
   assert (target / 'predictions.csv').read_bytes() == before
 
 

@@ -61,7 +61,9 @@ class Classifier:
     return combination.apply(self.committee.combination, probs_MNK, np)
 
 
-def of(made: job.Job, params: Any, rule: doubt.Doubt | None, note: str, origin: dict[str, int]) -> Classifier:
+def from_network(
+  made: job.Job, params: Any, rule: doubt.Doubt | None, note: str, origin: dict[str, int]
+) -> Classifier:
   """The classifier of a single network."""
   return Classifier(model_set.single(model_set.Network(made, params, 1.0), origin), rule, note)
 

@@ -25,7 +25,8 @@ def read(path: str) -> list[Label]:
   """The labels of a CSV with the columns `file` and `label`, or `human_label`; `sha256_16` is used where it is there.
 
   Raises:
-    UserError: no such file, a column that is missing, a row without a file or label, or a file twice; by its line.
+    UserError: no such file, a column that is missing, a row without a file or label, or with a box, or a file twice;
+      by its line.
   """
   advice = 'set --config.data.labels_csv to a CSV with the columns file and label'
   rows = csv_rows.read(path, ('file',), advice)
@@ -37,6 +38,10 @@ def read(path: str) -> list[Label]:
     file, label = row['file'].replace('\\', '/'), row[str(column)].strip()
     if not file or not label:
       raise types.UserError(f'{where} lacks a file or a label; give both')
+    if row.get('left'):
+      raise types.UserError(
+        f'{where} labels a part of {file}; save that part as an image and list it without a box'
+      )
     if '/' in label or '\\' in label or label.startswith('.'):
       # A label names folders where images are saved by class.
       raise types.UserError(
