@@ -1,4 +1,4 @@
-"""A finished run as something that classifies images: what `predict`, `explain` and `export` begin with."""
+"""A finished run as a classifier of images; used by `predict`, `explain` and `export`."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from bloodcell_jax.train import progress, signals
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """The best network of a run, or the members of an ensemble, with all that turns an image into probabilities."""
+  """The best network of a run, or the members of an ensemble, with the steps from an image to probabilities."""
 
   committee: model_set.Committee  # whose jobs have no data
   rule: doubt.Doubt | None  # None where the run has not been evaluated
-  note: str  # what must be said with every figure, such as that the network knows drawn cells only
+  note: str  # what every figure must be accompanied by, such as that the training images were synthetic
 
   @property
   def made(self) -> job.Job:
-    """The job of the first network: its way from grey levels to the network's input is that of all."""
+    """The job of the first network; preprocessing is the same for all networks."""
     return self.committee.networks[0].made
 
   @property
   def params(self) -> Any:
-    """Those of the first network, which is the only one but in an ensemble."""
+    """The parameters of the first network, which is the only one except in an ensemble."""
     return self.committee.networks[0].params
 
   @property
   def origin(self) -> dict[str, int]:
-    """Which checkpoint, or how many members."""
+    """The epoch of the checkpoint, or the number of members."""
     return self.committee.origin
 
   @property
@@ -47,16 +47,16 @@ class Classifier:
     return self.made.data.table.class_names
 
   def probabilities(self, image_BHWC: np.ndarray) -> np.ndarray:
-    """[B, K] float64, as the networks give them, before any temperature.
+    """[B, K] float64, as the networks give them, before any calibration.
 
-    One program is compiled for batches of the experiment's evaluation size; smaller ones are filled up.
+    One program is compiled, for batches of the experiment's evaluation size; smaller batches are padded.
 
     Args:
-      image_BHWC: uint8 images as `data.decode` gives them: cropped, resized; at most the evaluation's batch size.
+      image_BHWC: uint8, cropped and resized by `decode`; at most as many as the evaluation's batch size.
     """
     size, num = self.made.experiment.evaluate_batch_size, len(image_BHWC)
     if num > size:
-      raise ValueError(f'{num} images; a batch has {size} at most')
+      raise ValueError(f'{num} images; a batch has at most {size}')
     probs_MNK = np.stack([_probabilities(each, image_BHWC, size) for each in self.committee.networks])
     return combination.apply(self.committee.combination, probs_MNK, np)
 
@@ -69,30 +69,29 @@ def from_network(
 
 
 def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
-  """The classifier that the run in `folder` has become; no image is read.
+  """The classifier of the finished run in `folder`; reads no images.
 
   Raises:
-    UserError: there is no run, or none with a finished epoch, or an ensemble that is not complete, or a calibration
-      of something else.
+    UserError: there is no run, no finished epoch, an incomplete ensemble, or a calibration of other networks.
   """
   exp = opening.of(folder, None)
   environment = folder.read_environment()['data']
   data = dataset.empty(tuple(environment['class_names']))
 
-  def nothing(exp: experiment.Experiment) -> dataset.Dataset:
-    # Statistics are read and never fitted: there is nothing to fit them on.
+  def no_images(exp: experiment.Experiment) -> dataset.Dataset:
+    # Statistics are read from the run and never fitted here.
     return data
 
-  found = model_set.load(folder, exp, nothing, stop, progress.Progress())
-  rule = model_set.rule(folder, found, exp)
-  return Classifier(found, rule, scoring.note(environment['synthetic'], environment['leaks']))
+  committee = model_set.load(folder, exp, no_images, stop, progress.Progress())
+  rule = model_set.rule(folder, committee, exp)
+  return Classifier(committee, rule, scoring.note(environment['synthetic'], environment['leaks']))
 
 
 def _probabilities(network: model_set.Network, image_BHWC: np.ndarray, size: int) -> np.ndarray:
   num, num_classes = len(image_BHWC), network.made.num_classes
   input_BHWC = network.made.standardize(image_BHWC)
-  filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
+  padded = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
   target_BK = np.zeros((size, num_classes), np.float32)
-  batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
+  batch = types.Batch(padded, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
   logits_BK = np.asarray(network.made.apply_to_views(network.params, batch))[:num]
   return special.softmax(logits_BK.astype(np.float64), axis=1)
