@@ -28,17 +28,17 @@ class Classifier:
 
   @property
   def made(self) -> job.Job:
-    """The job of the first network; preprocessing is the same for all networks."""
+    """The job of the first network: its way from grey levels to the network's input is that of all."""
     return self.committee.networks[0].made
 
   @property
   def params(self) -> Any:
-    """The parameters of the first network, which is the only one except in an ensemble."""
+    """Those of the first network, which is the only one but in an ensemble."""
     return self.committee.networks[0].params
 
   @property
   def origin(self) -> dict[str, int]:
-    """The epoch of the checkpoint, or the number of members."""
+    """Which checkpoint, or how many members."""
     return self.committee.origin
 
   @property
@@ -56,7 +56,7 @@ class Classifier:
     """
     size, num = self.made.experiment.evaluate_batch_size, len(image_BHWC)
     if num > size:
-      raise ValueError(f'{num} images; a batch has at most {size}')
+      raise ValueError(f'{num} images; a batch has {size} at most')
     probs_MNK = np.stack([_probabilities(each, image_BHWC, size) for each in self.committee.networks])
     return combination.apply(self.committee.combination, probs_MNK, np)
 
@@ -78,20 +78,20 @@ def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
   environment = folder.read_environment()['data']
   data = dataset.empty(tuple(environment['class_names']))
 
-  def no_images(exp: experiment.Experiment) -> dataset.Dataset:
+  def nothing(exp: experiment.Experiment) -> dataset.Dataset:
     # Statistics are read from the run and never fitted here.
     return data
 
-  committee = model_set.load(folder, exp, no_images, stop, progress.Progress())
-  rule = model_set.rule(folder, committee, exp)
-  return Classifier(committee, rule, scoring.note(environment['synthetic'], environment['leaks']))
+  found = model_set.load(folder, exp, nothing, stop, progress.Progress())
+  rule = model_set.rule(folder, found, exp)
+  return Classifier(found, rule, scoring.note(environment['synthetic'], environment['leaks']))
 
 
 def _probabilities(network: model_set.Network, image_BHWC: np.ndarray, size: int) -> np.ndarray:
   num, num_classes = len(image_BHWC), network.made.num_classes
   input_BHWC = network.made.standardize(image_BHWC)
-  padded = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
+  filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
   target_BK = np.zeros((size, num_classes), np.float32)
-  batch = types.Batch(padded, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
+  batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
   logits_BK = np.asarray(network.made.apply_to_views(network.params, batch))[:num]
   return special.softmax(logits_BK.astype(np.float64), axis=1)

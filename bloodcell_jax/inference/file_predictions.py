@@ -38,14 +38,14 @@ def cells_of(photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
 def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
   """16 hex digits that change with anything that decides what is predicted for given bytes."""
   networks, rule = loaded.committee.networks, loaded.committee.combination
-  statistics = [network.made.statistics for network in networks]
+  learned = [network.made.statistics for network in networks]
   return feature_cache.key(
     weights=' '.join(tree.fingerprint(network.params) for network in networks),
     combination=f'{rule.kind} {tree.fingerprint(dict(rule.arrays))}',
     views=loaded.made.experiment.views,
     decoding=repr(dataclasses.replace(spec, cache='memory')),
     standardize=repr(loaded.made.transform.standardize),
-    statistics=repr([each and [each.mean_C, each.std_C] for each in statistics]),
+    statistics=repr([each and [each.mean_C, each.std_C] for each in learned]),
     class_names=' '.join(loaded.class_names),
   )
 

@@ -181,7 +181,9 @@ def each(
     digest is not wanted, and an error where the file cannot be used; an unreadable file's digest is empty.
   """
 
-  def one(i: int, path: str) -> tuple[str, list[tuple[cell.Box | None, np.ndarray]] | DecodeError | None]:
+  def decode_one(
+    i: int, path: str
+  ) -> tuple[str, list[tuple[cell.Box | None, np.ndarray]] | DecodeError | None]:
     try:
       data = _bytes(path, spec.max_pixels)
     except DecodeError as error:
@@ -201,13 +203,13 @@ def each(
   with quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     try:
       for i, path in enumerate(paths):
-        waiting.append(pool.submit(one, i, path))
+        waiting.append(pool.submit(decode_one, i, path))
         if len(waiting) >= _AHEAD:
           yield waiting.popleft().result()
       while waiting:
         yield waiting.popleft().result()
     finally:
-      # Where the reader leaves early, what has not begun need not begin.
+      # If the caller stops early, pending files need not be decoded.
       pool.shutdown(cancel_futures=True)
 
 

@@ -25,8 +25,7 @@ def read(path: str) -> list[Label]:
   """The labels of a CSV with the columns `file` and `label`, or `human_label`; `sha256_16` is used where it is there.
 
   Raises:
-    UserError: no such file, a column that is missing, a row without a file or label, or with a box, or a file twice;
-      by its line.
+    UserError: no such file, a column that is missing, a row without a file or label, or a file twice; by its line.
   """
   advice = 'set --config.data.labels_csv to a CSV with the columns file and label'
   rows = csv_rows.read(path, ('file',), advice)
