@@ -1,4 +1,4 @@
-"""`calibration.json` of a run's folder: the fitted calibration, and the networks and views it was fitted for."""
+"""`calibration.json` of a run's folder: the fitted rule, and the networks and views that it was fitted for."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from bloodcell_jax.system import atomic
 
 @dataclasses.dataclass(frozen=True)
 class FittedFor:
-  """The source of the validation predictions that a calibration was fitted on."""
+  """What gave the validation predictions that a rule was fitted on."""
 
   checkpoint: Mapping[str, int]  # which epoch of how many, or how many members
   members: tuple[str, ...]  # of an ensemble; empty for a single network
-  combine: str  # the method that combines the members; empty for a single network
-  views: str  # test-time augmentation: one of test_time.KINDS
-  # Of weights, statistics and combination; empty for an ensemble with a member whose fingerprint is unknown.
+  combine: str  # how the members become one; empty for a single network
+  views: str  # test-time augmentation: one of data.views.KINDS
+  # Of weights, statistics and combination; empty for an ensemble with a member whose own is not known.
   fingerprint: str
-  # The divisor that turns the network's outputs into logits; it is part of the output layer's weights. 1 for networks
-  # trained with cross-entropy, and for an ensemble, whose members have one each.
+  # By which the outputs of the network were divided to be logits: its top's weights have it inside. 1 for networks
+  # trained on cross-entropy, and for an ensemble, whose members have one each.
   temperature: float
 
 
 def write(folder: workdir.Workdir, rule: doubt.Doubt, fitted_for: FittedFor) -> None:
-  """Writes the calibration and what it was fitted for."""
+  """Writes the rule with what it was fitted for."""
   atomic.write_json(
     folder.calibration, {**doubt.entry(rule), doubt.FITTED_FOR: dataclasses.asdict(fitted_for)}
   )
 
 
 def read(folder: workdir.Workdir) -> tuple[doubt.Doubt, FittedFor | None]:
-  """The calibration and what it was fitted for; the latter is None in runs of earlier versions.
+  """The rule and what it was fitted for; None in a run of before that was kept.
 
   Raises:
     UserError: the file is missing or damaged.
@@ -48,5 +48,5 @@ def read(folder: workdir.Workdir) -> tuple[doubt.Doubt, FittedFor | None]:
     return rule, FittedFor(**{**known, 'members': tuple(known['members'])})
   except (TypeError, KeyError):
     raise types.UserError(
-      f'{folder.calibration}: damaged; evaluate the run on its own splits to rewrite it'
+      f'{folder.calibration}: damaged; evaluate the run on its own splits, which writes it anew'
     ) from None

@@ -25,7 +25,7 @@ def write(folder: workdir.Workdir, summary: Mapping[str, Any], rule: combination
 
 
 def read(folder: workdir.Workdir) -> dict[str, Any]:
-  """The summary that `write` wrote.
+  """What `write` wrote.
 
   Raises:
     UserError: the ensemble is not complete, or the file is damaged.

@@ -168,7 +168,7 @@ class Workdir:
     return _read_json(self.environment)
 
   def read_metrics(self) -> dict[str, Any]:
-    """All entries of metrics.json; empty if nothing has been scored. `read_splits` gives those of the splits.
+    """All entries: `read_splits` has those of the splits; empty where nothing has been scored.
 
     Raises:
       UserError: they are damaged.
@@ -202,7 +202,7 @@ class Workdir:
 
 
 def problem(entry: Any) -> types.Problem:
-  """A file left out, from its entry in environment.json: a record, or `file: reason` of earlier versions."""
+  """A file left out, as environment.json has it: a record; of earlier versions a line, `file: reason`."""
   if isinstance(entry, str):
     return types.Problem(*entry.partition(': ')[::2])
   return types.Problem(**entry)
