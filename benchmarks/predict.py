@@ -65,7 +65,7 @@ def ours(folder: str) -> Callable[[int], float]:
   exp = experiment.resolve(cnn_b.get_config())
   data = dataset.empty(('A', 'B', 'C', 'D'))
   job = job_lib.Job(exp, data, exp.transform.standardize, None, signals.Stop())
-  loaded = classifier.of(job, job.params, None, '', {})
+  loaded = classifier.from_network(job, job.params, None, '', {})
   loaded.probabilities(np.zeros((1, SIDE, SIDE, 3), np.uint8))  # compiled
 
   def run(_: int) -> float:
@@ -73,8 +73,10 @@ def ours(folder: str) -> Callable[[int], float]:
       began = time.perf_counter()
       paths, _problems = input_paths.find([folder])
       known = journal.Journal(pathlib.Path(place, 'journal.jsonl'), 'benchmark', loaded.class_names)
-      done = file_predictions.run(loaded, paths, exp.data.decode, known, lambda done, total: None)
-      return len(done.file) / (time.perf_counter() - began)
+      done = file_predictions.predict_files(
+        loaded, paths, exp.data.decode, known, lambda done, total: None, file_predictions.cells_of
+      )
+      return len(done.cells) / (time.perf_counter() - began)
 
   return run
 

@@ -73,7 +73,7 @@ def calibrated(probs_NK: np.ndarray, loaded: classifier.Classifier) -> np.ndarra
   return calibration.scaled(plain, loaded.rule.temperature).probs_NK
 
 
-def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.Census:
+def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.ClassifiedCells:
   """What `predict` says of the files of the test split, in the order of its CSV."""
   loaded = load(folder)
   spec = loaded.made.experiment.data.decode
@@ -87,8 +87,10 @@ def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.Ce
   known = journal.Journal(
     to / 'journal.jsonl', file_predictions.fingerprint(loaded, spec), loaded.class_names
   )
-  seen = file_predictions.run(loaded, found, spec, known, lambda done, total: None)
-  return differential_count.of(seen.file, seen.digest, seen.probs_NK, loaded.class_names, loaded.rule)
+  seen = file_predictions.predict_files(
+    loaded, found, spec, known, lambda done, total: None, file_predictions.cells_of
+  )
+  return differential_count.classify(seen.cells, seen.probs_NK, loaded.class_names, loaded.rule)
 
 
 def case(model: str, loss: str, method: str, combine: str, quick: bool = False) -> Any:

@@ -118,8 +118,23 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   # Again: nothing is predicted twice, and nothing changes.
   before = (target / 'predictions.csv').read_bytes()
   code, out, _ = run('predict', str(images), f'--workdir={run_copy}')
-  assert '9 images are predicted already' in out
+  assert '9 cells were predicted before' in out
   assert (target / 'predictions.csv').read_bytes() == before
+  # Another folder of the same name: its predictions lie beside the first ones. A copy is a line, but no second cell.
+  other = tmp_path / 'other' / 'slide'
+  other.mkdir(parents=True)
+  for name in ('a.png', 'copy of a.png'):
+    (other / name).write_bytes(table.content[test[0]])
+  code, out, err = run('predict', str(other), f'--workdir={run_copy}', '--heat_maps=false')
+  assert code == 0, err
+  assert (target / 'predictions.csv').read_bytes() == before
+  assert len(read_rows(run_copy / 'predict/slide-2/predictions.csv')) == 2
+  assert '1 file repeats another file byte for byte' in out
+  about = json.loads((run_copy / 'predict/slide-2/predict.json').read_text())
+  assert about['paths'] == [str(other.resolve())]
+  assert (about['differential']['num_cells'], about['differential']['num_duplicates']) == (1, 1)
+  assert 'id="heat"' in (target / 'review.html').read_text()
+  assert 'id="heat"' not in (run_copy / 'predict/slide-2/review.html').read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A finished run as something that classifies images: what `predict`, `explain` and `export` begin with."""
+"""A finished run as a classifier of images; used by `predict`, `explain` and `export`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from bloodcell_jax.train import progress, signals
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """The best network of a run, or the members of an ensemble, with all that turns an image into probabilities."""
+  """The best network of a run, or the members of an ensemble, with the steps from an image to probabilities."""
 
   models: model_set.ModelSet  # whose jobs have no data
   rule: calibration.Calibration | None  # None where the run has not been evaluated
-  note: str  # what must be said with every figure, such as that the network knows drawn cells only
+  note: str  # what every figure must be accompanied by, such as that the training images were synthetic
 
   @property
   def made(self) -> job.Job:
@@ -47,12 +47,12 @@ class Classifier:
     return self.made.data.table.class_names
 
   def probabilities(self, image_BHWC: np.ndarray) -> np.ndarray:
-    """[B, K] float64, as the networks give them, before any temperature.
+    """[B, K] float64, as the networks give them, before any calibration.
 
-    One program is compiled for batches of the experiment's evaluation size; smaller ones are filled up.
+    One program is compiled, for batches of the experiment's evaluation size; smaller batches are padded.
 
     Args:
-      image_BHWC: uint8 images as `data.decode` gives them: cropped, resized; at most the evaluation's batch size.
+      image_BHWC: uint8, cropped and resized by `decode`; at most as many as the evaluation's batch size.
     """
     size, num = self.made.experiment.evaluate_batch_size, len(image_BHWC)
     if num > size:
@@ -61,7 +61,7 @@ class Classifier:
     return combination.apply(self.models.combination, probs_MNK, np)
 
 
-def of(
+def from_network(
   made: job.Job, params: Any, rule: calibration.Calibration | None, note: str, origin: dict[str, int]
 ) -> Classifier:
   """The classifier of a single network."""
@@ -69,18 +69,17 @@ def of(
 
 
 def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
-  """The classifier that the run in `folder` has become; no image is read.
+  """The classifier of the finished run in `folder`; reads no images.
 
   Raises:
-    UserError: there is no run, or none with a finished epoch, or an ensemble that is not complete, or a calibration
-      of something else.
+    UserError: there is no run, no finished epoch, an incomplete ensemble, or a calibration of other networks.
   """
   exp = saved_run.read_experiment(folder, None)
   environment = folder.read_environment()['data']
   data = dataset.empty(tuple(environment['class_names']))
 
   def nothing(exp: experiment.Experiment) -> dataset.Dataset:
-    # Statistics are read and never fitted: there is nothing to fit them on.
+    # Statistics are read from the run and never fitted here.
     return data
 
   found = model_set.load(folder, exp, nothing, stop, progress.Progress())

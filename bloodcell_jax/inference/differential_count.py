@@ -1,4 +1,4 @@
-"""What a set of unlabelled images holds: a line an image, and the differential count."""
+"""Classified cells of unlabelled photographs, and their differential count."""
 
 from __future__ import annotations
 
@@ -9,76 +9,87 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import cell, types
 from bloodcell_jax.stats import calibration, differential
 from bloodcell_jax.system import atomic
 
 UNCLASSIFIED = 'unclassified'
-# A larger share that is not named can shift the shares of the named by more than counting 200 cells leaves open.
+# If more than this share is left for review, the shares of the accepted cells can be further from those of all cells
+# than the sampling error of 200 cells.
 MOST_LEFT = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
-class Census:
-  """Images with what is said of each."""
+class ClassifiedCells:
+  """Cells with their calibrated probabilities and classes."""
 
-  file: tuple[str, ...]  # N
-  digest: tuple[str, ...]  # N: `sha256_16`
-  probs_NK: np.ndarray  # calibrated where the run has a temperature
+  cells: tuple[cell.Cell, ...]  # N
+  probs_NK: np.ndarray  # calibrated if the run has a temperature
   likeliest: tuple[str, ...]  # N
-  named: tuple[str, ...]  # N: the likeliest class, or UNCLASSIFIED below the run's threshold
-  sets: tuple[tuple[str, ...], ...]  # N: the classes that cannot be excluded; empty where the run has no rule
-  class_names: tuple[str, ...]
+  predicted: tuple[str, ...]  # N: the likeliest class, or UNCLASSIFIED below the run's threshold
+  sets: tuple[tuple[str, ...], ...]  # N: the conformal set; empty if the run is not calibrated
+  class_names: tuple[str, ...]  # K
   calibrated: bool
 
   def __len__(self) -> int:
-    return len(self.file)
+    return len(self.cells)
+
+  @property
+  def has_boxes(self) -> bool:
+    """Whether a photograph may hold several cells."""
+    return any(one.box is not None for one in self.cells)
 
 
-def of(
-  file: Sequence[str],
-  digest: Sequence[str],
-  probs_NK: np.ndarray,
-  names: Sequence[str],
-  rule: calibration.Calibration | None,
-) -> Census:
-  """The census of these predictions.
+def classify(
+  cells: Sequence[cell.Cell], probs_NK: np.ndarray, names: Sequence[str], rule: calibration.Calibration | None
+) -> ClassifiedCells:
+  """Applies a run's calibration to its predictions.
 
   Args:
-    file, digest: of each image.
+    cells: N.
     probs_NK: as the network gives them.
     names: K classes.
-    rule: the run's calibration; without one every image is accepted and has no set.
+    rule: the run's calibration; without one every cell is accepted and no set is given.
   """
-  nothing = np.array(file, np.str_)
-  found = types.Predictions(probs_NK, np.zeros(len(file), np.int32), nothing, nothing, tuple(names))
+  nothing = np.zeros(len(cells), np.str_)
+  scaled = types.Predictions(probs_NK, np.zeros(len(cells), np.int32), nothing, nothing, tuple(names))
   if rule is not None:
-    found = calibration.scaled(found, rule.temperature)
-  named_N = np.ones(len(file), bool) if rule is None else calibration.is_accepted(rule, found)
-  likeliest = tuple(names[k] for k in found.probs_NK.argmax(1))
+    scaled = calibration.scaled(scaled, rule.temperature)
+  accepted_N = np.ones(len(cells), bool) if rule is None else calibration.is_accepted(rule, scaled)
+  likeliest = tuple(names[k] for k in scaled.probs_NK.argmax(1))
   if rule is None:
-    sets: tuple[tuple[str, ...], ...] = ((),) * len(file)
+    sets: tuple[tuple[str, ...], ...] = ((),) * len(cells)
   else:
-    inside_NK = calibration.sets(rule.conformal, found.probs_NK)
+    inside_NK = calibration.sets(rule.conformal, scaled.probs_NK)
     sets = tuple(tuple(name for name, inside in zip(names, row, strict=True) if inside) for row in inside_NK)
-  named = tuple(name if sure else UNCLASSIFIED for name, sure in zip(likeliest, named_N, strict=True))
-  return Census(
-    tuple(file), tuple(digest), found.probs_NK, likeliest, named, sets, tuple(names), rule is not None
+  predicted = tuple(name if sure else UNCLASSIFIED for name, sure in zip(likeliest, accepted_N, strict=True))
+  return ClassifiedCells(
+    tuple(cells), scaled.probs_NK, likeliest, predicted, sets, tuple(names), rule is not None
   )
 
 
-def count(found: Census, confidence: float) -> dict[str, Any]:
-  """The differential: by class `{count, share, low, high, likeliest}`, and how many images are not named.
+def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
+  """The differential count of the distinct cells: two files with the same bytes are one photograph.
 
-  The first four are of the images that are named; `likeliest` counts all images by their likeliest class.
+  Returns:
+    `classes`: by class `{count, share, low, high, likeliest}`, the first four of the accepted cells (`num_named`), the
+    last of all of them by likeliest class. `num_images` and `num_cells` count photographs and cells that differ,
+    `num_unclassified` the cells left for review, `num_duplicates` the files that repeat the bytes of another one.
   """
-  counts = [found.named.count(name) for name in found.class_names]
+  first = {one.key: row for row, one in reversed(list(enumerate(classified.cells)))}
+  predicted, likeliest = (
+    [column[row] for row in first.values()] for column in (classified.predicted, classified.likeliest)
+  )
+  counts = [predicted.count(name) for name in classified.class_names]
   total = sum(counts)
   bounds_K2 = differential.intervals(counts, confidence)
+  num_images = len({one.digest for one in classified.cells})
   return {
-    'num_images': len(found),
+    'num_images': num_images,
+    'num_cells': len(first),
+    'num_duplicates': len({(one.file, one.digest) for one in classified.cells}) - num_images,
     'num_named': total,
-    'num_unclassified': len(found) - total,
+    'num_unclassified': len(first) - total,
     'confidence': confidence,
     'classes': {
       name: {
@@ -86,40 +97,56 @@ def count(found: Census, confidence: float) -> dict[str, Any]:
         'share': num / total if total else None,
         'low': float(low),
         'high': float(high),
-        'likeliest': found.likeliest.count(name),
+        'likeliest': likeliest.count(name),
       }
-      for name, num, (low, high) in zip(found.class_names, counts, bounds_K2, strict=True)
+      for name, num, (low, high) in zip(classified.class_names, counts, bounds_K2, strict=True)
     },
   }
 
 
 def warnings(counted: dict[str, Any]) -> list[str]:
-  """What must be said of a count of few cells, or of one that leaves many cells out; nothing of others."""
-  found = []
-  if counted['num_named'] < differential.LEAST_CELLS:
-    found.append(
-      f'{counted["num_named"]} cells are named, fewer than {differential.LEAST_CELLS}: too few for a differential '
-      'count; the intervals say how little they tell.'
+  """Warnings about a count of few cells, or one that leaves many cells for review."""
+  lines = []
+  num, few = counted['num_named'], differential.LEAST_CELLS
+  if num < few:
+    lines.append(
+      f'{num} {"cell was" if num == 1 else "cells were"} accepted, fewer than {few}: too few for a differential count, '
+      'as the width of the intervals shows.'
     )
-  left = counted['num_unclassified'] / counted['num_images']
+  left = counted['num_unclassified'] / counted['num_cells']
   if left > MOST_LEFT:
-    found.append(
-      f'{left:.0%} of the images are left for review. Some classes are left more often than others, so the shares of '
-      'the named are no differential count before the others are reviewed.'
+    lines.append(
+      f'{left:.0%} of the cells are left for review. The network abstains on some classes more often than on others, '
+      'so the shares of the accepted cells are no differential count until the rest is reviewed.'
     )
-  return found
+  return lines
 
 
-def write(path: str | os.PathLike[str], found: Census) -> None:
-  """`predictions_csv.csv`: `file, predicted, likeliest, confidence, set, prob_<CLASS>..., sha256_16`.
+def duplicates(counted: dict[str, Any]) -> str:
+  """A line about the files that are not counted because another one has the same bytes; '' if there are none."""
+  num = counted['num_duplicates']
+  if not num:
+    return ''
+  repeats = '1 file repeats another file' if num == 1 else f'{num:,} files repeat other files'
+  return f'{repeats} byte for byte; each cell is counted once.'
 
-  The classes of a set are parted by semicolons.
+
+def write_predictions(path: str | os.PathLike[str], classified: ClassifiedCells) -> None:
+  """`predictions.csv`: `file, predicted, likeliest, confidence, set, prob_<CLASS>..., sha256_16`, a line a cell.
+
+  Where photographs hold several cells, `cell, left, top, right, bottom` follow `file`, in pixels of the photograph. The
+  classes of a set are separated by semicolons.
   """
-  probs = [f'prob_{name}' for name in found.class_names]
-  rows: list[list[Any]] = [['file', 'predicted', 'likeliest', 'confidence', 'set', *probs, 'sha256_16']]
-  for i in range(len(found)):
-    head = [found.file[i], found.named[i], found.likeliest[i], f'{found.probs_NK[i].max():.6f}']
-    rows.append([*head, ';'.join(found.sets[i]), *(f'{p:.6f}' for p in found.probs_NK[i]), found.digest[i]])
+  probs = [f'prob_{name}' for name in classified.class_names]
+  places = ['cell', 'left', 'top', 'right', 'bottom'] if classified.has_boxes else []
+  rows: list[list[Any]] = [
+    ['file', *places, 'predicted', 'likeliest', 'confidence', 'set', *probs, 'sha256_16']
+  ]
+  for i, one in enumerate(classified.cells):
+    place = [one.number, *(one.box.as_tuple() if one.box else [''] * 4)] if places else []
+    probs_K = classified.probs_NK[i]
+    head = [one.file, *place, classified.predicted[i], classified.likeliest[i], f'{probs_K.max():.6f}']
+    rows.append([*head, ';'.join(classified.sets[i]), *(f'{p:.6f}' for p in probs_K), one.digest])
   atomic.write_csv(path, rows)
 
 

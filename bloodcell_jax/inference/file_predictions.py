@@ -1,4 +1,4 @@
-"""Image files through a classifier: every one predicted once, however often the work is cut short."""
+"""The cells of image files through a classifier: each predicted once, however often the work is interrupted."""
 
 from __future__ import annotations
 
@@ -7,23 +7,32 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import tree, types
+from bloodcell_jax.base import cell, tree, types
 from bloodcell_jax.data.images import decode, feature_cache
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import forward
-from bloodcell_jax.storage import journal
+from bloodcell_jax.storage import journal as journal_lib
+
+# A photograph, uint8 [H, W, 3], upright and at its own size, to the box of each cell in it, or None alone for the whole
+# photograph; empty if there is no cell.
+CellsOf = Callable[[np.ndarray], Sequence[cell.Box | None]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Identified:
-  """What the network says of some image files."""
+class CellPredictions:
+  """What the network predicts for the cells of some image files."""
 
-  file: tuple[str, ...]  # N, as shown to people
-  path: tuple[str, ...]  # N
-  digest: tuple[str, ...]  # N: `sha256_16` of the bytes
+  cells: tuple[cell.Cell, ...]  # N, file by file
+  path: tuple[str, ...]  # N: of the photograph
   probs_NK: np.ndarray  # as the network gives them
-  problems: list[types.Problem]  # files that could not be used
+  problems: list[types.Problem]  # files that could not be used, or in which there is no cell
+
+
+def cells_of(photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
+  """The whole photograph as one cell."""
+  del photograph_HWC
+  return (None,)
 
 
 def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
@@ -41,63 +50,116 @@ def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
   )
 
 
-def run(
+def predict_files(
   loaded: classifier.Classifier,
-  found: Sequence[input_paths.Input],
+  files: Sequence[input_paths.Input],
   spec: decode.Spec,
-  known: journal.Journal,
+  journal: journal_lib.Journal,
   on_progress: Callable[[int, int], None],
-) -> Identified:
-  """The predictions for the files, those that the journal knows taken from there.
+  cells_of: CellsOf,
+) -> CellPredictions:
+  """The predictions for the cells of the files; those in the journal are taken from there.
 
-  Two files of the same bytes are predicted once. Memory grows by a few numbers a file, not by images.
+  **Guarantees**: interrupted at any moment and called again, it predicts no cell of the journal again and gives the
+  same cells in the same order. Two files with the same bytes are predicted once. Memory grows by a few numbers a cell,
+  not by images.
 
   Args:
     loaded: the classifier.
-    found: the files.
-    spec: how they are decoded.
-    known: what has been predicted before; gets the rest batch by batch.
+    files: which.
+    spec: how each cell becomes the network's input.
+    journal: what has been predicted before; the rest is added batch by batch.
     on_progress: called with (files done, files in all).
+    cells_of: where the cells of a photograph are; called in several threads.
 
   Raises:
-    signals.Stopped: a stop was asked for; what is predicted is in the journal.
+    signals.Stopped: a stop was requested; what has been predicted is in the journal.
     UserError: none of the files can be used.
-    RunError: the output for an image is not finite.
+    RunError: the output for a cell is not finite.
   """
+
+  def boxes_of(_: int, digest: str, photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
+    return journal.boxes.get(digest) or cells_of(photograph_HWC)
+
   size = loaded.made.experiment.evaluate_batch_size
-  kept: list[tuple[input_paths.Input, str]] = []
+  photographs: list[tuple[input_paths.Input, str]] = []
   problems: list[types.Problem] = []
-  batch: dict[str, np.ndarray] = {}
-  named: dict[str, str] = {}
-  images = decode.each((one.path for one in found), spec, lambda digest: digest not in known.known)
-  for i, (one, (digest, image)) in enumerate(zip(found, images, strict=True)):
-    loaded.made.poll()
-    if isinstance(image, decode.DecodeError):
-      problems.append(types.Problem(one.shown, str(image)))
-    else:
-      kept.append((one, digest))
-      if image is not None and digest not in known.known:
-        batch[digest], named[digest] = image, one.shown
-    if len(batch) == size or (batch and i + 1 == len(found)):
-      probs_BK = loaded.probabilities(np.stack(list(batch.values())))
-      forward.check(probs_BK, [named[digest] for digest in batch])
-      known.add(batch, probs_BK)
-      batch, named = {}, {}
-    on_progress(i + 1, len(found))
-  if not kept:
-    raise types.UserError(f'none of the {len(found)} files can be used; the first: {problems[0]}')
-  digests = tuple(digest for _, digest in kept)
-  return Identified(
-    tuple(one.shown for one, _ in kept),
-    tuple(one.path for one, _ in kept),
-    digests,
-    np.stack([known.known[digest] for digest in digests]),
-    problems,
+  waiting: dict[str, tuple[str, np.ndarray]] = {}  # key -> file, image
+
+  def predict(num: int) -> None:
+    keys = list(waiting)[:num]
+    batch = [waiting.pop(key) for key in keys]
+    probs_BK = loaded.probabilities(np.stack([image for _, image in batch]))
+    forward.check(probs_BK, [file for file, _ in batch])
+    journal.add(keys, probs_BK)
+
+  contents = decode.each(
+    (file.path for file in files), spec, lambda digest: not journal.is_complete(digest), boxes_of
   )
+  for i, (file, (digest, content)) in enumerate(zip(files, contents, strict=True)):
+    loaded.made.poll()
+    if isinstance(content, decode.DecodeError):
+      problems.append(types.Problem(file.shown, str(content)))
+    else:
+      photographs.append((file, digest))
+      for key, image in [] if content is None else _missing(journal, digest, content):
+        waiting.setdefault(key, (file.shown, image))
+    while len(waiting) >= size:
+      predict(size)
+      loaded.made.poll()
+    on_progress(i + 1, len(files))
+  if waiting:
+    predict(size)
+  return _gather(photographs, journal, problems, len(files))
 
 
-def images(found: Identified, rows: Sequence[int], spec: decode.Spec) -> Iterator[np.ndarray | None]:
-  """The decoded images of these rows again, in order; None for one that has changed or gone meanwhile."""
-  decoded = decode.each((found.path[row] for row in rows), spec, lambda digest: True)
-  for row, (digest, image) in zip(rows, decoded, strict=True):
-    yield image if isinstance(image, np.ndarray) and digest == found.digest[row] else None
+def read_images(
+  predictions: CellPredictions, rows: Sequence[int], spec: decode.Spec
+) -> Iterator[np.ndarray | None]:
+  """The images of these cells again, in order; None where the file has changed or gone meanwhile."""
+
+  def boxes_of(i: int, digest: str, _: np.ndarray) -> Sequence[cell.Box | None]:
+    expected = predictions.cells[rows[i]]
+    # Two files may have changed places.
+    return (expected.box,) if digest == expected.digest else ()
+
+  digests = {predictions.cells[row].digest for row in rows}
+  contents = decode.each((predictions.path[row] for row in rows), spec, digests.__contains__, boxes_of)
+  for _, content in contents:
+    yield content[0][1] if isinstance(content, list) and content else None
+
+
+def _missing(
+  journal: journal_lib.Journal, digest: str, content: Sequence[tuple[cell.Box | None, np.ndarray]]
+) -> Iterator[tuple[str, np.ndarray]]:
+  """The cells of a photograph that the journal lacks: (key, image). Records the boxes first."""
+  boxes = [box for box, _ in content if box is not None]
+  is_whole = len(content) == 1 and not boxes
+  if not is_whole and len(boxes) < len(content):
+    raise ValueError('a photograph is one cell as a whole, or has a box for each cell')
+  if not is_whole and digest not in journal.boxes:
+    journal.add_boxes(digest, boxes)
+  for one, (_, image) in zip(journal.cells('', digest), content, strict=True):
+    if one.key not in journal.known:
+      yield one.key, image
+
+
+def _gather(
+  photographs: Sequence[tuple[input_paths.Input, str]],
+  journal: journal_lib.Journal,
+  problems: list[types.Problem],
+  num_files: int,
+) -> CellPredictions:
+  cells: list[cell.Cell] = []
+  paths: list[str] = []
+  for file, digest in photographs:
+    inside = journal.cells(file.shown, digest)
+    if not inside:
+      problems.append(types.Problem(file.shown, 'no cell was found in it'))
+    cells += inside
+    paths += [file.path] * len(inside)
+  if not cells:
+    raise types.UserError(f'none of the {num_files} files can be used; the first: {problems[0]}')
+  return CellPredictions(
+    tuple(cells), tuple(paths), np.stack([journal.known[one.key] for one in cells]), problems
+  )

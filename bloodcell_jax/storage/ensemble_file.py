@@ -1,4 +1,4 @@
-"""What an ensemble's folder says of it: `ensemble.json`, `combination.npz` and the folders of its members."""
+"""The files of an ensemble's folder: `ensemble.json`, `combination.npz` and the folders of its members."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bloodcell_jax.system import atomic
 
 
 def member(folder: workdir.Workdir, k: int) -> pathlib.Path:
-  """Where the k-th member's run lies, from 1."""
+  """The folder of the k-th member's run, counted from 1."""
   return folder.path / 'members' / str(k)
 
 
-def write(folder: workdir.Workdir, found: Mapping[str, Any], rule: combination.Combination) -> None:
-  """Writes both files; `found` has `members`, the numbers of those that answer, and `combine`, how."""
+def write(folder: workdir.Workdir, summary: Mapping[str, Any], rule: combination.Combination) -> None:
+  """Writes both files; `summary` has `members`, the numbers of the members in use, and `combine`, the method."""
   combination.write(folder.path / 'combination.npz', rule)
-  atomic.write_json(folder.ensemble, dict(found))
+  atomic.write_json(folder.ensemble, dict(summary))
 
 
 def read(folder: workdir.Workdir) -> dict[str, Any]:
@@ -34,14 +34,14 @@ def read(folder: workdir.Workdir) -> dict[str, Any]:
     return json.loads(atomic.read_text(folder.ensemble))
   except FileNotFoundError:
     raise types.UserError(
-      f'{folder.path}: the ensemble is not complete (ensemble.json is missing); the command that began it continues it'
+      f'{folder.path}: the ensemble is not complete (ensemble.json is missing); repeat the command to continue it'
     ) from None
   except ValueError:
     raise types.UserError(
-      f'{folder.ensemble}: damaged, or changed since it was written; the command that made the ensemble writes it anew'
+      f'{folder.ensemble}: damaged, or changed since it was written; train the ensemble again to rewrite it'
     ) from None
 
 
 def read_combination(folder: workdir.Workdir) -> combination.Combination:
-  """How the members' probabilities become one."""
+  """The rule that combines the members' probabilities."""
   return combination.read(folder.path / 'combination.npz')

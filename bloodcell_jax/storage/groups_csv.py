@@ -1,4 +1,4 @@
-"""Predictions by group as a table and a CSV file: how each photograph fared, the weakest first."""
+"""Predictions by group (photograph) as a table and a CSV file, the weakest group first."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from bloodcell_jax.system import atomic
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One group of images and what the network makes of it."""
+  """One group of images with the network's predictions."""
 
   group: str
   label: str  # of most of its images
   num_images: int
   num_right: int
   share_right: float
-  majority: str  # what most of its images are called
+  majority: str  # the class predicted for most of its images
   mean_vote: str  # the class with the highest mean probability
   label_probability: float  # mean probability of each image's own label
 
 
 def table(predictions: types.Predictions) -> list[Row]:
-  """A row a group; the smallest share of right images first, then the smallest probability of the label.
+  """One row for each group, by ascending share of correct images, then by ascending probability of the label.
 
   Example:
     >>> probs, label = np.array([[.9, .1], [.4, .6], [.2, .8]]), np.array([0, 0, 1], np.int32)
     >>> names = np.array(['a', 'b', 'c'])
-    >>> found = types.Predictions(probs, label, np.array(['x', 'x', 'y']), names, ('A', 'B'))
-    >>> [(row.group, row.num_right) for row in table(found)]
+    >>> predictions = types.Predictions(probs, label, np.array(['x', 'x', 'y']), names, ('A', 'B'))
+    >>> [(row.group, row.num_right) for row in table(predictions)]
     [('x', 1), ('y', 1)]
   """
   names = predictions.class_names
@@ -64,6 +64,6 @@ def table(predictions: types.Predictions) -> list[Row]:
 
 
 def write(path: str | os.PathLike[str], rows: list[Row]) -> None:
-  """The table as CSV."""
+  """Writes the table as CSV."""
   lines = ([f'{x:.4f}' if isinstance(x, float) else x for x in dataclasses.astuple(row)] for row in rows)
   atomic.write_csv(path, [[field.name for field in dataclasses.fields(Row)], *lines])

@@ -1,4 +1,4 @@
-"""What has been predicted so far, a line an image: how a prediction of thousands of images goes on after a kill."""
+"""The journal of `predict`: a line for each cell predicted so far, so that a prediction of thousands can be resumed."""
 
 from __future__ import annotations
 
@@ -10,63 +10,103 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import cell, types
 
 
 class Journal:
-  """An append-only file of lines `{"sha256_16", "probs", "crc32"}`; the first line says which network wrote it.
+  """An append-only file of JSON lines; the first one names the network that wrote it.
 
-  An image is known by its bytes, so that a renamed one is not predicted again and a changed one is. A last line that a
-  kill cut short is dropped.
+  A cell is a line `{"sha256_16", "probs", "crc32"}`, with `Cell.key` under `sha256_16`: a renamed file is not predicted
+  again and a changed one is. A photograph that was cut into cells has a line `{"sha256_16", "boxes", "crc32"}` before
+  those of its cells. A last line that a kill cut short is dropped.
   """
 
   def __init__(self, path: str | os.PathLike[str], network: str, class_names: Sequence[str]):
-    """Opens it, or begins it anew where another network wrote it.
+    """Opens the file, or starts it anew if another network wrote it.
 
     Args:
       path: of the file.
-      network: a fingerprint of all that decides what is predicted.
+      network: a fingerprint of everything that decides the predictions.
       class_names: K.
+
+    Raises:
+      UserError: a line other than the last one is damaged.
     """
     self._path = pathlib.Path(path)
     self._head = {'network': network, 'class_names': list(class_names)}
-    self.known: dict[str, np.ndarray] = {}
+    self.known: dict[str, np.ndarray] = {}  # key of a cell -> probs_K
+    self.boxes: dict[str, tuple[cell.Box, ...]] = {}  # digest of a photograph -> its cells, where it was cut
     lines = self._path.read_bytes().split(b'\n') if self._path.exists() else []
-    if not lines or _parsed(lines[0]) != self._head:
+    if not lines or _parse(lines[0]) != self._head:
       self._path.parent.mkdir(parents=True, exist_ok=True)
       self._path.write_text(json.dumps(self._head) + '\n')
       return
-    # Behind the last line break lies nothing, or a line that was being written.
+    # After the last line break there is nothing, or a line that was being written.
     for line in lines[1:-1]:
-      entry = _parsed(line)
-      # Lines of before they had a sum are taken as they are.
-      if (
-        entry is None
-        or entry.pop('crc32', None) not in (None, _crc(entry))
-        or len(entry.get('probs', ())) != len(class_names)
-      ):
+      if not self._read(_parse(line)):
         raise types.UserError(f'{self._path}: damaged; remove it, and the images are predicted again')
-      self.known[entry['sha256_16']] = np.array(entry['probs'])
     if lines[-1]:
       with open(self._path, 'r+b') as file:
         file.truncate(sum(len(line) + 1 for line in lines[:-1]))
 
-  def add(self, digests: Iterable[str], probs_BK: np.ndarray) -> None:
-    """Appends images and has them on the disk before it returns."""
+  def is_complete(self, digest: str) -> bool:
+    """Whether every cell of the photograph has been predicted."""
+    if digest not in self.boxes:
+      return digest in self.known
+    return all(key in self.known for key in self.keys(digest))
+
+  def keys(self, digest: str) -> list[str]:
+    """The keys of the cells of a photograph; only its digest if it was not cut."""
+    return [one.key for one in self.cells('', digest)]
+
+  def cells(self, file: str, digest: str) -> list[cell.Cell]:
+    """The cells of a photograph, with the name of its file."""
+    boxes = self.boxes.get(digest, (None,))
+    return [cell.Cell(file, digest, i, box) for i, box in enumerate(boxes, 1)]
+
+  def add_boxes(self, digest: str, boxes: Sequence[cell.Box]) -> None:
+    """Records where the cells of a photograph are, before the first of them is added; on the disk before it returns."""
+    self.boxes[digest] = tuple(boxes)
+    self._append([{'sha256_16': digest, 'boxes': [box.as_tuple() for box in boxes]}])
+
+  def add(self, keys: Iterable[str], probs_BK: np.ndarray) -> None:
+    """Appends predictions of cells; they are on the disk before it returns."""
+    entries = []
+    for key, probs_K in zip(keys, probs_BK, strict=True):
+      entries.append({'sha256_16': key, 'probs': [float(p) for p in probs_K]})
+      self.known[key] = np.array(probs_K, np.float64)
+    self._append(entries)
+
+  def _append(self, entries: Iterable[dict]) -> None:
     with open(self._path, 'a', encoding='utf-8') as file:
-      for digest, probs_K in zip(digests, probs_BK, strict=True):
-        entry = {'sha256_16': digest, 'probs': [float(p) for p in probs_K]}
+      for entry in entries:
         file.write(json.dumps({**entry, 'crc32': _crc(entry)}) + '\n')
-        self.known[digest] = np.array(probs_K, np.float64)
       file.flush()
       os.fsync(file.fileno())
+
+  def _read(self, entry: dict | None) -> bool:
+    """Takes up a line; False if it is damaged."""
+    # Earlier versions wrote no checksum.
+    if entry is None or entry.pop('crc32', None) not in (None, _crc(entry)) or 'sha256_16' not in entry:
+      return False
+    key = entry['sha256_16']
+    if 'boxes' in entry:
+      try:
+        self.boxes[key] = tuple(cell.Box(*box) for box in entry['boxes'])
+      except (TypeError, ValueError):
+        return False
+      return True
+    if len(entry.get('probs', ())) != len(self._head['class_names']):
+      return False
+    self.known[key] = np.array(entry['probs'])
+    return True
 
 
 def _crc(entry: dict) -> int:
   return zlib.crc32(json.dumps(entry).encode())
 
 
-def _parsed(line: bytes) -> dict | None:
+def _parse(line: bytes) -> dict | None:
   try:
     entry = json.loads(line)
   except ValueError:

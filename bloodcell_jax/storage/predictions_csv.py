@@ -16,7 +16,7 @@ COLUMNS = ('file', 'label', 'group', 'predicted', 'confidence')
 
 
 def write(path: str | os.PathLike[str], predictions: types.Predictions) -> None:
-  """Writes one line an image; probabilities with 17 digits, so that reading gives the same numbers."""
+  """Writes one line for each image, with probabilities in full precision, so that `read` gives the same numbers."""
   names = predictions.class_names
   rows: list[list[Any]] = [[*COLUMNS, *(f'prob_{name}' for name in names)]]
   for i in range(len(predictions)):
@@ -28,10 +28,10 @@ def write(path: str | os.PathLike[str], predictions: types.Predictions) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> types.Predictions:
-  """What `write` wrote.
+  """Reads what `write` wrote.
 
   Raises:
-    UserError: the file is not such a file, naming the line.
+    UserError: the file is damaged or something else.
   """
   try:
     text = atomic.read_text(path)

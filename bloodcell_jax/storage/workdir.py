@@ -1,4 +1,4 @@
-"""A run's folder: what lies where in it, and whether it belongs to this experiment."""
+"""A run's folder: its paths, its config and environment, and whether it belongs to an experiment."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import bloodcell_jax
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.system import atomic
 
-# Keys that may differ between a run and its continuation: they change how long or how it is looked at, never
-# which numbers a given step makes. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on.
+# Keys that may differ between a run and its continuation: they change how long it trains or how it is evaluated, but
+# not the numbers of a given step. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on.
 FREE_KEYS = (
   'train.epochs',
   'train.checkpoint_every',
@@ -35,8 +35,8 @@ FREE_KEYS = (
   'ensemble.folds',
   'ensemble.patience',
 )
-# What NumPy and TensorFlow do not do alike to the last bit, because they sum in another order, and what only
-# TensorFlow's pipeline does. All else that both do they do alike.
+# What differs between NumPy and TensorFlow in the last bit, because they sum in different orders, and what only
+# TensorFlow's pipeline offers. Everything else is the same in both.
 PIPELINE_DIFFERS = (
   'augment.samplewise_center',
   'augment.samplewise_std_normalization',
@@ -44,15 +44,15 @@ PIPELINE_DIFFERS = (
   'augment.mixup_alpha',
   'augment.cutmix_alpha',
 )
-# The key of a folder that holds no run but what others predicted, combined.
+# The key of a folder that holds no run of its own, only the combined predictions of others.
 COMBINED = 'combined_runs'
-# The entry of metrics.json that is of no split: mean and spread over the folds of a cross-validation.
+# The entry of metrics.json that belongs to no split: mean and spread over the folds of a cross-validation.
 FOLDS = 'folds'
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow', 'scikit-learn')
 
 
 class Workdir:
-  """The paths of INTERFACE's table, and the two files that say what the run is."""
+  """Paths inside a run's folder; reads and writes config.json and environment.json."""
 
   def __init__(self, path: str | pathlib.Path):
     self.path = pathlib.Path(path)
@@ -79,7 +79,7 @@ class Workdir:
     return self.path / 'review' / f'{split}.json'
 
   def write_config(self, config: Mapping[str, Any]) -> None:
-    """Writes the resolved config, flat, unless the folder holds a run of another one; the run's format stays.
+    """Writes the resolved flat config unless the folder holds a run of another config; the run keeps its format.
 
     Raises:
       UserError: naming every key that differs and both values.
@@ -87,13 +87,13 @@ class Workdir:
     config = self.with_format(config)
     if self.config.exists():
       self.check_config(config)
-      # Of the figures and the calibration that are there: `begin_scoring` writes them with those that replace these.
+      # These keys describe the present figures and calibration; `begin_scoring` changes them when it replaces those.
       saved = self.read_config()
       config = {key: saved.get(key, value) if is_of_figures(key) else value for key, value in config.items()}
     atomic.write_json(self.config, dict(config))
 
   def with_format(self, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat config with the format of the folder's run; where there is no run, its own or today's.
+    """The flat config with the format of the folder's run; without a run, its own format or the current one.
 
     Raises:
       UserError: the run's config is damaged.
@@ -105,7 +105,7 @@ class Workdir:
     return {**config, run_format.KEY: number}
 
   def check_config(self, config: Mapping[str, Any]) -> None:
-    """Raises UserError where the folder holds a run of another config, naming every key that differs."""
+    """Raises UserError if the folder holds a run of another config, naming every key that differs."""
     differing = _differences(self.read_config(), config)
     if differing:
       listed = '; '.join(f'{key} was {old!r} and is {new!r}' for key, old, new in differing)
@@ -114,7 +114,7 @@ class Workdir:
       )
 
   def begin_scoring(self, evaluation: Mapping[str, Any]) -> None:
-    """Removes the calibration and writes the keys that the next one is fitted with.
+    """Removes the calibration and writes the keys that the next one will be fitted with.
 
     **Guarantees**: whenever the process ends, no calibration stands beside keys that it was not fitted with.
 
@@ -126,20 +126,20 @@ class Workdir:
     atomic.write_json(self.config, {**self.read_config(), **own})
 
   def read_config(self) -> dict[str, Any]:
-    """The flat config of the run in today's keys, with the run's format.
+    """The flat config of the run under the current keys, with the run's format.
 
     Raises:
-      UserError: there is no run here, its config is damaged, or of a later version.
+      UserError: there is no run here, or its config is damaged or of a later version.
     """
     return run_format.upgrade(_read_json(self.config), str(self.config))
 
   def write_environment(
     self, devices: Sequence[jax.Device], data: Mapping[str, Any], network: Mapping[str, Any]
   ) -> None:
-    """Writes versions, devices, commit, network and the data's fingerprint, unless the run was on other data.
+    """Writes versions, devices, commit, network and the data's fingerprint, unless the run used other data.
 
     Raises:
-      UserError: the folder's run saw other images, labels, groups or splits.
+      UserError: the folder's run used other images, labels, groups or splits.
     """
     if self.environment.exists():
       self.check_data(data['fingerprint'])
@@ -160,7 +160,7 @@ class Workdir:
     )
 
   def read_environment(self) -> dict[str, Any]:
-    """Versions, devices, commit and what is known of the data.
+    """Versions, devices, commit and a description of the data.
 
     Raises:
       UserError: it is missing or damaged.
@@ -183,16 +183,16 @@ class Workdir:
       ) from None
 
   def read_splits(self) -> dict[str, Any]:
-    """The figures of merit by split. Raises UserError where they are damaged."""
+    """The figures of merit by split. Raises UserError if they are damaged."""
     return {name: entry for name, entry in self.read_metrics().items() if not _is_of_folds(name, entry)}
 
   def read_folds(self) -> dict[str, Any] | None:
-    """What a cross-validation's folds have together, or None. Raises UserError where it is damaged."""
+    """Mean and spread over the folds of a cross-validation, or None. Raises UserError if they are damaged."""
     entry = self.read_metrics().get(FOLDS)
     return entry if entry is not None and _is_of_folds(FOLDS, entry) else None
 
   def check_data(self, fingerprint: str) -> None:
-    """Raises UserError where the folder's run saw other images, labels, groups or splits."""
+    """Raises UserError if the folder's run used other images, labels, groups or splits."""
     before = self.read_environment()['data']['fingerprint']
     if before != fingerprint:
       raise types.UserError(
@@ -209,12 +209,12 @@ def problem(entry: Any) -> types.Problem:
 
 
 def is_of_figures(key: str) -> bool:
-  """Whether figures and calibration depend on this key of the flat config."""
+  """Whether the figures and the calibration depend on this key of the flat config."""
   return key.startswith('evaluate.') and key not in ('evaluate.splits', 'evaluate.batch_size')
 
 
 def _is_of_folds(name: str, entry: Mapping[str, Any]) -> bool:
-  # Runs of before may hold a folder of this name that was scored.
+  # Earlier versions may have scored a folder of this name.
   return name == FOLDS and 'num_folds' in entry
 
 
@@ -230,7 +230,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-  # Through JSON, because tuples come back as lists.
+  # Through JSON, which turns tuples into lists.
   new = json.loads(json.dumps(dict(new)))
   return [
     (key, old.get(key, 'not there'), new.get(key, 'not there'))
@@ -243,16 +243,16 @@ def _is_free(key: str, config: Mapping[str, Any]) -> bool:
   """Whether the key may change in a run of this flat config."""
   if key == 'data.pipeline' and any(config.get(name) for name in PIPELINE_DIFFERS):
     return False
-  # A run keeps the format that it began with.
+  # A run keeps the format that it started with.
   return key == run_format.KEY or key.startswith(FREE_KEYS)
 
 
 def _git_commit() -> str | None:
   folder = pathlib.Path(__file__).parent
   try:
-    done = subprocess.run(
+    completed = subprocess.run(
       ['git', 'rev-parse', 'HEAD'], cwd=folder, capture_output=True, text=True, timeout=10, check=True
     )
   except (OSError, subprocess.SubprocessError):
     return None
-  return done.stdout.strip()
+  return completed.stdout.strip()

@@ -205,7 +205,7 @@ def test_vgg16_is_explained_with_its_own_pixels(monkeypatch):
   )
   # He's scale, so that 13 layers deep something is left.
   params = jax.tree.map(lambda leaf: leaf * 1.6, made.params)
-  loaded = classifier.of(made, params, None, '', {'best_epoch': 1, 'epochs': 1})
+  loaded = classifier.from_network(made, params, None, '', {'best_epoch': 1, 'epochs': 1})
   explainer = explainer_lib.Explainer(loaded)
   assert explainer.last_convolution == 'block5_conv3'
   found = explainer.explain(x, 2, check_all=False)

@@ -70,8 +70,8 @@ def load(model: str, rule: calibration.Calibration | None, **changes: Any) -> cl
   made = job.Job(exp, read, pixels, statistics, signals.Stop())
   note = scoring.note(True, read.leaking().counts())
   origin = {'best_epoch': 1, 'epochs': 1}
-  loaded = classifier.of(made, made.params, rule, note, origin)
-  return classifier.of(made, _spread(loaded, read.image_NHWC[:5]), rule, note, origin)
+  loaded = classifier.from_network(made, made.params, rule, note, origin)
+  return classifier.from_network(made, _spread(loaded, read.image_NHWC[:5]), rule, note, origin)
 
 
 def _spread(loaded: classifier.Classifier, image_BHWC: np.ndarray) -> Any:

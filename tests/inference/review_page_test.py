@@ -10,6 +10,7 @@ import html_checker
 import numpy as np
 from PIL import Image
 
+from bloodcell_jax.base import cell
 from bloodcell_jax.inference import differential_count, review_page
 from bloodcell_jax.stats import calibration
 
@@ -24,25 +25,75 @@ def jpeg():
   return base64.b64encode(buffer.getvalue()).decode()
 
 
-def made(path, num, names=NAMES):
-  probs_NK = np.random.default_rng(0).dirichlet(np.ones(3), num)
+def write(path, num, names=NAMES, heat='', boxes=(None,)):
+  probs_NK = np.random.default_rng(0).dirichlet(np.ones(3), num * len(boxes))
   files = [HOSTILE, *(f'{i}.png' for i in range(1, num))]
-  found = differential_count.of(files, [f'{i:016x}' for i in range(num)], probs_NK, names, RULE)
-  rows = review_page.order(found, num)
+  cells = [
+    cell.Cell(file, f'{i:016x}', number, box)
+    for i, file in enumerate(files)
+    for number, box in enumerate(boxes, 1)
+  ]
+  classified = differential_count.classify(cells, probs_NK, names, RULE)
+  rows = review_page.least_certain(classified, len(cells))
   about = {'title': 'slides <b>', 'model': 'run abc'}
-  path.write_text(review_page.make(found, rows, [(jpeg(), '')] * num, about, ['Synthetic'], []))
-  return found, rows
+  pictures = [(jpeg(), heat)] * len(cells)
+  path.write_text(review_page.render(classified, rows, pictures, about, ['Synthetic'], []))
+  return classified, rows
+
+
+def exported(driver, folder):
+  """The CSV file that the page exports."""
+  driver.find_element('id', 'export').click()
+  target = folder / 'corrections.csv'
+  for _ in range(50):
+    if target.exists():
+      break
+    time.sleep(0.1)
+  return list(csv.DictReader(io.StringIO(target.read_text())))
 
 
 def test_the_least_certain_come_first_and_at_most_so_many(tmp_path):
-  found, rows = made(tmp_path / 'review.html', 30)
-  confidence = found.probs_NK.max(1)[rows]
+  classified, rows = write(tmp_path / 'review.html', 30)
+  confidence = classified.probs_NK.max(1)[rows]
   assert (np.diff(confidence) >= 0).all()
-  assert review_page.order(found, 5) == rows[:5]
+  assert review_page.least_certain(classified, 5) == rows[:5]
+
+
+def test_heat_maps_have_a_button_and_a_key_only_where_there_are_some(tmp_path):
+  for heat, is_there in (('', False), (jpeg(), True)):
+    write(tmp_path / 'review.html', 3, heat=heat)
+    text = (tmp_path / 'review.html').read_text()
+    assert ('id="heat"' in text) == is_there
+    assert ('<kbd>h</kbd>' in text) == is_there
+
+
+def test_each_cell_of_a_photograph_is_labelled_alone_and_exported_with_its_box(tmp_path):
+  page = tmp_path / 'review.html'
+  boxes = (cell.Box(0, 0, 16, 32), cell.Box(16, 0, 32, 32))
+  classified, rows = write(page, 2, boxes=boxes)
+  with browser.opened(page, 1280) as driver:
+    driver.execute_cdp_cmd('Page.setDownloadBehavior', {'behavior': 'allow', 'downloadPath': str(tmp_path)})
+    cards = driver.find_elements('css selector', '.item')
+    assert len(cards) == 4
+    cards[0].click()
+    driver.switch_to.active_element.send_keys('2')
+    assert driver.find_element('id', 'status').text == '4 of 4 cells shown, 1 labelled by you'
+    first = classified.cells[rows[0]]
+    assert f'cell {first.number}' in cards[0].text
+    (row,) = exported(driver, tmp_path)
+    assert browser.problems(driver, 1280) == []
+  assert list(row)[:8] == [
+    'file', 'cell', 'left', 'top', 'right', 'bottom', 'sha256_16', 'machine_label',
+  ]  # fmt: skip
+  assert (row['file'], row['sha256_16'], row['human_label']) == (first.file, first.digest, NAMES[1])
+  assert [int(row[name]) for name in ('cell', 'left', 'top', 'right', 'bottom')] == [
+    first.number,
+    *first.box.as_tuple(),
+  ]
 
 
 def test_no_name_becomes_html(tmp_path):
-  made(tmp_path / 'review.html', 3)
+  write(tmp_path / 'review.html', 3)
   text = (tmp_path / 'review.html').read_text()
   assert html_checker.check(text) == []
   assert '<img src=x' not in text
@@ -51,7 +102,7 @@ def test_no_name_becomes_html(tmp_path):
 
 def test_labels_are_given_by_keyboard_kept_and_exported(tmp_path):
   page = tmp_path / 'review.html'
-  found, rows = made(page, 30)
+  classified, rows = write(page, 30)
   with browser.opened(page, 1280) as driver:
     assert browser.problems(driver, 1280) == []
     driver.execute_cdp_cmd('Page.setDownloadBehavior', {'behavior': 'allow', 'downloadPath': str(tmp_path)})
@@ -70,26 +121,23 @@ def test_labels_are_given_by_keyboard_kept_and_exported(tmp_path):
     assert '3 labelled by you' in driver.find_element('id', 'status').text, 'labels outlast a reload'
     driver.find_element('css selector', '#filter option[value="+"]').click()
     assert len([c for c in driver.find_elements('css selector', '.item') if c.is_displayed()]) == 3
-    driver.find_element('id', 'export').click()
-    target = tmp_path / 'corrections.csv'
-    for _ in range(50):
-      if target.exists():
-        break
-      time.sleep(0.1)
+    labels = exported(driver, tmp_path)
     assert browser.problems(driver, 1280) == []
-  given = list(csv.DictReader(io.StringIO(target.read_text())))
-  expected = [(rows[0], NAMES[1]), (rows[1], found.likeliest[rows[1]]), (rows[2], NAMES[0])]
-  assert [(row['file'], row['human_label']) for row in given] == [
-    (found.file[i], name) for i, name in expected
+  expected = [(rows[0], NAMES[1]), (rows[1], classified.likeliest[rows[1]]), (rows[2], NAMES[0])]
+  assert [(row['file'], row['human_label']) for row in labels] == [
+    (classified.cells[i].file, name) for i, name in expected
   ]
-  assert given[0]['machine_label'] == found.named[rows[0]]
-  assert given[0]['model'] == 'run abc'
-  assert given[0]['sha256_16'] == found.digest[rows[0]]
+  assert list(labels[0]) == [
+    'file', 'sha256_16', 'machine_label', 'human_label', 'confidence', 'model', 'time',
+  ]  # fmt: skip
+  assert labels[0]['machine_label'] == classified.predicted[rows[0]]
+  assert labels[0]['model'] == 'run abc'
+  assert labels[0]['sha256_16'] == classified.cells[rows[0]].digest
 
 
 def test_two_thousand_images_are_shown_and_filtered_without_a_wait(tmp_path):
   page = tmp_path / 'review.html'
-  made(page, 2000, ('A', 'B', 'C'))
+  write(page, 2000, ('A', 'B', 'C'))
   with browser.opened(page, 1280) as driver:
     took = driver.execute_script(
       'const f = document.getElementById("filter"); const began = performance.now();'

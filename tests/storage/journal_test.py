@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import cell, types
 from bloodcell_jax.storage import journal
 
 CLASSES = ('A', 'B')
@@ -53,3 +53,42 @@ def test_damage_in_the_middle_is_one_line_that_names_the_file(tmp_path):
     path.write_bytes(b'\n'.join([lines[0], damaged, *lines[2:]]))
     with pytest.raises(types.UserError, match=r'journal\.jsonl: damaged'):
       journal.Journal(path, 'net', CLASSES)
+
+
+def test_the_boxes_of_a_photograph_and_the_cells_that_are_missing_are_known_again(tmp_path):
+  path = tmp_path / 'journal.jsonl'
+  boxes = (cell.Box(0, 0, 5, 5), cell.Box(5, 0, 9, 5))
+  log = journal.Journal(path, 'net', CLASSES)
+  log.add(['whole'], PROBS[:1])
+  log.add_boxes('cut', boxes)
+  log.add(['cut#0,0,5,5'], PROBS[1:2])
+  again = journal.Journal(path, 'net', CLASSES)
+  assert again.boxes == {'cut': boxes}
+  assert again.keys('cut') == ['cut#0,0,5,5', 'cut#5,0,9,5']
+  assert (again.is_complete('whole'), again.is_complete('cut'), again.is_complete('new')) == (
+    True,
+    False,
+    False,
+  )
+  again.add(['cut#5,0,9,5'], PROBS[2:])
+  assert journal.Journal(path, 'net', CLASSES).is_complete('cut')
+
+
+def test_a_damaged_box_is_one_line_that_names_the_file(tmp_path):
+  path = tmp_path / 'journal.jsonl'
+  for boxes in ([[5, 0, 5, 9]], [[1, 2]], 7):
+    path.unlink(missing_ok=True)
+    lines = written(path).split(b'\n')
+    damaged = json.dumps({'sha256_16': 'x', 'boxes': boxes}).encode()
+    path.write_bytes(b'\n'.join([lines[0], damaged, *lines[2:]]))
+    with pytest.raises(types.UserError, match=r'journal\.jsonl: damaged'):
+      journal.Journal(path, 'net', CLASSES)
+
+
+def test_a_journal_of_an_earlier_version_is_read(tmp_path):
+  path = tmp_path / 'journal.jsonl'
+  head = {'network': 'net', 'class_names': list(CLASSES)}
+  path.write_text(f'{json.dumps(head)}\n{json.dumps({"sha256_16": "x", "probs": [0.25, 0.75]})}\n')
+  log = journal.Journal(path, 'net', CLASSES)
+  assert log.is_complete(cell.Cell('a.png', 'x', 1, None).key)
+  np.testing.assert_array_equal(log.known['x'], [0.25, 0.75])

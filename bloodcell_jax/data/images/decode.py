@@ -25,13 +25,13 @@ import io
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 
 import numpy as np
 from PIL import Image
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import cell, types
 from bloodcell_jax.data.images import image_buffer, image_files, locate, rgb
 
 INTERPOLATIONS = {
@@ -159,30 +159,50 @@ def table(
 
 
 def each(
-  paths: Iterable[str], spec: Spec, is_wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, np.ndarray | DecodeError | None]]:
-  """(`image_files.sha256_16` of the bytes, image) of each file, in order, decoded on all cores a bounded number ahead.
+  paths: Iterable[str],
+  spec: Spec,
+  is_wanted: Callable[[str], bool],
+  boxes_of: Callable[[int, str, np.ndarray], Sequence[cell.Box | None]],
+) -> Iterator[tuple[str, list[tuple[cell.Box | None, np.ndarray]] | DecodeError | None]]:
+  """The cells of each file, in order, decoded and cut out on every core a bounded number of files ahead.
 
-  The image is None if its digest is not wanted, and an error if it cannot be used; the digest of an unreadable file is
-  ''. Memory does not grow with the number of files.
+  Memory does not grow with the number of files.
+
+  Args:
+    paths: of the files.
+    spec: how each cell becomes the network's input.
+    is_wanted: whether a file with this digest is to be decoded.
+    boxes_of: where the cells of a photograph are; None is the whole photograph. It gets the file's index, its digest
+      and the upright photograph, uint8 [H, W, 3] at its own size, and is called in several threads.
+
+  Yields:
+    (`image_files.sha256_16` of the bytes, [(box, uint8 [S, S, 3]), ...]) of each file. The list is None where the
+    digest is not wanted, and an error where the file cannot be used; an unreadable file's digest is empty.
   """
 
-  def decode_one(path: str) -> tuple[str, np.ndarray | DecodeError | None]:
+  def decode_one(
+    i: int, path: str
+  ) -> tuple[str, list[tuple[cell.Box | None, np.ndarray]] | DecodeError | None]:
     try:
       data = _bytes(path, spec.max_pixels)
     except DecodeError as error:
       return '', error
     digest = image_files.sha256_16(data)
     try:
-      return digest, _image(data, spec)[0] if is_wanted(digest) else None
+      if not is_wanted(digest):
+        return digest, None
+      photograph, _ = _upright(data, spec.max_pixels)
+      boxes = boxes_of(i, digest, np.asarray(photograph))
+      photograph = stretch(photograph) if spec.stretch_brightness else photograph
+      return digest, [(box, _sized(_cut(photograph, box), spec)[0]) for box in boxes]
     except DecodeError as error:
       return digest, error
 
   waiting: collections.deque[futures.Future] = collections.deque()
   with quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     try:
-      for path in paths:
-        waiting.append(pool.submit(decode_one, path))
+      for i, path in enumerate(paths):
+        waiting.append(pool.submit(decode_one, i, path))
         if len(waiting) >= _AHEAD:
           yield waiting.popleft().result()
       while waiting:
@@ -244,11 +264,27 @@ def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...
   upright, notes = _upright(content, spec.max_pixels)
   if spec.stretch_brightness:
     upright = stretch(upright)
+  array, more = _sized(upright, spec)
+  return array, notes + more
+
+
+def _cut(photograph: Image.Image, box: cell.Box | None) -> Image.Image:
+  if box is None:
+    return photograph
+  width, height = photograph.size
+  if box.right > width or box.bottom > height:
+    raise ValueError(f'{box} reaches beyond the photograph of {width}x{height} pixels')
+  return photograph.crop(box.as_tuple())
+
+
+def _sized(upright: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+  """The image as uint8 [S, S, 3], cropped to the nucleus where the spec says so, and what is to be noted."""
+  notes: tuple[str, ...] = ()
   if spec.view == 'nucleus':
     array = np.asarray(upright)
     centre = locate.nucleus(array)
     if centre is None:
-      notes += ('no nucleus found, the full image is used',)
+      notes = ('no nucleus found, the full image is used',)
     else:
       upright = Image.fromarray(np.ascontiguousarray(locate.crop(array, centre, locate.CROP_SHARE)))
   return np.asarray(

@@ -37,6 +37,10 @@ def read(path: str) -> list[Label]:
     file, label = row['file'].replace('\\', '/'), row[str(column)].strip()
     if not file or not label:
       raise types.UserError(f'{where} lacks a file or a label; give both')
+    if row.get('left'):
+      raise types.UserError(
+        f'{where} labels a part of {file}; save that part as an image and list it without a box'
+      )
     if '/' in label or '\\' in label or label.startswith('.'):
       # Labels become names of folders when images are saved by class.
       raise types.UserError(

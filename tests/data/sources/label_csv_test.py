@@ -39,6 +39,10 @@ def test_what_the_review_page_exports_is_such_a_list(folder):
   path = listed(folder, f'{head}\nb.png,{digest},unclassified,A,0.4,run x,2026-01-01T00:00:00Z\n')
   table, _ = folders.table(str(folder), '', path)
   assert (table.file.tolist(), table.class_names) == (['b.png'], ('A',))
+  # Columns of boxes that are empty, as for a whole photograph beside others that hold several cells.
+  head = head.replace('file,', 'file,cell,left,top,right,bottom,')
+  boxed = listed(folder, f'{head}\nb.png,1,,,,,{digest},unclassified,A,0.4,run x,2026-01-01T00:00:00Z\n')
+  assert folders.table(str(folder), '', boxed)[0].file.tolist() == ['b.png']
   (folder / 'b.png').write_bytes(b'another image')
   with pytest.raises(types.UserError, match=r'b\.png has changed since it was labelled'):
     folders.table(str(folder), '', path)
@@ -55,6 +59,7 @@ def test_what_the_review_page_exports_is_such_a_list(folder):
     ('file,label\n../x.png,A\n', 'line 2 names ../x.png, which is not inside'),
     ('file,label\nb.png,../../A\n', 'a label has no slash'),
     ('file,label\nnone.png,A\n', 'none.png is no file'),
+    ('file,cell,left,top,right,bottom,label\nb.png,1,0,0,9,9,A\n', 'line 2 labels a part of b.png'),
   ],
 )
 def test_a_wrong_line_is_named(folder, text, message):

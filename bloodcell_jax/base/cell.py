@@ -1,0 +1,52 @@
+"""A cell: one photograph, or one box of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+  """A rectangle of a photograph, in pixels of the upright photograph; `right` and `bottom` are exclusive.
+
+  Example:
+    >>> Box(10, 0, 14, 6).as_tuple()
+    (10, 0, 14, 6)
+  """
+
+  left: int
+  top: int
+  right: int
+  bottom: int
+
+  def __post_init__(self):
+    if not (0 <= self.left < self.right and 0 <= self.top < self.bottom):
+      raise ValueError(f'{self}: left, top must be 0 or more, and right, bottom beyond them')
+
+  def as_tuple(self) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom), as Pillow's `crop` takes it."""
+    return self.left, self.top, self.right, self.bottom
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """One cell of one photograph.
+
+  Example:
+    >>> Cell('a.png', '0123456789abcdef', 1, None).key
+    '0123456789abcdef'
+    >>> Cell('a.png', '0123456789abcdef', 2, Box(10, 0, 14, 6)).key
+    '0123456789abcdef#10,0,14,6'
+  """
+
+  file: str  # the photograph's name, as shown to people
+  digest: str  # `sha256_16` of the photograph's bytes
+  number: int  # within the photograph, from 1
+  box: Box | None  # None: the whole photograph
+
+  @property
+  def key(self) -> str:
+    """Identifies the cell by content, whatever its file is called: the digest, with the box if there is one."""
+    if self.box is None:
+      return self.digest
+    return f'{self.digest}#{",".join(map(str, self.box.as_tuple()))}'

@@ -1,0 +1,75 @@
+"""The folder of a prediction: named after the images, and never that of other images with the same name."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+import re
+from collections.abc import Sequence
+
+from bloodcell_jax.system import atomic, lock
+
+# What a prediction is described in; from the start of the prediction it holds `PATHS`.
+FILE = 'predict.json'
+# The key of the absolute paths whose images are predicted.
+PATHS = 'paths'
+
+
+def absolute(paths: Sequence[str]) -> list[str]:
+  """The paths as `predict.json` records them."""
+  return [str(pathlib.Path(path).resolve()) for path in paths]
+
+
+def take(parent: pathlib.Path, paths: Sequence[str]) -> pathlib.Path:
+  """The locked folder for the predictions of these paths: `parent/NAME`, or `NAME-2`, `NAME-3`, ... if that is taken.
+
+  **Guarantees**: the same paths get the same folder again, other paths never do. A folder that does not record its
+  paths, such as one of an earlier version, counts as taken.
+
+  Args:
+    parent: the folder that it lies in.
+    paths: of images, folders, patterns or lists, at least one.
+
+  Raises:
+    UserError: another process is writing the predictions of these paths.
+  """
+  name = folder_name(paths)
+  for number in itertools.count(1):
+    folder = parent / (name if number == 1 else f'{name}-{number}')
+    if _is_free_for(paths, folder):
+      lock.take(folder)
+      # Another process may have predicted there between the question and the lock.
+      if _is_free_for(paths, folder):
+        record(folder, paths)
+        return folder
+  raise AssertionError('unreachable')
+
+
+def record(folder: pathlib.Path, paths: Sequence[str]) -> None:
+  """Writes `predict.json` with the paths alone, unless there is one."""
+  if not (folder / FILE).exists():
+    atomic.write_json(folder / FILE, {PATHS: absolute(paths)})
+
+
+def folder_name(paths: Sequence[str]) -> str:
+  """The first path's last part, in characters fit for a file name, and how many more paths there are.
+
+  Example:
+    >>> folder_name(['slides/monday, 9 am']), folder_name(['a', 'b', 'c'])
+    ('monday_9_am', 'a_and_2')
+  """
+  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(paths[0]).resolve().name).strip('.') or 'images'
+  return name if len(paths) == 1 else f'{name}_and_{len(paths) - 1}'
+
+
+def _is_free_for(paths: Sequence[str], folder: pathlib.Path) -> bool:
+  """Whether the folder holds predictions of these paths, or nothing."""
+  try:
+    recorded = json.loads(atomic.read_text(folder / FILE))
+  except FileNotFoundError:
+    # Hidden files: a lock, or what a killed process left behind.
+    return not folder.exists() or all(path.name.startswith('.') for path in folder.iterdir())
+  except (ValueError, NotADirectoryError):
+    return False
+  return isinstance(recorded, dict) and recorded.get(PATHS) == absolute(paths)
