@@ -170,7 +170,7 @@ def _worth(folder: workdir.Workdir) -> str:
   """What the network was worth where the truth is known."""
   if not folder.metrics.exists():
     return ''
-  line = report.worth(folder)
+  line = report.performance(folder)
   return f'<p>{page.text(line)}</p>' if line else ''
 
 
