@@ -21,9 +21,9 @@ INTERVALS = (
   'most of all that of the calibration error.'
 )
 APPROXIMATE = (
-  'The guarantees of the temperature, the confidence threshold and the conformal sets are approximate: the validation '
-  'groups that they were fitted on also chose the epoch and, in some ensembles, weights, and are therefore not '
-  'exchangeable with new groups, as conformal prediction assumes.'
+  'The temperature, the confidence threshold and the conformal sets are approximate: the validation groups that they '
+  'were fitted on also chose the epoch and, in some ensembles, weights. They are therefore not exactly exchangeable '
+  'with new groups, which the guarantee of conformal prediction assumes.'
 )
 # With fewer groups of a class, single photographs decide its figures.
 FEW_GROUPS = 5
