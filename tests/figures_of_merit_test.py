@@ -82,7 +82,7 @@ def test_a_registered_figure_appears_everywhere(plain, tmp_path, monkeypatch, ca
   assert 'kappa 0.625' in cross_validation.line('test', folds)
   assert 'Cohen kappa' in results.section('configs/default.py', one)
   loaded = classifier.load(one, signals.Stop())
-  values = card.values(one, loaded, program.of(loaded), {}, {})
+  values = card.values(one, loaded, program.build(loaded), {}, {})
   assert values['figures']['test']['kappa'] == one.read_metrics()['test']['kappa']
   assert 'Cohen kappa' in card.text(values, loaded, [])
 
@@ -96,7 +96,7 @@ def test_runs_that_lack_a_figure_open_everywhere(plain, monkeypatch):
   one = workdir.Workdir(ensemble_file.member(plain, 1))
   assert '| n/a |' in results.section('configs/default.py', one)
   loaded = classifier.load(one, signals.Stop())
-  assert '| n/a |' in card.text(card.values(one, loaded, program.of(loaded), {}, {}), loaded, [])
+  assert '| n/a |' in card.text(card.values(one, loaded, program.build(loaded), {}, {}), loaded, [])
 
 
 def test_a_run_of_which_a_known_figure_is_missing_opens(plain):

@@ -159,7 +159,7 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
 
   data = run_data.reader(saved_run.read_experiment(folder, None), folder.cache)(lambda done, total: None)
   image_NHWC = data.image_NHWC[data.rows['test']]
-  exported = program.of(loaded)
+  exported = program.build(loaded)
   answer_NK = np.asarray(exported.probabilities(exported.weights, image_NHWC))
   np.testing.assert_allclose(answer_NK, expected_NK, atol=parity.LIMIT)
   np.testing.assert_allclose(parity.reference(loaded, image_NHWC), expected_NK, atol=parity.LIMIT)
@@ -376,7 +376,7 @@ def test_a_run_without_the_wanted_splits_is_scored_on_validation(tmp_path, capsy
   folder = run(tmp_path / 'run', **changes, **{'evaluate.splits': splits})
   assert set(metrics(folder)) == {'validation'}
   assert 'but this data has none of them: validation is scored' in capsys.readouterr().out
-  assert 'Validation chose the epoch' in folder.report.read_text()
+  assert 'Chosen on validation: the epoch' in folder.report.read_text()
   run(folder.path, **changes, **{'evaluate.splits': splits})
   assert 'complete' in capsys.readouterr().out
 
@@ -444,7 +444,7 @@ def test_an_ensemble_is_compared_with_its_best_member_only_where_that_was_not_ch
 
 def test_an_ensemble_evaluated_at_other_views_says_that_its_members_were_not(ensemble, tmp_path, monkeypatch):
   folder = copied(ensemble, tmp_path / 'run')
-  words = 'The figures of the members and what compares with them were made with evaluate.views=none'
+  words = 'The figures of the members, and the comparisons with them, were computed with evaluate.views=none'
   assert words not in folder.report.read_text()
   changes = {'ensemble.method': 'average', 'evaluate.views': 'mirrors'}
   evaluating.run(monkeypatch, folder.path, config('svr', **changes))

@@ -1,4 +1,4 @@
-"""What a run chose on which split is told by one function, from the files of its folder."""
+"""One function lists what a run chose on which split, from the files of its folder."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ def folder(
 ) -> workdir.Workdir:
   """A run's folder as far as the choices show in it."""
   path.mkdir(parents=True, exist_ok=True)
-  made = workdir.Workdir(path)
-  atomic.write_json(made.config, {**experiment.flat(default.get_config()), **changes})
+  run = workdir.Workdir(path)
+  atomic.write_json(run.config, {**experiment.flat(default.get_config()), **changes})
   if ensemble:
-    atomic.write_json(
-      made.ensemble, {'combine': 'mean', 'method': 'average', 'best_member': None, **ensemble}
-    )
+    atomic.write_json(run.ensemble, {'combine': 'mean', 'method': 'average', 'best_member': None, **ensemble})
   if is_calibrated:
-    atomic.write_json(made.calibration, {})
-  return made
+    atomic.write_json(run.calibration, {})
+  return run
 
 
 def test_a_single_run_chooses_its_epoch_and_its_calibration_on_validation(tmp_path):
@@ -39,7 +37,7 @@ def test_a_single_run_chooses_its_epoch_and_its_calibration_on_validation(tmp_pa
   assert bare['validation'] == ('the epoch',)
 
 
-def test_an_epoch_chosen_on_training_is_told_so(tmp_path):
+def test_an_epoch_chosen_on_training_is_listed_under_train(tmp_path):
   found = selection.choices(folder(tmp_path, is_calibrated=False, **{'train.monitor': 'loss'}))
   assert 'the epoch' in found['train']
   assert 'validation' not in found
@@ -52,11 +50,11 @@ def test_an_epoch_chosen_on_training_is_told_so(tmp_path):
     ({'combine': 'soup'}, 'validation', 'which members are averaged'),
     ({'combine': 'logistic'}, 'validation', 'the meta-learner'),
     ({'combine': 'logistic', 'learned_on': 'validation'}, 'validation', 'the meta-learner'),
-    ({'method': 'samme', 'combine': 'samme'}, 'train', 'the share of each member'),
+    ({'method': 'samme', 'combine': 'samme'}, 'train', 'the boosting weight of each member'),
     ({'best_member': '1'}, 'validation', 'the member that the ensemble is compared with'),
   ],
 )
-def test_what_an_ensemble_fits_is_told(tmp_path, ensemble, split, choice):
+def test_what_an_ensemble_fits_is_listed(tmp_path, ensemble, split, choice):
   assert choice in selection.choices(folder(tmp_path / 'a', ensemble))[split]
   # Negative control: an ensemble that fits nothing.
   plain = selection.choices(folder(tmp_path / 'b', {'combine': 'mean'}))
@@ -72,9 +70,10 @@ def test_clean_test_images_stand_first_and_what_chose_never_does(tmp_path):
   assert selection.headline(['validation', 'test', 'test_clean'], {'test_clean': ('x',)}) == 'test'
 
 
-def test_a_split_that_chose_is_called_no_evidence():
+def test_figures_of_a_split_that_chose_are_called_no_evidence():
   chosen = {'validation': ('the epoch', 'the temperature')}
   assert selection.sentence('validation', chosen) == (
-    'validation chose the epoch and the temperature: its figures are optimistic and no evidence.'
+    'Chosen on validation: the epoch and the temperature. The figures on validation are therefore optimistic and '
+    'not evidence.'
   )
   assert selection.sentence('test', chosen) == ''

@@ -56,8 +56,8 @@ def trained(tmp_path_factory) -> workdir.Workdir:
 def exported(trained, tmp_path_factory):
   folder = tmp_path_factory.mktemp('export')
   loaded = classifier.load(trained, signals.Stop())
-  safetensors_file.write(folder / 'model.safetensors', program.of(loaded))
-  (folder / 'model.json').write_text(json.dumps(contract.of(loaded, program.of(loaded))))
+  safetensors_file.write(folder / 'model.safetensors', program.build(loaded))
+  (folder / 'model.json').write_text(json.dumps(contract.build(loaded, program.build(loaded))))
   return folder
 
 
@@ -146,7 +146,7 @@ def test_weights_whose_pixels_rest_on_their_training_images_are_refused(trained,
   safetensors_file.write(
     tmp_path / 'model.safetensors',
     dataclasses.replace(
-      (made := program.of(classifier.load(trained, signals.Stop()))),
+      (made := program.build(classifier.load(trained, signals.Stop()))),
       standardize=dataclasses.replace(made.standardize, featurewise_center=True),
     ),
   )

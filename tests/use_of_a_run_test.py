@@ -28,11 +28,12 @@ def test_the_page_is_sound_and_leads_with_the_test_split_and_its_photographs(fin
   page = (folder / 'report.html').read_text()
   assert html_checker.check(page) == []
   headline = page[page.index('class="headline"') :].split('</p>')[0]
-  assert 'on test: 24 groups of photographs, 72 images' in headline
+  assert 'on test: 24 groups, 72 images' in headline
   for words in (
-    'Surest mistakes',
-    'Least certain images',
-    'Weakest groups',
+    'Calibration and abstention',
+    'Most confident mistakes',
+    'Least confident predictions',
+    'Groups with most errors',
     'Research use only',
     'trained',
     'frozen',

@@ -1,4 +1,4 @@
-"""Show what a run's best network sees in images, which pixels its answers rest on, and how far to trust that."""
+"""Explain predictions of a run's best network: feature maps, attribution maps, and sanity checks of those maps."""
 
 from __future__ import annotations
 
@@ -23,65 +23,67 @@ from bloodcell_jax.plots import attribution, feature_maps, figure
 from bloodcell_jax.runs import run_data, saved_run
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic, lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
-# Images when --max_images is not given: of paths, and of the run's own split.
-MOST_GIVEN, MOST_OWN = 20, 4
-MOST_NAMED = 20  # problems printed one by one
-# (name for people, label or '', what decodes it)
+# Images without --max_images: of paths, and of the run's own split.
+MAX_OF_PATHS, MAX_OWN = 20, 4
+MAX_PROBLEMS = 20  # printed one by one
+# (name, label or '', path or bytes to decode)
 Named = tuple[str, str, str | bytes]
 
 
 def define_flags() -> None:
-  """The class to explain, and how many images."""
-  flags.DEFINE_string('target_class', '', 'explain this class and not the predicted one')
+  """The class to explain, and the number of images."""
+  flags.DEFINE_string('target_class', '', 'the class to explain; if empty, the predicted one')
   flags.DEFINE_integer(
-    'max_images', 0, f'at most so many images; 0 for {MOST_GIVEN} of paths, {MOST_OWN} of the test split'
+    'max_images', 0, f'largest number of images; 0 for {MAX_OF_PATHS} of paths, {MAX_OWN} of the test split'
   )
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
-  """Writes `explain/`: a page, its figures as PNG and JSON, and the arrays of each image."""
+  """Writes `explain/`: the page, its figures as PNG and JSON, and the arrays of each image."""
   if not request.workdir and request.config is None:
     raise types.UserError('explain needs the folder of a run: --workdir=runs/NAME')
-  most = flags.FLAGS.max_images
-  if most < 0:
-    raise types.UserError(f'max_images is {most}; it must be 0 or more')
-  folder, shown = workdir.Workdir(request.folder()), progress.Progress()
+  max_images = flags.FLAGS.max_images
+  if max_images < 0:
+    raise types.UserError(f'max_images is {max_images}; it must be 0 or more')
+  folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
   saved_run.refuse_cross_validation(folder, exp, 'explain')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(
       f'{folder.path}: is an ensemble; explain one of its members: --workdir={folder.path / "members" / "1"}'
     )
-  # Paths first: a wrong one is told before anything is loaded.
-  found, problems = input_paths.find(request.paths) if request.paths else ([], [])
+  # Paths first, to report a wrong one before anything is loaded.
+  inputs, problems = input_paths.find(request.paths) if request.paths else ([], [])
   loaded = classifier.load(folder, stop)
   lock.take(folder.path / 'explain', beside=True)
   label = _label(flags.FLAGS.target_class, loaded.class_names)
   if request.paths:
-    images: list[Named] = [(one.shown, '', one.path) for one in found]
-    most = most or MOST_GIVEN
+    images: list[Named] = [(one.shown, '', one.path) for one in inputs]
+    max_images = max_images or MAX_OF_PATHS
   else:
     images = _own(exp, folder)
-    most = most or MOST_OWN
-  for problem in problems[:MOST_NAMED]:
-    shown.line(f'left out: {problem}')
-  if len(problems) > MOST_NAMED:
-    shown.line(f'left out: {len(problems) - MOST_NAMED} more')
-  if request.paths and len(images) > most:
-    shown.line(f'the first {most} of {len(images):,} images; --max_images=N takes others')
-  made = _Set(folder.path / 'explain', loaded, label, problems, shown)
-  made.explain(_readable(images, most, loaded.made.experiment.data.decode, made.leave_out), stop)
-  if not made.entries:
+    max_images = max_images or MAX_OWN
+  for problem in problems[:MAX_PROBLEMS]:
+    progress.line(f'left out: {problem}')
+  if len(problems) > MAX_PROBLEMS:
+    progress.line(f'left out: {len(problems) - MAX_PROBLEMS} more')
+  if request.paths and len(images) > max_images:
+    progress.line(f'the first {max_images} of {len(images):,} images; set another number with --max_images=N')
+  explanations = _Explanations(folder.path / 'explain', loaded, label, problems, progress)
+  spec = loaded.made.experiment.data.decode
+  explanations.explain(_decoded(images, max_images, spec, explanations.leave_out), stop)
+  if not explanations.entries:
     raise types.UserError(f'{problems[-1]}; no image could be read')
-  shown.line(f'page: {made.write(folder.path.name)}')
+  progress.line(f'page: {explanations.write(folder.path.name)}')
   if loaded.note:
-    shown.line(loaded.note)
+    progress.line(loaded.note)
 
 
-class _Set:
-  """The images of one page, written one after the other."""
+class _Explanations:
+  """The explanations of one page, written image by image."""
 
   def __init__(
     self,
@@ -89,80 +91,93 @@ class _Set:
     loaded: classifier.Classifier,
     label: int | None,
     problems: list[types.Problem],
-    shown: progress.Progress,
+    progress: progress_lib.Progress,
   ):
-    self.folder, self.loaded, self.label, self.problems, self.shown = folder, loaded, label, problems, shown
+    self.folder, self.loaded, self.label = folder, loaded, label
+    self.problems, self.progress = problems, progress
     self.explainer = explainer.Explainer(loaded)
     self.entries: list[page.Entry] = []
 
   def leave_out(self, problem: types.Problem) -> None:
-    """Tells of an image that cannot be read."""
+    """Reports an image that cannot be read."""
     self.problems.append(problem)
-    self.shown.line(f'left out: {problem}')
+    self.progress.line(f'left out: {problem}')
 
   def explain(self, images: Iterator[tuple[str, str, np.ndarray]], stop: signals.Stop) -> None:
-    """Writes the figures and arrays of each image (name, its class or '', uint8 pixels)."""
+    """Writes the figures and arrays of each image (name, label or '', uint8 pixels)."""
     names = self.loaded.class_names
     for i, (name, labelled, image_HWC) in enumerate(images, 1):
       stop.poll()
-      made = self.explainer.explain(image_HWC, self.label, check_all=i == 1)
+      explanation = self.explainer.explain(image_HWC, self.label, check_all=i == 1)
       stem = f'{i:03d}_{re.sub(r"[^A-Za-z0-9_-]+", "_", pathlib.PurePath(name).stem)[:60]}'
-      predicted, explained = names[made.prob_K.argmax()], names[made.label]
+      predicted, explained = names[explanation.prob_K.argmax()], names[explanation.label]
       entry = page.Entry(
-        name, stem, labelled, predicted, float(made.prob_K[made.label]), explained, made.numbers()
+        name,
+        stem,
+        labelled,
+        predicted,
+        float(explanation.prob_K[explanation.label]),
+        explained,
+        explanation.numbers(),
       )
-      self._pictures(entry, made)
+      self._write_figures(entry, explanation)
       self.entries.append(entry)
       share = entry.numbers['share']['grad_cam'].get('nucleus')
-      on = '' if share is None else f', {share:.0%} of Grad-CAM on the nucleus'
-      self.shown.line(f'{name}: {explained} {entry.probability:.1%}{on}')
+      suffix = '' if share is None else f', {share:.0%} of Grad-CAM on the nucleus'
+      self.progress.line(f'{name}: {explained} {entry.probability:.1%}{suffix}')
 
   def write(self, run_name: str) -> pathlib.Path:
-    """The page and what belongs to it; files of the page before that this one has not are removed."""
+    """Writes the page and removes files of an earlier page that do not belong to it; returns the path of the page."""
     note = self.loaded.note
     kernel = self.loaded.params[self.explainer.first_convolution]['kernel']
     if kernel.shape[2] == 3:
       function = self.loaded.made.transform.standardize.preprocessing_function
-      title = f'{self.explainer.first_convolution}: {kernel.shape[3]} filters, each on a scale of its own'
-      drawn = feature_maps.filters(np.asarray(kernel), 'BGR' if function == 'caffe' else 'RGB', title)
-      figure.write(self.folder / 'filters.png', drawn, note)
+      title = f'{self.explainer.first_convolution}: {kernel.shape[3]} filters, each scaled on its own'
+      fig = feature_maps.filters(np.asarray(kernel), 'BGR' if function == 'caffe' else 'RGB', title)
+      figure.write(self.folder / 'filters.png', fig, note)
     before = _files(self.folder / 'explain.json')
     layers = self.explainer.geometry()
     last = self.explainer.last_convolution
-    made = page.write(self.folder, run_name, note, layers, last, self.entries, self.problems)
+    path = page.write(self.folder, run_name, note, layers, last, self.entries, self.problems)
     for name in before - _files(self.folder / 'explain.json'):
       (self.folder / name).unlink(missing_ok=True)
-    return made
+    return path
 
-  def _pictures(self, entry: page.Entry, made: explainer.Explanation) -> None:
+  def _write_figures(self, entry: page.Entry, explanation: explainer.Explanation) -> None:
     note = self.loaded.note
     overlays, maps, arrays = (self.folder / name for name in entry.files())
     shares = entry.numbers['share']
-    captions = ['green: nucleus' if 'nucleus' in made.region_HW else 'no nucleus found'] + [
+    captions = ['green: nucleus' if 'nucleus' in explanation.region_HW else 'no nucleus found'] + [
       title + ('' if (s := shares[key].get('nucleus')) is None else f': {s:.0%} on the nucleus')
       for key, title in page.TITLES.items()
     ]
-    title = f'{entry.file}: {entry.explained} {entry.probability:.1%}. Orange speaks for it, blue against it'
-    drawn = attribution.plot(
-      made.image_HWC, made.region_HW.get('nucleus'), list(made.map_HW.values()), captions, title
+    title = (
+      f'{entry.file}: {entry.explained} {entry.probability:.1%}. Orange raises its logit, blue lowers it'
     )
-    figure.write(overlays, drawn, note)
+    fig = attribution.plot(
+      explanation.image_HWC,
+      explanation.region_HW.get('nucleus'),
+      list(explanation.map_HW.values()),
+      captions,
+      title,
+    )
+    figure.write(overlays, fig, note)
     zeros = entry.numbers['zeros']
     captions = [
       f'{name}: {" x ".join(map(str, values.shape))}, {zeros[name]:.0%} zeros'
-      for name, values in made.look.maps.items()
+      for name, values in explanation.activations.maps.items()
     ]
-    drawn = feature_maps.plot(
-      list(made.look.maps.values()), captions, f'What each layer makes of {entry.file}'
+    fig = feature_maps.plot(
+      list(explanation.activations.maps.values()), captions, f'Feature maps of {entry.file}'
     )
-    atomic.write_bytes(maps, figure.in_few_colours(figure.png(drawn, note)))
+    atomic.write_bytes(maps, figure.in_few_colours(figure.png(fig, note)))
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **made.arrays())  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **explanation.arrays())  # type: ignore[arg-type]
     atomic.write_bytes(arrays, buffer.getvalue())
 
 
 def _files(path: pathlib.Path) -> set[str]:
-  """The files that an explain.json names; none where there is none or it is damaged."""
+  """The files that an explain.json lists; none if it is missing or damaged."""
   try:
     return {name for entry in json.loads(path.read_text())['images'] for name in entry['files']}
   except (OSError, ValueError, KeyError, TypeError):
@@ -181,13 +196,13 @@ def _label(name: str, class_names: Sequence[str]) -> int | None:
   return class_names.index(name)
 
 
-def _readable(
-  images: Sequence[Named], most: int, spec: decode.Spec, leave_out: Callable[[types.Problem], None]
+def _decoded(
+  images: Sequence[Named], max_images: int, spec: decode.Spec, leave_out: Callable[[types.Problem], None]
 ) -> Iterator[tuple[str, str, np.ndarray]]:
-  """The first `most` images that can be read, as (name, class, pixels); the others are told."""
+  """The first `max_images` images that can be read, as (name, label, pixels); the others go to `leave_out`."""
   num = 0
   for name, labelled, content in images:
-    if num == most:
+    if num == max_images:
       return
     try:
       image_HWC, _ = decode.image(content, spec)
@@ -199,13 +214,13 @@ def _readable(
 
 
 def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
-  """The run's test images, or where it has none those of validation: the first of each class, then the second."""
-  # To show four images none of the other thousands is decoded.
+  """The images of the run's test split, or validation if there is none: the first of each class, then the second."""
+  # Undecoded, because only a few of thousands of images are needed.
   data = run_data.undecoded(folder, exp)
   table = data.table
   rows_N = data.rows.get('test', data.rows['validation'])
   label_N = table.label[rows_N]
-  # The place of each image within its class comes first.
-  place_N = np.array([np.count_nonzero(label_N[:i] == label) for i, label in enumerate(label_N)])
-  chosen = rows_N[np.lexsort((label_N, place_N))]
+  # Sort by position within the class, then by class.
+  position_N = np.array([np.count_nonzero(label_N[:i] == label) for i, label in enumerate(label_N)])
+  chosen = rows_N[np.lexsort((label_N, position_N))]
   return [(str(table.file[i]), table.class_names[table.label[i]], table.content[i]) for i in chosen]

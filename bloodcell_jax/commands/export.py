@@ -1,4 +1,4 @@
-"""A run's best checkpoint as a portable model, compared with the run's own network on its own images."""
+"""Export a run's best checkpoint as a portable model, checked against the run's own network on its own images."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import saved_run
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 def define_flags() -> None:
-  """What to write, and where."""
+  """The formats, and the folder to write."""
   names = ', '.join(formats.FORMATS)
-  flags.DEFINE_list('format', [], f'{names}, or several with commas; all that are installed when empty')
-  flags.DEFINE_string('to', '', 'the folder to write; WORKDIR/export when empty')
+  flags.DEFINE_list(
+    'format', [], f'one or more of {names}, separated by commas; if empty, all whose libraries are installed'
+  )
+  flags.DEFINE_string('to', '', 'the folder to write; if empty, WORKDIR/export')
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
-  """Writes the formats and the model card, or nothing."""
+  """Writes the formats, the contract and the model card, or nothing."""
   if not request.workdir and request.config is None:
     raise types.UserError('export needs the folder of a run: --workdir=runs/NAME')
   if request.paths:
     raise types.UserError(
       f'{request.paths[0]}: export takes no paths; the formats are --format, the folder is --to'
     )
-  shown = progress.Progress()
+  progress = progress_lib.Progress()
   chosen, left_out = formats.choose(flags.FLAGS.format)
   folder = workdir.Workdir(request.folder())
   target = pathlib.Path(flags.FLAGS.to or folder.path / 'export')
@@ -41,13 +44,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   saved_run.refuse_cross_validation(folder, exp, 'export')
   lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)
-  shown.line(f'reading images: {exp.data.source}')
-  images = samples.read(folder, exp, parity.MOST_IMAGES)
+  progress.line(f'reading images: {exp.data.source}')
+  images = samples.read(folder, exp, parity.MAX_IMAGES)
   for line in left_out:
-    shown.line(line)
+    progress.line(line)
   export_folder.write(
-    target, folder, loaded, program.of(loaded), chosen, images, loaded.made.poll, shown.line
+    target, folder, loaded, program.build(loaded), chosen, images, loaded.made.poll, progress.line
   )
-  shown.line(f'model card: {target / export_folder.CARD_TEXT}')
+  progress.line(f'model card: {target / export_folder.CARD_TEXT}')
   if loaded.note:
-    shown.line(loaded.note)
+    progress.line(loaded.note)

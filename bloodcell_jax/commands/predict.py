@@ -191,7 +191,7 @@ def _performance(folder: workdir.Workdir) -> str:
   """A line about the figures of the network on labelled images; '' if the run has none."""
   if not folder.metrics.exists():
     return ''
-  line = report.worth(folder)
+  line = report.performance(folder)
   return f'<p>{page.text(line)}</p>' if line else ''
 
 

@@ -1,1 +1,1 @@
-"""What a network sees: its layers' maps, and which pixels its answer rests on. Functions of arrays and Flax models."""
+"""Explains predictions: feature maps of the layers, attribution maps of the pixels, and their sanity checks."""

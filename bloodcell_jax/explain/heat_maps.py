@@ -1,4 +1,4 @@
-"""Grad-CAM maps of a classifier for image files, as the review page shows them."""
+"""Grad-CAM maps of a classifier for image files, for the review page."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.models import layers
 from bloodcell_jax.runs import model_set
 
-# Images whose heat maps are made at once.
+# Images per batch.
 BATCH = 16
 
 
 def heats(
   loaded: classifier.Classifier, images: Iterable[np.ndarray | None]
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
-  """Each image with its Grad-CAM map [h, w], 0 to 1, for its likeliest class; (None, None) where one is missing.
+  """Each image with its Grad-CAM map [h, w], 0 to 1, for its predicted class; (None, None) for a missing image.
 
   Args:
     loaded: the classifier.
-    images: uint8, as `decode` gives them; they are taken in batches.
+    images: uint8, as decoded; consumed in batches.
 
   Raises:
-    signals.Stopped: a stop was asked for.
+    signals.Stopped: a stop was requested.
   """
-  made = loaded.made
-  size = made.experiment.data.decode.image_size
+  job = loaded.made
+  size = job.experiment.data.decode.image_size
   networks = loaded.models.networks
-  seen = [
-    inside.Inside(each.job.model, each.params, (size, size, 3), layers.MAPS, BATCH) for each in networks
+  probes = [
+    inside.Probe(each.job.model, each.params, (size, size, 3), layers.MAPS, BATCH) for each in networks
   ]
   for batch in _batched(images):
-    made.poll()
-    there = [image_HWC for image_HWC in batch if image_HWC is not None]
-    maps = iter(_mean_heats(networks, seen, np.stack(there)) if there else ())
+    job.poll()
+    present = [image_HWC for image_HWC in batch if image_HWC is not None]
+    maps = iter(_mean_heats(networks, probes, np.stack(present)) if present else ())
     for image_HWC in batch:
       if image_HWC is None:
         yield None, None
@@ -47,19 +47,19 @@ def heats(
 
 
 def _mean_heats(
-  networks: Sequence[model_set.Network], seen: Sequence[inside.Inside], image_BHWC: np.ndarray
+  networks: Sequence[model_set.Network], probes: Sequence[inside.Probe], image_BHWC: np.ndarray
 ) -> np.ndarray:
-  """[B, h, w], 0 to 1: the mean over the networks of each one's map for the class that is likeliest to it."""
+  """[B, h, w], 0 to 1: the mean over the networks of the map of each for the class that it predicts."""
   maps = []
-  for network, own in zip(networks, seen, strict=True):
-    heats = own.heats(network.params, network.job.standardize(image_BHWC))
+  for network, probe in zip(networks, probes, strict=True):
+    heats = probe.heats(network.params, network.job.standardize(image_BHWC))
     positive_BHW = np.maximum(heats, 0)
     maps.append(positive_BHW / np.maximum(positive_BHW.max((1, 2), keepdims=True), 1e-9))
   return _scaled(maps)
 
 
 def _scaled(maps: Sequence[np.ndarray]) -> np.ndarray:
-  # Maps of networks of different depth differ in size: the first one's size is as good as any.
+  # Maps of networks of different depth differ in size; all are resized to that of the first.
   height, width = maps[0].shape[1:]
   sized = [m if m.shape == maps[0].shape else _resized(m, height, width) for m in maps]
   mean_BHW = np.mean(sized, axis=0)
@@ -71,6 +71,6 @@ def _resized(map_BHW: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _batched(images: Iterable[np.ndarray | None]) -> Iterator[list[np.ndarray | None]]:
-  waiting = iter(images)
-  while batch := list(itertools.islice(waiting, BATCH)):
+  iterator = iter(images)
+  while batch := list(itertools.islice(iterator, BATCH)):
     yield batch

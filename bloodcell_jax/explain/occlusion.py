@@ -1,4 +1,4 @@
-"""Occlusion: how far the logit falls when a square of the image is hidden."""
+"""Occlusion: how much the logit drops when a square of the image is covered."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ def drops(
   window: int,
   num: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """By how much hiding each window lowers the score, and the same spread over the pixels.
+  """The drop of the score when each window is covered, and its mean at each pixel.
 
   Args:
-    score: [N] of images [N, H, W, C] as the network takes them.
-    image_HWC: the image as the network takes it.
-    fill_HWC: what a hidden pixel becomes, as the network takes it.
-    window: pixels a side of the square that is hidden.
-    num: windows in a row and in a column.
+    score: scores [N] of standardized images [N, H, W, C].
+    image_HWC: the image, standardized.
+    fill_HWC: values of covered pixels, standardized.
+    window: side of the covered square in pixels.
+    num: windows per row and per column.
 
   Returns:
-    drop_RR: [num, num], in units of the score; negative where hiding raises it.
-    map_HW: for each pixel the mean over the windows that hide it.
+    drop_RR: [num, num], in units of the score; negative where covering raises it.
+    map_HW: for each pixel the mean over the windows that cover it.
 
   Source: Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks", section 4.2; there the
     score is the class's probability, here whatever `score` gives.
   """
   height, width = image_HWC.shape[:2]
   places = [(top, left) for top in corners(height, window, num) for left in corners(width, window, num)]
-  hidden_NHWC = np.repeat(image_HWC[None], len(places) + 1, 0)
-  for hidden_HWC, (top, left) in zip(hidden_NHWC, places, strict=False):
+  covered_NHWC = np.repeat(image_HWC[None], len(places) + 1, 0)
+  for covered_HWC, (top, left) in zip(covered_NHWC, places, strict=False):
     inside = slice(top, top + window), slice(left, left + window)
-    hidden_HWC[inside] = fill_HWC[inside]
-  score_N = score(hidden_NHWC)
+    covered_HWC[inside] = fill_HWC[inside]
+  score_N = score(covered_NHWC)
   drop_N = score_N[-1] - score_N[:-1]
   total_HW, count_HW = np.zeros((2, height, width))
   for drop, (top, left) in zip(drop_N, places, strict=True):

@@ -1,4 +1,4 @@
-"""explain.html and explain.json: a set of images explained, on one page."""
+"""`explain.html` and `explain.json`: the explanations of a set of images."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bloodcell_jax.reports import page, report
 from bloodcell_jax.system import atomic
 
 TITLES = {name: title for name, (title, _) in explainer.METHODS.items()}
-# A mean rank correlation above this says that a map hardly depends on the weights.
-SUSPECT = 0.7
+# A map with a mean rank correlation above this hardly depends on the weights.
+MAX_CORRELATION = 0.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Entry:
   """One image on the page, without its arrays."""
 
   file: str
-  stem: str  # what the names of its files begin with
-  labelled: str  # its class where it is known, else empty
+  stem: str  # the prefix of its files' names
+  labelled: str  # its label, or empty
   predicted: str
   probability: float  # of `explained`
-  explained: str  # the class that the maps are about
-  numbers: dict[str, Any]  # of Explanation.numbers
+  explained: str  # the class that the maps explain
+  numbers: dict[str, Any]  # from Explanation.numbers
 
   def files(self) -> tuple[str, str, str]:
-    """Its maps over the image, its layers, its arrays."""
+    """The files with its attribution maps, its feature maps and its arrays."""
     return f'{self.stem}_attribution.png', f'{self.stem}_layers.png', f'{self.stem}.npz'
 
 
@@ -46,15 +46,15 @@ def write(
   entries: Sequence[Entry],
   problems: Sequence[types.Problem],
 ) -> pathlib.Path:
-  """Writes `explain.json`, then `explain.html`, from figures that lie in the folder already; gives the page's path."""
+  """Writes `explain.json`, then `explain.html` with the figures that the folder holds; returns the page's path."""
   atomic.write_json(folder / 'explain.json', to_json(run, note, layers, last_convolution, entries, problems))
-  sections = [('shares', 'Where the answers come from'), ('trust', 'How far to trust the maps')]
+  sections = [('shares', 'Attribution by region'), ('trust', 'Sanity checks of the maps')]
   sections += [('layers', 'Layers'), *((entry.stem, entry.file) for entry in entries)]
-  sections += [('left-out', 'Left out')] if problems else []
-  title = f'What {run} looks at'
+  sections += [('left-out', f'Left out: {len(problems)}')] if problems else []
+  title = f'Explanations: {run}'
   parts = [
     f'<h1>{page.text(title)}</h1>',
-    *(f'<p class="note" role="note">{page.text(said)}</p>' for said in (note, report.RESEARCH_ONLY) if said),
+    *(f'<p class="note" role="note">{page.text(line)}</p>' for line in (note, report.RESEARCH_ONLY) if line),
     page.contents(sections),
     page.heading(*sections[0]),
     _shares(entries),
@@ -62,15 +62,15 @@ def write(
     _trust(entries),
     page.heading(*sections[2]),
     _layers(layers, last_convolution, entries),
-    page.picture(folder / 'filters.png', 'filters of the first layer'),
+    page.picture(folder / 'filters.png', 'filters of the first convolution'),
     *(_image(folder, entry) for entry in entries),
   ]
   if problems:
     items = ''.join(f'<li>{page.text(str(problem))}</li>' for problem in problems)
-    parts += [page.heading('left-out', f'Left out: {len(problems)}'), f'<ul>{items}</ul>']
-  made = folder / 'explain.html'
-  atomic.write_text(made, page.whole(title, parts))
-  return made
+    parts += [page.heading(*sections[-1]), f'<ul>{items}</ul>']
+  path = folder / 'explain.html'
+  atomic.write_text(path, page.whole(title, parts))
+  return path
 
 
 def to_json(
@@ -81,7 +81,7 @@ def to_json(
   entries: Sequence[Entry],
   problems: Sequence[types.Problem],
 ) -> dict[str, Any]:
-  """Every figure of the page."""
+  """The contents of `explain.json`: every figure of the page."""
   return {
     'run': run,
     'note': note,
@@ -99,14 +99,14 @@ def to_json(
 
 
 def share_means(entries: Sequence[Entry], method: str) -> dict[str, float | None]:
-  """By region the mean share of a method's attribution over the images that have both; None where none has."""
+  """By region, the mean share of a method's attribution over the images for which it is known; None if for none."""
   return {
     region: _mean([e.numbers['share'][method].get(region) for e in entries]) for region in explainer.REGIONS
   }
 
 
 def correlations(entries: Sequence[Entry], method: str) -> list[float | None]:
-  """The rank correlations with maps of shuffled weights, of every image and shuffle; None where a map was flat."""
+  """Rank correlations with the maps of shuffled weights, for every image and shuffle; None if a map is constant."""
   return [value for entry in entries for value in entry.numbers['rank_correlation'][method]]
 
 
@@ -122,30 +122,33 @@ def _shares(entries: Sequence[Entry]) -> str:
     means = share_means(entries, name)
     rows.append((title, *(_percent(means[r]) for r in explainer.REGIONS), counted))
   without = sum('nucleus' not in e.numbers['area'] for e in entries)
-  missing = f' No nucleus was found in {without} of the images.' if without else ''
+  missing = (
+    f' No nucleus was found in {without} of the images, which are left out of its mean.' if without else ''
+  )
   return (
-    '<p>The share of each map that lies on the nucleus of the white cell, on black pixels and on the border, mean '
-    f'over {len(entries)} image{"s" if len(entries) != 1 else ""}. A map without any preference would have the '
-    'share of the area. The nucleus is the most purple blob; the cytoplasm around it belongs to the cell but not '
-    f'to this share. Black: no colour above {regions.BLACK} of 255. Border: {regions.BORDER:.0%} of the side along '
+    '<p>The share of each attribution map that lies on the nucleus of the white cell, on black pixels and on the '
+    f'border, {"mean over " if len(entries) != 1 else ""}{len(entries)} image{"s" if len(entries) != 1 else ""}. A map '
+    'that prefers no region would have the share of the area. Nucleus: the most purple blob, without the cytoplasm '
+    f'around it. Black: no channel above {regions.BLACK} of 255. Border: {regions.BORDER:.0%} of the side along '
     f'each edge. Regions may overlap.{missing}</p>'
-    + page.table('mean shares', ('map', *explainer.REGIONS, 'counted'), rows)
+    + page.table('mean shares', ('map', *explainer.REGIONS, 'counted values'), rows)
   )
 
 
 def _trust(entries: Sequence[Entry]) -> str:
-  rows, suspect = [], []
+  rows, insensitive = [], []
   for name, title in TITLES.items():
     values = correlations(entries, name)
     mean, known = _mean(values), [value for value in values if value is not None]
-    if mean is not None and mean > SUSPECT:
-      suspect.append(title)
+    if mean is not None and mean > MAX_CORRELATION:
+      insensitive.append(title)
     span = f'{min(known):.2f} to {max(known):.2f}' if known else 'n/a'
     rows.append((title, _number(mean), span, str(len(values)), str(values.count(None))))
-  verdict = (
-    f'Above {SUSPECT}: {", ".join(suspect)}. Such a map shows the image more than what the network learned.'
-    if suspect
-    else f'None is above {SUSPECT}.'
+  conclusion = (
+    f'Above {MAX_CORRELATION}: {", ".join(insensitive)}. Such a map reflects the image rather than what the network '
+    'learned.'
+    if insensitive
+    else f'No mean is above {MAX_CORRELATION}.'
   )
   gaps = [
     (
@@ -158,14 +161,19 @@ def _trust(entries: Sequence[Entry]) -> str:
     for e in entries
   ]
   return (
-    '<p>With its weights shuffled the network knows nothing, and a map that explains it must change '
-    "(Adebayo et al. 2018). Spearman's rank correlation of the map before and after: 0 for no likeness, 1 for the same "
-    'map; flat where a map has one value everywhere. Occlusion and integrated gradients take long and are compared '
-    f'on the first image alone. {page.text(verdict)}</p>'
-    + page.table('maps against those of shuffled weights', ('map', 'mean', 'from, to', 'maps', 'flat'), rows)
-    + '<p>Integrated gradients must add up to the difference between the logit of the image and that of the baseline, '
-    f'the mean colour of what is not black. Points are added until the gap is {explainer.TOLERANCE:.0%} or less, or '
-    f'there are {explainer.MOST_POINTS}.</p>'
+    '<p>Weight randomization (Adebayo et al. 2018): if its weights are shuffled, a network has lost what it learned, '
+    "and a map that explains it must change. Spearman's rank correlation of the maps before and after is 0 "
+    'if they are unrelated, 1 if they rank the pixels alike; it is undefined for a constant map. Occlusion and '
+    f'integrated gradients are slow and are compared on the first image only. {page.text(conclusion)}</p>'
+    + page.table(
+      'rank correlation with the maps of shuffled weights',
+      ('map', 'mean', 'range', 'comparisons', 'constant maps'),
+      rows,
+    )
+    + '<p>Completeness: integrated gradients must sum to the difference between the logit of the image and that of the '
+    'baseline, which has the mean colour of the pixels that are not black. Points are added until the gap is '
+    f'{explainer.TOLERANCE:.0%} or less, or '
+    f'there are {explainer.MAX_POINTS}.</p>'
     + page.table(
       'completeness of integrated gradients', ('image', 'difference', 'sum', 'gap', 'points'), gaps
     )
@@ -185,32 +193,34 @@ def _layers(layers: Sequence[geometry.Layer], last_convolution: str, entries: Se
     for layer in layers
   ]
   return (
-    '<p>Height by the formula (size + padding - kernel) / stride + 1, rounded down. Zeros: the share of the '
-    f"layer's values that are 0, mean over the images. Grad-CAM looks at {page.text(last_convolution)}.</p>"
-    + page.table('layers', ('layer', 'kind', 'formula', 'size', 'agrees', 'zeros'), rows)
+    '<p>Formula: output size = (size + padding - kernel) / stride + 1, rounded down. Zeros: the share of the '
+    f"layer's values that are 0, mean over the images. Grad-CAM uses the output of {page.text(last_convolution)}.</p>"
+    + page.table('layers', ('layer', 'kind', 'formula', 'output size', 'as computed', 'zeros'), rows)
   )
 
 
 def _image(folder: pathlib.Path, entry: Entry) -> str:
   overlays, maps, arrays = entry.files()
   labelled = f', labelled {entry.labelled}' if entry.labelled else ''
-  about = '' if entry.explained == entry.predicted else f' The maps are about {entry.explained}.'
+  about = '' if entry.explained == entry.predicted else f' The maps explain {entry.explained}.'
   rows = [('share of the area', *(_percent(entry.numbers['area'].get(r)) for r in explainer.REGIONS), '–')]
   for name, title in TITLES.items():
     share = entry.numbers['share'][name]
     values = entry.numbers['rank_correlation'][name]
-    said = ', '.join('flat' if value is None else _number(value) for value in values)
-    rows.append((title, *(_percent(share.get(r)) for r in explainer.REGIONS), said or '–'))
+    cell = ', '.join('undefined' if value is None else _number(value) for value in values)
+    rows.append((title, *(_percent(share.get(r)) for r in explainer.REGIONS), cell or '–'))
   return (
     page.heading(entry.stem, entry.file)
     + f'<p>Predicted {page.text(entry.predicted)}{page.text(labelled)}.{page.text(about)} '
     f'Probability of {page.text(entry.explained)}: {entry.probability:.1%}. Arrays: {page.text(arrays)}</p>'
-    + page.picture(
-      folder / overlays, f'maps over {entry.file}: where the answer {entry.explained} comes from'
+    + page.picture(folder / overlays, f'attribution maps for {entry.explained} over {entry.file}')
+    + page.table(
+      f'attribution by region for {entry.file}',
+      ('map', *explainer.REGIONS, 'rank correlation, shuffled weights'),
+      rows,
     )
-    + page.table(f'shares of {entry.file}', ('map', *explainer.REGIONS, 'rank correlations, shuffled'), rows)
-    + '<details><summary>What each layer makes of it</summary>'
-    + page.picture(folder / maps, f'maps of every layer for {entry.file}')
+    + '<details><summary>Feature maps of every layer</summary>'
+    + page.picture(folder / maps, f'feature maps of every layer for {entry.file}')
     + '</details>'
   )
 

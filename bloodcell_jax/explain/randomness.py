@@ -1,4 +1,4 @@
-"""Does a map depend on what the network learned? The same map of a network with its weights shuffled."""
+"""Randomization check of attribution maps: do they depend on the weights that the network learned?"""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bloodcell_jax.base import rng, tree
 
 
 def shuffled(params: Any, seed: int) -> Any:
-  """The parameters with the values of every array in a random order: as large as before, all that was learned gone.
+  """The parameters with the values of every array in random order, which destroys what was learned.
 
   Source: Adebayo et al. 2018, "Sanity Checks for Saliency Maps", section 3, randomization of all layers; there the
-    weights are drawn anew, here they are shuffled, which keeps the scale of a deep network's maps.
+    weights are redrawn; shuffling them keeps the scale of a deep network's maps.
   """
   generator = rng.generator(seed, 'explain shuffle')
   return tree.nest(
@@ -26,7 +26,7 @@ def shuffled(params: Any, seed: int) -> Any:
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-  """Spearman's rank correlation of two maps of one size, -1 to 1; None where one of them is flat.
+  """Spearman's rank correlation of two maps of the same size, -1 to 1; None if one of them is constant.
 
   Example:
     >>> rank_correlation(np.array([1, 2, 3.0]), np.array([1, 4, 9.0]))

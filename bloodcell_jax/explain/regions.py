@@ -1,17 +1,17 @@
-"""Where in the image an attribution lies: the share of it in each region, beside the region's share of the area."""
+"""Regions of an image, and the share of an attribution that lies in each."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# A pixel is black where no channel is above this, of 255: JPEG blurs the corners that turning leaves.
+# A pixel is black if no channel exceeds this value of 255: JPEG blurs the edges of corners left by rotation.
 BLACK = 16
-# The border is so wide, as a share of a side, along every edge.
+# Width of the border along every edge, as a share of the side.
 BORDER = 0.05
 
 
 def black(image_HWC: np.ndarray) -> np.ndarray:
-  """The black pixels [H, W] of a uint8 image: the corners that turning and shifting left empty."""
+  """The black pixels [H, W] of a uint8 image: such as corners left empty by rotation and shifting."""
   return np.asarray((image_HWC <= BLACK).all(-1))
 
 
@@ -22,14 +22,14 @@ def border(height: int, width: int) -> np.ndarray:
     >>> border(20, 20).sum() == 20 * 20 - 18 * 18
     np.True_
   """
-  found = np.ones((height, width), bool)
+  border_HW = np.ones((height, width), bool)
   rows, columns = round(BORDER * height), round(BORDER * width)
-  found[rows : height - rows, columns : width - columns] = False
-  return found
+  border_HW[rows : height - rows, columns : width - columns] = False
+  return border_HW
 
 
 def share(weight_HW: np.ndarray, region_HW: np.ndarray) -> float | None:
-  """The share of the weights that lies in the region, 0 to 1; None where there is no weight at all.
+  """The share of the weights that lies in the region, 0 to 1; None if all weights are 0.
 
   Args:
     weight_HW: 0 or more.

@@ -1,4 +1,4 @@
-"""How much of a layer's map is silent."""
+"""Sparsity of feature maps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def zeros(values: np.ndarray) -> float:
-  """The share of values that are exactly 0, as relu leaves them, 0 to 1.
+  """The share of values that are exactly 0, as after a ReLU; 0 to 1.
 
   Example:
     >>> zeros(np.array([0.0, 2.0, 0.0, 1.0]))

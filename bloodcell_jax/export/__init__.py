@@ -1,1 +1,1 @@
-"""A finished run as a program that runs without this package: ONNX, StableHLO, SavedModel, safetensors."""
+"""Exports a finished run as a model that runs without this package: ONNX, StableHLO, SavedModel, safetensors."""

@@ -1,4 +1,4 @@
-"""The model card: what was trained on what, what it is worth, and what it is not for."""
+"""The model card: network, training data, performance, input and output, intended use and licences."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def values(
   folder: workdir.Workdir,
   loaded: classifier.Classifier,
   exported: program.Program,
-  agreed: Mapping[str, parity.Parity],
+  parities: Mapping[str, parity.Parity],
   sizes: Mapping[str, int],
 ) -> dict[str, Any]:
-  """`model_card.json`: the contract of the program, and all that is known of the run behind it.
+  """The contents of `model_card.json`: the contract of the program, and the data and figures of the run behind it.
 
   Args:
     folder: the run's.
     loaded: its classifier.
-    exported: what was exported.
-    agreed: by format, how far it agrees with the project's own network.
+    exported: the exported program.
+    parities: by format, its agreement with the run's own network.
     sizes: by format, in bytes.
   """
   exp, data = loaded.made.experiment, folder.read_environment()['data']
   return {
-    **contract.of(loaded, exported),
+    **contract.build(loaded, exported),
     'format': FORMAT,
     'use': USE,
     'model': {
@@ -51,8 +51,8 @@ def values(
     'data': {key: data[key] for key in ('name', 'synthetic', 'fingerprint', 'counts')},
     'figures': _figures(folder),
     'parity': {
-      name: {**dataclasses.asdict(found), 'limit': parity.LIMIT, 'bytes': sizes[name]}
-      for name, found in agreed.items()
+      name: {**dataclasses.asdict(result), 'limit': parity.LIMIT, 'bytes': sizes[name]}
+      for name, result in parities.items()
     },
     'licence': licences(exp.weights.path, exp.model.name, exp.data.source),
     'made_with': {'bloodcell_jax': bloodcell_jax.__version__, **folder.read_environment()['packages']},
@@ -69,32 +69,28 @@ def _published(weights_path: str, network: str) -> published.Weights | None:
 
 def _origin(weights_path: str, network: str) -> str:
   if not weights_path:
-    return 'fresh weights'
+    return 'random initial weights'
   record = _published(weights_path, network)
   return f'{record.title}, trained by {record.trained_by}' if record else f'the weights of {weights_path}'
 
 
 def licences(weights_path: str, network: str, source: str) -> list[str]:
-  """A line each for the code, the weights that training began with, and the images.
+  """One line each for the code, the initial weights and the images.
 
   Args:
     weights_path: as `weights.path` of the config.
     network: as `model.name` of the config.
     source: as `data.source` of the config.
   """
-  found = ['bloodcell_jax: Apache License 2.0']
+  lines = ['bloodcell_jax: Apache License 2.0']
   if weights_path:
     record = _published(weights_path, network)
-    found.append(
-      record.summary(weights_path)
-      if record
-      else 'the weights that training began with: as their publisher says'
-    )
-  return [*found, registry.SOURCES[source].licence]
+    lines.append(record.summary(weights_path) if record else 'the initial weights: see their publisher')
+  return [*lines, registry.SOURCES[source].licence]
 
 
 def _figures(folder: workdir.Workdir) -> dict[str, Any]:
-  """By split, what metrics.json has of it and what the split chose; nothing where the run was not evaluated."""
+  """By split, its entry in metrics.json and what was chosen on it; empty if the run was not evaluated."""
   if not folder.metrics.exists():
     return {}
   chosen = selection.choices(folder)
@@ -110,47 +106,51 @@ def _figures(folder: workdir.Workdir) -> dict[str, Any]:
 
 
 def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequence[formats.Format]) -> str:
-  """`model_card.md`."""
+  """The contents of `model_card.md`."""
   model, exp = card['model'], loaded.made.experiment
-  parts = [f'# {model["name"]}: white blood cells, {len(card["class_names"])} classes', f'**{USE}**']
+  parts = [
+    f'# {model["name"]}: classifier of white blood cells, {len(card["class_names"])} classes',
+    f'**{USE}**',
+  ]
   if card['note']:
     parts.append(f'**{card["note"]}**')
   checkpoint = model['checkpoint']
   parts += [
-    '## What was trained on what',
-    f'`{model["name"]}` with {model["num_parameters"]:,} parameters{_members(model)}, begun with '
+    '## Network and training data',
+    f'Network: `{model["name"]}`{_members(model)}, {model["num_parameters"]:,} parameters, trained from '
     f'{model["began_with"]}{_epoch(checkpoint)}. Data: {card["data"]["name"]} (fingerprint '
     f'{card["data"]["fingerprint"]}). {registry.SOURCES[exp.data.source].splits}',
     _table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
-    '## What it is worth',
-    _worth(card),
-    '## What goes in and comes out',
-    f'In: `image`, uint8 RGB, N x {exp.data.decode.image_size} x {exp.data.decode.image_size} x 3. Out: '
+    '## Performance',
+    _performance(card),
+    '## Input and output',
+    f'Input: `image`, uint8 RGB, N x {exp.data.decode.image_size} x {exp.data.decode.image_size} x 3. Output: '
     f'`probabilities`, float32, N x {len(card["class_names"])}, '
     f'{"calibrated" if card["output"]["calibrated"] else "not calibrated"}, in this order: '
     f'{", ".join(card["class_names"])}.',
-    'Not inside the program, to be done before it:',
+    'Preprocessing that is not part of the program and must be done before:',
     _list(card['decoding']['steps']),
-    'Inside the program:',
+    'Preprocessing inside the program:',
     _list(card['pixels']['steps']),
     'Calibration:',
     _list(card['calibration']['steps'], '-'),
-    '## Whether the formats say what the run says',
-    f"On images of the run's own data; more than {parity.LIMIT:g} would have been refused.",
+    '## Agreement of the formats with the trained network',
+    "Measured on images of the run's own data; the export fails if a probability differs by more "
+    f'than {parity.LIMIT:g}.',
     _table(
       ['format', 'runs on', 'bytes', 'max difference', 'top-1 agreement', 'images'], _parities(card, written)
     ),
     '## Examples',
-    'To be run in this folder' + _cut(exp.data.decode.view) + '. None needs this package.',
+    'Run these in this folder' + _crop_note(exp.data.decode.view) + '. None of them needs this package.',
   ]
-  for known in written:
-    parts += [f'{known.name}:', f'```python\n{examples.source(known.name, exp.data.decode)}```']
+  for fmt in written:
+    parts += [f'{fmt.name}:', f'```python\n{examples.source(fmt.name, exp.data.decode)}```']
   return '\n\n'.join([*parts, '## Licences', _list(card['licence'], '-')]) + '\n'
 
 
-def _cut(view: str) -> str:
-  cut = ', which must be cut around the nucleus as above' if view == 'nucleus' else ''
-  return f' with the path of an image{cut}'
+def _crop_note(view: str) -> str:
+  note = ', which must be cropped around the nucleus as described above' if view == 'nucleus' else ''
+  return f' with the path of an image{note}'
 
 
 def _list(lines: Sequence[str], mark: str = '1.') -> str:
@@ -158,13 +158,13 @@ def _list(lines: Sequence[str], mark: str = '1.') -> str:
 
 
 def _members(model: Mapping[str, Any]) -> str:
-  return f' in an ensemble of {model["num_members"]}' if model['num_members'] > 1 else ''
+  return f', an ensemble of {model["num_members"]}' if model['num_members'] > 1 else ''
 
 
 def _epoch(checkpoint: Mapping[str, int]) -> str:
   if 'best_epoch' not in checkpoint:
     return ''
-  return f'; the epoch that validation chose, {checkpoint["best_epoch"]} of {checkpoint["epochs"]}'
+  return f', best epoch {checkpoint["best_epoch"]} of {checkpoint["epochs"]}'
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -179,9 +179,9 @@ def _counts(card: Mapping[str, Any]) -> list[list[str]]:
   ]
 
 
-def _worth(card: Mapping[str, Any]) -> str:
+def _performance(card: Mapping[str, Any]) -> str:
   if not card['figures']:
-    return 'Not known: the run has not been evaluated.'
+    return 'Unknown: the run has not been evaluated.'
   rows = [
     [
       split,
@@ -191,9 +191,9 @@ def _worth(card: Mapping[str, Any]) -> str:
     ]
     for split, entry in card['figures'].items()
   ]
-  head = ['split', 'groups of photographs', 'images', *(f.title for f in metrics.FIGURES)]
+  head = ['split', 'groups', 'images', *(f.title for f in metrics.FIGURES)]
   confidence = {entry['interval']['confidence'] for entry in card['figures'].values()}
-  shares = ' and '.join(f'{100 * share:g} %' for share in sorted(confidence))
+  shares = ' and '.join(f'{100 * share:g}%' for share in sorted(confidence))
   parts = [report.INTERVALS.format(share=shares), _table(head, rows)]
   chosen = {split: entry['chose'] for split, entry in card['figures'].items()}
   parts += [line for line in (selection.sentence(split, chosen) for split in chosen) if line]
@@ -201,14 +201,15 @@ def _worth(card: Mapping[str, Any]) -> str:
     parts.append(report.APPROXIMATE)
   notes = {split: entry['note'] for split, entry in card['figures'].items() if entry['note']}
   parts += [f'{split}: {note}' for split, note in notes.items() if note != card['note']]
-  # Of a run the epoch, of an ensemble the number of members.
-  told = 'best_epoch' if 'best_epoch' in card['model']['checkpoint'] else 'members'
-  own = card['model']['checkpoint'][told]
-  others = [split for split, entry in card['figures'].items() if entry['checkpoint'].get(told) != own]
+  # A single network is identified by its epoch, an ensemble by its number of members.
+  key = 'best_epoch' if 'best_epoch' in card['model']['checkpoint'] else 'members'
+  own = card['model']['checkpoint'][key]
+  others = [split for split, entry in card['figures'].items() if entry['checkpoint'].get(key) != own]
   if others:
-    what = 'another epoch' if told == 'best_epoch' else 'other members'
+    source = 'another epoch' if key == 'best_epoch' else 'other members'
     parts.append(
-      f'**Of {what} than this model: {", ".join(others)}. Evaluate the run, and export it again.**'
+      f'**These figures belong to {source} than the exported model: {", ".join(others)}. Evaluate the run, then export '
+      'it again.**'
     )
   return '\n\n'.join(parts)
 
@@ -222,10 +223,10 @@ def _figure(entry: Mapping[str, float | None] | None) -> str:
 
 
 def _parities(card: Mapping[str, Any], written: Sequence[formats.Format]) -> list[list[str]]:
-  found = []
-  for known in written:
-    entry = card['parity'][known.name]
-    seen = f'{entry["num_images"]} of {entry["num_groups"]} groups, {entry["split"]}'
+  rows = []
+  for fmt in written:
+    entry = card['parity'][fmt.name]
+    images = f'{entry["num_images"]} of {entry["num_groups"]} groups, {entry["split"]}'
     difference, agreement = f'{entry["max_difference"]:.1e}', f'{entry["top1_agreement"]:.1%}'
-    found.append([f'`{known.file}`', known.runs_on, f'{entry["bytes"]:,}', difference, agreement, seen])
-  return found
+    rows.append([f'`{fmt.file}`', fmt.runs_on, f'{entry["bytes"]:,}', difference, agreement, images])
+  return rows

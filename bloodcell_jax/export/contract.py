@@ -1,4 +1,4 @@
-"""What a program takes and gives, and what it leaves to its caller: `model.json`."""
+"""`model.json`, the contract of an exported program: its input and output, and what is left to its caller."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bloodcell_jax.inference import classifier
 FORMAT = 'bloodcell_jax model 1'
 
 
-def of(loaded: classifier.Classifier, exported: program.Program) -> dict[str, Any]:
-  """The contract as JSON values; the sentences in it are for people, in the order in which things are done."""
+def build(loaded: classifier.Classifier, exported: program.Program) -> dict[str, Any]:
+  """The contract as JSON values; the lists `steps` are for people, in order of execution."""
   spec, size = loaded.made.experiment.data.decode, exported.image_size
   return {
     'format': FORMAT,
@@ -42,31 +42,33 @@ def of(loaded: classifier.Classifier, exported: program.Program) -> dict[str, An
 
 
 def decoding(spec: decode.Spec) -> list[str]:
-  """What is done to a file before the program sees it: not inside the program."""
-  steps = ['read the file as 8-bit RGB: turned upright by its EXIF, alpha laid on white, no colour profile']
+  """Preprocessing of a file by the caller, in words."""
+  steps = [
+    'read the file as 8-bit RGB: rotate by its EXIF orientation, composite alpha on white, ignore the colour profile'
+  ]
   if spec.stretch_brightness:
     steps.append(
-      'stretch the brightness: each value x 255 / the brightest value of the image, cut to a whole number'
+      'stretch the brightness: multiply each value by 255 / the largest value of the image and round down'
     )
   if spec.view == 'nucleus':
     steps.append(
-      f'cut out the square around the nucleus, {locate.CROP_SHARE:.3f} of the image height a side '
-      '(`bloodcell_jax/data/images/locate.py`); where no nucleus is found, keep the whole image'
+      f'crop a square around the nucleus with a side of {locate.CROP_SHARE:.3f} times the image height '
+      '(`bloodcell_jax/data/images/locate.py`); if no nucleus is found, keep the whole image'
     )
   size = spec.image_size
   steps.append(
-    f"resize to {size}x{size}, not keeping the aspect ratio, by Pillow's {spec.interpolation} "
-    "(`Image.resize`, which averages where it shrinks; other libraries' method of this name may not)"
+    f"resize to {size}x{size} without keeping the aspect ratio, with Pillow's {spec.interpolation} filter "
+    '(`Image.resize`, which averages when it shrinks; filters of this name in other libraries may not)'
   )
   return steps
 
 
 def pixels(spec: standardize.Spec) -> list[str]:
-  """What is done to grey levels before the network: inside the program."""
+  """Preprocessing of the pixels inside the program, in words."""
   kinds = {
-    'caffe': 'BGR, minus 103.939, 116.779, 123.68',
-    'torch': 'divided by 255, minus 0.485, 0.456, 0.406, divided by 0.229, 0.224, 0.225',
-    'tf': 'divided by 127.5, minus 1',
+    'caffe': 'reorder to BGR, subtract 103.939, 116.779, 123.68',
+    'torch': 'divide by 255, subtract 0.485, 0.456, 0.406, divide by 0.229, 0.224, 0.225',
+    'tf': 'divide by 127.5, subtract 1',
   }
   steps = (
     [f'{spec.preprocessing_function}: {kinds[spec.preprocessing_function]}']
@@ -74,18 +76,18 @@ def pixels(spec: standardize.Spec) -> list[str]:
     else []
   )
   if spec.rescale:
-    steps.append(f'multiplied by {spec.rescale:.6g}')
+    steps.append(f'multiply by {spec.rescale:.6g}')
   if spec.samplewise_center or spec.samplewise_std_normalization:
-    steps.append("minus the image's mean")
+    steps.append("subtract the image's mean")
   if spec.samplewise_std_normalization:
-    steps.append("divided by the image's standard deviation")
+    steps.append("divide by the image's standard deviation")
   if spec.centers:
-    steps.append("minus the training images' mean of each channel")
+    steps.append("subtract the training images' mean of each channel")
   if spec.scales:
-    steps.append("divided by the training images' standard deviation of each channel")
+    steps.append("divide by the training images' standard deviation of each channel")
   if spec.zca_whitening:
-    steps.append('ZCA whitening fitted on the training images')
-  return steps or ['none: grey levels 0 to 255']
+    steps.append('ZCA whitening, fitted on the training images')
+  return steps or ['none: values 0 to 255']
 
 
 def _calibration(loaded: classifier.Classifier) -> dict[str, Any]:
@@ -93,22 +95,22 @@ def _calibration(loaded: classifier.Classifier) -> dict[str, Any]:
   if rule is None:
     return {
       'temperature': None,
-      'steps': ['none: the run has no calibration.json; evaluate it, and export it again'],
+      'steps': ['none: the run has no calibration.json; evaluate it, then export it again'],
     }
   steps = [
-    f'logits divided by {rule.temperature:.4g}, fitted on validation: {rule.num_groups} groups of photographs, '
+    f'logits divided by {rule.temperature:.4g}, fitted on validation: {rule.num_groups} groups, '
     f'{rule.num_images} images'
   ]
   limit = None if np.isinf(rule.conformal.limit) else rule.conformal.limit
   if rule.threshold is None:
     steps.append(
-      f'not inside: at no confidence is the share of errors on validation at most {rule.max_error:.0%}; '
-      'leave every image to a person'
+      f'not inside the program: no threshold gave an error rate on validation of at most {rule.max_error:.0%}; '
+      'leave every image for review'
     )
   else:
     steps.append(
-      f'not inside: leave an image whose highest probability is under {rule.threshold:.4g} to a person '
-      f'(chosen on validation for at most {rule.max_error:.0%} errors among the others)'
+      f'not inside the program: leave an image for review if its highest probability is under {rule.threshold:.4g} '
+      f'(chosen on validation for an error rate of at most {rule.max_error:.0%} among accepted images)'
     )
   return {
     'temperature': rule.temperature,

@@ -33,9 +33,9 @@ with safe_open('model.safetensors', 'numpy') as file:
 
 
 def source(format_name: str, spec: decode.Spec) -> str:
-  """The example, to be run in the exported folder with an image's path; that of safetensors lists what is there.
+  """The example, to be run in the exported folder with the path of an image; for safetensors it lists the arrays.
 
-  It decodes as the run does, but for the cut around the nucleus, which the image must have had already.
+  It decodes as the run does, except for the crop around the nucleus: such a run needs an image that is cropped already.
   """
   if format_name == 'safetensors':
     return _TENSORS

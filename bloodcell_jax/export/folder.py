@@ -1,4 +1,4 @@
-"""All that is exported of a run, in one folder that is whole or not there."""
+"""Writes the exported folder atomically: the formats, the contract and the model card."""
 
 from __future__ import annotations
 
@@ -22,54 +22,54 @@ def write(
   chosen: Sequence[formats.Format],
   images: samples.Samples,
   poll: Callable[[], None],
-  tell: Callable[[str], None],
+  log: Callable[[str], None],
 ) -> None:
-  """Writes each format, reads it back, compares it with the project's own network, and writes the card.
+  """Writes each format, reads it back, compares it with the run's own network, and writes the model card.
 
-  What an earlier export left in `target` is replaced, once everything is there.
+  An earlier export in `target` is replaced once the new one is complete.
 
   Args:
     target: the folder.
-    run: the run's.
+    run: the run's folder.
     loaded: its classifier.
-    exported: the program of it.
-    chosen: the formats.
-    images: what they are compared on.
-    poll: called between the formats; may raise to end early.
-    tell: gets a line for each format.
+    exported: the program to export.
+    chosen: the formats to write.
+    images: on which each format is compared with the network.
+    poll: called between formats; may raise to stop.
+    log: called with a line for each format.
 
   Raises:
-    UserError: the folder holds something else.
-    RunError: a format says something else than the network.
+    UserError: `target` holds something other than an export.
+    RunError: the probabilities of a format differ from the network's.
   """
   check(target)
   reference_NK = parity.reference(loaded, images.image_NHWC)
-  agreed, sizes = {}, {}
-  with atomic.folder(target) as beside:
-    for known in chosen:
+  parities, sizes = {}, {}
+  with atomic.folder(target) as temporary:
+    for fmt in chosen:
       poll()
-      path = beside / known.file
-      known.write(path, exported)
-      found = parity.check(
-        known.name,
-        known.read(path, exported),
+      path = temporary / fmt.file
+      fmt.write(path, exported)
+      result = parity.check(
+        fmt.name,
+        fmt.read(path, exported),
         images,
         reference_NK,
         loaded.made.experiment.evaluate_batch_size,
       )
-      agreed[known.name], sizes[known.name] = found, _size(path)
-      tell(f'{known.name}: {sizes[known.name] / 1e6:,.1f} MB, {found.line()}')
+      parities[fmt.name], sizes[fmt.name] = result, _size(path)
+      log(f'{fmt.name}: {sizes[fmt.name] / 1e6:,.1f} MB, {result.line()}')
     poll()
-    told = card.values(run, loaded, exported, agreed, sizes)
-    atomic.write_json(beside / CONTRACT, contract.of(loaded, exported))
-    atomic.write_json(beside / CARD, told)
-    atomic.write_text(beside / CARD_TEXT, card.text(told, loaded, chosen))
+    values = card.values(run, loaded, exported, parities, sizes)
+    atomic.write_json(temporary / CONTRACT, contract.build(loaded, exported))
+    atomic.write_json(temporary / CARD, values)
+    atomic.write_text(temporary / CARD_TEXT, card.text(values, loaded, chosen))
 
 
 def check(target: pathlib.Path) -> None:
-  """Raises UserError where `target` is something else than an earlier export."""
+  """Raises UserError if `target` exists and is not an earlier export."""
   if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / CARD).exists()):
-    raise types.UserError(f'{target}: is no export of this package; choose another folder with --to')
+    raise types.UserError(f'{target}: is not an export of this package; choose another folder with --to')
 
 
 def _size(path: pathlib.Path) -> int:

@@ -1,4 +1,4 @@
-"""The formats by name: what each needs, where it lies, and how it is written and read."""
+"""The formats by name: required libraries, file, and functions to write and read it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _REQUIREMENTS = 'pip install -r requirements.txt'
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-  """One way to write a program down."""
+  """A file format of exported programs."""
 
   name: str
   file: str  # within the exported folder; a folder itself for savedmodel
   runs_on: str  # for people
-  libraries: tuple[str, ...]  # that must be there, by the names they are imported by
-  install: str  # what to type where one is missing
+  libraries: tuple[str, ...]  # required, by the names they are imported by
+  install: str  # the command that installs them
   write: Callable[[pathlib.Path, program.Program], None]
   read: Callable[[pathlib.Path, program.Program], Callable[[np.ndarray], np.ndarray]]
 
   def missing(self) -> list[str]:
-    """The libraries that are not installed."""
+    """The required libraries that are not installed."""
     return [name for name in self.libraries if importlib.util.find_spec(name) is None]
 
 
 FORMATS = {
-  known.name: known
-  for known in (
+  fmt.name: fmt
+  for fmt in (
     Format(
       'onnx',
       'model.onnx',
@@ -68,24 +68,27 @@ FORMATS = {
 
 
 def choose(wanted: Sequence[str]) -> tuple[list[Format], list[str]]:
-  """The formats of these names, all that are installed where none is named; and a line for each left out.
+  """The formats of these names, or all whose libraries are installed if none is named.
+
+  Returns:
+    formats: the formats to write.
+    notes: a line for each format that is left out for want of a library.
 
   Raises:
-    UserError: no such format, or the library of one that was asked for is not installed.
+    UserError: there is no such format, or its libraries are not installed.
   """
   for name in wanted:
     if name not in FORMATS:
       raise types.UserError(f'--format={name}: no such format; choose among {", ".join(FORMATS)}')
     if FORMATS[name].missing():
-      raise types.UserError(f'--format={name}: {_lacking(FORMATS[name])}')
+      raise types.UserError(f'--format={name}: {_missing_note(FORMATS[name])}')
   if wanted:
     return [FORMATS[name] for name in dict.fromkeys(wanted)], []
-  found = [known for known in FORMATS.values() if not known.missing()]
-  return found, [
-    f'left out: {known.name}: {_lacking(known)}' for known in FORMATS.values() if known.missing()
+  return [fmt for fmt in FORMATS.values() if not fmt.missing()], [
+    f'left out: {fmt.name}: {_missing_note(fmt)}' for fmt in FORMATS.values() if fmt.missing()
   ]
 
 
-def _lacking(known: Format) -> str:
-  verb = 'is' if len(known.missing()) == 1 else 'are'
-  return f'{" and ".join(known.missing())} {verb} not installed; {known.install}'
+def _missing_note(fmt: Format) -> str:
+  verb = 'is' if len(fmt.missing()) == 1 else 'are'
+  return f'{" and ".join(fmt.missing())} {verb} not installed; {fmt.install}'

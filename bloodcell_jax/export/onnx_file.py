@@ -1,4 +1,4 @@
-"""ONNX through jax2onnx, read by onnxruntime."""
+"""ONNX: written by jax2onnx, read by onnxruntime."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from bloodcell_jax.base import types
 from bloodcell_jax.export import program
 from bloodcell_jax.system import atomic
 
-# Of 2023, so that runtimes of the last years read it.
+# From 2023, so that runtimes of recent years read it.
 OPSET = 18
-# Protocol buffers end here, and an .onnx file of ours is one of them.
-MOST_BYTES = 2**31 - 2**20
+# A protocol buffer, such as an .onnx file with its weights inside, holds at most 2 GiB.
+MAX_BYTES = 2**31 - 2**20
 
 
 def write(path: pathlib.Path, exported: program.Program) -> None:
-  """Puts the model at `path`, weights inside; its metadata have `class_names`, a JSON list.
+  """Writes the model with its weights; its metadata hold `class_names` as a JSON list.
 
   Raises:
-    UserError: it would have two gigabytes or more, as ZCA of many large images has.
+    UserError: the file would exceed 2 GiB, as with ZCA fitted on many large images.
   """
   size = sum(array.nbytes for array in exported.weights.values())
-  if size > MOST_BYTES:
+  if size > MAX_BYTES:
     raise types.UserError(
-      f'onnx: the weights have {size / 1e9:.1f} GB and a file of this format under 2; leave it out with --format'
+      f'onnx: the weights take {size / 1e9:.1f} GB, and this format holds at most 2; leave it out with --format'
     )
   with _quiet():
     import jax2onnx
@@ -42,7 +42,7 @@ def write(path: pathlib.Path, exported: program.Program) -> None:
       return exported.probabilities(exported.weights, image_BHWC)  # type: ignore[arg-type]
 
     image = jax.ShapeDtypeStruct(('N', *exported.input_shape), jnp.uint8)  # type: ignore[arg-type]
-    made = jax2onnx.to_onnx(
+    model = jax2onnx.to_onnx(
       function,
       [image],
       model_name='bloodcell_jax',
@@ -50,13 +50,13 @@ def write(path: pathlib.Path, exported: program.Program) -> None:
       input_names=[program.INPUT],
       output_names=[program.OUTPUT],
     )
-    onnx.helper.set_model_props(made, {'class_names': json.dumps(list(exported.class_names))})
-    onnx.checker.check_model(made)
-  atomic.write_bytes(path, made.SerializeToString())
+    onnx.helper.set_model_props(model, {'class_names': json.dumps(list(exported.class_names))})
+    onnx.checker.check_model(model)
+  atomic.write_bytes(path, model.SerializeToString())
 
 
 def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray], np.ndarray]:
-  """The model as a function of uint8 images, by onnxruntime on the CPU, from the file alone."""
+  """The model as a function of uint8 images, run by onnxruntime on the CPU, from the file alone."""
   del exported
   import onnxruntime
 
@@ -66,7 +66,7 @@ def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray]
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Without the notes on parts of jax2onnx whose libraries are missing; no network of ours needs them."""
+  """Silences warnings of jax2onnx about optional libraries, which no network of this package needs."""
   loggers = [logging.getLogger(name) for name in ('jax2onnx', 'onnx_ir')]
   before = [logger.level for logger in loggers]
   try:

@@ -1,4 +1,4 @@
-"""`data.standardize` within a program: from uint8 to the network's input, in JAX."""
+"""`standardize` inside an exported program: from uint8 to the network's input, in JAX."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import numpy as np
 from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.weights import own
 
-# What the statistics are called among a program's weights.
+# Prefix of the statistics among the weights of a program.
 PREFIX = own.STATISTICS
-_LEAST_STD = np.float32(1e-6)  # added to a standard deviation before it divides (Keras)
+_LEAST_STD = np.float32(1e-6)  # added to a standard deviation before dividing (Keras)
 
 
 def weights(spec: standardize.Spec, statistics: standardize.Statistics | None) -> dict[str, np.ndarray]:
-  """The arrays that `apply` needs, by name; none where nothing was learned from the training images."""
+  """The arrays that `apply` needs, by name; none if no statistics were fitted on the training images."""
   if statistics is None:
     return {}
-  found = {'mean_C': statistics.mean_C if spec.centers else None}
-  found['std_C'] = statistics.std_C if spec.scales else None
+  arrays = {'mean_C': statistics.mean_C if spec.centers else None}
+  arrays['std_C'] = statistics.std_C if spec.scales else None
   if spec.zca_whitening and statistics.whitening:
     whitening = statistics.whitening
-    found |= {'zca_basis_RD': whitening.basis_RD, 'zca_gain_R': whitening.gain_R}
-    found['zca_rest'] = np.array([whitening.rest])
-  return {f'{PREFIX}{name}': np.asarray(x, np.float32) for name, x in found.items() if x is not None}
+    arrays |= {'zca_basis_RD': whitening.basis_RD, 'zca_gain_R': whitening.gain_R}
+    arrays['zca_rest'] = np.array([whitening.rest])
+  return {f'{PREFIX}{name}': np.asarray(x, np.float32) for name, x in arrays.items() if x is not None}
 
 
 def apply(spec: standardize.Spec, weights: Mapping[str, jax.Array], image_BHWC: jax.Array) -> jax.Array:
   """The network's input, float32.
 
-  **Guarantees**: what `standardize.apply` gives, to a few units of single precision.
+  **Guarantees**: equal to `standardize.apply` to a few units of single precision.
 
   Args:
-    spec: how.
-    weights: of `weights`, and any others.
+    spec: the steps.
+    weights: as from `weights`; others are ignored.
     image_BHWC: uint8, RGB.
   """
   x = image_BHWC.astype(jnp.float32)
   if spec.preprocessing_function:
-    # Those functions broadcast a value a channel, as NumPy does.
+    # These functions broadcast one value per channel, as NumPy does.
     with jax.numpy_rank_promotion('allow'):
       x = standardize.PREPROCESSING[spec.preprocessing_function](x)
   if spec.rescale:
@@ -50,8 +50,8 @@ def apply(spec: standardize.Spec, weights: Mapping[str, jax.Array], image_BHWC: 
   if spec.samplewise_center or spec.samplewise_std_normalization:
     x = x - _mean(x)
   if spec.samplewise_std_normalization:
-    away = x - _mean(x)
-    x = x / (jnp.sqrt(_mean(away * away)) + _LEAST_STD)
+    centred = x - _mean(x)
+    x = x / (jnp.sqrt(_mean(centred * centred)) + _LEAST_STD)
   if spec.centers:
     x = x - weights[f'{PREFIX}mean_C'].reshape(1, 1, 1, -1)
   if spec.scales:
@@ -64,8 +64,8 @@ def apply(spec: standardize.Spec, weights: Mapping[str, jax.Array], image_BHWC: 
 def _mean(x_BHWC: jax.Array) -> jax.Array:
   """The mean of each image, [B, 1, 1, 1].
 
-  Two products with a vector of ones, row by row and then over the rows: one sum over 67,500 numbers, in the order in
-  which a runtime happens to take them, loses three digits.
+  Computed as two products with a vector of ones, first along each row and then over the rows: a single sum over
+  67,500 numbers, in whatever order a runtime adds them, loses three digits.
   """
   batch, height, width, channels = x_BHWC.shape
   row_BH1 = x_BHWC.reshape(batch, height, width * channels) @ np.ones((width * channels, 1), np.float32)

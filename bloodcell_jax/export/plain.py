@@ -1,4 +1,4 @@
-"""A network's forward pass in operations that every converter knows."""
+"""The forward pass of a network in operations that every converter supports."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bloodcell_jax.models import fast_conv, layers
 
 
 def forward(model: nn.Module, params: Any, input_BHWC: jax.Array) -> jax.Array:
-  """The logits [B, K], without the convolutions' own gradients and what they do for a CPU's sake.
+  """The logits [B, K], without custom gradients and CPU-specific convolutions.
 
-  **Guarantees**: the values of `model.apply` but for the order of float sums; B may be symbolic.
+  **Guarantees**: equal to `model.apply` up to the order of floating-point sums; B may be symbolic.
 
   Args:
     model: a network of the zoo.
@@ -22,7 +22,7 @@ def forward(model: nn.Module, params: Any, input_BHWC: jax.Array) -> jax.Array:
     input_BHWC: float32, standardized.
   """
   with nn.intercept_methods(_intercept):
-    # Positions only matter to dropout, which is off.
+    # Positions matter only to dropout, which is off.
     return model.apply({'params': params}, input_BHWC, None, False)  # type: ignore[return-value]
 
 
@@ -45,5 +45,5 @@ def _conv(module: layers.Conv, x_BHWC: jax.Array, pool: layers.MaxPool | None) -
 def _pool(module: layers.MaxPool, x_BHWC: jax.Array) -> jax.Array:
   pads = module.pads(x_BHWC.shape[1:3])
   padding: Any = 'VALID' if not any(map(any, pads)) else pads
-  # By keywords, and Flax' own: jax2onnx knows it so, and has no pooling of four axes.
+  # Flax' own pooling, called by keywords: the only form that jax2onnx converts.
   return nn.max_pool(x_BHWC, window_shape=module.pool_size, strides=module.strides, padding=padding)

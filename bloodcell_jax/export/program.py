@@ -1,4 +1,4 @@
-"""What is exported, whatever the format: uint8 RGB in, probabilities out, all that lies between inside."""
+"""The program behind every format: from uint8 RGB images to calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ INPUT, OUTPUT = 'image', 'probabilities'  # the names of the two tensors
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """A function of images with its weights beside it."""
+  """A function of images, with its weights kept separately."""
 
-  models: tuple[nn.Module, ...]  # M, one but for an ensemble
-  combination: combination.Combination  # of the M
-  # By name: each network's, and what was learned of the training images; of an ensemble after `member_K/`, from 1.
+  models: tuple[nn.Module, ...]  # M, more than one for an ensemble
+  combination: combination.Combination  # of the M networks
+  # By name: parameters, and statistics of the training images; for an ensemble under `member_K/`, K from 1.
   weights: dict[str, np.ndarray]
   standardize: standardize.Spec
   views: str  # one of data.views.KINDS
   image_size: int  # pixels a side, S
-  temperature: float  # > 0, by which the logits are divided; 1 where the run has none
+  temperature: float  # > 0, by which the logits are divided; 1 if the run is not calibrated
   class_names: tuple[str, ...]  # K, in the order of the probabilities
 
   @property
   def input_shape(self) -> tuple[int, int, int]:
-    """Of one image."""
+    """(height, width, channels) of an image."""
     return (self.image_size, self.image_size, 3)
 
   def probabilities(self, weights: Mapping[str, jax.Array], image_BHWC: jax.Array) -> jax.Array:
-    """[B, K] float32, calibrated, whose rows sum to 1.
+    """Calibrated probabilities [B, K], float32; each row sums to 1.
 
     Args:
-      weights: as `self.weights`; an argument, so that a format can keep them as it likes.
+      weights: as `self.weights`; an argument, so that a format may store them in its own way.
       image_BHWC: uint8 RGB images [B, S, S, 3], decoded as the run decodes. B may be symbolic.
     """
-    # A GPU would else multiply with ten bits of mantissa, and differ from a CPU by more than parity allows.
+    # By default a GPU multiplies with a mantissa of ten bits and would differ from a CPU by more than parity.LIMIT.
     with jax.default_matmul_precision('highest'):
       outputs = [
         self._logits(model, _own(weights, _prefix(i, len(self.models))), image_BHWC)
@@ -58,7 +58,7 @@ class Program:
       else:
         probs_MBK = jax.nn.softmax(jnp.stack(outputs), axis=-1)
         probs_BK = combination.apply(self.combination, probs_MBK, jnp)
-        # A vote can be 0; the temperature meets it as `calibration.scaled` does, whose numbers are finer.
+        # A vote can be 0; treated as in `calibration.scaled`, which uses double precision.
         logits_BK = jnp.where(probs_BK > 0, jnp.log(jnp.maximum(probs_BK, 1e-37)), _LEAST_LOG)
     return jax.nn.softmax(logits_BK / np.float32(self.temperature), axis=-1).astype(jnp.float32)
 
@@ -69,8 +69,8 @@ class Program:
     return outputs[0] if len(outputs) == 1 else forward.pooled(jnp.stack(outputs))
 
 
-def of(loaded: classifier.Classifier) -> Program:
-  """The program of a run's best checkpoint, or of an ensemble's members."""
+def build(loaded: classifier.Classifier) -> Program:
+  """The program of a classifier: a run's best checkpoint, or the members of an ensemble."""
   networks = loaded.models.networks
   exp, spec = loaded.made.experiment, loaded.made.transform.standardize
   weights: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""Plain safetensors: the weights and statistics by name, for a network built elsewhere."""
+"""safetensors: weights and statistics by name, for a network that is built elsewhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bloodcell_jax.weights import own
 
 
 def write(path: pathlib.Path, exported: program.Program) -> None:
-  """Puts the file at `path`; its metadata have `class_names` and `pixels` as JSON. A run can begin with it."""
+  """Writes the file; its metadata hold `class_names` and `pixels` as JSON. A run can start from it (`weights.path`)."""
   own.write(path, exported.weights, own.About(dataclasses.asdict(exported.standardize), exported.class_names))
 
 
 def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray], np.ndarray]:
-  """The project's network with the weights of the file, as a function of uint8 images."""
+  """The exported network with the weights of the file, as a function of uint8 images."""
   arrays = safetensors.numpy.load(path.read_bytes())
   call = jax.jit(exported.probabilities)
   return lambda image_BHWC: np.asarray(call(arrays, image_BHWC))

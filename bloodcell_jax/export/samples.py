@@ -1,4 +1,4 @@
-"""Some images of a run's own data, without decoding the rest."""
+"""A few images of a run's own data, without decoding the others."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from bloodcell_jax.storage import workdir
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-  """Images with their rows, all of one split."""
+  """Images of one split, with their rows of the table."""
 
   split: str
   table: types.Table
   image_NHWC: np.ndarray  # uint8
 
 
-def read(folder: workdir.Workdir, exp: experiment.Experiment, most: int) -> Samples:
-  """At most `most` images, spread evenly over the test split; over validation where the data has no test.
+def read(folder: workdir.Workdir, exp: experiment.Experiment, max_images: int) -> Samples:
+  """At most `max_images` images, evenly spaced over the test split, or the next best split the data has.
 
   Raises:
-    UserError: the data is not there, or is other than the run's.
+    UserError: the data is missing or differs from the run's.
   """
-  whole = run_data.undecoded(folder, exp)
-  split = next(name for name in ('test', folds.HELD_OUT, 'validation') if len(whole.rows.get(name, ())))
-  chosen = whole.rows[split]
-  chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(np.int64))]
-  taken = whole.table.take(chosen)
+  data = run_data.undecoded(folder, exp)
+  split = next(name for name in ('test', folds.HELD_OUT, 'validation') if len(data.rows.get(name, ())))
+  chosen = data.rows[split]
+  chosen = chosen[
+    np.unique(np.linspace(0, len(chosen) - 1, min(max_images, len(chosen))).round().astype(np.int64))
+  ]
+  table = data.table.take(chosen)
   spec = dataclasses.replace(exp.data.decode, cache='memory')
-  decoded = decode.table(taken, spec, pathlib.Path(folder.cache), lambda done, total: None)
+  decoded = decode.table(table, spec, pathlib.Path(folder.cache), lambda done, total: None)
   for problem in decoded.problems:
-    raise types.UserError(f'{problem}; the run has seen this image: restore it')
-  return Samples(split, taken, decoded.image_NHWC)
+    raise types.UserError(f'{problem}; the run was made with this image: restore it')
+  return Samples(split, table, decoded.image_NHWC)

@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel by jax2tf; TensorFlow alone runs it."""
+"""TensorFlow's SavedModel: written by jax2tf, and needs only TensorFlow to run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PLATFORMS = ('cpu', 'cuda')
 
 
 def write(path: pathlib.Path, exported: program.Program) -> None:
-  """Makes the folder `path` with the signature `serving_default`; N is free.
+  """Writes the folder `path` with the signature `serving_default`; N is symbolic.
 
-  `class_names` of the loaded object has the names of the probabilities.
+  The attribute `class_names` of the loaded object holds the names of the classes.
   """
   tf = tensorflow_cpu.load()
   compiled.read_flags()
@@ -32,7 +32,7 @@ def write(path: pathlib.Path, exported: program.Program) -> None:
       with_gradient=False,
     )
     module = tf.Module()
-    # As variables, so that the weights stand once, in a file of their own.
+    # As variables, so that the weights are stored once, in a file of their own.
     module.weights = {
       name: tf.Variable(array, trainable=False, name=name) for name, array in exported.weights.items()
     }
@@ -55,7 +55,7 @@ def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray]
   classify = loaded.signatures['serving_default']
 
   def function(image_BHWC: np.ndarray) -> np.ndarray:
-    assert loaded is not None, 'kept, because its variables go with it'
+    assert loaded is not None, 'keeps the variables alive'
     return classify(**{program.INPUT: tf.constant(image_BHWC)})[program.OUTPUT].numpy()
 
   return function

@@ -1,4 +1,4 @@
-"""StableHLO by `jax.export`: one file that JAX alone runs, on a CPU or an NVIDIA GPU."""
+"""StableHLO: written by `jax.export` as one file that needs only JAX, on a CPU or an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ PLATFORMS = ('cpu', 'cuda')
 
 
 def write(path: pathlib.Path, exported: program.Program) -> None:
-  """Puts the serialized artifact at `path`, weights inside; N is symbolic."""
+  """Writes the serialized program with its weights; N is symbolic."""
   (num,) = export.symbolic_shape('n')
   image = jax.ShapeDtypeStruct((num, *exported.input_shape), jnp.uint8)
 
   def function(image_BHWC: jax.Array) -> jax.Array:
     return exported.probabilities(exported.weights, image_BHWC)  # type: ignore[arg-type]
 
-  made = export.export(jax.jit(function), platforms=PLATFORMS)(image)
-  atomic.write_bytes(path, bytes(made.serialize()))
+  artifact = export.export(jax.jit(function), platforms=PLATFORMS)(image)
+  atomic.write_bytes(path, bytes(artifact.serialize()))
 
 
 def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray], np.ndarray]:
-  """The artifact as a function of uint8 images, from the file alone."""
+  """The program as a function of uint8 images, from the file alone."""
   del exported
   loaded = export.deserialize(bytearray(path.read_bytes()))
   call = jax.jit(loaded.call)

@@ -1,4 +1,4 @@
-"""Where an answer comes from, laid over the image."""
+"""Attribution maps laid over the image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from matplotlib import figure as mpl_figure
 
 from bloodcell_jax.plots import figure
 
-# Of a map's largest values so large a share may be brighter than the scale's end.
-_TOP = 0.995
+# Quantile of a map's absolute values at which the colour scale saturates.
+_SATURATION = 0.995
 
 
 @figure.styled
@@ -21,18 +21,18 @@ def plot(
   captions: Sequence[str],
   title: str,
 ) -> mpl_figure.Figure:
-  """The image with its nucleus outlined, then each map over the image in grey: orange speaks for, blue against.
+  """The image with its nucleus outlined, then each map over the image in grey: orange positive, blue negative.
 
   Args:
     image_HWC: uint8.
     nucleus_HW: bool; None for no outline.
-    maps: [H, W] each, signed; each has its own scale.
+    maps: [H, W] each, signed; each is scaled on its own.
     captions: of the image and of each map.
-    title: above all.
+    title: of the figure.
   """
   num = len(maps) + 1
   rows = -(-num // 3)
-  made, panels = figure.new(rows, 3, 7.6, 2.95 * rows + 0.3)
+  fig, panels = figure.new(rows, 3, 7.6, 2.95 * rows + 0.3)
   grey_HW = image_HWC.mean(-1)
   for axis, text in zip(panels, captions, strict=False):
     axis.set_xlabel(text, fontsize=8, labelpad=3)
@@ -49,19 +49,19 @@ def plot(
     axis.spines[:].set_visible(False)
     if i >= num:
       axis.set_axis_off()
-  figure.title(made, title)
-  return made
+  figure.title(fig, title)
+  return fig
 
 
 def overlay(map_HW: np.ndarray) -> np.ndarray:
-  """The map as colours with an opacity, [H, W, 4] in 0 to 1: orange above 0, blue below, clear at 0.
+  """The map as RGBA [H, W, 4], 0 to 1: orange above 0, blue below, transparent at 0.
 
   Example:
     >>> overlay(np.array([[0.0, 1.0, -1.0]]))[0, :, 3].round(2).tolist()
     [0.0, 0.85, 0.85]
   """
-  # The quantile of a map of few pixels is 0.
-  largest = float(np.quantile(np.abs(map_HW), _TOP)) or float(np.abs(map_HW).max())
+  # The quantile is 0 if few pixels differ from 0.
+  largest = float(np.quantile(np.abs(map_HW), _SATURATION)) or float(np.abs(map_HW).max())
   strength_HW = np.clip(np.abs(map_HW) / largest, 0, 1) if largest > 0 else np.zeros(map_HW.shape)
   colour_HWC = np.where(map_HW[..., None] >= 0, np.array([1.0, 0.45, 0.0]), np.array([0.1, 0.35, 1.0]))
   return np.concatenate([colour_HWC, 0.85 * strength_HW[..., None]], axis=-1)

@@ -12,23 +12,22 @@ from bloodcell_jax.plots import figure
 
 @figure.styled
 def plot(confusion_KK: np.ndarray, class_names: Sequence[str], title: str) -> mpl_figure.Figure:
-  """The share of the true class, and beneath it the count; darker is a larger share.
+  """Each cell shows the share of its true class and, beneath it, the number of images; darker is a larger share.
 
   Args:
     confusion_KK: images by true class (row) and predicted class (column).
-    class_names: of both.
-    title: shown above.
+    class_names: of rows and columns.
+    title: of the figure.
   """
   confusion = np.asarray(confusion_KK)
   num_classes = len(class_names)
   actual = confusion.sum(1)
   share = confusion / np.maximum(actual, 1)[:, None]
-  # Inches: a cell holds the longest name (0.09 a letter), all cells the label of their axis; names take the
-  # rest.
+  # In inches: a cell fits the longest name (0.09 a letter), all cells together the label of their axis.
   letters = max(map(len, class_names))
   cell = max(min(max(0.8, 0.09 * letters + 0.1), 1.15), 2.6 / num_classes)
   side = cell * num_classes
-  made, (axis,) = figure.new(1, 1, side + 0.09 * letters + 0.7, side + 1.1)
+  fig, (axis,) = figure.new(1, 1, side + 0.09 * letters + 0.7, side + 1.1)
   drawn = axis.imshow(share, cmap='Blues', vmin=0, vmax=1)
   for (i, j), count in np.ndenumerate(confusion):
     color = figure.ink(drawn.to_rgba(share[i, j])) if count else figure.MUTED
@@ -46,8 +45,8 @@ def plot(confusion_KK: np.ndarray, class_names: Sequence[str], title: str) -> mp
     range(num_classes), [f'{name}\n{total:,}' for name, total in zip(class_names, actual, strict=True)]
   )
   axis.set_xlabel('predicted')
-  axis.set_ylabel('labelled, with the number of images')
-  figure.title(made, title)
+  axis.set_ylabel('labelled (number of images)')
+  figure.title(fig, title)
   axis.grid(False)
   # White lines between the cells.
   axis.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
@@ -55,4 +54,4 @@ def plot(confusion_KK: np.ndarray, class_names: Sequence[str], title: str) -> mp
   axis.grid(which='minor', color='white', lw=2)
   axis.tick_params(which='both', length=0)
   axis.spines[:].set_visible(False)
-  return made
+  return fig

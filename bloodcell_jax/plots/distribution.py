@@ -1,4 +1,4 @@
-"""Images and photographs per class and split."""
+"""Number of images and photographs per class and split."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bloodcell_jax.plots import figure
 
 @figure.styled
 def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figure:
-  """Each class of each split as a line from its photographs to the images made of them.
+  """Each class of each split as a line from its number of photographs to the number of images made from them.
 
-  Thousands of images can come from four photographs. On one logarithmic axis both are seen, and the length of
-  the line is how many images stand for one photograph.
+  Thousands of images can come from four photographs. A logarithmic axis shows both numbers; the length of the line
+  is their ratio, the number of images per photograph.
 
   Args:
     counts: by split and class: (images, photographs).
   """
   num_rows = sum(len(classes) + 1.4 for classes in counts.values())
-  made, (axis,) = figure.new(1, 1, 8, 1.25 + 0.22 * num_rows)
+  fig, (axis,) = figure.new(1, 1, 8, 1.25 + 0.22 * num_rows)
   class_names = list(dict.fromkeys(name for classes in counts.values() for name in classes))
   color = {name: figure.COLORS[k % len(figure.COLORS)] for k, name in enumerate(class_names)}
   labels: dict[float, str] = {}
@@ -40,12 +40,12 @@ def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figu
         axis.plot(num_images, y, 'o', ms=7, mfc='white', mec=color[name], mew=1.8, zorder=3)
         axis.plot(num_photographs, y, 'o', ms=7, color=color[name], zorder=4)
         _beside(axis, num_photographs, y, f'{num_photographs:,}', -8, 'right')
-        each = num_images / num_photographs
+        ratio = num_images / num_photographs
         _beside(axis, num_images, y, f'{num_images:,}', 8, 'left')
-        if each >= 3:
+        if ratio >= 3:
           middle = (num_images * num_photographs) ** 0.5
           axis.annotate(
-            f'× {each:,.0f}', (middle, y), ha='center', va='center', fontsize=7.5, color=figure.TEXT,
+            f'× {ratio:,.0f}', (middle, y), ha='center', va='center', fontsize=7.5, color=figure.TEXT,
             bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.8, 'alpha': 0.85}, zorder=3,
           )  # fmt: skip
       else:
@@ -57,17 +57,17 @@ def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figu
   axis.set_ylim(y - 0.8, -0.7)
   axis.set_yticks(list(labels), list(labels.values()))
   axis.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
-  axis.set_xlabel('number, logarithmic axis')
+  axis.set_xlabel('number (logarithmic axis)')
   axis.grid(axis='y', visible=False)
   axis.tick_params(axis='y', length=0)
   axis.spines['left'].set_visible(False)
   key = [
     axis.plot([], [], 'o', ms=7, color=figure.MUTED, label='photographs')[0],
     axis.plot([], [], 'o', ms=7, mfc='white', mec=figure.MUTED, mew=1.8, label='images')[0],
-    axis.plot([], [], color=figure.MUTED, lw=3, alpha=0.35, label='× images of one photograph')[0],
+    axis.plot([], [], color=figure.MUTED, lw=3, alpha=0.35, label='× images per photograph')[0],
   ]
-  made.legend(handles=key, loc='outside upper center', ncols=3)
-  return made
+  fig.legend(handles=key, loc='outside upper center', ncols=3)
+  return fig
 
 
 def _beside(axis: axes.Axes, x: float, y: float, text: str, offset: float, align: str) -> None:

@@ -1,4 +1,4 @@
-"""How differently every two members err."""
+"""Heat maps of the diversity of ensemble members, pair by pair."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from matplotlib import figure as mpl_figure
 
 from bloodcell_jax.plots import figure
 
-# With more members the numbers would not fit into their cells, and the colours alone are shown.
-MOST_WITH_NUMBERS = 12
+# With more members than this, the numbers no longer fit into the cells and only the colours are drawn.
+MAX_WITH_NUMBERS = 12
 
 
 @figure.styled
 def plot(
   disagreement_MM: np.ndarray, kappa_MM: np.ndarray, member_names: Sequence[str], title: str
 ) -> mpl_figure.Figure:
-  """Two heat maps side by side: how often exactly one of two members is right, and how far their answers agree.
+  """Two heat maps side by side: how often exactly one of two members is right, and how well their predictions agree.
 
   Args:
     disagreement_MM: shares of images, symmetric.
-    kappa_MM: Cohen's, symmetric; NaN where undefined, which is shown as a dash.
+    kappa_MM: Cohen's, symmetric; NaN where undefined, drawn as a dash.
     member_names: of both axes.
-    title: shown above.
+    title: of the figure.
   """
   num_members = len(member_names)
   letters = max(map(len, member_names))
-  # Inches: a cell holds its number; beneath and left of the cells stand the names (0.08 a letter).
-  cell = max(0.5 if num_members <= MOST_WITH_NUMBERS else 0.22, 2.2 / num_members)
+  # In inches: a cell fits its number; the names stand below and left of the cells (0.08 a letter).
+  cell = max(0.5 if num_members <= MAX_WITH_NUMBERS else 0.22, 2.2 / num_members)
   side, names = cell * num_members, 0.08 * letters
-  made, (left, right) = figure.new(1, 2, 2 * (side + 1.0) + names + 0.3, side + names + 1.1, sharey=True)
+  fig, (left, right) = figure.new(1, 2, 2 * (side + 1.0) + names + 0.3, side + names + 1.1, sharey=True)
   off = ~np.eye(num_members, dtype=bool)
   most = float(np.max(np.asarray(disagreement_MM)[off], initial=0.01))
   _map(left, disagreement_MM, member_names, 'Oranges', (0, most), '{:.1%}')
-  left.set_title('exactly one is right')
+  left.set_title('exactly one of the two correct')
   least = min(0.0, float(np.nanmin(np.where(np.isnan(kappa_MM), 0, kappa_MM))))
   _map(right, kappa_MM, member_names, 'Blues', (least, 1), '{:.2f}')
   right.set_title("agreement: Cohen's kappa")
-  figure.title(made, title)
-  return made
+  figure.title(fig, title)
+  return fig
 
 
 def _map(
@@ -52,16 +52,16 @@ def _map(
   pattern: str,
 ) -> None:
   num_members = len(member_names)
-  # The diagonal compares a member with itself, which says nothing and would take the strongest colour.
-  shown = np.ma.masked_invalid(np.where(np.eye(num_members, dtype=bool), np.nan, value_MM))
-  drawn = axis.imshow(shown, cmap=colors, vmin=limits[0], vmax=limits[1])
-  if num_members <= MOST_WITH_NUMBERS:
+  # The diagonal compares a member with itself: no information, yet it would have the strongest colour.
+  masked = np.ma.masked_invalid(np.where(np.eye(num_members, dtype=bool), np.nan, value_MM))
+  drawn = axis.imshow(masked, cmap=colors, vmin=limits[0], vmax=limits[1])
+  if num_members <= MAX_WITH_NUMBERS:
     for (i, j), value in np.ndenumerate(np.asarray(value_MM, float)):
       if i != j:
-        known = not np.isnan(value)
+        is_defined = not np.isnan(value)
         axis.text(
-          j, i, pattern.format(value) if known else '–', ha='center', va='center', fontsize=8,
-          color=figure.ink(drawn.to_rgba(value)) if known else figure.MUTED,
+          j, i, pattern.format(value) if is_defined else '–', ha='center', va='center', fontsize=8,
+          color=figure.ink(drawn.to_rgba(value)) if is_defined else figure.MUTED,
         )  # fmt: skip
   else:
     axis.figure.colorbar(drawn, ax=axis, format=lambda value, _: pattern.format(value), shrink=0.8)

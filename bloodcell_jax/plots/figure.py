@@ -1,4 +1,4 @@
-"""What every figure shares: the only module that sets matplotlib up and writes images."""
+"""Style, titles, notes and PNG files of all figures; the only module that configures Matplotlib."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from PIL import Image
 
 from bloodcell_jax.system import atomic
 
-# Okabe and Ito 2008, "Color universal design": told apart by colour-blind readers as well. Sky blue and
-# yellow are left out or last: they are faint on white.
+# Okabe and Ito 2008, "Color universal design": distinguishable for colour-blind readers. Yellow is left out and
+# sky blue comes late, because they are faint on white.
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#7F7F7F', '#222222')
 TEXT = '#222222'
 MUTED = '#6b6b6b'  # on white 5.3:1, above the 4.5:1 that WCAG 2.1 asks for
 WARNING = '#9b1c1c'
 DPI = 120
-# As decorator of a function that draws: matplotlib reads its settings whenever it makes a tick or a text, and
-# they are as before when the function returns.
+# Decorator of functions that draw: Matplotlib reads its settings whenever it creates a tick or a text. They are
+# restored when the function returns.
 styled = matplotlib.rc_context(
   {
-    'font.family': 'DejaVu Sans',  # comes with matplotlib: the same figure on every machine
+    'font.family': 'DejaVu Sans',  # comes with Matplotlib: the same figure on every machine
     'font.size': 9,
-    'text.parse_math': False,  # the names of classes and files are no formulas, whatever dollars they have
+    'text.parse_math': False,  # names of classes and files are not formulas, even with dollar signs
     'text.color': TEXT,
     'axes.labelcolor': TEXT,
     'axes.edgecolor': '#9a9a9a',
@@ -59,21 +59,21 @@ styled = matplotlib.rc_context(
 def new(
   rows: int, columns: int, width: float, height: float, **grid: Any
 ) -> tuple[figure.Figure, list[axes.Axes]]:
-  """An empty figure of so many inches and its axes, row by row. No pyplot: no figure is kept anywhere.
+  """An empty figure and its axes, row by row. Without pyplot, which would keep a reference to every figure.
 
   Args:
     rows, columns: of axes.
-    width, height: inches.
-    **grid: as of `matplotlib.figure.Figure.subplots`, such as `sharex` or `height_ratios`.
+    width, height: of the figure, in inches.
+    **grid: arguments of `matplotlib.figure.Figure.subplots`, such as `sharex` or `height_ratios`.
   """
-  made = figure.Figure(figsize=(width, height), layout='constrained')
-  return made, list(made.subplots(rows, columns, squeeze=False, **grid).ravel())
+  fig = figure.Figure(figsize=(width, height), layout='constrained')
+  return fig, list(fig.subplots(rows, columns, squeeze=False, **grid).ravel())
 
 
 def ink(background: Sequence[float] | np.ndarray) -> str:
-  """Black or white, whichever stands out more from this colour (red, green, blue, each 0 to 1).
+  """Black or white, whichever has more contrast with this colour (red, green, blue, each 0 to 1).
 
-  Source: WCAG 2.1, relative luminance; the two contrasts are equal, 4.6:1, at a luminance of 0.179.
+  Source: WCAG 2.1, relative luminance; at a luminance of 0.179 both contrasts are 4.6:1.
 
   Example:
     >>> ink((0.9, 0.9, 1.0)), ink((0.0, 0.2, 0.5))
@@ -84,27 +84,27 @@ def ink(background: Sequence[float] | np.ndarray) -> str:
   return 'black' if luminance > 0.179 else 'white'
 
 
-def title(made: figure.Figure, text: str) -> None:
-  """Puts a title above all axes, broken where it is wider than the figure."""
-  # About 10 bold letters of this size to the inch.
-  lines = textwrap.wrap(text, max(20, int(10 * made.get_figwidth())))
-  made.suptitle('\n'.join(lines), fontsize=10, fontweight='bold')
+def title(fig: figure.Figure, text: str) -> None:
+  """Adds a title above all axes, wrapped to the width of the figure."""
+  # About 10 bold letters of this size per inch.
+  lines = textwrap.wrap(text, max(20, int(10 * fig.get_figwidth())))
+  fig.suptitle('\n'.join(lines), fontsize=10, fontweight='bold')
 
 
 @styled
-def png(made: figure.Figure, note: str) -> bytes:
-  """The figure as PNG, with `note` (such as that its data is synthetic) beneath it where it is not empty."""
+def png(fig: figure.Figure, note: str) -> bytes:
+  """The figure as PNG, with a `note` beneath it, such as that its data are synthetic; '' for none."""
   if note:
-    # About 15 letters of this size to the inch.
-    lines = textwrap.wrap(note, max(20, int(15 * made.get_figwidth())))
-    made.supxlabel('\n'.join(lines), fontsize=8, color=WARNING, fontweight='bold')
+    # About 15 letters of this size per inch.
+    lines = textwrap.wrap(note, max(20, int(15 * fig.get_figwidth())))
+    fig.supxlabel('\n'.join(lines), fontsize=8, color=WARNING, fontweight='bold')
   buffer = io.BytesIO()
-  made.savefig(buffer, format='png', dpi=DPI)
+  fig.savefig(buffer, format='png', dpi=DPI)
   return buffer.getvalue()
 
 
 def in_few_colours(picture: bytes) -> bytes:
-  """The PNG in 32 colours, a quarter of its bytes: for large pictures in grey."""
+  """The PNG reduced to 32 colours, a quarter of its size: for large pictures in grey."""
   buffer = io.BytesIO()
   with Image.open(io.BytesIO(picture)) as opened:
     reduced = opened.convert('RGB').quantize(32, method=Image.Quantize.FASTOCTREE)
@@ -112,6 +112,6 @@ def in_few_colours(picture: bytes) -> bytes:
   return buffer.getvalue()
 
 
-def write(path: str | os.PathLike[str], made: figure.Figure, note: str) -> None:
-  """Writes the figure as a PNG file that is either whole or not there."""
-  atomic.write_bytes(path, png(made, note))
+def write(path: str | os.PathLike[str], fig: figure.Figure, note: str) -> None:
+  """Writes the figure as a PNG file, atomically."""
+  atomic.write_bytes(path, png(fig, note))

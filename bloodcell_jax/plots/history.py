@@ -16,16 +16,16 @@ _RAISED = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
 
 @figure.styled
 def plot(columns: Mapping[str, Sequence[Any]], best_epoch: int) -> mpl_figure.Figure:
-  """Training and validation curves; the best epoch, the stages and the learning rate marked.
+  """Training and validation curves, with the best epoch, the stages and the learning rate.
 
   Args:
-    columns: `epoch, loss, val_loss, accuracy, val_accuracy` and, where there are such, `stage` and
-      `learning_rate`; one entry an epoch.
+    columns: `epoch, loss, val_loss, accuracy, val_accuracy` and optionally `stage` and `learning_rate`; one entry
+      per epoch.
     best_epoch: the epoch whose checkpoint is evaluated.
   """
   epochs = np.asarray(columns['epoch'])
   has_rate = 'learning_rate' in columns
-  made, panels = figure.new(
+  fig, panels = figure.new(
     1 + has_rate, 2, 9, 3.3 + 0.9 * has_rate, sharex=True, height_ratios=(3, 1) if has_rate else (1,)
   )
   few: dict[str, Any] = {'marker': 'o', 'markersize': 4} if len(epochs) < 6 else {}
@@ -52,12 +52,12 @@ def plot(columns: Mapping[str, Sequence[Any]], best_epoch: int) -> mpl_figure.Fi
   for axis in panels[-2:]:
     axis.set_xlabel('epoch')
     axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
-  made.legend(*panels[0].get_legend_handles_labels(), loc='outside upper right', ncols=3)
-  return made
+  fig.legend(*panels[0].get_legend_handles_labels(), loc='outside upper right', ncols=3)
+  return fig
 
 
 def _borders(axis: axes.Axes, epochs: np.ndarray, stages: Sequence[str], named: bool = True) -> None:
-  """A line before the first epoch of each stage but the first, and each stage's name at the top."""
+  """A vertical line between stages, and the name of each stage at the top."""
   if len(set(stages)) < 2:
     return
   starts = [i for i, stage in enumerate(stages) if i == 0 or stage != stages[i - 1]]
@@ -85,7 +85,7 @@ def _scale(axis: axes.Axes, name: str, values: np.ndarray) -> None:
 
 
 def _powers(axis: axes.Axes) -> None:
-  """Two or more labels of powers of ten on a logarithmic axis, however little it spans."""
+  """Puts at least two labels, powers of ten, on a logarithmic axis, however small its range."""
   low, high = axis.dataLim.intervaly
   if not (0 < low <= high < np.inf):
     return
@@ -93,7 +93,7 @@ def _powers(axis: axes.Axes) -> None:
   axis.set_ylim(10**bottom, 10**top)
   step = max(1, int(np.ceil((top - bottom) / 3)))
   axis.set_yticks(10.0 ** np.arange(bottom, top + 1, step))
-  # In letters and not as a formula, which figures do not read.
+  # As Unicode superscripts, because formulas are switched off in `figure.styled`.
   axis.yaxis.set_major_formatter(
     ticker.FuncFormatter(lambda value, _: '10' + str(round(np.log10(value))).translate(_RAISED))
   )

@@ -1,4 +1,4 @@
-"""How many errors are left the more members are averaged."""
+"""Error rate against the number of averaged members."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ def plot(
   confidence: float,
   title: str,
 ) -> mpl_figure.Figure:
-  """The error by number of members: the mean, its interval, and the spread of subsets alone.
+  """The mean error rate by number of members, its interval, and its spread over subsets alone.
 
   Args:
     size_S: numbers of members, ascending.
-    error_S: shares of images.
+    error_S: error rates.
     interval_S2: low and high, over subsets of members and groups of images together.
-    subsets_S2: low and high, over subsets alone; None where there is one subset of each size.
-    in_order_S: errors in the order that the members were made in; None where there is no such order.
-    confidence: of both, in (0, 1).
-    title: shown above.
+    subsets_S2: low and high, over subsets alone; None if there is only one subset of each size.
+    in_order_S: error rates when members are added in the order of training; None if there is no such order.
+    confidence: of both intervals, in (0, 1).
+    title: of the figure.
   """
-  made, (axis,) = figure.new(1, 1, 5.6, 4.2)
+  fig, (axis,) = figure.new(1, 1, 5.6, 4.2)
   blue, orange = figure.COLORS[:2]
-  shown = f'{confidence:.0%}'
+  level = f'{confidence:.0%}'
   low_S, high_S = np.asarray(interval_S2).T
-  # One number of members is a point, of which a band would show nothing.
+  # A band needs more than one point.
   if len(size_S) > 1:
     axis.fill_between(
-      size_S, low_S, high_S, color=blue, alpha=0.12, lw=0, label=f'{shown} over subsets and groups'
+      size_S, low_S, high_S, color=blue, alpha=0.12, lw=0, label=f'{level} over subsets and groups'
     )
   else:
-    axis.vlines(size_S, low_S, high_S, color=blue, alpha=0.3, lw=6, label=f'{shown} over subsets and groups')
+    axis.vlines(size_S, low_S, high_S, color=blue, alpha=0.3, lw=6, label=f'{level} over subsets and groups')
   if subsets_S2 is not None:
-    axis.vlines(size_S, *np.asarray(subsets_S2).T, color=blue, lw=1.6, label=f'{shown} over subsets alone')
+    axis.vlines(size_S, *np.asarray(subsets_S2).T, color=blue, lw=1.6, label=f'{level} over subsets alone')
   axis.plot(size_S, error_S, 'o-', ms=5, color=blue, label='mean of probabilities')
   top = float(np.max(high_S))
   if in_order_S is not None:
-    axis.plot(size_S, in_order_S, 's--', ms=4.5, color=orange, lw=1.3, label='in the order they were made')
+    axis.plot(size_S, in_order_S, 's--', ms=4.5, color=orange, lw=1.3, label='in the order of training')
     top = max(top, float(np.max(in_order_S)))
   axis.set(xlim=(size_S[0] - 0.5, size_S[-1] + 0.5), ylim=(0, max(0.02, 1.08 * top)))
   axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
   axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=None if top > 0.05 else 1))
   axis.set_xlabel('members')
-  axis.set_ylabel('images called wrongly')
-  made.legend(loc='outside lower center', ncols=2)
-  figure.title(made, title)
-  return made
+  axis.set_ylabel('error rate')
+  fig.legend(loc='outside lower center', ncols=2)
+  figure.title(fig, title)
+  return fig

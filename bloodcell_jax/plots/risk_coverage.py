@@ -1,4 +1,4 @@
-"""How many errors are left when the least certain images are left to a person."""
+"""Risk-coverage curve: error rate of the accepted images against their share."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from bloodcell_jax.plots import figure
 def plot(
   coverage: np.ndarray, error: np.ndarray, chosen: tuple[float, float] | None, max_error: float, title: str
 ) -> mpl_figure.Figure:
-  """A risk-coverage curve: at each share of images that are named, the share of errors among them.
+  """A risk-coverage curve: for each share of accepted images (coverage), the error rate among them (risk).
 
   Args:
-    coverage: shares of images, ascending, in (0, 1].
-    error: the share of errors among those.
-    chosen: (share named, share of errors) at the run's threshold; None where it names no image.
-    max_error: what the threshold was chosen for, on validation.
-    title: shown above.
+    coverage: shares of accepted images, ascending, in (0, 1].
+    error: the error rate at each.
+    chosen: (coverage, error rate) at the run's threshold; None if it accepts no image.
+    max_error: the error rate on validation that the threshold was chosen for.
+    title: of the figure.
 
   Source: El-Yaniv and Wiener 2010, figure 1.
   """
-  made, (axis,) = figure.new(1, 1, 4.6, 4.2)
-  axis.plot(coverage, error, color=figure.COLORS[0], drawstyle='steps-post', label='errors among the named')
+  fig, (axis,) = figure.new(1, 1, 4.6, 4.2)
+  axis.plot(
+    coverage, error, color=figure.COLORS[0], drawstyle='steps-post', label='error rate of accepted images'
+  )
   axis.axhline(
-    max_error, color=figure.MUTED, lw=1, ls=(0, (4, 3)), label=f'wanted on validation: {max_error:.0%}'
+    max_error, color=figure.MUTED, lw=1, ls=(0, (4, 3)), label=f'target on validation: {max_error:.0%}'
   )
   if chosen:
     axis.plot(
       *chosen, 'o', ms=8, mfc='none', mec=figure.COLORS[1], mew=1.8,
-      label=f"the run's threshold: {chosen[0]:.0%} named, {chosen[1]:.1%} wrong",
+      label=f"the run's threshold: {chosen[0]:.0%} accepted, {chosen[1]:.1%} errors",
     )  # fmt: skip
   axis.set(xlim=(0, 1.02), ylim=(0, max(0.1, 1.1 * float(np.max(error, initial=0)), 1.2 * max_error)))
   axis.xaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0))
   axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0))
-  axis.set_xlabel('images named; the less certain are left for review')
-  axis.set_ylabel('errors among the named')
+  axis.set_xlabel('accepted images (coverage); the others are left for review')
+  axis.set_ylabel('error rate of accepted images')
   axis.legend(loc='upper left')
-  figure.title(made, title)
-  return made
+  figure.title(fig, title)
+  return fig

@@ -1,4 +1,4 @@
-"""A contact sheet of images."""
+"""A contact sheet: images in rows, with captions."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def plot(
 
   Args:
     images: [H, W, 3] or [H, W] each, uint8, or float in [0, 1]; sizes may differ.
-    captions: one an image; wrapped where long, broken at its line ends.
+    captions: one per image; long lines are wrapped.
     columns: images in a row.
-    title: shown above all; may be empty.
+    title: of the figure; may be empty.
 
   Raises:
-    ValueError: there are no images, or not as many titles.
+    ValueError: there are no images, or not as many captions.
   """
   if not len(images) or len(images) != len(captions):
     raise ValueError(
-      f'{len(images)} images and {len(captions)} captions; there must be one or more, and as many'
+      f'{len(images)} images and {len(captions)} captions; at least one image is needed, and one caption for each'
     )
   columns = min(columns, len(images))
   rows = -(-len(images) // columns)
-  # Inches: an image 1.35 wide, 7.5 point letters about 0.068.
+  # In inches: an image is 1.35 wide, a letter of 7.5 points about 0.068.
   wrapped = [
     '\n'.join(part for line in text.split('\n') for part in textwrap.wrap(line, 22)) for text in captions
   ]
   lines = max(text.count('\n') + 1 for text in wrapped)
   heights = [image.shape[0] / image.shape[1] for image in images]
-  made, panels = figure.new(
+  fig, panels = figure.new(
     rows, columns, 1.45 * columns, rows * (1.35 * max(heights) + 0.14 * lines + 0.08) + 0.35 * bool(title)
   )
   for axis in panels[len(images) :]:
@@ -50,5 +50,5 @@ def plot(
     axis.grid(False)
     axis.spines[:].set_visible(False)
   if title:
-    figure.title(made, title)
-  return made
+    figure.title(fig, title)
+  return fig

@@ -1,4 +1,4 @@
-"""The part of an ensemble's report about its members: their figures beside its own, and how much they differ."""
+"""The section about the members in an ensemble's report: their figures next to its own, and their diversity."""
 
 from __future__ import annotations
 
@@ -10,57 +10,59 @@ from bloodcell_jax.stats import metrics as merits
 from bloodcell_jax.storage import workdir
 
 TITLE = 'Members'
-_WAYS = {
+# By combination rule: what the members are combined by.
+_RULES = {
   'auto': 'the mean of their probabilities',
   'mean': 'the mean of their probabilities',
   'logits': 'the mean of their logits',
-  'geometric': 'the geometric mean of their probabilities, normalised',
-  'vote': 'a vote for the likeliest class of each',
-  'weighted': 'a mean of their probabilities with weights fitted on validation',
-  'swa': 'one network with the mean of their weights',
-  'soup': 'one network with the mean of the weights of those that validation keeps',
+  'geometric': 'the normalised geometric mean of their probabilities',
+  'vote': 'a majority vote',
+  'weighted': 'a weighted mean of their probabilities, with weights fitted on validation',
+  'swa': 'averaging their weights into one network',
+  'soup': 'averaging the weights of the members selected on validation into one network',
   'logistic': 'a logistic regression',
-  'gradient_boosting': 'gradient boosting of trees',
-  'mlp': 'a small network',
-  'samme': 'a vote weighted by SAMME',
-  'samme_r': "SAMME.R's sum of logarithms",
-  'gradient': 'the sum of their steps',
+  'gradient_boosting': 'gradient-boosted trees',
+  'mlp': 'a small neural network',
+  'samme': 'a vote with the weights of SAMME',
+  'samme_r': 'the sum of log probabilities of SAMME.R',
+  'gradient': 'the sum of their boosting steps',
 }
+_META_LEARNERS = ('logistic', 'gradient_boosting', 'mlp')
 
 
 def section(
   folder: workdir.Workdir,
-  told: Mapping[str, Any],
+  ensemble: Mapping[str, Any],
   metrics: Mapping[str, Any],
   chosen: Mapping[str, Sequence[str]],
 ) -> str:
-  """The section.
+  """The section as HTML.
 
   Args:
     folder: the ensemble's.
-    told: its `ensemble.json`.
-    metrics: its `metrics.json`.
-    chosen: what each split chose, as from `selection.choices`.
+    ensemble: the contents of its `ensemble.json`.
+    metrics: the splits of its `metrics.json`.
+    chosen: as from `selection.choices`.
   """
-  parts = [page.heading('members', TITLE), _how(told), _scored_otherwise(told, metrics)]
-  for split in _headlines(told, metrics, chosen):
-    parts.append(_figures(split, told, metrics[split], chosen))
+  parts = [page.heading('members', TITLE), _summary(ensemble), _evaluation_note(ensemble, metrics)]
+  for split in _headlines(ensemble, metrics, chosen):
+    parts.append(_figures(split, ensemble, metrics[split], chosen))
   parts += [
-    _out_of_bag(told),
+    _out_of_bag(ensemble),
     '<div class="pair">',
-    page.picture(folder.figures / 'members.png', 'error against the number of members'),
+    page.picture(folder.figures / 'members.png', 'error rate against the number of members'),
     page.picture(folder.figures / 'diversity.png', 'disagreement of each pair of members'),
     '</div>',
-    _diversity(told),
-    _boosting(told),
+    _diversity(ensemble),
+    _boosting(ensemble),
   ]
   return '\n'.join(part for part in parts if part)
 
 
-def _scored_otherwise(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-  """A note where the ensemble has been evaluated with other keys than its members."""
+def _evaluation_note(ensemble: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+  """A note if the ensemble was evaluated with other values of `evaluate.*` than its members."""
   now = next((entry['evaluation'] for entry in metrics.values() if 'evaluation' in entry), None)
-  before = told.get('evaluation')
+  before = ensemble.get('evaluation')
   if now is None or before is None or now == before:
     return ''
   keys = ', '.join(f'evaluate.{key}={before[key]}' for key in before if before[key] != now.get(key))
@@ -72,110 +74,114 @@ def _scored_otherwise(told: Mapping[str, Any], metrics: Mapping[str, Any]) -> st
 
 
 def _headlines(
-  told: Mapping[str, Any], metrics: Mapping[str, Any], chosen: Mapping[str, Sequence[str]]
+  ensemble: Mapping[str, Any], metrics: Mapping[str, Any], chosen: Mapping[str, Sequence[str]]
 ) -> list[str]:
-  """The split at the top of the report, and validation; those that the ensemble has figures of."""
-  splits = [split for split in told['figures'] if split in metrics]
+  """The headline split and validation, as far as the ensemble has figures of them."""
+  splits = [split for split in ensemble['figures'] if split in metrics]
   first = selection.headline(splits, chosen)
   return [split for split in dict.fromkeys((first, 'validation')) if split in splits]
 
 
-def _how(told: Mapping[str, Any]) -> str:
-  number = len(told['members'])
-  way = _WAYS[told['combine']]
-  learned = ' fitted on predictions of rows that no member had seen' if told['kind'] in _LEARNED else ''
-  runs = ''.join(f'<li>{page.text(name)}</li>' for name in told['members']) if 'runs' in told else ''
+def _summary(ensemble: Mapping[str, Any]) -> str:
+  number = len(ensemble['members'])
+  rule = _RULES[ensemble['combine']]
+  fitted = ' fitted on out-of-sample predictions' if ensemble['kind'] in _META_LEARNERS else ''
+  runs = ''.join(f'<li>{page.text(name)}</li>' for name in ensemble['members']) if 'runs' in ensemble else ''
   return (
-    f'<p>{number} networks ({page.text(told["method"])}), combined by {page.text(way)}{learned}. Each has a report of '
-    f'its own.</p>' + (f'<ul>{runs}</ul>' if runs else '')
+    f'<p>{number} networks ({page.text(ensemble["method"])}), combined by {page.text(rule)}{fitted}. Each '
+    'network has its own report.</p>' + (f'<ul>{runs}</ul>' if runs else '')
   )
 
 
-_LEARNED = ('logistic', 'gradient_boosting', 'mlp')
-
-
 def _figures(
-  split: str, told: Mapping[str, Any], own: Mapping[str, Any], chosen: Mapping[str, Sequence[str]]
+  split: str, ensemble: Mapping[str, Any], own: Mapping[str, Any], chosen: Mapping[str, Sequence[str]]
 ) -> str:
-  # An older version wrote some figures of the members only.
-  known = [f for f in merits.FIGURES if any(f.name in figures for figures in told['figures'][split])]
-  weights = told['weights'] or [None] * len(told['members'])
+  # Older versions wrote only some of the figures.
+  known = [f for f in merits.FIGURES if any(f.name in figures for figures in ensemble['figures'][split])]
+  weights = ensemble['weights'] or [None] * len(ensemble['members'])
   rows = [
     (
       name,
       '' if weight is None else f'{weight:.3f}',
       *(split_section.figure(figures.get(f.name)) for f in known),
     )
-    for name, weight, figures in zip(told['members'], weights, told['figures'][split], strict=True)
+    for name, weight, figures in zip(ensemble['members'], weights, ensemble['figures'][split], strict=True)
   ]
-  rows.append(('all together', '', *(split_section.figure(own.get(f.name)) for f in known)))
+  rows.append(('ensemble', '', *(split_section.figure(own.get(f.name)) for f in known)))
   table = page.table(f'members on {split}', ('member', 'weight', *(f.title for f in known)), rows)
-  warned = selection.sentence(split, chosen)
-  if warned:
-    # A comparison on images that chose the members compared would be no test.
-    return table + f'<p class="note">{page.text(warned)}</p>'
-  return table + _gain(split, told)
+  caution = selection.sentence(split, chosen)
+  if caution:
+    # A comparison of members on the images that selected them would be no test.
+    return table + f'<p class="note">{page.text(caution)}</p>'
+  return table + _gain(split, ensemble)
 
 
-def _gain(split: str, told: Mapping[str, Any]) -> str:
-  # Validation chose that member; runs of before have the comparison there as well.
-  if split == 'validation' or split not in told['gain_on_best']:
+def _gain(split: str, ensemble: Mapping[str, Any]) -> str:
+  # The best member was chosen on validation; older runs have the comparison there as well.
+  if split == 'validation' or split not in ensemble['gain_on_best']:
     return ''
-  entry = told['gain_on_best'][split]['accuracy']
+  entry = ensemble['gain_on_best'][split]['accuracy']
   bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'
   return (
-    f'<p>Against member {page.text(told["best_member"])}, which has the least log loss on validation, on the same '
-    f'images of {page.text(split)}: accuracy {entry["difference"]:+.3f}{bounds}, p {entry["p_value"]:.3f}.</p>'
+    f'<p>Compared with member {page.text(ensemble["best_member"])}, which has the lowest log loss on validation, on '
+    f'the same images of {page.text(split)}: accuracy {entry["difference"]:+.3f}{bounds}, p {entry["p_value"]:.3f}.</p>'
   )
 
 
-def _out_of_bag(told: Mapping[str, Any]) -> str:
-  if 'out_of_bag_share' not in told:
+def _out_of_bag(ensemble: Mapping[str, Any]) -> str:
+  if 'out_of_bag_share' not in ensemble:
     return ''
   return (
-    f'<p>out_of_bag: {told["out_of_bag_share"]:.1%} of the training images lie in groups that the bag of at least one '
-    'member lacks; their figures come from those members alone, and stand beside TEST as a second honest estimate.</p>'
+    f'<p>out_of_bag: {ensemble["out_of_bag_share"]:.1%} of the training images belong to groups that at least one '
+    'member was not trained on. The out-of-bag figures use the predictions of those members alone and are a second '
+    'estimate besides the one on test.</p>'
   )
 
 
-def _diversity(told: Mapping[str, Any]) -> str:
-  if not told.get('diversity'):
+def _diversity(ensemble: Mapping[str, Any]) -> str:
+  if not ensemble.get('diversity'):
     return ''
-  names = list(next(iter(told['diversity'].values())))
+  names = list(next(iter(ensemble['diversity'].values())))
   rows = [
-    (split, *(split_section.number(found[name]) for name in names))
-    for split, found in told['diversity'].items()
+    (split, *(split_section.number(measures[name]) for name in names))
+    for split, measures in ensemble['diversity'].items()
   ]
   return (
     page.table(
-      'how much pairs of members differ, on average', ('split', *(n.replace('_', ' ') for n in names)), rows
+      'diversity of the members, mean over all pairs', ('split', *(n.replace('_', ' ') for n in names)), rows
     )
-    + '<p class="small">Disagreement: share of images that two members name differently. Q-statistic: 1 where they err '
-    'on the same images, 0 where errors are independent, below where they err on different ones. Kappa: agreement of '
-    'what they name beyond chance. Double fault: share of images that both get wrong.</p>'
+    + '<p class="small">Disagreement: share of images that exactly one of two members classifies correctly. '
+    'Q-statistic: 1 if both err on the same images, 0 if their errors are independent, negative if they err on '
+    'different images. Kappa: agreement of their predictions beyond chance. Double fault: share of images '
+    'that both misclassify.</p>'
   )
 
 
-def _boosting(told: Mapping[str, Any]) -> str:
-  if 'boosting' not in told:
+def _boosting(ensemble: Mapping[str, Any]) -> str:
+  if 'boosting' not in ensemble:
     return ''
-  found = told['boosting']
+  boosting = ensemble['boosting']
   rows = [
     (str(i + 1), f'{error:.3f}', f'{share:.3f}', f'{loss:.4f}')
     for i, (error, share, loss) in enumerate(
-      zip(found['training_error'], found['shares'], found['losses'], strict=True)
+      zip(boosting['training_error'], boosting['shares'], boosting['losses'], strict=True)
     )
   ]
-  said = page.table(
+  html = page.table(
     'boosting, member by member',
-    ('member', 'weighted error on training groups', 'share', f'{found["measured"]} of the members so far'),
+    (
+      'member',
+      'weighted error on training groups',
+      'weight',
+      f'{boosting["measured"]} of the ensemble so far',
+    ),
     rows,
   )
-  if found['ended']:
-    said += f'<p>It ended early: {page.text(found["ended"])}.</p>'
-  if 'group_error_bound' in found:
-    said += (
-      f'<p>Share of training groups that the vote gets wrong: {found["group_error"]:.3f}; theory lets it be '
-      f'{min(1.0, found["group_error_bound"]):.3f} at most.</p>'
+  if boosting['ended']:
+    html += f'<p>Boosting stopped early: {page.text(boosting["ended"])}.</p>'
+  if 'group_error_bound' in boosting:
+    html += (
+      f'<p>Share of training groups that the vote misclassifies: {boosting["group_error"]:.3f}; theoretical upper '
+      f'bound: {min(1.0, boosting["group_error_bound"]):.3f}.</p>'
     )
-  return said
+  return html

@@ -1,4 +1,4 @@
-"""The pieces of a self-contained page: legible on a phone, by a screen reader and on paper."""
+"""Building blocks of a self-contained HTML page that works on a phone, with a screen reader and in print."""
 
 from __future__ import annotations
 
@@ -42,11 +42,16 @@ pre { overflow-x: auto; background: #f5f5f5; padding: .6rem; font-size: .8rem; }
 
 
 def whole(title: str, body: Sequence[str]) -> str:
-  """The page of these parts."""
+  """A complete HTML document.
+
+  Args:
+    title: plain text, for the browser's tab.
+    body: HTML fragments, one below the other.
+  """
   return (
     '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    # An empty picture, so that no browser asks a server for one.
+    # An empty icon, so that no browser requests one from a server.
     f'<link rel="icon" href="data:,"><title>{html.escape(title)}</title><style>{STYLE}</style></head><body>'
     '<a class="skip" href="#main">Skip to the results</a><main id="main">'
     + '\n'.join(body)
@@ -55,23 +60,23 @@ def whole(title: str, body: Sequence[str]) -> str:
 
 
 def text(words: str) -> str:
-  """Words made safe for HTML."""
+  """Plain text escaped for HTML."""
   return html.escape(words)
 
 
 def contents(sections: Sequence[tuple[str, str]]) -> str:
-  """Links to sections, given as (id, title)."""
+  """Links to sections, each an (id, title)."""
   links = ''.join(f'<li><a href="#{text(name)}">{text(title)}</a></li>' for name, title in sections)
   return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
 def heading(name: str, title: str) -> str:
-  """The heading of a section that `contents` links to."""
+  """The heading of a section, with the id that `contents` links to."""
   return f'<h2 id="{text(name)}">{text(title)}</h2>'
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """A table whose first column names its rows; wider than the page it scrolls."""
+  """A table whose first column holds the row headers; it scrolls if it is wider than the page."""
   top = ''.join(f'<th scope="col">{text(cell)}</th>' for cell in head)
   body = ''.join(
     f'<tr><th scope="row">{text(str(row[0]))}</th>'
@@ -79,20 +84,20 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     + '</tr>'
     for row in rows
   )
-  said = text(caption)
+  label = text(caption)
   return (
-    f'<div class="scroll" tabindex="0" role="region" aria-label="{said}"><table><caption>{said}</caption>'
+    f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><caption>{label}</caption>'
     f'<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
   )
 
 
 def picture(path: pathlib.Path, alt: str) -> str:
-  """The PNG file inside the page; empty where there is none."""
+  """The PNG file embedded in the page; empty if the file does not exist."""
   if not path.exists():
     return ''
   return image(base64.b64encode(path.read_bytes()).decode(), 'png', alt)
 
 
 def image(data: str, kind: str, alt: str) -> str:
-  """An image of base64 data."""
+  """An image from base64 data of the type `image/KIND`."""
   return f'<img alt="{text(alt)}" src="data:image/{kind};base64,{data}">'

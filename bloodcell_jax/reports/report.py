@@ -1,4 +1,4 @@
-"""Everything about a run on one self-contained page, read from the files of its folder."""
+"""`report.html`: everything about a run on one self-contained page, read from the files of its folder."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
 
 RESEARCH_ONLY = 'Research use only. Not a medical device, never a diagnosis.'
-NOT_SCORED = '<p>No split of this run has been scored: evaluate it.</p>'
+NOT_SCORED = '<p>No split of this run has been scored yet; run the command evaluate.</p>'
 INTERVALS = (
-  'In brackets: {share} confidence interval, by resampling groups (all images of one photograph), not images. In '
-  'simulations with groups as few and as unequal as those of TEST it covers less often than it says; for the '
-  'calibration error, least of all.'
+  'In brackets: {share} confidence intervals, obtained by resampling groups of images, not single images. A group '
+  'holds all images that are known to show the same field of a smear; an image of which nothing is known is a group of '
+  'its own. With few groups of unequal size the intervals cover the true value less often than their nominal level, '
+  'most of all that of the calibration error.'
 )
 APPROXIMATE = (
-  'Temperature, confidence threshold and conformal sets hold approximately: the validation groups that they are fitted '
-  'on have also chosen the epoch, and in some ensembles fitted weights, so that they are not exchangeable with new '
-  'groups as the guarantee of conformal prediction assumes.'
+  'The temperature, the confidence threshold and the conformal sets are approximate: the validation groups that they '
+  'were fitted on also chose the epoch and, in some ensembles, weights. They are therefore not exactly exchangeable '
+  'with new groups, which the guarantee of conformal prediction assumes.'
 )
-# Under so many groups of a class its figures hang on single photographs.
-FEW = 5
+# With fewer groups of a class, single photographs decide its figures.
+FEW_GROUPS = 5
 
 
 def write(folder: workdir.Workdir) -> None:
-  """Writes `report.html` from config, environment, history, metrics and figures."""
+  """Writes `report.html` from the config, environment, history, metrics and figures of the folder."""
   metrics, folds = folder.read_splits(), folder.read_folds()
   environment = folder.read_environment()
-  # A cross-validation has no epochs of its own: its folds have.
+  # A cross-validation has no epochs of its own; its folds have.
   records = history.read(folder.history) if folder.history.exists() else []
   chosen = selection.choices(folder)
   first = selection.headline(metrics, chosen)
   metrics = {first: metrics[first], **metrics} if metrics else {}
-  sections = [('data', 'What it was trained on'), ('results', 'Results')]
+  sections = [('data', 'Data'), ('results', 'Results')]
   sections += [('folds', 'Folds')] if folds else []
   ensemble = ensemble_file.read(folder) if folder.ensemble.exists() else None
   sections += [('members', members_section.TITLE)] if ensemble else []
-  sections += [(f'split-{name}', name) for name in metrics]
+  sections += [(f'split-{name}', split_section.title(name)) for name in metrics]
   sections += [('training', 'Training'), ('versions', 'Versions and config')]
   parts = [
     f'<h1>{page.text(folder.path.name)}</h1>',
@@ -50,7 +51,9 @@ def write(folder: workdir.Workdir) -> None:
     page.contents(sections),
     page.heading(*sections[0]),
     _data(environment['data']),
-    page.picture(folder.figures / 'distribution.png', 'photographs and images of each class and split'),
+    page.picture(
+      folder.figures / 'distribution.png', 'number of photographs and images of each class and split'
+    ),
     page.heading(*sections[1]),
     *([_intervals(metrics), _results(metrics, chosen)] if metrics else [NOT_SCORED]),
     *([_folds(folds)] if folds else []),
@@ -63,7 +66,7 @@ def write(folder: workdir.Workdir) -> None:
     _network(environment['network']),
     page.picture(folder.figures / 'history.png', 'loss and accuracy by epoch'),
     page.picture(
-      folder.figures / 'augmentation.png', 'a training image as it is and under random augmentation'
+      folder.figures / 'augmentation.png', 'a training image without and with random augmentation'
     ),
     _times(records),
     _epochs(records),
@@ -74,51 +77,54 @@ def write(folder: workdir.Workdir) -> None:
   atomic.write_text(folder.report, page.whole(folder.path.name, parts))
 
 
-def worth(folder: workdir.Workdir) -> str:
-  """One sentence on what the run's network was worth where the truth is known; empty where it was not scored."""
+def performance(folder: workdir.Workdir) -> str:
+  """A sentence with the headline figures of a run, for pages of its predictions; empty if it was not scored."""
   metrics = folder.read_splits()
   if not metrics:
     return ''
   chosen = selection.choices(folder)
   split = selection.headline(metrics, chosen)
-  entry, warned = metrics[split], selection.sentence(split, chosen)
+  entry, caution = metrics[split], selection.sentence(split, chosen)
   return (
-    f'On {split} ({entry["num_groups"]:,} groups of photographs) this network has a macro F1 of '
+    f'On {split} ({entry["num_groups"]:,} groups, {entry["num_images"]:,} images) this network has a macro F1 of '
     f'{split_section.figure(entry["macro_f1"])} and an accuracy of {split_section.figure(entry["accuracy"])}.'
-    + (f' But {warned}' if warned else '')
+    + (f' {caution}' if caution else '')
   )
 
 
 def warnings(metrics: dict[str, Any]) -> list[str]:
-  """What a reader must know before the figures."""
-  found = list(dict.fromkeys(entry['note'] for entry in metrics.values() if entry['note']))
+  """Notes that a reader needs before the figures, the last of them that on research use."""
+  notes = list(dict.fromkeys(entry['note'] for entry in metrics.values() if entry['note']))
   few = {
     f'{k} in {name} ({v["num_groups"]})'
     for name, entry in metrics.items()
     for k, v in entry['per_class'].items()
-    if 0 < v['num_groups'] < FEW
+    if 0 < v['num_groups'] < FEW_GROUPS
   }
   if few:
-    found.append(
-      f'Few groups: {", ".join(sorted(few))}. A single photograph moves the figures of such a class far.'
+    notes.append(
+      f'Few groups: {", ".join(sorted(few))}. A single photograph can change the figures of such a class a lot.'
     )
-  return [*found, RESEARCH_ONLY]
+  return [*notes, RESEARCH_ONLY]
 
 
 def _headline(
   split: str, entry: dict[str, Any], environment: dict[str, Any], chosen: Mapping[str, Sequence[str]]
 ) -> str:
   classes = environment['data']['counts'].get('train', {}).values()
-  trained = sum(photographs for _, photographs in classes), sum(images for images, _ in classes)
-  warned = selection.sentence(split, chosen)
-  share = f'{100 * entry["interval"]["confidence"]:g} %'
+  num_photographs, num_images = (
+    sum(photographs for _, photographs in classes),
+    sum(images for images, _ in classes),
+  )
+  caution = selection.sentence(split, chosen)
+  share = f'{100 * entry["interval"]["confidence"]:g}%'
   return (
     f'<p class="headline">Macro F1 <strong>{split_section.figure(entry["macro_f1"])}</strong>, accuracy '
     f'<strong>{split_section.figure(entry["accuracy"])}</strong><br>on {page.text(split)}: '
-    f'{entry["num_groups"]:,} groups of photographs, {entry["num_images"]:,} images. '
-    f'Trained on {trained[0]:,} photographs, {trained[1]:,} images.'
-    f'<br><span class="small">In brackets: {share} confidence interval, obtained by resampling photographs. '
-    f'{page.text(warned)}</span></p>'
+    f'{entry["num_groups"]:,} groups, {entry["num_images"]:,} images. '
+    f'Trained on {num_photographs:,} photographs, {num_images:,} images.'
+    f'<br><span class="small">In brackets: {share} confidence intervals, obtained by resampling groups. '
+    f'{page.text(caution)}</span></p>'
   )
 
 
@@ -135,17 +141,17 @@ def _data(data: dict[str, Any]) -> str:
   totals = [[sum(column) for column in zip(*data['counts'][split].values(), strict=True)] for split in splits]
   rows.append(('all', *(f'{photos:,} / {images:,}' for images, photos in totals)))
   skipped = data['skipped']
-  said = (
-    f'<p>{page.text(data["name"])}. Files left out: {len(skipped)}; converted, or used otherwise than asked: '
+  html = (
+    f'<p>{page.text(data["name"])}. Files left out: {len(skipped)}; converted, or read otherwise than requested: '
     f'{data["num_converted"]}.</p>'
   )
   if skipped:
-    said += '<ul>' + ''.join(f'<li>{page.text(str(workdir.problem(one)))}</li>' for one in skipped) + '</ul>'
-  return said + page.table('photographs / images of each class and split', ('class', *splits), rows)
+    html += '<ul>' + ''.join(f'<li>{page.text(str(workdir.problem(one)))}</li>' for one in skipped) + '</ul>'
+  return html + page.table('photographs / images of each class and split', ('class', *splits), rows)
 
 
 def _results(metrics: dict[str, Any], chosen: Mapping[str, Sequence[str]]) -> str:
-  """A row a figure, because there are more figures than splits."""
+  """A row for each figure, because there are more figures than splits."""
   counts = [
     (what.replace('_', ' ')[4:], *(f'{entry[what]:,}' for entry in metrics.values()))
     for what in ('num_groups', 'num_images')
@@ -161,12 +167,12 @@ def _results(metrics: dict[str, Any], chosen: Mapping[str, Sequence[str]]) -> st
   sentences = [selection.sentence(split, chosen) for split in metrics]
   clean = [split for split in metrics if split not in chosen]
   if clean:
-    sentences.insert(0, f'In this run {", ".join(clean)} chose nothing.')
+    sentences.insert(0, f'Nothing in this run was chosen or fitted on {" or ".join(clean)}.')
   notes = [line for line in sentences if line]
   if 'test_clean' in metrics and 'test' in metrics:
     notes.append(
-      'test shows some photographs that training images show too; test_clean leaves those out. test is for comparison '
-      'with figures that others give.'
+      'Some photographs of test also occur among the training images; test_clean leaves them out. Use test only to '
+      'compare with published figures.'
     )
   if any(entry.get('doubt') for entry in metrics.values()):
     notes.append(APPROXIMATE)
@@ -174,7 +180,7 @@ def _results(metrics: dict[str, Any], chosen: Mapping[str, Sequence[str]]) -> st
 
 
 def _folds(folds: dict[str, Any]) -> str:
-  """The figures of each fold, their mean and their spread."""
+  """The figures of each fold, their mean and their standard deviation."""
   rows = []
   for split, figures in folds['splits'].items():
     known = [figure for figure in merits.FIGURES if figure.name in figures]
@@ -187,43 +193,52 @@ def _folds(folds: dict[str, Any]) -> str:
   return (
     page.heading('folds', 'Folds')
     + f'<p>{folds["num_folds"]} networks, each trained without the images of its fold, '
-    'which chose nothing either. Each has a report of its own, folds/K/report.html.</p>'
+    'on which nothing was chosen or fitted either. Each has its own report, folds/K/report.html.</p>'
     + page.table('figures of each fold', head, rows)
   )
 
 
 def _intervals(metrics: dict[str, Any]) -> str:
-  """How the intervals were computed, in words."""
-  made = next(iter(metrics.values()))['interval']
-  share = f'{100 * made["confidence"]:g} %'
+  """How the intervals were computed."""
+  interval = next(iter(metrics.values()))['interval']
+  share = f'{100 * interval["confidence"]:g}%'
   return (
-    f'<p>{INTERVALS.format(share=share)} Method: {page.text(made["method"])}, '
-    f'{made["num_resamples"]:,} resamples. A group is all images of one field of a smear: they are copies of each '
-    'other and count as one. Exceptions stand with each split.</p>'
+    f'<p>{INTERVALS.format(share=share)} Method: {page.text(interval["method"])}, '
+    f'{interval["num_resamples"]:,} resamples; exceptions are listed with each split.</p>'
   )
 
 
 def _network(network: dict[str, Any]) -> str:
-  weights = f', features from {network["weights"]}' if network['weights'] else ''
+  weights = f', initial weights from {network["weights"]}' if network['weights'] else ''
   side = network['image_size']
-  said = (
+  html = (
     f'<p>{page.text(network["name"])}{page.text(weights)}: {network["num_parameters"]:,} parameters, images of '
     f'{side} x {side} pixels.</p>'
   )
   rows = [(stage['name'], f'{stage["trained"]:,}', f'{stage["frozen"]:,}') for stage in network['stages']]
-  return said + page.table('parameters of each stage', ('stage', 'trained', 'frozen'), rows)
+  return html + page.table('parameters in each stage', ('stage', 'trained', 'frozen'), rows)
 
 
 def _times(records: Sequence[history.Record]) -> str:
   total = sum(record.seconds for record in records)
   return (
-    f'<p>{len(records)} epochs, {records[-1].step if records else 0:,} updates, {total / 60:,.1f} minutes of training '
-    'beside evaluation.</p>'
+    f'<p>{len(records)} epochs, {records[-1].step if records else 0:,} steps, {total / 60:,.1f} minutes of training '
+    '(evaluation not included).</p>'
   )
 
 
 def _epochs(records: Sequence[history.Record]) -> str:
-  head = ('epoch', 'stage', 'loss', 'accuracy', 'val_loss', 'val_accuracy', 'rate', 'seconds', 'images/s')
+  head = (
+    'epoch',
+    'stage',
+    'loss',
+    'accuracy',
+    'val_loss',
+    'val_accuracy',
+    'learning rate',
+    'seconds',
+    'images/s',
+  )
   return page.table('epochs', head, list(_epoch_rows(records)))
 
 

@@ -1,4 +1,4 @@
-"""The images of a split that a person should look at: the surest mistakes and the least certain ones."""
+"""Images of a split that a person should look at: the most confident mistakes and the least confident predictions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bloodcell_jax.base import types
 from bloodcell_jax.system import atomic
 
 MISTAKE, UNCERTAIN = 'mistake', 'uncertain'
-# Of each kind so many are kept: two rows on a page.
-MOST = 12
-SIDE = 128  # pixels: a larger image is reduced to it
+# Images per kind: two rows on a page.
+MAX_PER_KIND = 12
+SIDE = 128  # pixels: larger images are reduced to this
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,29 +35,32 @@ class Item:
 
 
 def choose(predictions: types.Predictions) -> list[tuple[str, int]]:
-  """(kind, row) of at most MOST of each kind, one a group, because the copies of a photograph look alike.
+  """At most MAX_PER_KIND images of each kind, one per group, because copies of one photograph look alike.
 
-  Mistakes begin with the surest; the uncertain, right or wrong, with the least sure.
+  Mistakes are sorted from the most confident one down, uncertain images, right or wrong, from the least confident up.
+
+  Returns:
+    (kind, row) of each.
   """
   confidence_N = predictions.probs_NK.max(1)
   wrong_N = predictions.probs_NK.argmax(1) != predictions.label_N
-  sure_first = np.argsort(-confidence_N, kind='stable')
-  found = []
-  for kind, order in ((MISTAKE, sure_first[wrong_N[sure_first]]), (UNCERTAIN, sure_first[::-1])):
+  descending_N = np.argsort(-confidence_N, kind='stable')
+  chosen: list[tuple[str, int]] = []
+  for kind, order in ((MISTAKE, descending_N[wrong_N[descending_N]]), (UNCERTAIN, descending_N[::-1])):
     _, first = np.unique(predictions.group_N[order], return_index=True)
-    found += [(kind, int(row)) for row in order[np.sort(first)][:MOST]]
-  return found
+    chosen += [(kind, int(row)) for row in order[np.sort(first)][:MAX_PER_KIND]]
+  return chosen
 
 
 def items(
   predictions: types.Predictions, chosen: Sequence[tuple[str, int]], image_of: Callable[[int], np.ndarray]
 ) -> list[Item]:
-  """The chosen rows with their images.
+  """The chosen rows with their thumbnails.
 
   Args:
     predictions: of a split.
-    chosen: (kind, row).
-    image_of: a row's uint8 image [H, W, 3].
+    chosen: as from `choose`.
+    image_of: returns the uint8 image [H, W, 3] of a row.
   """
   names = predictions.class_names
   return [
@@ -74,36 +77,36 @@ def items(
   ]
 
 
-def write(path: str | os.PathLike[str], found: Sequence[Item]) -> None:
-  """The items as JSON."""
-  atomic.write_text(path, json.dumps([dataclasses.asdict(item) for item in found]) + '\n')
+def write(path: str | os.PathLike[str], entries: Sequence[Item]) -> None:
+  """Writes the items as JSON."""
+  atomic.write_text(path, json.dumps([dataclasses.asdict(item) for item in entries]) + '\n')
 
 
 def read(path: str | os.PathLike[str]) -> list[Item]:
-  """What `write` wrote; none where there is no such file.
+  """The items that `write` wrote; none if there is no such file.
 
   Raises:
-    UserError: it is damaged.
+    UserError: the file is damaged.
   """
   if not os.path.exists(path):
     return []
   try:
     return [Item(**entry) for entry in json.loads(atomic.read_text(path))]
   except (ValueError, TypeError):
-    raise types.UserError(f'{path}: damaged; evaluate the run again, which writes it anew') from None
+    raise types.UserError(f'{path}: damaged; evaluate the run again to rewrite it') from None
 
 
 def heat(heat_HW: np.ndarray) -> str:
-  """A map from 0 to 1 as a PNG in base64, of its own size: green, which no stain is, and clear where it is 0."""
+  """A map from 0 to 1 as a base64 PNG of the same size: green, a colour of no stain, with the value as its opacity."""
   level_HW = np.round(255 * heat_HW).astype(np.uint8)
-  green, none = np.full_like(level_HW, 150), np.zeros_like(level_HW)
+  green_HW, zero_HW = np.full_like(level_HW, 150), np.zeros_like(level_HW)
   buffer = io.BytesIO()
-  Image.fromarray(np.stack([none, green, none, level_HW], -1)).save(buffer, 'PNG')
+  Image.fromarray(np.stack([zero_HW, green_HW, zero_HW, level_HW], -1)).save(buffer, 'PNG')
   return base64.b64encode(buffer.getvalue()).decode()
 
 
 def jpeg(image_HWC: np.ndarray) -> str:
-  """The uint8 image as a JPEG of at most SIDE pixels a side, in base64."""
+  """The uint8 image as a base64 JPEG of at most SIDE pixels a side."""
   image = Image.fromarray(image_HWC)
   image.thumbnail((SIDE, SIDE))
   buffer = io.BytesIO()

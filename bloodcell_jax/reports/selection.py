@@ -1,4 +1,4 @@
-"""Which split of a run chose what, and hence of which splits its figures are evidence."""
+"""What was chosen or fitted on each split of a run, and hence on which splits its figures are evidence."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import ensemble_file, workdir
 
-# What was held out for judging, best first; `test` of the Kaggle images shows some fields of its training images.
+# Splits held out for evaluation, best first; `test` of the Kaggle data shares some fields with its training images.
 _HELD_OUT = ('fold', 'out_of_fold', 'test_clean', 'test')
 _CALIBRATION = ('the temperature', 'the confidence threshold', 'the conformal sets')
 VALIDATION, TRAIN = 'validation', 'train'
 
 
 def choices(folder: workdir.Workdir) -> dict[str, tuple[str, ...]]:
-  """By split, what it chose or fitted in this run; a split that is missing chose nothing.
+  """By split, what was chosen or fitted on it in this run; nothing was on a split that is missing here.
 
   Args:
     folder: of a run, an ensemble or a cross-validation.
@@ -27,42 +27,42 @@ def choices(folder: workdir.Workdir) -> dict[str, tuple[str, ...]]:
   ensemble = ensemble_file.read(folder) if folder.ensemble.exists() else None
   is_parent = bool(config.get('train.folds')) and not config.get('train.fold')
   each = ' of each member' if ensemble else ' of each fold' if is_parent else ''
-  found: dict[str, list[str]] = {TRAIN: [f'the weights of the network{each}'], VALIDATION: []}
-  for split, what in _of_training(config):
-    found[split].append(what + each)
+  chosen: dict[str, list[str]] = {TRAIN: [f'the weights of the network{each}'], VALIDATION: []}
+  for split, what in _training_choices(config):
+    chosen[split].append(what + each)
   if ensemble:
-    for split, what in _of_members(config, ensemble):
-      found.setdefault(split, []).append(what)
+    for split, what in _ensemble_choices(config, ensemble):
+      chosen.setdefault(split, []).append(what)
   if folder.calibration.exists():
-    found[VALIDATION] += _CALIBRATION
-  return {split: tuple(dict.fromkeys(chosen)) for split, chosen in found.items() if chosen}
+    chosen[VALIDATION] += _CALIBRATION
+  return {split: tuple(dict.fromkeys(choices)) for split, choices in chosen.items() if choices}
 
 
-def _of_training(config: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _training_choices(config: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
   monitor = config.get('train.monitor', 'val_loss')
   split = VALIDATION if monitor.startswith('val_') else TRAIN
   yield split, 'the epoch'
   stages = [config.get(f'stages.{name}.early_stopping_patience') for name in config.get('stages.order', ())]
   if config.get('train.early_stopping_patience') or any(stages):
-    yield split, 'when training stopped'
+    yield split, 'the time of early stopping'
   if config.get('train.reduce_on_plateau_patience'):
-    yield split, 'when the learning rate fell'
+    yield split, 'the reductions of the learning rate'
 
 
-def _of_members(config: Mapping[str, Any], ensemble: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _ensemble_choices(config: Mapping[str, Any], ensemble: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
   combine = ensemble['combine']
   if combine == method.WEIGHTED:
     yield VALIDATION, 'the weights of the members'
   if combine == method.SOUP:
     yield VALIDATION, 'which members are averaged'
   if combine in method.STACKED:
-    # Twins of the members predict the rows of train and validation that they did not see.
+    # The meta-learner is fitted on out-of-fold predictions for rows of train and validation.
     learned_on = ensemble.get('learned_on', 'out_of_fold')
     yield VALIDATION, 'the meta-learner'
     if learned_on != VALIDATION:
       yield TRAIN, 'the meta-learner'
   if ensemble.get('method') in method.BOOSTING:
-    yield TRAIN, 'the share of each member'
+    yield TRAIN, 'the boosting weight of each member'
     if config.get('ensemble.patience'):
       yield VALIDATION, 'the number of members'
   if ensemble.get('best_member') is not None:
@@ -70,14 +70,14 @@ def _of_members(config: Mapping[str, Any], ensemble: Mapping[str, Any]) -> Itera
 
 
 def headline(splits: Iterable[str], chosen: Mapping[str, Sequence[str]]) -> str:
-  """The split whose figures stand first: held out for judging if there is one, else one that chose nothing.
+  """The split whose figures lead the report: one held out for evaluation, else one on which nothing was chosen.
 
   Args:
     splits: those with figures, in order.
     chosen: as from `choices`.
 
   Returns:
-    'validation' where every split chose something.
+    'validation' if something was chosen on every split.
 
   Example:
     >>> headline(['test', 'validation', 'test_clean'], {'validation': ('the epoch',)})
@@ -88,15 +88,15 @@ def headline(splits: Iterable[str], chosen: Mapping[str, Sequence[str]]) -> str:
 
 
 def sentence(split: str, chosen: Mapping[str, Sequence[str]]) -> str:
-  """What this split chose and what follows for its figures; empty where it chose nothing.
+  """What was chosen on this split and what follows for its figures; empty if nothing was.
 
   Example:
-    >>> sentence('validation', {'validation': ('the epoch', 'the temperature')})
-    'validation chose the epoch and the temperature: its figures are optimistic and no evidence.'
+    >>> sentence('validation', {'validation': ('a', 'b')})
+    'Chosen on validation: a and b. The figures on validation are therefore optimistic and not evidence.'
   """
   if not chosen.get(split):
     return ''
   *others, last = chosen[split]
   listed = f'{", ".join(others)} and {last}' if others else last
-  verb = 'fitted' if split == TRAIN else 'chose'
-  return f'{split} {verb} {listed}: its figures are optimistic and no evidence.'
+  verb = 'Fitted' if split == TRAIN else 'Chosen'
+  return f'{verb} on {split}: {listed}. The figures on {split} are therefore optimistic and not evidence.'

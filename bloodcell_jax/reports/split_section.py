@@ -1,8 +1,9 @@
-"""The part of the report about one split: classes, doubt, the images and photographs that went wrong."""
+"""The report's section about one split: classes, calibration and abstention, misclassified images and groups."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from typing import Any
 
 from bloodcell_jax.base import types
@@ -11,51 +12,59 @@ from bloodcell_jax.stats import metrics
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 
-# Photographs named in the table of the weakest.
-NUM_WEAKEST = 10
+# Rows of the table of the groups with most errors.
+MAX_GROUPS = 10
 _KINDS = (
-  (review_images.MISTAKE, 'Surest mistakes', 'The label may be wrong as well as the network.'),
-  (review_images.UNCERTAIN, 'Least certain images', 'Right or wrong.'),
+  (review_images.MISTAKE, 'Most confident mistakes', 'The network may be wrong, or the label.'),
+  (review_images.UNCERTAIN, 'Least confident predictions', 'Correct or not.'),
 )
+
+# By key of `by_group` in metrics.json.
+_VOTES = {'majority': 'majority vote', 'mean_probability': 'mean probability'}
 
 
 def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first: bool, choice: str) -> str:
-  """The section of a split.
+  """The section of a split as HTML.
 
   Args:
     folder: the run's.
     name: the split's.
     entry: its figures, from metrics.json.
-    is_first: whether it has thumbnails and photographs.
-    choice: what the split chose, in a sentence; empty where it chose nothing.
+    is_first: whether to include the tables of images and groups.
+    choice: as from `selection.sentence`.
   """
   parts = [
-    page.heading(f'split-{name}', name),
+    page.heading(f'split-{name}', title(name)),
     *([f'<p class="note">{page.text(choice)}</p>'] if choice else []),
     _classes(name, entry),
     _votes(entry),
     _exceptions(entry),
-    _doubt(name, entry),
+    _calibration(name, entry),
     _at_prevalence(name, entry),
     '<div class="pair">',
     *(
-      page.picture(folder.figures / f'{kind}_{name}.png', f'{what} of {name}')
+      page.picture(folder.figures / f'{kind}_{name}.png', f'{what} on {name}')
       for kind, what in (
         ('confusion', 'confusion matrix'),
         ('reliability', 'reliability diagram'),
         ('reliability_calibrated', 'reliability diagram after temperature scaling'),
-        ('risk_coverage', 'errors against the share of images that are named'),
+        ('risk_coverage', 'risk-coverage curve: error rate against the share of accepted images'),
       )
     ),
     '</div>',
   ]
   if is_first:
-    parts += [_thumbnails(folder, name), _weakest(folder, name)]
+    parts += [_thumbnails(folder, name), _worst_groups(folder, name)]
   return '\n'.join(part for part in parts if part)
 
 
+def title(name: str) -> str:
+  """The heading of a split's section."""
+  return f'Split: {name}'
+
+
 def figure(entry: dict[str, float | None] | None) -> str:
-  """A figure with its interval; n/a where the run was scored by a version that did not have it."""
+  """A figure with its interval; n/a if the run was scored by a version without this figure."""
   if entry is None:
     return number(None)
   value, low, high = entry['value'], entry['low'], entry['high']
@@ -65,7 +74,7 @@ def figure(entry: dict[str, float | None] | None) -> str:
 
 
 def number(value: float | None) -> str:
-  """A figure without one."""
+  """A figure without an interval."""
   return 'n/a' if value is None else f'{value:.3f}'
 
 
@@ -75,109 +84,137 @@ def _classes(name: str, entry: dict[str, Any]) -> str:
     (k, f'{v["num_groups"]:,}', f'{v["num_images"]:,}', *(figure(v.get(column.name)) for column in columns))
     for k, v in entry['per_class'].items()
   ]
-  titles = [column.title for column in columns]
-  return page.table(f'classes of {name}', ('class', 'groups', 'images', *titles), rows)
+  titles = (column.title for column in columns)
+  return page.table(f'figures of each class on {name}', ('class', 'groups', 'images', *titles), rows)
 
 
 def _votes(entry: dict[str, Any]) -> str:
   votes = '; '.join(
-    f'by {how.replace("_", " ")} {vote["num_right"]} of {vote["num_groups"]} ({figure(vote)})'
-    for how, vote in entry['by_group'].items()
+    f'by {_VOTES.get(rule, rule.replace("_", " "))} {vote["num_right"]} of {vote["num_groups"]} ({figure(vote)})'
+    for rule, vote in entry['by_group'].items()
   )
-  return f'<p>Groups named right by a vote of their images: {page.text(votes)}.</p>'
+  return f'<p>Groups classified correctly by all their images together: {page.text(votes)}.</p>'
 
 
 def _exceptions(entry: dict[str, Any]) -> str:
   exceptions = entry['interval']['exceptions']
+  if not exceptions:
+    return ''
   methods = '; '.join(
-    f'{", ".join(key for key, used in exceptions.items() if used == method)}: {method}'
+    f'{_figure_names([key for key, used in exceptions.items() if used == method], len(entry["per_class"]))}: {method}'
     for method in dict.fromkeys(exceptions.values())
   )
-  if not methods:
-    return ''
-  what = ''
+  remarks = ''
   if any('Clopper-Pearson' in method for method in exceptions.values()):
-    what = (
-      ' Clopper-Pearson is exact for the share of groups of which most images are right, which is not the share of '
-      'images: it stands in for the interval of the figure and is widened to hold it.'
+    remarks = (
+      ' The Clopper-Pearson interval is exact for the proportion of groups of which most images are classified '
+      'correctly, which is not the proportion of images; it is an approximation, widened to contain the figure.'
     )
   if 'ece' in exceptions:
-    what += ' The interval of ECE covers less often than it says.'
-  return f'<p class="small">Other methods: {page.text(methods)}.{what}</p>'
+    remarks += ' The interval of ECE covers the true value less often than its nominal level.'
+  return f'<p class="small">Intervals computed by other methods: {page.text(methods)}.{remarks}</p>'
 
 
-def _doubt(name: str, entry: dict[str, Any]) -> str:
-  found = entry.get('doubt')
-  if not found:
+def _figure_names(keys: Sequence[str], num_classes: int) -> str:
+  """Keys such as `ece` and `per_class.NEUTROPHIL.recall` in words, classes of one figure together."""
+  titles = {f.name: f.title for f in metrics.FIGURES}
+  of_classes = {f.name: f.title for f in metrics.PER_CLASS}
+  classes: dict[str, list[str]] = {}
+  names = []
+  for key in keys:
+    if key.startswith('per_class.'):
+      class_name, name = key.removeprefix('per_class.').rsplit('.', 1)
+      classes.setdefault(name, []).append(class_name)
+    else:
+      names.append(titles.get(key, key))
+  for name, members in classes.items():
+    which = 'each class' if len(members) == num_classes else ', '.join(members)
+    names.append(f'{of_classes.get(name, name)} of {which}')
+  return ', '.join(names)
+
+
+def _calibration(name: str, entry: dict[str, Any]) -> str:
+  summary = entry.get('doubt')
+  if not summary:
     return ''
-  own = 'They were fitted on these very images. ' if name == 'validation' else ''
-  if found['threshold'] is None:
-    rule = 'At no confidence were the errors on validation as few as wanted: every image is left for review.'
+  fitted = (
+    'Temperature, threshold and sets were fitted on these same images. ' if name == 'validation' else ''
+  )
+  if summary['threshold'] is None:
+    rule = (
+      'No confidence threshold reached the target error rate on validation: every image is left for review.'
+    )
   else:
     rule = (
-      f'Images of a confidence of {found["threshold"]:.3f} or more are named, the others left for review.'
+      f'Predictions with a confidence of at least {summary["threshold"]:.3f} are accepted; all other images are left '
+      'for review.'
     )
-  sizes = ', '.join(f'{size} in {count:,}' for size, count in enumerate(found['set_sizes']) if count)
+  sizes = ', '.join(
+    f'{count:,} {"set" if count == 1 else "sets"} of {size}'
+    for size, count in enumerate(summary['set_sizes'])
+    if count
+  )
+  titles = {f.name: f.title for f in metrics.FIGURES}
   rows = [
-    (
-      f'{key}, at a temperature of {found["temperature"]:.2f}',
-      figure(value),
-      f'before: {figure(entry.get(key))}',
-    )
-    for key, value in found['calibrated'].items()
+    (f'{titles.get(key, key)} after temperature scaling', figure(value), f'before: {figure(entry.get(key))}')
+    for key, value in summary['calibrated'].items()
   ]
   rows += [
-    ('share of images named', figure(found['named']), f'{found["num_named"]:,} images'),
-    ('errors among the named', figure(found['error']), f'wanted: {found["max_error"]:.3f}'),
+    ('accepted images (coverage)', figure(summary['named']), f'{summary["num_named"]:,} images'),
+    ('error rate of accepted images', figure(summary['error']), f'target: {summary["max_error"]:.3f}'),
     (
-      'sets of classes that hold the label',
-      figure(found['covered']),
-      f'wanted: {1 - found["miscoverage"]:.3f}',
+      'conformal sets that contain the label',
+      figure(summary['covered']),
+      f'target: {1 - summary["miscoverage"]:.3f}',
     ),
-    ('classes in a set, mean', f'{found["mean_set_size"]:.2f}', sizes),
+    ('classes per conformal set, mean', f'{summary["mean_set_size"]:.2f}', sizes),
   ]
-  return f'<h3>Doubt</h3><p>{own}{rule}</p>' + page.table(
-    f'doubt of {name}', ('what', 'figure', 'beside'), rows
+  return f'<h3>Calibration and abstention</h3><p>{fitted}{rule}</p>' + page.table(
+    f'calibration and abstention on {name}, temperature {summary["temperature"]:.2f}',
+    ('figure', 'value', 'for comparison'),
+    rows,
   )
 
 
 def _at_prevalence(name: str, entry: dict[str, Any]) -> str:
-  found = entry.get('at_prevalence')
-  if not found:
+  summary = entry.get('at_prevalence')
+  if not summary:
     return ''
-  shares = ', '.join(f'{k} {share:.1%}' for k, share in found['prevalence'].items())
-  whole = [(f.title, figure(found[f.name])) for f in metrics.FIGURES if f.name in found]
-  columns = [f for f in metrics.PER_CLASS if all(f.name in v for v in found['per_class'].values())]
-  classes = [(k, *(figure(v[f.name]) for f in columns)) for k, v in found['per_class'].items()]
+  shares = ', '.join(f'{k} {share:.1%}' for k, share in summary['prevalence'].items())
+  whole = [(f.title, figure(summary[f.name])) for f in metrics.FIGURES if f.name in summary]
+  columns = [f for f in metrics.PER_CLASS if all(f.name in v for v in summary['per_class'].values())]
+  classes = [(k, *(figure(v[f.name]) for f in columns)) for k, v in summary['per_class'].items()]
   return (
-    f'<h3>Where the classes are as frequent as {page.text(shares)}</h3>'
-    + page.table(f'figures of {name} at that prevalence', ('figure', 'value'), whole)
-    + page.table(f'classes of {name} at that prevalence', ('class', *(f.title for f in columns)), classes)
+    f'<h3>Reweighted to another class prevalence</h3><p>Assumed prevalence: {page.text(shares)}.</p>'
+    + page.table(f'figures on {name} at this prevalence', ('figure', 'value'), whole)
+    + page.table(
+      f'figures of each class on {name} at this prevalence', ('class', *(f.title for f in columns)), classes
+    )
   )
 
 
 def _thumbnails(folder: workdir.Workdir, name: str) -> str:
   items, parts = review_images.read(folder.review(name)), []
-  for kind, title, remark in _KINDS:
+  for kind, heading, remark in _KINDS:
     chosen = [item for item in items if item.kind == kind]
     if not chosen:
       continue
     cells = ''.join(map(_thumbnail, chosen))
     parts.append(
-      f'<h3>{title}</h3><p class="small">One of each group. {remark}</p><ul class="thumbs">{cells}</ul>'
+      f'<h3>{heading}</h3><p class="small">At most one image per group. {remark}</p><ul class="thumbs">{cells}</ul>'
     )
   return ''.join(parts)
 
 
 def _thumbnail(item: review_images.Item) -> str:
-  shown = page.image(item.jpeg, 'jpeg', f'{item.file}, labelled {item.label}')
+  image = page.image(item.jpeg, 'jpeg', f'{item.file}, labelled {item.label}')
   return (
-    f'<li>{shown}<strong>{page.text(item.predicted)}</strong> {item.confidence:.0%}<br>labelled '
+    f'<li>{image}<strong>{page.text(item.predicted)}</strong> {item.confidence:.0%}<br>labelled '
     f'{page.text(item.label)}<br><span class="small">{page.text(item.file)}</span></li>'
   )
 
 
-def _weakest(folder: workdir.Workdir, name: str) -> str:
+def _worst_groups(folder: workdir.Workdir, name: str) -> str:
   path = folder.groups(name)
   if not path.exists():
     return ''
@@ -185,7 +222,7 @@ def _weakest(folder: workdir.Workdir, name: str) -> str:
     rows = list(csv.DictReader(atomic.read_text(path).splitlines()))
   except ValueError:
     raise types.UserError(f'{path}: changed since it was written; evaluate the run again') from None
-  shown = [
+  worst = [
     (
       r['group'],
       r['label'],
@@ -195,13 +232,22 @@ def _weakest(folder: workdir.Workdir, name: str) -> str:
       r['mean_vote'],
       r['label_probability'],
     )
-    for r in rows[:NUM_WEAKEST]
+    for r in rows[:MAX_GROUPS]
     if r['num_right'] != r['num_images']
   ]
-  if not shown:
+  if not worst:
     return ''
-  head = ('group', 'label', 'images', 'right', 'most are called', 'mean vote', 'probability of the label')
+  head = (
+    'group',
+    'label',
+    'images',
+    'correct',
+    'majority vote',
+    'vote of the mean probability',
+    'mean probability of the label',
+  )
   return (
-    f'<h3>Weakest groups</h3><p class="small">All: {page.text(str(path.relative_to(folder.path)))}</p>'
-    + page.table(f'the weakest groups of {name}', head, shown)
+    '<h3>Groups with most errors</h3>'
+    f'<p class="small">Complete table: {page.text(str(path.relative_to(folder.path)))}</p>'
+    + page.table(f'groups with most errors on {name}', head, worst)
   )

@@ -209,13 +209,13 @@ def test_vgg16_is_explained_with_its_own_pixels(monkeypatch):
   explainer = explainer_lib.Explainer(loaded)
   assert explainer.last_convolution == 'block5_conv3'
   found = explainer.explain(x, 2, check_all=False)
-  assert len(found.look.maps) == 21
+  assert len(found.activations.maps) == 21
   logits = [
     made.model.apply({'params': params}, each.standardize(x[None]), np.zeros(1, np.int32), False)[0]
     for each in (made, other)
   ]
-  np.testing.assert_allclose(found.look.logit_K, logits[0], rtol=1e-3, atol=1e-5)
-  assert not np.allclose(found.look.logit_K, logits[1], rtol=0.1)
+  np.testing.assert_allclose(found.activations.logit_K, logits[0], rtol=1e-3, atol=1e-5)
+  assert not np.allclose(found.activations.logit_K, logits[1], rtol=0.1)
 
 
 def test_the_page_is_whole_in_a_browser(run, images, tmp_path):

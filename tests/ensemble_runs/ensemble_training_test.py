@@ -300,7 +300,7 @@ def test_the_ensemble_classifies_and_is_evaluated_like_any_run(averaged, tmp_pat
 def test_the_exported_program_answers_as_the_ensemble_does(averaged, tmp_path, combine):
   folder = run(copied(averaged, tmp_path / 'copy'), **{'ensemble.combine': combine})
   loaded = classifier.load(folder, signals.Stop())
-  exported = program.of(loaded)
+  exported = program.build(loaded)
   assert {name.split('/')[0] for name in exported.weights} == {'member_1', 'member_2', 'member_3'}
   images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
   found = exported.probabilities(exported.weights, images)
@@ -324,7 +324,7 @@ def test_views_are_averaged_in_evaluation_prediction_and_export(averaged, tmp_pa
   images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
   turned = np.ascontiguousarray(np.rot90(images, axes=(1, 2)))
   np.testing.assert_allclose(loaded.probabilities(images), loaded.probabilities(turned), atol=1e-6)
-  exported = program.of(loaded)
+  exported = program.build(loaded)
   np.testing.assert_allclose(
     exported.probabilities(exported.weights, images),
     exported.probabilities(exported.weights, turned),
@@ -336,7 +336,14 @@ def test_views_are_averaged_in_evaluation_prediction_and_export(averaged, tmp_pa
 
 def test_the_report_shows_members_gain_and_diversity(averaged):
   page = averaged.report.read_text()
-  for text in ('Members', 'all together', 'Against member', 'disagreement', 'Synthetic', 'members on test'):
+  for text in (
+    'Members',
+    '<th scope="row">ensemble</th>',
+    'Compared with member',
+    'disagreement',
+    'Synthetic',
+    'members on test',
+  ):
     assert text in page
   found = told(averaged)
   assert (averaged.figures / 'members.png').exists()

@@ -21,14 +21,14 @@ def image(size: int, seed: int = 0) -> np.ndarray:
 
 def test_maps_and_gradient_are_those_computed_by_hand():
   model, params = tiny_networks.make_hand()
-  seen = inside.Inside(model, params, (4, 4, 3), layers.MAPS, 2)
+  seen = inside.Probe(model, params, (4, 4, 3), layers.MAPS, 2)
   assert seen.layers == ('conv2d_1', 'max_pooling2d_1', 'flatten_1', 'dense_1')
   assert (seen.first_convolution, seen.last_convolution) == ('conv2d_1', 'conv2d_1')
   x = image(4)
-  look, label = seen.look(params, x, 1)
+  activations, label = seen.activations(params, x, 1)
   assert label == 1
   map_HWC = np.stack([x[..., 0], 2 * x[..., 1]], -1)
-  np.testing.assert_allclose(look.maps['conv2d_1'], map_HWC, rtol=1e-6)
+  np.testing.assert_allclose(activations.maps['conv2d_1'], map_HWC, rtol=1e-6)
   # The largest of each window gets the weight of the dense layer at the window's place, all others nothing.
   kernel_hwc = np.asarray(params['dense_1']['kernel'])[:, 1].reshape(2, 2, 2)
   expected = np.zeros((4, 4, 2), np.float32)
@@ -36,19 +36,19 @@ def test_maps_and_gradient_are_those_computed_by_hand():
     window = map_HWC[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c]
     row, column = np.unravel_index(window.argmax(), (2, 2))
     expected[2 * i + row, 2 * j + column, c] = weight
-  np.testing.assert_allclose(look.gradient_HWC, expected, rtol=1e-6)
-  other, _ = seen.look(params, x, 0)
+  np.testing.assert_allclose(activations.gradient_HWC, expected, rtol=1e-6)
+  other, _ = seen.activations(params, x, 0)
   assert not np.allclose(other.gradient_HWC, expected), 'another class, another gradient'
 
 
-def test_logits_and_slopes_are_the_models_whatever_the_number_of_images():
+def test_logits_and_gradients_are_the_models_whatever_the_number_of_images():
   model, params = tiny_networks.make_hand()
-  seen = inside.Inside(model, params, (4, 4, 3), layers.MAPS, 4)
+  seen = inside.Probe(model, params, (4, 4, 3), layers.MAPS, 4)
   x_NHWC = np.stack([image(4, seed) for seed in range(5)])
   position = np.zeros(5, np.int32)
   expected = np.asarray(model.apply({'params': params}, x_NHWC, position, False))
   np.testing.assert_allclose(seen.logits(params, x_NHWC), expected, rtol=1e-5)
-  score_N, gradient_NHWC = seen.slopes(params, x_NHWC, 1)
+  score_N, gradient_NHWC = seen.gradients(params, x_NHWC, 1)
   np.testing.assert_allclose(score_N, expected[:, 1], rtol=1e-5)
   slope = jax.grad(lambda x: model.apply({'params': params}, x, position, False)[:, 1].sum())(x_NHWC)
   np.testing.assert_allclose(gradient_NHWC, slope, rtol=1e-5)

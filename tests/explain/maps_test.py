@@ -59,16 +59,16 @@ def test_grad_cam_plus_plus_finds_two_places_where_grad_cam_prefers_the_larger_m
 @pytest.fixture
 def seen():
   model, params = tiny_networks.make_patch()
-  return inside.Inside(model, params, (SIZE, SIZE, 3), layers.MAPS, 8), params
+  return inside.Probe(model, params, (SIZE, SIZE, 3), layers.MAPS, 8), params
 
 
 def attributions(seen, x: np.ndarray) -> dict[str, np.ndarray]:
   """What is counted of each map for class 1."""
   network, params = seen
-  look, label = network.look(params, x, 1)
+  activations, label = network.activations(params, x, 1)
   fill = np.full_like(x, 0.2)
-  cam_HW = np.maximum(look.maps['conv2d_1'] * look.gradient_HWC, 0).sum(-1)
-  found = integrated.integrate(lambda n: network.slopes(params, n, label), x, fill, 8, 0.01, 64)
+  cam_HW = np.maximum(activations.maps['conv2d_1'] * activations.gradient_HWC, 0).sum(-1)
+  found = integrated.integrate(lambda n: network.gradients(params, n, label), x, fill, 8, 0.01, 64)
   _, drop_HW = occlusion.drops(lambda n: network.logits(params, n)[:, 1], x + 1, fill, 4, 17)
   return {
     'map times gradient': cam_HW,
@@ -94,7 +94,7 @@ def test_a_network_that_looks_at_one_patch_gets_its_attribution_there(seen):
 def test_integrated_gradients_add_up_to_the_difference_of_the_score():
   weights = np.random.default_rng(1).standard_normal((4, 5, 5, 3)).astype(np.float32)
 
-  def slope(x_NHWC):
+  def gradient(x_NHWC):
     # Four relus with kinks between baseline and image, one of them squared.
     z_N4 = np.einsum('khwc,nhwc->nk', weights, x_NHWC) - np.array([0.5, -0.3, 1.0, 0.0])
     on_N4 = np.maximum(z_N4, 0)
@@ -103,16 +103,16 @@ def test_integrated_gradients_add_up_to_the_difference_of_the_score():
     return score_N, np.einsum('nk,khwc->nhwc', factor_N4, weights).astype(np.float32)
 
   x, baseline = picture()[:5, :5] * 3, np.zeros((5, 5, 3), np.float32)
-  found = integrated.integrate(slope, x, baseline, 4, 0.01, 200)
-  scores = slope(np.stack([baseline, x]))[0]
+  found = integrated.integrate(gradient, x, baseline, 4, 0.01, 200)
+  scores = gradient(np.stack([baseline, x]))[0]
   assert found.difference == pytest.approx(scores[1] - scores[0])
   assert abs(found.part_HWC.sum() - found.difference) <= 0.01 * abs(found.difference)
   assert found.gap <= 0.01
   # Negative control: the gradient at the image alone, which is no integral, does not add up.
-  alone = slope(x[None])[1][0] * (x - baseline)
+  alone = gradient(x[None])[1][0] * (x - baseline)
   assert abs(alone.sum() - found.difference) > 0.05 * abs(found.difference)
   # The points run out: the gap is told as it is.
-  rough = integrated.integrate(slope, x, baseline, 4, 0.0, 4)
+  rough = integrated.integrate(gradient, x, baseline, 4, 0.0, 4)
   assert rough.num_points == 4
   assert rough.gap == pytest.approx(abs(rough.part_HWC.sum() - rough.difference) / abs(rough.difference))
 
@@ -132,12 +132,12 @@ def test_shuffled_weights_change_a_map_and_the_same_weights_do_not():
     'conv2d_1': {**params['conv2d_1'], 'kernel': generator.uniform(0.5, 1.5, (1, 1, 3, 2))},
     'dense_1': {**params['dense_1'], 'kernel': generator.standard_normal((200, 2))},
   }
-  network = inside.Inside(model, params, (SIZE, SIZE, 3), layers.MAPS, 8)
+  network = inside.Probe(model, params, (SIZE, SIZE, 3), layers.MAPS, 8)
   x = picture()
 
   def map_of(params):
-    slope = functools.partial(network.slopes, params, label=1)
-    return integrated.integrate(slope, x, np.zeros_like(x), 8, 0.01, 32).part_HWC.sum(-1)
+    gradient = functools.partial(network.gradients, params, label=1)
+    return integrated.integrate(gradient, x, np.zeros_like(x), 8, 0.01, 32).part_HWC.sum(-1)
 
   other = randomness.shuffled(params, 0)
   for name in ('conv2d_1', 'dense_1'):

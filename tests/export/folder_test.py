@@ -91,7 +91,7 @@ def test_figures_of_another_epoch_are_called_that(run, loaded):
   right = json.loads((run.path / 'export' / folder.CARD).read_text())
   assert 'another epoch' not in card_text.text(right, loaded, installed())
   wrong = {**right, 'model': {**right['model'], 'checkpoint': {'best_epoch': 2, 'epochs': 2}}}
-  assert 'Of another epoch than this model: test' in card_text.text(wrong, loaded, installed())
+  assert 'belong to another epoch than the exported model: test' in card_text.text(wrong, loaded, installed())
 
 
 def blocks(run: workdir.Workdir) -> dict[str, str]:
@@ -148,7 +148,7 @@ def test_the_stubs_do_block_jax(tmp_path):
 
 def write(target: pathlib.Path, run, loaded, chosen, poll=lambda: None) -> None:
   images = trained.images(loaded.made.experiment.data.decode.image_size, NUM)
-  folder.write(target, run, loaded, program.of(loaded), chosen, images, poll, lambda line: None)
+  folder.write(target, run, loaded, program.build(loaded), chosen, images, poll, lambda line: None)
 
 
 def broken() -> formats.Format:
@@ -192,7 +192,7 @@ def test_a_stop_between_formats_leaves_nothing(run, loaded, tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(run, loaded, tmp_path):
   (tmp_path / 'notes.txt').write_text('mine')
-  with pytest.raises(types.UserError, match='no export'):
+  with pytest.raises(types.UserError, match='not an export'):
     write(tmp_path, run, loaded, [formats.FORMATS['safetensors']])
   assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
 

@@ -39,7 +39,7 @@ CASES = {
 def test_each_format_says_what_the_run_says(case, tmp_path):
   model, changes, names = CASES[case]
   loaded = trained.load(model, trained.RULE, **changes)
-  exported = program.of(loaded)
+  exported = program.build(loaded)
   # Two images are two batches of one, for the networks that take long to compile for another size.
   num = NUM if model == 'cnn_a' else 2
   images = trained.images(exported.image_size, num)
@@ -67,7 +67,7 @@ def caffe():
   images = trained.images(trained.SIZES['cnn_a'], NUM)
   expected_NK = parity.reference(loaded, images.image_NHWC)
   np.testing.assert_allclose(expected_NK, trained.probabilities(loaded, images.image_NHWC), atol=1e-5)
-  return program.of(loaded), images, expected_NK
+  return program.build(loaded), images, expected_NK
 
 
 def as_function(exported: program.Program):

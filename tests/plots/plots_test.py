@@ -205,7 +205,7 @@ def test_the_error_by_members_shows_its_bands_and_the_order_where_there_is_one()
   plain, ordered = ([text.get_text() for text in MAKERS[name]().legends[0].get_texts()] for name in (
     'error by members', 'error by members, in order'))  # fmt: skip
   assert plain == ['95% over subsets and groups', '95% over subsets alone', 'mean of probabilities']
-  assert ordered == ['95% over subsets and groups', 'mean of probabilities', 'in the order they were made']
+  assert ordered == ['95% over subsets and groups', 'mean of probabilities', 'in the order of training']
   axis = MAKERS['error by members']().axes[0]
   np.testing.assert_allclose(axis.lines[0].get_ydata(), 0.1 + 0.05 / np.arange(1, 11))
   assert axis.get_ylim()[0] == 0, 'an axis of shares begins at 0'
@@ -289,7 +289,7 @@ def test_the_reliability_diagram_states_the_same_error_as_the_metrics():
 
 
 def test_the_risk_coverage_figure_marks_the_threshold_of_the_run_where_there_is_one():
-  assert "the run's threshold: 60% named, 3.0% wrong" in texts(MAKERS['risk and coverage']())
+  assert "the run's threshold: 60% accepted, 3.0% errors" in texts(MAKERS['risk and coverage']())
   assert 'threshold' not in texts(MAKERS['risk and coverage of nothing named']())
 
 
@@ -300,7 +300,7 @@ def test_a_contact_sheet_holds_images_of_different_sizes_and_kinds():
   assert len(figure.png(made, '')) > 1000
 
 
-def test_a_contact_sheet_needs_a_title_for_each_image():
-  for images, titles in (([], []), ([image()], [])):
-    with pytest.raises(ValueError, match='one or more'):
-      samples.plot(images, titles, 4, '')
+def test_a_contact_sheet_needs_a_caption_for_each_image():
+  for images, captions in (([], []), ([image()], [])):
+    with pytest.raises(ValueError, match='at least one image'):
+      samples.plot(images, captions, 4, '')

@@ -27,7 +27,7 @@ def test_mistakes_are_wrong_and_sure_and_the_uncertain_are_unsure_one_of_each_gr
   wrong_N = called_N != predictions.label_N
   for kind in (review_images.MISTAKE, review_images.UNCERTAIN):
     rows = [row for k, row in chosen if k == kind]
-    assert len(rows) == review_images.MOST
+    assert len(rows) == review_images.MAX_PER_KIND
     assert len(set(predictions.group_N[rows])) == len(rows)
   mistakes = [row for k, row in chosen if k == review_images.MISTAKE]
   assert wrong_N[mistakes].all()
@@ -36,7 +36,7 @@ def test_mistakes_are_wrong_and_sure_and_the_uncertain_are_unsure_one_of_each_gr
   uncertain = [row for k, row in chosen if k == review_images.UNCERTAIN]
   assert uncertain[0] == confidence_N.argmin()
   # Negative control: without the rule of one a group, a group would stand there twice.
-  plain = np.argsort(confidence_N)[: review_images.MOST]
+  plain = np.argsort(confidence_N)[: review_images.MAX_PER_KIND]
   assert len(set(predictions.group_N[plain])) < len(plain)
 
 

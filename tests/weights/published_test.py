@@ -34,9 +34,7 @@ def test_the_card_names_oxford_for_the_weights_that_keras_publishes():
   (line,) = card.licences(path, 'vgg16', 'kaggle')[1:-1]
   assert 'Creative Commons' in line
   assert 'torchvision' not in line
-  assert card.licences('folder/mine.h5', 'vgg16', 'kaggle')[1] == (
-    'the weights that training began with: as their publisher says'
-  )
+  assert card.licences('folder/mine.h5', 'vgg16', 'kaggle')[1] == 'the initial weights: see their publisher'
 
 
 def test_the_record_is_of_the_file_that_is_read():
