@@ -8,6 +8,8 @@ from typing import Any
 
 from absl import flags
 
+from bloodcell_jax.base import run_format
+
 # Said by `--help`; here and not in the modules, so that asking for help loads nothing heavy.
 SUMMARIES = {
   'train': 'train or continue; at the end evaluate the best checkpoint and write the report',
@@ -58,9 +60,13 @@ def one_line(error: Exception, argv: Sequence[str]) -> str:
   """What is wrong with the flags or the config, without a traceback."""
   text = str(error)
   if isinstance(error, AttributeError | KeyError):
-    # ml_collections names one part of the key first and, where one is near, that in quotes.
+    # ml_collections names one part of the key first and, if there is a similar one, that in quotes.
     key, *near = re.findall(r'\w+', text.replace('\\n', ' '))[:1] + re.findall(r'Did you mean "(\w+)"', text)
-    names = (a.split('=')[0] for a in argv)
+    names = [a.split('=')[0] for a in argv]
+    for name in names:
+      prefix, _, dotted = name.partition('config.')
+      if prefix in ('-', '--') and (now := run_format.current_key(dotted)):
+        return f'{name}: is called {prefix}config.{now} now'
     typed = next((name for name in names if key in name.split('.')), key)
     meant = '.'.join(near[0] if part == key else part for part in typed.split('.')) if near else ''
     return f'{typed}: no such key' + (f'; did you mean {meant}?' if near else '')

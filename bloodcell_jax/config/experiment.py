@@ -68,7 +68,7 @@ class Experiment:
   doubt: doubt.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
-  views: str  # which mirrored or turned copies of an image are predicted and averaged
+  tta: str  # test-time augmentation: one of `test_time.KINDS`
 
   @property
   def scored_loss(self) -> str:
@@ -78,7 +78,7 @@ class Experiment:
   @property
   def evaluation(self) -> dict[str, Any]:
     """The keys of the section `evaluate` that figures and calibration depend on, as JSON values."""
-    found = {'views': self.views, **dataclasses.asdict(self.doubt), **dataclasses.asdict(self.intervals)}
+    found = {'tta': self.tta, **dataclasses.asdict(self.doubt), **dataclasses.asdict(self.intervals)}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
@@ -112,6 +112,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     'ensemble',
     'evaluate',
   )
+  run_format.check_names(flat(config))
   sections = {name: section.Section(name, config.get(name)) for name in names}
   data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
   drawn = section.Section('data.embedded', data.take('embedded', object))
@@ -130,7 +131,8 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     stages=tuple(_stages(sections['stages'], sections['optimizer'], train)),
     cache_features=sections['stages'].take('cache_features', bool),
     features=feature_cache.Spec(
-      dtype=sections['stages'].take('feature_dtype', str), num_views=sections['stages'].take('num_views', int)
+      dtype=sections['stages'].take('feature_dtype', str),
+      num_augmented=sections['stages'].take('num_augmented', int),
     ),
     batch_size=train.positive('batch_size'),
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
@@ -146,7 +148,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     doubt=evaluate.spec(doubt.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
-    views=evaluate.choice('views', test_time.KINDS),
+    tta=evaluate.choice('tta', test_time.KINDS),
   )
   stages_lib.check(experiment.stages, experiment.model)
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
@@ -244,7 +246,7 @@ def _stages(
       plan.Stage(name, own.positive('epochs'), own_monitoring, own.take('is_candidate', bool)),
       staged.Spec(own.take('trainable', tuple), own.take('learning_rate_multipliers', tuple), spec),
       loss=own.choice('loss', stages_lib.LOSSES),
-      top=own.choice('top', stages_lib.TOPS),
+      output_layer=own.choice('output_layer', stages_lib.OUTPUT_LAYERS),
       auxiliary=own.take('auxiliary', int),
     )
     own.finish()

@@ -134,7 +134,7 @@ def write(
       origin,
       found.members,
       found.combine,
-      exp.views,
+      exp.tta,
       found.fingerprints[0] if is_one else model_set.fingerprint(found.fingerprints, found.rule),
       found.temperature,
     )

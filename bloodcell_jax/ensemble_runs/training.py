@@ -116,7 +116,7 @@ def _train_together(
 
   How many go together is planned by the ensemble's own job, whose network is theirs.
   """
-  asked = made.experiment.ensemble.together
+  asked = made.experiment.ensemble.vectorized
   size = vectorized.plan(made, asked)
   if size == 1:
     return

@@ -46,7 +46,7 @@ def run(
     types.RunError: a loss of a member was not finite, or a frozen weight has changed.
   """
   if reason := can(mades):
-    raise types.UserError(f'ensemble.together: {reason}; set it to 1')
+    raise types.UserError(f'ensemble.vectorized: {reason}; set it to 1')
   first = mades[0]
   stage, model = first.experiment.stages[0], first.model
   begins, parts = [], []
@@ -74,7 +74,7 @@ def can(mades: Sequence[job.Job]) -> str:
   exp, stage = first.experiment, first.experiment.stages[0]
   if len(exp.stages) > 1:
     return f'the run has {len(exp.stages)} stages, and members are trained together through one alone'
-  if stage.top:
+  if stage.output_layer:
     return f'stage {stage.fit.name} begins with a fitted top, which each member fits by itself'
   if exp.cache_features and frozen_features.depth_of(first, stage):
     return 'the features of the frozen blocks are kept for each member by itself (stages.cache_features)'
@@ -105,8 +105,8 @@ def plan(made: job.Job, asked: int) -> int:
 
   Args:
     made: the job of one of them.
-    asked: `ensemble.together`: so many, or 0 for what the platform gains by: 1 on a CPU, elsewhere as many as fit into
-      the memory that is free on a device now.
+    asked: `ensemble.vectorized`: that many, or 0 for 1 on a CPU and elsewhere as many as fit into the memory that is
+      free on a device now.
   """
   if asked or made.devices[0].platform == 'cpu':
     return asked or 1

@@ -60,7 +60,7 @@ def build(
     raise types.UserError(
       'augment.mixup_alpha or cutmix_alpha mixes images; set stages.cache_features=False with it'
     )
-  num_views = exp.features.num_views if exp.transform.is_random else 1
+  num_views = exp.features.num_augmented if exp.transform.is_random else 1
   maps = {
     split: _maps(made, network, params, depth, split, views, folder, shown)
     for split, views in (('train', num_views), ('validation', 1))

@@ -82,7 +82,7 @@ class Committee:
       checkpoint=dict(self.origin),
       members=self.members,
       combine=self.combine,
-      views=first.made.experiment.views,
+      tta=first.made.experiment.tta,
       fingerprint=each[0] if self.has_own_weights else fingerprint(each, self.combination),
       temperature=first.temperature if self.has_own_weights else 1.0,
     )
@@ -128,7 +128,7 @@ def load(
     own = workdir.Workdir(ensemble_file.member(folder, k))
     # How the ensemble is looked at is how its members are.
     config = dataclasses.replace(
-      opening.of(own, None), views=exp.views, evaluate_batch_size=exp.evaluate_batch_size
+      opening.of(own, None), tta=exp.tta, evaluate_batch_size=exp.evaluate_batch_size
     )
     best.append((own, *best_of_run(own, config, data(config), stop, shown)))
   if combine in method.WEIGHT_AVERAGES:
@@ -244,7 +244,7 @@ def rule(folder: workdir.Workdir, answering: Committee, exp: experiment.Experime
     return dataclasses.replace(found, temperature=1.0) if is_inside else found
   asked = exp.doubt
   pairs = {
-    'views': (known.views, exp.views),
+    'tta': (known.tta, exp.tta),
     'max_error': (found.max_error, asked.max_error),
     'miscoverage': (found.conformal.miscoverage, asked.miscoverage),
     'conformal_score': (found.conformal.score, asked.conformal_score),

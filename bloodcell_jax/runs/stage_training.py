@@ -76,7 +76,7 @@ def begin(
   stage's first checkpoint fits it again to the same bits.
   """
   params, step = (before.state.params, int(before.state.step)) if before else (initial, 0)
-  if stage.top:
+  if stage.output_layer:
     features = frozen_features.build(made, stage, params, folder.cache, shown)
     params = output_layer.fit(made, stage, params, features, shown)
   stamp = shelf.Stamp(

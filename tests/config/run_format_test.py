@@ -13,9 +13,9 @@ from bloodcell_jax.runs import opening
 from configs import default
 
 CHANGES = {
-  'data.embedded.num_train': 6, 'data.embedded.num_test': 2, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 6, 'data.embedded.num_test': 2, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.cache': 'memory',
-  'data.validation_fraction': 0.5, 'model.name': 'hybrid', 'ensemble.method': 'bagging', 'ensemble.members': 5,
+  'data.validation_fraction': 0.5, 'model.name': 'cnn_svr', 'ensemble.method': 'bagging', 'ensemble.members': 5,
 }  # fmt: skip
 
 

@@ -30,13 +30,13 @@ class Spec:
   """What is kept of each image."""
 
   dtype: str  # one of DTYPES
-  num_views: int  # augmented views, 1 or more
+  num_augmented: int  # augmented views, 1 or more
 
   def __post_init__(self):
     if self.dtype not in DTYPES:
       raise types.UserError(f'stages.feature_dtype is {self.dtype!r}; choose one of {", ".join(DTYPES)}')
-    if self.num_views < 1:
-      raise types.UserError(f'stages.num_views is {self.num_views}; it must be 1 or more')
+    if self.num_augmented < 1:
+      raise types.UserError(f'stages.num_augmented is {self.num_augmented}; it must be 1 or more')
 
 
 def key(**parts: str) -> str:
@@ -65,7 +65,7 @@ def check_room(directory: str | os.PathLike[str], needed: int) -> int:
     raise types.UserError(
       f'{directory}: the frozen features need {needed / 2**30:.2f} GB, {SPARE_BYTES / 2**30:.2f} GB are left for the '
       f'rest of the run, and {free / 2**30:.2f} are free. Free some, choose another --workdir, '
-      'set stages.feature_dtype=bfloat16 or fewer stages.num_views, or stages.cache_features=False'
+      'set stages.feature_dtype=bfloat16 or fewer stages.num_augmented, or stages.cache_features=False'
     )
   return free
 
