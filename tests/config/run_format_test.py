@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -13,7 +14,8 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, splits
 from bloodcell_jax.runs import opening
-from bloodcell_jax.storage import ensemble_file, workdir
+from bloodcell_jax.stats import doubt
+from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.system import atomic
 from configs import cnn_svr, default, finetune
 
@@ -176,6 +178,24 @@ def test_the_records_of_an_old_run_name_today_s_keys(tmp_path):
   now = {'tta': 'mirrors', 'confidence': 0.9}
   assert folder.read_metrics() == {'test': {'checkpoint': {'epoch': 1}, 'evaluation': now}}
   assert ensemble_file.read(folder) == {'members': [1, 2], 'evaluation': now}
+
+
+def test_the_calibration_of_an_old_run_keeps_its_test_time_augmentation(tmp_path):
+  folder = workdir.Workdir(tmp_path)
+  probs_NK, label_N = np.eye(2).repeat(20, 0) * 0.8 + 0.1, np.arange(2, dtype=np.int32).repeat(20)
+  name_N = np.arange(40).astype(str)
+  rule = doubt.fit(types.Predictions(probs_NK, label_N, name_N, name_N, ('a', 'b')), resolve().doubt)
+  fitted_for = calibration_file.FittedFor({'epoch': 1}, (), '', 'mirrors', '0' * 16, 1.0)
+  calibration_file.write(folder, rule, fitted_for)
+  entry = json.loads(folder.calibration.read_text())
+  entry['fitted_for']['views'] = entry['fitted_for'].pop('tta')
+  atomic.write_json(folder.calibration, entry)
+  assert calibration_file.read(folder)[1] == fitted_for
+  # Negative control: a record without the key, under either name, is damaged.
+  del entry['fitted_for']['views']
+  atomic.write_json(folder.calibration, entry)
+  with pytest.raises(types.UserError, match='damaged'):
+    calibration_file.read(folder)
 
 
 def test_member_seeds_spread_over_all_seeds():
