@@ -239,7 +239,7 @@ def from_run(path: str, data_dir: str, epochs: int) -> Iterator[tuple[Contender,
     stage = default.stage(('.*',), epochs, 'sgd', 1e-4)
     stage.momentum = 0.9
     stage.loss = svr.NAME if variant == svr.NAME else stages.CROSS_ENTROPY
-    stage.top = variant if variant in stages.TOPS else ''
+    stage.output_layer = variant if variant in stages.OUTPUT_LAYERS else ''
     own = {**with_stage(flat, variant, stage), 'weights.path': '', 'train.monitor': 'val_accuracy'}
     if variant == rbf.NAME:
       own['model.head'] = rbf.NAME

@@ -2,7 +2,7 @@
 
     python main.py --config=configs/cnn_a.py:rmsprop --config.data.source=kaggle --config.data.dir=FOLDER
 
-Variants as the study ran them: rmsprop (Keras defaults, the default), adam and sgd (rate 1e-4, decay 1e-6).
+Variants, as in the study: rmsprop (Keras defaults, the default), adam and sgd (learning rate 1e-4, decay 1e-6).
 """
 
 from ml_collections import config_dict

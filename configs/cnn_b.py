@@ -2,8 +2,8 @@
 
     python main.py --config=configs/cnn_b.py:rmsprop --config.data.source=kaggle --config.data.dir=FOLDER
 
-Variants as the study ran them: rmsprop (Keras defaults, the default), adam and sgd (rate 1e-4, decay 1e-6).
-Without real images it trains on the synthetic smears, longer than they deserve.
+Variants, as in the study: rmsprop (Keras defaults, the default), adam and sgd (learning rate 1e-4, decay 1e-6).
+Without real images it trains on the synthetic smears, for far longer than they need.
 """
 
 from ml_collections import config_dict
@@ -26,9 +26,8 @@ def get_config(optimizer: str = 'rmsprop') -> config_dict.ConfigDict:
   if optimizer != 'rmsprop':
     c.optimizer.learning_rate = 1e-4
     c.optimizer.decay = 1e-6
-  c.train.monitor = (
-    'val_accuracy'  # the study's figure; the loss grows on validation long before accuracy falls
-  )
+  # The study's figure; the validation loss rises long before the accuracy falls.
+  c.train.monitor = 'val_accuracy'
   c.train.batch_size = 50
   c.train.steps_per_epoch = 200
   c.train.epochs = 30

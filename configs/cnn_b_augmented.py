@@ -1,8 +1,8 @@
-"""The study's CNN B on images augmented as its authors did: 180 updates of 20 images, 70 epochs.
+"""The study's CNN B with the study's augmentation: 70 epochs of 180 updates of 20 images.
 
     python main.py --config=configs/cnn_b_augmented.py --config.data.source=kaggle --config.data.dir=FOLDER
 
-Without real images it trains on the synthetic smears, longer than they deserve.
+Without real images it trains on the synthetic smears, for far longer than they need.
 """
 
 from ml_collections import config_dict
@@ -11,7 +11,7 @@ from configs import cnn_b
 
 
 def get_config() -> config_dict.ConfigDict:
-  """CNN B by RMSprop with the study's augmentation."""
+  """CNN B trained with RMSprop and the study's augmentation."""
   c = cnn_b.get_config('rmsprop')
   c.augment.rotation_range = 10.0
   c.augment.width_shift_range = 0.3

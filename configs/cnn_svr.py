@@ -1,11 +1,12 @@
-"""The study's hybrid CNN-SVR at 32x32: trained with a softmax, its top replaced by a fitted SVR, tuned as a whole.
+"""The study's hybrid CNN-SVR at 32x32: softmax training, a fitted SVR as output layer, fine-tuning of the whole.
 
     python main.py --config=configs/cnn_svr.py --config.data.source=kaggle --config.data.dir=FOLDER
 
-Variants: `layerwise` trains each convolution with a top of its own and freezes it, before the three steps; `rbf` puts
-neurons of radial basis functions in the place of the SVR; `grey` sees no colours; `softmax` stops after the first step.
+Variants: `svr` (the default); `layerwise` first trains each convolution through an auxiliary classifier and freezes it;
+`rbf` has neurons of radial basis functions in place of the SVR; `grey` converts images to grey; `softmax` ends after
+the softmax training.
 
-Figures on real images: docs/hybrid.md. Without such images it trains on synthetic smears.
+Results on real images: docs/hybrid.md. Without real images it trains on the synthetic smears.
 """
 
 from ml_collections import config_dict
@@ -14,7 +15,7 @@ from configs import default
 
 SVR, LAYERWISE, RBF, GREY, SOFTMAX = VARIANTS = ('svr', 'layerwise', 'rbf', 'grey', 'softmax')
 NUM_CONVOLUTIONS = 3
-ALL = ('(conv2d|dense)_.*',)  # but for auxiliary tops
+ALL = ('(conv2d|dense)_.*',)  # all weights but those of auxiliary classifiers
 
 
 def get_config(variant: str = SVR) -> config_dict.ConfigDict:
@@ -23,10 +24,10 @@ def get_config(variant: str = SVR) -> config_dict.ConfigDict:
     raise ValueError(f'no variant {variant!r}; choose one of {", ".join(VARIANTS)}')
   c = default.get_config()
   c.data.image_size = 32
-  c.data.interpolation = 'box'  # the mean of the pixels, for images that are made ten times smaller
-  c.model.name = 'hybrid'
+  c.data.interpolation = 'box'  # mean of the pixels, because images are reduced about tenfold
+  c.model.name = 'cnn_svr'
   c.model.dropout_rate = 0.0
-  c.model.head_units = 100  # the study says the size of the second dense layer alone; this is the same
+  c.model.head_units = 100  # not in the study; the same as its second dense layer
   c.model.channels = 1 if variant == GREY else 3
   c.model.head = 'rbf' if variant == RBF else 'flatten'
   c.model.auxiliary = variant in (LAYERWISE, RBF)
@@ -36,7 +37,7 @@ def get_config(variant: str = SVR) -> config_dict.ConfigDict:
       weights = (f'conv2d_{i}/.*', f'auxiliary_{i}/.*')
       c.stages[f'layer_{i}'] = pretraining(default.stage(weights, 5, 'rmsprop', 1e-3), i)
   if variant == RBF:
-    # The features are learned with a plain softmax on them; its weights are left behind.
+    # The features are trained through a softmax classifier, whose weights are then dropped.
     features = ('(conv2d|dense_[12]|auxiliary_4).*',)
     c.stages.softmax = pretraining(default.stage(features, 40, 'rmsprop', 1e-3), NUM_CONVOLUTIONS + 1)
   else:
@@ -44,12 +45,12 @@ def get_config(variant: str = SVR) -> config_dict.ConfigDict:
     c.stages.softmax.is_candidate = variant == SOFTMAX
   if variant == RBF:
     c.stages.rbf = default.stage(('(conv2d|dense|rbf)_.*',), 20, 'sgd', 3e-4)
-    c.stages.rbf.top = 'rbf'
+    c.stages.rbf.output_layer = 'rbf'
     c.stages.rbf.momentum = 0.9
   elif variant != SOFTMAX:
     c.stages.svr = default.stage(ALL, 20, 'sgd', 3e-4)
     c.stages.svr.loss = 'svr'
-    c.stages.svr.top = 'svr'
+    c.stages.svr.output_layer = 'svr'
     c.stages.svr.momentum = 0.9
   c.train.monitor = 'val_accuracy'
   c.train.batch_size = 50
@@ -58,14 +59,14 @@ def get_config(variant: str = SVR) -> config_dict.ConfigDict:
 
 
 def order(variant: str) -> tuple[str, ...]:
-  """The stages of a variant."""
+  """The names of a variant's stages, in order."""
   layers = tuple(f'layer_{i}' for i in range(1, NUM_CONVOLUTIONS + 1)) if variant == LAYERWISE else ()
   last = {SOFTMAX: (), RBF: ('rbf',)}.get(variant, ('svr',))
   return (*layers, 'softmax', *last)
 
 
 def pretraining(stage: config_dict.ConfigDict, auxiliary: int) -> config_dict.ConfigDict:
-  """The stage, by an auxiliary top: nothing of it is scored."""
+  """The stage, trained through an auxiliary classifier; none of its epochs can be the run's best."""
   stage.auxiliary = auxiliary
   stage.is_candidate = False
   return stage

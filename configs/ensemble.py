@@ -1,10 +1,10 @@
-"""Five of the study's CNN B on the nucleus at 96x96, as one; the variant says how.
+"""An ensemble of five of the study's CNN B on crops around the nucleus at 96x96; the variant is the method.
 
     python main.py --config=configs/ensemble.py:bagging --config.data.source=kaggle --config.data.dir=FOLDER
 
-Variants: average (five seeds, the mean of their probabilities; the default), snapshot (one run in five parts, each from
-where the one before it ended), bagging, samme, samme_r and gradient (boosting), and stacking (a logistic regression on
-what networks trained without an image say of it). Without real images it trains on the synthetic smears.
+Variants: average (five seeds, the mean of their probabilities; the default), snapshot (five cycles of one run, each
+from the weights at the end of the previous one), bagging, samme, samme_r and gradient (boosting), and stacking (a
+logistic regression on out-of-fold predictions). Without real images it trains on the synthetic smears.
 """
 
 from ml_collections import config_dict
@@ -31,7 +31,7 @@ def get_config(variant: str = AVERAGE) -> config_dict.ConfigDict:
   c.ensemble.members = 5
   if variant == STACKING:
     c.ensemble.combine = 'logistic'
-    c.ensemble.folds = 2  # each is one more network a member
+    c.ensemble.folds = 2  # each fold trains one more network per member
   if variant == GRADIENT:
-    c.train.monitor = 'val_loss'  # what is left to be learned is no class
+    c.train.monitor = 'val_loss'  # members after the first are fitted to residuals, which have no accuracy
   return c

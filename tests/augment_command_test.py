@@ -16,9 +16,9 @@ from bloodcell_jax.train import signals
 from configs import default
 
 CHANGES = {
-  'data.embedded.num_train': 8, 'data.embedded.num_test': 2, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 8, 'data.embedded.num_test': 2, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.cache': 'memory',
-  'data.validation_fraction': 0.5, 'model.name': 'hybrid', 'augment.horizontal_flip': True,
+  'data.validation_fraction': 0.5, 'model.name': 'cnn_svr', 'augment.horizontal_flip': True,
 }  # fmt: skip
 BAGS = {'ensemble.method': 'bagging', 'ensemble.members': 3}
 CASES = {

@@ -91,7 +91,7 @@ RECORD = published.Weights(
   package=None,
 )
 CHANGES = {
-  'data.embedded.num_train': 4, 'data.embedded.num_test': 1, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 4, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 2,
   'data.embedded.height': 40, 'data.embedded.width': 48, 'data.image_size': SIDE, 'data.validation_fraction': 0.5,
   'weights.path': '', 'augment.preprocessing_function': '', 'augment.rescale': 1 / 255, 'train.batch_size': 4,
   'train.steps_per_epoch': 2, 'train.num_devices': 1, 'evaluate.batch_size': 6, 'model.name': 'toy',

@@ -118,6 +118,7 @@ def test_what_json_or_a_line_cannot_hold_is_refused(value):
   [
     'train.epochs=x', 'optimizer.learning_rate=nan', 'train.min_delta=inf', 'augment.crop_range=("a","b")',
     'data.image_size=1000000000', 'data.dir=\x07', 'stages.order=([],)', 'augment=3', 'data.nothing.deep=1',
+    'evaluate.views=mirrors', 'model.name=hybrid',
     'evaluate.prevalence=(0.5,0.5,nan)', 'train.batch_size=' + '9' * 5000,
   ],
 )  # fmt: skip

@@ -131,7 +131,7 @@ def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
   from bloodcell_jax.data.sources import embedded
 
   folder, _ = finished
-  spec = embedded.Spec(num_train=2, num_test=0, num_views=1, height=60, width=80, seed=5)
+  spec = embedded.Spec(num_train=2, num_test=0, num_copies=1, height=60, width=80, seed=5)
   for image in embedded.draw_all(spec):
     path = tmp_path / 'other' / image.class_name / pathlib.Path(image.file).name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,9 +25,9 @@ from bloodcell_jax.train import signals
 from configs import default
 
 CHANGES = {
-  'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.pipeline': 'numpy',
-  'data.cache': 'memory', 'data.validation_fraction': 0.5, 'model.name': 'hybrid', 'train.batch_size': 8,
+  'data.cache': 'memory', 'data.validation_fraction': 0.5, 'model.name': 'cnn_svr', 'train.batch_size': 8,
   'train.epochs': 1, 'train.steps_per_epoch': 2, 'train.num_devices': 1, 'ensemble.method': 'average',
   'ensemble.members': 2, 'evaluate.splits': ('test',), 'evaluate.num_resamples': 100,
 }  # fmt: skip

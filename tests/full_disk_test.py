@@ -20,7 +20,7 @@ from configs import default
 
 CHANGES = {
   'data.image_size': 46, 'data.pipeline': 'numpy', 'data.cache': 'memory', 'data.embedded.num_train': 8,
-  'data.embedded.num_test': 2, 'data.embedded.num_views': 1, 'data.embedded.height': 48, 'data.embedded.width': 64,
+  'data.embedded.num_test': 2, 'data.embedded.num_copies': 1, 'data.embedded.height': 48, 'data.embedded.width': 64,
   'train.batch_size': 4, 'train.epochs': 2, 'train.steps_per_epoch': 3, 'train.num_devices': 1,
   'train.checkpoint_every': 2.0, 'train.checkpoint_unit': 'steps', 'evaluate.num_resamples': 100,
 }  # fmt: skip

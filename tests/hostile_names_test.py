@@ -73,7 +73,7 @@ def watched(folder, *arguments):
 def finished(tmp_path_factory):
   """The folder of all, and what the run did."""
   folder = tmp_path_factory.mktemp('hostile')
-  spec = embedded.Spec(num_train=6, num_test=3, num_views=1, height=60, width=80, seed=5)
+  spec = embedded.Spec(num_train=6, num_test=3, num_copies=1, height=60, width=80, seed=5)
   for image in embedded.draw_all(spec):
     if image.class_name in CLASSES:
       split, name = image.split, pathlib.Path(image.file).stem

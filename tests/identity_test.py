@@ -29,9 +29,9 @@ from bloodcell_jax.train import checkpoint, checksums, signals
 from configs import default
 
 SMALL = {
-  'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.pipeline': 'numpy',
-  'data.cache': 'memory', 'data.validation_fraction': 0.5, 'model.name': 'hybrid', 'train.batch_size': 8,
+  'data.cache': 'memory', 'data.validation_fraction': 0.5, 'model.name': 'cnn_svr', 'train.batch_size': 8,
   'train.steps_per_epoch': 6, 'train.num_devices': 1, 'ensemble.members': 2, 'ensemble.folds': 2,
   'evaluate.splits': ('test',), 'evaluate.num_resamples': 100,
 }  # fmt: skip
@@ -40,7 +40,7 @@ SMALL = {
 def config(loss: str = 'cross_entropy', **changes: Any) -> Any:
   stage = default.stage(('.*',), 1, 'rmsprop', 0.001)
   # A fitted top, so that a few updates are enough for outputs that tell classes apart.
-  stage.loss, stage.top = loss, 'svr' if loss == 'svr' else ''
+  stage.loss, stage.output_layer = loss, 'svr' if loss == 'svr' else ''
   own = {f'stages.only.{key}': value for key, value in stage.items()}
   flat = {**experiment.flat(default.get_config()), **SMALL, 'stages.order': ('only',), **own, **changes}
   return experiment.nest(flat)
@@ -113,12 +113,12 @@ AVERAGED = (
 QUICK = {('average', 'auto'), ('average', 'swa')}
 CASES = [
   *(
-    case(model, loss, '', 'auto', model == 'hybrid')
-    for model in ('hybrid', 'cnn_a', 'cnn_b', 'vgg16')
+    case(model, loss, '', 'auto', model == 'cnn_svr')
+    for model in ('cnn_svr', 'cnn_a', 'cnn_b', 'vgg16')
     for loss in ('cross_entropy', 'svr')
   ),
   *(
-    case('hybrid', loss, method, combine, loss == 'svr' and (method, combine) in QUICK)
+    case('cnn_svr', loss, method, combine, loss == 'svr' and (method, combine) in QUICK)
     for loss in ('svr', 'cross_entropy')
     for method, combine in (
       *(('average', combine) for combine in AVERAGED),
@@ -135,7 +135,7 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
 ):
   changes = {'model.name': model, 'ensemble.method': method, 'ensemble.combine': combine}
   changes |= {'data.image_size': 48} if model.startswith('cnn') else {}
-  folder = run(tmp_path / 'run', loss, **changes, **{'evaluate.views': 'mirrors'})
+  folder = run(tmp_path / 'run', loss, **changes, **{'evaluate.tta': 'mirrors'})
   trained = {split: probs(folder, split) for split in metrics(folder)}
   rule = load(folder).rule
   assert rule is not None
@@ -202,7 +202,7 @@ def aged(folder: workdir.Workdir) -> None:
 
 
 OTHER_KEYS = {
-  'views': 'mirrors', 'max_error': 0.2, 'miscoverage': 0.3, 'conformal_score': 'aps', 'confidence': 0.8,
+  'tta': 'mirrors', 'max_error': 0.2, 'miscoverage': 0.3, 'conformal_score': 'aps', 'confidence': 0.8,
   'interval': 'percentile', 'num_resamples': 120, 'prevalence': (0.1, 0.2, 0.3, 0.4),
 }  # fmt: skip
 
@@ -218,7 +218,7 @@ def test_every_key_of_evaluate_but_splits_and_batches_is_one_of_the_figures():
     assert workdir.is_of_figures(f'evaluate.{key}')
 
 
-@pytest.mark.parametrize('key', ['views', 'max_error', 'prevalence'])
+@pytest.mark.parametrize('key', ['tta', 'max_error', 'prevalence'])
 def test_train_with_another_key_of_evaluate_scores_a_finished_run_again(single, tmp_path, capsys, key):
   value = OTHER_KEYS[key]
   folder = copied(single, tmp_path / 'run')
@@ -260,9 +260,9 @@ def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_othe
 
   def again(patch: pytest.MonkeyPatch) -> None:
     if command == 'train':
-      run(folder.path, **{'evaluate.views': 'mirrors'})
+      run(folder.path, **{'evaluate.tta': 'mirrors'})
     else:
-      evaluating.run(patch, folder.path, config=config(**{'evaluate.views': 'mirrors'}))
+      evaluating.run(patch, folder.path, config=config(**{'evaluate.tta': 'mirrors'}))
 
   with monkeypatch.context() as patch:
     if step == 'before':
@@ -274,15 +274,15 @@ def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_othe
     with pytest.raises(_Killed):
       again(patch)
   loaded = load(folder)
-  views = folder.read_config()['evaluate.views']
-  assert loaded.made.experiment.views == views
+  views = folder.read_config()['evaluate.tta']
+  assert loaded.made.experiment.tta == views
   if loaded.rule is not None:
-    assert saved(folder)['fitted_for']['views'] == views
+    assert saved(folder)['fitted_for']['tta'] == views
   for entry in folder.read_metrics().values():
-    assert entry['evaluation']['views'] == views
-  run(folder.path, **{'evaluate.views': 'mirrors'})
+    assert entry['evaluation']['tta'] == views
+  run(folder.path, **{'evaluate.tta': 'mirrors'})
   assert load(folder).rule is not None
-  assert metrics(folder)['test']['evaluation']['views'] == 'mirrors'
+  assert metrics(folder)['test']['evaluation']['tta'] == 'mirrors'
 
 
 def test_a_calibration_of_other_views_weights_or_members_is_refused_in_one_line(
@@ -296,7 +296,7 @@ def test_a_calibration_of_other_views_weights_or_members_is_refused_in_one_line(
     return str(error.value)
 
   changes = {
-    'views': ('mirrors', 'evaluate.views=mirrors and not none'),
+    'tta': ('mirrors', 'evaluate.tta=mirrors and not none'),
     'members': (['1'], 'other members'),
     'combine': ('vote', 'other members'),
     'fingerprint': ('0' * 16, 'other weights'),
@@ -313,8 +313,8 @@ def test_a_calibration_of_other_views_weights_or_members_is_refused_in_one_line(
 def test_a_folder_is_not_scored_at_views_that_nothing_was_calibrated_for(single, tmp_path, monkeypatch):
   folder = copied(single, tmp_path / 'run')
   own = images_by_class(folder, tmp_path / 'cells')
-  with pytest.raises(types.UserError, match=r'evaluate\.views=none and not mirrors'):
-    evaluating.run(monkeypatch, folder.path, config(**{'evaluate.views': 'mirrors'}), data_dir=str(own))
+  with pytest.raises(types.UserError, match=r'evaluate\.tta=none and not mirrors'):
+    evaluating.run(monkeypatch, folder.path, config(**{'evaluate.tta': 'mirrors'}), data_dir=str(own))
   before = folder.calibration.read_text()
   evaluating.run(monkeypatch, folder.path, data_dir=str(own))
   assert folder.calibration.read_text() == before
@@ -329,10 +329,10 @@ def test_evaluate_at_other_views_leaves_no_figures_of_the_views_before(single, t
   capsys.readouterr()
   evaluating.run(monkeypatch, folder.path)
   assert set(metrics(folder)) == {'test', 'cells'}, 'the same keys: all figures stay'
-  evaluating.run(monkeypatch, folder.path, config(**{'evaluate.views': 'mirrors'}))
+  evaluating.run(monkeypatch, folder.path, config(**{'evaluate.tta': 'mirrors'}))
   assert set(metrics(folder)) == {'test'}
   assert 'no longer in the report, because evaluated differently: cells' in capsys.readouterr().out
-  assert saved(folder)['fitted_for']['views'] == 'mirrors'
+  assert saved(folder)['fitted_for']['tta'] == 'mirrors'
   assert load(folder).rule is not None
 
 
@@ -444,14 +444,14 @@ def test_an_ensemble_is_compared_with_its_best_member_only_where_that_was_not_ch
 
 def test_an_ensemble_evaluated_at_other_views_says_that_its_members_were_not(ensemble, tmp_path, monkeypatch):
   folder = copied(ensemble, tmp_path / 'run')
-  words = 'The figures of the members, and the comparisons with them, were computed with evaluate.views=none'
+  words = 'The figures of the members, and the comparisons with them, were computed with evaluate.tta=none'
   assert words not in folder.report.read_text()
-  changes = {'ensemble.method': 'average', 'evaluate.views': 'mirrors'}
+  changes = {'ensemble.method': 'average', 'evaluate.tta': 'mirrors'}
   evaluating.run(monkeypatch, folder.path, config('svr', **changes))
   assert words in folder.report.read_text()
   run(folder.path, 'svr', **changes)
   assert words not in folder.report.read_text()
-  assert saved(member_of(folder, 1))['fitted_for']['views'] == 'mirrors', 'members are scored again as well'
+  assert saved(member_of(folder, 1))['fitted_for']['tta'] == 'mirrors', 'members are scored again as well'
 
 
 def member_of(folder: workdir.Workdir, k: int) -> workdir.Workdir:

@@ -29,7 +29,7 @@ NOTE = 'Leak: 1 training image shares a photograph with validation and 1 test im
 
 def images(folder: pathlib.Path, leaks: bool) -> pathlib.Path:
   """Folders of TRAIN, VALIDATION and TEST; where it leaks, an image of TRAIN lies in each of the others too."""
-  spec = embedded.Spec(num_train=4, num_test=1, num_views=1, height=48, width=64, seed=0)
+  spec = embedded.Spec(num_train=4, num_test=1, num_copies=1, height=48, width=64, seed=0)
   drawn = [image for image in embedded.draw_all(spec) if image.split in ('TRAIN', 'TEST')]
   of_class: dict[str, int] = {}
   for image in drawn:

@@ -22,7 +22,7 @@ from bloodcell_jax.train import progress, signals
 from configs import default
 
 CHANGES = {
-  'data.embedded.num_train': 4, 'data.embedded.num_test': 1, 'data.embedded.num_views': 2, 'data.image_size': 46,
+  'data.embedded.num_train': 4, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 2, 'data.image_size': 46,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.validation_fraction': 0.5, 'data.pipeline': 'numpy',
   'augment.rescale': 0.0, 'augment.preprocessing_function': 'tf', 'train.batch_size': 4, 'train.epochs': 1,
   'train.steps_per_epoch': 2, 'train.num_devices': 1, 'evaluate.batch_size': 8,

@@ -26,7 +26,7 @@ from configs import default
 
 ROOT = pathlib.Path(__file__).parent.parent
 FEW = (
-  '--config.data.embedded.num_train=8', '--config.data.embedded.num_test=4', '--config.data.embedded.num_views=2',
+  '--config.data.embedded.num_train=8', '--config.data.embedded.num_test=4', '--config.data.embedded.num_copies=2',
   '--config.data.embedded.height=100', '--config.data.embedded.width=120', '--config.train.batch_size=8',
   '--config.evaluate.num_resamples=100', "--config.evaluate.splits=('validation','test')",
 )  # fmt: skip
@@ -48,7 +48,7 @@ NETWORKS = {
     '--config.ensemble.members=2',
     *SHORT,
   ),
-  'hybrid': ('--config=configs/cnn_svr.py:softmax', '--config.train.steps_per_epoch=2'),
+  'cnn_svr': ('--config=configs/cnn_svr.py:softmax', '--config.train.steps_per_epoch=2'),
 }
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,7 @@ def caffe(tmp_path_factory) -> pathlib.Path:
 def test_a_network_goes_through_every_command(name, caffe, tmp_path):
   folder, images = tmp_path / 'run', tmp_path / 'slide'
   images.mkdir()
-  spec = embedded.Spec(num_train=2, num_test=0, num_views=1, height=100, width=120, seed=5)
+  spec = embedded.Spec(num_train=2, num_test=0, num_copies=1, height=100, width=120, seed=5)
   for i, drawn in enumerate(embedded.draw_all(spec)):
     (images / f'{i}.png').write_bytes(drawn.png)
   trained = run(*(a.format(caffe=caffe) for a in NETWORKS[name]), *FEW, f'--workdir={folder}')

@@ -1,39 +1,53 @@
-"""The format of a run: which of the rules that changed over time its numbers follow.
+"""What changed between versions: renamed config keys and values, and the format that a run's numbers follow.
 
-A run keeps the format that it was begun with, so that it continues to the same bits. `config.json` says it as `format`;
-without that entry it is of format 1.
+A run keeps the format that it started with, so that it continues to the same bits. `config.json` stores it as `format`;
+a config without that entry has format 1.
 
-    1   member k of an ensemble has the seed of the ensemble + k - 1; bags are drawn from the stream of the confidence
+    1   member k of an ensemble has the ensemble's seed + k - 1; bags are drawn from the random stream of the confidence
         intervals; a held-out fraction is rounded to one over a whole number
-    2   each member's seed is drawn from the ensemble's; bags have streams of their own; a held-out fraction is exact
+    2   each member's seed is drawn from the ensemble's; bags have random streams of their own; a held-out fraction is
+        exact
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bloodcell_jax.base import rng, types
 
-KEY = 'format'  # of config.json; no key of a user's config
+KEY = 'format'  # an entry of config.json, not a key of a user's config
 CURRENT = 2
 # Keys that configs of earlier versions lack, with the value that those runs were trained with.
 ADDED = {'weights.include_top': False}
+# Earlier name of a key -> its name today; `*` stands for the name of a stage.
+RENAMED_KEYS = {
+  'data.embedded.num_views': 'data.embedded.num_copies',
+  'ensemble.together': 'ensemble.vectorized',
+  'evaluate.views': 'evaluate.tta',
+  'stages.num_views': 'stages.num_augmented',
+  'stages.*.top': 'stages.*.output_layer',
+  'weights.left_out': 'weights.exclude',
+}
+# Key of today -> earlier values and their names today; in a list, those of its entries.
+RENAMED_VALUES = {'model.name': {'hybrid': 'cnn_svr'}, 'ensemble.architectures': {'hybrid': 'cnn_svr'}}
 
 
 def upgrade(flat_config: Mapping[str, Any], origin: str) -> dict[str, Any]:
-  """The flat config of a run of any format in today's keys, with its format.
+  """The flat config of any version's run in today's keys and values, with its format.
 
   Args:
-    flat_config: as `config.json` has it.
-    origin: what an error names.
+    flat_config: the content of `config.json`.
+    origin: the file, for the error.
 
   Raises:
-    UserError: a later version of this program began the run.
+    UserError: a later version of this program started the run.
   """
-  # A folder that holds no run of a network, such as combined predictions, has no such sections.
+  # A folder of combined predictions holds no network, so its config has no such section.
   added = ADDED if 'weights.path' in flat_config else {}
-  config = {KEY: 1, **added, **flat_config}
+  renamed = {current_key(key) or key: value for key, value in flat_config.items()}
+  config = {KEY: 1, **added, **{key: _current_value(key, value) for key, value in renamed.items()}}
   if config[KEY] not in range(1, CURRENT + 1):
     raise types.UserError(
       f'{origin}: {KEY} is {config[KEY]!r}, and this version knows 1 to {CURRENT}; use the version that made the run'
@@ -41,15 +55,70 @@ def upgrade(flat_config: Mapping[str, Any], origin: str) -> dict[str, Any]:
   return config
 
 
+def upgrade_section(section: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+  """A record of keys of one section, stored outside `config.json`, with today's names of these keys.
+
+  Example:
+    >>> upgrade_section('evaluate', {'views': 'none', 'confidence': 0.9})
+    {'tta': 'none', 'confidence': 0.9}
+  """
+  prefix = f'{section}.'
+  return {
+    (current_key(prefix + key) or prefix + key).removeprefix(prefix): value for key, value in entries.items()
+  }
+
+
+def current_key(key: str) -> str:
+  """Today's name of a dotted key that was renamed; empty for any other key.
+
+  Example:
+    >>> current_key('stages.svr.top'), current_key('stages.svr.loss')
+    ('stages.svr.output_layer', '')
+  """
+  for before, now in RENAMED_KEYS.items():
+    if '*' not in before:
+      if key == before:
+        return now
+    elif match := re.fullmatch(re.escape(before).replace(r'\*', r'([^.]+)'), key):
+      return now.replace('*', match[1])
+  return ''
+
+
+def check_names(flat_config: Mapping[str, Any]) -> None:
+  """Raises UserError where a user's flat config has an earlier name of a key or value; it gives today's."""
+  for key, value in flat_config.items():
+    if now := current_key(key):
+      raise types.UserError(f'config.{key}: is called config.{now} now')
+    current = _current_value(key, value)
+    for before, after in zip(_entries(value), _entries(current), strict=True):
+      if before is not after:
+        raise types.UserError(f'config.{key}: {before!r} is called {after!r} now')
+
+
+def _current_value(key: str, value: Any) -> Any:
+  names = RENAMED_VALUES.get(key)
+  if not names:
+    return value
+  if isinstance(value, str):
+    return names.get(value, value)
+  if isinstance(value, list | tuple):
+    return type(value)(names.get(each, each) if isinstance(each, str) else each for each in value)
+  return value
+
+
+def _entries(value: Any) -> list[Any] | tuple[Any, ...]:
+  return value if isinstance(value, list | tuple) else [value]
+
+
 def member_seed(number: int, seed: int, member: int) -> int:
   """The seed of an ensemble's member, in [0, 2**32).
 
-  **Guarantees**: in format 2 members of any two ensembles share a seed by chance alone, 1 in 2**32.
+  **Guarantees**: in format 2, members of two ensembles share a seed only by chance, 1 in 2**32.
 
   Args:
     number: the run's format.
-    seed: the ensemble's.
-    member: from 1.
+    seed: the ensemble's seed.
+    member: the member's number, from 1.
   """
   if number == 1:
     return (seed + member - 1) % 2**32
@@ -57,12 +126,12 @@ def member_seed(number: int, seed: int, member: int) -> int:
 
 
 def bag_stream(number: int, name: str) -> str:
-  """The stream of random numbers that bags called `name` are drawn from, in a run of this format."""
+  """The name of the random stream that the bags called `name` are drawn from, in a run of this format."""
   return 'bootstrap' if number == 1 else name
 
 
 def held_out_fraction(number: int, fraction: float) -> float:
-  """The share of groups that a run of this format holds out for validation or test, where its config says `fraction`.
+  """The share of groups, in [0, 0.5], that a run of this format holds out where its config says `fraction`.
 
   Example:
     >>> held_out_fraction(1, 0.4), held_out_fraction(2, 0.4)

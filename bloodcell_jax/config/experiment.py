@@ -1,4 +1,4 @@
-"""From a ConfigDict to frozen specs: the only reader of ConfigDict, strict about every key."""
+"""Turns a ConfigDict into frozen specs; no other module reads a ConfigDict. Every key must be known and read."""
 
 from __future__ import annotations
 
@@ -33,26 +33,30 @@ from bloodcell_jax.train import history, plan, step
 from bloodcell_jax.weights import pretrained
 
 PIPELINES = ('tf_data', 'numpy')
-
-
-# The value of `augment.preprocessing_function` that leaves it to the weights that are read.
+# The value of `augment.preprocessing_function` that stands for the one that belongs to the pretrained weights.
 OF_WEIGHTS = 'weights'
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """Everything that decides what a run does."""
+  """Everything that determines a run: of a single network, of an ensemble, or of one of its members.
 
-  format: int  # of the run, as `run_format` has them
-  seed: int  # of all but the division of the data
-  division_seed: int  # of the data into splits: that of the config, whichever member this is
+  With `ensemble.member` = 0 it is the config as it stands. With k > 0 it is the run of member k: `seed` is then the
+  member's own, derived from the config's key `seed`; `model` has the member's architecture, and `evaluate_splits` also
+  the further splits that members are evaluated on. `division_seed` is the config's key `seed` in both cases, so that
+  all members divide the data alike.
+  """
+
+  format: int  # of the run, see `run_format`
+  seed: int  # of everything but the division of the data; a member's own if this is a member
+  division_seed: int  # of the division into splits: the config's key `seed`, also for a member
   data: reading.Spec
   pipeline: str  # one of PIPELINES
   transform: transform.Spec
   model: zoo.Spec
   weights: pretrained.Spec
   stages: tuple[stages_lib.Stage, ...]  # one or more, in order
-  cache_features: bool  # of what a stage leaves frozen at the network's beginning
+  cache_features: bool  # whether features of the blocks that a stage leaves frozen are cached
   features: feature_cache.Spec
   batch_size: int
   class_weight: str
@@ -62,41 +66,41 @@ class Experiment:
   objective: step.Spec
   svr: svr.Spec
   trees: trees.Spec
-  monitor: str  # what makes an epoch the best of the run
+  monitor: str  # the figure that selects the run's best epoch
   loop: plan.Spec
   intervals: intervals.Spec
   calibration: calibration.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
-  views: str  # which mirrored or turned copies of an image are predicted and averaged
+  tta: str  # test-time augmentation: one of `test_time.KINDS`
 
   @property
   def scored_loss(self) -> str:
-    """The loss of the stages that the scored network may be of; they all have the same."""
+    """The loss of the stages whose epochs can be the best; `stages.check` makes sure that it is one."""
     return next(stage.loss for stage in self.stages if stage.fit.is_candidate)
 
   @property
   def evaluation(self) -> dict[str, Any]:
     """The keys of the section `evaluate` that figures and calibration depend on, as JSON values."""
-    found = {
-      'views': self.views,
-      **dataclasses.asdict(self.calibration),
-      **dataclasses.asdict(self.intervals),
-    }
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    keys = {'tta': self.tta, **dataclasses.asdict(self.calibration), **dataclasses.asdict(self.intervals)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in keys.items()}
 
 
 def resolve(config: config_dict.ConfigDict) -> Experiment:
-  """The experiment that a user's config describes: a run that begins today.
+  """The experiment of a user's config, for a new run in the current format.
 
   Raises:
-    UserError: a key that is missing, unknown, of the wrong type or out of range, by its name.
+    UserError: one line that names the key, if it is missing, unknown or renamed, or if its value has the wrong type, is
+      out of range or has an earlier name.
   """
   return _resolve(config, run_format.CURRENT)
 
 
 def from_flat(flat_config: Mapping[str, Any]) -> Experiment:
-  """The experiment of a flat config, in the format that it names; today's where it names none. Raises as `resolve`."""
+  """The experiment of a flat config in the config's format, by default the current one. Raises as `resolve`.
+
+  The config of an older version must have passed `run_format.upgrade`, as `Workdir.read_config` does.
+  """
   config = dict(flat_config)
   number = config.pop(run_format.KEY, run_format.CURRENT)
   return _resolve(nest(config), number)
@@ -116,9 +120,10 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     'ensemble',
     'evaluate',
   )
+  run_format.check_names(flat(config))
   sections = {name: section.Section(name, config.get(name)) for name in names}
   data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
-  drawn = section.Section('data.embedded', data.take('embedded', object))
+  synthetic = section.Section('data.embedded', data.take('embedded', object))
   seed = section.Section('', config).take('seed', int)
   if not 0 <= seed < 2**32:
     raise types.UserError(f'seed is {seed}; it must lie in [0, 2**32)')
@@ -126,7 +131,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     format=number,
     seed=seed,
     division_seed=seed,
-    data=_data(data, drawn, number),
+    data=_data(data, synthetic, number),
     pipeline=data.choice('pipeline', PIPELINES),
     transform=_transform(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
@@ -134,7 +139,8 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     stages=tuple(_stages(sections['stages'], sections['optimizer'], train)),
     cache_features=sections['stages'].take('cache_features', bool),
     features=feature_cache.Spec(
-      dtype=sections['stages'].take('feature_dtype', str), num_views=sections['stages'].take('num_views', int)
+      dtype=sections['stages'].take('feature_dtype', str),
+      num_augmented=sections['stages'].take('num_augmented', int),
     ),
     batch_size=train.positive('batch_size'),
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
@@ -150,12 +156,12 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     calibration=evaluate.spec(calibration.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
-    views=evaluate.choice('views', test_time.KINDS),
+    tta=evaluate.choice('tta', test_time.KINDS),
   )
   stages_lib.check(experiment.stages, experiment.model)
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
-  # Runs of format 1 go on without, as they began.
+  # Runs of format 1 continue without mixing, as they started.
   if experiment.pipeline == 'numpy' and experiment.transform.mixing.is_active and number > 1:
     raise types.UserError(
       'data.pipeline is numpy, which does not mix images (augment.mixup_alpha, augment.cutmix_alpha); set it to tf_data'
@@ -165,10 +171,10 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
       raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
   experiment = _member(experiment)
   if experiment.cross_validation.fold:
-    # What a fold holds out is what it is trained for.
-    scored = (folds.HELD_OUT, *experiment.evaluate_splits)
-    experiment = dataclasses.replace(experiment, evaluate_splits=scored)
-  for one in (drawn, *sections.values()):
+    # The images that the fold holds out are what it is evaluated for.
+    splits = (folds.HELD_OUT, *experiment.evaluate_splits)
+    experiment = dataclasses.replace(experiment, evaluate_splits=splits)
+  for one in (synthetic, *sections.values()):
     one.finish()
   unknown = set(config) - {'seed', *sections}
   if unknown:
@@ -176,9 +182,9 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
   return experiment
 
 
-def _data(data: section.Section, drawn: section.Section, number: int) -> reading.Spec:
-  """The data, with the fractions that a run of this format holds out."""
-  spec = data.spec(reading.Spec, decode=data.spec(decode.Spec), embedded=drawn.spec(embedded.Spec))
+def _data(data: section.Section, synthetic: section.Section, number: int) -> reading.Spec:
+  """The data, with the fractions as a run of this format holds them out."""
+  spec = data.spec(reading.Spec, decode=data.spec(decode.Spec), embedded=synthetic.spec(embedded.Spec))
   keys = ('validation_fraction', 'test_fraction')
   return dataclasses.replace(
     spec, **{key: run_format.held_out_fraction(number, getattr(spec, key)) for key in keys}
@@ -186,7 +192,10 @@ def _data(data: section.Section, drawn: section.Section, number: int) -> reading
 
 
 def _member(experiment: Experiment) -> Experiment:
-  """The experiment of one member where the config asks for one: own seed, own network, more splits scored."""
+  """The experiment of member `ensemble.member`: own seed and architecture, further splits; unchanged if that is 0.
+
+  Also checks that the keys of the ensemble agree with the others.
+  """
   ensemble = experiment.ensemble
   if ensemble.method and not ensemble.member and experiment.cross_validation.folds:
     raise types.UserError(
@@ -195,13 +204,13 @@ def _member(experiment: Experiment) -> Experiment:
     )
   if ensemble.method == method.GRADIENT and experiment.monitor != 'val_loss':
     raise types.UserError(
-      f"train.monitor is {experiment.monitor!r}; gradient boosting learns residuals: set it to 'val_loss'"
+      f"train.monitor is {experiment.monitor!r}; gradient boosting fits residuals: set it to 'val_loss'"
     )
   if ensemble.method == method.GRADIENT and any(
     s.loss != stages_lib.CROSS_ENTROPY for s in experiment.stages
   ):
     raise types.UserError(
-      f'stages: gradient boosting brings its own loss; give each {stages_lib.CROSS_ENTROPY!r}'
+      f'stages: gradient boosting has its own loss; set the loss of each stage to {stages_lib.CROSS_ENTROPY!r}'
     )
   specs = [_architecture(experiment.model, name) for name in ensemble.architectures]
   for spec in specs:
@@ -210,9 +219,9 @@ def _member(experiment: Experiment) -> Experiment:
     return experiment
   more = {method.BAGGING: (bagging.OUT_OF_BAG,), **dict.fromkeys(method.BOOSTING, ('train',))}
   own = specs[(ensemble.member - 1) % len(specs)] if specs else experiment.model
-  wanted = dict.fromkeys(('validation', *experiment.evaluate_splits, *more.get(ensemble.method, ())))
+  splits = dict.fromkeys(('validation', *experiment.evaluate_splits, *more.get(ensemble.method, ())))
   seed = run_format.member_seed(experiment.format, experiment.seed, ensemble.member)
-  return dataclasses.replace(experiment, seed=seed, model=own, evaluate_splits=tuple(wanted))
+  return dataclasses.replace(experiment, seed=seed, model=own, evaluate_splits=tuple(splits))
 
 
 def _architecture(model: zoo.Spec, name: Any) -> zoo.Spec:
@@ -224,7 +233,7 @@ def _architecture(model: zoo.Spec, name: Any) -> zoo.Spec:
 def _stages(
   stages: section.Section, optimizer: section.Section, train: section.Section
 ) -> Iterator[stages_lib.Stage]:
-  """One of all weights where the config orders none."""
+  """The stages in order; without any in the config, one that trains all weights."""
   whole, monitoring = optimizer.spec(keras.Spec), train.spec(history.Spec)
   epochs, order = train.positive('epochs'), stages.take('order', tuple)
   if not order:
@@ -232,7 +241,7 @@ def _stages(
     yield stages_lib.Stage(fit, staged.Spec(('.*',), (), whole), stages_lib.CROSS_ENTROPY, '', 0)
   for i, name in enumerate(order):
     if not (isinstance(name, str) and name.isidentifier()):
-      raise types.UserError(f'stages.order has {name!r}; give the names of sections of stages')
+      raise types.UserError(f'stages.order has {name!r}; it must name sections of stages')
     if name in order[:i]:
       raise types.UserError(f'stages.order has {name!r} twice; give each stage a name of its own')
     own = section.Section(f'stages.{name}', stages.take(name, object))
@@ -248,42 +257,42 @@ def _stages(
       plan.Stage(name, own.positive('epochs'), own_monitoring, own.take('is_candidate', bool)),
       staged.Spec(own.take('trainable', tuple), own.take('learning_rate_multipliers', tuple), spec),
       loss=own.choice('loss', stages_lib.LOSSES),
-      top=own.choice('top', stages_lib.TOPS),
+      output_layer=own.choice('output_layer', stages_lib.OUTPUT_LAYERS),
       auxiliary=own.take('auxiliary', int),
     )
     own.finish()
 
 
-def _transform(of: section.Section, weights_path: str) -> transform.Spec:
-  # The networks take their channels last; the other order is for those who call the library.
+def _transform(augment_section: section.Section, weights_path: str) -> transform.Spec:
+  # The networks take channels last; the other order is for users of the library.
   return transform.Spec(
-    crop=of.spec(crop.Spec),
-    augment=of.spec(augment.Spec, data_format='channels_last'),
-    photometric=of.spec(photometric.Spec),
-    standardize=_standardize(of, weights_path),
-    mixing=of.spec(mixing.Spec),
+    crop=augment_section.spec(crop.Spec),
+    augment=augment_section.spec(augment.Spec, data_format='channels_last'),
+    photometric=augment_section.spec(photometric.Spec),
+    standardize=_standardize(augment_section, weights_path),
+    mixing=augment_section.spec(mixing.Spec),
   )
 
 
-def _standardize(of: section.Section, weights_path: str) -> standardize.Spec:
-  function = of.take('preprocessing_function', str)
+def _standardize(augment_section: section.Section, weights_path: str) -> standardize.Spec:
+  function = augment_section.take('preprocessing_function', str)
   if (function == OF_WEIGHTS) != bool(weights_path):
     raise types.UserError(
-      f'augment.preprocessing_function is {function!r}, but weights.path is {weights_path!r}: weights that are read '
-      f'bring their own, so set it to {OF_WEIGHTS!r} with them and to something else without'
+      f'augment.preprocessing_function is {function!r}, but weights.path is {weights_path!r}: pretrained '
+      f'weights bring their own preprocessing, so set it to {OF_WEIGHTS!r} with them and to something else without'
     )
-  # What the weights bring replaces it once they are read.
-  kept = '' if function == OF_WEIGHTS else function
-  return of.spec(standardize.Spec, data_format='channels_last', preprocessing_function=kept)
+  # The preprocessing of the weights replaces it when they are read.
+  name = '' if function == OF_WEIGHTS else function
+  return augment_section.spec(standardize.Spec, data_format='channels_last', preprocessing_function=name)
 
 
 def flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Every key with its dotted name, for `config.json`."""
+  """The values of all keys by dotted name, as in `config.json`; tuples become lists."""
   return dict(_walk(config, prefix))
 
 
 def nest(flat_config: Mapping[str, Any]) -> config_dict.ConfigDict:
-  """The config with these dotted keys: the inverse of `flat`, lists read as tuples.
+  """The config of a flat one: the inverse of `flat`; lists become tuples.
 
   Example:
     >>> flat(nest({'seed': 1, 'data.source': 'kaggle'}))

@@ -1,4 +1,4 @@
-"""What a stage of training is, and which stages go together."""
+"""A stage of training, and which stages can follow one another in a run."""
 
 from __future__ import annotations
 
@@ -13,35 +13,54 @@ from bloodcell_jax.train import plan
 
 CROSS_ENTROPY = 'cross_entropy'
 LOSSES = (CROSS_ENTROPY, svr.NAME)
-TOPS = ('', svr.NAME, rbf.NAME)
+OUTPUT_LAYERS = ('', svr.NAME, rbf.NAME)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-  """A stage of training: how long, and what is trained how."""
+  """A stage of training: its length, the weights that it trains, its loss and its output layer."""
 
   fit: plan.Stage
   weights: staged.Spec
   loss: str  # one of LOSSES
-  top: str  # one of TOPS: what the network's top is replaced by at the stage's beginning; empty keeps it
-  auxiliary: int  # which auxiliary top gives the logits; 0 for the network's own
+  # One of OUTPUT_LAYERS: what replaces the network's output layer when the stage begins; empty keeps it.
+  output_layer: str
+  auxiliary: (
+    int  # number of the auxiliary classifier whose logits are trained; 0 for the network's own logits
+  )
 
 
 def check(stages: Sequence[Stage], model: zoo.Spec) -> None:
-  """Raises UserError where a stage asks for what the network has not, or the best epoch would be no one's."""
+  """Checks the stages against the network and against one another.
+
+  Raises:
+    UserError: a stage needs a part that the network lacks, no stage can give the best epoch, or those that can differ
+      in loss.
+  """
   num = zoo.num_auxiliary(model)
   for stage in stages:
     key = f'stages.{stage.fit.name}'
     if not 0 <= stage.auxiliary <= num:
-      made = f'it has {num}' if num else 'model.auxiliary makes them, for cnn_a, cnn_b and hybrid'
-      raise types.UserError(f'{key}.auxiliary is {stage.auxiliary}; the network has no such top: {made}')
-    if stage.auxiliary and (stage.top or stage.loss != CROSS_ENTROPY or stage.fit.is_candidate):
+      reason = f'it has {num}' if num else 'model.auxiliary=True adds them to cnn_a, cnn_b and cnn_svr'
       raise types.UserError(
-        f"{key}.auxiliary is {stage.auxiliary}; such a stage takes loss='cross_entropy', top='' and is_candidate=False"
+        f'{key}.auxiliary is {stage.auxiliary}; the network has no such auxiliary classifier: {reason}'
       )
-    if stage.top == rbf.NAME and model.head != rbf.NAME:
-      raise types.UserError(f"{key}.top is 'rbf', but model.head is {model.head!r}; set that to 'rbf'")
+    if stage.auxiliary and (stage.output_layer or stage.loss != CROSS_ENTROPY or stage.fit.is_candidate):
+      raise types.UserError(
+        f"{key}.auxiliary is {stage.auxiliary}; such a stage needs loss='cross_entropy', output_layer='' and "
+        'is_candidate=False'
+      )
+    if stage.output_layer == rbf.NAME and model.head != rbf.NAME:
+      raise types.UserError(
+        f"{key}.output_layer is 'rbf', but model.head is {model.head!r}; set that to 'rbf'"
+      )
   losses = {stage.loss for stage in stages if stage.fit.is_candidate}
-  if len(losses) != 1:
-    wrong = 'differ in loss, so that their epochs cannot be compared' if losses else 'are none'
-    raise types.UserError(f'stages: those with is_candidate {wrong}; set it for stages of one loss alone')
+  if not losses:
+    raise types.UserError(
+      'stages: none has is_candidate=True, so that no epoch could be the best; set it for one stage or more'
+    )
+  if len(losses) > 1:
+    raise types.UserError(
+      'stages: those with is_candidate=True differ in loss, so that their epochs cannot be compared; set it only for '
+      'stages of one loss'
+    )

@@ -1,4 +1,4 @@
-"""What a value of a config may be: short enough to show, finite, writable as JSON."""
+"""Which values a config can hold: finite, of limited length and depth, representable in JSON."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from bloodcell_jax.base import types
 
 MOST_CHARACTERS = 4096  # the longest path of Linux
 MOST_ENTRIES = 200
-MOST_DEPTH = 3  # the deepest value there is, a list of pairs, has 2
+MOST_DEPTH = 3  # the deepest value in use, a tuple of pairs, has 2
 INTEGERS_BELOW = 2**32
-MOST_SHOWN = 80
+MOST_SHOWN = 80  # characters of a value in an error
 
 
 def checked(key: str, value: Any) -> Any:
-  """The value, its lists as tuples, if it is one that a config can hold.
+  """The value, with lists as tuples, if a config can hold it.
 
-  **Guarantees**: what comes back can be written as JSON and read again to the same value.
+  **Guarantees**: the result can be written as JSON and read back to the same value.
 
   Args:
     key: its dotted name, for the error.
-    value: a text, a number, a truth value, or a tuple of such.
+    value: a text, a number, a bool, or a tuple of these.
 
   Raises:
-    UserError: a text that is too long or holds control characters, a number that is not finite or too large, a tuple
-      that is too long or too deep, or anything else; one line that names the key.
+    UserError: one line that names the key, for a text that is too long or has control characters, a number that is not
+      finite or too large, a tuple that is too long or too deep, or a value of any other type.
   """
   return _checked(key, value, MOST_DEPTH)
 
 
 def shown(value: Any) -> str:
-  """The value in one line of at most MOST_SHOWN characters.
+  """The value as one line of at most MOST_SHOWN characters.
 
   Example:
     >>> shown((1, 'a'))
@@ -40,7 +40,7 @@ def shown(value: Any) -> str:
   """
   try:
     text = ' '.join(repr(value).split())
-  except ValueError:  # Python refuses to write a whole number of thousands of digits
+  except ValueError:  # Python refuses to print an int of thousands of digits
     text = 'a number of thousands of digits'
   return text if len(text) <= MOST_SHOWN else f'{text[: MOST_SHOWN - 3]}...'
 
@@ -68,9 +68,9 @@ def _checked(key: str, value: Any, depth: int) -> Any:
         f'config.{key} is a text of {len(value):,} characters; the most is {MOST_CHARACTERS:,}'
       )
     if any(unicodedata.category(character) in ('Cc', 'Cs') for character in value):
-      # A lone surrogate stands for a byte that is not UTF-8; neither can be shown or kept.
+      # A lone surrogate stands for a byte that is not UTF-8; it can be neither displayed nor stored.
       raise types.UserError(f'config.{key} is {shown(value)}; it has characters that cannot be shown')
     return value
   raise types.UserError(
-    f'config.{key} is {shown(value)}; give a text, a number, True, False or a tuple of such'
+    f'config.{key} is {shown(value)}; give a text, a number, True, False or a tuple of these'
   )

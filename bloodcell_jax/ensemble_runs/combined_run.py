@@ -134,7 +134,7 @@ def write(
       origin,
       result.members,
       result.combine,
-      exp.views,
+      exp.tta,
       result.fingerprints[0] if is_one else model_set.fingerprint(result.fingerprints, result.rule),
       result.temperature,
     )

@@ -123,7 +123,7 @@ def _train_vectorized(
 
   The size of a group is planned with the ensemble's own job, which has the same network.
   """
-  requested = job.experiment.ensemble.together
+  requested = job.experiment.ensemble.vectorized
   size = vectorized.plan(job, requested)
   if size == 1:
     return

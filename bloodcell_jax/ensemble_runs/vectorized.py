@@ -48,7 +48,7 @@ def run(
     types.RunError: a loss of a member was not finite, or a frozen weight has changed.
   """
   if reason := obstacle(jobs):
-    raise types.UserError(f'ensemble.together: {reason}; set it to 1')
+    raise types.UserError(f'ensemble.vectorized: {reason}; set it to 1')
   first = jobs[0]
   stage, model = first.experiment.stages[0], first.model
   begins, parts = [], []
@@ -78,7 +78,7 @@ def obstacle(jobs: Sequence[job_lib.Job]) -> str:
   exp, stage = first.experiment, first.experiment.stages[0]
   if len(exp.stages) > 1:
     return f'the run has {len(exp.stages)} stages, and only members with one stage are trained together'
-  if stage.top:
+  if stage.output_layer:
     return f'stage {stage.fit.name} begins with a fitted top, which each member fits separately'
   if exp.cache_features and frozen_features.depth_of(first, stage):
     return 'the features of the frozen blocks are cached for each member separately (stages.cache_features)'
@@ -109,7 +109,7 @@ def plan(job: job_lib.Job, requested: int) -> int:
 
   Args:
     job: the job of one of them.
-    requested: `ensemble.together`; 0 to choose: 1 on a CPU, elsewhere as many as fit into the free memory of a device.
+    requested: `ensemble.vectorized`; 0 for 1 on a CPU, elsewhere as many as fit into the free memory of a device.
   """
   if requested or job.devices[0].platform == 'cpu':
     return requested or 1

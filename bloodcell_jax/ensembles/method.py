@@ -25,7 +25,7 @@ class Spec:
   member: int  # 1 to members: that member alone; 0 for all of them
   combine: str  # one of COMBINES; auto for the method's own rule
   architectures: tuple  # names of networks, assigned to the members in turn; empty for the config's
-  together: int  # members trained at once in one program; 0 to choose by platform
+  vectorized: int  # members trained at once in one program; 0 to choose by platform
   folds: int  # 2 or more: for the out-of-fold predictions that stacking is fitted on
   shrinkage: float  # in (0, 1]: factor of each step of gradient boosting
   patience: int  # members without improvement on validation until boosting stops; 0 for never
@@ -43,11 +43,12 @@ class Spec:
       raise types.UserError(
         f'ensemble.member is {self.member}; it must lie in 1 to ensemble.members with a method, or be 0'
       )
-    if self.together < 0:
-      raise types.UserError(f'ensemble.together is {self.together}; it must be 0 or more')
-    if self.together > 1 and self.method in (SNAPSHOT, *BOOSTING):
+    if self.vectorized < 0:
+      raise types.UserError(f'ensemble.vectorized is {self.vectorized}; it must be 0 or more')
+    if self.vectorized > 1 and self.method in (SNAPSHOT, *BOOSTING):
       raise types.UserError(
-        f'ensemble.together is {self.together}, but members of {self.method} are trained one after another; set it to 0'
+        f'ensemble.vectorized is {self.vectorized}, but members of {self.method} are trained one after another; '
+        'set it to 0'
       )
     if self.folds < 2:
       raise types.UserError(f'ensemble.folds is {self.folds}; it must be 2 or more')

@@ -83,7 +83,7 @@ def build(loaded: classifier.Classifier) -> Program:
     combination=loaded.models.combination,
     weights=weights,
     standardize=spec,
-    views=exp.views,
+    views=exp.tta,
     image_size=exp.data.decode.image_size,
     temperature=loaded.rule.temperature if loaded.rule else 1.0,
     class_names=loaded.class_names,

@@ -42,7 +42,7 @@ def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
   return feature_cache.key(
     weights=' '.join(tree.fingerprint(network.params) for network in networks),
     combination=f'{rule.kind} {tree.fingerprint(dict(rule.arrays))}',
-    views=loaded.made.experiment.views,
+    views=loaded.made.experiment.tta,
     decoding=repr(dataclasses.replace(spec, cache='memory')),
     standardize=repr(loaded.made.transform.standardize),
     statistics=repr([each and [each.mean_C, each.std_C] for each in learned]),

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.models import backbone as backbone_lib
-from bloodcell_jax.models import cnn, hybrid, vgg16
+from bloodcell_jax.models import cnn, cnn_svr, vgg16
 
 # The plain networks take `average` for `flatten`: in an ensemble of architectures one section configures all.
 _PLAIN: dict[str, Any] = {
@@ -26,7 +26,7 @@ _PLAIN: dict[str, Any] = {
 NETWORKS: dict[str, backbone_lib.Network] = {
   'cnn_a': backbone_lib.Network(cnn.cnn_a, 'dense_2', **_PLAIN),
   'cnn_b': backbone_lib.Network(cnn.cnn_b, 'dense_3', **_PLAIN),
-  'hybrid': backbone_lib.Network(hybrid.hybrid, 'dense_3', **_PLAIN),
+  'cnn_svr': backbone_lib.Network(cnn_svr.cnn_svr, 'dense_3', **_PLAIN),
   'vgg16': vgg16.BACKBONE,
 }
 
@@ -44,7 +44,7 @@ class Spec:
   dropout_rate: float  # in [0, 1)
   head: str  # one of the network's heads
   head_units: (
-    int  # of the hidden layer of a backbone's flatten and rbf heads; hybrid: of the first dense layer
+    int  # of the hidden layer of a backbone's flatten and rbf heads; cnn_svr: of the first dense layer
   )
   channels: int  # one of the network's channels
   rbf_units: int  # neurons of the rbf head

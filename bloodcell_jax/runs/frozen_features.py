@@ -62,7 +62,7 @@ def build(
     raise types.UserError(
       'augment.mixup_alpha or cutmix_alpha mixes images; set stages.cache_features=False with it'
     )
-  num_views = exp.features.num_views if exp.transform.is_random else 1
+  num_views = exp.features.num_augmented if exp.transform.is_random else 1
   maps = {
     split: _maps(job, network, params, depth, split, views, folder, progress)
     for split, views in (('train', num_views), ('validation', 1))

@@ -90,14 +90,14 @@ class Job:
     spec = self.experiment.weights
     if spec.include_top:
       self._check_classes(read)
-      return merge.merge(self.params, read.params, ('.*',), spec.left_out, read.origin)
+      return merge.merge(self.params, read.params, ('.*',), spec.exclude, read.origin)
     network = self.experiment.model.network
     if read.about is None and self.experiment.model.backbone is None:
       raise types.UserError(
         f'{read.origin}: such weights are for {", ".join(zoo.backbones())}; model.name is '
         f'{self.experiment.model.name!r}: set weights.path to empty, or to a run of that network'
       )
-    left_out = (*network.other_heads, *spec.left_out)
+    left_out = (*network.other_heads, *spec.exclude)
     return merge.merge(self.params, read.params, network.features, left_out, read.origin)
 
   def _check_classes(self, read: pretrained.Pretrained) -> None:
@@ -214,8 +214,8 @@ class Job:
 
   @functools.cached_property
   def apply_to_views(self) -> Callable[[Any, types.Batch], np.ndarray]:
-    """As `apply`, with test-time augmentation by `evaluate.views`: the logarithm of the mean probabilities."""
-    kind = self.experiment.views
+    """As `apply`, with test-time augmentation by `evaluate.tta`: the logarithm of the mean probabilities."""
+    kind = self.experiment.tta
     if kind == test_time.NONE:
       return self.apply
 

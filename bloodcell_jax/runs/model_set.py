@@ -83,7 +83,7 @@ class ModelSet:
       checkpoint=dict(self.origin),
       members=self.members,
       combine=self.combine,
-      views=first.job.experiment.views,
+      tta=first.job.experiment.tta,
       fingerprint=each[0] if self.has_own_weights else fingerprint(each, self.combination),
       temperature=first.temperature if self.has_own_weights else 1.0,
     )
@@ -129,7 +129,7 @@ def load(
     own = workdir.Workdir(ensemble_file.member(folder, k))
     # Members are evaluated with the settings of the ensemble.
     config = dataclasses.replace(
-      saved_run.read_experiment(own, None), views=exp.views, evaluate_batch_size=exp.evaluate_batch_size
+      saved_run.read_experiment(own, None), tta=exp.tta, evaluate_batch_size=exp.evaluate_batch_size
     )
     best.append((own, *load_best(own, config, data(config), stop, progress)))
   if combine in method.WEIGHT_AVERAGES:
@@ -251,7 +251,7 @@ def read_rule(
     return dataclasses.replace(rule, temperature=1.0) if is_inside else rule
   spec = exp.calibration
   pairs = {
-    'views': (known.views, exp.views),
+    'tta': (known.tta, exp.tta),
     'max_error': (rule.max_error, spec.max_error),
     'miscoverage': (rule.conformal.miscoverage, spec.miscoverage),
     'conformal_score': (rule.conformal.score, spec.conformal_score),

@@ -25,7 +25,7 @@ def fit(
   features: frozen_features.Features | None,
   progress: progress_lib.Progress,
 ) -> Any:
-  """The parameters with the head `stage.top` fitted on every training image once, without dropout.
+  """The parameters with the head `stage.output_layer` fitted on every training image once, without dropout.
 
   **Guarantees**: the weights below the head are the same arrays; the same parameters and images give the same bits on
   the same machine.
@@ -48,14 +48,14 @@ def fit(
   weight_N = arrays.weight_N.astype(np.float64)
   target_NK = 2 * arrays.target_NK.astype(np.float64) - 1
   leaves, last = dict(tree.names(params)), job.experiment.model.network.output_layer
-  if stage.top == rbf.NAME:
+  if stage.output_layer == rbf.NAME:
     centre_MD = rbf.centres(embedding_ND, job.experiment.model.rbf_units, job.experiment.seed)
     leaves['rbf_1/centre'] = centre_MD.astype(np.float32)
     leaves['rbf_1/log_width'] = np.log(rbf.widths(centre_MD, embedding_ND)).astype(np.float32)
   if job.experiment.model.head == rbf.NAME:
     centre_MD, log_width_M = leaves['rbf_1/centre'], leaves['rbf_1/log_width']
     embedding_ND = _activations(embedding_ND, centre_MD, log_width_M)
-  if stage.top == rbf.NAME:
+  if stage.output_layer == rbf.NAME:
     kernel_DK, bias_K = rbf.outputs(embedding_ND, target_NK, weight_N)
     summary = f'{len(centre_MD)} neurons of radial basis functions'
   else:

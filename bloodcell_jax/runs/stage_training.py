@@ -78,7 +78,7 @@ def begin(
   of the stage fits it again to the same bits.
   """
   params, step = (before.state.params, int(before.state.step)) if before else (initial, 0)
-  if stage.top:
+  if stage.output_layer:
     features = frozen_features.build(job, stage, params, folder.cache, progress)
     params = output_layer.fit(job, stage, params, features, progress)
   stamp = shelf.Stamp(

@@ -1,4 +1,4 @@
-"""`calibration.json` of a run's folder: the fitted rule, and the networks and views that it was fitted for."""
+"""`calibration.json` of a run's folder: the fitted rule, and which networks and test-time augmentation it is for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import run_format, types
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
@@ -19,7 +19,7 @@ class FittedFor:
   checkpoint: Mapping[str, int]  # which epoch of how many, or how many members
   members: tuple[str, ...]  # of an ensemble; empty for a single network
   combine: str  # how the members become one; empty for a single network
-  views: str  # test-time augmentation: one of data.views.KINDS
+  tta: str  # test-time augmentation: one of `test_time.KINDS`
   # Of weights, statistics and combination; empty for an ensemble with a member whose own is not known.
   fingerprint: str
   # By which the outputs of the network were divided to be logits: its top's weights have it inside. 1 for networks
@@ -45,8 +45,10 @@ def read(folder: workdir.Workdir) -> tuple[calibration.Calibration, FittedFor | 
   if known is None:
     return rule, None
   try:
+    # Its other keys are not keys of the section `evaluate`, so that their names stay.
+    known = run_format.upgrade_section('evaluate', known)
     return rule, FittedFor(**{**known, 'members': tuple(known['members'])})
-  except (TypeError, KeyError):
+  except (TypeError, KeyError, AttributeError):
     raise types.UserError(
       f'{folder.calibration}: damaged; evaluate the run on its own splits, which writes it anew'
     ) from None

@@ -25,13 +25,13 @@ def write(folder: workdir.Workdir, summary: Mapping[str, Any], rule: combination
 
 
 def read(folder: workdir.Workdir) -> dict[str, Any]:
-  """What `write` wrote.
+  """What `write` wrote, with today's names of the keys of `evaluate`.
 
   Raises:
     UserError: the ensemble is not complete, or the file is damaged.
   """
   try:
-    return json.loads(atomic.read_text(folder.ensemble))
+    return workdir.with_current_evaluation(json.loads(atomic.read_text(folder.ensemble)))
   except FileNotFoundError:
     raise types.UserError(
       f'{folder.path}: the ensemble is not complete (ensemble.json is missing); repeat the command to continue it'

@@ -31,7 +31,7 @@ FREE_KEYS = (
   'trees.',
   'ensemble.members',
   'ensemble.combine',
-  'ensemble.together',
+  'ensemble.vectorized',
   'ensemble.folds',
   'ensemble.patience',
 )
@@ -168,19 +168,20 @@ class Workdir:
     return _read_json(self.environment)
 
   def read_metrics(self) -> dict[str, Any]:
-    """All entries: `read_splits` has those of the splits; empty where nothing has been scored.
+    """All entries, with today's names of the keys of `evaluate`; empty where nothing has been scored.
 
     Raises:
       UserError: they are damaged.
     """
     try:
-      return json.loads(atomic.read_text(self.metrics))
+      entries = json.loads(atomic.read_text(self.metrics))
     except FileNotFoundError:
       return {}
     except ValueError:
       raise types.UserError(
         f'{self.metrics}: damaged, or changed since it was written; remove it and evaluate the run again'
       ) from None
+    return {name: with_current_evaluation(entry) for name, entry in entries.items()}
 
   def read_splits(self) -> dict[str, Any]:
     """The figures of merit by split. Raises UserError if they are damaged."""
@@ -206,6 +207,13 @@ def problem(entry: Any) -> types.Problem:
   if isinstance(entry, str):
     return types.Problem(*entry.partition(': ')[::2])
   return types.Problem(**entry)
+
+
+def with_current_evaluation(entry: Any) -> Any:
+  """A record of any version whose `evaluation`, if it has one, gets today's names of the keys of `evaluate`."""
+  if not isinstance(entry, dict) or not isinstance(entry.get('evaluation'), dict):
+    return entry
+  return {**entry, 'evaluation': run_format.upgrade_section('evaluate', entry['evaluation'])}
 
 
 def is_of_figures(key: str) -> bool:

@@ -154,7 +154,7 @@ def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: 
     return jax.lax.map(lambda given: step(*given), given_M)
 
   made = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
-  mapped = _with_room(made, on, 'an update of all members', 'ensemble.together, train.batch_size')
+  mapped = _with_room(made, on, 'an update of all members', 'ensemble.vectorized, train.batch_size')
 
   def run(state_M: Any, batch_M: types.Batch, key_M: jax.Array, scale_M: np.ndarray) -> Any:
     batch = jax.tree.map(lambda x: _split(x, len(on), 1), batch_M)

@@ -33,14 +33,14 @@ class Spec:
 
   path: str  # as `read` takes it, or the folder of a run; empty for none
   include_top: bool  # of a run of this project: take its head as well, for the same classes
-  left_out: tuple  # patterns of names in the file that are not read, such as another head
+  exclude: tuple  # patterns of names in the file that are not read, such as another head
 
   def __post_init__(self):
-    for pattern in self.left_out:
+    for pattern in self.exclude:
       try:
         re.compile(pattern)
       except (re.error, TypeError, RecursionError, OverflowError) as error:
-        raise types.UserError(f'weights.left_out has {pattern!r}, which is no pattern ({error})') from None
+        raise types.UserError(f'weights.exclude has {pattern!r}, which is no pattern ({error})') from None
 
 
 @dataclasses.dataclass(frozen=True)

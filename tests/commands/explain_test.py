@@ -28,7 +28,7 @@ from configs import default, finetune
 
 CHANGES = {
   'data.image_size': 46, 'data.pipeline': 'numpy', 'data.cache': 'memory', 'data.embedded.num_train': 5,
-  'data.embedded.num_test': 2, 'data.embedded.num_views': 2, 'data.embedded.height': 60, 'data.embedded.width': 80,
+  'data.embedded.num_test': 2, 'data.embedded.num_copies': 2, 'data.embedded.height': 60, 'data.embedded.width': 80,
   'train.batch_size': 8, 'train.epochs': 1, 'train.steps_per_epoch': 2, 'train.num_devices': 1,
   'evaluate.num_resamples': 100, 'evaluate.splits': ('test',),
 }  # fmt: skip
@@ -48,7 +48,7 @@ def run(tmp_path_factory) -> pathlib.Path:
 def images(tmp_path_factory) -> pathlib.Path:
   """A folder of two images."""
   folder = tmp_path_factory.mktemp('cells')
-  spec = embedded.Spec(num_train=1, num_test=0, num_views=1, height=60, width=80, seed=3)
+  spec = embedded.Spec(num_train=1, num_test=0, num_copies=1, height=60, width=80, seed=3)
   for i, drawn in enumerate(embedded.draw_all(spec)[:2]):
     (folder / f'cell{i}.png').write_bytes(drawn.png)
   return folder

@@ -130,7 +130,7 @@ def test_an_unknown_key_is_named_with_the_nearest(section):
     ('augment__crop_range', (0.5, 1.5)), ('augment__noise_range', -1.0), ('augment__mixup_alpha', -0.1),
     ('augment__zca_epsilon', 0.0),
     ('weights__path', 'auto'), ('train__l2', -1.0), ('model__head', 'deep'),
-    ('stages__feature_dtype', 'float16'), ('stages__num_views', 0),
+    ('stages__feature_dtype', 'float16'), ('stages__num_augmented', 0),
     ('train__steps_per_epoch', -1), ('augment__interpolation_order', 6), ('augment__keras_version', 1),
   ],
 )  # fmt: skip

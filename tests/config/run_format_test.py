@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 
+from bloodcell_jax import commands
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import reading
 from bloodcell_jax.data.division import bagging, splits
 from bloodcell_jax.runs import run_data
-from configs import default
+from bloodcell_jax.stats import calibration
+from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
+from bloodcell_jax.system import atomic
+from configs import cnn_svr, default, finetune
 
 CHANGES = {
-  'data.embedded.num_train': 6, 'data.embedded.num_test': 2, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 6, 'data.embedded.num_test': 2, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.cache': 'memory',
-  'data.validation_fraction': 0.5, 'model.name': 'hybrid', 'ensemble.method': 'bagging', 'ensemble.members': 5,
+  'data.validation_fraction': 0.5, 'model.name': 'cnn_svr', 'ensemble.method': 'bagging', 'ensemble.members': 5,
 }  # fmt: skip
 
 
@@ -100,6 +107,97 @@ def test_a_config_without_a_format_is_of_an_old_run():
   for wrong in (0, 3, '2', None):
     with pytest.raises(types.UserError, match='here: format is'):
       run_format.upgrade({'format': wrong}, 'here')
+
+
+RENAMED = [
+  ('data.embedded.num_views', 'data.embedded.num_copies', 2), ('stages.num_views', 'stages.num_augmented', 3),
+  ('evaluate.views', 'evaluate.tta', 'mirrors'), ('ensemble.together', 'ensemble.vectorized', 1),
+  ('weights.left_out', 'weights.exclude', ['a/.*']), ('stages.head.top', 'stages.head.output_layer', 'svr'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('before', 'now', 'value'), RENAMED)
+def test_a_renamed_key_of_an_old_run_is_read(before, now, value):
+  assert run_format.upgrade({before: value, 'seed': 3}, 'here') == {now: value, 'seed': 3, 'format': 1}
+  # Negative control: a key that only looks like it stays.
+  assert run_format.upgrade({f'{before}.x': value}, 'here') == {f'{before}.x': value, 'format': 1}
+
+
+def test_every_renamed_key_is_one_of_today_and_no_earlier_one_is():
+  config = cnn_svr.get_config()
+  keys = {re.sub(r'^stages\.svr\.', 'stages.*.', key) for key in experiment.flat(config)}
+  assert set(run_format.RENAMED_KEYS.values()) <= keys
+  assert not set(run_format.RENAMED_KEYS) & keys
+  assert len(RENAMED) == len(run_format.RENAMED_KEYS)
+
+
+def test_a_renamed_network_of_an_old_run_is_read():
+  old = {'model.name': 'hybrid', 'ensemble.architectures': ['cnn_a', 'hybrid'], 'data.dir': 'hybrid'}
+  new = {'model.name': 'cnn_svr', 'ensemble.architectures': ['cnn_a', 'cnn_svr'], 'data.dir': 'hybrid'}
+  assert run_format.upgrade(old, 'here') == {**new, 'format': 1}
+
+
+@pytest.mark.parametrize(('before', 'now', 'value'), RENAMED)
+def test_a_renamed_key_in_a_user_s_config_is_one_line_that_names_the_new_one(before, now, value):
+  config = finetune.get_config()
+  config.unlock()
+  *path, last = before.split('.')
+  target = config
+  for part in path:
+    target = target[part]
+  target[last] = tuple(value) if isinstance(value, list) else value
+  with pytest.raises(types.UserError) as caught:
+    experiment.resolve(config)
+  assert str(caught.value) == f'config.{before}: is called config.{now} now'
+
+
+@pytest.mark.parametrize('key', ['model.name', 'ensemble.architectures'])
+def test_a_renamed_value_in_a_user_s_config_is_one_line_that_names_the_new_one(key):
+  def config(name):
+    return {key: name if key == 'model.name' else ('cnn_a', name)}
+
+  with pytest.raises(types.UserError) as caught:
+    resolve(**config('hybrid'))
+  assert str(caught.value) == f"config.{key}: 'hybrid' is called 'cnn_svr' now"
+  assert resolve(**config('cnn_svr'))
+
+
+@pytest.mark.parametrize(('before', 'now', 'value'), RENAMED)
+def test_a_renamed_key_as_a_flag_is_one_line_that_names_the_new_one(before, now, value):
+  error = AttributeError(f"'{before.split('.')[-1]}'")
+  flags = ('main.py', '--config=configs/default.py', f'--config.{before}={value}')
+  assert commands.one_line(error, flags) == f'--config.{before}: is called --config.{now} now'
+  # Negative control: any other wrong key.
+  wrong = commands.one_line(AttributeError("'sed'"), ('main.py', '--config.sed=1'))
+  assert wrong == '--config.sed: no such key'
+
+
+def test_the_records_of_an_old_run_name_today_s_keys(tmp_path):
+  folder = workdir.Workdir(tmp_path)
+  evaluation = {'views': 'mirrors', 'confidence': 0.9}
+  atomic.write_json(folder.metrics, {'test': {'checkpoint': {'epoch': 1}, 'evaluation': evaluation}})
+  atomic.write_json(folder.ensemble, {'members': [1, 2], 'evaluation': evaluation})
+  now = {'tta': 'mirrors', 'confidence': 0.9}
+  assert folder.read_metrics() == {'test': {'checkpoint': {'epoch': 1}, 'evaluation': now}}
+  assert ensemble_file.read(folder) == {'members': [1, 2], 'evaluation': now}
+
+
+def test_the_calibration_of_an_old_run_keeps_its_test_time_augmentation(tmp_path):
+  folder = workdir.Workdir(tmp_path)
+  probs_NK, label_N = np.eye(2).repeat(20, 0) * 0.8 + 0.1, np.arange(2, dtype=np.int32).repeat(20)
+  name_N = np.arange(40).astype(str)
+  rule = calibration.fit(types.Predictions(probs_NK, label_N, name_N, name_N, ('a', 'b')), resolve().doubt)
+  fitted_for = calibration_file.FittedFor({'epoch': 1}, (), '', 'mirrors', '0' * 16, 1.0)
+  calibration_file.write(folder, rule, fitted_for)
+  entry = json.loads(folder.calibration.read_text())
+  entry['fitted_for']['views'] = entry['fitted_for'].pop('tta')
+  atomic.write_json(folder.calibration, entry)
+  assert calibration_file.read(folder)[1] == fitted_for
+  # Negative control: a record without the key, under either name, is damaged.
+  del entry['fitted_for']['views']
+  atomic.write_json(folder.calibration, entry)
+  with pytest.raises(types.UserError, match='damaged'):
+    calibration_file.read(folder)
 
 
 def test_member_seeds_spread_over_all_seeds():

@@ -12,7 +12,7 @@ from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import embedded
 
-DRAWN = embedded.Spec(num_train=6, num_test=2, num_views=2, height=48, width=64, seed=0)
+DRAWN = embedded.Spec(num_train=6, num_test=2, num_copies=2, height=48, width=64, seed=0)
 
 
 def spec(**changes) -> reading.Spec:
@@ -31,7 +31,7 @@ def build(tmp_path, **changes) -> dataset.Dataset:
 def write(folder, num=4):
   """A folder of two classes."""
   for name in ('ROUND', 'LOBED'):
-    for image in embedded.draw_all(dataclasses.replace(DRAWN, num_train=num, num_views=1, num_test=0))[:num]:
+    for image in embedded.draw_all(dataclasses.replace(DRAWN, num_train=num, num_copies=1, num_test=0))[:num]:
       path = folder / name / image.file.rsplit('/')[-1]
       path.parent.mkdir(parents=True, exist_ok=True)
       path.write_bytes(image.png + name.encode())  # behind the end of a PNG anything may stand

@@ -28,9 +28,9 @@ from configs import default
 
 NUM = 3
 CHANGES = {
-  'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.pipeline': 'numpy',
-  'data.cache': 'memory', 'data.validation_fraction': 0.5, 'model.name': 'hybrid', 'train.batch_size': 8,
+  'data.cache': 'memory', 'data.validation_fraction': 0.5, 'model.name': 'cnn_svr', 'train.batch_size': 8,
   'train.epochs': 1, 'train.steps_per_epoch': 4, 'train.num_devices': 1, 'ensemble.method': 'average',
   'ensemble.members': NUM, 'evaluate.splits': ('test',), 'evaluate.num_resamples': 100,
 }  # fmt: skip
@@ -93,14 +93,14 @@ def test_a_member_trained_alone_is_the_member_of_the_ensemble_bit_for_bit(averag
 
 @pytest.mark.slow
 def test_members_trained_in_one_program_are_those_trained_alone(averaged, tmp_path):
-  folder = run(tmp_path, **{'ensemble.together': 2})
+  folder = run(tmp_path, **{'ensemble.vectorized': 2})
   for k in range(1, NUM + 1):
     assert member(folder, k).report.exists()
   np.testing.assert_allclose(stacked(folder, 'test'), stacked(averaged, 'test'), atol=1e-5)
   with pytest.raises(types.UserError, match='differ in model'):
     run(
       tmp_path / 'two',
-      **{'ensemble.together': 2, 'ensemble.architectures': ('hybrid', 'cnn_a'), 'data.image_size': 46},
+      **{'ensemble.vectorized': 2, 'ensemble.architectures': ('cnn_svr', 'cnn_a'), 'data.image_size': 46},
     )
 
 
@@ -272,10 +272,10 @@ def test_stacking_learns_from_answers_to_rows_that_no_member_s_twin_had_seen(ave
 
 @pytest.mark.slow
 def test_members_of_different_architecture_stand_side_by_side(tmp_path):
-  changes = {'ensemble.architectures': ('cnn_a', 'hybrid'), 'ensemble.members': 2, 'data.image_size': 46}
+  changes = {'ensemble.architectures': ('cnn_a', 'cnn_svr'), 'ensemble.members': 2, 'data.image_size': 46}
   folder = run(tmp_path, **changes)
   names = [member(folder, k).read_environment()['network']['name'] for k in (1, 2)]
-  assert names == ['cnn_a', 'hybrid']
+  assert names == ['cnn_a', 'cnn_svr']
   np.testing.assert_allclose(probs(folder, 'test'), stacked(folder, 'test', (1, 2)).mean(0), atol=1e-12)
   with pytest.raises(types.UserError, match=r'has .cnn_z.'):
     experiment.resolve(config(**{'ensemble.architectures': ('cnn_z',)}))
@@ -318,7 +318,7 @@ def test_the_exported_program_answers_as_the_ensemble_does(averaged, tmp_path, c
 def test_views_are_averaged_in_evaluation_prediction_and_export(averaged, tmp_path, monkeypatch):
   folder = workdir.Workdir(copied(averaged, tmp_path / 'copy'))
   before = probs(folder, 'test')
-  evaluating.run(monkeypatch, folder.path, config=config(**{'evaluate.views': 'symmetries'}))
+  evaluating.run(monkeypatch, folder.path, config=config(**{'evaluate.tta': 'symmetries'}))
   assert np.abs(probs(folder, 'test') - before).max() > 1e-5
   loaded = classifier.load(folder, signals.Stop())
   images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
@@ -432,8 +432,8 @@ def test_another_division_of_validation_is_no_hindrance_where_nothing_is_fitted(
     ({'ensemble.shrinkage': 0.0}, 'ensemble.shrinkage'),
     ({'ensemble.folds': 1}, 'ensemble.folds'),
     ({'ensemble.patience': -1}, 'ensemble.patience'),
-    ({'ensemble.together': -1}, 'ensemble.together'),
-    ({'ensemble.method': 'samme', 'ensemble.together': 2}, 'follow from each other'),
+    ({'ensemble.vectorized': -1}, 'ensemble.vectorized'),
+    ({'ensemble.method': 'samme', 'ensemble.vectorized': 2}, 'follow from each other'),
     ({'train.folds': 2}, 'is not cross-validated'),
   ],
 )

@@ -20,7 +20,7 @@ from bloodcell_jax.train import checkpoint, history, progress, signals
 from configs import default
 
 CHANGES = {
-  'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_views': 1,
+  'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 1,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 46, 'data.cache': 'memory',
   'data.validation_fraction': 0.5, 'augment.horizontal_flip': True, 'augment.rotation_range': 20.0,
   'optimizer.name': 'sgd', 'optimizer.learning_rate': 0.05, 'optimizer.momentum': 0.9,
@@ -192,7 +192,7 @@ def test_members_that_share_no_program_are_told_apart(monkeypatch, tmp_path):
   twice.experiment = dataclasses.replace(twice.experiment, stages=2 * twice.experiment.stages)
   assert '2 stages' in vectorized.obstacle([twice])
   fitted = make(0)
-  stage = dataclasses.replace(fitted.experiment.stages[0], top='svr')
+  stage = dataclasses.replace(fitted.experiment.stages[0], output_layer='svr')
   fitted.experiment = dataclasses.replace(fitted.experiment, stages=(stage,))
   assert 'a fitted top' in vectorized.obstacle([fitted])
   with pytest.raises(types.UserError, match=r'ensemble\.together: .*fitted top.*; set it to 1'):

@@ -26,7 +26,7 @@ from configs import cnn_a, cnn_b
 # The smallest sides that leave a pixel after the last pooling; vgg16 takes any from 32 on.
 SIZES = {'cnn_a': 46, 'cnn_b': 94, 'vgg16': 32}
 _SMALL = {
-  'data.embedded.num_train': 2, 'data.embedded.num_test': 2, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 2, 'data.embedded.num_test': 2, 'data.embedded.num_copies': 2,
   'data.embedded.height': 60, 'data.embedded.width': 80, 'data.pipeline': 'numpy', 'data.cache': 'memory',
   'data.validation_fraction': 0.5, 'evaluate.batch_size': 5, 'evaluate.num_resamples': 100, 'train.epochs': 1,
 }  # fmt: skip

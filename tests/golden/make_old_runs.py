@@ -34,7 +34,9 @@ from collections.abc import Iterator
 COMMIT = 'c1800ff'
 ARCHIVE = pathlib.Path(__file__).parent / 'old_runs.zip'
 # Config keys renamed since that commit: old name -> current name.
-RENAMED: dict[str, str] = {}
+RENAMED = {'data.embedded.num_views': 'data.embedded.num_copies'}
+# Values renamed since that commit, with the current names of their keys: old flag -> current flag.
+RENAMED_VALUES = {'--config.model.name=hybrid': '--config.model.name=cnn_svr'}
 _SMALL = (
   '--config.data.image_size=32',
   '--config.data.interpolation=box',
@@ -87,11 +89,25 @@ _REPORT = b'<!doctype html><title>left out</title>\n'
 
 
 def in_todays_words(flags: tuple[str, ...]) -> tuple[str, ...]:
-  """The same flags with the current names of the config keys."""
+  """The same flags with the current names of the config keys and values."""
+  return _translated(flags, RENAMED, RENAMED_VALUES)
+
+
+def in_old_words(flags: tuple[str, ...]) -> tuple[str, ...]:
+  """The inverse of `in_todays_words`: flags of today as that commit knows them."""
+  return _translated(
+    flags,
+    {new: old for old, new in RENAMED.items()},
+    {new: old for old, new in RENAMED_VALUES.items()},
+  )
+
+
+def _translated(flags: tuple[str, ...], keys: dict[str, str], values: dict[str, str]) -> tuple[str, ...]:
   result = []
   for flag in flags:
     key, _, value = flag.removeprefix('--config.').partition('=')
-    result.append(f'--config.{RENAMED[key]}={value}' if key in RENAMED else flag)
+    flag = f'--config.{keys[key]}={value}' if key in keys else flag
+    result.append(values.get(flag, flag))
   return tuple(result)
 
 

@@ -15,7 +15,7 @@ LABELS = np.arange(8) % 4
 
 def loss_and_gradient(head, dtype):
   """The mean cross-entropy of the hybrid's small CNN on eight images, and its gradient by the parameters."""
-  spec = zoo.Spec('hybrid', 0.0, head, 16, 3, 5, False)
+  spec = zoo.Spec('cnn_svr', 0.0, head, 16, 3, 5, False)
   model = zoo.build(spec, 4, dtype)
   shapes = jax.eval_shape(lambda: zoo.init(model, 32, 0))
   drawn = np.random.default_rng(1)

@@ -23,7 +23,7 @@ from configs import default
 
 NUM = 3
 CHANGES = {
-  'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 46, 'data.pipeline': 'numpy',
   'data.cache': 'memory', 'data.validation_fraction': 0.5, 'train.batch_size': 8, 'train.epochs': 1,
   'train.steps_per_epoch': 2, 'train.checkpoint_unit': 'steps', 'train.num_devices': 1, 'train.folds': NUM,

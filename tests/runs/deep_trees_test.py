@@ -35,7 +35,7 @@ from bloodcell_jax.train import progress, signals
 from configs import cnn_svr
 
 CHANGES = {
-  'data.embedded.num_train': 6, 'data.embedded.num_test': 3, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 6, 'data.embedded.num_test': 3, 'data.embedded.num_copies': 2,
   'data.embedded.height': 40, 'data.embedded.width': 48, 'data.validation_fraction': 0.5, 'data.pipeline': 'numpy',
   'train.batch_size': 8, 'train.steps_per_epoch': 2, 'train.num_devices': 1, 'evaluate.batch_size': 12,
   'evaluate.num_resamples': 100, 'evaluate.splits': ('test',), 'stages.softmax.epochs': 1,

@@ -22,7 +22,7 @@ SIZES = {'cnn_a': 46, 'cnn_b': 94}
 STUDY = {'cnn_a': cnn_a, 'cnn_b': cnn_b}
 # Small enough for seconds, with all on that changes an update: dropout, class weights, plateaus, running mean.
 CHANGES = {
-  'data.embedded.num_train': 2, 'data.embedded.num_test': 1, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 2, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.pipeline': 'numpy', 'data.cache': 'memory',
   'data.validation_fraction': 0.5, 'train.batch_size': 4, 'train.epochs': 3, 'train.steps_per_epoch': 3,
   'train.class_weight': 'balanced', 'train.ema_momentum': 0.9, 'train.label_smoothing': 0.1,

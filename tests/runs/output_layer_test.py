@@ -20,7 +20,7 @@ from bloodcell_jax.train import checkpoint, progress, signals
 from configs import cnn_svr, default
 
 CHANGES = {
-  'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 2,
   'data.embedded.height': 40, 'data.embedded.width': 48, 'data.validation_fraction': 0.5, 'data.pipeline': 'numpy',
   'model.rbf_units': 6, 'train.batch_size': 8, 'train.steps_per_epoch': 2, 'train.num_devices': 1,
   'evaluate.batch_size': 12,
@@ -232,9 +232,11 @@ def test_neurons_begin_at_the_means_of_the_features():
 @pytest.mark.parametrize(
   ('changes', 'said'),
   [
-    ({'stages.svr.loss': 'hinge'}, r'stages\.svr\.loss'), ({'stages.svr.top': 'tree'}, r'stages\.svr\.top'),
-    ({'stages.svr.top': 'rbf'}, 'model.head'), ({'stages.softmax.is_candidate': True}, 'differ in loss'),
-    ({'stages.svr.is_candidate': False}, 'are none'), ({'stages.softmax.auxiliary': 1}, 'no such top'),
+    ({'stages.svr.loss': 'hinge'}, r'stages\.svr\.loss'),
+    ({'stages.svr.output_layer': 'tree'}, r'stages\.svr\.output_layer'),
+    ({'stages.svr.output_layer': 'rbf'}, 'model.head'), ({'stages.softmax.is_candidate': True}, 'differ in loss'),
+    ({'stages.svr.is_candidate': False}, 'none has is_candidate'),
+    ({'stages.softmax.auxiliary': 1}, 'no such auxiliary classifier'),
     ({'stages.svr.auxiliary': 1, 'model.auxiliary': True}, 'is_candidate=False'), ({'svr.cost': 0.0}, r'svr\.cost'),
   ],
 )  # fmt: skip

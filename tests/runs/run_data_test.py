@@ -18,7 +18,7 @@ from configs import default
 @pytest.fixture
 def cells(tmp_path):
   """A folder of images with one that cannot be read, whose name looks like a name and a reason."""
-  spec = embedded.Spec(num_train=4, num_test=0, num_views=1, height=48, width=64, seed=0)
+  spec = embedded.Spec(num_train=4, num_test=0, num_copies=1, height=48, width=64, seed=0)
   for i, drawn in enumerate(embedded.draw_all(spec)):
     path = tmp_path / 'cells' / embedded.CLASS_NAMES[drawn.label] / f'{i}.png'
     path.parent.mkdir(parents=True, exist_ok=True)

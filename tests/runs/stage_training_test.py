@@ -18,7 +18,7 @@ from bloodcell_jax.train import checkpoint, events, history, plan, progress, sig
 from configs import default, finetune
 
 CHANGES = {
-  'data.embedded.num_train': 4, 'data.embedded.num_test': 1, 'data.embedded.num_views': 2,
+  'data.embedded.num_train': 4, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 2,
   'data.embedded.height': 40, 'data.embedded.width': 48, 'data.image_size': 36, 'data.validation_fraction': 0.5,
   'weights.path': '', 'augment.preprocessing_function': '', 'augment.rescale': 1 / 255, 'train.batch_size': 4,
   'stages.head.epochs': 2, 'stages.block5.epochs': 2, 'evaluate.batch_size': 6, 'train.num_devices': 1,
@@ -143,7 +143,7 @@ def test_training_from_kept_features_is_training_from_images(undisturbed, tmp_pa
 
 
 def test_views_are_drawn_by_the_augmentation_and_kept(tmp_path):
-  made = make(**{'augment.horizontal_flip': True, 'augment.rotation_range': 20.0, 'stages.num_views': 3})
+  made = make(**{'augment.horizontal_flip': True, 'augment.rotation_range': 20.0, 'stages.num_augmented': 3})
   stage = made.experiment.stages[1]
   shown = progress.Progress()
   features = frozen_features.build(made, stage, made.params, tmp_path, shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 _SMALL = (
   '--config.data.embedded.num_train=8',
   '--config.data.embedded.num_test=4',
-  '--config.data.embedded.num_views=2',
+  '--config.data.embedded.num_copies=2',
   '--config.data.embedded.height=60',
   '--config.data.embedded.width=80',
   '--config.train.batch_size=4',

@@ -50,11 +50,11 @@ CASES = {
   # Complete, then trained for more epochs.
   'longer': Case(make_old_runs.FLAGS['softmax'], '', 0, ('--config.train.epochs=5',), 'predict'),
   # Stopped in mid-epoch, with TensorFlow's pipeline, augmentation, statistics and dropout.
-  'cnn': Case((*cases.CNN, _TEST), 'checkpoints', 5, (), 'predict'),
+  'cnn': Case((*make_old_runs.in_old_words(cases.CNN), _TEST), 'checkpoints', 5, (), 'predict'),
   # Stopped before the support vector regression is fitted.
   'svr': Case(make_old_runs.FLAGS['svr'], 'checkpoints', 1, (), 'evaluate,predict'),
   # Stopped in the second of two stages, which trains on cached features.
-  'staged': Case((*cases.STAGED, _TEST), 'checkpoints', 13, (), 'predict'),
+  'staged': Case((*make_old_runs.in_old_words(cases.STAGED), _TEST), 'checkpoints', 13, (), 'predict'),
   # Stopped in the second of three members.
   'ensemble': Case(
     (*make_old_runs.FLAGS['unfinished'], '--config.ensemble.method=bagging', '--config.ensemble.members=3'),

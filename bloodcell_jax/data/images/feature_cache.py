@@ -30,13 +30,13 @@ class Spec:
   """What is cached for each image."""
 
   dtype: str  # one of DTYPES
-  num_views: int  # augmented copies of each image, 1 or more
+  num_augmented: int  # augmented copies of each image, 1 or more
 
   def __post_init__(self):
     if self.dtype not in DTYPES:
       raise types.UserError(f'stages.feature_dtype is {self.dtype!r}; choose one of {", ".join(DTYPES)}')
-    if self.num_views < 1:
-      raise types.UserError(f'stages.num_views is {self.num_views}; it must be 1 or more')
+    if self.num_augmented < 1:
+      raise types.UserError(f'stages.num_augmented is {self.num_augmented}; it must be 1 or more')
 
 
 def key(**parts: str) -> str:
@@ -75,7 +75,7 @@ def check_room(directory: str | os.PathLike[str], needed: int) -> int:
     raise types.UserError(
       f'{directory}: the frozen features need {format_bytes(needed)}, the rest of the run {format_bytes(SPARE_BYTES)}, '
       f'and {format_bytes(free)} are free. Free some space, choose another --workdir, '
-      'set stages.feature_dtype=bfloat16 or fewer stages.num_views, or stages.cache_features=False'
+      'set stages.feature_dtype=bfloat16 or fewer stages.num_augmented, or stages.cache_features=False'
     )
   return free
 

@@ -27,13 +27,13 @@ class Spec:
 
   num_train: int  # photographs a class, > 0
   num_test: int  # photographs a class, >= 0
-  num_views: int  # copies of each photograph, > 0
+  num_copies: int  # copies of each photograph, > 0
   height: int  # pixels
   width: int  # pixels
   seed: int
 
   def __post_init__(self):
-    for name, least in (('num_train', 1), ('num_test', 0), ('num_views', 1), ('height', 32), ('width', 32)):
+    for name, least in (('num_train', 1), ('num_test', 0), ('num_copies', 1), ('height', 32), ('width', 32)):
       if getattr(self, name) < least:
         raise types.UserError(f'data.embedded.{name} is {getattr(self, name)}; it must be {least} or more')
 
@@ -64,7 +64,7 @@ def draw_all(spec: Spec) -> list[Drawn]:
         rng = rng_lib.generator(spec.seed, f'embedded {split} {name}', number)
         photograph = smear.draw(name, rng, spec.height, spec.width)
         source = f'synthetic_{split.lower()}_{name.lower()}_{number:04d}'
-        for copy in range(spec.num_views):
+        for copy in range(spec.num_copies):
           png = _png(_augmented(photograph, rng))
           images.append(Drawn(png, label, name, source, split, f'{split}/{name}/{source}_{copy}.png'))
         if split == 'TEST':

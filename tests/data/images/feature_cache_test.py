@@ -112,13 +112,13 @@ def test_a_key_changes_with_every_part():
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
-  with pytest.raises(types.UserError, match=r'stages\.num_views') as caught:
+  with pytest.raises(types.UserError, match=r'stages\.num_augmented') as caught:
     feature_cache.check_room(tmp_path, 2**60)
   assert '\n' not in str(caught.value)
   assert feature_cache.check_room(tmp_path, 1) > 1
 
 
-@pytest.mark.parametrize(('key', 'value'), [('dtype', 'float16'), ('num_views', 0)])
+@pytest.mark.parametrize(('key', 'value'), [('dtype', 'float16'), ('num_augmented', 0)])
 def test_a_setting_that_makes_no_sense_is_named(key, value):
   with pytest.raises(types.UserError, match='stages'):
-    feature_cache.Spec(**{'dtype': 'float32', 'num_views': 1, key: value})
+    feature_cache.Spec(**{'dtype': 'float32', 'num_augmented': 1, key: value})

@@ -11,7 +11,7 @@ from PIL import Image
 from bloodcell_jax.base import types
 from bloodcell_jax.data.sources import embedded
 
-SPEC = embedded.Spec(num_train=3, num_test=2, num_views=3, height=48, width=64, seed=0)
+SPEC = embedded.Spec(num_train=3, num_test=2, num_copies=3, height=48, width=64, seed=0)
 
 
 @pytest.fixture(scope='module')
@@ -50,7 +50,7 @@ def test_no_photograph_is_both_trained_and_tested_on(images):
 
 def test_all_views_of_a_photograph_carry_its_name(images):
   counts = collections.Counter(image.source for image in images if image.split == 'TRAIN')
-  assert set(counts.values()) == {SPEC.num_views}
+  assert set(counts.values()) == {SPEC.num_copies}
   assert len(counts) == 4 * SPEC.num_train
 
 
@@ -62,7 +62,7 @@ def test_the_pngs_decode_to_the_size_and_no_two_are_equal(images):
 
 
 def test_a_larger_data_set_holds_the_smaller_one_bit_for_bit(images):
-  larger = dataclasses.replace(SPEC, num_train=4, num_test=3, num_views=4)
+  larger = dataclasses.replace(SPEC, num_train=4, num_test=3, num_copies=4)
   actual = {image.file: image for image in embedded.draw_all(larger)}
   assert all(actual[image.file] == image for image in images)
   assert len(actual) > len(images)
@@ -86,7 +86,7 @@ def test_views_have_black_corners_and_full_brightness_and_originals_no_corners(i
 
 
 @pytest.mark.parametrize(
-  ('name', 'value'), [('num_train', 0), ('num_test', -1), ('num_views', 0), ('height', 31), ('width', 0)]
+  ('name', 'value'), [('num_train', 0), ('num_test', -1), ('num_copies', 0), ('height', 31), ('width', 0)]
 )
 def test_a_spec_that_cannot_be_drawn_is_refused_by_name(name, value):
   with pytest.raises(types.UserError, match=f'data.embedded.{name} is {value}'):

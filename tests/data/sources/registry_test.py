@@ -14,7 +14,7 @@ from bloodcell_jax.data.images import decode, image_files
 from bloodcell_jax.data.sources import embedded, registry, source
 from bloodcell_jax.export import card
 
-DRAWN = embedded.Spec(num_train=4, num_test=1, num_views=2, height=48, width=64, seed=0)
+DRAWN = embedded.Spec(num_train=4, num_test=1, num_copies=2, height=48, width=64, seed=0)
 DECODED = {
   'image_size': 24, 'view': 'full', 'interpolation': 'bilinear', 'stretch_brightness': False,
   'max_pixels': 10**6, 'cache': 'memory',

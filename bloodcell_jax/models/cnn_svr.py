@@ -11,7 +11,7 @@ KERNEL_SIZES = ((5, 5), (5, 5), (2, 2))
 SECOND_UNITS = 100  # of the second dense layer, whose output is the regression's input
 
 
-def hybrid(options: backbone.Options) -> cnn.CNN:
+def cnn_svr(options: backbone.Options) -> cnn.CNN:
   """16,654 parameters at 32x32x3, four classes and 100 head units; 16,404 with one channel. Maps 28-14-10-5-4-2.
 
   `head_units` are those of the first dense layer, whose size the study does not give. The dropout, which the study does

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bloodcell_jax.base import rng, tree, types
-from bloodcell_jax.models import hybrid, layers, summary, zoo
+from bloodcell_jax.models import cnn_svr, layers, summary, zoo
 
 # Convolutions of 5x5x3x5, 5x5x5x10 and 2x2x10x10, dense layers of 40x100, 100x100 and 100x4, each with its biases.
 PER_LAYER = [380, 1_260, 410, 4_100, 10_100, 404]
@@ -21,8 +21,8 @@ TOTAL, GREY_TOTAL = 16_654, 16_404
 @functools.cache
 def build(head='flatten', channels=3, auxiliary=False, rate=0.0):
   """A network and weights of its shapes, the same for equal names: nothing is compiled for them."""
-  model = zoo.build(zoo.Spec('hybrid', rate, head, 100, channels, 7, auxiliary), 4)
-  shapes = tree.names(jax.eval_shape(lambda: zoo.init(model, hybrid.IMAGE_SIZE, 0)))
+  model = zoo.build(zoo.Spec('cnn_svr', rate, head, 100, channels, 7, auxiliary), 4)
+  shapes = tree.names(jax.eval_shape(lambda: zoo.init(model, cnn_svr.IMAGE_SIZE, 0)))
 
   def draw(name, leaf):
     return jnp.asarray(0.1 * rng.generator(0, name).standard_normal(leaf.shape), jnp.float32)
@@ -107,7 +107,7 @@ def test_auxiliary_tops_see_their_depth_and_leave_the_network_s_logits_alone():
   plain, plain_params = build()
   assert {name for name in params if name not in plain_params} == {f'auxiliary_{i}' for i in range(1, 5)}
   assert [params[f'auxiliary_{i}']['kernel'].shape[0] for i in range(1, 5)] == [14 * 14 * 5, 250, 40, 100]
-  assert zoo.num_auxiliary(zoo.Spec('hybrid', 0.0, 'flatten', 100, 3, 7, True)) == 4
+  assert zoo.num_auxiliary(zoo.Spec('cnn_svr', 0.0, 'flatten', 100, 3, 7, True)) == 4
   own = {name: leaf for name, leaf in params.items() if name in plain_params}
   np.testing.assert_allclose(logits(model, params), logits(plain, own), rtol=1e-5, atol=1e-6)
   assert sum(count for *_, count in summary.layers(model, params, 32)) == tree.count(params)
@@ -156,7 +156,7 @@ def test_the_fused_convolutions_of_five_and_two_pixels_are_the_plain_ones():
 )  # fmt: skip
 def test_what_a_network_has_not_is_named_by_its_key(values, key):
   given = {
-    'name': 'hybrid',
+    'name': 'cnn_svr',
     'dropout_rate': 0.0,
     'head': 'flatten',
     'head_units': 8,
