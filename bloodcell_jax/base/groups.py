@@ -68,7 +68,7 @@ def split(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) 
 
 
 def _deal(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-  """A mask of held-out rows: greedily assigns groups, largest first, to the side with the larger deficit."""
+  """A mask of held-out rows: holds out a group, largest first, if that reduces the squared deficit of the classes."""
   names_G, index_N = np.unique(group_N, return_inverse=True)
   class_K, number_N = np.unique(label_N, return_inverse=True)
   share_GK = np.zeros((len(names_G), len(class_K)))

@@ -192,7 +192,7 @@ def test_stages_come_in_their_order_and_not_in_that_of_their_names():
     ('stages__head__epochs', 0, r'config\.stages\.head\.epochs'),
     ('stages__head__optimizer', 'lion', 'lion'),
     ('stages__head__trainable', (), 'nothing would be trained'),
-    ('stages__head__trainable', ('(',), 'no pattern'),
+    ('stages__head__trainable', ('(',), 'not a regular expression'),
     ('stages__block5__learning_rate_multipliers', (('block5_.*', 0.0),), 'factor above 0'),
     ('augment__preprocessing_function', '', r'weights\.path'),
   ],

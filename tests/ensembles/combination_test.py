@@ -215,9 +215,9 @@ def test_what_does_not_fit_is_refused():
   with pytest.raises(ValueError, match='above 0'):
     combination.weighted(np.array([1.0, -1]))
   trees = COMBINATIONS['gradient_boosting'].arrays
-  with pytest.raises(ValueError, match='lacks'):
+  with pytest.raises(ValueError, match='does not exist'):
     combination.Combination('gradient_boosting', {**trees, 'left_TKP': np.full_like(LEFT_TKP, 10**6)})
-  with pytest.raises(ValueError, match='or back'):
+  with pytest.raises(ValueError, match='or a cycle'):
     combination.Combination('gradient_boosting', {**trees, 'left_TKP': np.zeros_like(LEFT_TKP)})
   for name in ('mean', 'logistic', 'mlp', 'gradient_boosting'):
     with pytest.raises(ValueError, match='members'):

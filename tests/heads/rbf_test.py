@@ -26,7 +26,7 @@ def test_a_neuron_answers_one_at_its_centre_and_less_with_distance():
 def test_the_layer_s_gradients_equal_differences():
   with jax.enable_x64(True):
     x_BD = jnp.asarray(RNG.normal(size=(4, 3)))
-    module = layer.RBF(5)
+    module = layer.RBF(5, jnp.float64)
     params = module.init(jax.random.key(0), x_BD)['params']
     assert {name: leaf.shape for name, leaf in params.items()} == {'centre': (5, 3), 'log_width': (5,)}
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
@@ -52,7 +52,7 @@ def test_the_layer_s_gradients_equal_differences():
 
 def test_fresh_neurons_answer_to_features_of_relu_size():
   x_BD = np.abs(RNG.normal(size=(50, 100))).astype(np.float32)
-  answers, _ = layer.RBF(20).init_with_output(jax.random.key(0), x_BD)
+  answers, _ = layer.RBF(20, jnp.float32).init_with_output(jax.random.key(0), x_BD)
   assert 0.05 < float(answers.min()) < float(answers.max()) < 1
 
 
