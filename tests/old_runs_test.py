@@ -6,7 +6,6 @@ import json
 import pathlib
 import shutil
 import zipfile
-from concurrent import futures
 
 import numpy as np
 import pytest
@@ -58,8 +57,7 @@ def used(archive, tmp_path_factory) -> tuple[pathlib.Path, dict[str, list[str]]]
       printed.append(out)
     return printed
 
-  with futures.ThreadPoolExecutor(2) as pool:
-    return folder, dict(zip(COMMANDS, pool.map(use, COMMANDS), strict=True))
+  return folder, {name: use(name) for name in COMMANDS}
 
 
 def difference(expected: pathlib.Path, actual: pathlib.Path) -> float:

@@ -1,12 +1,21 @@
-"""main.py as a user starts it: in processes of its own, on synthetic smears, without TensorFlow."""
+"""main.py in processes of its own, on synthetic smears, without TensorFlow.
+
+`start` and `finish` start it as a user does. `run` forks a process that has loaded the libraries already, which saves
+the seconds that each start spends on loading them; everything else is that of a process of its own.
+"""
 
 from __future__ import annotations
 
+import atexit
 import csv
+import functools
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+import threading
 
 ROOT = pathlib.Path(__file__).parent.parent
 # The smallest images that the network takes, few of them, few steps: seconds a run.
@@ -32,23 +41,57 @@ SAVED_OFTEN = (
 )
 
 
+_LOCK = threading.Lock()
+
+
+def _environment() -> dict[str, str]:
+  return {**os.environ, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': ''}
+
+
 def start(*arguments: object) -> subprocess.Popen[str]:
-  environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': ''}
+  """A process of its own from the start, as a user has it."""
   return subprocess.Popen(
     [sys.executable, 'main.py', *map(str, arguments)],
     cwd=ROOT,
-    env=environment,
+    env=_environment(),
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
   )
 
 
+@functools.cache
+def _loaded() -> subprocess.Popen[str]:
+  """The process that is forked, until pytest ends."""
+  process = subprocess.Popen(
+    [sys.executable, str(ROOT / 'tests' / 'forking.py')],
+    cwd=ROOT,
+    env=_environment(),
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  atexit.register(process.communicate)
+  return process
+
+
 def run(*arguments: object) -> tuple[int, str, str]:
   """Exit code, standard output, standard error."""
-  process = start(*arguments)
-  out, err = process.communicate(timeout=300)
-  return process.returncode, out, err
+  with _LOCK, tempfile.TemporaryDirectory() as folder:
+    paths = {name: pathlib.Path(folder, name) for name in ('out', 'err')}
+    request = {
+      'arguments': [*map(str, arguments)],
+      'environment': _environment(),
+      **{name: str(path) for name, path in paths.items()},
+    }
+    process = _loaded()
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(json.dumps(request) + '\n')
+    process.stdin.flush()
+    code = int(process.stdout.readline())
+    out, err = (path.read_text() for path in paths.values())
+  return code, out, err
 
 
 def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
@@ -57,6 +100,7 @@ def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
 
 def finish(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
   """The folder of a run that has ended well, and what it printed."""
-  code, out, err = run(*TINY, f'--workdir={folder}')
-  assert code == 0, err
+  process = start(*TINY, f'--workdir={folder}')
+  out, err = process.communicate(timeout=300)
+  assert process.returncode == 0, err
   return folder, out
