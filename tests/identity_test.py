@@ -110,6 +110,7 @@ AVERAGED = (
   'gradient_boosting',
   'mlp',
 )
+STACKED = ('logistic', 'gradient_boosting', 'mlp')
 QUICK = {('average', 'auto'), ('average', 'swa')}
 CASES = [
   *(
@@ -134,7 +135,11 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   model, loss, method, combine, tmp_path, monkeypatch
 ):
   changes = {'model.name': model, 'ensemble.method': method, 'ensemble.combine': combine}
-  changes |= {'data.image_size': 48} if model.startswith('cnn') else {}
+  changes |= {'data.image_size': 96} if model in ('cnn_a', 'cnn_b') else {}
+  # A member that is no better than chance is dropped.
+  changes |= {'train.steps_per_epoch': 40} if method.startswith('samme') else {}
+  # Far from 1 whatever the network has learned: a temperature that is left out, or applied twice, shows.
+  monkeypatch.setattr(calibration, 'fit_temperature', lambda predictions, weight_N: 0.2)
   folder = run(tmp_path / 'run', loss, **changes, **{'evaluate.tta': 'mirrors'})
   trained = {split: probs(folder, split) for split in metrics(folder)}
   rule = load(folder).rule
@@ -147,11 +152,13 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   assert again.temperature == pytest.approx(rule.temperature, rel=1e-3)
   assert (again.threshold is None) == (rule.threshold is None)
   if 'validation' in trained:
-    # The rule is that of these very predictions.
-    own = calibration.fit(
-      predictions_csv.read(folder.predictions('validation')), load(folder).made.experiment.calibration
+    # Threshold and sets are those of these very predictions.
+    targets = load(folder).made.experiment.calibration
+    own = calibration.fit_at(
+      again.temperature, predictions_csv.read(folder.predictions('validation')), targets
     )
-    assert own.temperature == pytest.approx(rule.temperature, rel=1e-3)
+    assert own.threshold == pytest.approx(again.threshold, abs=1e-4)
+    assert own.conformal.limit == pytest.approx(again.conformal.limit, abs=1e-4)
 
   loaded = load(folder)
   expected_NK = calibrated(trained['test'], loaded)
@@ -163,11 +170,12 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   answer_NK = np.asarray(exported.probabilities(exported.weights, image_NHWC))
   np.testing.assert_allclose(answer_NK, expected_NK, atol=parity.LIMIT)
   np.testing.assert_allclose(parity.reference(loaded, image_NHWC), expected_NK, atol=parity.LIMIT)
-  # Negative control: the comparison sees another temperature, unless every vote is the same.
+  # Negative control: the comparison sees another temperature. Votes, and what is learned from so few, may not show it.
   other_NK = calibration.scaled(
     predictions_csv.read(folder.predictions('test')), 3 * rule.temperature
   ).probs_NK
-  assert np.abs(other_NK - expected_NK).max() > 10 * parity.LIMIT
+  is_plain = method in ('', 'average') and combine not in ('vote', *STACKED)
+  assert not is_plain or np.abs(other_NK - expected_NK).max() > 10 * parity.LIMIT
 
 
 @pytest.fixture(scope='module')

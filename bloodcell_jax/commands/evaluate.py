@@ -17,7 +17,6 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
-from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress as progress_lib
@@ -84,12 +83,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     wanted if data_dir else dict.fromkeys(('validation', *wanted))
   ):
     if name == 'validation':
-      rule = calibration.fit(predictions, exp.calibration)
+      fitted_for = models.fitted_for()
+      rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature)
       dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
       folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
-      calibration_file.write(folder, rule, models.fitted_for())
+      calibration_file.write(folder, rule, fitted_for)
     if name not in wanted:
       continue
     figures = scoring.write(folder, name, predictions, exp, note, models.origin, rule, data.image_of(name))

@@ -17,7 +17,7 @@ from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
 from bloodcell_jax.reports import selection
 from bloodcell_jax.runs import forward, model_set, scoring
-from bloodcell_jax.stats import bootstrap, calibration, metrics, paired
+from bloodcell_jax.stats import bootstrap, metrics, paired
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress as progress_lib
 
@@ -126,7 +126,11 @@ def write(
     else model_set.combined(result.rule, list(result.answers[split]))
     for split in dict.fromkeys((*result.answers, *result.overrides))
   }
-  fitted = calibration.fit(combined['validation'], exp.calibration) if 'validation' in combined else None
+  fitted = (
+    calibration_file.fit(combined['validation'], exp.calibration, result.temperature)
+    if 'validation' in combined
+    else None
+  )
   origin = {'members': len(result.members)}
   if fitted is not None:
     is_one = result.combine in method.WEIGHT_AVERAGES

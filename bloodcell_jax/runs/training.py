@@ -22,7 +22,6 @@ from bloodcell_jax.runs import (
   scoring,
   stage_training,
 )
-from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.train import history, signals
 from bloodcell_jax.train import progress as progress_lib
@@ -115,8 +114,9 @@ def train_run(
   # Validation first, in any case: the calibration is fitted on it.
   for split, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':
-      rule = calibration.fit(predictions, exp.calibration)
-      calibration_file.write(folder, rule, models.fitted_for())
+      fitted_for = models.fitted_for()
+      rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature)
+      calibration_file.write(folder, rule, fitted_for)
     if split not in wanted:
       continue
     figures = scoring.write(folder, split, predictions, exp, note, origin, rule, data.image_of(split))

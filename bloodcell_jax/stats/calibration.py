@@ -78,10 +78,15 @@ def fit(predictions: types.Predictions, spec: Spec) -> Calibration:
   Raises:
     UserError: validation has fewer than two groups.
   """
-  degrees = fit_temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
-  at_temperature = scaled(predictions, degrees)
+  temperature = fit_temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
+  return fit_at(temperature, predictions, spec)
+
+
+def fit_at(temperature: float, predictions: types.Predictions, spec: Spec) -> Calibration:
+  """As `fit`, at a given temperature: 1 for predictions that are calibrated already."""
+  at_temperature = scaled(predictions, temperature)
   return Calibration(
-    temperature=degrees,
+    temperature=temperature,
     max_error=spec.max_error,
     threshold=abstention_threshold(at_temperature, spec.max_error),
     conformal=fit_conformal(at_temperature, spec.conformal_score, spec.miscoverage),

@@ -27,6 +27,25 @@ class FittedFor:
   temperature: float
 
 
+def fit(
+  predictions: types.Predictions, spec: calibration.Spec, temperature: float
+) -> calibration.Calibration:
+  """The rule of the networks that made these predictions.
+
+  Args:
+    predictions: of validation.
+    spec: targets.
+    temperature: that of `FittedFor`. A network whose weights include one is calibrated already. A second fit would
+      sharpen again what the first has sharpened if validation has no error.
+
+  Raises:
+    UserError: validation has fewer than two groups.
+  """
+  if temperature == 1:
+    return calibration.fit(predictions, spec)
+  return calibration.fit_at(1.0, predictions, spec)
+
+
 def write(folder: workdir.Workdir, rule: calibration.Calibration, fitted_for: FittedFor) -> None:
   """Writes the rule with what it was fitted for."""
   atomic.write_json(

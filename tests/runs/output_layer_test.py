@@ -15,7 +15,7 @@ from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.runs import job, model_set, output_layer, saved_run, scoring, stage_training
 from bloodcell_jax.stats import calibration
-from bloodcell_jax.storage import predictions_csv, workdir
+from bloodcell_jax.storage import calibration_file, predictions_csv, workdir
 from bloodcell_jax.train import checkpoint, progress, signals
 from configs import cnn_svr, default
 
@@ -188,8 +188,8 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
   answers = dict(made.predict_each(network.params, raw))
   for split, answer in answers.items():
     np.testing.assert_allclose(answer.probs_NK, calibration.scaled(raw[split], expected).probs_NK, atol=1e-5)
-  rule = calibration.fit(answers['validation'], made.experiment.calibration)
-  assert rule.temperature == pytest.approx(1, rel=1e-3), 'nothing is scaled twice'
+  rule = calibration_file.fit(answers['validation'], made.experiment.calibration, network.temperature)
+  assert rule.temperature == 1, 'nothing is scaled twice'
   scoring.write(folder, 'test', answers['test'], made.experiment, '', {}, rule, None)
   np.testing.assert_allclose(
     predictions_csv.read(folder.predictions('test')).probs_NK, answers['test'].probs_NK
