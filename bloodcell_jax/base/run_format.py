@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import rng, types
 
 KEY = 'format'  # an entry of config.json, not a key of a user's config
 CURRENT = 2
@@ -122,9 +122,6 @@ def member_seed(number: int, seed: int, member: int) -> int:
   """
   if number == 1:
     return (seed + member - 1) % 2**32
-  # Imported late: main.py reads the renamed keys of this module before it loads JAX.
-  from bloodcell_jax.base import rng
-
   return int(rng.generator(seed, f'member {member}').integers(2**32))
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from absl import flags
 
-from bloodcell_jax.base import run_format
-
 # Printed by `--help`; here and not in the modules, so that `--help` loads no heavy library.
 SUMMARIES = {
   'train': 'train, or continue a run; then evaluate the best checkpoint and write the report',
@@ -58,6 +56,9 @@ def flag_help(*modules: str) -> str:
 
 def one_line(error: Exception, argv: Sequence[str]) -> str:
   """An error of absl or ml_collections about the flags or the config as one line for the user."""
+  # Imported late: it loads JAX, which asking for help does not need.
+  from bloodcell_jax.base import run_format
+
   text = str(error)
   if isinstance(error, AttributeError | KeyError):
     # ml_collections names one part of the key first and, if there is a similar one, that in quotes.
