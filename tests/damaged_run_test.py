@@ -183,5 +183,5 @@ def test_a_kill_between_a_file_and_its_sum_leaves_it_sound(tmp_path, monkeypatch
   atomic.write_text(path, 'fourth')
   assert atomic.read_text(path) == 'fourth'
   path.write_text('fifth')
-  with pytest.raises(ValueError, match='no longer'):
+  with pytest.raises(ValueError, match='changed since it was written'):
     atomic.read_text(path)

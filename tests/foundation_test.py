@@ -221,7 +221,7 @@ def purposes(sources: Iterable[str]) -> Counter[str]:
 
 
 def test_a_stream_of_random_numbers_has_one_purpose():
-  folder = pathlib.Path(rng.__file__).parent
+  folder = pathlib.Path(rng.__file__).parent.parent
   found = purposes(path.read_text() for path in folder.rglob('*.py'))
   assert {'order', 'dropout', 'init'} <= set(found)
   assert [name for name, times in found.items() if times > 1] == []

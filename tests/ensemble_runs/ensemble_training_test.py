@@ -425,7 +425,7 @@ def test_another_division_of_validation_is_no_hindrance_where_nothing_is_fitted(
     ({'ensemble.member': 4}, 'ensemble.member'),
     ({'ensemble.method': '', 'ensemble.member': 1}, 'ensemble.member'),
     ({'ensemble.combine': 'median'}, 'ensemble.combine'),
-    ({'ensemble.method': 'samme', 'ensemble.combine': 'mean'}, 'a way of its own'),
+    ({'ensemble.method': 'samme', 'ensemble.combine': 'mean'}, 'has its own rule'),
     ({'ensemble.method': 'bagging', 'ensemble.combine': 'mlp'}, 'needs ensemble.method=average'),
     ({'ensemble.method': 'gradient', 'train.monitor': 'val_accuracy'}, 'train.monitor'),
     ({'ensemble.combine': 'soup', 'ensemble.architectures': ('cnn_a', 'cnn_b')}, 'cannot be averaged'),

@@ -177,7 +177,7 @@ def test_joined_predictions_are_in_the_table_s_order_and_none_is_lost_or_doubled
   assert found.file_N.tolist() == names.tolist()
   assert found.probs_NK[:, 0].tolist() == [0.3, 0.0, 0.2, 0.1]
   for broken in ([some(0, 3), some(1)], [some(0, 3), some(1, 2, 3)], [some(0, 3), some(1, 3)]):
-    with pytest.raises(types.UserError, match='each once'):
+    with pytest.raises(types.UserError, match='instead of each of the 4 of the data once'):
       cross_validation.joined(broken, table)
 
 

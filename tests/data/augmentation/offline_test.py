@@ -91,7 +91,7 @@ def test_a_set_left_anywhere_is_continued_to_the_same_bytes(tmp_path, leave_afte
 def test_another_set_or_other_files_are_never_written_over(tmp_path):
   write(tmp_path / 'set')
   before = files(tmp_path / 'set')
-  for change in ({'seed': 1}, {'num_images': 41}, {'given': photographs().take([0, 1, 2, 3, 4])}):
+  for change in ({'seed': 1}, {'num_images': 41}, {'originals': photographs().take([0, 1, 2, 3, 4])}):
     with pytest.raises(types.UserError, match='other settings'):
       write(tmp_path / 'set', **change)
   assert files(tmp_path / 'set') == before
