@@ -1,6 +1,6 @@
 """Writes old_runs.zip: runs made by commit c1800ff, for tests/old_runs_test.py.
 
-    git worktree add /tmp/old c1800ff && python tests/golden/make_old_runs.py /tmp/old
+    git worktree add ../old c1800ff && python tests/golden/make_old_runs.py ../old
 
 The argument is a checkout of that commit. All images are synthetic: no figure of these runs says anything about real
 blood. The archive holds:
