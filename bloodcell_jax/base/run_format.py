@@ -4,9 +4,10 @@ A run keeps the format that it started with, so that it continues to the same bi
 a config without that entry has format 1.
 
     1   member k of an ensemble has the ensemble's seed + k - 1; bags are drawn from the random stream of the confidence
-        intervals; a held-out fraction is rounded to one over a whole number
+        intervals; a held-out fraction is rounded to one over a whole number; the latest of equally good
+        epochs is the best
     2   each member's seed is drawn from the ensemble's; bags have random streams of their own; a held-out fraction is
-        exact
+        exact; the earliest of equally good epochs is the best
 """
 
 from __future__ import annotations
@@ -138,3 +139,8 @@ def held_out_fraction(number: int, fraction: float) -> float:
     (0.5, 0.4)
   """
   return 1 / round(1 / fraction) if number == 1 and fraction else fraction
+
+
+def is_latest_best(number: int) -> bool:
+  """Whether the latest of equally good epochs is the best one in a run of this format, and not the earliest."""
+  return number == 1

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
@@ -40,6 +40,11 @@ def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment,
     )
 
 
+def open_store(folder: workdir.Workdir, exp: experiment.Experiment) -> checkpoint.Store:
+  """The checkpoints of a run, by the rules of its format; close it after use."""
+  return checkpoint.Store(folder.checkpoints, exp.monitor, run_format.is_latest_best(exp.format))
+
+
 @contextlib.contextmanager
 def checkpoints(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator[checkpoint.Store]:
   """The checkpoints of a trained run; each is hashed once, however often it is read.
@@ -49,7 +54,7 @@ def checkpoints(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator
   """
   if not folder.checkpoints.is_dir():
     raise types.UserError(f'{folder.checkpoints}: no checkpoints; train the run first')
-  with contextlib.closing(checkpoint.Store(folder.checkpoints, exp.monitor)) as store:
+  with contextlib.closing(open_store(folder, exp)) as store:
     yield store
 
 
@@ -72,7 +77,7 @@ def best_in(store: checkpoint.Store, job: job_lib.Job) -> tuple[Any, dict[str, i
 
 def last(folder: workdir.Workdir, job: job_lib.Job) -> Any:
   """The parameters of the run's newest checkpoint. Raises UserError where the run has none."""
-  store = checkpoint.Store(folder.checkpoints, job.experiment.monitor)
+  store = open_store(folder, job.experiment)
   try:
     saved = store.latest(lambda stamp: job.template(stamp.stage))
   finally:

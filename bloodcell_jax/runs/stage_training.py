@@ -11,7 +11,7 @@ from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import stages
 from bloodcell_jax.models import summary
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.runs import frozen_features, output_layer
+from bloodcell_jax.runs import frozen_features, output_layer, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import checkpoint, events, history, loop, plan, shelf
@@ -53,7 +53,7 @@ def run(
 @contextlib.contextmanager
 def opened(job: job_lib.Job, folder: workdir.Workdir) -> Iterator[tuple[checkpoint.Store, OnEpoch]]:
   """The checkpoints of a run and the callback that writes its history; both are flushed and closed at the end."""
-  store = checkpoint.Store(folder.checkpoints, job.experiment.monitor)
+  store = saved_run.open_store(folder, job.experiment)
   # Each is closed even if closing the other fails.
   with contextlib.closing(store), contextlib.closing(events.Events(folder.path)) as board:
 

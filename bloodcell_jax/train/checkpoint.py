@@ -51,11 +51,17 @@ class Store:
   longer what was written is never read: it is named on standard error and the newest sound one before it is used, if
   the best epoch up to there is sound as well; what is only read is not changed. Before the first save what is damaged,
   and what came after the checkpoint that was used, is set aside under another name.
+
+  Args:
+    directory: the folder; need not exist.
+    monitor: the figure that the best epoch is chosen by, one of `history.MONITORS`.
+    is_latest_best: which of equally good epochs is the best: the latest, or else the earliest.
   """
 
-  def __init__(self, directory: str | os.PathLike[str], monitor: str):
+  def __init__(self, directory: str | os.PathLike[str], monitor: str, is_latest_best: bool = False):
     self._folder = pathlib.Path(directory).absolute()
     self._monitor = monitor
+    self._is_latest_best = is_latest_best
     self._manager: ocp.CheckpointManager | None = None
     self._writing = 0
     # Of the best checkpoint that is a candidate: its epoch and how bad it is.
@@ -80,9 +86,10 @@ class Store:
     state = jax.tree.map(lambda x: np.array(x, copy=True), state)
     ranked = is_candidate and bool(records) and records[-1].step == int(state.step)
     badness = history.badness(records[-1], self._monitor) if ranked else None
-    # Only a gain is ranked: the earliest among equals stays the best, of which Orbax would keep the latest.
-    if badness is not None and self._best is not None and badness >= self._best[1]:
-      badness = None
+    # Only a gain is ranked, because Orbax keeps the latest among equals.
+    if badness is not None and self._best is not None:
+      is_gain = badness <= self._best[1] if self._is_latest_best else badness < self._best[1]
+      badness = badness if is_gain else None
     if badness is not None:
       self._best = records[-1].epoch, badness
     progress = {

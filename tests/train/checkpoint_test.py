@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import run_format, types
 from bloodcell_jax.optim import keras
 from bloodcell_jax.train import checkpoint, checksums, history, shelf, state
 
@@ -42,9 +42,9 @@ def saved(current: state.State, epochs: int) -> checkpoint.Saved:
   return checkpoint.Saved(current, records(epochs), 0.25, STAMP)
 
 
-def save(folder: pathlib.Path, epochs, monitor: str = 'val_loss') -> None:
+def save(folder: pathlib.Path, epochs, monitor: str = 'val_loss', is_latest_best: bool = False) -> None:
   """One process' saves, each after an evaluation."""
-  store = checkpoint.Store(folder, monitor)
+  store = checkpoint.Store(folder, monitor, is_latest_best)
   for epoch in epochs:
     store.save(saved(make_state(epoch), epoch), True)
   store.close()
@@ -193,3 +193,14 @@ def test_a_run_that_kept_the_latest_among_equals_keeps_it(tmp_path, monkeypatch)
   assert_is(read(tmp_path, 'latest'), 4)
   save(tmp_path, [5])
   assert_is(read(tmp_path, 'best'), 4)
+
+
+@pytest.mark.parametrize('epochs', [range(1, 7), (2, 4, 6), (2, 3, 5)], ids=str)
+def test_in_the_first_format_the_latest_among_equal_epochs_is_the_best(epochs, tmp_path, monkeypatch):
+  monkeypatch.setattr(f'{__name__}.LOSSES', EQUAL)
+  for epoch in epochs:
+    save(tmp_path, [epoch], is_latest_best=run_format.is_latest_best(1))
+  assert_is(read(tmp_path, 'best'), max(set(epochs) & {2, 4, 5}))
+  # Negative control: a worse epoch does not become the best, whatever comes last.
+  assert_is(read(tmp_path, 'latest'), epochs[-1])
+  assert not run_format.is_latest_best(run_format.CURRENT)
