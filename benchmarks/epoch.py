@@ -38,7 +38,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.optim import keras as keras_optim
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals
+from bloodcell_jax.train import checkpoint, checkpoint_folder, history, loop, plan, progress, signals
 from configs import cnn_b
 
 MANY = 10**6  # epochs; the parent kills the child
@@ -96,8 +96,8 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
   exp, images = data(data_dir, folder)
   job = job_lib.Job(exp, images, exp.transform.standardize, None, signals.Stop())
   store, stage = checkpoint.Store(folder / 'checkpoints', exp.monitor), exp.stages[0]
-  stamp = shelf.Stamp(stage.fit.name, '', dataclasses.asdict(job.transform.standardize))
-  begin = checkpoint.Saved(job.initial_state(stage, job.params, 0), [], 0.0, stamp)
+  stage_info = checkpoint_folder.StageInfo(stage.fit.name, '', dataclasses.asdict(job.transform.standardize))
+  begin = checkpoint.Saved(job.initial_state(stage, job.params, 0), [], 0.0, stage_info)
 
   def train(epoch_is_done: Callable[[], None]) -> None:
     def on_epoch(records: list[history.Record]) -> None:

@@ -468,8 +468,8 @@ def member_of(folder: workdir.Workdir, k: int) -> workdir.Workdir:
 
 def test_opening_a_run_hashes_each_checkpoint_once_and_restores_one_state(single, monkeypatch):
   hashed, restored = [], []
-  complaint, read = checksums.complaint, checkpoint.Store._read
-  monkeypatch.setattr(checksums, 'complaint', lambda path: (hashed.append(path), complaint(path))[1])
+  damage, read = checksums.damage, checkpoint.Store._read
+  monkeypatch.setattr(checksums, 'damage', lambda path: (hashed.append(path), damage(path))[1])
   monkeypatch.setattr(checkpoint.Store, '_read', lambda *arguments: (restored.append(1), read(*arguments))[1])
   loaded = load(single)
   assert len(hashed) == len(set(hashed)) > 0

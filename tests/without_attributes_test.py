@@ -56,12 +56,12 @@ def test_the_sums_of_a_checkpoint_are_checked_all_the_same(tmp_path, no_attribut
   (tmp_path / 'weights').write_bytes(b'what was learned')
   checksums.write(tmp_path)
   assert atomic.sum_file(tmp_path / checksums.FILE).exists(), 'the case that is tested'
-  assert checksums.complaint(tmp_path) == ''
+  assert checksums.damage(tmp_path) == ''
   # Negative controls: a file that is no part of it, and one that has changed.
   (tmp_path / '.other').write_text('?')
-  assert 'does not belong there' in checksums.complaint(tmp_path)
+  assert 'does not belong there' in checksums.damage(tmp_path)
   (tmp_path / '.other').unlink()
   (tmp_path / 'weights').write_bytes(b'something else')
-  assert 'not what was written' in checksums.complaint(tmp_path)
+  assert 'not what was written' in checksums.damage(tmp_path)
   sums = json.loads((tmp_path / checksums.FILE).read_text())['sha256']
   assert list(sums) == ['weights']

@@ -55,7 +55,7 @@ def run(
   with contextlib.ExitStack() as stack:
     for job, initial, folder in zip(jobs, initials, folders, strict=True):
       store, on_epoch = stack.enter_context(stage_training.opened(job, folder))
-      own, member_progress = job.experiment.stages[0], progress.of(f'member {folder.path.name}')
+      own, member_progress = job.experiment.stages[0], progress.for_run(f'member {folder.path.name}')
       stack.callback(member_progress.close)
       begins.append(
         _newest(job, store) or stage_training.begin(job, own, None, initial, folder, member_progress)
@@ -69,7 +69,7 @@ def run(
 
 
 def _newest(job: job_lib.Job, store: checkpoint.Store) -> checkpoint.Saved | None:
-  return store.latest(lambda stamp: job.template(stamp.stage))
+  return store.latest(lambda stage_info: job.template(stage_info.stage))
 
 
 def obstacle(jobs: Sequence[job_lib.Job]) -> str:

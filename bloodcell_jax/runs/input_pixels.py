@@ -60,10 +60,10 @@ def saved(folder: workdir.Workdir, exp: experiment.Experiment) -> standardize.Sp
 
 def saved_in(folder: workdir.Workdir, store: checkpoint.Store) -> standardize.Spec:
   """As `saved`, from open checkpoints."""
-  stamp = store.stamp()
-  if stamp is None:
+  stage_info = store.stage_info()
+  if stage_info is None:
     raise types.UserError(f'{folder.checkpoints}: no checkpoint yet; train the run first')
-  return standardize.Spec(**stamp.pixels)
+  return standardize.Spec(**stage_info.pixels)
 
 
 def statistics(

@@ -70,7 +70,7 @@ def best(folder: workdir.Workdir, job: job_lib.Job) -> tuple[Any, dict[str, int]
 
 def best_in(store: checkpoint.Store, job: job_lib.Job) -> tuple[Any, dict[str, int]]:
   """As `best`, from open checkpoints."""
-  saved = store.best(lambda stamp: job.template(stamp.stage))
+  saved = store.best(lambda stage_info: job.template(stage_info.stage))
   origin = {'best_epoch': saved.records[-1].epoch, 'epochs': store.num_epochs()}
   return state.inference_params(saved.state), origin
 
@@ -79,7 +79,7 @@ def last(folder: workdir.Workdir, job: job_lib.Job) -> Any:
   """The parameters of the run's newest checkpoint. Raises UserError where the run has none."""
   store = open_store(folder, job.experiment)
   try:
-    saved = store.latest(lambda stamp: job.template(stamp.stage))
+    saved = store.latest(lambda stage_info: job.template(stage_info.stage))
   finally:
     store.close()
   if saved is None:

@@ -14,7 +14,7 @@ from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.runs import frozen_features, output_layer, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import checkpoint, events, history, loop, plan, shelf
+from bloodcell_jax.train import checkpoint, checkpoint_folder, events, history, loop, plan
 from bloodcell_jax.train import progress as progress_lib
 
 OnEpoch = Callable[[list[history.Record]], None]
@@ -37,11 +37,11 @@ def run(
   """
   exp = job.experiment
   with opened(job, folder) as (store, on_epoch):
-    saved = store.latest(lambda stamp: job.template(stamp.stage))
+    saved = store.latest(lambda stage_info: job.template(stage_info.stage))
     names = [stage.fit.name for stage in exp.stages]
-    for stage in exp.stages[names.index(saved.stamp.stage) if saved else 0 :]:
+    for stage in exp.stages[names.index(saved.stage_info.stage) if saved else 0 :]:
       at = saved
-      if at is None or at.stamp.stage != stage.fit.name:
+      if at is None or at.stage_info.stage != stage.fit.name:
         at = begin(job, stage, saved, initial, folder, progress)
       if len(names) > 1 and not stage.fit.is_finished(at.records):
         _print_stage(job, stage, at.state.params, progress)
@@ -81,11 +81,11 @@ def begin(
   if stage.output_layer:
     features = frozen_features.build(job, stage, params, folder.cache, progress)
     params = output_layer.fit(job, stage, params, features, progress)
-  stamp = shelf.Stamp(
+  stage_info = checkpoint_folder.StageInfo(
     stage.fit.name, _frozen(job, stage, params), dataclasses.asdict(job.transform.standardize)
   )
   return checkpoint.Saved(
-    job.initial_state(stage, params, step), before.records if before else [], 0.0, stamp
+    job.initial_state(stage, params, step), before.records if before else [], 0.0, stage_info
   )
 
 
@@ -108,7 +108,7 @@ def _train(
     at, stage.fit, job.loop_spec, parts(job, stage, features, progress, store, on_epoch)
   )
   check_frozen(job, stage, at, state.params, progress)
-  return checkpoint.Saved(state, records, 0.0, at.stamp)
+  return checkpoint.Saved(state, records, 0.0, at.stage_info)
 
 
 def parts(
@@ -138,10 +138,10 @@ def check_frozen(
   job: job_lib.Job, stage: stages.Stage, at: checkpoint.Saved, params: Any, progress: progress_lib.Progress
 ) -> None:
   """Checks that the frozen weights of a stage are unchanged. Raises RunError where one has changed."""
-  if at.stamp.frozen:
-    if _frozen(job, stage, params) != at.stamp.frozen:
+  if at.stage_info.frozen:
+    if _frozen(job, stage, params) != at.stage_info.frozen:
       raise types.RunError(f'stage {stage.fit.name}: a weight that should be frozen has changed')
-    progress.line(f'{stage.fit.name}: every frozen weight is bitwise unchanged ({at.stamp.frozen})')
+    progress.line(f'{stage.fit.name}: every frozen weight is bitwise unchanged ({at.stage_info.frozen})')
 
 
 def _frozen(job: job_lib.Job, stage: stages.Stage, params: Any) -> str:

@@ -1,4 +1,4 @@
-"""Checkpoints: the latest two and the best one, each whole, checked when it is read, or not there."""
+"""Checkpoints of a run: the latest two and the best one, written atomically and verified when they are read."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from orbax.checkpoint import checkpoint_managers
 
 from bloodcell_jax.base import types
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import checksums, history, shelf
+from bloodcell_jax.train import checkpoint_folder, checksums, history
 from bloodcell_jax.train import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-  """Where a run stands: at its start, or as a checkpoint says."""
+  """The state of a run, at its start or in a checkpoint."""
 
   state: state_lib.State
   records: list[history.Record]  # of the epochs finished
-  seconds: float  # spent in the epoch under way
-  stamp: shelf.Stamp
+  seconds: float  # spent so far in the unfinished epoch
+  stage_info: checkpoint_folder.StageInfo
 
 
-# Where checkpoints go that are no longer kept; `atomic.clear` knows the name.
+# Holds checkpoints that are being deleted; `atomic.clear` knows the name.
 _REMOVED = '.removed.00000000.tmp'
 
 
@@ -45,12 +45,12 @@ class Store:
   """The `checkpoints/` folder of a run.
 
   A checkpoint's number counts the saves of the run and not its steps: the same step can be saved twice, before
-  and after its evaluation. Writing goes on in the background; `close` waits for it.
+  and after its evaluation. Files are written in the background; `close` waits for them.
 
-  **Guarantees**: a checkpoint gets its name when all of it and its checksums are on the disk; one whose files are no
-  longer what was written is never read: it is named on standard error and the newest sound one before it is used, if
-  the best epoch up to there is sound as well; what is only read is not changed. Before the first save what is damaged,
-  and what came after the checkpoint that was used, is set aside under another name.
+  **Guarantees**: a checkpoint gets its name once all its files and checksums are on the disk. A damaged one is never
+  read: it is reported on standard error, and the newest undamaged one before it is used if the best epoch up to there
+  is undamaged as well. Reading changes no file. Before the first save, damaged checkpoints and those newer than the
+  one that was used are renamed.
 
   Args:
     directory: the folder; need not exist.
@@ -64,16 +64,16 @@ class Store:
     self._is_latest_best = is_latest_best
     self._manager: ocp.CheckpointManager | None = None
     self._writing = 0
-    # Of the best checkpoint that is a candidate: its epoch and how bad it is.
+    # Epoch of the best checkpoint, and its monitored figure (lower is better).
     self._best: tuple[int, float] | None = None
-    self._shelf = shelf.Shelf(self._folder)
+    self._checkpoints = checkpoint_folder.CheckpointFolder(self._folder)
     self._find()
 
   def save(self, saved: Saved, is_candidate: bool) -> None:
-    """Starts to write one checkpoint; its records end with this epoch's if it has been evaluated.
+    """Starts to write a checkpoint.
 
     Args:
-      saved: where the run stands.
+      saved: the state, with the record of this epoch if it has been evaluated.
       is_candidate: whether it may be the best.
 
     Raises:
@@ -95,12 +95,12 @@ class Store:
     progress = {
       'records': [dataclasses.asdict(record) for record in records],
       'seconds': saved.seconds,
-      'stamp': {**vars(saved.stamp), 'pixels': dict(saved.stamp.pixels)},
+      'stamp': {**vars(saved.stage_info), 'pixels': dict(saved.stage_info.pixels)},
       'best': self._best,
     }
-    with self._explained():
+    with self._write_errors():
       manager = self._opened()
-      # The finished one before it, so that its folder is not taken for this one's.
+      # `_add_sums` looks for one unfinished folder.
       manager.wait_until_finished()
       self._remove()
       self._writing = (manager.latest_step() or 0) + 1
@@ -110,91 +110,97 @@ class Store:
         metrics=None if badness is None else {'badness': badness},
       )
 
-  def stamp(self) -> shelf.Stamp | None:
-    """What the newest checkpoint says of itself, or None where there is none yet."""
+  def stage_info(self) -> checkpoint_folder.StageInfo | None:
+    """The stage of the newest checkpoint; None where there is none yet."""
     self._find()
-    return None if self._shelf.used is None else self._shelf.stamp(self._shelf.used)
+    return None if self._checkpoints.used is None else self._checkpoints.stage_info(self._checkpoints.used)
 
   def num_epochs(self) -> int:
     """How many epochs are finished in the newest checkpoint; no state is read."""
     self.wait()
     self._find()
-    return 0 if self._shelf.used is None else len(self._shelf.progress(self._shelf.used)['records'])
+    return (
+      0
+      if self._checkpoints.used is None
+      else len(self._checkpoints.progress(self._checkpoints.used)['records'])
+    )
 
-  def latest(self, like: Callable[[shelf.Stamp], state_lib.State]) -> Saved | None:
-    """The newest checkpoint, or None where there is none yet. `like` gives a state of its stage's shapes and dtypes.
+  def latest(self, like: Callable[[checkpoint_folder.StageInfo], state_lib.State]) -> Saved | None:
+    """The newest checkpoint; None where there is none yet. `like` gives a state with its stage's shapes and dtypes.
 
     Raises:
-      UserError: there are checkpoints, but the run cannot go on from any.
+      UserError: there are checkpoints, but the run can continue from none.
     """
     self.wait()
     self._find()
-    return None if self._shelf.used is None else self._read(self._shelf.used, like)
+    return None if self._checkpoints.used is None else self._read(self._checkpoints.used, like)
 
-  def best(self, like: Callable[[shelf.Stamp], state_lib.State]) -> Saved:
+  def best(self, like: Callable[[checkpoint_folder.StageInfo], state_lib.State]) -> Saved:
     """The checkpoint whose epoch had the best monitored figure.
 
     Raises:
-      UserError: there is none, or the run cannot go on from any.
+      UserError: there is none, or the run can continue from none.
     """
     self.wait()
     self._find()
-    number = None if self._shelf.used is None else self._shelf.best(self._shelf.used)
+    number = None if self._checkpoints.used is None else self._checkpoints.best(self._checkpoints.used)
     if number is None:
       raise types.UserError(f'{self._folder}: no checkpoint of a finished epoch; train first')
     return self._read(number, like)
 
   def wait(self) -> None:
-    """Returns once everything is on disk. Raises RunError where it cannot be."""
+    """Waits until everything is on the disk. Raises RunError where that fails."""
     if self._manager is not None:
-      with self._explained():
+      with self._write_errors():
         self._manager.wait_until_finished()
         self._remove()
 
   def close(self) -> None:
-    """Waits, then frees the folder. Raises RunError where what was saved last cannot be written."""
+    """Waits, then releases the folder. Raises RunError where the last checkpoint could not be written."""
     if self._manager is not None:
-      with self._explained():
+      with self._write_errors():
         self._manager.close()
         self._remove()
 
   def _remove(self) -> None:
-    """Frees the room of what is no longer kept."""
+    """Deletes the checkpoints that are no longer kept."""
     shutil.rmtree(self._folder / _REMOVED, ignore_errors=True)
 
   def _find(self) -> None:
-    self._shelf.look()
-    if self._shelf.used is not None and self._manager is None:
-      best = self._shelf.best(self._shelf.used)
-      self._best = None if best is None else (self._shelf.epoch(best), self._shelf.badness(best) or 0.0)
+    self._checkpoints.look()
+    if self._checkpoints.used is not None and self._manager is None:
+      best = self._checkpoints.best(self._checkpoints.used)
+      self._best = (
+        None if best is None else (self._checkpoints.epoch(best), self._checkpoints.badness(best) or 0.0)
+      )
 
-  def _read(self, number: int, like: Callable[[shelf.Stamp], state_lib.State]) -> Saved:
-    progress = self._shelf.progress(number)
-    stamp = shelf.Stamp(**progress['stamp'])
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stamp))
-    folder = self._shelf.path(number)
+  def _read(self, number: int, like: Callable[[checkpoint_folder.StageInfo], state_lib.State]) -> Saved:
+    progress = self._checkpoints.progress(number)
+    stage_info = checkpoint_folder.StageInfo(**progress['stamp'])
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stage_info))
+    folder = self._checkpoints.path(number)
     try:
       with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
         state = reader.restore(folder / 'state', args=ocp.args.StandardRestore(abstract))
     except Exception as error:
-      # What passed its checksums fails for another reason, such as memory.
+      # With valid checksums the reason is another one, such as memory.
       if checksums.are_known(folder):
         raise
       raise types.UserError(
-        f'{folder}: cannot be read ({_line(error)}); remove it, and the run goes on from the one before'
+        f'{folder}: cannot be read ({_line(error)}); remove it, and the run continues from the one before'
       ) from None
     records = [history.Record(**record) for record in progress['records']]
-    return Saved(state, records, progress['seconds'], stamp)
+    return Saved(state, records, progress['seconds'], stage_info)
 
   def _opened(self) -> ocp.CheckpointManager:
-    """What writes; made with the first save, so that whoever only reads changes nothing."""
+    """Orbax' manager, created at the first save, because creating it changes the folder."""
     if self._manager is not None:
       return self._manager
-    for number in self._shelf.unusable:
+    for number in self._checkpoints.unusable:
       aside = self._folder / f'damaged-{number}'
       while aside.exists():
         aside = aside.with_name(f'{aside.name}-again')
-      self._shelf.path(number).rename(aside)
+      self._checkpoints.path(number).rename(aside)
       print(f'{aside}: set aside; remove it when you no longer want it', file=sys.stderr, flush=True)
     keep = checkpoint_managers.AnyPreservationPolicy(
       [
@@ -208,11 +214,11 @@ class Store:
       self._folder,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=keep,
-        # Without a best_fn Orbax keeps no metrics at all, and the policy above would see none.
+        # Without a best_fn Orbax passes no metrics to the policy above.
         best_fn=_badness,
         best_mode='min',
         cleanup_tmp_directories=True,
-        # Renamed first: a kill while files are removed would leave a checkpoint that looks damaged.
+        # Renamed before it is deleted: a kill in between would leave a checkpoint that looks damaged.
         todelete_subdir=_REMOVED,
         async_options=ocp.AsyncOptions(post_finalization_callback=self._add_sums),
       ),
@@ -226,32 +232,32 @@ class Store:
     checksums.write(folder)
 
   @contextlib.contextmanager
-  def _explained(self) -> Iterator[None]:
+  def _write_errors(self) -> Iterator[None]:
     try:
       yield
     except types.UserError:
       raise
     except Exception as error:
       raise types.RunError(
-        f'{self._folder}: a checkpoint could not be written ({_line(error)}); those before it are kept, and the same '
+        f'{self._folder}: a checkpoint could not be written ({_line(error)}); earlier ones are kept, and the same '
         'command continues from there'
       ) from error
 
 
 def _line(error: BaseException) -> str:
-  """What the system said, wherever in the chain of errors it stands; else the error itself, in one line."""
+  """The operating system's message anywhere in the chain of errors; else the error itself, in one line."""
   link: BaseException | None = error
   while link is not None:
     if isinstance(link, OSError) and link.strerror:
       return link.strerror
-    known = next((said for said in _SAID if said in str(link)), None)
+    known = next((message for message in _MESSAGES if message in str(link)), None)
     if known:
       return known
     link = link.__cause__ or link.__context__
   return ' '.join(str(error).split())[:200] or type(error).__name__
 
 
-# What TensorStore wraps in long texts.
-_SAID = tuple(
+# TensorStore wraps these in long texts.
+_MESSAGES = tuple(
   os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 )

@@ -1,4 +1,4 @@
-"""What the files of a checkpoint should hold: a SHA-256 each, written into it before it gets its name."""
+"""SHA-256 checksums of a checkpoint's files, written into its folder before the folder gets its name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import pathlib
 from bloodcell_jax.system import atomic
 
 FILE = 'checksums.json'
-# Orbax adds the moment of the commit to the first and writes the second behind the sums. Neither holds anything of the
-# state, but Orbax reads the first.
+# Orbax changes or writes these after the checksums, when it commits; neither holds any of the state.
 METADATA = '_CHECKPOINT_METADATA'
 LATE = (METADATA, 'commit_success.txt')
 
 
 def write(folder: pathlib.Path) -> None:
-  """Puts all files of the folder on the disk and their sums beside them."""
+  """Flushes all files of the folder to the disk and writes their checksums."""
   sums = {}
   for path in _files(folder):
     with open(path, 'rb') as file:
@@ -26,10 +25,10 @@ def write(folder: pathlib.Path) -> None:
   atomic.write_json(folder / FILE, {'sha256': sums})
 
 
-def complaint(folder: pathlib.Path) -> str:
-  """What is wrong with the folder, naming the file; empty where it is sound.
+def damage(folder: pathlib.Path) -> str:
+  """The first damage found, with its file; empty where there is none.
 
-  One without sums, of a run of before they were kept, is taken for sound: see `are_known`.
+  A folder without checksums, as early versions wrote it, counts as undamaged: see `are_known`.
   """
   metadata = folder / METADATA
   if not _is_json(metadata):
@@ -54,12 +53,12 @@ def complaint(folder: pathlib.Path) -> str:
 
 
 def are_known(folder: pathlib.Path) -> bool:
-  """Whether the folder has sums: a file that passed them is what was written."""
+  """Whether the folder has checksums."""
   return (folder / FILE).exists()
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-  # Without file attributes a hidden file beside the sums holds the sum of the sums.
+  # Where the file system has no attributes, a hidden file holds the checksum of `FILE`.
   left_out = {*(folder / name for name in (*LATE, FILE)), atomic.sum_file(folder / FILE)}
   return sorted(path for path in folder.rglob('*') if path.is_file() and path not in left_out)
 

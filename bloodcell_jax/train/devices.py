@@ -1,4 +1,4 @@
-"""Many devices as one: the only file that says pmap."""
+"""Functions compiled over several devices; the only file that uses `jax.pmap`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def devices(num_devices: int) -> list[jax.Device]:
 
 
 def shard(batch: types.Batch, num_devices: int) -> types.Batch:
-  """The batch as [devices, rows a device, ...], filled up with rows of weight 0.
+  """The batch as [devices, rows a device, ...], padded with rows of weight 0.
 
   **Guarantees**: every row of the batch is in exactly one shard, in order.
   """
@@ -40,7 +40,7 @@ def shard(batch: types.Batch, num_devices: int) -> types.Batch:
 
 
 def _split(x: Any, num_devices: int, axis: int) -> np.ndarray:
-  """The array with its axis `axis` of rows parted into devices, which come first; filled up with zeros."""
+  """The array with its axis `axis` of rows divided over devices, a new first axis; padded with zeros."""
   x = np.asarray(x)
   size = x.shape[axis]
   per_device = -(-size // num_devices)
@@ -50,13 +50,13 @@ def _split(x: Any, num_devices: int, axis: int) -> np.ndarray:
 
 
 def replicate(tree: Any, on: Sequence[jax.Device]) -> Any:
-  """The tree on every device, in the layout of a mapped function's outputs; the same tree if it has it already.
+  """The tree on every device, in the layout of a mapped function's outputs; the tree itself if it is so already.
 
-  Inputs in another layout would recompile the mapped function: once in each of a run's first two steps, and once in
-  the first step of every epoch.
+  Inputs in another layout would recompile the mapped function in each of a run's first two steps and in the first step
+  of every epoch.
   """
   replicated = _replicated(tuple(on))
-  # `device_put` takes as long as a small network's whole update even where there is nothing to move.
+  # With nothing to move, `device_put` still takes as long as a small network's update.
   if all(isinstance(leaf, jax.Array) and leaf.sharding == replicated for leaf in jax.tree.leaves(tree)):
     return tree
   return jax.device_put(tree, replicated)
@@ -86,39 +86,38 @@ def needed_bytes(
   key: jax.Array,
   scale: np.ndarray | np.float32,
 ) -> int:
-  """Bytes that a call of `make_train(step, on)` takes on a device: what goes in, comes out and lies between.
+  """Bytes that a call of `make_train(step, on)` takes on a device: inputs, outputs and temporaries.
 
-  The program is compiled for it, but not run; shapes may stand for the arrays.
+  Compiles the program without running it; arguments may be shapes instead of arrays.
   """
   stats = _map_step(step, on).lower(state, shard(batch, len(on)), key, scale).compile().memory_analysis()
   return stats.argument_size_in_bytes + _added_bytes(stats)
 
 
 def _added_bytes(stats: Any) -> int:
-  """What a compiled call takes beside its arguments."""
-  # What is donated is counted as an argument and as a result.
+  """Bytes that a compiled call takes beside its arguments."""
+  # A donated buffer is counted both as an argument and as an output.
   return stats.output_size_in_bytes - stats.alias_size_in_bytes + stats.temp_size_in_bytes
 
 
-def _with_room(mapped: Any, on: Sequence[jax.Device], what: str, key: str) -> Callable[..., Any]:
-  """The mapped function, which at its first call asks whether the memory is there: where it is not, the system kills.
+def _with_memory_check(mapped: Any, on: Sequence[jax.Device], work: str, key: str) -> Callable[..., Any]:
+  """The mapped function, which before its first call checks that enough memory is free; else the system may kill it.
 
-  JAX keeps the compilation that tells for the call, with or without a persistent cache. `what` and `key` name the work
-  and what makes it smaller.
+  JAX reuses the compilation of the check for the call. `work` is named in the error with `key`, which makes it smaller.
   """
-  is_asked = False
+  is_checked = False
 
-  def run(*given: Any) -> Any:
-    nonlocal is_asked
-    if not is_asked:
-      stats = mapped.lower(*given).compile().memory_analysis()
+  def run(*args: Any) -> Any:
+    nonlocal is_checked
+    if not is_checked:
+      stats = mapped.lower(*args).compile().memory_analysis()
       if stats:
         advice = f'lower {key} or data.image_size'
-        # Other devices than processors say exactly what they take.
+        # XLA's estimate is exact except on CPUs.
         factor = memory.PEAK_FACTOR if on[0].platform == 'cpu' else 1
-        memory.require(_added_bytes(stats), memory.free(on[0]), what, advice, peak_factor=factor)
-      is_asked = True
-    return mapped(*given)
+        memory.require(_added_bytes(stats), memory.free(on[0]), work, advice, peak_factor=factor)
+      is_checked = True
+    return mapped(*args)
 
   return run
 
@@ -126,35 +125,37 @@ def _with_room(mapped: Any, on: Sequence[jax.Device], what: str, key: str) -> Ca
 def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
   """`step(state, batch, key, scale)` compiled over the devices; state in and out without a device axis.
 
-  The state is donated: the caller's copy is gone after the call. `step` sums over devices itself
-  with `jax.lax.psum(..., AXIS)`, which makes its outputs equal everywhere.
+  The state is donated: the caller's copy is deleted by the call. `step` itself sums over devices
+  with `jax.lax.psum(..., AXIS)`, so that its outputs are equal on all of them.
 
-  The compiled function raises RunError before its first call where the memory for it is not there.
+  The compiled function raises RunError before its first call where too little memory is free.
   """
-  mapped = _with_room(_map_step(step, on), on, 'an update', 'train.batch_size')
+  mapped = _with_memory_check(_map_step(step, on), on, 'an update', 'train.batch_size')
   return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, len(on)), key, scale)
 
 
 def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: str) -> Callable[..., Any]:
-  """The `step` of `make_train` for many members in one program: everything in and out has a leading axis M of members.
+  """As `make_train`, for many members in one program: all inputs and outputs have a leading axis M of members.
 
-  **Guarantees**: each member's update is the one that `make_train` makes of it alone, to float tolerance; the batch of
+  **Guarantees**: each member's update equals that of `make_train` for it alone, to float tolerance; the batch of
   every member is divided over the devices as there. The state is donated.
 
   Args:
-    step: as for `make_train`; it knows of no members.
+    step: as for `make_train`, of one member.
     on: the devices.
-    how: 'vmap', all members at once, or 'map', one after the other within the step. On a CPU `vmap` makes
-      convolutions of many groups, which take twice as long.
+    how: 'vmap', all members at once, or 'map', one after the other within the step. On a CPU `vmap` turns
+      convolutions into grouped ones, which take twice as long.
   """
   if how not in MEMBERS:
     raise ValueError(f'how is {how!r}; choose one of {", ".join(MEMBERS)}')
 
-  def one_by_one(*given_M: Any) -> Any:
-    return jax.lax.map(lambda given: step(*given), given_M)
+  def one_by_one(*args_M: Any) -> Any:
+    return jax.lax.map(lambda args: step(*args), args_M)
 
-  made = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
-  mapped = _with_room(made, on, 'an update of all members', 'ensemble.vectorized, train.batch_size')
+  parallel = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
+  mapped = _with_memory_check(
+    parallel, on, 'an update of all members', 'ensemble.vectorized, train.batch_size'
+  )
 
   def run(state_M: Any, batch_M: types.Batch, key_M: jax.Array, scale_M: np.ndarray) -> Any:
     batch = jax.tree.map(lambda x: _split(x, len(on), 1), batch_M)
@@ -164,12 +165,12 @@ def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: 
 
 
 def make_apply(function: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
-  """`function(params, batch) -> array_B...` compiled over the devices, the padding taken off again.
+  """`function(params, batch) -> array_B...` compiled over the devices, without the rows of padding.
 
-  It raises RunError before its first call where the memory for it is not there.
+  The compiled function raises RunError before its first call where too little memory is free.
   """
-  made = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
-  mapped = _with_room(made, on, 'a batch', 'evaluate.batch_size')
+  parallel = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
+  mapped = _with_memory_check(parallel, on, 'a batch', 'evaluate.batch_size')
 
   def apply(params: Any, batch: types.Batch) -> np.ndarray:
     out = np.asarray(mapped(replicate(params, on), shard(batch, len(on))))

@@ -1,4 +1,4 @@
-"""What happened, one record an epoch, and all that follows from it: the best epoch, when to slow or stop."""
+"""The history of a run, one record an epoch: the best epoch, early stopping, lower rates on a plateau."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ class Record:
   learning_rate: float  # of the epoch's last update
   seconds: float  # training, evaluation not included
   images_per_second: float  # of training
-  wait_share: float | None  # of that time the device waited for a batch; None in runs that did not measure it
+  wait_share: (
+    float | None
+  )  # in [0, 1]: of that time the device waited for a batch; None in early versions' runs
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """When to call an epoch better, to lower the rate and to stop; a patience of 0 switches that off."""
+  """Which epoch is better, when to lower the learning rate and when to stop; a patience of 0 switches either off."""
 
   monitor: str  # one of MONITORS
-  min_delta: float  # >= 0: smaller gains do not count for the two patiences
+  min_delta: float  # >= 0: a smaller gain does not end the wait of either patience
   early_stopping_patience: int  # epochs
   reduce_on_plateau_patience: int  # epochs
   reduce_on_plateau_factor: float  # in (0, 1)
-  reduce_on_plateau_min_scale: float  # in [0, 1]: the least share of the rate that is left
+  reduce_on_plateau_min_scale: float  # in [0, 1]: lower limit of the share of the rate that remains
 
   def __post_init__(self):
     if self.monitor not in MONITORS:
@@ -58,7 +60,7 @@ class Spec:
 
 
 def badness(record: Record, monitor: str) -> float:
-  """The monitored figure, turned so that lower is better."""
+  """The monitored figure, negated where higher is better."""
   value = getattr(record, monitor)
   return -value if monitor.endswith('accuracy') else value
 
@@ -75,7 +77,7 @@ def should_stop(records: Sequence[Record], spec: Spec) -> bool:
 
 
 def learning_rate_scale(records: Sequence[Record], spec: Spec) -> float:
-  """The share of the learning rate that is left after every plateau so far.
+  """The share of the learning rate that remains after the plateaus so far.
 
   Source: Keras `ReduceLROnPlateau` with cooldown 0: the count of epochs without a gain starts anew after each
   reduction.
@@ -107,7 +109,7 @@ def _waits(records: Sequence[Record], spec: Spec) -> list[int]:
 
 
 def write(path: str | os.PathLike[str], records: Sequence[Record]) -> None:
-  """The records as lines of JSON."""
+  """Writes the records as lines of JSON."""
   atomic.write_text(path, ''.join(json.dumps(dataclasses.asdict(record)) + '\n' for record in records))
 
 
@@ -126,7 +128,7 @@ def read(path: str | os.PathLike[str]) -> list[Record]:
     ) from None
   for number, line in enumerate(lines, 1):
     try:
-      # Runs of before it was measured do not say it.
+      # Early versions did not measure it.
       records.append(Record(**{'wait_share': None, **json.loads(line)}))
     except (ValueError, TypeError):
       raise types.UserError(f'{path}: line {number} is not a record of an epoch; remove the file') from None

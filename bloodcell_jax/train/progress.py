@@ -24,7 +24,7 @@ class Progress:
     self._title, self._num_steps, self._done, self._images = '', 0, 0, 0
     self._began = self._last_line = time.monotonic()
 
-  def of(self, name: str) -> Progress:
+  def for_run(self, name: str) -> Progress:
     """The progress of one of several concurrent runs: it has a bar of its own and puts its name before each line."""
     progress = Progress()
     progress.name = f'{name}: '

@@ -1,4 +1,4 @@
-"""One update as a pure function; all it knows of files and devices is the name of the device axis."""
+"""One update as a pure function. Of devices it knows the name of their axis alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Spec:
 class Loss:
   """What a stage minimises: a mean over examples plus an L2 penalty."""
 
-  of: Callable[[jax.Array, jax.Array | np.ndarray], jax.Array]  # (output_BK, target_BK) -> [B]
+  per_example: Callable[[jax.Array, jax.Array | np.ndarray], jax.Array]  # (output_BK, target_BK) -> [B]
   # (pattern of names, factor): the factor times the sum of squares is added; the first match wins, else none.
   l2: tuple[tuple[str, float], ...]
 
@@ -100,7 +100,7 @@ def make(
     return next((factor for pattern, factor in loss.l2 if re.fullmatch(pattern, name)), 0.0)
 
   factors = tree.nest({name: l2_factor(name) if on else 0.0 for name, on in tree.names(is_trained).items()})
-  of, m = loss.of, ema_momentum
+  per_example, m = loss.per_example, ema_momentum
 
   def step(state: state_lib.State, batch: types.Batch, key: jax.Array, scale: jax.Array):
     """One update; `scale` [] multiplies it, which lowers the learning rate after a plateau."""
@@ -109,7 +109,7 @@ def make(
     def objective(params: Any) -> tuple[jax.Array, jax.Array]:
       params = jax.tree.map(lambda p, t: p if t else jax.lax.stop_gradient(p), params, is_trained)
       logits_BK = apply(params, batch.image_BHWC, batch.position_B, key)
-      loss_B = of(logits_BK, batch.target_BK)
+      loss_B = per_example(logits_BK, batch.target_BK)
       return jnp.sum(batch.weight_B * loss_B), logits_BK
 
     def summed(grad: jax.Array, trained: bool) -> jax.Array:
@@ -126,11 +126,11 @@ def make(
     )
 
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    # Adding even a zero would turn a frozen weight of -0 into 0.
+    # Adding zero would turn a frozen weight of -0 into 0.
     params = jax.tree.map(lambda p, u, t: p + scale * u if t else p, state.params, updates, is_trained)
     ema_params = jax.tree.map(lambda e, p: m * e + (1 - m) * p, state.ema_params, params) if m else {}
     sums = state_lib.Sums(state.sums.loss + loss, state.sums.correct + correct, state.sums.weight + weight)
-    # Updates too: with a finite gradient and an infinite rate the next loss would show it, after this state was saved.
+    # Updates too: an infinite learning rate would show only in the next loss, after this state has been saved.
     finite = (
       jnp.isfinite(loss)
       & jnp.isfinite(optax.tree.norm(grads))

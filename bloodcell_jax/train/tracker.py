@@ -116,7 +116,7 @@ class RunTracker:
 
   def __init__(self, saved: checkpoint.Saved, stage: plan.Stage, spec: plan.Spec, parts: plan.Parts):
     self.records, self.step = list(saved.records), int(saved.state.step)
-    self.parts, self._stage, self._spec, self._stamp = parts, stage, spec, saved.stamp
+    self.parts, self._stage, self._spec, self._stage_info = parts, stage, spec, saved.stage_info
     self._seconds = saved.seconds  # spent in this epoch, while its clock stands still
     self._stream: plan.Batches | None = None
     self._pending: _PendingUpdate | None = None
@@ -271,7 +271,7 @@ class RunTracker:
     self._check_pending()
     is_clock_running = self.phase is Phase.TRAINING
     seconds = time.monotonic() - self._epoch_began if is_clock_running else self._seconds
-    saved = checkpoint.Saved(state, list(self.records), seconds, self._stamp)
+    saved = checkpoint.Saved(state, list(self.records), seconds, self._stage_info)
     self.parts.store.save(saved, self._stage.is_candidate)
     self._last_save = time.monotonic()
 

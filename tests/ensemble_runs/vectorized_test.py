@@ -69,7 +69,7 @@ def run(folder, seeds=SEEDS, stop=None, **changes):
 def written(made: job.Job, place: workdir.Workdir):
   """Newest and best state, and the history, from the files."""
   store = checkpoint.Store(place.checkpoints, made.experiment.monitor)
-  found = [get(lambda stamp: made.template(stamp.stage)) for get in (store.latest, store.best)]
+  found = [get(lambda stage_info: made.template(stage_info.stage)) for get in (store.latest, store.best)]
   store.close()
   records = [
     dataclasses.replace(r, seconds=0.0, images_per_second=0.0, wait_share=0.0)

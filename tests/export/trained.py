@@ -20,7 +20,7 @@ from bloodcell_jax.runs import job, scoring
 from bloodcell_jax.stats import bootstrap, calibration
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
-from bloodcell_jax.train import checkpoint, history, shelf, signals
+from bloodcell_jax.train import checkpoint, checkpoint_folder, history, signals
 from configs import cnn_a, cnn_b
 
 # The smallest sides that leave a pixel after the last pooling; vgg16 takes any from 32 on.
@@ -103,11 +103,12 @@ def write_run(path: pathlib.Path, loaded: classifier.Classifier) -> workdir.Work
     'leaks': read.leaking().counts(),
   }
   folder.write_environment(made.devices, about, {})
-  stamp = shelf.Stamp(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
+  stage_info = checkpoint_folder.StageInfo(stage.fit.name, '', dataclasses.asdict(made.transform.standardize))
   record = history.Record(1, 1, stage.fit.name, 1.0, 0.5, 1.0, 0.5, 0.001, 1.0, 1.0, None)
   store = checkpoint.Store(folder.checkpoints, exp.monitor)
   store.save(
-    checkpoint.Saved(made.initial_state(stage, loaded.params, 1), [record], 0.0, stamp), is_candidate=True
+    checkpoint.Saved(made.initial_state(stage, loaded.params, 1), [record], 0.0, stage_info),
+    is_candidate=True,
   )
   store.close()
   found = made.predict(loaded.params, 'test')

@@ -82,7 +82,7 @@ def run(made, folder, kill_at=None, kill_fit=False):
 
 def latest(made, folder) -> checkpoint.Saved:
   store = checkpoint.Store(workdir.Workdir(folder).checkpoints, made.experiment.monitor)
-  found = store.latest(lambda stamp: made.template(stamp.stage))
+  found = store.latest(lambda stage_info: made.template(stage_info.stage))
   store.close()
   return found
 
@@ -151,7 +151,9 @@ def test_a_stage_minimises_the_objective_of_the_fit_over_c_and_the_images():
   loss = made.loss(regression_stage(made))
   (pattern, factor), *_ = loss.l2
   assert pattern == 'dense_3/kernel'
-  value = float(loss.of(output_NK, target_NK).mean() + factor * (params['dense_3']['kernel'] ** 2).sum())
+  value = float(
+    loss.per_example(output_NK, target_NK).mean() + factor * (params['dense_3']['kernel'] ** 2).sum()
+  )
   spec = made.experiment.svr
   whole = svr.objective(
     *(params['dense_3'][k] for k in ('kernel', 'bias')),
@@ -209,7 +211,7 @@ def test_layer_by_layer_each_convolution_is_trained_and_then_left(tmp_path):
   before, after = tree.names(made.params), tree.names(final.params)
   changed = {name.split('/')[0] for name in before if not np.array_equal(before[name], after[name])}
   assert changed == {'conv2d_1', 'auxiliary_1', 'conv2d_2', 'auxiliary_2'}
-  assert latest(made, tmp_path).stamp.frozen, 'in the second stage the first convolution is frozen'
+  assert latest(made, tmp_path).stage_info.frozen, 'in the second stage the first convolution is frozen'
   with pytest.raises(types.UserError, match='no checkpoint of a finished epoch'):
     saved_run.best(workdir.Workdir(tmp_path), made)
 

@@ -78,7 +78,7 @@ def run(folder, monkeypatch=None, kill_at=None, **changes):
   finally:
     monkeypatch.undo() if monkeypatch else None
   store = checkpoint.Store(place.checkpoints, made.experiment.monitor)
-  found = store.latest(lambda stamp: made.template(stamp.stage))
+  found = store.latest(lambda stage_info: made.template(stage_info.stage))
   store.close()
   return found.state, records
 

@@ -15,10 +15,10 @@ import pytest
 from bloodcell_jax.base import types
 from bloodcell_jax.optim import keras
 from bloodcell_jax.system import atomic
-from bloodcell_jax.train import checkpoint, checksums, history, shelf, state
+from bloodcell_jax.train import checkpoint, checkpoint_folder, checksums, history, state
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-STAMP = shelf.Stamp('train', 'abc', {'rescale': 0.5})
+STAGE_INFO = checkpoint_folder.StageInfo('train', 'abc', {'rescale': 0.5})
 
 
 def make_state(epoch: int) -> state.State:
@@ -34,7 +34,7 @@ def run(folder: pathlib.Path, losses: list[float], first: int = 1) -> None:
   ]
   store = checkpoint.Store(folder, 'val_loss')
   for epoch in range(first, len(losses) + 1):
-    store.save(checkpoint.Saved(make_state(epoch), records[:epoch], 0.25, STAMP), True)
+    store.save(checkpoint.Saved(make_state(epoch), records[:epoch], 0.25, STAGE_INFO), True)
   store.close()
 
 
@@ -50,8 +50,8 @@ def read(folder: pathlib.Path) -> tuple[int, int]:
   """The epochs of the newest and of the best."""
   store = checkpoint.Store(folder, 'val_loss')
   try:
-    found = store.latest(lambda stamp: make_state(0))
-    return epoch_of(found) if found else 0, epoch_of(store.best(lambda stamp: make_state(0)))
+    found = store.latest(lambda stage_info: make_state(0))
+    return epoch_of(found) if found else 0, epoch_of(store.best(lambda stage_info: make_state(0)))
   finally:
     store.close()
 
@@ -90,7 +90,7 @@ def test_whatever_happens_to_a_file_the_newest_sound_checkpoint_is_used_or_the_f
       # Harmless, or the older one of the two: its loss takes nothing away.
       assert number == 3 or checksums.METADATA in name or name.endswith(('txt', checksums.FILE)), (name, told)
       continue
-    # The best one up to the third epoch was the second, which had been removed by then: nothing is left to go on from.
+    # The best one up to the third epoch was the second, which had been removed by then: nothing is left to continue from.
     assert isinstance(found, str), (name, found)
     assert str(number) in found
     assert '\n' not in found
@@ -133,7 +133,7 @@ def test_a_damaged_best_checkpoint_is_never_replaced_by_the_second_best(tmp_path
   assert read(tmp_path) == (3, 1)
   shutil.copytree(tmp_path, twin := tmp_path.with_name('twin'))
   damaging.flip(next((tmp_path / '1' / 'state').rglob('manifest.ocdbt')))
-  with pytest.raises(types.UserError, match=r'1/state/.*: not what was written; the run cannot go on'):
+  with pytest.raises(types.UserError, match=r'1/state/.*: not what was written; the run cannot continue'):
     read(tmp_path)
   assert read(twin) == (3, 1), 'the check lets a sound one pass'
   shutil.rmtree(twin / '1')

@@ -13,10 +13,10 @@ import pytest
 
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, checksums, history, shelf, state
+from bloodcell_jax.train import checkpoint, checkpoint_folder, checksums, history, state
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-STAMP = shelf.Stamp('train', 'abc', {'rescale': 0.5, 'preprocessing_function': ''})
+STAGE_INFO = checkpoint_folder.StageInfo('train', 'abc', {'rescale': 0.5, 'preprocessing_function': ''})
 LOSSES = (0.9, 0.3, 0.8, 0.7, 0.6, 0.5)
 
 
@@ -39,7 +39,7 @@ def make_state(epoch: int) -> state.State:
 
 
 def saved(current: state.State, epochs: int) -> checkpoint.Saved:
-  return checkpoint.Saved(current, records(epochs), 0.25, STAMP)
+  return checkpoint.Saved(current, records(epochs), 0.25, STAGE_INFO)
 
 
 def save(folder: pathlib.Path, epochs, monitor: str = 'val_loss', is_latest_best: bool = False) -> None:
@@ -53,7 +53,7 @@ def save(folder: pathlib.Path, epochs, monitor: str = 'val_loss', is_latest_best
 def read(folder: pathlib.Path, which: str, monitor: str = 'val_loss') -> checkpoint.Saved:
   store = checkpoint.Store(folder, monitor)
   try:
-    return getattr(store, which)(lambda stamp: make_state(0))
+    return getattr(store, which)(lambda stage_info: make_state(0))
   finally:
     store.close()
 
@@ -69,7 +69,7 @@ def assert_is(found: checkpoint.Saved, epoch: int) -> None:
     assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
   assert found.records == records(epoch)
   assert found.seconds == 0.25
-  assert found.stamp == STAMP
+  assert found.stage_info == STAGE_INFO
 
 
 @pytest.mark.parametrize('parts', [(6,), (1, 6), (3, 6), (2, 4, 6)], ids=str)
@@ -136,17 +136,17 @@ def test_a_folder_without_checkpoints_has_no_latest_and_says_so_for_the_best(tmp
 def test_a_stage_s_shapes_are_asked_for_by_what_the_checkpoint_says_of_itself(tmp_path):
   save(tmp_path, [1])
   store = checkpoint.Store(tmp_path, 'val_loss')
-  asked: list[shelf.Stamp] = []
+  asked: list[checkpoint_folder.StageInfo] = []
 
-  def like(stamp: shelf.Stamp) -> state.State:
-    asked.append(stamp)
+  def like(stage_info: checkpoint_folder.StageInfo) -> state.State:
+    asked.append(stage_info)
     return make_state(0)
 
-  assert store.stamp() == STAMP
+  assert store.stage_info() == STAGE_INFO
   store.latest(like)
   store.best(like)
   store.close()
-  assert asked == [STAMP, STAMP]
+  assert asked == [STAGE_INFO, STAGE_INFO]
 
 
 def test_saving_does_not_read_what_is_donated_afterwards(tmp_path):

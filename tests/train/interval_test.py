@@ -13,12 +13,22 @@ import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.optim import keras
-from bloodcell_jax.train import checkpoint, history, loop, plan, progress, shelf, signals, state, step
+from bloodcell_jax.train import (
+  checkpoint,
+  checkpoint_folder,
+  history,
+  loop,
+  plan,
+  progress,
+  signals,
+  state,
+  step,
+)
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.9, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 PLAN = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)
 STEPS, EPOCHS, SECONDS = 5, 4, 20.0
-STAMP = shelf.Stamp('train', '', {})
+STAGE_INFO = checkpoint_folder.StageInfo('train', '', {})
 
 
 class Killed(Exception):
@@ -69,7 +79,7 @@ def run(disk: Disk, every: float, unit: str, kill_at: int, monkeypatch) -> None:
     on_epoch=lambda records: None,
   )
   fresh = state.create({'dense': {'kernel': np.ones((2, 2), np.float32)}}, keras.build(OPTIMIZER), False, 0)
-  begin = disk.newest or checkpoint.Saved(fresh, [], 0.0, STAMP)
+  begin = disk.newest or checkpoint.Saved(fresh, [], 0.0, STAGE_INFO)
   loop.fit(begin, plan.Stage('train', EPOCHS, PLAN, True), plan.Spec(STEPS, every, unit), parts)
 
 

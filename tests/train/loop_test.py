@@ -17,12 +17,12 @@ from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras
 from bloodcell_jax.train import (
   checkpoint,
+  checkpoint_folder,
   devices,
   history,
   loop,
   plan,
   progress,
-  shelf,
   signals,
   state,
   step,
@@ -32,7 +32,7 @@ SIZES = {'cnn_a': 46, 'cnn_b': 94}
 OPTIMIZER = keras.Spec('rmsprop', 1e-3, 1e-4, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 PLAN = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)
 EPOCHS, STEPS, BATCH = 3, 3, 4
-STAMP = shelf.Stamp('train', '', {})
+STAGE_INFO = checkpoint_folder.StageInfo('train', '', {})
 
 
 @functools.cache
@@ -110,7 +110,7 @@ def fit(
   )
   spec = plan.Spec(STEPS, 1.0 if unit == 'epochs' else 2.0, unit)
   fresh = state.create(params, tx, True, 0)
-  begin = store.latest(lambda stamp: fresh) or checkpoint.Saved(fresh, [], 0.0, STAMP)
+  begin = store.latest(lambda stage_info: fresh) or checkpoint.Saved(fresh, [], 0.0, STAGE_INFO)
   try:
     return loop.fit(begin, plan.Stage('train', epochs, PLAN, True), spec, made_parts)
   finally:

@@ -10,7 +10,17 @@ import optax
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.train import checkpoint, history, plan, progress, shelf, signals, state, step, tracker
+from bloodcell_jax.train import (
+  checkpoint,
+  checkpoint_folder,
+  history,
+  plan,
+  progress,
+  signals,
+  state,
+  step,
+  tracker,
+)
 
 MONITORING = history.Spec('val_loss', 0.0, 0, 0, 0.5, 0.0)
 Phase = tracker.Phase
@@ -44,7 +54,7 @@ def make_run(evaluate=lambda params: {'val_loss': 1.0, 'val_accuracy': 0.5}) -> 
     progress=progress.Progress(),
     on_epoch=lambda records: None,
   )
-  saved = checkpoint.Saved(make_state(), [], 0.0, shelf.Stamp('train', '', {}))
+  saved = checkpoint.Saved(make_state(), [], 0.0, checkpoint_folder.StageInfo('train', '', {}))
   return tracker.RunTracker(
     saved, plan.Stage('train', 1, MONITORING, True), plan.Spec(2, 1.0, 'epochs'), parts
   )
