@@ -137,7 +137,7 @@ def test_a_damaged_best_checkpoint_is_never_replaced_by_the_second_best(tmp_path
     read(tmp_path)
   assert read(twin) == (3, 1), 'the check lets a sound one pass'
   shutil.rmtree(twin / '1')
-  with pytest.raises(types.UserError, match='cannot go on'):
+  with pytest.raises(types.UserError, match='cannot continue'):
     read(twin)
 
 
