@@ -39,7 +39,7 @@ SMALL = {
 
 def config(loss: str = 'cross_entropy', **changes: Any) -> Any:
   stage = default.stage(('.*',), 1, 'rmsprop', 0.001)
-  # A fitted top, so that a few updates are enough for outputs that tell classes apart.
+  # A fitted output layer, so that a few updates are enough for outputs that tell classes apart.
   stage.loss, stage.output_layer = loss, 'svr' if loss == 'svr' else ''
   own = {f'stages.only.{key}': value for key, value in stage.items()}
   flat = {**experiment.flat(default.get_config()), **SMALL, 'stages.order': ('only',), **own, **changes}

@@ -193,10 +193,10 @@ class Job:
     if stage.loss != svr.NAME:
       return step.softmax(objective.label_smoothing, objective.l2)
     total = float(self.arrays.weight_N[self.data.rows['train']].sum())
-    top = f'{self.experiment.model.network.output_layer}/kernel'
+    output_kernel = f'{self.experiment.model.network.output_layer}/kernel'
     return step.Loss(
       lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), spec.epsilon),
-      ((top, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),
+      ((output_kernel, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),
     )
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
