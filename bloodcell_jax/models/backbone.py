@@ -41,7 +41,8 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """A network as configs name it. Its module has the methods of `cnn.CNN`: `features`, `embedding`, `logits`, `head`."""
+  """A network as configs name it. Its module has the methods of `cnn.CNN`:
+  `features`, `embedding`, `logits`, `head`."""
 
   create: Callable[..., nn.Module]  # of Options
   output_layer: str  # the dense layer that gives the logits, which a fit may replace
