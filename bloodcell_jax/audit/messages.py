@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from bloodcell_jax.audit import near_duplicates
+from bloodcell_jax.data.sources import remarks
 
 
 def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
@@ -40,6 +41,13 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
     )
   else:
     texts.append(f'this data cannot be divided for training: {division["reason"]}')
+  if inner := summary['subfolders']:
+    texts.append(
+      f'{inner["images"]:,} images lie in {inner["folders"]:,} sub-folders of their classes, such as '
+      f'{inner["examples"][0]}; if one is a patient or a slide, train with '
+      f'--config.data.groups_csv={folder / remarks.GROUPS_FILE}: {_count(inner["groups"], "group")} in place of '
+      f'{inner["groups_without_folders"]:,}'
+    )
   for rule, names in summary['file_names'].items():
     if 'groups_parted' in names:
       texts.append(_file_names(rule, names))

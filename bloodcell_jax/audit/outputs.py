@@ -12,6 +12,7 @@ from bloodcell_jax.audit import geometry, grouping, near_duplicates, scan, summa
 from bloodcell_jax.base import types
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.plots import figure, samples
 from bloodcell_jax.runs import scoring
 from bloodcell_jax.system import atomic
@@ -30,6 +31,9 @@ def write(
 ) -> None:
   """Writes pairs.csv, groups.csv and figures/*.png; a figure without pairs is not written.
 
+  Where images lie in several folders inside their class folders, `groups_by_folder.csv` has groups that leave neither
+  these folders nor the groups found apart.
+
   Args:
     folder: of the audit.
     scanned: the images.
@@ -42,6 +46,11 @@ def write(
   links += [('touching', link) for link in duplicates.touching]
   atomic.write_csv(folder / 'pairs.csv', _pairs(scanned.table, links))
   atomic.write_csv(folder / 'groups.csv', _groups(scanned.table, group_N))
+  by_folder, by_folder_N = folder / remarks.GROUPS_FILE, summary.by_folder(scanned.table, group_N)
+  if by_folder_N is None:
+    by_folder.unlink(missing_ok=True)
+  else:
+    atomic.write_csv(by_folder, _groups(scanned.table, by_folder_N))
   _draw(folder, max_pixels, scanned, links, group_N, poll)
 
 

@@ -12,6 +12,7 @@ from bloodcell_jax.audit import colour_nn, file_names, grouping, near_duplicates
 from bloodcell_jax.base import groups, rng, types
 from bloodcell_jax.data import reading
 from bloodcell_jax.data.division import leaks, splits
+from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.runs import scoring
 
 # All other splits are one side: overlap among test splits is not a leak.
@@ -20,6 +21,7 @@ TEST_SIDE = 'TEST'
 _MOST_NAMED = 1_000  # groups or sets that are listed
 _MOST_COMPARED = 20_000  # images of the nearest-neighbour baseline, whose time is quadratic
 _NUM_FOLDS = 5
+_MOST_EXAMPLES = 3
 
 
 def compute(
@@ -65,6 +67,7 @@ def compute(
     'counts': counts(table, proposed_N),
     'known_groups': known(table, duplicates.group_N),
     'division': division(table, duplicates.group_N, spec, seed),
+    'subfolders': subfolders(table, proposed_N),
     'file_names': names(table, scanned.histogram_ND, duplicates.group_N, seed),
     'colour_nearest_neighbour': colour(table, scanned.histogram_ND, proposed_N, seed),
   }
@@ -84,6 +87,35 @@ def counts(table: types.Table, group_N: np.ndarray) -> dict[str, dict[str, dict[
       for chosen in [(table.split == split) & (table.label == k)]
     }
     for split in dict.fromkeys(table.split.tolist())
+  }
+
+
+def by_folder(table: types.Table, group_N: np.ndarray) -> np.ndarray | None:
+  """[N] int64: groups that leave neither `group_N` nor the folders inside the classes apart; None without such folders.
+
+  A folder of the same name in several classes, such as `patient_1`, is one.
+  """
+  inner_N = remarks.subfolders(table)
+  if len(np.unique(inner_N[inner_N != ''])) < 2:
+    return None
+  alone = np.array([f'{row}' for row in range(len(table))])
+  return grouping.united(group_N, np.where(inner_N == '', alone, np.char.add('/', inner_N)))
+
+
+def subfolders(table: types.Table, group_N: np.ndarray) -> dict[str, Any] | None:
+  """How many groups the folders inside the classes make; None without several such folders."""
+  united_N = by_folder(table, group_N)
+  if united_N is None:
+    return None
+  inner_N = remarks.subfolders(table)
+  is_inside = inner_N != ''
+  folders = sorted(set(inner_N[is_inside].tolist()))
+  return {
+    'folders': len(folders),
+    'images': int(is_inside.sum()),
+    'examples': folders[:_MOST_EXAMPLES],
+    'groups': len(np.unique(united_N)),
+    'groups_without_folders': len(np.unique(group_N)),
   }
 
 

@@ -74,7 +74,10 @@ def _scan(
 ) -> tuple[scan.Scan, int]:
   """The scanned images, and the number of images of the data."""
   progress.line(f'reading images: {exp.data.source}')
-  table, problems = reading.read_table(exp.data)
+  found = reading.read_source(exp.data)
+  for line in found.remarks:
+    progress.line(line)
+  table, problems = found.table, found.problems
   num_all, most = len(table), flags.FLAGS.max_images
   if 0 < most < num_all:
     table = table.take(scan.stratified_sample(table, most, rng.generator(exp.seed, 'audit images')))

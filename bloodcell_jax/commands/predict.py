@@ -44,7 +44,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if values.review_max < 0:
     raise types.UserError(f'review_max is {values.review_max}; it must be 0 or more')
   folder = workdir.Workdir(request.folder())
-  files, left_out = input_paths.find(request.paths)
+  found = input_paths.read(request.paths)
+  files, left_out = found.inputs, found.problems
+  for line in found.remarks():
+    progress.line(line)
   loaded = classifier.load(folder, stop)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)

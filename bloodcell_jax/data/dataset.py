@@ -23,6 +23,7 @@ class Dataset:
   rows: dict[str, np.ndarray]  # by split: train, validation, test, ...
   skipped: list[types.Problem]  # files that were skipped, with the reason
   notes: list[types.Problem]  # files that were converted, and how
+  remarks: tuple[str, ...]  # what the source was taken for, lines for people
 
   def fingerprint(self) -> str:
     """16 hex digits that change with any image, label, group or split."""
@@ -62,4 +63,4 @@ def empty(class_names: tuple[str, ...]) -> Dataset:
   """A data set of these classes without images, for a network that only predicts."""
   none, label = np.zeros(0, np.str_), np.zeros(0, np.int32)
   table = types.Table((), none, label, none, none, none, none, class_names, '', False)
-  return Dataset(table, np.zeros((0, 1, 1, 3), np.uint8), {}, [], [])
+  return Dataset(table, np.zeros((0, 1, 1, 3), np.uint8), {}, [], [], ())

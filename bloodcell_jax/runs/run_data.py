@@ -67,6 +67,8 @@ def read(
 
   data = build(on_progress)
   stop.poll()
+  for line in data.remarks:
+    progress.line(line)
   for problem in data.skipped:
     progress.line(f'left out: {problem}')
   if data.notes:

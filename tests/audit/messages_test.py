@@ -24,6 +24,7 @@ def summary(**changes):
     'conflicting_labels': {'number': 0},
     'known_groups': None,
     'division': {'made': False, 'reason': 'class A has 1 group'},
+    'subfolders': None,
     'file_names': {'the first number in the name': {'leaks': True, 'groups_parted': 1, 'groups_of_several': 1}},
     'colour_nearest_neighbour': {
       'random_80_20': 0.5, 'train_to_test': None, 'by_groups': None, 'largest_class': {'TRAIN': 1.0},
