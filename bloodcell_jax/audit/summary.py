@@ -50,6 +50,7 @@ def compute(
     'note': scoring.note(table.synthetic, leaks.NONE),
     'class_names': list(table.class_names),
     'leak': bool(leaking),
+    'not_compared': not_compared(scanned, duplicates.group_N),
     'equal_bytes': repeats(table, table.digest),
     'equal_pixels': repeats(table, scanned.pixels_N),
     'near_duplicates': {
@@ -87,6 +88,22 @@ def counts(table: types.Table, group_N: np.ndarray) -> dict[str, dict[str, dict[
       for chosen in [(table.split == split) & (table.label == k)]
     }
     for split in dict.fromkeys(table.split.tolist())
+  }
+
+
+def not_compared(scanned: scan.Scan, found_N: np.ndarray) -> dict[str, Any]:
+  """The images that could not be compared: left out, or with too few keypoints and in no group of several."""
+  is_few_N = np.diff(scanned.points.start) < near_duplicates.LEAST
+  alone_N = np.ones(len(scanned.table), bool)
+  for rows in grouping.repeated(found_N):
+    alone_N[rows] = False
+  few = scanned.table.file[is_few_N & alone_N].tolist()
+  left_out = [problem.file for problem in scanned.problems]
+  return {
+    'images': len(few) + len(left_out),
+    'few_keypoints': len(few),
+    'left_out': len(left_out),
+    'files': [*left_out, *few][:_MOST_NAMED],
   }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.division import leaks
+from bloodcell_jax.data.images import conversions as conversions_lib
 
 SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that can be scored
 
@@ -24,6 +25,7 @@ class Dataset:
   skipped: list[types.Problem]  # files that were skipped, with the reason
   notes: list[types.Problem]  # files that were converted, and how
   remarks: tuple[str, ...]  # what the source was taken for, lines for people
+  size_N2: np.ndarray | None = None  # int32: width and height of each photograph; None if not decoded
 
   def fingerprint(self) -> str:
     """16 hex digits that change with any image, label, group or split."""
@@ -38,6 +40,13 @@ class Dataset:
     """A function from a row within the split to its uint8 image."""
     rows = self.rows[split]
     return lambda i: self.image_NHWC[rows[i]]
+
+  def conversions(self, split: str | None) -> dict[str, int]:
+    """By conversion the number of images of the split, or of all for None, as `conversions.count`."""
+    if split is None:
+      return conversions_lib.count(self.notes)
+    files = set(self.table.file[self.rows[split]].tolist())
+    return conversions_lib.count(note for note in self.notes if note.file in files)
 
   def with_rows(self, rows: Mapping[str, np.ndarray]) -> Dataset:
     """The same images divided into these splits."""

@@ -142,7 +142,9 @@ def _decode(
   kept = np.flatnonzero(decoded.kept)
   # Taking rows copies every image, so it is skipped if all are kept.
   image_NHWC = decoded.image_NHWC if len(kept) == len(table) else decoded.image_NHWC[kept]
-  return dataset.Dataset(table.take(kept), image_NHWC, {}, problems, decoded.notes, found.remarks)
+  return dataset.Dataset(
+    table.take(kept), image_NHWC, {}, problems, decoded.notes, found.remarks, decoded.size_N2[kept]
+  )
 
 
 def read_source(spec: Spec) -> source.Reading:

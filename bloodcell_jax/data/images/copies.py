@@ -6,7 +6,7 @@ import collections
 import os
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent import futures
 
 import numpy as np
@@ -23,6 +23,7 @@ MOST_DIFFERENCE, MOST_SHARE = 9.0, 0.4
 LEAST_SPREAD = 4.0  # grey levels; flatter images have no content to compare
 # Larger images are no copies of one another as far as this comparison goes.
 _MOST_PIXELS = 10**8
+_BLOCK = 1024  # rows compared at once
 # Images of a name that are compared with one another; of more, each with the first ones only.
 _MOST_COMPARED = 24
 # What programs add to the name of a copy: `cell-small`, `cell_thumb`, `cell (1)`, `cell copy 2`, `cell - Kopie`,
@@ -80,6 +81,30 @@ def are_copies(a_D: np.ndarray, b_D: np.ndarray) -> bool:
   spread = min(_spread(a_D), _spread(b_D))
   difference = np.sqrt(((a_D - b_D) ** 2).mean())
   return spread >= LEAST_SPREAD and bool(difference <= min(MOST_DIFFERENCE, MOST_SHARE * spread))
+
+
+def pairs(signature_ND: np.ndarray, poll: Callable[[], None]) -> np.ndarray:
+  """[P, 2] int64: the pairs of rows, a < b, whose signatures are those of an image and its copy.
+
+  Time grows with the square of the number of images.
+
+  Args:
+    signature_ND: of `signature`.
+    poll: called between blocks; its exceptions propagate.
+  """
+  square_N = (signature_ND**2).sum(1)
+  spread_N = signature_ND.reshape(len(signature_ND), -1, 3).std(1).mean(1)
+  most_N = np.where(spread_N >= LEAST_SPREAD, np.minimum(MOST_DIFFERENCE, MOST_SHARE * spread_N), -1.0)
+  found = [np.zeros((0, 2), np.int64)]
+  for start in range(0, len(signature_ND), _BLOCK):
+    poll()
+    block = slice(start, start + _BLOCK)
+    product_BN = signature_ND[block] @ signature_ND[start:].T
+    mean_BN = (square_N[block, None] + square_N[start:] - 2 * product_BN) / signature_ND.shape[1]
+    limit_BN = np.minimum(most_N[block, None], most_N[start:])
+    near = np.argwhere((limit_BN > 0) & (mean_BN <= limit_BN**2)) + start
+    found.append(near[near[:, 0] < near[:, 1]])
+  return np.concatenate(found)
 
 
 def join(

@@ -209,6 +209,17 @@ def unfit(path: str, name: str) -> str:
   return '' if stat.S_ISREG(mode) else 'not a regular file'
 
 
+def is_image(name: str) -> bool:
+  """Whether the file is an image by its extension, of a kind that is read here or not.
+
+  Example:
+    >>> is_image('A/1.TIF'), is_image('A/1.czi'), is_image('A/notes.txt')
+    (True, True, False)
+  """
+  extension = os.path.splitext(name)[1].lower()
+  return extension in EXTENSIONS or bool(foreign.reason(extension))
+
+
 def _join(shown: str, inner: str) -> str:
   # Problems are printed and saved: control characters must not reach a terminal or break a line.
   whole = f'{shown}/{inner}'.strip('/') if shown else inner.strip('/')

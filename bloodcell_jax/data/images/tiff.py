@@ -6,7 +6,6 @@ A stack of several images is refused, for the images of a stack are no one image
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import logging
 import re
@@ -16,7 +15,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from bloodcell_jax.data.images import levels, rgb
+from bloodcell_jax.data.images import rgb
+from bloodcell_jax.data.images import samples as samples_lib
 
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 # Pages that are looked at; a stack of more is refused all the same.
@@ -24,31 +24,8 @@ _MOST_PAGES = 64
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK = range(6)
 _REDUCED, _OF_MASK = 1, 4  # bits of NewSubfileType
 _RAW = (32803, 34892)  # colour filter array, linear raw
-# ImageJ's and OME's colours of channels, and the channel of RGB each is.
-_TURNS = {
-  2: Image.Transpose.FLIP_LEFT_RIGHT,
-  3: Image.Transpose.ROTATE_180,
-  4: Image.Transpose.FLIP_TOP_BOTTOM,
-  5: Image.Transpose.TRANSPOSE,
-  6: Image.Transpose.ROTATE_270,
-  7: Image.Transpose.TRANSVERSE,
-  8: Image.Transpose.ROTATE_90,
-}
 # tifffile warns of every odd tag; what matters is an error or a note of the image.
 logging.getLogger('tifffile').setLevel(logging.CRITICAL + 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Samples:
-  """The samples of an image as they are stored."""
-
-  array_HWC: np.ndarray
-  photometric: int
-  num_colours: int  # channels before alpha: 1 or 3
-  alpha: int | None  # its index; None without alpha
-  declared: int  # brightest value that the file names; 0 for none
-  num_bits: int  # that the file says are used; 0 for none
-  notes: tuple[str, ...]
 
 
 def is_tiff(data: bytes) -> bool:
@@ -57,7 +34,7 @@ def is_tiff(data: bytes) -> bool:
 
 
 def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]] | None:
-  """The upright image as 8-bit RGB and a note for each conversion; None where Pillow reads the file right, or none does.
+  """The upright image as 8-bit RGB and a note for each conversion; None to leave the file to Pillow.
 
   Args:
     data: the file.
@@ -73,10 +50,10 @@ def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]] | 
       if page.imagewidth * page.imagelength > max_pixels or page.imagewidth * page.imagelength == 0:
         return None
       pages, more = _pages(file)
-      if len(pages) == 1 and _is_plain(page):
+      if len(pages) == 1 and _is_plain(page) and not _is_erased(page):
         return None
       samples = _read(file, pages, max_pixels)
-      turn = _TURNS.get(_value(page, 274, 1))
+      turn = rgb.TURNS.get(_value(page, 274, 1))
   except (rgb.DecodeError, MemoryError):
     raise
   # tifffile raises many kinds of errors on damaged files; Pillow then says what is wrong with the file.
@@ -84,7 +61,7 @@ def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]] | 
     return None
   if samples is None:
     return None
-  image, notes = _to_rgb(samples)
+  image, notes = samples_lib.to_rgb(samples)
   if turn is not None:
     image, notes = image.transpose(turn), (*notes, rgb.TURNED)
   return image, (*more, *notes)
@@ -108,7 +85,7 @@ def _pages(file: Any) -> tuple[list[Any], tuple[str, ...]]:
       pages.append(page)
   channels, others = _stack(file)
   if others > 1 or (len(pages) > 1 and not channels):
-    num_images = max(others, len(pages))
+    num_images = others if others > 1 else len(pages)
     more = 'more than ' if num_images >= _MOST_PAGES else ''
     advice = 'save one of them, or their projection, as an RGB image'
     if len(pages) == 3 and others <= 1:
@@ -136,7 +113,11 @@ def _stack(file: Any) -> tuple[int, int]:
 def _ome(file: Any) -> dict[str, str]:
   """The attributes of OME's first Pixels element; empty without OME. Read as text: no part of it is interpreted."""
   text = file.pages.first.description or ''
-  found = re.search(r'<(?:\w+:)?Pixels\b([^>]{0,4000})>', text[:100_000]) if '<OME' in text[:1000] or ':OME' in text[:1000] else None
+  found = (
+    re.search(r'<(?:\w+:)?Pixels\b([^>]{0,4000})>', text[:100_000])
+    if '<OME' in text[:1000] or ':OME' in text[:1000]
+    else None
+  )
   return dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', found[1])) if found else {}
 
 
@@ -148,7 +129,17 @@ def _is_plain(page: Any) -> bool:
   return _bits(page) <= 8 and _format(page) in (1, 4) and not is_odd
 
 
-def _read(file: Any, pages: list[Any], max_pixels: int) -> _Samples | None:
+def _is_erased(page: Any) -> bool:
+  """Whether colours multiplied by alpha have an alpha that hides all of them, so that Pillow would lose the colours."""
+  if page.extrasamples != (1,):
+    return False
+  try:
+    return int(_hwc(page)[..., -1].max()) <= 1
+  except Exception:
+    return False
+
+
+def _read(file: Any, pages: list[Any], max_pixels: int) -> samples_lib.Samples | None:
   """The samples; None to leave the file to Pillow."""
   page, notes = pages[0], []
   photometric, num = int(page.photometric), page.samplesperpixel * len(pages)
@@ -193,7 +184,10 @@ def _read(file: Any, pages: list[Any], max_pixels: int) -> _Samples | None:
   if len(pages) > 1:
     array_HWC = array_HWC[..., _order(file)]
   declared, num_bits = _declared(file)
-  return _Samples(array_HWC, photometric, colours, alpha, declared, num_bits, tuple(notes))
+  is_multiplied = alpha is not None and int(page.extrasamples[-1]) == 1
+  return samples_lib.Samples(
+    array_HWC, photometric == _WHITE_IS_ZERO, colours, alpha, is_multiplied, declared, num_bits, tuple(notes)
+  )
 
 
 def _hwc(page: Any) -> np.ndarray:
@@ -208,7 +202,10 @@ def _order(file: Any) -> list[int]:
   colours: list[tuple[int, ...]] = []
   if file.is_imagej:
     # A table of 256 colours a channel; the last one is that of the brightest value.
-    colours = [tuple(int(v) > 127 for v in np.asarray(lut)[:, -1]) for lut in (file.imagej_metadata or {}).get('LUTs', ())]
+    colours = [
+      tuple(int(v) > 127 for v in np.asarray(lut)[:, -1])
+      for lut in (file.imagej_metadata or {}).get('LUTs', ())
+    ]
   elif file.is_ome:
     values = re.findall(r'<(?:\w+:)?Channel\b[^>]*?\bColor="(-?\d+)"', file.pages.first.description[:100_000])
     colours = [tuple(int(value) >> shift & 255 > 127 for shift in (24, 16, 8)) for value in values]
@@ -233,63 +230,6 @@ def _declared(file: Any) -> tuple[int, int]:
   return declared, num_bits if 8 <= num_bits < _bits(page) else 0
 
 
-def _to_rgb(samples: _Samples) -> tuple[Image.Image, tuple[str, ...]]:
-  """8-bit RGB on white.
-
-  Raises:
-    DecodeError: the samples have no defined white.
-  """
-  notes = list(samples.notes)
-  colour_HWC = samples.array_HWC[..., : samples.num_colours]
-  alpha_HW = None if samples.alpha is None else samples.array_HWC[..., samples.alpha]
-  eight_HWC, note = _eight_bits(colour_HWC, samples)
-  if note:
-    notes.append(note)
-  if samples.photometric == _WHITE_IS_ZERO:
-    eight_HWC = 255 - eight_HWC
-    notes.append('white is zero: inverted')
-  if samples.num_colours == 1:
-    eight_HWC = np.repeat(eight_HWC, 3, -1)
-    notes.append(rgb.GREY)
-  image = Image.fromarray(np.ascontiguousarray(eight_HWC))
-  if alpha_HW is not None:
-    # Its own scale: many programs give 12-bit colours and an alpha of all bits.
-    alpha, _ = _eight_bits(alpha_HW[..., None], samples)
-    image, note = rgb.on_white(image, Image.fromarray(np.ascontiguousarray(alpha[..., 0])))
-    notes += [note] if note else []
-  return image, tuple(notes)
-
-
-def _eight_bits(sample_HWC: np.ndarray, samples: _Samples) -> tuple[np.ndarray, str]:
-  """The samples as uint8, and what is to be noted."""
-  kind, room = sample_HWC.dtype.kind, 8 * sample_HWC.dtype.itemsize
-  if kind == 'b':
-    return sample_HWC.astype(np.uint8) * 255, ''
-  if kind not in 'uif':
-    raise rgb.DecodeError('has complex samples; save it with 8 or 16 bits')
-  if kind == 'f' and not np.isfinite(sample_HWC).all():
-    raise rgb.DecodeError('has samples that are not finite; save it with 8 or 16 bits')
-  low, high = sample_HWC.min(), sample_HWC.max()
-  name = {'u': 'unsigned', 'i': 'signed', 'f': 'floating-point'}[kind]
-  if low < 0:
-    raise rgb.DecodeError(f'has {name} samples below 0 ({low:g}), whose black is undefined; save it with 8 or 16 bits')
-  if kind == 'f' and high <= 1:
-    return np.rint(sample_HWC.astype(np.float64) * 255).astype(np.uint8), 'floating-point samples, 0 to 1, scaled to 8 bits'
-  if high > 65535:
-    raise rgb.DecodeError(f'has {room} bits a channel without a defined white; save it with 8 or 16')
-  whole = np.rint(sample_HWC).astype(np.int64) if kind == 'f' else sample_HWC.astype(np.int64)
-  if kind == 'u' and room == 8:
-    return sample_HWC, ''
-  num_bits = levels.bits(max(int(high), samples.declared if samples.declared <= 65535 else 0))
-  if samples.num_bits and high < 2**samples.num_bits:
-    num_bits = samples.num_bits
-  elif kind == 'i' and num_bits == 16 and room == 16:
-    num_bits = 15
-  is_colour = sample_HWC.shape[-1] == 3 and kind == 'u'
-  text = levels.note(num_bits, room) if kind == 'u' else f'{name} samples of {room} bits, {num_bits} of them used, scaled to 8'
-  return levels.scaled(whole, num_bits, is_colour), text
-
-
 def _bits(page: Any) -> int:
   return int(np.max(page.bitspersample))
 
@@ -303,7 +243,7 @@ def _size(page: Any) -> tuple[int, int, int]:
 
 
 def _name(page: Any) -> str:
-  return f'{getattr(page.photometric, "name", page.photometric)} {getattr(page.planarconfig, "name", page.planarconfig)}'
+  return ' '.join(str(getattr(each, 'name', each)) for each in (page.photometric, page.planarconfig))
 
 
 def _value(page: Any, tag: int, missing: Any) -> Any:
