@@ -234,6 +234,7 @@ def missing_paths(text: str) -> list[str]:
     'figures/',
     'labels.csv',
     'groups.csv',
+    'groups_by_folder.csv',
     'pairs.csv',
     'model_card.md',
     'members/',

@@ -79,6 +79,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     prediction_folder.PATHS: prediction_folder.absolute(request.paths),
     'differential': difference,
     'problems': [str(problem) for problem in problems],
+    'reading': found.remarks(),
     'conversions': converted,
     'other_size': other_size,
   }

@@ -118,6 +118,8 @@ def whole(
     if own != name:
       lines.append(f'  the class {names.spelled(name)} is taken for {own} of the run')
     taken.append(class_names.index(own))
+  if len(set(found.table.split.tolist())) > 1:
+    lines.append('  all its splits are scored together')
   missing = [name for k, name in enumerate(class_names) if k not in taken]
   if missing:
     lines.append(f'  no image of {", ".join(missing)}: no recall can be given for them')

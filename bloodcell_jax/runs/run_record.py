@@ -41,6 +41,7 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
       'skipped': [dataclasses.asdict(problem) for problem in data.skipped],
       'num_converted': converted.get(conversions.IMAGES, 0),
       'conversions': converted,
+      'reading': list(data.remarks),
       'image_sizes': {} if data.size_N2 is None else sizes.summary(data.size_N2[trained]),
       'leaks': dict(leak),
     },

@@ -22,7 +22,9 @@ def lines(table: types.Table, found: layout.Layout | None, groups_csv: str) -> t
     groups_csv: the CSV of groups; '' for none.
   """
   texts = [f'{table.name}: {_splits(table, found)}']
-  texts += [f'  {split}: {_classes(table, split)}' for split in _present_splits(table)]
+  present = _present_splits(table)
+  has_splits = len(present) > 1 or bool(found and found.split_folders)
+  texts += [f'  {split if has_splits else "images"}: {_classes(table, split)}' for split in present]
   texts += [
     f'  {line}' for line in [*_lacking(table), _groups(table, groups_csv), *_subfolders(table, groups_csv)]
   ]
@@ -64,7 +66,7 @@ def _splits(table: types.Table, found: layout.Layout | None) -> str:
   if found is None:
     return f'{num}, as listed in the CSV; splits: {", ".join(_present_splits(table))}'
   if not found.split_folders:
-    return f'{num}; no split folders, so that all images are TRAIN'
+    return f'{num}; no split folders'
   folders = sorted(found.split_folders.items(), key=lambda pair: _rank(pair[0]))
   pairs = [name if name == split else f'{name} ({split})' for split, name in folders]
   return f'{num}; split folders: {", ".join(pairs)}'
