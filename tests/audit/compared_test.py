@@ -84,7 +84,9 @@ def test_folders_of_patients_are_proposed_as_groups_that_leave_no_group_apart(tm
     for patient in range(3):
       for i in range(2):
         save(
-          tmp_path / name / f'patient_{patient}' / f'{name}{i}', draw(100 * ord(name) + 10 * patient + i), 'png'
+          tmp_path / name / f'patient_{patient}' / f'{name}{i}',
+          draw(100 * ord(name) + 10 * patient + i),
+          'png',
         )
   table = folders.table(str(tmp_path), '', '')[0]
   own_N = np.arange(12)
