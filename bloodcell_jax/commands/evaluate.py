@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
+from bloodcell_jax.data.images import sizes
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
 from bloodcell_jax.storage import calibration_file, workdir
@@ -64,6 +66,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   else:
     build = run_data.reader(exp, folder.cache)
   data = run_data.read(build, stop, progress)
+  seen_N2 = data.size_N2 if data_dir and data.size_N2 is not None else np.zeros((0, 2), np.int32)
+  if other_size := sizes.warning(seen_N2, environment['data'].get('image_sizes', {})):
+    progress.line(other_size)
   if not data_dir:
     folder.check_data(data.fingerprint())
   models = model_set.load(
@@ -92,7 +97,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       calibration_file.write(folder, rule, fitted_for)
     if name not in wanted:
       continue
-    figures = scoring.write(folder, name, predictions, exp, note, models.origin, rule, data.image_of(name))
+    figures = scoring.write(
+      folder, name, predictions, exp, note, models.origin, rule, data.image_of(name), data.conversions(name)
+    )
     progress.line(scoring.line(name, figures))
   report.write(folder)
   progress.line(f'report: {folder.report}')

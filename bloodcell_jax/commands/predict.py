@@ -11,7 +11,7 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import conversions, decode, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
 from bloodcell_jax.inference import classifier, differential_count, file_predictions, review_page
@@ -44,7 +44,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if values.review_max < 0:
     raise types.UserError(f'review_max is {values.review_max}; it must be 0 or more')
   folder = workdir.Workdir(request.folder())
-  files, left_out = input_paths.find(request.paths)
+  found = input_paths.read(request.paths)
+  files, left_out = found.inputs, found.problems
+  for line in found.remarks():
+    progress.line(line)
   loaded = classifier.load(folder, stop)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
@@ -60,6 +63,14 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   )
   difference = differential_count.count(classified, loaded.made.experiment.intervals.confidence)
   problems = [*left_out, *predictions.problems]
+  photographs = {one.file: known.about[one.digest] for one in predictions.cells if one.digest in known.about}
+  converted = conversions.count(
+    types.Problem(file, note) for file, about in photographs.items() for note in about.notes
+  )
+  trained = folder.read_environment()['data'].get('image_sizes', {})
+  other_size = sizes.warning([about.size for about in photographs.values()], trained)
+  for line in filter(None, (conversions.line(converted), other_size)):
+    progress.line(line)
   about = {
     'note': loaded.note,
     'model': network,
@@ -68,6 +79,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     prediction_folder.PATHS: prediction_folder.absolute(request.paths),
     'differential': difference,
     'problems': [str(problem) for problem in problems],
+    'reading': found.remarks(),
+    'conversions': converted,
+    'other_size': other_size,
   }
   differential_count.write_predictions(target / 'predictions.csv', classified)
   differential_count.write_count(target / 'differential.csv', difference)
@@ -100,7 +114,7 @@ def _review(
   about: dict[str, Any],
 ) -> str:
   difference = about['differential']
-  notes = [loaded.note, *differential_count.warnings(difference), report.RESEARCH_ONLY]
+  notes = [loaded.note, about['other_size'], *differential_count.warnings(difference), report.RESEARCH_ONLY]
   return review_page.render(
     classified,
     rows,

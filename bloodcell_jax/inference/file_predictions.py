@@ -85,6 +85,10 @@ def predict_files(
   photographs: list[tuple[input_paths.Input, str]] = []
   problems: list[types.Problem] = []
   waiting: dict[str, tuple[str, np.ndarray]] = {}  # key -> file, image
+  about: dict[str, journal_lib.Photograph] = {}  # filled by several threads
+
+  def on_read(digest: str, size: tuple[int, int], notes: tuple[str, ...]) -> None:
+    about[digest] = journal_lib.Photograph(size, notes)
 
   def predict(num: int) -> None:
     keys = list(waiting)[:num]
@@ -94,7 +98,7 @@ def predict_files(
     journal.add(keys, probs_BK)
 
   contents = decode.each(
-    (file.path for file in files), spec, lambda digest: not journal.is_complete(digest), boxes_of
+    (file.path for file in files), spec, lambda digest: not journal.is_complete(digest), boxes_of, on_read
   )
   for i, (file, (digest, content)) in enumerate(zip(files, contents, strict=True)):
     loaded.made.poll()
@@ -102,6 +106,8 @@ def predict_files(
       problems.append(types.Problem(file.shown, str(content)))
     else:
       photographs.append((file, digest))
+      if digest in about:
+        journal.describe(digest, about.pop(digest))
       for key, image in [] if content is None else _missing(journal, digest, content):
         waiting.setdefault(key, (file.shown, image))
     while len(waiting) >= size:
@@ -110,6 +116,7 @@ def predict_files(
     on_progress(i + 1, len(files))
   if waiting:
     predict(size)
+  journal.flush()
   return _gather(photographs, journal, problems, len(files))
 
 

@@ -9,6 +9,7 @@ from bloodcell_jax.base import run_format
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.division import bagging, folds, leaks
+from bloodcell_jax.data.images import conversions
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
@@ -67,10 +68,12 @@ def read(
 
   data = build(on_progress)
   stop.poll()
+  for line in data.remarks:
+    progress.line(line)
   for problem in data.skipped:
     progress.line(f'left out: {problem}')
-  if data.notes:
-    progress.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
+  if converted := conversions.line(data.conversions(None)):
+    progress.line(converted)
   for split, classes in data.counts().items():
     parts = ', '.join(
       f'{name} {images:,} ({photographs:,})' for name, (images, photographs) in classes.items()

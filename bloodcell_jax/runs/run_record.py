@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import tree
+from bloodcell_jax.data.images import conversions, sizes
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.runs import augmentation_sheet, scoring
@@ -28,6 +29,7 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
     UserError: the run in the folder was on other data.
   """
   data = job.data
+  converted, trained = data.conversions(None), data.rows.get('train', np.zeros(0, np.int64))
   folder.write_environment(
     job.devices,
     {
@@ -37,7 +39,10 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
       'class_names': list(data.table.class_names),
       'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
       'skipped': [dataclasses.asdict(problem) for problem in data.skipped],
-      'num_converted': len(data.notes),
+      'num_converted': converted.get(conversions.IMAGES, 0),
+      'conversions': converted,
+      'reading': list(data.remarks),
+      'image_sizes': {} if data.size_N2 is None else sizes.summary(data.size_N2[trained]),
       'leaks': dict(leak),
     },
     _network(job),

@@ -43,6 +43,7 @@ def write(
   origin: Mapping[str, int],
   rule: calibration.Calibration | None,
   image_of: Callable[[int], np.ndarray] | None,
+  conversions: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
   """Writes the predictions and figures of one split and adds its metrics to `metrics.json`.
 
@@ -55,6 +56,7 @@ def write(
     origin: the checkpoint that predicted, written to the entry.
     rule: the calibration of the run, fitted on validation; None without one.
     image_of: the uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
+    conversions: by conversion the number of images of the split, written to the entry; None if not known.
   """
   if split == workdir.FOLDS:
     raise ValueError(f'{split!r} cannot name a split: metrics.json uses it for the folds')
@@ -71,6 +73,8 @@ def write(
     figure.write(folder.figures / f'{name}_{split}.png', picture, note)
   leak = folder.read_environment()['data']['leaks']
   entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp)}
+  if conversions is not None:
+    entry['conversions'] = dict(conversions)
   atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})
   return figures
 

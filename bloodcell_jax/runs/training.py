@@ -119,7 +119,9 @@ def train_run(
       calibration_file.write(folder, rule, fitted_for)
     if split not in wanted:
       continue
-    figures = scoring.write(folder, split, predictions, exp, note, origin, rule, data.image_of(split))
+    figures = scoring.write(
+      folder, split, predictions, exp, note, origin, rule, data.image_of(split), data.conversions(split)
+    )
     progress.line(scoring.line(split, figures))
     if scoring.warning(split, figures):
       progress.line(scoring.warning(split, figures))

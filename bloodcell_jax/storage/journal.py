@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,12 +14,21 @@ import numpy as np
 from bloodcell_jax.base import cell, types
 
 
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+  """What was read of a photograph."""
+
+  size: tuple[int, int]  # width and height, in pixels, upright
+  notes: tuple[str, ...]  # conversions
+
+
 class Journal:
   """An append-only file of JSON lines; the first one names the network that wrote it.
 
   A cell is a line `{"sha256_16", "probs", "crc32"}`, with `Cell.key` under `sha256_16`: a renamed file is not predicted
   again and a changed one is. A photograph that was cut into cells has a line `{"sha256_16", "boxes", "crc32"}` before
-  those of its cells. A last line that a kill cut short is dropped.
+  those of its cells. What was read of a photograph is a line `{"sha256_16", "size", "notes", "crc32"}`, which earlier
+  versions did not write. A last line that a kill cut short is dropped.
   """
 
   def __init__(self, path: str | os.PathLike[str], network: str, class_names: Sequence[str]):
@@ -36,6 +46,8 @@ class Journal:
     self._head = {'network': network, 'class_names': list(class_names)}
     self.known: dict[str, np.ndarray] = {}  # key of a cell -> probs_K
     self.boxes: dict[str, tuple[cell.Box, ...]] = {}  # digest of a photograph -> its cells, where it was cut
+    self.about: dict[str, Photograph] = {}  # digest of a photograph -> what was read of it
+    self._waiting: list[dict] = []
     lines = self._path.read_bytes().split(b'\n') if self._path.exists() else []
     if not lines or _parse(lines[0]) != self._head:
       self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +81,17 @@ class Journal:
     self.boxes[digest] = tuple(boxes)
     self._append([{'sha256_16': digest, 'boxes': [box.as_tuple() for box in boxes]}])
 
+  def describe(self, digest: str, about: Photograph) -> None:
+    """Records what was read of a photograph; on the disk with the next cells, or after `flush`."""
+    if digest not in self.about:
+      self.about[digest] = about
+      self._waiting.append({'sha256_16': digest, 'size': list(about.size), 'notes': list(about.notes)})
+
+  def flush(self) -> None:
+    """Writes the descriptions that wait."""
+    if self._waiting:
+      self._append([])
+
   def add(self, keys: Iterable[str], probs_BK: np.ndarray) -> None:
     """Appends predictions of cells; they are on the disk before it returns."""
     entries = []
@@ -78,8 +101,9 @@ class Journal:
     self._append(entries)
 
   def _append(self, entries: Iterable[dict]) -> None:
+    waiting, self._waiting = self._waiting, []
     with open(self._path, 'a', encoding='utf-8') as file:
-      for entry in entries:
+      for entry in [*waiting, *entries]:
         file.write(json.dumps({**entry, 'crc32': _crc(entry)}) + '\n')
       file.flush()
       os.fsync(file.fileno())
@@ -90,6 +114,13 @@ class Journal:
     if entry is None or entry.pop('crc32', None) not in (None, _crc(entry)) or 'sha256_16' not in entry:
       return False
     key = entry['sha256_16']
+    if 'notes' in entry:
+      try:
+        width, height = entry['size']
+        self.about[key] = Photograph((int(width), int(height)), tuple(map(str, entry['notes'])))
+      except (KeyError, TypeError, ValueError):
+        return False
+      return True
     if 'boxes' in entry:
       try:
         self.boxes[key] = tuple(cell.Box(*box) for box in entry['boxes'])

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import image_files
+from bloodcell_jax.data.images import foreign, image_files, litter
 from bloodcell_jax.data.sources import csv_rows
 
 
@@ -22,7 +22,31 @@ class Input:
   shown: str  # for people: relative to the folder or list that contains it, or the file's own name
 
 
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """The images that paths name."""
+
+  inputs: list[Input]
+  problems: list[types.Problem]  # files that are skipped
+  passed_over: litter.Tally
+
+  def remarks(self) -> list[str]:
+    """What was found and what was passed over, lines for people."""
+    folders = len({os.path.dirname(one.path) for one in self.inputs})
+    images, places = (
+      f'{num:,} {noun if num == 1 else noun + "s"}'
+      for num, noun in ((len(self.inputs), 'image'), (folders, 'folder'))
+    )
+    return list(filter(None, (f'{images} in {places}', self.passed_over.line())))
+
+
 def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
+  """The images and the problems of `read`."""
+  found = read(paths)
+  return found.inputs, found.problems
+
+
+def read(paths: Sequence[str]) -> Found:
   """The images that these paths name, each file once, in the order of the paths; and the files that are skipped.
 
   A path is an image file, a folder (searched recursively), a pattern such as `slides/*.png` or
@@ -33,8 +57,9 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
   """
   inputs: list[Input] = []
   problems: list[types.Problem] = []
+  passed_over = litter.tally()
   for path in paths:
-    inputs += _resolve(path, problems)
+    inputs += _resolve(path, problems, passed_over)
   first: dict[str, Input] = {}
   for one in inputs:
     first.setdefault(os.path.realpath(one.path), one)
@@ -47,15 +72,17 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
   if not kept:
     named = ', '.join(path if image_files.is_showable(path) else repr(path) for path in paths)
     raise types.UserError(f'{named}: no image there; known kinds are {" ".join(image_files.EXTENSIONS)}')
-  return kept, problems
+  return Found(kept, problems, passed_over)
 
 
-def _resolve(path: str, problems: list[types.Problem]) -> Iterator[Input]:
+def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
   if os.path.isdir(path):
-    yield from _within(path, problems)
+    yield from _within(path, problems, passed_over)
   elif os.path.isfile(path) and path.lower().endswith('.csv'):
     yield from _listed(path)
   elif os.path.isfile(path):
+    if reason := foreign.reason(os.path.splitext(path)[1]):
+      raise types.UserError(f'{path}: {reason}')
     yield Input(path, os.path.basename(path))
   elif glob.has_magic(path):
     matched = sorted(_matched(path), key=image_files.natural_key)
@@ -64,7 +91,9 @@ def _resolve(path: str, problems: list[types.Problem]) -> Iterator[Input]:
     for one in matched:
       name = os.path.basename(one)
       if os.path.isdir(one):
-        yield from _within(one, problems)
+        yield from _within(one, problems, passed_over)
+      elif kind := litter.kind(name):
+        passed_over.times[kind] += 1
       elif os.path.splitext(one)[1].lower() not in image_files.EXTENSIONS:
         # A pattern may match other files too.
         continue
@@ -76,10 +105,10 @@ def _resolve(path: str, problems: list[types.Problem]) -> Iterator[Input]:
     raise types.UserError(f'{path}: no such file or folder')
 
 
-def _within(folder: str, problems: list[types.Problem]) -> Iterator[Input]:
-  names, left_out = image_files.listing(folder, '')
-  problems += left_out
-  yield from (Input(os.path.join(folder, *name.split('/')), name) for name in names)
+def _within(folder: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
+  found = image_files.read_listing(folder, '', True, passed_over)
+  problems += found.problems
+  yield from (Input(os.path.join(folder, *name.split('/')), name) for name in found.names)
 
 
 def _matched(pattern: str) -> list[str]:
