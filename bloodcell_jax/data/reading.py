@@ -64,8 +64,12 @@ def build(
     UserError: the data is missing, or files cannot be used under the policy 'fail'.
   """
   table, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
-  rows = splits.rows(table, spec.validation_fraction, spec.test_fraction, seed)
-  return dataset.Dataset(table, image_NHWC, rows, problems, notes)
+  return divide(dataset.Dataset(table, image_NHWC, {}, problems, notes), spec, seed)
+
+
+def divide(data: dataset.Dataset, spec: Spec, seed: int) -> dataset.Dataset:
+  """The images of `build` of this spec, divided for another seed."""
+  return data.with_rows(splits.rows(data.table, spec.validation_fraction, spec.test_fraction, seed))
 
 
 def undecoded(spec: Spec, seed: int, skipped: Collection[str]) -> dataset.Dataset:

@@ -1,0 +1,134 @@
+"""How long each run of a study will be, and what is left: a budget in minutes is divided anew before each run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.study import budget as budget_lib
+from bloodcell_jax.study import cost as cost_lib
+from bloodcell_jax.study import run_folder
+
+# How far the least time may exceed the budget before the study is refused: estimates are rough.
+TOLERANCE = 2.0
+# Seconds of estimate that count for the estimates being right, so that one short run does not turn them over.
+_TRUST = 60.0
+
+
+class Plan:
+  """The lengths of the runs that are still to do, and the time that they will take.
+
+  Args:
+    runs: those to do, in order.
+    costs: by `cost.key` of a run's experiment.
+    counts: by run name and seed, the images of the data.
+    budget: for all of them.
+    now: the clock, in seconds.
+
+  Raises:
+    UserError: the budget is a time in which even the shortest runs will not end.
+  """
+
+  def __init__(
+    self,
+    runs: Sequence[run_folder.StudyRun],
+    costs: Mapping[str, cost_lib.Cost],
+    counts: cost_lib.Counts,
+    budget: budget_lib.Budget,
+    now: Callable[[], float] = time.monotonic,
+  ):
+    self._runs, self._costs, self._counts, self._budget, self._now = list(runs), costs, counts, budget, now
+    self._began = self._run_began = now()
+    self._estimated = self._taken = _TRUST
+    self.num_done = 0
+    self._exps = {run: experiment.from_flat(run.row.flat) for run in runs}
+    least = sum(self._seconds(run, None, 0.0) for run in runs)
+    if budget.seconds and least > TOLERANCE * budget.seconds:
+      raise types.UserError(
+        f'budget is {budget}, and one update of each of the {len(runs)} runs takes about {minutes(least)} with all that '
+        'comes before and after it; give more, or choose fewer --rows'
+      )
+
+  @property
+  def total(self) -> int:
+    """The number of runs, done and to do."""
+    return self.num_done + len(self._runs)
+
+  def begin(self, run: run_folder.StudyRun) -> budget_lib.Length | None:
+    """The length of the run, which starts now: the one it has begun with, or its share; None for trees."""
+    self._run_began = self._now()
+    if run.row.trees:
+      return None
+    return run.length() or budget_lib.scaled(budget_lib.read_length(run.row.flat), self.share())
+
+  def end(self, run: run_folder.StudyRun, length: budget_lib.Length | None, has_failed: bool) -> None:
+    """Notes that the run has ended; what it took corrects the estimates of the others."""
+    if not has_failed:
+      self._estimated += self._seconds(run, length, 1.0)
+      self._taken += self._now() - self._run_began
+    self._runs.remove(run)
+    self.num_done += 1
+
+  def share(self) -> float:
+    """The share of its own length that each run not begun gets now: the largest that ends within the budget."""
+    if self._budget.share:
+      return self._budget.share
+    left = self._budget.seconds - (self._now() - self._began)
+    low, high = 0.0, 1.0
+    if self._needed(high) <= left:
+      return high
+    for _ in range(30):
+      middle = (low + high) / 2
+      low, high = (middle, high) if self._needed(middle) <= left else (low, middle)
+    # Even where no time is left a run gets its least length.
+    return max(low, 1e-9)
+
+  def left(self) -> float:
+    """Seconds until all runs have ended, estimated."""
+    return max(0.0, self._needed(self.share()) - (self._now() - self._run_began))
+
+  def _needed(self, share: float) -> float:
+    return sum(self._seconds(run, None, share) for run in self._runs) * self._taken / self._estimated
+
+  def _seconds(self, run: run_folder.StudyRun, length: budget_lib.Length | None, share: float) -> float:
+    exp = self._exps[run]
+    cost = self._costs[cost_lib.key(exp)]
+    if run.row.trees:
+      # Every image once through the network, and two kinds of trees.
+      return 2 * cost_lib.OVERHEAD + cost.image_seconds * (self._counts.train + self._counts.scored)
+    trainings = budget_lib.num_trainings(run.row.flat)
+    begun = run.length()
+    chosen = length or begun or budget_lib.scaled(budget_lib.read_length(run.row.flat), max(share, 1e-9))
+    whole = cost_lib.seconds(exp, cost, chosen, trainings, self._counts, self._has_features(run))
+    if length is None and begun:
+      done = sum(len(records) for records in run.records()) / (trainings * sum(begun.epochs))
+      return whole * max(0.05, 1 - done)
+    return whole
+
+  def _has_features(self, run: run_folder.StudyRun) -> bool:
+    """Whether a run before this one computes the same features of frozen blocks."""
+    exp = self._exps[run]
+    for other in self._exps:
+      if other is run:
+        return False
+      same = (self._exps[other].data, other.seed, self._exps[other].weights) == (
+        exp.data,
+        run.seed,
+        exp.weights,
+      )
+      if same and self._costs[cost_lib.key(self._exps[other])].is_cached:
+        return True
+    return False
+
+
+def minutes(seconds: float) -> str:
+  """A time for people.
+
+  Example:
+    >>> minutes(20), minutes(400), minutes(9000)
+    ('1 min', '7 min', '2 h 30 min')
+  """
+  whole = max(1, round(seconds / 60))
+  return f'{whole} min' if whole < 60 else f'{whole // 60} h {whole % 60} min'
