@@ -58,6 +58,10 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
     wanted, budget, stop, progress, lambda: _write(rows, root, progress, announce=False), flags.FLAGS.debug
   )
   _write(rows, root, progress, announce=True)
+  if failed:
+    progress.line(
+      f'{failed} of {len(wanted)} runs failed; the page says why, and the same command tries them again'
+    )
   return EXIT_FAILED if failed else None
 
 

@@ -87,10 +87,8 @@ def _row(own: section.Section, shared: Mapping[str, Any], before: Mapping[str, R
     published.finish()
     kind, source = own.take('trees', str), own.take('features_of', str)
     overrides = own.take('overrides', tuple)
-    if kind:
-      flat = _of_trees(kind, source, before)
-    else:
-      flat = _flat(own.take('config', str), overrides, shared)
+    path = own.take('config', str)
+    flat = _of_trees(kind, source, before) if kind else _flat(path, overrides, shared)
     row = own.spec(
       Row, name=name, published=spec, trees=kind, features_of=source, overrides=overrides, flat=flat
     )

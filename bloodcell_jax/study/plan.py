@@ -47,8 +47,8 @@ class Plan:
     least = sum(self._seconds(run, None, 0.0) for run in runs)
     if budget.seconds and least > TOLERANCE * budget.seconds:
       raise types.UserError(
-        f'budget is {budget}, and one update of each of the {len(runs)} runs takes about {minutes(least)} with all that '
-        'comes before and after it; give more, or choose fewer --rows'
+        f'budget is {budget}, and {len(runs)} runs of a few updates each take about {minutes(least)}; give more, or '
+        'choose fewer --rows'
       )
 
   @property

@@ -71,7 +71,8 @@ def run(
     _note(one, line)
     plan.end(one, length, bool(line))
     on_end()
-    progress.line(study_progress.left(plan))
+    if number < len(pending):
+      progress.line(study_progress.left(plan))
   return failed
 
 

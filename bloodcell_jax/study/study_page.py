@@ -15,6 +15,7 @@ from bloodcell_jax.plots import figure, study_curves
 from bloodcell_jax.reports import page
 from bloodcell_jax.study import run_folder, summary, tables
 from bloodcell_jax.system import atomic
+from bloodcell_jax.train import history
 
 PAGE, TEXT, DATA = 'study.html', 'study.md', 'study.json'
 STYLE = """<style>
@@ -34,13 +35,13 @@ def write(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
   Raises:
     UserError: a file of a run is damaged.
   """
-  entries = summary.rows(rows, root)
+  entries, data = summary.rows(rows, root), summary.data(rows, root)
   note = ' '.join(tables.notes(entries)[:-1])
   picture = figure.png(study_curves.plot(panels(rows, entries, root)), note) if entries else b''
   shared = {k: v for k, v in (rows[0].flat if rows else {}).items() if k.startswith(('data.', 'evaluate.'))}
-  atomic.write_text(root / PAGE, html(entries, picture))
-  atomic.write_text(root / TEXT, markdown(entries))
-  atomic.write_json(root / DATA, json.loads(json.dumps({'settings': shared, 'rows': entries})))
+  atomic.write_text(root / PAGE, html(entries, data, picture))
+  atomic.write_text(root / TEXT, markdown(entries, data))
+  atomic.write_json(root / DATA, json.loads(json.dumps({'settings': shared, 'data': data, 'rows': entries})))
 
 
 def panels(
@@ -50,31 +51,31 @@ def panels(
   found = []
   for row, entry in zip(rows, entries, strict=True):
     runs = [run_folder.StudyRun(row, each['seed'], root) for each in entry['runs']]
-    curves = [
-      study_curves.Curve(
-        *(np.array([getattr(r, key) for r in records]) for key in ('step', 'accuracy', 'val_accuracy'))
-      )
-      for run in runs
-      for records in run.records()
-      if records
-    ]
+    curves = [_curve(records) for run in runs for records in run.records() if records]
     if curves:
       found.append(study_curves.Panel(entry['title'], curves, entry['study']['accuracy']))
   return found or [study_curves.Panel('no epoch yet', [], 0.0)]
 
 
-def html(entries: Sequence[Mapping[str, Any]], picture: bytes) -> str:
+def _curve(records: Sequence[history.Record]) -> study_curves.Curve:
+  columns = (np.array([getattr(r, name) for r in records]) for name in ('step', 'accuracy', 'val_accuracy'))
+  return study_curves.Curve(*columns)
+
+
+def html(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any], picture: bytes) -> str:
   """The page.
 
   Args:
-    entries: of `study.json`.
+    entries: the rows of `study.json`.
+    data: its images.
     picture: the curves, a PNG.
   """
   parts = tables.sections(entries)
   body = [
     STYLE,
     f'<h1>{page.text(tables.TITLE)}</h1>',
-    f'<p class="headline"><strong>{page.text(tables.headline(entries))}</strong></p>',
+    f'<p class="headline"><strong>{page.text(tables.headline(entries))}</strong><br>'
+    f'{page.text(tables.images(data))}</p>',
     *(f'<p class="note" role="note">{page.text(note)}</p>' for note in tables.notes(entries)),
     page.contents([(part.name, part.title) for part in parts]),
   ]
@@ -86,13 +87,8 @@ def html(entries: Sequence[Mapping[str, Any]], picture: bytes) -> str:
     )
     body.append(f'<ul>{items}</ul>' if many else items)
     if part.has_curves:
-      body.append(
-        page.image(
-          base64.b64encode(picture).decode(),
-          'png',
-          'training and validation accuracy by update, a panel a row',
-        )
-      )
+      alt = 'training and validation accuracy by update, a panel a row'
+      body.append(page.image(base64.b64encode(picture).decode(), 'png', alt))
     body += [_html_table(table) for table in part.tables]
   return page.whole(tables.TITLE, body)
 
@@ -115,9 +111,9 @@ def _html_table(table: tables.Table) -> str:
   )
 
 
-def markdown(entries: Sequence[Mapping[str, Any]]) -> str:
+def markdown(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> str:
   """The same as Markdown, without the curves."""
-  lines = [f'# {tables.TITLE}', '', f'{tables.headline(entries)}.', '']
+  lines = [f'# {tables.TITLE}', '', f'{tables.headline(entries)}. {tables.images(data)}', '']
   for note in tables.notes(entries):
     lines += [f'**{note}**', '']
   for part in tables.sections(entries):

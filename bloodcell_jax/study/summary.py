@@ -42,6 +42,17 @@ def rows(every: Sequence[study_config.Row], root: Any) -> list[dict[str, Any]]:
   return entries
 
 
+def data(every: Sequence[study_config.Row], root: Any) -> dict[str, Any]:
+  """The images of the study, as the first run describes them: name, counts by split and class; empty before that."""
+  for row in every:
+    for seed in run_folder.seeds_on_disk(row, root):
+      folder = run_folder.StudyRun(row, seed, root).folder
+      if folder.environment.exists():
+        known = folder.read_environment()['data']
+        return {name: known[name] for name in ('name', 'synthetic', 'class_names', 'counts')}
+  return {}
+
+
 def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[str, Any]:
   states = {run.seed: run.state() for run in runs}
   scored = [run for run in runs if states[run.seed] == run_folder.COMPLETE]

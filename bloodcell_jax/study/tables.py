@@ -63,20 +63,20 @@ def sections(entries: Sequence[Mapping[str, Any]]) -> list[Section]:
 
 
 PAIRS = (
-  'Both rows on the same images; the difference is the row minus the one that it is compared with. Intervals and p come '
-  'from photographed fields: p from swapping the two rows within fields. Rows differ in length; see the lengths below.'
+  'Both rows on the same images: the accuracy of the row minus that of the one it is compared with. Intervals and p '
+  'come from photographed fields, p from swapping the two rows within fields. Rows differ in length, see below.'
 )
 CURVES = (
   'Accuracy by update. Training accuracy is taken during the epoch, with dropout and augmentation on. Where training '
-  'climbs and validation does not, the network learns its photographs by heart. Thin lines: seeds, or the members of an '
-  'ensemble. Trees have no epochs.'
+  'climbs and validation does not, the network learns its photographs by heart. Several lines: seeds, or the members '
+  'of an ensemble. Trees have no epochs.'
 )
 TIME = (
   'Length: epochs (of each stage) x updates an epoch, of each network. The seconds are of training alone; the last '
   "columns give what an epoch of the study's own number of updates takes here, beside what it took the study. Frozen "
   'blocks of VGG16 are computed once for all rows and are not in the seconds; the study computed them for each update.'
 )
-SEEDS = 'Accuracy of each seed. A seed draws other weights, another order and another division into training and validation.'
+SEEDS = 'Accuracy of each seed. A seed draws other weights, another order and another validation split.'
 CHOSEN = (
   'Nothing was chosen or fitted on TEST, TEST-clean or the 71 images: these figures are evidence. Figures on a split '
   'that chose something are not.'
@@ -97,13 +97,27 @@ def headline(entries: Sequence[Mapping[str, Any]]) -> str:
   )
 
 
+def images(data: Mapping[str, Any]) -> str:
+  """The images of the study: photographs and images of each split; empty before the first run."""
+  if not data:
+    return ''
+  counts = {
+    split: [sum(column) for column in zip(*classes.values(), strict=True)]
+    for split, classes in data['counts'].items()
+  }
+  parts = [
+    f'{name} {counts[split][1]:,} photographs, {counts[split][0]:,} images'
+    for split, name in (('train', 'training'), ('validation', 'validation'), *TITLES.items())
+    if split in counts
+  ]
+  return f'{data["name"]}: {"; ".join(parts)}.'
+
+
 def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
   """What a reader needs before the figures."""
   found = list(dict.fromkeys(entry['note'] for entry in entries if entry['note']))
   if any('ynthetic' in note for note in found):
-    found.append(
-      "Figures on synthetic smears cannot be compared with the study's; this page only shows that all works."
-    )
+    found.append("They cannot be compared with the study's; this page only shows that every row works.")
   short = [entry for entry in entries if (share := _share(entry)) is not None and share < 0.9]
   if short:
     found.append(
@@ -207,8 +221,8 @@ def _difference(comparison: Mapping[str, Any], split: str) -> str:
 
 def _time(entries: Sequence[Mapping[str, Any]]) -> Table:
   head = (
-    'parameters', 'networks', 'length', "the study's length", 'share', 'seconds an epoch', "of the study's epoch, ours",
-    "the study's",
+    'parameters', 'networks', 'epochs x updates', 'in the study', 'share', 'seconds an epoch',
+    "seconds, the study's epoch, here", 'in the study',
   )  # fmt: skip
   return _table('length, time and parameters', head, entries, _times)
 
@@ -246,12 +260,12 @@ def _share(entry: Mapping[str, Any]) -> float | None:
 def _seeds(entries: Sequence[Mapping[str, Any]]) -> Table:
   known = splits(entries)
 
+  def values(entry: Mapping[str, Any], split: str) -> str:
+    figures = entry['spread'].get(split, {}).get('accuracy', {'values': []})
+    return ', '.join(map(split_section.number, figures['values'])) or NONE
+
   def cells(entry: Mapping[str, Any]) -> list[str]:
-    return [
-      ', '.join(map(str, entry['seeds'])),
-      *(', '.join(split_section.number(v) for v in entry['spread'].get(s, {}).get('accuracy', {}).get('values', [])) or NONE
-        for s in known),
-    ]  # fmt: skip
+    return [', '.join(map(str, entry['seeds'])), *(values(entry, split) for split in known)]
 
   head = ('seeds', *(TITLES[split] for split in known))
   return _table('accuracy by seed', head, [entry for entry in entries if entry['spread']], cells)
