@@ -82,7 +82,7 @@ def get_config() -> config_dict.ConfigDict:
     }
   )  # fmt: skip
   # Synthetic photographs per class: enough to see that every row works.
-  c.data.embedded.num_train, c.data.embedded.num_test, c.data.embedded.num_copies = 20, 8, 2
+  c.data.embedded.num_train, c.data.embedded.num_test, c.data.embedded.num_copies = 15, 5, 2
   c.evaluate = whole.evaluate
   # test_simple is the study's own 71 images.
   c.evaluate.splits = ('validation', 'test', 'test_clean', 'test_simple')
@@ -154,8 +154,8 @@ ROWS = (
               'network part of the difference is the crop; the ensemble\'s report compares it with its own members.'),
   row(ENSEMBLES, 'bagged', 'three of CNN B on the nucleus, bagged', f'{ENSEMBLE}:bagging', MEMBERS,
       reference='averaged', meaning='Described in the essay for trees; here bags are drawn from whole photographs.'),
-  row(ENSEMBLES, 'boosted', 'three of CNN B on the nucleus, boosted (SAMME)', f'{ENSEMBLE}:samme', MEMBERS,
-      reference='averaged', meaning='Described in the essay for trees; here each network weighs the errors before it.'),
+  row(ENSEMBLES, 'boosted', 'three of CNN B on the nucleus, boosted', f'{ENSEMBLE}:gradient', MEMBERS,
+      reference='averaged', meaning='Described in the essay for trees; here each network is fitted to what is left to explain.'),
   row(ENSEMBLES, 'stacked', 'three of CNN B on the nucleus, stacked', f'{ENSEMBLE}:stacking', MEMBERS,
       reference='averaged',
       meaning='Described in the essay; the combination is fitted on predictions for photographs that the network was '

@@ -153,6 +153,11 @@ def scaled(own: Length, share: float) -> Length:
   return Length(min(own.steps, max(1, round(wanted / sum(epochs)))), epochs)
 
 
+def shortest(own: Length) -> float:
+  """The share with which each stage has an update in each of LEAST_EPOCHS epochs, or its own length if that is less."""
+  return min(1.0, LEAST_EPOCHS * len(own.epochs) / own.updates)
+
+
 def check(budget: Budget, own: Mapping[str, Length], trainings: int) -> None:
   """Refuses a budget that leaves a row without an update a stage.
 

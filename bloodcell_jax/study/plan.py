@@ -61,7 +61,7 @@ class Plan:
     self._run_began = self._now()
     if run.row.trees:
       return None
-    return run.length() or budget_lib.scaled(budget_lib.read_length(run.row.flat), self.share())
+    return run.length() or self._share_of(run, self.share())
 
   def end(self, run: run_folder.StudyRun, length: budget_lib.Length | None, has_failed: bool) -> None:
     """Notes that the run has ended; what it took corrects the estimates of the others."""
@@ -82,8 +82,7 @@ class Plan:
     for _ in range(30):
       middle = (low + high) / 2
       low, high = (middle, high) if self._needed(middle) <= left else (low, middle)
-    # Even where no time is left a run gets its least length.
-    return max(low, 1e-9)
+    return low
 
   def left(self) -> float:
     """Seconds until all runs have ended, estimated."""
@@ -100,12 +99,17 @@ class Plan:
       return 2 * cost_lib.OVERHEAD + cost.image_seconds * (self._counts.train + self._counts.scored)
     trainings = budget_lib.num_trainings(run.row.flat)
     begun = run.length()
-    chosen = length or begun or budget_lib.scaled(budget_lib.read_length(run.row.flat), max(share, 1e-9))
+    chosen = length or begun or self._share_of(run, share)
     whole = cost_lib.seconds(exp, cost, chosen, trainings, self._counts, self._has_features(run))
     if length is None and begun:
       done = sum(len(records) for records in run.records()) / (trainings * sum(begun.epochs))
       return whole * max(0.05, 1 - done)
     return whole
+
+  def _share_of(self, run: run_folder.StudyRun, share: float) -> budget_lib.Length:
+    """The length of a run: of a time, even where none is left, a few epochs of one update."""
+    own = budget_lib.read_length(run.row.flat)
+    return budget_lib.scaled(own, share if self._budget.share else max(share, budget_lib.shortest(own)))
 
   def _has_features(self, run: run_folder.StudyRun) -> bool:
     """Whether a run before this one computes the same features of frozen blocks."""
