@@ -155,7 +155,7 @@ ROWS = (
   row(ENSEMBLES, 'bagged', 'three of CNN B on the nucleus, bagged', f'{ENSEMBLE}:bagging', MEMBERS,
       reference='averaged', meaning='Described in the essay for trees; here bags are drawn from whole photographs.'),
   row(ENSEMBLES, 'boosted', 'three of CNN B on the nucleus, boosted', f'{ENSEMBLE}:gradient', MEMBERS,
-      reference='averaged', meaning='Described in the essay for trees; here each network is fitted to what is left to explain.'),
+      reference='averaged', meaning='Described in the essay for trees; here each network is fitted to the residuals.'),
   row(ENSEMBLES, 'stacked', 'three of CNN B on the nucleus, stacked', f'{ENSEMBLE}:stacking', MEMBERS,
       reference='averaged',
       meaning='Described in the essay; the combination is fitted on predictions for photographs that the network was '

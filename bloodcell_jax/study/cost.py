@@ -19,7 +19,7 @@ from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.train import signals
 
-# Seconds of a training beside updates and predictions: compilation, checkpoints, figures, report. Rough; what a study
+# Seconds of a training beside compilation, updates and predictions: checkpoints, figures, report. Rough; what a study
 # takes is compared with its estimate after every run and corrects the ones that follow.
 OVERHEAD = 6.0
 _UPDATES = 2  # timed, after one that compiles
@@ -30,6 +30,7 @@ class Cost:
   """The measured cost of a network."""
 
   update_seconds: tuple[float, ...]  # of an update of each stage
+  compile_seconds: float  # until the first update of every stage has ended
   image_seconds: float  # of the prediction of an image
   is_cached: bool  # whether the stages train on cached features, which are computed once per image
 
@@ -57,6 +58,11 @@ def key(exp: experiment.Experiment) -> str:
   )
 
 
+def program(exp: experiment.Experiment) -> str:
+  """What the compiled program of an update depends on: of two runs alike in it the second finds it compiled."""
+  return repr((key(exp), [stage.weights.optimizer for stage in exp.stages], exp.objective, exp.svr))
+
+
 def measure(exp: experiment.Experiment, class_names: tuple[str, ...], stop: signals.Stop) -> Cost:
   """Times updates and a prediction of an experiment's network on black images; nothing of it is kept.
 
@@ -71,19 +77,20 @@ def measure(exp: experiment.Experiment, class_names: tuple[str, ...], stop: sign
     pixels, featurewise_center=False, featurewise_std_normalization=False, zca_whitening=False
   )
   job = job_lib.Job(exp, _black(exp, class_names), pixels, None, stop)
-  seconds, is_cached = [], False
+  seconds, is_cached, began = [], False, time.monotonic()
   for stage in exp.stages:
     stop.poll()
     depth = frozen_features.depth_of(job, stage) if exp.cache_features else 0
     is_cached = is_cached or depth > 0
     seconds.append(_update(job, stage, depth))
+  compiling = max(0.0, time.monotonic() - began - _UPDATES * sum(seconds))
   stop.poll()
   batches = list(job.in_order(np.arange(exp.evaluate_batch_size) % exp.batch_size))
   for _ in range(2):
     began = time.monotonic()
     job.apply(job.params, batches[0])
     elapsed = time.monotonic() - began
-  return Cost(tuple(seconds), elapsed / exp.evaluate_batch_size, is_cached)
+  return Cost(tuple(seconds), compiling, elapsed / exp.evaluate_batch_size, is_cached)
 
 
 def _update(job: job_lib.Job, stage: stages.Stage, depth: int) -> float:

@@ -13,6 +13,8 @@ from bloodcell_jax.study import run_folder
 
 # How far the least time may exceed the budget before the study is refused: estimates are rough.
 TOLERANCE = 2.0
+# A share is kept, so that rows have the same, while what it needs stays within these shares of the time that is left.
+KEPT = (0.7, 1.1)
 # Seconds of estimate that count for the estimates being right, so that one short run does not turn them over.
 _TRUST = 60.0
 
@@ -42,8 +44,12 @@ class Plan:
     self._runs, self._costs, self._counts, self._budget, self._now = list(runs), costs, counts, budget, now
     self._began = self._run_began = now()
     self._estimated = self._taken = _TRUST
-    self.num_done = 0
+    self.num_done, self._share = 0, 0.0
     self._exps = {run: experiment.from_flat(run.row.flat) for run in runs}
+    self._begun = {run: length for run in runs if (length := run.length())}
+    # The share of each that was trained before.
+    self._done = {run: _share_done(run, length) for run, length in self._begun.items()}
+    self._compiling = {run: self._compile_seconds(run) for run in runs}
     least = sum(self._seconds(run, None, 0.0) for run in runs)
     if budget.seconds and least > TOLERANCE * budget.seconds:
       raise types.UserError(
@@ -61,7 +67,8 @@ class Plan:
     self._run_began = self._now()
     if run.row.trees:
       return None
-    return run.length() or self._share_of(run, self.share())
+    self._begun[run] = run.length() or self._length(run, self.share())
+    return self._begun[run]
 
   def end(self, run: run_folder.StudyRun, length: budget_lib.Length | None, has_failed: bool) -> None:
     """Notes that the run has ended; what it took corrects the estimates of the others."""
@@ -72,16 +79,20 @@ class Plan:
     self.num_done += 1
 
   def share(self) -> float:
-    """The share of its own length that each run not begun gets now: the largest that ends within the budget."""
+    """The share of its own length that each run not begun gets now: about the largest that ends within the budget."""
     if self._budget.share:
       return self._budget.share
-    left = self._budget.seconds - (self._now() - self._began)
+    left = self._budget.seconds - (self._run_began - self._began)
+    low, high = KEPT
+    if self._share and low * left <= self._needed(self._share) <= high * left:
+      return self._share
     low, high = 0.0, 1.0
     if self._needed(high) <= left:
-      return high
+      low = high
     for _ in range(30):
       middle = (low + high) / 2
       low, high = (middle, high) if self._needed(middle) <= left else (low, middle)
+    self._share = low
     return low
 
   def left(self) -> float:
@@ -98,18 +109,25 @@ class Plan:
       # Every image once through the network, and two kinds of trees.
       return 2 * cost_lib.OVERHEAD + cost.image_seconds * (self._counts.train + self._counts.scored)
     trainings = budget_lib.num_trainings(run.row.flat)
-    begun = run.length()
-    chosen = length or begun or self._share_of(run, share)
-    whole = cost_lib.seconds(exp, cost, chosen, trainings, self._counts, self._has_features(run))
-    if length is None and begun:
-      done = sum(len(records) for records in run.records()) / (trainings * sum(begun.epochs))
-      return whole * max(0.05, 1 - done)
-    return whole
+    length = length or self._begun.get(run) or self._length(run, share)
+    whole = cost_lib.seconds(exp, cost, length, trainings, self._counts, self._has_features(run))
+    return self._compiling[run] + whole * (1 - self._done.get(run, 0.0))
 
-  def _share_of(self, run: run_folder.StudyRun, share: float) -> budget_lib.Length:
+  def _length(self, run: run_folder.StudyRun, share: float) -> budget_lib.Length:
     """The length of a run: of a time, even where none is left, a few epochs of one update."""
     own = budget_lib.read_length(run.row.flat)
     return budget_lib.scaled(own, share if self._budget.share else max(share, budget_lib.shortest(own)))
+
+  def _compile_seconds(self, run: run_folder.StudyRun) -> float:
+    """What the run waits for its program: nothing where a run before has it, or where it was timed and so compiled."""
+    exp = self._exps[run]
+    before = self._runs[: self._runs.index(run)]
+    key = cost_lib.key(exp)
+    if run.row.trees or all(cost_lib.key(self._exps[other]) != key for other in before):
+      return 0.0
+    if any(cost_lib.program(self._exps[other]) == cost_lib.program(exp) for other in before):
+      return 0.0
+    return self._costs[key].compile_seconds
 
   def _has_features(self, run: run_folder.StudyRun) -> bool:
     """Whether a run before this one computes the same features of frozen blocks."""
@@ -125,6 +143,12 @@ class Plan:
       if same and self._costs[cost_lib.key(self._exps[other])].is_cached:
         return True
     return False
+
+
+def _share_done(run: run_folder.StudyRun, length: budget_lib.Length) -> float:
+  """The share of its epochs that a run has trained, at most 0.95: the rest of it takes time too."""
+  whole = budget_lib.num_trainings(run.row.flat) * sum(length.epochs)
+  return min(0.95, sum(len(records) for records in run.records()) / whole)
 
 
 def minutes(seconds: float) -> str:

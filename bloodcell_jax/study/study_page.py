@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,9 @@ STYLE = """<style>
 table.study td { white-space: normal; min-width: 6rem; } table.study tbody th { white-space: normal; min-width: 11rem; }
 table.study tr.part th { font-weight: bold; text-align: left; padding-top: .9rem; color: var(--accent); }
 table.study td { vertical-align: top; text-align: left; } table.study th { vertical-align: top; text-align: left; }
+table.study td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
 </style>"""
+_FIGURE = re.compile(r'[+-]?\d\.\d{3}')
 
 
 def write(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
@@ -102,13 +105,20 @@ def _html_table(table: tables.Table) -> str:
         f'<tr class="part"><th scope="rowgroup" colspan="{len(table.head)}">{page.text(name)}</th></tr>'
       )
     for row in rows:
-      cells = ''.join(f'<td>{page.text(cell)}</td>' for cell in row[1:])
+      cells = ''.join(map(_html_cell, row[1:]))
       body.append(f'<tr><th scope="row">{page.text(row[0])}</th>{cells}</tr>')
   label = page.text(table.caption)
   return (
     f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="study">'
     f'<caption>{label}</caption><thead><tr>{top}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
   )
+
+
+def _html_cell(cell: str) -> str:
+  """A cell; a figure with its interval stays on one line, what follows it goes below."""
+  if not _FIGURE.match(cell):
+    return f'<td>{page.text(cell)}</td>'
+  return f'<td class="figure">{"<br>".join(map(page.text, cell.split("; ")))}</td>'
 
 
 def markdown(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> str:

@@ -120,9 +120,10 @@ def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     found.append("They cannot be compared with the study's; this page only shows that every row works.")
   short = [entry for entry in entries if (share := _share(entry)) is not None and share < 0.9]
   if short:
+    least = min(share for entry in short if (share := _share(entry)) is not None)
     found.append(
-      f"{len(short)} rows are shorter than the study's own length, the shortest has "
-      f'{min(share for e in short if (share := _share(e)) is not None):.1%} of it: such rows are not finished networks.'
+      f"{len(short)} rows are shorter than the study's own length, the shortest has {_percent(least)} of it: such rows "
+      'are not finished networks.'
     )
   return [*found, report.RESEARCH_ONLY]
 
@@ -240,11 +241,15 @@ def _times(entry: Mapping[str, Any]) -> list[str]:
     str(length['networks']) if own else 'trees',
     ', '.join(lengths) or NONE,
     f'{" + ".join(map(str, own["epochs"]))} x {own["steps_per_epoch"]}' if own else NONE,
-    NONE if share is None else f'{share:.1%}',
+    NONE if share is None else _percent(share),
     NONE if seconds is None else _seconds_text(seconds),
     whole,
     f'{published[0]} to {published[1]}' if published else NONE,
   ]
+
+
+def _percent(share: float) -> str:
+  return f'{share:.1%}' if share >= 0.001 else 'less than 0.1%'
 
 
 def _seconds_text(seconds: float) -> str:
