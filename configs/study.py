@@ -82,7 +82,7 @@ def get_config() -> config_dict.ConfigDict:
     }
   )  # fmt: skip
   # Synthetic photographs per class: enough to see that every row works.
-  c.data.embedded.num_train, c.data.embedded.num_test, c.data.embedded.num_copies = 15, 5, 2
+  c.data.embedded.num_train, c.data.embedded.num_test, c.data.embedded.num_copies = 10, 5, 2
   c.evaluate = whole.evaluate
   # test_simple is the study's own 71 images.
   c.evaluate.splits = ('validation', 'test', 'test_clean', 'test_simple')

@@ -37,7 +37,9 @@ def test_every_row_of_the_study_resolves_and_refers_to_rows_that_exist():
 
 
 def test_a_row_is_its_config_with_the_keys_of_the_study_and_its_own():
-  (got,) = resolve(row(config='configs/cnn_b.py:adam', overrides={'model.dropout_rate': 0.1}), source='kaggle', dir='F')
+  (got,) = resolve(
+    row(config='configs/cnn_b.py:adam', overrides={'model.dropout_rate': 0.1}), source='kaggle', dir='F'
+  )
   expected = experiment.flat(cnn_b.get_config('adam'))
   assert got.flat['data.dir'] == 'F'
   assert got.flat['model.dropout_rate'] == 0.1
@@ -51,7 +53,10 @@ def test_a_row_is_its_config_with_the_keys_of_the_study_and_its_own():
   [
     (row(config='configs/nowhere.py'), r'row a: configs/nowhere\.py: no such config file'),
     (row(config='configs/cnn_b.py:adamm'), r"row a: configs/cnn_b\.py:adamm: no variant 'adamm'"),
-    (row(overrides={'train.epoch': 3}), r'row a: config\.train\.epoch: no such key; did you mean config\.train\.epochs'),
+    (
+      row(overrides={'train.epoch': 3}),
+      r'row a: config\.train\.epoch: no such key; did you mean config\.train\.epochs',
+    ),
     (row(overrides={'train.epochs': 0}), r'row a: config\.train\.epochs is 0'),
     (row(overrides={'train.steps_per_epoch': 0}), r'row a: train\.steps_per_epoch is 0'),
     (row(overrides={'seed': 3}), r'row a: .*--seeds'),

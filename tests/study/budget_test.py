@@ -25,7 +25,9 @@ def test_the_whole_share_is_the_rows_own_length():
 def test_a_share_of_a_length_is_that_share_of_its_updates(share):
   for own in (STUDY, Length(150, (80,)), Length(180, (70,)), Length(199, (6, 6))):
     got = budget.scaled(own, share)
-    assert got.updates == pytest.approx(share * own.updates, rel=0.12, abs=len(own.epochs) * budget.LEAST_EPOCHS)
+    assert got.updates == pytest.approx(
+      share * own.updates, rel=0.12, abs=len(own.epochs) * budget.LEAST_EPOCHS
+    )
     assert got.steps <= own.steps
     assert all(1 <= mine <= whole for mine, whole in zip(got.epochs, own.epochs, strict=True))
 
@@ -55,7 +57,9 @@ def test_the_studys_lengths_are_those_of_the_study():
 
 def test_a_share_without_an_update_is_refused_with_the_row_and_the_least_share():
   own = {'long': STUDY, 'short': Length(10, (2, 1))}
-  with pytest.raises(types.UserError, match=r'budget is 0\.05, .*row short \(2 \+ 1 x 10\); the least is 0\.1'):
+  with pytest.raises(
+    types.UserError, match=r'budget is 0\.05, .*row short \(2 \+ 1 x 10\); the least is 0\.1'
+  ):
     budget.check(budget.parse('0.05'), own, 2)
   budget.check(budget.parse('0.1'), own, 2)
   with pytest.raises(types.UserError, match='for 200 networks'):
@@ -85,7 +89,7 @@ def test_patterns_select_rows_in_the_order_of_the_table_and_an_unknown_one_names
     'vgg16-crop-head',
   ]
   assert budget.select([], names) == names
-  with pytest.raises(types.UserError, match="rows has 'cnn_b-rmspro', .* did you mean cnn_b-rmsprop?"):
+  with pytest.raises(types.UserError, match=r"rows has 'cnn_b-rmspro', .* did you mean cnn_b-rmsprop\?"):
     budget.select(['cnn_a-*', 'cnn_b-rmspro'], names)
 
 

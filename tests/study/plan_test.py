@@ -30,7 +30,9 @@ def study(tmp_path, *names):
 
 
 def planned(runs, text, clock, update=0.1):
-  costs = {cost.key(experiment.from_flat(run.row.flat)): cost.Cost((update,), 0.0, 0.001, False) for run in runs}
+  costs = {
+    cost.key(experiment.from_flat(run.row.flat)): cost.Cost((update,), 0.0, 0.001, False) for run in runs
+  }
   return plan.Plan(runs, costs, COUNTS, budget.parse(text), clock)
 
 
@@ -75,7 +77,9 @@ def test_a_run_that_has_begun_keeps_its_length_and_counts_only_for_its_rest(tmp_
 
 def test_a_time_for_which_even_the_shortest_rows_are_too_long_is_refused(tmp_path):
   runs = study(tmp_path)
-  with pytest.raises(types.UserError, match='budget is 1m, and 3 runs of a few updates each take about 8 min'):
+  with pytest.raises(
+    types.UserError, match='budget is 1m, and 3 runs of a few updates each take about 8 min'
+  ):
     planned(runs, '1m', Clock(), update=50.0)
   planned(runs, '1m', Clock(), update=1.0)
 

@@ -69,7 +69,9 @@ def predictions(right: int, num: int = 40) -> types.Predictions:
 def begin(run: run_folder.StudyRun, epochs: int, length: budget.Length | None = None) -> None:
   """A run that stands after some epochs, as its folder shows it."""
   length = length or budget.read_length(run.row.flat)
-  atomic.write_json(run.folder.config, budget.with_length({**run.row.flat, 'seed': run.seed, 'format': 2}, length))
+  atomic.write_json(
+    run.folder.config, budget.with_length({**run.row.flat, 'seed': run.seed, 'format': 2}, length)
+  )
   history.write(run.folder.history, [record(epoch) for epoch in range(1, epochs + 1)])
 
 
