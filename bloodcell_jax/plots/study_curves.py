@@ -6,6 +6,7 @@ import dataclasses
 import math
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import axes, lines
@@ -59,11 +60,11 @@ def plot(panels: Sequence[Panel]) -> mpl_figure.Figure:
 
 def _draw(axis: axes.Axes, panel: Panel) -> None:
   for curve in panel.curves:
-    few = {'marker': 'o', 'markersize': 3} if len(curve.updates_E) < 8 else {}
+    few: dict[str, Any] = {'marker': 'o', 'markersize': 3} if len(curve.updates_E) < 8 else {}
     for values, color in ((curve.accuracy_E, _TRAINING), (curve.val_accuracy_E, _VALIDATION)):
       axis.plot(
         curve.updates_E, values, color=color, lw=1.4, alpha=1 if len(panel.curves) == 1 else 0.7, **few
-      )  # type: ignore[arg-type]
+      )
   if panel.published:
     axis.axhline(panel.published, color=_STUDY, lw=1.2, ls=(0, (4, 3)), zorder=1)
   axis.set_ylim(0, 1.02)

@@ -214,7 +214,9 @@ def _compare(
   key = (*files, *(file.stat().st_mtime_ns for file in files), spec)
   if key not in _compared:
     try:
-      _compared[key] = paired.compare(*map(predictions_csv.read, files), spec, flat['seed'])
+      _compared[key] = paired.compare(
+        predictions_csv.read(files[0]), predictions_csv.read(files[1]), spec, flat['seed']
+      )
     except types.UserError as error:
       raise types.UserError(f'{second.path} and {first.path}, {split}: {error}') from None
   return _compared[key]

@@ -99,7 +99,9 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_bits_and_takes_more_rows(t
   code, out, err = study(folder, '--rows=a')
   assert code == 0, err
   assert 'continuing after step' in out
-  assert comparing.differences(whole / 'a' / 'seed_0', folder / 'a' / 'seed_0') == []
+  differing = comparing.differences(whole / 'a' / 'seed_0', folder / 'a' / 'seed_0')
+  assert [line for line in differing if not line.startswith('trees/')] == []
+  assert differing, 'the trees, which are in the first only, must be seen'
   code, out, err = study(folder, '--rows=a*', '--budget=9m')
   assert code == 0, err
   assert 'run 1 of 1: a-adam' in out, 'what is complete is left alone'
