@@ -7,17 +7,14 @@ import pathlib
 import textwrap
 
 import numpy as np
-import pytest
-import starting
 import tiny
-from soak import comparing
+from soak import comparing, kill
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.runs import run_data
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.study import cost, images, run_folder, running
-from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
 
 
@@ -77,48 +74,32 @@ CONFIG = """
 """
 
 
-def study(folder: pathlib.Path, *flags: object) -> tuple[int, str, str]:
+def study(folder: pathlib.Path, plan: dict | None, *flags: object) -> tuple[int, str]:
+  """Exit code and what was printed, of a process that is killed where `plan` says so."""
   config = folder.parent / 'tiny_study.py'
   config.write_text(textwrap.dedent(CONFIG.format(tests=str(pathlib.Path(__file__).parent))))
-  return starting.run('study', f'--config={config}', f'--workdir={folder}', *flags)
+  code, said, _ = kill.start(
+    ('study', f'--config={config}', *map(str, flags)), folder, plan, folder.parent / 'site'
+  )
+  return code, said
 
 
-def test_a_study_that_was_stopped_goes_on_to_the_same_bits_and_takes_more_rows(tmp_path):
-  whole, folder = tmp_path / 'whole', tmp_path / 'stopped'
-  code, out, err = study(whole, '--rows=a,forest', '--seeds=1')
-  assert code == 0, err
+def test_a_study_that_is_killed_goes_on_to_the_same_bits_and_takes_more_rows(tmp_path):
+  whole, folder = tmp_path / 'whole', tmp_path / 'killed'
+  code, said = study(whole, None, '--rows=a,forest')
+  assert code == 0, said
   rows = {row['name']: row for row in json.loads((whole / 'study.json').read_text())['rows']}
   assert [rows[name]['state'] for name in ('a', 'a-adam', 'forest')] == ['complete', 'not run', 'complete']
-  # A run of the row alone that was stopped in the middle, as the train command leaves it.
-  (first, *_) = tiny.rows()
-  run = tiny.run_of(first, folder)
-  stop = _StopAfter(6)
-  with pytest.raises(signals.Stopped):
-    running.entry.run({**first.flat, 'seed': 0}, run.folder, stop, progress.Progress(), run_data.read_images)
-  lock.release()
-  code, out, err = study(folder, '--rows=a')
-  assert code == 0, err
-  assert 'continuing after step' in out
+  plan = {'at': 'step', 'after': 0.0, 'nth': 7, 'delay': 0.0, 'note': str(tmp_path / 'note.json')}
+  code, said = study(folder, plan, '--rows=a')
+  assert code == -9, said
+  code, said = study(folder, None, '--rows=a*')
+  assert code == 0, said
+  assert 'continuing after step' in said
   differing = comparing.differences(whole / 'a' / 'seed_0', folder / 'a' / 'seed_0')
   assert [line for line in differing if not line.startswith('trees/')] == []
   assert differing, 'the trees, which are in the first only, must be seen'
-  code, out, err = study(folder, '--rows=a*', '--budget=9m')
-  assert code == 0, err
-  assert 'run 1 of 1: a-adam' in out, 'what is complete is left alone'
-  code, _, err = study(folder, '--config.data.embedded.num_train=11')
+  assert 'run 2 of 2: a-adam' in said
+  code, said = study(folder, None, '--config.data.embedded.num_train=11')
   assert code == 2
-  assert 'data.embedded.num_train was 10 and is 11' in err
-  assert len(err.strip().splitlines()) == 1
-
-
-class _StopAfter(signals.Stop):
-  """Stops when it was asked so many times within training."""
-
-  def __init__(self, updates: int):
-    super().__init__()
-    self._left = updates + 5
-
-  def poll(self) -> None:
-    self._left -= 1
-    self.requested = self._left <= 0
-    super().poll()
+  assert 'data.embedded.num_train was 10 and is 11' in said.strip().splitlines()[-1]
