@@ -28,7 +28,9 @@ class Budget:
   seconds: float  # 0 where the budget is a share
 
   def __str__(self) -> str:
-    return f'{self.seconds / 60:g}m' if self.seconds else f'{self.share:g}'
+    if self.share:
+      return f'{self.share:g}'
+    return f'{self.seconds / 60:g}m' if self.seconds >= 60 else f'{self.seconds:g}s'
 
 
 @dataclasses.dataclass(frozen=True)
