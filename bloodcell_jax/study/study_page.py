@@ -23,9 +23,10 @@ STYLE = """<style>
 table.study td { white-space: normal; min-width: 6rem; } table.study tbody th { white-space: normal; min-width: 11rem; }
 table.study tr.part th { font-weight: bold; text-align: left; padding-top: .9rem; color: var(--accent); }
 table.study td { vertical-align: top; text-align: left; } table.study th { vertical-align: top; text-align: left; }
+table.study thead th { white-space: normal; }
 table.study td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
 </style>"""
-_FIGURE = re.compile(r'[+-]?\d\.\d{3}')
+_FIGURE = re.compile(r'[+-]?\d\.\d{3} \[')
 
 
 def write(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:

@@ -12,13 +12,13 @@ from bloodcell_jax.study import run_folder
 TITLES = {
   'test_clean': 'TEST-clean',
   'test': 'TEST',
-  'test_simple': "the study's 71 images",
+  'test_simple': 'TEST_SIMPLE',
 }
 NONE = '–'
 TITLE = 'The study, row by row'
 READING = (
   'TEST is the published test split. TEST-clean leaves out the images of TEST whose photographed field is also in '
-  'training: it is the figure to read first.',
+  'training: it is the figure to read first. TEST_SIMPLE is the 71 images that the study held out.',
   'In brackets: confidence intervals from resampling photographed fields. Hundreds of images show one field, so an '
   'interval that counted images would be far too narrow.',
   'Training and validation are at the scored epoch, the one with the best validation figure. Validation holds other '
@@ -72,13 +72,14 @@ CURVES = (
   'of an ensemble. Trees have no epochs.'
 )
 TIME = (
-  'Length: epochs (of each stage) x updates an epoch, of each network. The seconds are of training alone; the last '
-  "columns give what an epoch of the study's own number of updates takes here, beside what it took the study. Frozen "
-  'blocks of VGG16 are computed once for all rows and are not in the seconds; the study computed them for each update.'
+  "Epochs (of each stage) x updates an epoch, of each network; the whole length is the study's where it gives one. The "
+  'seconds are of training alone, the median epoch; those of a whole epoch are for its number of updates, beside what '
+  'it took the study. Frozen blocks of VGG16 are computed once for all rows and are not in the seconds; the study '
+  'computed them for each update.'
 )
 SEEDS = 'Accuracy of each seed. A seed draws other weights, another order and another validation split.'
 CHOSEN = (
-  'Nothing was chosen or fitted on TEST, TEST-clean or the 71 images: these figures are evidence. Figures on a split '
+  'Nothing was chosen or fitted on TEST, TEST-clean or TEST_SIMPLE: these figures are evidence. Figures on a split '
   'that chose something are not.'
 )
 RUNS = (
@@ -222,8 +223,8 @@ def _difference(comparison: Mapping[str, Any], split: str) -> str:
 
 def _time(entries: Sequence[Mapping[str, Any]]) -> Table:
   head = (
-    'parameters', 'networks', 'epochs x updates', 'in the study', 'share', 'seconds an epoch',
-    "seconds, the study's epoch, here", 'in the study',
+    'parameters', 'networks', 'epochs x updates', 'whole length', 'share', 'seconds an epoch',
+    'seconds a whole epoch', 'in the study, seconds',
   )  # fmt: skip
   return _table('length, time and parameters', head, entries, _times)
 
