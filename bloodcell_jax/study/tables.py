@@ -83,8 +83,7 @@ CHOSEN = (
   'that chose something are not.'
 )
 RUNS = (
-  'Each is an ordinary run: evaluate, predict, explain and export work on its folder, and its report.html has '
-  'everything about it.'
+  'Each is an ordinary run: evaluate, predict, explain and export work on its folder, and it has a report.'
 )
 
 
@@ -236,11 +235,10 @@ def _times(entry: Mapping[str, Any]) -> list[str]:
   if seconds is not None and own and entry['updates_per_epoch']:
     whole = _seconds_text(seconds / entry['updates_per_epoch'] * own['steps_per_epoch'])
   published = entry['study']['seconds']
-  lengths = list(dict.fromkeys(length['by_seed'].values()))
   return [
     NONE if entry['num_parameters'] is None else f'{entry["num_parameters"]:,}',
     str(length['networks']) if own else 'trees',
-    ', '.join(lengths) or NONE,
+    ', '.join(dict.fromkeys(length['by_seed'].values())) or NONE,
     f'{" + ".join(map(str, own["epochs"]))} x {own["steps_per_epoch"]}' if own else NONE,
     NONE if share is None else _percent(share),
     NONE if seconds is None else _seconds_text(seconds),
