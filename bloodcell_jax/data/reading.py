@@ -67,7 +67,11 @@ def build(
   found = read_source(spec)
   if untaught := remarks.untaught(found.table):
     raise types.UserError(untaught)
-  data = _decode(found, spec, cache_dir, on_progress)
+  return divide(_decode(found, spec, cache_dir, on_progress), spec, seed)
+
+
+def divide(data: dataset.Dataset, spec: Spec, seed: int) -> dataset.Dataset:
+  """The images of `build` of this spec, divided for another seed."""
   return data.with_rows(splits.rows(data.table, spec.validation_fraction, spec.test_fraction, seed))
 
 

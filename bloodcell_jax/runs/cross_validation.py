@@ -26,6 +26,7 @@ def run(
   folder: workdir.Workdir,
   stop: signals.Stop,
   progress: progress_lib.Progress,
+  read_images: run_data.ReadImages,
 ) -> None:
   """Trains the folds selected by `train.fold`, in `folds/K`, and joins them once all are trained.
 
@@ -34,6 +35,7 @@ def run(
     folder: of the cross-validation.
     stop: polled between batches.
     progress: where progress is printed.
+    read_images: reads the images.
 
   Raises:
     UserError: the folder belongs to a fold or holds another run, or the data leaks or cannot be divided.
@@ -45,8 +47,7 @@ def run(
     )
   exp = experiment.from_flat({**config, 'train.fold': 0})
   preparation.claim({**config, 'train.fold': 0}, exp, folder)
-  progress.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
   run_on(config, folder, data, stop, progress)
 

@@ -15,6 +15,11 @@ from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
+# What gives a run its images: `read_images`, or a function that has them in memory from another run.
+ReadImages = Callable[
+  [experiment.Experiment, workdir.Workdir, signals.Stop, progress_lib.Progress], dataset.Dataset
+]
+
 
 def reader(
   exp: experiment.Experiment, cache: pathlib.Path
@@ -25,6 +30,14 @@ def reader(
     return divide(reading.build(exp.data, exp.division_seed, cache, on_progress), exp)
 
   return build
+
+
+def read_images(
+  exp: experiment.Experiment, folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+) -> dataset.Dataset:
+  """The images of a run, from its source, divided for it; a `ReadImages`."""
+  progress.line(f'reading images: {exp.data.source}')
+  return read(reader(exp, folder.cache), stop, progress)
 
 
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:

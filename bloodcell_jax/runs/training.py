@@ -28,7 +28,11 @@ from bloodcell_jax.train import progress as progress_lib
 
 
 def run(
-  config: Mapping[str, Any], folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+  config: Mapping[str, Any],
+  folder: workdir.Workdir,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+  read_images: run_data.ReadImages,
 ) -> None:
   """Trains one run on the images of its config, evaluates it and writes its report.
 
@@ -37,6 +41,7 @@ def run(
     folder: the run's.
     stop: polled between batches.
     progress: where progress is printed.
+    read_images: reads the images.
 
   Raises:
     UserError: the folder holds another run, the data leaks, or the data or the weights cannot be read.
@@ -45,8 +50,7 @@ def run(
   exp = experiment.from_flat(config)
   # Before the images are read, so that the folder of another run is refused at once.
   preparation.claim(config, exp, folder)
-  progress.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
   train_run(config, exp, folder, data, stop, progress, targets=None, previous=None)
 

@@ -54,12 +54,13 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pill
 class Workdir:
   """Paths inside a run's folder; reads and writes config.json and environment.json."""
 
-  def __init__(self, path: str | pathlib.Path):
+  def __init__(self, path: str | pathlib.Path, cache: pathlib.Path | None = None):
+    """The folder at `path`; `cache` holds decoded images and frozen features, in the folder itself where it is None."""
     self.path = pathlib.Path(path)
     self.config = self.path / 'config.json'
     self.environment = self.path / 'environment.json'
     self.checkpoints = self.path / 'checkpoints'
-    self.cache = self.path / 'cache'
+    self.cache = cache or self.path / 'cache'
     self.statistics = self.path / 'statistics.npz'
     self.history = self.path / 'history.jsonl'
     self.metrics = self.path / 'metrics.json'
