@@ -16,7 +16,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.system import memory, process
+from bloodcell_jax.system import console, memory, process
 from bloodcell_jax.train import signals
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
@@ -145,4 +145,5 @@ def _exit(code: int) -> None:
 
 
 if __name__ == '__main__':
+  console.install(sys.argv)
   _exit(main(sys.argv))

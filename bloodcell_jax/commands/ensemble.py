@@ -17,7 +17,7 @@ from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import deep_trees, run_data, saved_run, scoring
 from bloodcell_jax.storage import predictions_csv, workdir
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -70,6 +70,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   folder, progress = workdir.Workdir(request.workdir), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
+  console.keep(folder.log)
   progress.line(f'reading images: {exp.data.source}')
   data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)
@@ -91,6 +92,7 @@ def _combine(request: commands.Request) -> None:
   chosen = flags.FLAGS.rule
   config = {workdir.COMBINED: [str(one.path.absolute()) for one in runs], 'ensemble.combine': chosen}
   lock.take(folder.path)
+  console.keep(folder.log)
   folder.write_config(config)
   answers = _answers(runs, names, chosen, progress)
   learned_on = folds.OUT_OF_FOLD if folds.OUT_OF_FOLD in answers else 'validation'

@@ -18,7 +18,7 @@ from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
 from bloodcell_jax.storage import calibration_file, workdir
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -44,6 +44,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   folder = workdir.Workdir(request.folder())
   exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
+  console.keep(folder.log)
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return

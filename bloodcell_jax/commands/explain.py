@@ -22,7 +22,7 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import attribution, feature_maps, figure
 from bloodcell_jax.runs import run_data, saved_run
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -50,6 +50,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'max_images is {max_images}; it must be 0 or more')
   folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
+  console.keep(folder.log)
   saved_run.refuse_cross_validation(folder, exp, 'explain')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(

@@ -13,7 +13,7 @@ from bloodcell_jax.export import formats, parity, program, samples
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import saved_run
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -41,6 +41,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   target = pathlib.Path(flags.FLAGS.to or folder.path / 'export')
   export_folder.check(target)
   exp = saved_run.read_experiment(folder, request.config)
+  console.keep(folder.log)
   saved_run.refuse_cross_validation(folder, exp, 'export')
   lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)

@@ -9,7 +9,7 @@ from bloodcell_jax.ensemble_runs import training as ensemble_training
 from bloodcell_jax.runs import cross_validation
 from bloodcell_jax.runs import training as run_training
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress, signals
 
 
@@ -28,6 +28,7 @@ def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
   """
   experiment.resolve(config)
   lock.take(folder.path)
+  console.keep(folder.log)
   flat = folder.with_format(experiment.flat(config))
   exp = experiment.from_flat(flat)
   if exp.cross_validation.folds:
