@@ -34,7 +34,7 @@ flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 def main(argv: list[str]) -> int:
   """Runs a command and returns its exit code: 0 done, 1 failed, 2 bad usage or config, 3 leak found, 75 stopped."""
-  process.set_up()
+  note = process.set_up()
   for argument in argv[1:]:
     if any(unicodedata.category(character) in ('Cc', 'Cs') for character in argument):
       # A lone surrogate stands for a byte that is not UTF-8; it can be neither printed nor stored.
@@ -49,8 +49,8 @@ def main(argv: list[str]) -> int:
   stop = signals.Stop()
   # Before the imports below, which take seconds.
   stop.install()
-  if shortage := memory.shortage():
-    print(shortage, file=sys.stderr, flush=True)
+  for line in filter(None, (note, memory.shortage())):
+    print(line, file=sys.stderr, flush=True)
   try:
     command = importlib.import_module(f'bloodcell_jax.commands.{name}')
   except (ImportError, OSError, MemoryError) as error:
