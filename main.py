@@ -16,7 +16,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.system import console, memory, process
+from bloodcell_jax.system import console, home, memory, process
 from bloodcell_jax.train import signals
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
@@ -39,6 +39,10 @@ def main(argv: list[str]) -> int:
     if any(unicodedata.category(character) in ('Cc', 'Cs') for character in argument):
       # A lone surrogate stands for a byte that is not UTF-8; it can be neither printed nor stored.
       return _fail(f'{argument!r}: has characters that cannot be shown')
+  try:
+    argv = [argv[0], *map(home.expand_argument, argv[1:])]
+  except ValueError as error:
+    return _fail(str(error))
   has_command = len(argv) > 1 and not argv[1].startswith('-')
   name = argv[1] if has_command else 'train'
   if name not in commands.SUMMARIES:
