@@ -64,8 +64,8 @@ class Shelf:
     if numbers and self.used is None:
       named = next((complaints[n] for n in reversed(numbers) if complaints[n]), self.folder)
       raise types.UserError(
-        f'{named}; the run cannot go on from the checkpoints that are left: restore it from a copy, or remove '
-        f'{self.folder} to train anew'
+        f'{named}; the run cannot go on from the checkpoints that are left: restore it from a copy, or '
+        'train anew in another --workdir'
       )
 
   def path(self, number: int) -> pathlib.Path:
