@@ -93,7 +93,8 @@ class Workdir:
       UserError: naming every key that differs and both values.
     """
     config = self.with_format(config)
-    if self.config.exists():
+    # A run that was refused before it was described holds nothing: the corrected command may follow.
+    if self.config.exists() and (self.environment.exists() or self.checkpoints.exists()):
       self.check_config(config)
       # These keys describe the present figures and calibration; `begin_scoring` changes them when it replaces those.
       saved, is_described = self.read_config(), self.environment.exists()
