@@ -18,9 +18,9 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import sizes
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
+from bloodcell_jax.runs import comparison, data_place, model_set, run_data, saved_run, scoring
 from bloodcell_jax.storage import calibration_file, workdir
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -30,7 +30,12 @@ _PREFIXES = ('calibrated_',)
 
 def define_flags() -> None:
   """The folder to score, and the groups of its images."""
-  flags.DEFINE_string('data_dir', '', 'a folder of class folders to score instead of the splits of the run')
+  flags.DEFINE_string(
+    'data_dir',
+    '',
+    'a folder of class folders to score instead of the splits of the run; or, where the images of the run were moved, '
+    'their new folder',
+  )
   flags.DEFINE_string(
     'groups_csv', '', 'CSV of file,group for --data_dir: which images show the same photograph'
   )
@@ -46,6 +51,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   folder = workdir.Workdir(request.folder())
   exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
+  console.keep(folder.log)
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return
@@ -53,6 +59,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   environment = folder.read_environment()
   progress = progress_lib.Progress()
   data_dir = flags.FLAGS.data_dir
+  if data_dir and data_place.is_lost(exp) and data_place.holds(folder, exp, data_dir):
+    progress.line(f'{data_dir}: holds the images that the run was trained with; its own splits are scored')
+    exp, data_dir = data_place.find(folder, exp, data_dir), ''
+  elif not data_dir:
+    exp = data_place.find(folder, exp, '')
   progress.line(f'reading images: {data_dir or exp.data.source}')
   if data_dir:
     spec = dataclasses.replace(
@@ -71,6 +82,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     progress.line(other_size)
   if not data_dir:
     folder.check_data(data.fingerprint())
+    data_place.remember(folder, exp)
   models = model_set.load(
     folder, exp, lambda one: data if data_dir or one is exp else run_data.divide(data, one), stop, progress
   )

@@ -20,9 +20,9 @@ from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import explainer, page
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import attribution, feature_maps, figure
-from bloodcell_jax.runs import run_data, saved_run
+from bloodcell_jax.runs import data_place, run_data, saved_run
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -39,6 +39,7 @@ def define_flags() -> None:
   flags.DEFINE_integer(
     'max_images', 0, f'largest number of images; 0 for {MAX_OF_PATHS} of paths, {MAX_OWN} of the test split'
   )
+  flags.DEFINE_string('data_dir', '', "without paths: the folder of the run's images, where they were moved")
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -50,6 +51,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'max_images is {max_images}; it must be 0 or more')
   folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
+  console.keep(folder.log)
   saved_run.refuse_cross_validation(folder, exp, 'explain')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(
@@ -216,7 +218,9 @@ def _decoded(
 def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   """The images of the run's test split, or validation if there is none: the first of each class, then the second."""
   # Undecoded, because only a few of thousands of images are needed.
+  exp = data_place.find(folder, exp, flags.FLAGS.data_dir)
   data = run_data.undecoded(folder, exp)
+  data_place.remember(folder, exp)
   table = data.table
   rows_N = data.rows.get('test', data.rows['validation'])
   label_N = table.label[rows_N]

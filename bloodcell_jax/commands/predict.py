@@ -17,7 +17,7 @@ from bloodcell_jax.explain import heat_maps
 from bloodcell_jax.inference import classifier, differential_count, file_predictions, review_page
 from bloodcell_jax.reports import page, report, review_images
 from bloodcell_jax.storage import journal, prediction_folder, workdir
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -49,6 +49,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   for line in found.remarks():
     progress.line(line)
   loaded = classifier.load(folder, stop)
+  console.keep(folder.log)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
   network = file_predictions.fingerprint(loaded, spec)

@@ -10,7 +10,7 @@ from bloodcell_jax.ensemble_runs import training as ensemble_training
 from bloodcell_jax.runs import cross_validation, run_data
 from bloodcell_jax.runs import training as run_training
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -30,6 +30,7 @@ def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
   """
   experiment.resolve(config)
   lock.take(folder.path)
+  console.keep(folder.log)
   run(experiment.flat(config), folder, stop, progress_lib.Progress(), run_data.read_images)
 
 

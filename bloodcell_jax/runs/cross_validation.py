@@ -111,7 +111,7 @@ def joined(parts: Sequence[types.Predictions], table: types.Table) -> types.Pred
   if not np.array_equal(file_N[order], np.sort(table.file)):
     raise types.UserError(
       f'the folds predict {len(file_N):,} images instead of each of the {len(table):,} of the data once; '
-      'remove the folder folds and train again'
+      'train them in another --workdir'
     )
   # The index of each row of the table in the sorted files.
   take = order[np.searchsorted(file_N[order], table.file)]

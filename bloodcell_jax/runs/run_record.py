@@ -12,7 +12,7 @@ from bloodcell_jax.base import tree
 from bloodcell_jax.data.images import conversions, sizes
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
-from bloodcell_jax.runs import augmentation_sheet, scoring
+from bloodcell_jax.runs import augmentation_sheet, data_place, scoring
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 
@@ -47,6 +47,8 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
     },
     _network(job),
   )
+  data_place.remember(folder, job.experiment)
+  data_place.keep_lists(folder, job.experiment)
   note = scoring.note(data.table.synthetic, leak)
   exp, rows = job.experiment, data.rows.get('train', np.zeros(0, np.int64))
   if exp.transform.is_random and len(rows):

@@ -26,6 +26,9 @@ from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.train import history, signals
 from bloodcell_jax.train import progress as progress_lib
 
+# Below this, trained from weights of ImageNet too, a network has hardly begun to learn (docs/your_own_images.md).
+FEW_UPDATES = 200
+
 
 def run(
   config: Mapping[str, Any],
@@ -91,6 +94,7 @@ def train_run(
   if note:
     progress.line(note)
   progress.line(summary.table(job.model, job.params, exp.data.decode.image_size))
+  progress.line(_length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train'])))
   try:
     records = stage_training.run(job, initial, folder, progress)
   finally:
@@ -133,3 +137,17 @@ def train_run(
   progress.line(f'report: {folder.report}')
   if note:
     progress.line(note)
+
+
+def _length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int) -> str:
+  """How long the training is, and what to set where it is too short to learn much."""
+  updates = steps_per_epoch * sum(stage.fit.epochs for stage in exp.stages)
+  text = (
+    f'{updates:,} updates in all, {updates * exp.batch_size / num_images:.1f} passes over {num_images:,} '
+    'training images'
+  )
+  if updates >= FEW_UPDATES:
+    return text
+  names = [f'stages.{stage.fit.name}.epochs' for stage in exp.stages]
+  keys = ' and '.join(names) if exp.stages[0].fit.name != 'train' or len(names) > 1 else 'train.epochs'
+  return f'{text}: few to learn from; raise {keys}'

@@ -148,6 +148,8 @@ def _listed(path: str) -> Iterator[Input]:
   for where, row in csv_rows.read(path, ('file',), 'give a CSV whose column file names images'):
     name = row['file'].replace('\\', '/')
     whole = os.path.join(folder, *name.split('/')) if not os.path.isabs(name) else name
+    if name.startswith('~') and not os.path.exists(whole):
+      whole = os.path.expanduser(name)
     if not name or not os.path.isfile(whole):
       raise types.UserError(f'{where} names {name or "nothing"}, which is no file')
     yield Input(whole, name)
