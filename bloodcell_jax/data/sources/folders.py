@@ -9,7 +9,7 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import csv_rows, label_csv, source
+from bloodcell_jax.data.sources import csv_rows, label_csv, listed_names, source
 
 # Names of split folders, in any case, and the split each stands for.
 SPLITS = {
@@ -36,15 +36,16 @@ def table(folder: str, groups_csv: str, labels_csv: str) -> tuple[types.Table, l
     folder: the folder.
     groups_csv: a CSV with the columns `file,group`, files relative to the folder, and optionally `source`, the
       photograph that an image was cut from; a group may have several photographs. '' for none.
-    labels_csv: a CSV with the columns `file,label` (see `label_csv`): its rows are the images, in whatever folders they
-      are; the first folder is the split if it is named like one. '' to use class folders.
+    labels_csv: a CSV with the columns `file,label`, or several separated by commas (see `label_csv`): their rows are
+      the images, in whatever folders they are; the first folder is the split if it is named like one. '' to use class
+      folders.
 
   Raises:
     UserError: the folder does not exist or has no class, or a line of a CSV does not fit the files.
   """
   if not os.path.isdir(folder):
     raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a folder of class folders')
-  labels = label_csv.read(labels_csv) if labels_csv else []
+  labels = label_csv.read(labels_csv, folder) if labels_csv else []
   rows, problems = (
     ([(label.file, label.label, _split(label.file)) for label in labels], []) if labels else _list(folder)
   )
@@ -55,7 +56,7 @@ def table(folder: str, groups_csv: str, labels_csv: str) -> tuple[types.Table, l
       problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}'))
     else:
       kept.append((path, digest, *row))
-  _check_unchanged(labels_csv, labels, {row[2]: row[1] for row in kept})
+  _check_unchanged(labels, {row[2]: row[1] for row in kept})
   if not kept:
     raise types.UserError(
       f'{folder}: no images in class folders; put them in CLASS/ or SPLIT/CLASS/, such as TRAIN/NEUTROPHIL/a.png'
@@ -102,14 +103,13 @@ def _split(file: str) -> str:
   return SPLITS.get(file.split('/')[0].lower(), 'TRAIN') if '/' in file else 'TRAIN'
 
 
-def _check_unchanged(labels_csv: str, labels: list[label_csv.Label], digest_of: dict[str, str]) -> None:
+def _check_unchanged(labels: list[label_csv.Label], digest_of: dict[str, str]) -> None:
   for label in labels:
     if label.file not in digest_of:
       raise types.UserError(
-        f'{labels_csv}: {label.file} is no file in the folder of the data; correct or remove the line'
+        f'{label.where}: {label.file} is no file in the folder of the data; correct or remove the line'
       )
-    if label.digest and label.digest != digest_of[label.file]:
-      raise types.UserError(f'{labels_csv}: {label.file} has changed since it was labelled; label it again')
+    label_csv.check_digest(label, digest_of[label.file])
 
 
 def _split_folders(folder: str) -> list[tuple[str, str]]:
@@ -153,17 +153,20 @@ def _class_names(folder: str, class_N: tuple[str, ...]) -> tuple[str, ...]:
 def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
   """The group and the photograph of each file in the CSV; without `source` the group is the photograph."""
   group_of: dict[str, tuple[str, str]] = {}
-  known = set(file_N)
+  names = listed_names.Names(file_N)
   advice = 'set --config.data.groups_csv to a CSV with the columns file and group'
-  for where, row in csv_rows.read(path, ('file', 'group'), advice):
-    if not row['file'] or not row['group']:
+  for where, row in csv_rows.read(path, ('file', 'group'), advice, ('source',)):
+    group, photograph = row['group'].strip(), row.get('source', '').strip()
+    if not row['file'].strip() or not group:
       raise types.UserError(f'{where} lacks a file or a group; give both')
-    file = posixpath.normpath(row['file'].replace('\\', '/'))
-    if file not in known:
-      raise types.UserError(f'{where} names {file}, which is no image of the folder; correct or remove it')
+    file = names.find(row['file'])
+    if not file:
+      raise types.UserError(
+        f'{where} names {row["file"]}, which is no image of the folder; correct or remove it'
+      )
     if file in group_of:
       raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
-    group_of[file] = (row['group'], row.get('source') or row['group'])
+    group_of[file] = (group, photograph or group)
   for file in file_N:
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')
