@@ -27,8 +27,8 @@ def read(
     others: names of columns that it may have, whose cells are text too.
 
   Raises:
-    UserError: the file cannot be read, is no CSV, lacks a column, or a cell has control characters or, in one of these columns,
-      what a spreadsheet wrote in the place of its content.
+    UserError: the file cannot be read, is no CSV, lacks a column, or a cell has control characters or, in one of
+      these columns, what a spreadsheet wrote in the place of its content.
   """
   try:
     with open(path, 'rb') as opened:

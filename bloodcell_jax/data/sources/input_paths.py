@@ -33,8 +33,8 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
   is no pattern, and neither is a folder at the beginning of a pattern, such as `slides [1]`.
 
   Raises:
-    UserError: a path does not exist or is an archive, a pattern matches nothing, a list lacks the column, or there is no
-      image.
+    UserError: a path does not exist or is an archive, a pattern matches nothing, a list lacks the column, or there is
+      no image.
   """
   inputs: list[Input] = []
   problems: list[types.Problem] = []

@@ -129,8 +129,8 @@ def check_digest(label: Label, digest: str) -> None:
       'labels again and import the column sha256_16 as text, or remove that column'
     )
   raise types.UserError(
-    f'{label.where}: {label.digest!r} is no digest, which has 16 of the characters 0-9 and a-f; export the labels again, '
-    'or remove the column sha256_16'
+    f'{label.where}: {label.digest!r} is no digest, which has 16 of the characters 0-9 and a-f; export the labels '
+    'again, or remove the column sha256_16'
   )
 
 
