@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class Dataset:
     """A function from a row within the split to its uint8 image."""
     rows = self.rows[split]
     return lambda i: self.image_NHWC[rows[i]]
+
+  def pixel_digests(self, split: str) -> Iterator[str]:
+    """16 hex digits of the decoded pixels of each row of the split, whatever kind of file they came from."""
+    for row in self.rows[split]:
+      yield hashlib.sha256(np.ascontiguousarray(self.image_NHWC[row]).tobytes()).hexdigest()[:16]
 
   def with_rows(self, rows: Mapping[str, np.ndarray]) -> Dataset:
     """The same images divided into these splits."""

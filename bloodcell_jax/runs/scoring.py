@@ -43,6 +43,7 @@ def write(
   origin: Mapping[str, int],
   rule: calibration.Calibration | None,
   image_of: Callable[[int], np.ndarray] | None,
+  about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Writes the predictions and figures of one split and adds its metrics to `metrics.json`.
 
@@ -55,6 +56,7 @@ def write(
     origin: the checkpoint that predicted, written to the entry.
     rule: the calibration of the run, fitted on validation; None without one.
     image_of: the uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
+    about: further keys of the entry, for images that are not a split of the run; None for one that is.
   """
   if split == workdir.FOLDS:
     raise ValueError(f'{split!r} cannot name a split: metrics.json uses it for the folds')
@@ -70,7 +72,7 @@ def write(
   for name, picture in _pictures(split, predictions, figures, rule):
     figure.write(folder.figures / f'{name}_{split}.png', picture, note)
   leak = folder.read_environment()['data']['leaks']
-  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp)}
+  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp), **(about or {})}
   atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})
   return figures
 
