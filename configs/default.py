@@ -45,7 +45,8 @@ def get_config() -> config_dict.ConfigDict:
   d.source = 'embedded'  # embedded (synthetic smears), kaggle, folders or tfds
   d.dir = ''  # folder of the images; '' for embedded; with kaggle '' downloads the data set through kagglehub
   d.groups_csv = ''  # folders: a CSV file,group that says which images show the same photograph; '' for none
-  # folders: a CSV file,label in place of class folders, such as the review page of `predict` exports; '' for none.
+  # folders: a CSV file,label in place of class folders, such as the review page of `predict` exports, or several
+  # of them separated by commas; '' for none.
   d.labels_csv = ''
   d.image_size = 64  # side of the network's square input, pixels
   d.view = 'full'  # full: the whole image; nucleus: a square crop around the nucleus

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import os
 import pathlib
 import re
 from collections.abc import Callable
@@ -17,8 +19,9 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import sizes
+from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import comparison, data_place, model_set, run_data, saved_run, scoring
+from bloodcell_jax.runs import comparison, data_place, model_set, run_data, saved_run, scoring, seen_images
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
@@ -33,8 +36,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'data_dir',
     '',
-    'a folder of class folders to score instead of the splits of the run; or, where the images of the run were moved, '
-    'their new folder',
+    'a folder of class folders, or a CSV of file,label beside its images, to score instead of the splits of the run; '
+    'or, where the images of the run were moved, their new folder',
   )
   flags.DEFINE_string(
     'groups_csv', '', 'CSV of file,group for --data_dir: which images show the same photograph'
@@ -66,10 +69,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     exp = data_place.find(folder, exp, '')
   progress.line(f'reading images: {data_dir or exp.data.source}')
   if data_dir:
-    spec = dataclasses.replace(
-      exp.data, source='folders', dir=data_dir, groups_csv=flags.FLAGS.groups_csv, labels_csv=''
-    )
-    split = _name(data_dir)
+    images = _images(data_dir)
+    spec = dataclasses.replace(exp.data, source='folders', **{**images, 'groups_csv': flags.FLAGS.groups_csv})
+    split = _name(folder, data_dir, images)
     class_names = tuple(environment['data']['class_names'])
     build: Callable[[Callable[[int, int], None]], dataset.Dataset] = functools.partial(
       reading.whole, spec, split, class_names, folder.cache
@@ -93,6 +95,17 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     )
   of_run = environment['data']
   note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
+  about: dict[str, Any] | None = None
+  if data_dir:
+    seen = seen_images.compare(folder, data, split)
+    sentence = seen.sentence() if seen else seen_images.NOT_KEPT
+    about = {'images': images, 'run': str(folder.path.resolve()), 'seen_note': f'{_capital(sentence)}.'}
+    about |= {
+      **seen_images.entry(seen),
+      'leak': {**of_run['leaks'], 'test_in_training': seen and seen.num_seen},
+    }
+    if seen and seen.num_seen:
+      note = f'{note} {_capital(sentence)}.'.strip()
   if not data_dir and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
     progress.line(substituted)
   wanted = [split] if data_dir else scoring.known(exp.evaluate_splits, data.rows)
@@ -109,10 +122,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       calibration_file.write(folder, rule, fitted_for)
     if name not in wanted:
       continue
+    image_of, converted = data.image_of(name), data.conversions(name)
     figures = scoring.write(
-      folder, name, predictions, exp, note, models.origin, rule, data.image_of(name), data.conversions(name)
+      folder, name, predictions, exp, note, models.origin, rule, image_of, converted, about
     )
     progress.line(scoring.line(name, figures))
+  if data_dir:
+    progress.line(f'{split}: {sentence}')
   report.write(folder)
   progress.line(f'report: {folder.report}')
   if note:
@@ -121,8 +137,12 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:
   progress = progress_lib.Progress()
-  for split, entry in comparison.write(folder, other, exp).items():
+  compared = comparison.compare(folder, other, exp)
+  for split, entry in compared.entries.items():
     progress.line(comparison.line(split, entry))
+  for split, reason in compared.others.items():
+    progress.line(f'{split}: not compared: {reason}')
+  progress.line(f'{comparison.save(folder, other, compared)}')
   for each in (folder, other):
     of_run = each.read_environment()['data']
     note = scoring.note(of_run['synthetic'], of_run['leaks'])
@@ -136,13 +156,28 @@ def _evaluate_keys(request: commands.Request) -> dict[str, Any]:
   return {key.removeprefix('evaluate.'): value for key, value in keys.items() if key.startswith('evaluate.')}
 
 
-def _name(data_dir: str) -> str:
-  """The name of the folder's entry: its own name, with characters that a file name cannot have replaced.
+def _images(data_dir: str) -> dict[str, str]:
+  """The folder of the images and, if they are labelled by a list, its path; both absolute."""
+  path = os.path.abspath(data_dir)
+  if os.path.isfile(path) and path.lower().endswith(input_paths.LISTS):
+    return {'dir': os.path.dirname(path), 'labels_csv': path}
+  return {'dir': path, 'labels_csv': ''}
+
+
+def _name(folder: workdir.Workdir, data_dir: str, images: dict[str, str]) -> str:
+  """The name of the entry for these images: that of their folder or list, with `-2`, `-3`, ... where others have it.
 
   Raises:
     UserError: a run uses that name for its own files or entries.
   """
-  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
+  path = pathlib.Path(data_dir).resolve()
+  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', path.stem if images['labels_csv'] else path.name)
   if name in scoring.RESERVED or name.startswith(_PREFIXES) or not name:
     raise types.UserError(f'{data_dir}: is named like a split of the run; rename the folder')
-  return name
+  entries = folder.read_metrics()
+  names = itertools.chain([name], (f'{name}-{number}' for number in itertools.count(2)))
+  return next(one for one in names if one not in entries or entries[one].get('images') == images)
+
+
+def _capital(sentence: str) -> str:
+  return sentence[:1].upper() + sentence[1:]

@@ -40,7 +40,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   chosen, left_out = formats.choose(flags.FLAGS.format)
   folder = workdir.Workdir(request.folder())
   target = pathlib.Path(flags.FLAGS.to or folder.path / 'export')
-  export_folder.check(target)
+  export_folder.check(target, folder)
   exp = saved_run.read_experiment(folder, request.config)
   console.keep(folder.log)
   saved_run.refuse_cross_validation(folder, exp, 'export')

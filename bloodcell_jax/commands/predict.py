@@ -17,7 +17,7 @@ from bloodcell_jax.explain import heat_maps
 from bloodcell_jax.inference import classifier, differential_count, file_predictions, review_page
 from bloodcell_jax.reports import page, report, review_images
 from bloodcell_jax.storage import journal, prediction_folder, workdir
-from bloodcell_jax.system import atomic, console, lock
+from bloodcell_jax.system import atomic, console
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -53,7 +53,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
   network = file_predictions.fingerprint(loaded, spec)
-  target = _target(folder, request.paths)
+  target = _target(folder, request.paths, network)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   progress.line(f'{len(files):,} files; {len(known.known):,} cells were predicted before')
   predictions = file_predictions.predict_files(
@@ -74,7 +74,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     progress.line(line)
   about = {
     'note': loaded.note,
-    'model': network,
+    prediction_folder.RUN: str(folder.path.resolve()),
+    prediction_folder.MODEL: network,
     'checkpoint': loaded.origin,
     'calibrated': classified.calibrated,
     prediction_folder.PATHS: prediction_folder.absolute(request.paths),
@@ -84,7 +85,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     'conversions': converted,
     'other_size': other_size,
   }
-  differential_count.write_predictions(target / 'predictions.csv', classified)
+  differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', difference)
   atomic.write_json(target / prediction_folder.FILE, about)
   rows = review_page.least_certain(classified, values.review_max)
@@ -95,13 +96,12 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   _print_summary(target, difference, problems, loaded, progress)
 
 
-def _target(folder: workdir.Workdir, paths: Sequence[str]) -> pathlib.Path:
+def _target(folder: workdir.Workdir, paths: Sequence[str], network: str) -> pathlib.Path:
   """The folder for the results, locked."""
   if not flags.FLAGS.to:
     return prediction_folder.take(folder.path / 'predict', paths)
   target = pathlib.Path(flags.FLAGS.to)
-  lock.take(target)
-  prediction_folder.record(target, paths)
+  prediction_folder.claim(target, paths, folder.path, network)
   return target
 
 
@@ -122,7 +122,7 @@ def _review(
     pictures,
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {about["model"]}'},
     [note for note in notes if note],
-    [_differential(difference), _performance(folder), _problems(about['problems'])],
+    [_sources(about), _differential(difference), _performance(folder), _problems(about['problems'])],
   )
 
 
@@ -173,6 +173,14 @@ def _print_summary(
       progress.line(note)
   progress.line(f'{target / "predictions.csv"}, differential.csv, review.html')
   progress.line(report.RESEARCH_ONLY)
+
+
+def _sources(about: dict[str, Any]) -> str:
+  """A line about where the images and the network come from."""
+  paths, run = about[prediction_folder.PATHS], about[prediction_folder.RUN]
+  images = f'{", ".join(paths[:5])}{f" and {len(paths) - 5:,} more" if len(paths) > 5 else ""}'
+  line = f'Images: {images}. Run: {run} (fingerprint {about[prediction_folder.MODEL]}).'
+  return f'<p class="small file">{page.text(line)}</p>'
 
 
 def _differential(difference: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -47,6 +47,11 @@ class Dataset:
       return conversions_lib.count(self.notes)
     files = set(self.table.file[self.rows[split]].tolist())
     return conversions_lib.count(note for note in self.notes if note.file in files)
+
+  def pixel_digests(self, split: str) -> Iterator[str]:
+    """16 hex digits of the decoded pixels of each row of the split, whatever kind of file they came from."""
+    for row in self.rows[split]:
+      yield hashlib.sha256(np.ascontiguousarray(self.image_NHWC[row]).tobytes()).hexdigest()[:16]
 
   def with_rows(self, rows: Mapping[str, np.ndarray]) -> Dataset:
     """The same images divided into these splits."""

@@ -11,7 +11,7 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import splits
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import decode, image_files
 from bloodcell_jax.data.sources import embedded, names, registry, remarks, source
 
 BAD_IMAGE_POLICIES = ('fail', 'skip')
@@ -26,7 +26,9 @@ class Spec:
   source: str  # a key of registry.SOURCES
   dir: str  # the folder; empty for embedded, and for kaggle to fetch it
   groups_csv: str  # folders: which images belong together; empty for none
-  labels_csv: str  # folders: labels in the place of class folders; empty for none
+  labels_csv: (
+    str  # folders: lists of labels, separated by commas, in the place of class folders; empty for none
+  )
   on_bad_image: str  # one of BAD_IMAGE_POLICIES
   validation_fraction: float  # of TRAIN, by groups, if the data has no validation split
   test_fraction: float  # of all, by groups, if the data has no test split; 0 for none
@@ -116,7 +118,7 @@ def whole(
     own = name if name in class_names else names.match(name, class_names)
     if not own:
       raise types.UserError(
-        f'{spec.dir}: the run knows no class {names.spelled(name)}; rename the folder to one of '
+        f'{spec.dir}: the run knows no class {names.spelled(name)}; rename the folder or label to one of '
         f'{", ".join(class_names)}'
       )
     if own != name:
@@ -178,6 +180,8 @@ def photographs(spec: Spec) -> types.Table:
 def _check_dir(spec: Spec) -> None:
   if registry.SOURCES[spec.source].needs_dir and not spec.dir:
     raise types.UserError(f'data.source={spec.source!r} needs a folder: add --config.data.dir=FOLDER')
+  if os.path.isfile(spec.dir) and (advice := image_files.unpacking(spec.dir)):
+    raise types.UserError(f'{spec.dir}: {advice}')
 
 
 def complaint(problems: list[types.Problem]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from bloodcell_jax.base import cell, types
+from bloodcell_jax.data.images import image_files
 from bloodcell_jax.stats import calibration, differential
 from bloodcell_jax.system import atomic
 
@@ -137,17 +139,39 @@ def write_predictions(path: str | os.PathLike[str], classified: ClassifiedCells)
   Where photographs hold several cells, `cell, left, top, right, bottom` follow `file`, in pixels of the photograph. The
   classes of a set are separated by semicolons.
   """
-  probs = [f'prob_{name}' for name in classified.class_names]
-  places = ['cell', 'left', 'top', 'right', 'bottom'] if classified.has_boxes else []
-  rows: list[list[Any]] = [
-    ['file', *places, 'predicted', 'likeliest', 'confidence', 'set', *probs, 'sha256_16']
-  ]
-  for i, one in enumerate(classified.cells):
-    place = [one.number, *(one.box.as_tuple() if one.box else [''] * 4)] if places else []
-    probs_K = classified.probs_NK[i]
-    head = [one.file, *place, classified.predicted[i], classified.likeliest[i], f'{probs_K.max():.6f}']
-    rows.append([*head, ';'.join(classified.sets[i]), *(f'{p:.6f}' for p in probs_K), one.digest])
+  columns = _columns(classified)
+  rows: list[list[Any]] = [list(columns)]
+  rows += ([cell_of(i) for cell_of in columns.values()] for i in range(len(classified)))
   atomic.write_csv(path, rows)
+
+
+def _columns(classified: ClassifiedCells) -> dict[str, Callable[[int], Any]]:
+  """By name of a column of `predictions.csv`, in order: the cell of a row."""
+  cells, probs_NK = classified.cells, classified.probs_NK
+  places: dict[str, Callable[[int], Any]] = {'cell': lambda i: cells[i].number}
+  places |= {side: functools.partial(_side, cells, side) for side in ('left', 'top', 'right', 'bottom')}
+  return {
+    'file': lambda i: cells[i].file,
+    **(places if classified.has_boxes else {}),
+    'predicted': lambda i: classified.predicted[i],
+    'likeliest': lambda i: classified.likeliest[i],
+    'confidence': lambda i: f'{probs_NK[i].max():.6f}',
+    'set': lambda i: ';'.join(classified.sets[i]),
+    **{
+      f'prob_{name}': functools.partial(_probability, probs_NK, k)
+      for k, name in enumerate(classified.class_names)
+    },
+    'sha256_16': lambda i: image_files.marked(cells[i].digest),
+  }
+
+
+def _side(cells: Sequence[cell.Cell], side: str, i: int) -> int | str:
+  box = cells[i].box
+  return getattr(box, side) if box else ''
+
+
+def _probability(probs_NK: np.ndarray, k: int, i: int) -> str:
+  return f'{probs_NK[i, k]:.6f}'
 
 
 def write_count(path: str | os.PathLike[str], counted: dict[str, Any]) -> None:

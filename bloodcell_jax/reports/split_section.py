@@ -36,6 +36,7 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
   parts = [
     page.heading(f'split-{name}', title(name)),
     *([f'<p class="note">{page.text(choice)}</p>'] if choice else []),
+    _images(entry),
     _classes(name, entry),
     _votes(entry),
     _exceptions(entry),
@@ -56,6 +57,14 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
   if is_first:
     parts += [_thumbnails(folder, name), _worst_groups(folder, name)]
   return '\n'.join(part for part in parts if part)
+
+
+def _images(entry: dict[str, Any]) -> str:
+  """Where the images of a scored folder lie, and whether the run has seen them; empty for a split of the run."""
+  if 'images' not in entry:
+    return ''
+  source = ', '.join(f'{key} {value}' for key, value in entry['images'].items() if value)
+  return f'<p>Images: {page.text(source)}. {page.text(entry["seen_note"])}</p>'
 
 
 def title(name: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
@@ -39,7 +40,7 @@ def find(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> 
       f'{where}: the images of {folder.path} are no longer there; name the folder that they are in now: '
       '--data_dir=FOLDER'
     )
-  lists = {}
+  lists: dict[str, Any] = {}
   for name in LISTS:
     path = getattr(exp.data, name)
     if path and not os.path.exists(path):

@@ -12,13 +12,13 @@ from bloodcell_jax.base import tree
 from bloodcell_jax.data.images import conversions, sizes
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
-from bloodcell_jax.runs import augmentation_sheet, data_place, scoring
+from bloodcell_jax.runs import augmentation_sheet, data_place, scoring, seen_images
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 
 
 def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int]) -> None:
-  """Writes environment.json, the class distribution and, with random augmentation, a sheet of examples.
+  """Writes environment.json, the images' digests, the class distribution and, with random augmentation, a sheet.
 
   Args:
     folder: the run's.
@@ -49,6 +49,7 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
   )
   data_place.remember(folder, job.experiment)
   data_place.keep_lists(folder, job.experiment)
+  seen_images.write(folder, data, job.experiment.weights.path)
   note = scoring.note(data.table.synthetic, leak)
   exp, rows = job.experiment, data.rows.get('train', np.zeros(0, np.int64))
   if exp.transform.is_random and len(rows):

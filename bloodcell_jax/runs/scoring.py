@@ -44,6 +44,7 @@ def write(
   rule: calibration.Calibration | None,
   image_of: Callable[[int], np.ndarray] | None,
   conversions: Mapping[str, int] | None = None,
+  about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Writes the predictions and figures of one split and adds its metrics to `metrics.json`.
 
@@ -57,6 +58,7 @@ def write(
     rule: the calibration of the run, fitted on validation; None without one.
     image_of: the uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
     conversions: by conversion the number of images of the split, written to the entry; None if not known.
+    about: further keys of the entry, for images that are not a split of the run; None for one that is.
   """
   if split == workdir.FOLDS:
     raise ValueError(f'{split!r} cannot name a split: metrics.json uses it for the folds')
@@ -72,7 +74,7 @@ def write(
   for name, picture in _pictures(split, predictions, figures, rule):
     figure.write(folder.figures / f'{name}_{split}.png', picture, note)
   leak = folder.read_environment()['data']['leaks']
-  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp)}
+  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp), **(about or {})}
   if conversions is not None:
     entry['conversions'] = dict(conversions)
   atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})

@@ -71,6 +71,7 @@ class Workdir:
     self.ensemble = self.path / 'ensemble.json'
     self.report = self.path / 'report.html'
     self.log = self.path / 'log.txt'
+    self.digests = self.path / 'digests.csv'
 
   def predictions(self, split: str) -> pathlib.Path:
     return self.path / 'predictions' / f'{split}.csv'

@@ -139,7 +139,7 @@ def _black(exp: experiment.Experiment, class_names: tuple[str, ...]) -> dataset.
   split = np.full(num, 'TRAIN')
   table = types.Table((b'',) * num, names, label, names, names, split, names, class_names, '', True)
   rows = {name: np.arange(num) for name in ('train', 'validation')}
-  return dataset.Dataset(table, np.zeros((num, side, side, 3), np.uint8), rows, [], [])
+  return dataset.Dataset(table, np.zeros((num, side, side, 3), np.uint8), rows, [], [], ())
 
 
 def seconds(

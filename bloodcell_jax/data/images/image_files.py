@@ -15,6 +15,12 @@ from bloodcell_jax.data.images import foreign, litter
 
 EXTENSIONS = ('.jpeg', '.jpg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm')
 
+ARCHIVES = ('.zip', '.tar', '.gz', '.tgz', '.bz2', '.tbz', '.xz', '.txz', '.zst', '.7z', '.rar', '.iso')
+WORKBOOKS = ('.xlsx', '.xls', '.xlsm', '.xlsb', '.ods', '.numbers')
+
+# Before a digest in a list, see `marked`.
+MARK = 'sha256:'
+
 # More threads than cores: hashing waits for the disk.
 _NUM_READERS = 8
 
@@ -159,6 +165,31 @@ def sha256_16(data: bytes) -> str:
     'e3b0c44298fc1c14'
   """
   return hashlib.sha256(data).hexdigest()[:16]
+
+
+def unpacking(path: str) -> str:
+  """What to do with a file that holds files and is no image; '' for any other.
+
+  Example:
+    >>> unpacking('cells.tar.gz'), unpacking('a.png')
+    ('is an archive; unpack it and name the folder', '')
+  """
+  extension = os.path.splitext(path)[1].lower()
+  if extension in ARCHIVES:
+    return 'is an archive; unpack it and name the folder'
+  if extension in WORKBOOKS:
+    return 'is a workbook; save its sheet as "CSV UTF-8" and name that file'
+  return ''
+
+
+def marked(digest: str) -> str:
+  """A `sha256_16` as lists have it: no program takes it for a number, as some do with 05950602088419e7.
+
+  Example:
+    >>> marked('05950602088419e7')
+    'sha256:05950602088419e7'
+  """
+  return MARK + digest
 
 
 def digests(paths: Sequence[str]) -> list[str | OSError]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Sequence
 
 import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import copies, image_files
-from bloodcell_jax.data.sources import csv_rows, label_csv, layout, names, remarks, source
+from bloodcell_jax.data.sources import csv_rows, label_csv, layout, listed_names, names, remarks, source
 
 # Names of split folders, compared as a person reads them, and the split each stands for.
 SPLITS = names.SPLITS
@@ -35,8 +34,9 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
     folder: the folder.
     groups_csv: a CSV with the columns `file,group`, files relative to the folder, and optionally `source`, the
       photograph that an image was cut from; a group may have several photographs. '' for none.
-    labels_csv: a CSV with the columns `file,label` (see `label_csv`): its rows are the images, in whatever folders they
-      are; the first folder is the split if it is named like one. '' to use class folders.
+    labels_csv: a CSV with the columns `file,label`, or several separated by commas (see `label_csv`): their rows are
+      the images, in whatever folders they are; the first folder is the split if it is named like one. '' to use class
+      folders.
 
   Raises:
     UserError: the folder does not exist, has no class or cannot be understood (see `layout`), a class has two spellings
@@ -44,7 +44,7 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
   """
   if not os.path.isdir(folder):
     raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a folder of class folders')
-  labels = _labels(folder, labels_csv) if labels_csv else []
+  labels = label_csv.read(labels_csv, folder) if labels_csv else []
   found = None if labels else layout.read(folder)
   rows = found.rows if found else [(label.file, label.label, _split(label.file)) for label in labels]
   problems = list(found.problems) if found else []
@@ -55,7 +55,7 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
       problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}'))
     else:
       kept.append((path, digest, *row))
-  _check_unchanged(labels_csv, labels, {row[2]: row[1] for row in kept})
+  _check_unchanged(labels, {row[2]: row[1] for row in kept})
   if not kept:
     raise types.UserError(
       f'{folder}: no images in class folders; put them in CLASS/ or SPLIT/CLASS/, such as TRAIN/NEUTROPHIL/a.png'
@@ -88,39 +88,13 @@ def _split(file: str) -> str:
   return (names.split(file.split('/')[0]) or 'TRAIN') if '/' in file else 'TRAIN'
 
 
-def _labels(folder: str, labels_csv: str) -> list[label_csv.Label]:
-  """The labels, with the names that their files have on the disk."""
-  labels = []
-  for label in label_csv.read(labels_csv):
-    file = label.file
-    if not os.path.exists(os.path.join(folder, *file.split('/'))):
-      file = _on_disk(folder, file) or file
-    labels.append(label_csv.Label(file, label.label, label.digest))
-  return labels
-
-
-def _on_disk(folder: str, file: str) -> str:
-  """The only file of the folder whose path reads like this one; '' if there is none or several."""
-  found = ''
-  for part in file.split('/'):
-    try:
-      name = names.match(part, os.listdir(os.path.join(folder, found)))
-    except OSError:
-      return ''
-    if not name:
-      return ''
-    found = posixpath.join(found, name)
-  return found
-
-
-def _check_unchanged(labels_csv: str, labels: list[label_csv.Label], digest_of: dict[str, str]) -> None:
+def _check_unchanged(labels: list[label_csv.Label], digest_of: dict[str, str]) -> None:
   for label in labels:
     if label.file not in digest_of:
       raise types.UserError(
-        f'{labels_csv}: {label.file} is no file in the folder of the data; correct or remove the line'
+        f'{label.where}: {label.file} is no file in the folder of the data; correct or remove the line'
       )
-    if label.digest and label.digest != digest_of[label.file]:
-      raise types.UserError(f'{labels_csv}: {label.file} has changed since it was labelled; label it again')
+    label_csv.check_digest(label, digest_of[label.file])
 
 
 def _class_names(origin: str, file_N: Sequence[str], class_N: Sequence[str]) -> tuple[str, ...]:
@@ -156,30 +130,24 @@ def _where(file: str, class_name: str) -> str:
 def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
   """The group and the photograph of each file in the CSV; without `source` the group is the photograph."""
   group_of: dict[str, tuple[str, str]] = {}
-  known = set(file_N)
-  alike: dict[str, list[str]] = {}
-  for file in file_N:
-    alike.setdefault(_path_key(file), []).append(file)
+  listed = listed_names.Names(file_N)
   advice = 'set --config.data.groups_csv to a CSV with the columns file and group'
-  for where, row in csv_rows.read(path, ('file', 'group'), advice):
-    if not row['file'] or not row['group']:
+  for where, row in csv_rows.read(path, ('file', 'group'), advice, ('source',)):
+    group, photograph = row['group'].strip(), row.get('source', '').strip()
+    if not row['file'].strip() or not group:
       raise types.UserError(f'{where} lacks a file or a group; give both')
-    file = posixpath.normpath(row['file'].replace('\\', '/'))
-    if file not in known and len(same := alike.get(_path_key(file), [])) == 1:
-      file = same[0]
-    if file not in known:
-      raise types.UserError(f'{where} names {file}, which is no image of the folder; correct or remove it')
+    file = listed.find(row['file'])
+    if not file:
+      raise types.UserError(
+        f'{where} names {row["file"]}, which is no image of the folder; correct or remove it'
+      )
     if file in group_of:
       raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
-    group_of[file] = (row['group'], row.get('source') or row['group'])
+    group_of[file] = (group, photograph or group)
   for file in file_N:
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')
   return [group_of[file][0] for file in file_N], [group_of[file][1] for file in file_N]
-
-
-def _path_key(file: str) -> str:
-  return '/'.join(map(names.key, file.split('/')))
 
 
 def _read(settings: source.Settings) -> source.Reading:

@@ -11,7 +11,10 @@ from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import foreign, image_files, litter
-from bloodcell_jax.data.sources import csv_rows
+from bloodcell_jax.data.sources import csv_rows, listed_names
+
+# Lists of images, by their extensions.
+LISTS = ('.csv', '.tsv', '.txt')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +52,13 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
 def read(paths: Sequence[str]) -> Found:
   """The images that these paths name, each file once, in the order of the paths; and the files that are skipped.
 
-  A path is an image file, a folder (searched recursively), a pattern such as `slides/*.png` or
-  `slides/**/*.png`, or a `.csv` whose column `file` names images, relative to the list's own folder.
+  A path is an image file, a folder (searched recursively), a pattern such as `slides/*.png` or `slides/**/*.png`, or a
+  list (`LISTS`) whose column `file` names images, relative to the list's own folder. What is there under the very name
+  is no pattern, and neither is a folder at the beginning of a pattern, such as `slides [1]`.
 
   Raises:
-    UserError: a path does not exist, a pattern matches nothing, a list lacks the column, or there is no image.
+    UserError: a path does not exist or is an archive, a pattern matches nothing, a list lacks the column, or there is
+      no image.
   """
   inputs: list[Input] = []
   problems: list[types.Problem] = []
@@ -78,16 +83,17 @@ def read(paths: Sequence[str]) -> Found:
 def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
   if os.path.isdir(path):
     yield from _within(path, problems, passed_over)
-  elif os.path.isfile(path) and path.lower().endswith('.csv'):
+  elif os.path.isfile(path) and path.lower().endswith(LISTS):
     yield from _listed(path)
   elif os.path.isfile(path):
-    if reason := foreign.reason(os.path.splitext(path)[1]):
-      raise types.UserError(f'{path}: {reason}')
+    advice = image_files.unpacking(path) or foreign.reason(os.path.splitext(path)[1])
+    if advice:
+      raise types.UserError(f'{path}: {advice}')
     yield Input(path, os.path.basename(path))
   elif glob.has_magic(path):
     matched = sorted(_matched(path), key=image_files.natural_key)
     if not matched:
-      raise types.UserError(f'{path}: matches no file')
+      raise types.UserError(f'{path}: matches no file; * stands for any letters, ** for any folders')
     for one in matched:
       name = os.path.basename(one)
       if os.path.isdir(one):
@@ -113,7 +119,8 @@ def _within(folder: str, problems: list[types.Problem], passed_over: litter.Tall
 
 def _matched(pattern: str) -> list[str]:
   """The matches of a pattern: as `glob.glob(recursive=True)`, but loops of links are followed once."""
-  parts = pattern.split('/')
+  parts = _literal_first(pattern)
+  pattern = '/'.join(parts)
   if '**' not in parts:
     return glob.glob(pattern)
   first = parts.index('**')
@@ -122,6 +129,15 @@ def _matched(pattern: str) -> list[str]:
     names, _ = image_files.listing(top or '.', '')
     found += [os.path.join(top, name) for name in names if _fits(name.split('/'), parts[first:])]
   return found
+
+
+def _literal_first(pattern: str) -> list[str]:
+  """The parts of a pattern; those at its beginning that are there under their very names are escaped."""
+  parts = pattern.split('/')
+  for i in range(len(parts) - 1):
+    if not os.path.lexists('/'.join(parts[: i + 1]) or '/'):
+      return [*map(glob.escape, parts[:i]), *parts[i:]]
+  return [*map(glob.escape, parts[:-1]), parts[-1]]
 
 
 def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
@@ -145,13 +161,18 @@ def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
 
 def _listed(path: str) -> Iterator[Input]:
   folder = os.path.dirname(path)
+  tree = listed_names.Tree(folder or '.')
   for where, row in csv_rows.read(path, ('file',), 'give a CSV whose column file names images'):
     name = row['file'].replace('\\', '/')
-    whole = os.path.join(folder, *name.split('/')) if not os.path.isabs(name) else name
-    if name.startswith('~') and not os.path.exists(whole):
+    whole = name
+    if name.startswith('~') and not os.path.exists(os.path.join(folder, *name.split('/'))):
       whole = os.path.expanduser(name)
-    if not name or not os.path.isfile(whole):
-      raise types.UserError(f'{where} names {name or "nothing"}, which is no file')
+    elif not os.path.isabs(name):
+      # An absolute name is that of another computer's file system as soon as one letter differs.
+      name = tree.find(name) or name
+      whole = os.path.join(folder, *name.split('/'))
+    if not name.strip() or not os.path.isfile(whole):
+      raise types.UserError(f'{where} names {name.strip() or "nothing"}, which is no file')
     yield Input(whole, name)
 
 

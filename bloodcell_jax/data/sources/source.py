@@ -25,7 +25,7 @@ class Settings(Protocol):
 
   @property
   def labels_csv(self) -> str:
-    """A CSV of files and labels; '' for none."""
+    """A CSV of files and labels, or several separated by commas; '' for none."""
 
   @property
   def embedded(self) -> embedded_lib.Spec:
