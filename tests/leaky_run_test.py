@@ -155,3 +155,44 @@ def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(leaky, tmp
   evaluating.run(monkeypatch, folder.path, data_dir=str(leaky.data / 'TRAIN'))
   assert json.loads(folder.metrics.read_text())['TRAIN']['note'].startswith(NOTE)
   assert all(note.startswith(NOTE) for note in notes.values())
+
+
+def test_a_folder_that_the_run_was_trained_on_is_no_test(tmp_path, notes, monkeypatch, capsys):
+  data = images(tmp_path / 'cells', leaks=False)
+  folder = run(tmp_path / 'run', data)
+
+  def scored(path: pathlib.Path, name: str) -> dict:
+    notes.clear()
+    evaluating.run(monkeypatch, folder.path, data_dir=str(path))
+    return json.loads(folder.metrics.read_text())[name]
+
+  entry = scored(data / 'TRAIN', 'TRAIN')
+  said = (
+    f'of {entry["num_images"]} images, {entry["num_images"]} were trained on: these figures are not a test'
+  )
+  assert entry['seen'] == {'num_images': entry['num_images'], 'trained': entry['num_images'], 'chosen': 0}
+  assert entry['leak']['test_in_training'] == entry['num_images']
+  assert f'TRAIN: {said}' in capsys.readouterr().out
+  assert said[1:] in entry['note']
+  assert notes
+  assert all(said[1:] in note for note in notes.values())
+  assert said[1:] in folder.report.read_text()
+  assert str(data / 'TRAIN') in folder.report.read_text()
+  # Negative control: the test images were not seen. A second folder of the name has an entry of its own.
+  other = tmp_path / 'tuesday' / 'TRAIN'
+  shutil.copytree(data / 'TEST', other)
+  entry = scored(other, 'TRAIN-2')
+  assert (entry['seen']['trained'], entry['seen']['chosen'], entry['leak']['test_in_training']) == (0, 0, 0)
+  assert 'none of the' in capsys.readouterr().out
+  assert not entry['note']
+  scored(data / 'TRAIN', 'TRAIN')
+  assert set(json.loads(folder.metrics.read_text())) - {'validation', 'test', 'test_clean'} == {
+    'TRAIN',
+    'TRAIN-2',
+  }
+  # A list beside its images is read too, and a run that kept no digests says that it cannot know.
+  folder.digests.unlink()
+  (other / 'mine.csv').write_text('File;Label\r\nMONOCYTE/4.png;MONOCYTE\r\nNEUTROPHIL/4.png;NEUTROPHIL\r\n')
+  entry = scored(other / 'mine.csv', 'mine')
+  assert (entry['num_images'], entry['seen'], entry['leak']['test_in_training']) == (2, None, None)
+  assert 'whether the run has seen these images is not known' in capsys.readouterr().out

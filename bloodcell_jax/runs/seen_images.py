@@ -114,9 +114,9 @@ def entry(seen: Seen | None) -> dict[str, Any]:
 def _read(folder: workdir.Workdir) -> list[tuple[str, str, str, str]]:
   try:
     lines = list(csv.reader(atomic.read_text(folder.digests).splitlines()))
+    return [(role, file, digest, pixels) for role, file, digest, pixels in lines[1:]]
   except ValueError:
     raise types.UserError(
       f'{folder.digests}: damaged, or changed since it was written; restore it, or remove it, and it will not be known '
       'which images the run has seen'
     ) from None
-  return [(role, file, digest, pixels) for role, file, digest, pixels in lines[1:]]

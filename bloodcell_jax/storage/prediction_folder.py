@@ -76,9 +76,9 @@ def claim(folder: pathlib.Path, paths: Sequence[str], run: pathlib.Path, model: 
   if others := sorted(before - set(absolute(paths))):
     raise types.UserError(f'{folder}: holds the predictions of {others[0]}; {advice}')
   own = str(run.resolve())
-  if recorded.get(RUN, own) != own and recorded.get(MODEL, model) != model:
+  if recorded.get(RUN, own) != own and recorded.get(MODEL) != model:
     raise types.UserError(f'{folder}: holds predictions by {recorded[RUN]}; {advice}')
-  atomic.write_json(folder / FILE, {**recorded, PATHS: absolute(paths), RUN: own})
+  atomic.write_json(folder / FILE, {**recorded, PATHS: absolute(paths), RUN: own, MODEL: model})
 
 
 def record(folder: pathlib.Path, paths: Sequence[str]) -> None:

@@ -42,7 +42,6 @@ def run(tmp_path):
     ('dx', '', 0, 1),
     ('ad', '', 1, 1),
     ('XYZ', 'axd', 1, 1),  # saved again: other bytes, the same pixels
-    ('aa', '', 2, 0),
     ('e', '', 0, 0),  # its own test split
     ('xyz', '', 0, 0),
   ],

@@ -63,7 +63,7 @@ def claim(folder, paths, run='run', model='m'):
 def test_a_folder_that_the_user_names_keeps_what_is_there_of_others(tmp_path):
   a, b = str(tmp_path / 'monday' / 'images'), str(tmp_path / 'tuesday' / 'images')
   folder = tmp_path / 'results'
-  assert claim(folder, [a]) == {'paths': [a], 'run': str(tmp_path / 'run')}
+  assert claim(folder, [a]) == {'paths': [a], 'run': str(tmp_path / 'run'), 'model': 'm'}
   assert claim(folder, [a])['paths'] == [a], 'the same images again'
   for paths in ([b], []):
     with pytest.raises(
