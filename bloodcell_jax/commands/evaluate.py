@@ -16,7 +16,8 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
+from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring, unlike_measure
+from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress as progress_lib
@@ -32,6 +33,10 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'groups_csv', '', 'CSV of file,group for --data_dir: which images show the same photograph'
   )
+  flags.DEFINE_enum(
+    'unlike', 'withhold', ['withhold', 'keep'],
+    'images of --data_dir that do not look like the training: withhold their class, or keep it',
+  )  # fmt: skip
   flags.DEFINE_string('compare', '', 'the folder of another run: how much better it is on the same images')
 
 
@@ -74,6 +79,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
+  judgement = _judgement(folder, models, data, split, exp, progress) if data_dir else None
   of_run = environment['data']
   note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
   if not data_dir and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
@@ -90,14 +96,37 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
       folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
       calibration_file.write(folder, rule, fitted_for)
+      network = models.networks[0] if models.has_own_weights else None
+      unlike_measure.write(folder, data, fitted_for, network, exp.seed)
     if name not in wanted:
       continue
-    figures = scoring.write(folder, name, predictions, exp, note, models.origin, rule, data.image_of(name))
+    image_of = data.image_of(name)
+    figures = scoring.write(folder, name, predictions, exp, note, models.origin, rule, image_of, judgement)
+    if first := unlike.line(figures.get('unlike')):
+      progress.line(first)
     progress.line(scoring.line(name, figures))
   report.write(folder)
   progress.line(f'report: {folder.report}')
   if note:
     progress.line(note)
+
+
+def _judgement(
+  folder: workdir.Workdir,
+  models: model_set.ModelSet,
+  data: dataset.Dataset,
+  split: str,
+  exp: experiment.Experiment,
+  progress: progress_lib.Progress,
+) -> unlike.Judgement | None:
+  """How unlike the training the images of a folder are; None, and a line, where the run has no measure."""
+  measure = unlike_measure.read(folder, models)
+  if measure is None:
+    progress.line(unlike_measure.missing(folder))
+    return None
+  look_NL = unlike_measure.of_rows(measure, models.networks[0], data, data.rows[split])
+  keep = flags.FLAGS.unlike == 'keep'
+  return unlike.judge(measure.reference, look_NL, [split] * len(look_NL), exp.unlike, keep)
 
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:

@@ -97,7 +97,7 @@ def _controls(class_names: Sequence[str], has_heat_maps: bool, noun: str) -> str
     f'<option value="{page.text(value)}">{page.text(label)}</option>'
     for value, label in (
       ('*', 'all'),
-      *((name, name) for name in (*class_names, differential_count.UNCLASSIFIED)),
+      *((name, name) for name in (*class_names, differential_count.UNCLASSIFIED, differential_count.UNLIKE)),
       ('+', 'labelled by you'),
     )
   )  # fmt: skip

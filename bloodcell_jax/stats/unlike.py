@@ -9,12 +9,15 @@ images that are shifted alike are stronger evidence than each of them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import rng
+from bloodcell_jax.base import rng, types
 
+# What stands in place of the class of an image that is withheld.
+WITHHELD = 'unclassified (unlike)'
 # Fewest groups that a reference is fitted on: with fewer, the spread of what is usual is not known.
 LEAST_GROUPS = 10
 # Fewest images that are judged as a folder.
@@ -37,6 +40,17 @@ _ORDINARY = 0.99
 
 
 @dataclasses.dataclass(frozen=True)
+class Spec:
+  """How many images are withheld."""
+
+  unlike_share: float  # in [0, 0.5]: of images like the training's, the share that may be withheld
+
+  def __post_init__(self):
+    if not 0 <= self.unlike_share <= 0.5:
+      raise types.UserError(f'evaluate.unlike_share is {self.unlike_share}; it must lie in [0, 0.5]')
+
+
+@dataclasses.dataclass(frozen=True)
 class Reference:
   """What images of the training look like."""
 
@@ -44,10 +58,29 @@ class Reference:
   centre_D: np.ndarray  # median
   spread_D: np.ndarray  # standard deviation, robust
   mean_D: np.ndarray  # of the standardized numbers
-  covariance_DD: np.ndarray  # of the standardized numbers, shrunk; 0 between aspects fitted on different images
+  covariance_DD: (
+    np.ndarray
+  )  # of the standardized numbers, shrunk; 0 between aspects fitted on different images
   ordinary_A: np.ndarray  # by aspect, the distance that _ORDINARY of the held-out images do not exceed
-  held_out_N: np.ndarray  # ascending: distances of held-out images, in units of ordinary_A, the largest aspect
+  held_out_N: (
+    np.ndarray
+  )  # ascending: distances of held-out images, in units of ordinary_A, the largest aspect
+  folder_aspects: tuple[
+    str, ...
+  ]  # those known of every image it was fitted on; a folder's distance is in these
   folder_limit: float  # distance of a folder's mean above which it is foreign
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+  """A folder judged as a whole."""
+
+  name: str
+  num_images: int
+  foreign: tuple[
+    str, ...
+  ]  # aspects in which it is unlike the training, the strongest first; () if it is like it
+  distance: float | None  # of its mean look, in standard deviations; None for fewer than LEAST_IMAGES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +88,29 @@ class Judgement:
   """How unlike the training some images are."""
 
   unlike_N: np.ndarray  # in [0, 1]: the share of images like the training's that are less unlike
-  reason_N: tuple[str, ...]  # the aspect that says most
-  is_unlike_N: np.ndarray  # bool: to be withheld
-  foreign: tuple[str, ...]  # aspects in which all images together are unlike, the strongest first; () if they are not
-  distance: float | None  # of the folder, in standard deviations; None for fewer than LEAST_IMAGES
+  is_unlike_N: np.ndarray  # bool: by themselves, or in a foreign folder
+  reason_N: tuple[str, ...]  # aspects that say so; '' for images that are not unlike
+  folders: tuple[Folder, ...]
+  keep: bool  # whether unlike images are named all the same
 
   @property
-  def is_foreign(self) -> bool:
-    """Whether the images as a whole are not of the training's laboratory."""
-    return bool(self.foreign)
+  def withheld_N(self) -> np.ndarray:
+    """[N] True for images whose class is not named."""
+    return self.is_unlike_N & (not self.keep)
+
+  def take(self, rows: Sequence[int]) -> Judgement:
+    """The judgement of these images, and of the same folders."""
+    return dataclasses.replace(
+      self,
+      unlike_N=self.unlike_N[list(rows)],
+      is_unlike_N=self.is_unlike_N[list(rows)],
+      reason_N=tuple(self.reason_N[row] for row in rows),
+    )
+
+  @property
+  def foreign(self) -> tuple[Folder, ...]:
+    """The folders that are not of the training's laboratory."""
+    return tuple(folder for folder in self.folders if folder.foreign)
 
 
 def names(aspects: Sequence[str]) -> tuple[str, ...]:
@@ -132,34 +179,55 @@ def distances(reference: Reference, look_ND: np.ndarray) -> np.ndarray:
   return np.stack(columns, 1)
 
 
-def judge(reference: Reference, look_ND: np.ndarray, share: float) -> Judgement:
-  """Judges images one by one and as a folder.
+def judge(
+  reference: Reference, look_ND: np.ndarray, folder_N: Sequence[str], spec: Spec, keep: bool
+) -> Judgement:
+  """Judges images one by one, and the images of each folder together.
+
+  Folders of fewer than LEAST_IMAGES images are judged together, under the name ''.
 
   Args:
     reference: of the run.
     look_ND: of the images.
-    share: of the images like the training's that may be withheld, in (0, 1).
+    folder_N: the name of the folder of each.
+    spec: how many are withheld.
+    keep: name unlike images all the same.
   """
   known = names(reference.aspects)
   ratio_NA = distances(reference, look_ND) / reference.ordinary_A
-  ratio_N = ratio_NA.max(1)
-  unlike_N = np.searchsorted(reference.held_out_N, ratio_N) / len(reference.held_out_N)
-  is_unlike_N = unlike_N > 1 - share
-  distance, by_aspect = None, dict[str, float]()
-  if len(look_ND) >= LEAST_IMAGES:
-    distance = folder_distance(reference, look_ND, known)
-    by_aspect = {aspect: folder_distance(reference, look_ND, (aspect,)) for aspect in known}
-  foreign: tuple[str, ...] = ()
-  reason_N = tuple(known[a] for a in ratio_NA.argmax(1))
-  if distance is not None and distance > reference.folder_limit:
-    ranked = sorted(known, key=by_aspect.__getitem__, reverse=True)
-    foreign = tuple(name for name in ranked if by_aspect[name] >= max(by_aspect[ranked[0]] / 3, 1))
-    foreign = foreign or (ranked[0],)
-  elif len(look_ND) >= LEAST_IMAGES and is_unlike_N.mean() > max(MOST_UNLIKE, 2 / len(look_ND)):
-    of_unlike = [reason for reason, is_unlike in zip(reason_N, is_unlike_N, strict=True) if is_unlike]
-    ranked = sorted(set(of_unlike), key=of_unlike.count, reverse=True)
-    foreign = tuple(name for name in ranked if of_unlike.count(name) >= of_unlike.count(ranked[0]) / 3)
-  return Judgement(unlike_N, reason_N, is_unlike_N, foreign, distance)
+  unlike_N = np.searchsorted(reference.held_out_N, ratio_NA.max(1)) / len(reference.held_out_N)
+  is_unlike_N = unlike_N > 1 - spec.unlike_share
+  reason_N = np.array([known[a] for a in ratio_NA.argmax(1)], object)
+  reason_N[~is_unlike_N] = ''
+  given_N = np.array(folder_N, object)
+  for name in set(folder_N):
+    if (given_N == name).sum() < LEAST_IMAGES:
+      given_N[given_N == name] = ''
+  folders = []
+  for name in dict.fromkeys(given_N.tolist()):
+    inside_N = given_N == name
+    folder = _folder(reference, name, look_ND[inside_N], reason_N[inside_N].tolist())
+    folders.append(folder)
+    if folder.foreign:
+      reason_N[inside_N & ~is_unlike_N] = ', '.join(folder.foreign)
+      is_unlike_N = is_unlike_N | inside_N
+  return Judgement(unlike_N, is_unlike_N, tuple(reason_N.tolist()), tuple(folders), keep)
+
+
+def _folder(reference: Reference, name: str, look_ND: np.ndarray, reasons: Sequence[str]) -> Folder:
+  """The judgement of a folder, of whose images those with a reason are unlike by themselves."""
+  num = len(look_ND)
+  if num < LEAST_IMAGES:
+    return Folder(name, num, (), None)
+  distance = folder_distance(reference, look_ND, reference.folder_aspects)
+  strength: dict[str, float] = {}
+  if distance > reference.folder_limit:
+    strength = {each: folder_distance(reference, look_ND, (each,)) for each in reference.folder_aspects}
+  elif sum(map(bool, reasons)) > max(MOST_UNLIKE * num, 2):
+    strength = {each: float(reasons.count(each)) for each in reasons if each}
+  ranked = sorted(strength, key=strength.__getitem__, reverse=True)
+  foreign = tuple(each for each in ranked if strength[each] >= strength[ranked[0]] / 3)
+  return Folder(name, num, foreign, distance)
 
 
 def folder_distance(reference: Reference, look_ND: np.ndarray, aspects: Sequence[str]) -> float:
@@ -176,6 +244,48 @@ def folder_distance(reference: Reference, look_ND: np.ndarray, aspects: Sequence
   return float(np.sqrt(max(0.0, square - 1.5 * len(at) / len(look_ND))))
 
 
+def summary(judgement: Judgement) -> dict[str, Any]:
+  """The judgement in numbers, as JSON values.
+
+  Returns:
+    `num_images`; `num`, the unlike ones; `kept`, those of them that are named all the same; `reasons`, how many by
+    reason; `folders`, those judged as a whole, with `name, num_images, foreign, distance`.
+  """
+  reasons = [reason for reason in judgement.reason_N if reason]
+  return {
+    'num_images': len(judgement.reason_N),
+    'num': len(reasons),
+    'kept': len(reasons) if judgement.keep else 0,
+    'reasons': {reason: reasons.count(reason) for reason in sorted(set(reasons))},
+    'folders': [
+      {**dataclasses.asdict(folder), 'foreign': list(folder.foreign)} for folder in judgement.folders
+    ],
+  }
+
+
+def line(about: Mapping[str, Any] | None) -> str:
+  """What comes first wherever figures of the images are shown: what is unlike the training; '' if nothing is.
+
+  Args:
+    about: as from `summary`; None without a measure.
+  """
+  if not about or not about['num']:
+    return ''
+  foreign = [folder for folder in about['folders'] if folder['foreign']]
+  if foreign:
+    whole = len(foreign) == len(about['folders'])
+    which = '' if whole else f' in {", ".join(folder["name"] or "small folders" for folder in foreign)}'
+    aspects = ', '.join(dict.fromkeys(aspect for folder in foreign for aspect in folder['foreign']))
+    text = f'material of another laboratory{which}, unlike the training: {aspects}'
+  else:
+    counts = ', '.join(f'{reason} {num:,}' for reason, num in about['reasons'].items())
+    text = f'some images are unlike the training: {counts}'
+  share = f'{about["num"]:,} of {about["num_images"]:,} images are'
+  if about['kept']:
+    return f'{text}. {share} named all the same, as --unlike=keep says: expect many errors, and no measure of doubt'
+  return f'{text}. {share} {WITHHELD}'
+
+
 def _measures(look_ND: np.ndarray, aspects: Sequence[str], least_spread_D: np.ndarray) -> Reference:
   """A reference without limits."""
   centre_D = np.nanmedian(look_ND, axis=0)
@@ -184,8 +294,17 @@ def _measures(look_ND: np.ndarray, aspects: Sequence[str], least_spread_D: np.nd
     raise ValueError('a number is known of no image')
   spread_D = np.sqrt(deviation_D**2 + least_spread_D**2)
   nothing = np.zeros(0)
+  everywhere = np.array(aspects)[np.isfinite(look_ND).all(0)].tolist()
   plain = Reference(
-    tuple(aspects), centre_D, spread_D, np.zeros_like(centre_D), np.eye(len(centre_D)), nothing, nothing, 0.0
+    aspects=tuple(aspects),
+    centre_D=centre_D,
+    spread_D=spread_D,
+    mean_D=np.zeros_like(centre_D),
+    covariance_DD=np.eye(len(centre_D)),
+    ordinary_A=nothing,
+    held_out_N=nothing,
+    folder_aspects=names(everywhere),
+    folder_limit=0.0,
   )
   z_ND = _standardized(plain, look_ND)
   mean_D = np.nanmean(z_ND, axis=0)
@@ -213,15 +332,14 @@ def _drawn_distances(
 ) -> float:
   """The distance that 99 % of folders of one class, or of all, drawn from the training do not exceed."""
   generator = rng.generator(seed, 'folders of the training')
-  known_N = np.isfinite(look_ND).all(1)
   highest = 0.0
-  for chosen_N in (known_N, *(known_N & (label_N == k) for k in np.unique(label_N))):
+  for chosen_N in (np.ones(len(label_N), bool), *(label_N == k for k in np.unique(label_N))):
     rows = np.flatnonzero(chosen_N)
     if len(np.unique(group_N[rows])) < LEAST_GROUPS:
       continue
     for size in _DRAW_SIZES:
       drawn = [
-        folder_distance(reference, look_ND[generator.choice(rows, size)], names(reference.aspects))
+        folder_distance(reference, look_ND[generator.choice(rows, size)], reference.folder_aspects)
         for _ in range(_DRAWS)
       ]
       highest = max(highest, float(np.quantile(drawn, 0.99)))

@@ -15,7 +15,7 @@ CELLS = [cell.Cell(f'{name}.png', digest, 1, None) for name, digest in ('a1', 'b
 
 
 def classify(rule=RULE, cells=CELLS):
-  return differential_count.classify(cells, PROBS, NAMES, rule)
+  return differential_count.classify(cells, PROBS, NAMES, rule, None)
 
 
 def test_a_cell_under_the_threshold_is_left_for_review_and_keeps_its_likeliest_class():

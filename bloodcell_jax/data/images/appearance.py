@@ -30,6 +30,10 @@ NAMES = (
   ('finest structure', SHARPNESS),
 )
 ASPECTS = tuple(aspect for _, aspect in NAMES)
+# Differences below these are of no account, whatever a laboratory's own spread: densities, a share, natural logarithms.
+LEAST_SPREAD = (0.01, 0.01, 0.01, 0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.05, 0.1, 0.02, 0.1, 0.1, 0.1, 0.1)
+# Raised whenever the numbers change: a reference of other numbers is not used.
+VERSION = 1
 
 # Black corners, which augmentation leaves, tell nothing of the laboratory: pixels below this level in every channel.
 _FILL = 12
