@@ -11,11 +11,10 @@ from bloodcell_jax.runs import model_set, output_layer
 from bloodcell_jax.stats import content, unlike
 from bloodcell_jax.storage import calibration_file, unlike_file, workdir
 
-CONTENT = 'content'
 # Most images that are looked at, one of each group before a second of any: 6 ms each.
 MOST_IMAGES = 400
 # Most of them that go through the network: half from training, for where the classes lie, half from validation.
-MOST_EMBEDDED = 200
+MOST_EMBEDDED = 300
 # Least spread of the content's number, a logarithm.
 _LEAST_CONTENT = 0.1
 
@@ -50,7 +49,7 @@ def write(
     look_ND[:, :num],
     data.table.label[rows],
     data.table.group[rows],
-    (*appearance.ASPECTS, CONTENT)[:num],
+    (*appearance.ASPECTS, unlike.CONTENT)[:num],
     np.array((*appearance.LEAST_SPREAD, _LEAST_CONTENT))[:num],
     seed,
   )

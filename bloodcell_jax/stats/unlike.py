@@ -16,6 +16,8 @@ import numpy as np
 
 from bloodcell_jax.base import rng, types
 
+# The aspect of what the network's features say: a number that is the larger, the less an image shows a known class.
+CONTENT = 'content'
 # What stands in place of the class of an image that is withheld.
 WITHHELD = 'unclassified (unlike)'
 # Fewest groups that a reference is fitted on: with fewer, the spread of what is usual is not known.
@@ -195,7 +197,8 @@ def judge(
   """
   known = names(reference.aspects)
   ratio_NA = distances(reference, look_ND) / reference.ordinary_A
-  unlike_N = np.searchsorted(reference.held_out_N, ratio_NA.max(1)) / len(reference.held_out_N)
+  less_N = np.searchsorted(reference.held_out_N, ratio_NA.max(1))
+  unlike_N = less_N / (len(reference.held_out_N) + 1)
   is_unlike_N = unlike_N > 1 - spec.unlike_share
   reason_N = np.array([known[a] for a in ratio_NA.argmax(1)], object)
   reason_N[~is_unlike_N] = ''
@@ -318,7 +321,9 @@ def _measures(look_ND: np.ndarray, aspects: Sequence[str], least_spread_D: np.nd
 
 def _standardized(reference: Reference, look_ND: np.ndarray) -> np.ndarray:
   z_ND = (np.asarray(look_ND, np.float64) - reference.centre_D) / reference.spread_D
-  return np.clip(z_ND, -_FARTHEST, _FARTHEST)
+  # An image that shows a class better than most is not unlike.
+  least_D = np.where(np.array(reference.aspects) == CONTENT, 0, -_FARTHEST)
+  return np.clip(z_ND, least_D, _FARTHEST)
 
 
 def _folds(group_N: np.ndarray) -> np.ndarray:
