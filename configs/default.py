@@ -216,5 +216,8 @@ def get_config() -> config_dict.ConfigDict:
   # Abstain on the least confident images until the error rate of the rest, on validation, is at most this.
   v.max_error = 0.05
   v.miscoverage = 0.1  # fraction of conformal sets that may miss the label, in (0, 1)
+  # Of images like the training's, the share that may be withheld as unlike, in [0, 0.5]; of images of another
+  # laboratory nearly all are.
+  v.unlike_share = 0.03
   v.conformal_score = 'lac'  # of the conformal sets: lac or aps
   return c

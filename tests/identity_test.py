@@ -90,7 +90,7 @@ def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.Cl
   seen = file_predictions.predict_files(
     loaded, found, spec, known, lambda done, total: None, file_predictions.cells_of
   )
-  return differential_count.classify(seen.cells, seen.probs_NK, loaded.class_names, loaded.rule)
+  return differential_count.classify(seen.cells, seen.probs_NK, loaded.class_names, loaded.rule, None)
 
 
 def case(model: str, loss: str, method: str, combine: str, quick: bool = False) -> Any:

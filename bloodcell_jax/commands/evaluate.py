@@ -21,7 +21,17 @@ from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import comparison, data_place, model_set, run_data, saved_run, scoring, seen_images
+from bloodcell_jax.runs import (
+  comparison,
+  data_place,
+  model_set,
+  run_data,
+  saved_run,
+  scoring,
+  seen_images,
+  unlike_measure,
+)
+from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
@@ -42,6 +52,10 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'groups_csv', '', 'CSV of file,group for --data_dir: which images show the same photograph'
   )
+  flags.DEFINE_enum(
+    'unlike', 'withhold', ['withhold', 'keep'],
+    'images of --data_dir that do not look like the training: withhold their class, or keep it',
+  )  # fmt: skip
   flags.DEFINE_string('compare', '', 'the folder of another run: how much better it is on the same images')
 
 
@@ -93,6 +107,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
+  judgement = _judgement(folder, models, data, split, exp, progress) if data_dir else None
   of_run = environment['data']
   note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
   about: dict[str, Any] | None = None
@@ -120,12 +135,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
       folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
       calibration_file.write(folder, rule, fitted_for)
+      network = models.networks[0] if models.has_own_weights else None
+      unlike_measure.write(folder, data, fitted_for, network, exp.seed)
     if name not in wanted:
       continue
     image_of, converted = data.image_of(name), data.conversions(name)
     figures = scoring.write(
-      folder, name, predictions, exp, note, models.origin, rule, image_of, converted, about
+      folder, name, predictions, exp, note, models.origin, rule, image_of, judgement, converted, about
     )
+    if first := unlike.line(figures.get('unlike')):
+      progress.line(first)
     progress.line(scoring.line(name, figures))
   if data_dir:
     progress.line(f'{split}: {sentence}')
@@ -133,6 +152,24 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   progress.line(f'report: {folder.report}')
   if note:
     progress.line(note)
+
+
+def _judgement(
+  folder: workdir.Workdir,
+  models: model_set.ModelSet,
+  data: dataset.Dataset,
+  split: str,
+  exp: experiment.Experiment,
+  progress: progress_lib.Progress,
+) -> unlike.Judgement | None:
+  """How unlike the training the images of a folder are; None, and a line, where the run has no measure."""
+  measure = unlike_measure.read(folder, models)
+  if measure is None:
+    progress.line(unlike_measure.missing(folder))
+    return None
+  look_NL = unlike_measure.of_rows(measure, models.networks[0], data, data.rows[split])
+  keep = flags.FLAGS.unlike == 'keep'
+  return unlike.judge(measure.reference, look_NL, [split] * len(look_NL), exp.unlike, keep)
 
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:

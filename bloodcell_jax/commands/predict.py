@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
 from bloodcell_jax.inference import classifier, differential_count, file_predictions, review_page
 from bloodcell_jax.reports import page, report, review_images
+from bloodcell_jax.runs import unlike_measure
+from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import journal, prediction_folder, workdir
 from bloodcell_jax.system import atomic, console
 from bloodcell_jax.train import progress as progress_lib
@@ -31,6 +34,10 @@ def define_flags() -> None:
     'view', '', 'full or nucleus; if empty, as in training. For pictures of single cells: full'
   )
   flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each cell on the review page')
+  flags.DEFINE_enum(
+    'unlike', 'withhold', ['withhold', 'keep'],
+    'cells that do not look like the training: withhold their class, or keep it, with no figure of doubt',
+  )  # fmt: skip
   flags.DEFINE_integer('review_max', 2000, 'most cells on the review page, the least certain ones')
 
 
@@ -60,7 +67,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     loaded, files, spec, known, progress.counter('images predicted'), file_predictions.cells_of
   )
   classified = differential_count.classify(
-    predictions.cells, predictions.probs_NK, loaded.class_names, loaded.rule
+    predictions.cells,
+    predictions.probs_NK,
+    loaded.class_names,
+    loaded.rule,
+    _judgement(loaded, predictions),
   )
   difference = differential_count.count(classified, loaded.made.experiment.intervals.confidence)
   problems = [*left_out, *predictions.problems]
@@ -93,7 +104,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   atomic.write_text(
     target / 'review.html', _review(target, folder, loaded, classified, rows, pictures, about)
   )
-  _print_summary(target, difference, problems, loaded, progress)
+  _print_summary(target, folder, difference, problems, loaded, progress)
 
 
 def _target(folder: workdir.Workdir, paths: Sequence[str], network: str) -> pathlib.Path:
@@ -103,6 +114,17 @@ def _target(folder: workdir.Workdir, paths: Sequence[str], network: str) -> path
   target = pathlib.Path(flags.FLAGS.to)
   prediction_folder.claim(target, paths, folder.path, network)
   return target
+
+
+def _judgement(
+  loaded: classifier.Classifier, predictions: file_predictions.CellPredictions
+) -> unlike.Judgement | None:
+  if loaded.measure is None or predictions.look_NL is None:
+    return None
+  folders = [os.path.dirname(path) for path in predictions.path]
+  spec = loaded.made.experiment.unlike
+  keep = flags.FLAGS.unlike == 'keep'
+  return unlike.judge(loaded.measure.reference, predictions.look_NL, folders, spec, keep)
 
 
 def _review(
@@ -115,14 +137,26 @@ def _review(
   about: dict[str, Any],
 ) -> str:
   difference = about['differential']
-  notes = [loaded.note, about['other_size'], *differential_count.warnings(difference), report.RESEARCH_ONLY]
+  first = unlike.line(difference['unlike'])
+  notes = [
+    first[:1].upper() + first[1:],
+    loaded.note,
+    about['other_size'],
+    *differential_count.warnings(difference),
+    report.RESEARCH_ONLY,
+  ]
   return review_page.render(
     classified,
     rows,
     pictures,
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {about["model"]}'},
     [note for note in notes if note],
-    [_sources(about), _differential(difference), _performance(folder), _problems(about['problems'])],
+    [
+      _sources(about),
+      _differential(difference),
+      '' if first else _performance(folder),
+      _problems(about['problems']),
+    ],
   )
 
 
@@ -145,6 +179,7 @@ def _pictures(
 
 def _print_summary(
   target: pathlib.Path,
+  folder: workdir.Workdir,
   difference: dict[str, Any],
   problems: Sequence[types.Problem],
   loaded: classifier.Classifier,
@@ -154,15 +189,21 @@ def _print_summary(
     progress.line(f'left out: {problem}')
   if len(problems) > 20:
     progress.line(f'and {len(problems) - 20:,} more, in {target / prediction_folder.FILE}')
+  if first := unlike.line(difference['unlike']):
+    progress.line(first)
   for name, entry in difference['classes'].items():
-    share = (
-      '' if entry['share'] is None else f' {entry["share"]:.1%} [{entry["low"]:.1%}, {entry["high"]:.1%}]'
-    )
+    share = '' if entry['share'] is None else f' {entry["share"]:.1%}'
+    if share and entry['low'] is not None:
+      share += f' [{entry["low"]:.1%}, {entry["high"]:.1%}]'
     progress.line(f'  {name}: {entry["count"]:,}{share}')
   progress.line(
     f'  {differential_count.UNCLASSIFIED}, left for review: {difference["num_unclassified"]:,} of '
     f'{difference["num_cells"]:,}'
   )
+  if difference['num_unlike']:
+    progress.line(f'  {differential_count.UNLIKE}: {difference["num_unlike"]:,}')
+  if loaded.measure is None:
+    progress.line(unlike_measure.missing(folder))
   if loaded.rule is None:
     progress.line(
       'the run has no calibration.json, so every cell is accepted; evaluate the run to calibrate it'
@@ -189,11 +230,13 @@ def _differential(difference: dict[str, Any]) -> str:
       name,
       f'{entry["count"]:,}',
       'n/a' if entry['share'] is None else f'{entry["share"]:.1%}',
-      f'{entry["low"]:.1%} to {entry["high"]:.1%}',
+      'n/a' if entry['low'] is None else f'{entry["low"]:.1%} to {entry["high"]:.1%}',
       f'{entry["likeliest"]:,}',
     )
     for name, entry in difference['classes'].items()
   ]
+  if difference['num_unlike']:
+    rows.insert(0, (differential_count.UNLIKE, f'{difference["num_unlike"]:,}', '', '', ''))
   rows.append((differential_count.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
   confidence = f'{100 * difference["confidence"]:g} %'
   duplicates = differential_count.duplicates(difference)

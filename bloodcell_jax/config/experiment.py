@@ -28,7 +28,7 @@ from bloodcell_jax.ensembles import method
 from bloodcell_jax.heads import svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.stats import calibration, intervals
+from bloodcell_jax.stats import calibration, intervals, unlike
 from bloodcell_jax.system import home
 from bloodcell_jax.train import history, plan, step
 from bloodcell_jax.weights import pretrained
@@ -71,6 +71,7 @@ class Experiment:
   loop: plan.Spec
   intervals: intervals.Spec
   calibration: calibration.Spec
+  unlike: unlike.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
   tta: str  # test-time augmentation: one of `test_time.KINDS`
@@ -155,6 +156,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     loop=train.spec(plan.Spec),
     intervals=evaluate.spec(intervals.Spec),
     calibration=evaluate.spec(calibration.Spec),
+    unlike=evaluate.spec(unlike.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
     tta=evaluate.choice('tta', test_time.KINDS),

@@ -137,6 +137,8 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     _list(card['pixels']['steps']),
     'Calibration:',
     _list(card['calibration']['steps'], '-'),
+    'Images unlike the training: the program does not know them. It names the cells of another laboratory as it names '
+    'those of its own; `predict` withholds them.',
     '## Agreement of the formats with the trained network',
     "Measured on images of the run's own data; the export fails if a probability differs by more "
     f'than {parity.LIMIT:g}.',

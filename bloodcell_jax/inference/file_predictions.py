@@ -26,6 +26,7 @@ class CellPredictions:
   cells: tuple[cell.Cell, ...]  # N, file by file
   path: tuple[str, ...]  # N: of the photograph
   probs_NK: np.ndarray  # as the network gives them
+  look_NL: np.ndarray | None  # what each looks like; None without a measure of unlike images
   problems: list[types.Problem]  # files that could not be used, or in which there is no cell
 
 
@@ -47,7 +48,19 @@ def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
     standardize=repr(loaded.made.transform.standardize),
     statistics=repr([each and [each.mean_C, each.std_C] for each in learned]),
     class_names=' '.join(loaded.class_names),
+    **_measure_key(loaded),
   )
+
+
+def _measure_key(loaded: classifier.Classifier) -> dict[str, str]:
+  """What decides the looks in the journal; nothing without a measure, so that journals of before stay valid."""
+  if loaded.measure is None:
+    return {}
+  classes = loaded.measure.classes
+  return {
+    'appearance': str(loaded.measure.version),
+    'content': '' if classes is None else tree.fingerprint(vars(classes)),
+  }
 
 
 def predict_files(
@@ -93,9 +106,9 @@ def predict_files(
   def predict(num: int) -> None:
     keys = list(waiting)[:num]
     batch = [waiting.pop(key) for key in keys]
-    probs_BK = loaded.probabilities(np.stack([image for _, image in batch]))
+    probs_BK, look_BL = loaded.probabilities_and_looks(np.stack([image for _, image in batch]))
     forward.check(probs_BK, [file for file, _ in batch])
-    journal.add(keys, probs_BK)
+    journal.add(keys, probs_BK, look_BL)
 
   contents = decode.each(
     (file.path for file in files), spec, lambda digest: not journal.is_complete(digest), boxes_of, on_read
@@ -167,6 +180,11 @@ def _gather(
     paths += [file.path] * len(inside)
   if not cells:
     raise types.UserError(f'none of the {num_files} files can be used; the first: {problems[0]}')
+  looks = [journal.looks[one.key] for one in cells if one.key in journal.looks]
   return CellPredictions(
-    tuple(cells), tuple(paths), np.stack([journal.known[one.key] for one in cells]), problems
+    tuple(cells),
+    tuple(paths),
+    np.stack([journal.known[one.key] for one in cells]),
+    np.stack(looks) if len(looks) == len(cells) else None,
+    problems,
   )

@@ -21,6 +21,7 @@ from bloodcell_jax.runs import (
   saved_run,
   scoring,
   stage_training,
+  unlike_measure,
 )
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.train import history, signals
@@ -125,10 +126,11 @@ def train_run(
       fitted_for = models.fitted_for()
       rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature)
       calibration_file.write(folder, rule, fitted_for)
+      unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
     if split not in wanted:
       continue
     figures = scoring.write(
-      folder, split, predictions, exp, note, origin, rule, data.image_of(split), data.conversions(split)
+      folder, split, predictions, exp, note, origin, rule, data.image_of(split), None, data.conversions(split)
     )
     progress.line(scoring.line(split, figures))
     if scoring.warning(split, figures):

@@ -46,6 +46,8 @@ PIPELINE_DIFFERS = (
   'augment.mixup_alpha',
   'augment.cutmix_alpha',
 )
+# Keys of `evaluate` on which neither figures nor calibration of the run's own splits depend.
+NOT_OF_FIGURES = ('evaluate.splits', 'evaluate.batch_size', 'evaluate.unlike_share')
 # The key of a folder that holds no run of its own, only the combined predictions of others.
 COMBINED = 'combined_runs'
 # The entry of metrics.json that belongs to no split: mean and spread over the folds of a cross-validation.
@@ -67,6 +69,7 @@ class Workdir:
     self.history = self.path / 'history.jsonl'
     self.metrics = self.path / 'metrics.json'
     self.calibration = self.path / 'calibration.json'
+    self.unlike = self.path / 'unlike.npz'
     self.figures = self.path / 'figures'
     self.ensemble = self.path / 'ensemble.json'
     self.report = self.path / 'report.html'
@@ -129,7 +132,7 @@ class Workdir:
       )
 
   def begin_scoring(self, evaluation: Mapping[str, Any]) -> None:
-    """Removes the calibration and writes the keys that the next one will be fitted with.
+    """Removes the calibration and the measure of unlike images, and writes the keys that the next will be fitted with.
 
     **Guarantees**: whenever the process ends, no calibration stands beside keys that it was not fitted with.
 
@@ -137,6 +140,7 @@ class Workdir:
       evaluation: `Experiment.evaluation`, keys of the section `evaluate`.
     """
     self.calibration.unlink(missing_ok=True)
+    self.unlike.unlink(missing_ok=True)
     own = {f'evaluate.{key}': value for key, value in evaluation.items()}
     atomic.write_json(self.config, {**self.read_config(), **own})
 
@@ -233,7 +237,7 @@ def with_current_evaluation(entry: Any) -> Any:
 
 def is_of_figures(key: str) -> bool:
   """Whether the figures and the calibration depend on this key of the flat config."""
-  return key.startswith('evaluate.') and key not in ('evaluate.splits', 'evaluate.batch_size')
+  return key.startswith('evaluate.') and key not in NOT_OF_FIGURES
 
 
 def _is_of_folds(name: str, entry: Mapping[str, Any]) -> bool:

@@ -35,7 +35,7 @@ def write(path, num, names=NAMES, heat='', boxes=(None,)):
     for i, file in enumerate(files)
     for number, box in enumerate(boxes, 1)
   ]
-  classified = differential_count.classify(cells, probs_NK, names, RULE)
+  classified = differential_count.classify(cells, probs_NK, names, RULE, None)
   rows = review_page.least_certain(classified, len(cells))
   about = {'title': 'slides <b>', 'model': 'run abc'}
   pictures = [(jpeg(), heat)] * len(cells)

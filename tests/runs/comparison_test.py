@@ -24,7 +24,7 @@ def run(path, seed: int, **splits: str) -> workdir.Workdir:
   """A folder with predictions of images whose names begin with the given text, by split."""
   folder = workdir.Workdir(path)
   for split, prefix in splits.items():
-    predictions_csv.write(folder.predictions(split), predictions(prefix, seed))
+    predictions_csv.write(folder.predictions(split), predictions(prefix, seed), None)
   return folder
 
 

@@ -20,7 +20,7 @@ def images(names: str, rows: dict[str, list[int]], pixels: str = '') -> dataset.
     class_names=('A',), name='x', synthetic=False,
   )  # fmt: skip
   image_NHWC = np.stack([np.full((2, 2, 3), ord(name), np.uint8) for name in pixels or names])
-  return dataset.Dataset(table, image_NHWC, {k: np.array(v) for k, v in rows.items()}, [], [])
+  return dataset.Dataset(table, image_NHWC, {k: np.array(v) for k, v in rows.items()}, [], [], ())
 
 
 def others(names: str, pixels: str = '') -> dataset.Dataset:

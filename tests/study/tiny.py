@@ -82,7 +82,7 @@ def complete(run: run_folder.StudyRun, right: Mapping[str, int], note: str = '')
   entries = {}
   for split, number in right.items():
     answers = predictions(number)
-    predictions_csv.write(run.folder.predictions(split), answers)
+    predictions_csv.write(run.folder.predictions(split), answers, None)
     source = {'checkpoint': {'best_epoch': 3, 'epochs': 3}, 'evaluation': {}}
     entries[split] = {**bootstrap.summary(answers, spec, 0), 'note': note, 'leak': {}, **source}
   counts = {split: {name: [20, 10] for name in NAMES} for split in ('train', *right)}
