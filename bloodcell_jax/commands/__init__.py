@@ -36,6 +36,11 @@ class Request:
     return pathlib.Path(self.workdir or f'runs/{self.config_name}')
 
 
+def data_dir() -> str:
+  """The value of --data_dir; empty where a command is called by code that has parsed no flags."""
+  return flags.FLAGS['data_dir'].value if 'data_dir' in flags.FLAGS else ''
+
+
 def overview(usage: str) -> str:
   """The text that `main.py --help` prints, from the docstring of main.py."""
   width = max(map(len, SUMMARIES))

@@ -64,7 +64,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{request.paths[0]}: ensemble takes paths with --combine only; the images are config.data.dir'
     )
-  config = experiment.with_data_dir(request.config, flags.FLAGS.data_dir)
+  config = experiment.with_data_dir(request.config, commands.data_dir())
   entry.train(config, workdir.Workdir(request.folder()), stop)
 
 
@@ -76,7 +76,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
   console.keep(folder.log)
-  exp = data_place.find(folder, exp, flags.FLAGS.data_dir)
+  exp = data_place.find(folder, exp, commands.data_dir())
   progress.line(f'reading images: {exp.data.source}')
   data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)

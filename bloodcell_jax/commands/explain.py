@@ -224,7 +224,7 @@ def _decoded(
 def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   """The images of the run's test split, or validation if there is none: the first of each class, then the second."""
   # Undecoded, because only a few of thousands of images are needed.
-  exp = data_place.find(folder, exp, flags.FLAGS.data_dir)
+  exp = data_place.find(folder, exp, commands.data_dir())
   data = run_data.undecoded(folder, exp)
   data_place.remember(folder, exp)
   table = data.table

@@ -44,7 +44,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   exp = saved_run.read_experiment(folder, request.config)
   console.keep(folder.log)
   saved_run.refuse_cross_validation(folder, exp, 'export')
-  exp = data_place.find(folder, exp, flags.FLAGS.data_dir)
+  exp = data_place.find(folder, exp, commands.data_dir())
   lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)
   progress.line(f'reading images: {exp.data.source}')

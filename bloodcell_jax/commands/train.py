@@ -23,5 +23,5 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError('train needs a config, such as --config=configs/default.py')
   if request.paths:
     raise types.UserError(f'{request.paths[0]}: train takes no paths; the images are config.data.dir')
-  config = experiment.with_data_dir(request.config, flags.FLAGS.data_dir)
+  config = experiment.with_data_dir(request.config, commands.data_dir())
   entry.train(config, workdir.Workdir(request.folder()), stop)
