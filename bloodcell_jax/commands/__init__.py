@@ -38,7 +38,7 @@ class Request:
 
 def data_dir() -> str:
   """The value of --data_dir; empty where a command is called by code that has parsed no flags."""
-  return flags.FLAGS['data_dir'].value if 'data_dir' in flags.FLAGS else ''
+  return str(flags.FLAGS['data_dir'].value) if 'data_dir' in flags.FLAGS else ''
 
 
 def overview(usage: str) -> str:
