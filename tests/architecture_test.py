@@ -239,6 +239,8 @@ def missing_paths(text: str) -> list[str]:
     'model_card.md',
     'members/',
     'out_of_fold.csv',
+    'log.',
+    'lists/',
   )
   return [
     p for p in found if not p.startswith(made) and not any((ROOT / top / p).exists() for top in ('', PACKAGE))
