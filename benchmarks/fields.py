@@ -1,7 +1,7 @@
 """White cells found in whole photographs: recall and precision on TRAIN by cross-validation and on TEST, with time.
 
 `python -m benchmarks.fields --data=FOLDER` prints the table; `--fit` writes the detector's weights first, from TRAIN's
-photographs alone. FOLDER has the Kaggle layout with `boxes.csv` (file, kind, xmin, ymin, xmax, ymax of BCCD's annotations)
+photographs alone. FOLDER has the Kaggle layout with `boxes.csv` (file, kind, xmin, ymin, xmax, ymax of BCCD)
 and `originals.csv` (source, label, official_split, field_group).
 """
 

@@ -9,7 +9,7 @@ from bloodcell_jax.fields import stain
 
 # Longest side of the reduced photograph in which red cells are measured.
 _SIDE = 160
-# What each measure gives for red cells of known width, as a share of it: medians over the annotated photographs of TRAIN.
+# What each measure gives for red cells of known width, as a share of it: medians over TRAIN.
 _DISTANCE, _BLOBS = 0.84, 0.84
 
 

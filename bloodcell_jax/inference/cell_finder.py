@@ -14,8 +14,8 @@ AUTO, ONE, MANY = 'auto', 'one', 'many'
 _LEAST_SIDE = 200
 # A picture of a single cell is about square, at most this many red cells wide, with the cell this near its middle.
 _MOST_RED_CELLS, _MOST_ASPECT, _OFF_CENTRE = 6.5, 1.1, 0.15
-# Side of the frame in red cells: the crop around the nucleus of a photograph of the study has 224 pixels, where a red cell
-# has 105; a whole photograph has 480 rows.
+# Side of the frame in red cells: the crop around the nucleus in the photographs of the study has 224 pixels, a red cell
+# has 105 and a whole photograph 480 rows.
 _FRAMES = {'nucleus': 224 / 105, 'full': 480 / 105}
 # Where no red cell was recognised: a white cell's box in red cells.
 _WHITE_CELL = 1.9

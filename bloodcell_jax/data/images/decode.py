@@ -163,6 +163,7 @@ def each(
   spec: Spec,
   is_wanted: Callable[[str], bool],
   boxes_of: Callable[[int, str, np.ndarray], Sequence[cell.Box | None]],
+  frame_of: Callable[[np.ndarray, cell.Box], cell.Box] | None = None,
 ) -> Iterator[tuple[str, list[tuple[cell.Box | None, np.ndarray]] | DecodeError | None]]:
   """The cells of each file, in order, decoded and cut out on every core a bounded number of files ahead.
 
@@ -174,6 +175,7 @@ def each(
     is_wanted: whether a file with this digest is to be decoded.
     boxes_of: where the cells of a photograph are; None is the whole photograph. It gets the file's index, its digest
       and the upright photograph, uint8 [H, W, 3] at its own size, and is called in several threads.
+    frame_of: what the network sees of the photograph for a box; None is the box, cut as `spec.view` says.
 
   Yields:
     (`image_files.sha256_16` of the bytes, [(box, uint8 [S, S, 3]), ...]) of each file. The list is None where the
@@ -192,9 +194,15 @@ def each(
       if not is_wanted(digest):
         return digest, None
       photograph, _ = _upright(data, spec.max_pixels)
-      boxes = boxes_of(i, digest, np.asarray(photograph))
+      original_HWC = np.asarray(photograph)
+      boxes = boxes_of(i, digest, original_HWC)
+      frames = [frame_of(original_HWC, box) if frame_of and box else box for box in boxes]
       photograph = stretch(photograph) if spec.stretch_brightness else photograph
-      return digest, [(box, _sized(_cut(photograph, box), spec)[0]) for box in boxes]
+      whole = dataclasses.replace(spec, view='full')
+      return digest, [
+        (box, _sized(_cut(photograph, frame), whole if frame_of and box else spec)[0])
+        for box, frame in zip(boxes, frames, strict=True)
+      ]
     except DecodeError as error:
       return digest, error
 
