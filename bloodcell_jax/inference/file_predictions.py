@@ -37,7 +37,7 @@ def cells_of(photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
 
 
 def fingerprint(loaded: classifier.Classifier, spec: decode.Spec, cells: str = '') -> str:
-  """16 hex digits that change with anything that decides what is predicted for given bytes, the detector's `cells` too."""
+  """16 hex digits that change with whatever decides what is predicted for given bytes; `cells`: of the detector."""
   networks, rule = loaded.models.networks, loaded.models.combination
   learned = [network.job.statistics for network in networks]
   return feature_cache.key(

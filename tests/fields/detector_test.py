@@ -39,7 +39,7 @@ def is_right(found, factor=1.0):
   return len(centres) == len(WHITE_CELLS) and np.allclose(centres, WHITE_CELLS, atol=15)
 
 
-@pytest.mark.parametrize('factor', (0.5, 1.0, 2.0))
+@pytest.mark.parametrize('factor', [0.5, 1.0, 2.0])
 def test_white_cells_are_found_at_any_scale_and_platelets_are_not(factor):
   image = Image.fromarray(field()).resize((round(640 * factor), round(480 * factor)))
   assert is_right(detector.find(np.asarray(image)), factor)
@@ -55,8 +55,8 @@ def test_boxes_hold_the_nucleus():
     assert one.box.top < y - 30 < y + 30 < one.box.bottom
 
 
-@pytest.mark.parametrize('level', (0, 128, 255))
-@pytest.mark.parametrize('shape', ((480, 640, 3), (3, 4, 3), (1, 1, 3)))
+@pytest.mark.parametrize('level', [0, 128, 255])
+@pytest.mark.parametrize('shape', [(480, 640, 3), (3, 4, 3), (1, 1, 3)])
 def test_an_image_of_one_tone_has_no_cells(level, shape):
   assert detector.find(np.full(shape, level, np.uint8)).cells == ()
 
@@ -64,5 +64,6 @@ def test_an_image_of_one_tone_has_no_cells(level, shape):
 def test_a_thumbnail_is_one_cell_and_a_field_has_boxes():
   boxes_of = cell_finder.finder('auto')
   assert boxes_of(np.zeros((64, 64, 3), np.uint8)) == (None,)
-  assert len(boxes_of(field())) == 2 and None not in boxes_of(field())
+  assert len(boxes_of(field())) == 2
+  assert None not in boxes_of(field())
   assert cell_finder.finder('one')(field()) == (None,)
