@@ -16,7 +16,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.system import memory, process
+from bloodcell_jax.system import console, home, memory, process
 from bloodcell_jax.train import signals
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
@@ -34,11 +34,15 @@ flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 def main(argv: list[str]) -> int:
   """Runs a command and returns its exit code: 0 done, 1 failed, 2 bad usage or config, 3 leak found, 75 stopped."""
-  process.set_up()
+  note = process.set_up()
   for argument in argv[1:]:
     if any(unicodedata.category(character) in ('Cc', 'Cs') for character in argument):
       # A lone surrogate stands for a byte that is not UTF-8; it can be neither printed nor stored.
       return _fail(f'{argument!r}: has characters that cannot be shown')
+  try:
+    argv = [argv[0], *map(home.expand_argument, argv[1:])]
+  except ValueError as error:
+    return _fail(str(error))
   has_command = len(argv) > 1 and not argv[1].startswith('-')
   name = argv[1] if has_command else 'train'
   if name not in commands.SUMMARIES:
@@ -49,8 +53,8 @@ def main(argv: list[str]) -> int:
   stop = signals.Stop()
   # Before the imports below, which take seconds.
   stop.install()
-  if shortage := memory.shortage():
-    print(shortage, file=sys.stderr, flush=True)
+  for line in filter(None, (note, memory.shortage())):
+    print(line, file=sys.stderr, flush=True)
   try:
     command = importlib.import_module(f'bloodcell_jax.commands.{name}')
   except (ImportError, OSError, MemoryError) as error:
@@ -145,4 +149,5 @@ def _exit(code: int) -> None:
 
 
 if __name__ == '__main__':
+  console.install(sys.argv)
   _exit(main(sys.argv))

@@ -107,7 +107,9 @@ def fit(photographs: list[Photograph]) -> detector.Rule:
 
   return detector.Rule(
     names,
-    *(tuple(np.round(v, 5).tolist()) for v in (scaler.mean_, scaler.scale_, model.coef_[0])),
+    tuple(np.round(scaler.mean_, 5).tolist()),
+    tuple(np.round(scaler.scale_, 5).tolist()),
+    tuple(np.round(model.coef_[0], 5).tolist()),
     round(float(model.intercept_[0]), 5),
     _THRESHOLD,
     round(float(np.median(margins)) / candidate.WORKING, 4),
@@ -120,7 +122,7 @@ def counts(photograph: Photograph, rule: detector.Rule) -> list[int]:
   """[annotated, found, by centre, by IoU of 0.5 or more] of one photograph; each box and each cell counts once."""
   chosen = [one for one in photograph.candidates if rule.probability(one) >= rule.threshold]
   boxes = [
-    np.array(detector._box(one, rule, photograph.factor, photograph.shape).as_tuple(), float)
+    np.array(detector.box_of(one, rule, photograph.factor, photograph.shape).as_tuple(), float)
     for one in chosen
   ]
   right = []
@@ -173,7 +175,7 @@ def main() -> None:
   test = [p for p in photographs if p.split == 'test']
   if values.fit:
     WEIGHTS.write_text(json.dumps(dataclasses.asdict(fit(train)), indent=1) + '\n')
-    detector._rule.cache_clear()
+    detector.fitted_rule.cache_clear()
   groups = sorted({p.group for p in train})
   fold = {group: i % _FOLDS for i, group in enumerate(groups)}
   held_out = np.zeros((len(train), 4), int)
@@ -184,7 +186,7 @@ def main() -> None:
         held_out[i] = counts(p, rule)
   rows = [
     row(f'TRAIN, {_FOLDS} folds', train, held_out),
-    row('TEST', test, np.array([counts(p, detector._rule()) for p in test])),
+    row('TEST', test, np.array([counts(p, detector.fitted_rule()) for p in test])),
   ]
   for figures in rows:
     print(

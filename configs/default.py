@@ -45,7 +45,8 @@ def get_config() -> config_dict.ConfigDict:
   d.source = 'embedded'  # embedded (synthetic smears), kaggle, folders or tfds
   d.dir = ''  # folder of the images; '' for embedded; with kaggle '' downloads the data set through kagglehub
   d.groups_csv = ''  # folders: a CSV file,group that says which images show the same photograph; '' for none
-  # folders: a CSV file,label in place of class folders, such as the review page of `predict` exports; '' for none.
+  # folders: a CSV file,label in place of class folders, such as the review page of `predict` exports, or several
+  # of them separated by commas; '' for none.
   d.labels_csv = ''
   d.image_size = 64  # side of the network's square input, pixels
   d.view = 'full'  # full: the whole image; nucleus: a square crop around the nucleus
@@ -215,5 +216,8 @@ def get_config() -> config_dict.ConfigDict:
   # Abstain on the least confident images until the error rate of the rest, on validation, is at most this.
   v.max_error = 0.05
   v.miscoverage = 0.1  # fraction of conformal sets that may miss the label, in (0, 1)
+  # Of images like the training's, the share that may be withheld as unlike, in [0, 0.5]; of images of another
+  # laboratory nearly all are.
+  v.unlike_share = 0.03
   v.conformal_score = 'lac'  # of the conformal sets: lac or aps
   return c

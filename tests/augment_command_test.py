@@ -67,6 +67,24 @@ def test_no_image_that_training_holds_out_is_among_the_augmented_ones(case, monk
     )
 
 
+def test_sheets_of_two_images_of_one_name_lie_side_by_side_and_are_named_by_their_images(tmp_path):
+  flat = {**experiment.flat(default.get_config()), **CHANGES}
+  request = commands.Request(experiment.nest(flat), 'test', str(tmp_path / 'run'), ())
+  exp, names = experiment.from_flat(flat), []
+  for image in ('/monday/a.png', '/tuesday/a.png', '/monday/a.png', ''):
+    record = augment._Record(tmp_path / 'run', request, exp)
+    names.append(record.name('augmentation_a' if image else 'augmentation', image))
+    record.write()
+  assert names == ['augmentation_a.png', 'augmentation_a-2.png', 'augmentation_a.png', 'augmentation.png']
+  saved = json.loads((tmp_path / 'run' / 'augment.json').read_text())
+  assert saved['sheets']['augmentation_a-2.png'] == '/tuesday/a.png'
+  assert (saved['run'], saved['config'], saved['data']['source']) == (
+    str(tmp_path / 'run'),
+    'test',
+    'embedded',
+  )
+
+
 def test_the_rows_are_those_of_the_run_in_the_folder_whatever_its_format(monkeypatch, tmp_path):
   flat = {**experiment.flat(default.get_config()), **CHANGES, **BAGS, 'ensemble.member': 2}
   (tmp_path / 'run').mkdir()

@@ -1,7 +1,9 @@
 """What every test shares: two fake CPU devices, implicit rank promotion as an error, real images by name."""
 
+import io
 import os
 import pathlib
+from collections.abc import Iterator
 
 # Before jax is first imported anywhere.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -9,6 +11,7 @@ os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_p
 
 import jax
 import pytest
+from PIL import Image
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
@@ -29,3 +32,18 @@ def real_images() -> pathlib.Path:
   if not folder:
     pytest.skip('BLOODCELL_DATA is not set to a folder of the real images')
   return pathlib.Path(folder)
+
+
+@pytest.fixture(scope='module')
+def blank_figures() -> Iterator[None]:
+  """Every figure is written as the same small picture, for modules that claim nothing of what a figure shows.
+
+  Drawing takes a third of a small run. Figures are drawn in `tests/plots`, `tests/entry_point_test.py` and others.
+  """
+  from bloodcell_jax.plots import figure
+
+  buffer = io.BytesIO()
+  Image.new('RGB', (8, 8), 'white').save(buffer, 'PNG')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(figure, 'png', lambda fig, note: buffer.getvalue())
+    yield

@@ -98,7 +98,7 @@ def made_run(tmp_path_factory) -> pathlib.Path:
   calibration.write(folder.calibration, rule)
   statistics = standardize.Statistics(1.0, np.array([0.25, 0.5, 0.75]), np.ones(3), None)
   standardize.write(folder.statistics, statistics)
-  predictions_csv.write(folder.predictions('test'), made())
+  predictions_csv.write(folder.predictions('test'), made(), None)
   item = review_images.Item(review_images.MISTAKE, 'a.png', 'a', 'A', 'B', 0.75, 'anBlZw==')
   review_images.write(folder.review('test'), [item, item])
   ensemble_file.write(

@@ -39,7 +39,7 @@ SMALL = {
 
 def config(loss: str = 'cross_entropy', **changes: Any) -> Any:
   stage = default.stage(('.*',), 1, 'rmsprop', 0.001)
-  # A fitted top, so that a few updates are enough for outputs that tell classes apart.
+  # A fitted output layer, so that a few updates are enough for outputs that tell classes apart.
   stage.loss, stage.output_layer = loss, 'svr' if loss == 'svr' else ''
   own = {f'stages.only.{key}': value for key, value in stage.items()}
   flat = {**experiment.flat(default.get_config()), **SMALL, 'stages.order': ('only',), **own, **changes}
@@ -90,7 +90,7 @@ def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.Cl
   seen = file_predictions.predict_files(
     loaded, found, spec, known, lambda done, total: None, file_predictions.cells_of
   )
-  return differential_count.classify(seen.cells, seen.probs_NK, loaded.class_names, loaded.rule)
+  return differential_count.classify(seen.cells, seen.probs_NK, loaded.class_names, loaded.rule, None)
 
 
 def case(model: str, loss: str, method: str, combine: str, quick: bool = False) -> Any:

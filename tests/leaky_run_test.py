@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import io
 import json
 import pathlib
+import shutil
 
 import evaluating
 import pytest
@@ -51,18 +55,42 @@ def run(folder: pathlib.Path, data: pathlib.Path, **changes) -> workdir.Workdir:
   return workdir.Workdir(folder)
 
 
-@pytest.fixture
-def notes(monkeypatch) -> dict[str, str]:
-  """The note of each figure that is written."""
+def collect_notes(patch: pytest.MonkeyPatch) -> dict[str, str]:
+  """The note of each figure that is written from now on, by the figure's name."""
   seen: dict[str, str] = {}
   original = figure.write
 
-  def write(path, made, note):
+  def write(path, plot, note):
     seen[pathlib.Path(path).name] = note
-    original(path, made, note)
+    original(path, plot, note)
 
-  monkeypatch.setattr(figure, 'write', write)
+  patch.setattr(figure, 'write', write)
   return seen
+
+
+@pytest.fixture
+def notes(monkeypatch) -> dict[str, str]:
+  return collect_notes(monkeypatch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaky:
+  """A run that was allowed to leak: its images, folder, the note of each figure, and what was printed."""
+
+  data: pathlib.Path
+  folder: workdir.Workdir
+  notes: dict[str, str]
+  out: str
+
+
+@pytest.fixture(scope='module')
+def leaky(tmp_path_factory) -> Leaky:
+  top, out = tmp_path_factory.mktemp('leaky'), io.StringIO()
+  data = images(top / 'cells', leaks=True)
+  with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+    seen = collect_notes(patch)
+    folder = run(top / 'run', data, **{'data.allow_leak': True})
+  return Leaky(data, folder, seen, out.getvalue())
 
 
 def test_training_on_a_leak_is_refused_by_the_names_of_the_files(tmp_path):
@@ -77,9 +105,8 @@ def test_training_on_a_leak_is_refused_by_the_names_of_the_files(tmp_path):
   assert not (tmp_path / 'run' / 'checkpoints').exists()
 
 
-def test_an_allowed_leak_is_said_with_every_figure_page_and_metrics_file(tmp_path, notes, capsys):
-  data = images(tmp_path / 'cells', leaks=True)
-  folder = run(tmp_path / 'run', data, **{'data.allow_leak': True})
+def test_an_allowed_leak_is_said_with_every_figure_page_and_metrics_file(leaky):
+  folder, notes = leaky.folder, leaky.notes
   counts = {'train_in_validation': 1, 'test_in_training': 1}
   environment = folder.read_environment()['data']
   assert environment['leaks'] == counts
@@ -90,7 +117,7 @@ def test_an_allowed_leak_is_said_with_every_figure_page_and_metrics_file(tmp_pat
   assert NOTE in folder.report.read_text()
   assert set(notes) == {path.name for path in folder.figures.iterdir()}
   assert all(note.startswith(NOTE) for note in notes.values())
-  assert capsys.readouterr().out.strip().splitlines()[-1].startswith(NOTE)
+  assert leaky.out.strip().splitlines()[-1].startswith(NOTE)
 
 
 def test_a_clean_run_has_no_such_note(tmp_path, notes, capsys):
@@ -118,14 +145,54 @@ def test_the_note_changes_a_figure():
   assert plain != marked
 
 
-def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(tmp_path, notes, monkeypatch):
-  data = images(tmp_path / 'cells', leaks=True)
-  folder = run(tmp_path / 'run', data, **{'data.allow_leak': True})
+def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(leaky, tmp_path, notes, monkeypatch):
+  folder = workdir.Workdir(tmp_path / 'run')
+  shutil.copytree(leaky.folder.path, folder.path)
   before = json.loads(folder.metrics.read_text())
-  notes.clear()
   evaluating.run(monkeypatch, folder.path)
   assert json.loads(folder.metrics.read_text()) == before
   assert notes
-  evaluating.run(monkeypatch, folder.path, data_dir=str(data / 'TRAIN'))
+  evaluating.run(monkeypatch, folder.path, data_dir=str(leaky.data / 'TRAIN'))
   assert json.loads(folder.metrics.read_text())['TRAIN']['note'].startswith(NOTE)
   assert all(note.startswith(NOTE) for note in notes.values())
+
+
+def test_a_folder_that_the_run_was_trained_on_is_no_test(tmp_path, notes, monkeypatch, capsys):
+  data = images(tmp_path / 'cells', leaks=False)
+  folder = run(tmp_path / 'run', data)
+
+  def scored(path: pathlib.Path, name: str) -> dict:
+    notes.clear()
+    evaluating.run(monkeypatch, folder.path, data_dir=str(path))
+    return json.loads(folder.metrics.read_text())[name]
+
+  entry = scored(data / 'TRAIN', 'TRAIN')
+  said = (
+    f'of {entry["num_images"]} images, {entry["num_images"]} were trained on: these figures are not a test'
+  )
+  assert entry['seen'] == {'num_images': entry['num_images'], 'trained': entry['num_images'], 'chosen': 0}
+  assert entry['leak']['test_in_training'] == entry['num_images']
+  assert f'TRAIN: {said}' in capsys.readouterr().out
+  assert said[1:] in entry['note']
+  assert notes
+  assert all(said[1:] in note for note in notes.values())
+  assert said[1:] in folder.report.read_text()
+  assert str(data / 'TRAIN') in folder.report.read_text()
+  # Negative control: the test images were not seen. A second folder of the name has an entry of its own.
+  other = tmp_path / 'tuesday' / 'TRAIN'
+  shutil.copytree(data / 'TEST', other)
+  entry = scored(other, 'TRAIN-2')
+  assert (entry['seen']['trained'], entry['seen']['chosen'], entry['leak']['test_in_training']) == (0, 0, 0)
+  assert 'none of the' in capsys.readouterr().out
+  assert not entry['note']
+  scored(data / 'TRAIN', 'TRAIN')
+  assert set(json.loads(folder.metrics.read_text())) - {'validation', 'test', 'test_clean'} == {
+    'TRAIN',
+    'TRAIN-2',
+  }
+  # A list beside its images is read too, and a run that kept no digests says that it cannot know.
+  folder.digests.unlink()
+  (other / 'mine.csv').write_text('File;Label\r\nMONOCYTE/4.png;MONOCYTE\r\nNEUTROPHIL/4.png;NEUTROPHIL\r\n')
+  entry = scored(other / 'mine.csv', 'mine')
+  assert (entry['num_images'], entry['seen'], entry['leak']['test_in_training']) == (2, None, None)
+  assert 'whether the run has seen these images is not known' in capsys.readouterr().out

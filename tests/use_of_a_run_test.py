@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 
 import browser
@@ -171,12 +172,18 @@ def test_two_runs_are_compared_on_the_images_of_both(finished, tmp_path):
   assert found['test']['accuracy']['difference'] == 0
   assert found['test']['accuracy']['p_value'] == 1
   assert 'Synthetic' in out
-  # Another image on one side: refused by its name.
+  assert found['about']['second'] == str(copy.resolve())
+  # Another image on one side of a split: the others are compared, and that one is named with its reason.
   text = (copy / 'predictions/test.csv').read_text()
   (copy / 'predictions/test.csv').unlink()
   (copy / 'predictions/test.csv').write_text(text.replace('TEST/', 'OTHER/', 1))
-  code, _, err = run('evaluate', f'--workdir={folder}', f'--compare={copy}')
-  assert code == 2
-  assert 'predicted by one model and not by the other' in err
+  code, out, err = run('evaluate', f'--workdir={folder}', f'--compare={copy}')
+  assert code == 0, err
+  assert re.search('^validation: macro_f1', out, re.M)
+  assert re.search('^test: not compared: .*predicted by one model and not by the other', out, re.M)
+  found = json.loads((folder / 'comparison_copy.json').read_text())
+  assert 'validation' in found
+  assert 'test' not in found
+  assert set(found['about']['not_compared']) == {'test'}
   code, _, err = run('evaluate', f'--workdir={folder}', f'--compare={tmp_path}')
   assert (code, err.count('\n')) == (2, 1)

@@ -12,6 +12,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -102,3 +103,14 @@ def test_a_network_goes_through_every_command(name, caffe, tmp_path):
   run('export', f'--workdir={folder}')
   card = json.loads((folder / 'export/model_card.json').read_text())
   assert max(entry['max_difference'] for entry in card['parity'].values()) < 1e-4
+
+
+def test_the_whole_study_runs_in_minutes_on_the_embedded_images_and_makes_one_page(tmp_path):
+  began, folder = time.monotonic(), tmp_path / 'study'
+  run('study', '--budget=8', f'--workdir={folder}')
+  assert time.monotonic() - began < 900
+  rows = json.loads((folder / 'study.json').read_text())['rows']
+  assert len(rows) >= 15
+  assert {row['state'] for row in rows} == {'complete'}
+  assert all('test' in row['metrics'] for row in rows)
+  assert 'Synthetic data' in (folder / 'study.html').read_text()

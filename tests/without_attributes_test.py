@@ -16,6 +16,8 @@ from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checksums, signals
 from configs import default
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 TINY = {
   'data.image_size': 48,
   'data.pipeline': 'numpy',

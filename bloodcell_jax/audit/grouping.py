@@ -48,6 +48,17 @@ def united(a_N: np.ndarray, b_N: np.ndarray) -> np.ndarray:
   return np.argsort(np.argsort(first))[place]
 
 
+def with_pairs(value_N: np.ndarray, pair_P2: np.ndarray) -> np.ndarray:
+  """[N] int64: two rows have the same value if they are equal in the column, or connected by pairs of rows."""
+  from scipy import sparse
+  from scipy.sparse import csgraph
+
+  edges = sparse.coo_matrix(
+    (np.ones(len(pair_P2)), (pair_P2[:, 0], pair_P2[:, 1])), shape=(len(value_N), len(value_N))
+  )
+  return united(value_N, csgraph.connected_components(edges, directed=False)[1])
+
+
 def with_several(group_N: np.ndarray, value_N: np.ndarray) -> list[np.ndarray]:
   """The rows of each group with more than one value, largest group first."""
   group = np.unique(group_N, return_inverse=True)[1]

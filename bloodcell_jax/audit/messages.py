@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from bloodcell_jax.audit import near_duplicates
+from bloodcell_jax.data.sources import remarks
 
 
 def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
@@ -40,6 +41,13 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
     )
   else:
     texts.append(f'this data cannot be divided for training: {division["reason"]}')
+  if inner := summary['subfolders']:
+    texts.append(
+      f'{inner["images"]:,} images lie in {inner["folders"]:,} sub-folders of their classes, such as '
+      f'{inner["examples"][0]}; if one is a patient or a slide, train with '
+      f'--config.data.groups_csv={folder / remarks.GROUPS_FILE}: {_count(inner["groups"], "group")} in place of '
+      f'{inner["groups_without_folders"]:,}'
+    )
   for rule, names in summary['file_names'].items():
     if 'groups_parted' in names:
       texts.append(_file_names(rule, names))
@@ -54,8 +62,24 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
         'train or to choose the epoch'
       )
   if not summary['leak']:
-    texts.append('no leak found between splits' if len(summary['counts']) > 1 else 'no splits to compare')
+    texts.append(_without_leak(summary))
   return texts
+
+
+def _without_leak(summary: dict[str, Any]) -> str:
+  """The last line where no leak was found; it says so only if every image was compared."""
+  n = summary['not_compared']
+  has_splits = len(summary['counts']) > 1
+  if not n['images']:
+    return 'no leak found between splits' if has_splits else 'no splits to compare'
+  reasons = [
+    f'{n[key]:,} {text}'
+    for key, text in (('few_keypoints', 'with too few keypoints'), ('left_out', 'left out'))
+    if n[key]
+  ]
+  advice = f'look at the files that audit.json names under not_compared, such as {n["files"][0]}'
+  rest = 'a leak among them would not be found' if has_splits else 'copies among them would not be found'
+  return f'NOT COMPARED: {_count(n["images"], "image")} ({", ".join(reasons)}); {rest}: {advice}'
 
 
 def _repeats(name: str, n: dict[str, Any]) -> str:
@@ -82,7 +106,8 @@ def _near_duplicates(summary: dict[str, Any]) -> list[str]:
     )
   if near['images_with_few_keypoints']:
     texts.append(
-      f'{_count(near["images_with_few_keypoints"], "image")} with too few keypoints: compared for identical pixels only'
+      f'{_count(near["images_with_few_keypoints"], "image")} with too few keypoints: compared for identical pixels and '
+      'reduced copies only'
     )
   return texts
 

@@ -64,7 +64,7 @@ def find(
 
   Args:
     points: of all images.
-    equal_N: rows with equal values have equal pixels and are one group from the start.
+    equal_N: rows with equal values have equal or reduced pixels and are one group from the start.
     generator: samples descriptors and pairs.
     num_threads: of the geometric comparison.
     poll: called between blocks; its exceptions propagate.

@@ -12,6 +12,7 @@ from bloodcell_jax.audit import geometry, grouping, near_duplicates, scan, summa
 from bloodcell_jax.base import types
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.plots import figure, samples
 from bloodcell_jax.runs import scoring
 from bloodcell_jax.system import atomic
@@ -24,24 +25,35 @@ def write(
   folder: pathlib.Path,
   scanned: scan.Scan,
   duplicates: near_duplicates.Duplicates,
+  copies_P2: np.ndarray,
   group_N: np.ndarray,
   max_pixels: int,
   poll: Callable[[], None],
 ) -> None:
   """Writes pairs.csv, groups.csv and figures/*.png; a figure without pairs is not written.
 
+  Where images lie in several folders inside their class folders, `groups_by_folder.csv` has groups that leave neither
+  these folders nor the groups found apart.
+
   Args:
     folder: of the audit.
     scanned: the images.
     duplicates: the pairs.
+    copies_P2: pairs of rows that are equal when reduced, of `copies.pairs`.
     group_N: the proposed group of each image.
     max_pixels: the limit with which the images were read.
     poll: called between figures.
   """
   links = _equal_links(scanned) + [('near', link) for link in duplicates.links]
+  links += _reduced_links(scanned, copies_P2)
   links += [('touching', link) for link in duplicates.touching]
   atomic.write_csv(folder / 'pairs.csv', _pairs(scanned.table, links))
   atomic.write_csv(folder / 'groups.csv', _groups(scanned.table, group_N))
+  by_folder, by_folder_N = folder / remarks.GROUPS_FILE, summary.by_folder(scanned.table, group_N)
+  if by_folder_N is None:
+    by_folder.unlink(missing_ok=True)
+  else:
+    atomic.write_csv(by_folder, _groups(scanned.table, by_folder_N))
   _draw(folder, max_pixels, scanned, links, group_N, poll)
 
 
@@ -56,6 +68,18 @@ def _equal_links(scanned: scan.Scan) -> list[tuple[str, near_duplicates.Link]]:
       num = int(scanned.points.start[row + 1] - scanned.points.start[row])
       links.append((kind, near_duplicates.Link(first, row, geometry.Match(num, identity_23, False, 1.0))))
   return links
+
+
+def _reduced_links(scanned: scan.Scan, copies_P2: np.ndarray) -> list[tuple[str, near_duplicates.Link]]:
+  """Links of reduced or re-saved copies: each with the first image that it is a copy of."""
+  identity_23 = np.array([[1.0, 0, 0], [0, 1, 0]])
+  differ = scanned.pixels_N[copies_P2[:, 0]] != scanned.pixels_N[copies_P2[:, 1]]
+  apart_P2 = copies_P2[differ]
+  _, first = np.unique(apart_P2[:, 1], return_index=True)
+  return [
+    ('reduced', near_duplicates.Link(int(a), int(b), geometry.Match(0, identity_23, False, 1.0)))
+    for a, b in apart_P2[np.sort(first)]
+  ]
 
 
 def _pairs(table: types.Table, links: list[tuple[str, near_duplicates.Link]]) -> Iterator[list[Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bloodcell_jax.audit import colour_nn, grouping, keypoints
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import copies, decode, photograph
 
 _Keypoints = tuple[np.ndarray, np.ndarray, tuple[int, int]]  # of keypoints.detect
 _BLOCK = 256  # images between two calls of `poll`
@@ -25,6 +25,8 @@ class Scan:
   table: types.Table  # only the rows of usable images
   problems: list[types.Problem]  # the other images, with the reason
   pixels_N: np.ndarray  # str: hash of size and pixels
+  signature_ND: np.ndarray  # float32, of copies.signature
+  notes: list[types.Problem]  # conversions
   histogram_ND: np.ndarray  # float32, of colour_nn.histogram
   points: keypoints.Keypoints
 
@@ -42,18 +44,25 @@ def read(
   """
   kept: list[int] = []
   problems: list[types.Problem] = []
+  notes: list[types.Problem] = []
   pixels: list[str] = []
+  signature_ND = np.empty((len(table), copies.SIDE**2 * 3), np.float32)
   histogram_ND = np.empty((len(table), 512), np.float32)
   collector = keypoints.Collector(len(table))
 
-  def scan_one(row: int) -> decode.DecodeError | tuple[str, np.ndarray, _Keypoints]:
+  def scan_one(
+    row: int,
+  ) -> decode.DecodeError | tuple[str, np.ndarray, np.ndarray, _Keypoints, tuple[str, ...]]:
     try:
-      image_HWC = decode.upright(table.content[row], max_pixels)
+      # As training reads it, so that both see the same pixels.
+      image, conversions = photograph.upright(table.content[row], max_pixels)
     except decode.DecodeError as error:
       return error
+    image_HWC = np.asarray(image)
     # 16 hex digits, like the digest of the bytes.
     digest = hashlib.sha256(str(image_HWC.shape).encode() + image_HWC.tobytes()).hexdigest()[:16]
-    return digest, colour_nn.histogram(image_HWC), keypoints.detect(image_HWC)
+    histogram_D, signature_D = colour_nn.histogram(image_HWC), copies.signature(image_HWC)
+    return digest, histogram_D, signature_D, keypoints.detect(image_HWC), conversions
 
   with decode.quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for start in range(0, len(table), _BLOCK):
@@ -63,13 +72,20 @@ def read(
         if isinstance(result, decode.DecodeError):
           problems.append(types.Problem(str(table.file[row]), str(result)))
           continue
-        digest, histogram_ND[len(kept)], points = result
+        digest, histogram_ND[len(kept)], signature_ND[len(kept)], points, conversions = result
+        notes += [types.Problem(str(table.file[row]), note) for note in conversions]
         collector.add(*points)
         kept.append(row)
         pixels.append(digest)
       on_progress(block.stop, len(table))
   return Scan(
-    table.take(kept), problems, np.array(pixels, np.str_), histogram_ND[: len(kept)], collector.keypoints()
+    table.take(kept),
+    problems,
+    np.array(pixels, np.str_),
+    signature_ND[: len(kept)],
+    notes,
+    histogram_ND[: len(kept)],
+    collector.keypoints(),
   )
 
 

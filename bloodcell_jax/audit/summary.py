@@ -12,6 +12,7 @@ from bloodcell_jax.audit import colour_nn, file_names, grouping, near_duplicates
 from bloodcell_jax.base import groups, rng, types
 from bloodcell_jax.data import reading
 from bloodcell_jax.data.division import leaks, splits
+from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.runs import scoring
 
 # All other splits are one side: overlap among test splits is not a leak.
@@ -20,6 +21,7 @@ TEST_SIDE = 'TEST'
 _MOST_NAMED = 1_000  # groups or sets that are listed
 _MOST_COMPARED = 20_000  # images of the nearest-neighbour baseline, whose time is quadratic
 _NUM_FOLDS = 5
+_MOST_EXAMPLES = 3
 
 
 def compute(
@@ -48,6 +50,7 @@ def compute(
     'note': scoring.note(table.synthetic, leaks.NONE),
     'class_names': list(table.class_names),
     'leak': bool(leaking),
+    'not_compared': not_compared(scanned, duplicates.group_N),
     'equal_bytes': repeats(table, table.digest),
     'equal_pixels': repeats(table, scanned.pixels_N),
     'near_duplicates': {
@@ -65,6 +68,7 @@ def compute(
     'counts': counts(table, proposed_N),
     'known_groups': known(table, duplicates.group_N),
     'division': division(table, duplicates.group_N, spec, seed),
+    'subfolders': subfolders(table, proposed_N),
     'file_names': names(table, scanned.histogram_ND, duplicates.group_N, seed),
     'colour_nearest_neighbour': colour(table, scanned.histogram_ND, proposed_N, seed),
   }
@@ -84,6 +88,51 @@ def counts(table: types.Table, group_N: np.ndarray) -> dict[str, dict[str, dict[
       for chosen in [(table.split == split) & (table.label == k)]
     }
     for split in dict.fromkeys(table.split.tolist())
+  }
+
+
+def not_compared(scanned: scan.Scan, found_N: np.ndarray) -> dict[str, Any]:
+  """The images that could not be compared: left out, or with too few keypoints and in no group of several."""
+  is_few_N = np.diff(scanned.points.start) < near_duplicates.LEAST
+  alone_N = np.ones(len(scanned.table), bool)
+  for rows in grouping.repeated(found_N):
+    alone_N[rows] = False
+  few = scanned.table.file[is_few_N & alone_N].tolist()
+  left_out = [problem.file for problem in scanned.problems]
+  return {
+    'images': len(few) + len(left_out),
+    'few_keypoints': len(few),
+    'left_out': len(left_out),
+    'files': [*left_out, *few][:_MOST_NAMED],
+  }
+
+
+def by_folder(table: types.Table, group_N: np.ndarray) -> np.ndarray | None:
+  """[N] int64: groups that leave neither `group_N` nor the folders inside the classes apart; None without such folders.
+
+  A folder of the same name in several classes, such as `patient_1`, is one.
+  """
+  inner_N = remarks.subfolders(table)
+  if len(np.unique(inner_N[inner_N != ''])) < 2:
+    return None
+  alone = np.array([f'{row}' for row in range(len(table))])
+  return grouping.united(group_N, np.where(inner_N == '', alone, np.char.add('/', inner_N)))
+
+
+def subfolders(table: types.Table, group_N: np.ndarray) -> dict[str, Any] | None:
+  """How many groups the folders inside the classes make; None without several such folders."""
+  united_N = by_folder(table, group_N)
+  if united_N is None:
+    return None
+  inner_N = remarks.subfolders(table)
+  is_inside = inner_N != ''
+  folders = sorted(set(inner_N[is_inside].tolist()))
+  return {
+    'folders': len(folders),
+    'images': int(is_inside.sum()),
+    'examples': folders[:_MOST_EXAMPLES],
+    'groups': len(np.unique(united_N)),
+    'groups_without_folders': len(np.unique(group_N)),
   }
 
 

@@ -17,6 +17,7 @@ SUMMARIES = {
   'augment': 'preview or save augmented images; rebuild a class-balanced training set offline',
   'audit': 'search the splits of a data set for leaks and duplicates; exit code 3 if there is a leak',
   'ensemble': 'train and combine networks, combine finished runs (--combine), fit trees to features (--trees)',
+  'study': "run every row of the study and write its table beside the study's figures",
   'export': 'write a portable model with its model card, checked against the run on its own images',
 }
 
@@ -33,6 +34,11 @@ class Request:
   def folder(self) -> pathlib.Path:
     """The run's folder: --workdir, or runs/<config name>."""
     return pathlib.Path(self.workdir or f'runs/{self.config_name}')
+
+
+def data_dir() -> str:
+  """The value of --data_dir; empty where a command is called by code that has parsed no flags."""
+  return str(flags.FLAGS['data_dir'].value) if 'data_dir' in flags.FLAGS else ''
 
 
 def overview(usage: str) -> str:

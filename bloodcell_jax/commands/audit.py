@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import time
@@ -15,12 +16,14 @@ from bloodcell_jax.audit import summary as summary_lib
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import reading
+from bloodcell_jax.data.images import conversions, copies, image_files
 from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
 CONFIG = 'configs/default.py'  # without --config
 EXIT_LEAK = 3
+EXIT_NOT_COMPARED = 4
 
 
 def define_flags() -> None:
@@ -31,7 +34,11 @@ def define_flags() -> None:
 
 
 def run(request: commands.Request, stop: signals.Stop) -> int:
-  """Writes audit.json, groups.csv, pairs.csv and figures; returns 3 if images leak between splits, else 0."""
+  """Writes audit.json, groups.csv, pairs.csv and figures.
+
+  Returns:
+    3 if images leak between splits; else 4 if images could not be compared; else 0.
+  """
   if request.paths:
     raise types.UserError(
       f'{request.paths[0]}: name the folder with --config.data.source=folders --config.data.dir'
@@ -44,9 +51,11 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
 
   scanned, num_all = _scan(exp, stop.poll, progress)
   table = scanned.table
+  progress.line('  comparing reduced images')
+  copies_P2 = copies.pairs(scanned.signature_ND, stop.poll)
   duplicates = near_duplicates.find(
     scanned.points,
-    scanned.pixels_N,
+    grouping.with_pairs(scanned.pixels_N, copies_P2),
     rng.generator(exp.seed, 'audit'),
     os.cpu_count() or 1,
     stop.poll,
@@ -58,15 +67,18 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
   summary = {
     'images': len(table),
     'images_in_all': num_all,
+    'conversions': conversions.count(scanned.notes),
     **summary_lib.compute(scanned, duplicates, proposed_N, exp.data, exp.seed),
     'seconds': round(time.monotonic() - start, 1),
   }
-  outputs.write(folder, scanned, duplicates, proposed_N, exp.data.decode.max_pixels, stop.poll)
+  outputs.write(folder, scanned, duplicates, copies_P2, proposed_N, exp.data.decode.max_pixels, stop.poll)
   # Written last: where it exists, everything else does.
   atomic.write_json(folder / 'audit.json', summary)
   for line in messages.lines(summary, folder):
     progress.line(line)
-  return EXIT_LEAK if summary['leak'] else 0
+  if summary['leak']:
+    return EXIT_LEAK
+  return EXIT_NOT_COMPARED if summary['not_compared']['images'] else 0
 
 
 def _scan(
@@ -74,7 +86,10 @@ def _scan(
 ) -> tuple[scan.Scan, int]:
   """The scanned images, and the number of images of the data."""
   progress.line(f'reading images: {exp.data.source}')
-  table, problems = reading.read_table(exp.data)
+  found = reading.read_source(exp.data)
+  for line in found.remarks:
+    progress.line(line)
+  table, problems = found.table, found.problems
   num_all, most = len(table), flags.FLAGS.max_images
   if 0 < most < num_all:
     table = table.take(scan.stratified_sample(table, most, rng.generator(exp.seed, 'audit images')))
@@ -85,6 +100,12 @@ def _scan(
     raise types.UserError(reading.complaint(problems))
   for problem in problems:
     progress.line(f'left out: {problem}')
+  if converted := conversions.line(conversions.count(scanned.notes)):
+    progress.line(converted)
   if not len(scanned.table):
     raise types.UserError(f'{table.name}: no image can be used')
-  return scanned, num_all
+  # Other files than images are left out too, and need no comparison.
+  images = [
+    problem for problem in problems if image_files.is_image(problem.file) or problem in scanned.problems
+  ]
+  return dataclasses.replace(scanned, problems=images), num_all

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import pathlib
 
 import numpy as np
@@ -17,7 +19,7 @@ from bloodcell_jax.data.images import decode
 from bloodcell_jax.plots import figure
 from bloodcell_jax.runs import augmentation_sheet, run_data, scoring
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import atomic, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -47,7 +49,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'num_images is {values.num_images}; it must be 0 or more')
   if values.rebuild:
     lock.take(values.rebuild, beside=True)
-    _rebuild(exp, pathlib.Path(values.rebuild), values.num_images or 9957, stop, progress)
+    _rebuild(request, exp, pathlib.Path(values.rebuild), values.num_images or 9957, stop, progress)
   elif values.save_to_dir:
     lock.take(values.save_to_dir)
     _save(request, exp, pathlib.Path(values.save_to_dir), values.num_images or 20, stop, progress)
@@ -66,15 +68,17 @@ def _sheets(
       f'{request.config_name}: augmentation is switched off; the first sheet shows unchanged images'
     )
   as_published = dataclasses.replace(_without_changes(exp.transform), augment=offline.SPEC)
-  for name, image_HWC, note in _images(request, exp, folder, stop, progress):
+  record = _Record(folder.path, request, exp)
+  for place, name, image_HWC, note in _images(request, exp, folder, stop, progress):
     for kind, spec, title in (
       ('augmentation', exp.transform, f'{name}, as {request.config_name} augments it'),
       ('augmentation_offline', as_published, f'{name}, with the ranges of the published copies'),
     ):
-      suffix = f'_{pathlib.PurePath(name).stem}' if len(request.paths) > 1 else ''
-      path = folder.figures / f'{kind}{suffix}.png'
+      stem = f'{kind}_{pathlib.PurePath(name).stem}' if place else kind
+      path = folder.figures / record.name(stem, place)
       figure.write(path, augmentation_sheet.sheet(spec, exp.seed, image_HWC, title), note)
       progress.line(str(path))
+  record.write()
 
 
 def _images(
@@ -83,17 +87,24 @@ def _images(
   folder: workdir.Workdir,
   stop: signals.Stop,
   progress: progress_lib.Progress,
-) -> list[tuple[str, np.ndarray, str]]:
-  """(name, uint8 image, note) of the images of the contact sheets."""
+) -> list[tuple[str, str, np.ndarray, str]]:
+  """(absolute path or '' for a training image, name, uint8 image, note) of the images of the contact sheets."""
   if not request.paths:
     data = _read(exp, folder, stop, progress)
     row = data.rows['train'][0]
     note = scoring.note(data.table.synthetic, data.leaking().counts())
-    return [(str(data.table.file[row]), data.image_NHWC[row], note)]
+    return [('', str(data.table.file[row]), data.image_NHWC[row], note)]
   images = []
   for path in request.paths:
     try:
-      images.append((pathlib.Path(path).name, decode.image(path, exp.data.decode)[0], ''))
+      images.append(
+        (
+          str(pathlib.Path(path).resolve()),
+          pathlib.Path(path).name,
+          decode.image(path, exp.data.decode)[0],
+          '',
+        )
+      )
     except decode.DecodeError as error:
       raise types.UserError(f'{path}: {error}') from None
   return images
@@ -125,12 +136,14 @@ def _save(
       saving.write(
         target / data.table.class_names[data.table.label[row]] / name, image_HWC, values.save_format
       )
+  _Record(target, request, exp).write()
   progress.line(f'{num_images} images saved in {target}')
   if data.table.synthetic:
     progress.line(scoring.SYNTHETIC)
 
 
 def _rebuild(
+  request: commands.Request,
   exp: experiment.Experiment,
   target: pathlib.Path,
   num_images: int,
@@ -141,12 +154,42 @@ def _rebuild(
   photographs = reading.photographs(exp.data)
   progress.line(f'{num_images:,} images from {len(photographs):,} photographs')
   offline.write(target, photographs, num_images, exp.seed, stop.poll, progress.counter('images written'))
+  _Record(target, request, exp).write()
   progress.line(
     f'{target}: train on it with --config.data.source=folders --config.data.dir={target} '
     f'--config.data.groups_csv={target / offline.GROUPS}'
   )
   if photographs.synthetic:
     progress.line(scoring.SYNTHETIC)
+
+
+class _Record:
+  """`augment.json` of a folder: the config, the run and the data of what was written there, and of each contact sheet
+  the image that it shows."""
+
+  def __init__(self, folder: pathlib.Path, request: commands.Request, exp: experiment.Experiment):
+    self._path = folder / 'augment.json'
+    try:
+      before = json.loads(atomic.read_text(self._path))
+    except (OSError, ValueError):
+      before = {}
+    self._sheets: dict[str, str] = dict(before.get('sheets', {})) if isinstance(before, dict) else {}
+    self._about = {
+      'config': request.config_name,
+      'run': str(request.folder().resolve()),
+      'data': {'source': exp.data.source, 'dir': exp.data.dir and str(pathlib.Path(exp.data.dir).resolve())},
+    }
+
+  def name(self, stem: str, image: str) -> str:
+    """The file name of the sheet of an image, `STEM.png`, or `STEM-2.png`, ... where that shows another one."""
+    names = itertools.chain([f'{stem}.png'], (f'{stem}-{number}.png' for number in itertools.count(2)))
+    chosen = next(name for name in names if self._sheets.get(name, image) == image)
+    self._sheets[chosen] = image
+    return chosen
+
+  def write(self) -> None:
+    """Writes the file."""
+    atomic.write_json(self._path, {**self._about, 'sheets': self._sheets})
 
 
 def _read(

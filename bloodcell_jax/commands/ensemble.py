@@ -10,14 +10,15 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds
 from bloodcell_jax.ensemble_runs import combined_run, entry
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import deep_trees, run_data, saved_run, scoring
+from bloodcell_jax.runs import data_place, deep_trees, run_data, saved_run, scoring
 from bloodcell_jax.storage import predictions_csv, workdir
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -40,6 +41,9 @@ def define_flags() -> None:
     'features', deep_trees.FEATURES[0], deep_trees.FEATURES, 'with --trees: what they are fitted on'
   )
   flags.DEFINE_enum('rule', method.MEAN, _RULES, f'with --combine: {", ".join(_RULES)}')
+  flags.DEFINE_string(
+    'data_dir', '', "the same as --config.data.dir; with --trees the run's images, where they were moved"
+  )
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -60,7 +64,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{request.paths[0]}: ensemble takes paths with --combine only; the images are config.data.dir'
     )
-  entry.train(request.config, workdir.Workdir(request.folder()), stop)
+  config = experiment.with_data_dir(request.config, commands.data_dir())
+  entry.train(config, workdir.Workdir(request.folder()), stop)
 
 
 def _trees(request: commands.Request, stop: signals.Stop) -> None:
@@ -70,6 +75,8 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   folder, progress = workdir.Workdir(request.workdir), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
+  console.keep(folder.log)
+  exp = data_place.find(folder, exp, commands.data_dir())
   progress.line(f'reading images: {exp.data.source}')
   data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)
@@ -91,6 +98,7 @@ def _combine(request: commands.Request) -> None:
   chosen = flags.FLAGS.rule
   config = {workdir.COMBINED: [str(one.path.absolute()) for one in runs], 'ensemble.combine': chosen}
   lock.take(folder.path)
+  console.keep(folder.log)
   folder.write_config(config)
   answers = _answers(runs, names, chosen, progress)
   learned_on = folds.OUT_OF_FOLD if folds.OUT_OF_FOLD in answers else 'validation'

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import os
 import pathlib
 import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
+from bloodcell_jax.data.images import sizes
+from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import comparison, model_set, run_data, saved_run, scoring
+from bloodcell_jax.runs import (
+  comparison,
+  data_place,
+  model_set,
+  run_data,
+  saved_run,
+  scoring,
+  seen_images,
+  unlike_measure,
+)
+from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import calibration_file, workdir
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -28,10 +43,19 @@ _PREFIXES = ('calibrated_',)
 
 def define_flags() -> None:
   """The folder to score, and the groups of its images."""
-  flags.DEFINE_string('data_dir', '', 'a folder of class folders to score instead of the splits of the run')
+  flags.DEFINE_string(
+    'data_dir',
+    '',
+    'a folder of class folders, or a CSV of file,label beside its images, to score instead of the splits of the run; '
+    'or, where the images of the run were moved, their new folder',
+  )
   flags.DEFINE_string(
     'groups_csv', '', 'CSV of file,group for --data_dir: which images show the same photograph'
   )
+  flags.DEFINE_enum(
+    'unlike', 'withhold', ['withhold', 'keep'],
+    'images of --data_dir that do not look like the training: withhold their class, or keep it',
+  )  # fmt: skip
   flags.DEFINE_string('compare', '', 'the folder of another run: how much better it is on the same images')
 
 
@@ -44,6 +68,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   folder = workdir.Workdir(request.folder())
   exp = saved_run.read_experiment(folder, request.config)
   lock.take(folder.path)
+  console.keep(folder.log)
   if flags.FLAGS.compare:
     _compare(folder, workdir.Workdir(flags.FLAGS.compare), exp)
     return
@@ -51,12 +76,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   environment = folder.read_environment()
   progress = progress_lib.Progress()
   data_dir = flags.FLAGS.data_dir
+  if data_dir and data_place.is_lost(exp) and data_place.holds(folder, exp, data_dir):
+    progress.line(f'{data_dir}: holds the images that the run was trained with; its own splits are scored')
+    exp, data_dir = data_place.find(folder, exp, data_dir), ''
+  elif not data_dir:
+    exp = data_place.find(folder, exp, '')
   progress.line(f'reading images: {data_dir or exp.data.source}')
   if data_dir:
-    spec = dataclasses.replace(
-      exp.data, source='folders', dir=data_dir, groups_csv=flags.FLAGS.groups_csv, labels_csv=''
-    )
-    split = _name(data_dir)
+    images = _images(data_dir)
+    spec = dataclasses.replace(exp.data, source='folders', **{**images, 'groups_csv': flags.FLAGS.groups_csv})
+    split = _name(folder, data_dir, images)
     class_names = tuple(environment['data']['class_names'])
     build: Callable[[Callable[[int, int], None]], dataset.Dataset] = functools.partial(
       reading.whole, spec, split, class_names, folder.cache
@@ -64,8 +93,12 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   else:
     build = run_data.reader(exp, folder.cache)
   data = run_data.read(build, stop, progress)
+  seen_N2 = data.size_N2 if data_dir and data.size_N2 is not None else np.zeros((0, 2), np.int32)
+  if other_size := sizes.warning(seen_N2, environment['data'].get('image_sizes', {})):
+    progress.line(other_size)
   if not data_dir:
     folder.check_data(data.fingerprint())
+    data_place.remember(folder, exp)
   models = model_set.load(
     folder, exp, lambda one: data if data_dir or one is exp else run_data.divide(data, one), stop, progress
   )
@@ -74,8 +107,20 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
+  judgement = _judgement(folder, models, data, split, exp, progress) if data_dir else None
   of_run = environment['data']
   note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
+  about: dict[str, Any] | None = None
+  if data_dir:
+    seen = seen_images.compare(folder, data, split)
+    sentence = seen.sentence() if seen else seen_images.NOT_KEPT
+    about = {'images': images, 'run': str(folder.path.resolve()), 'seen_note': f'{_capital(sentence)}.'}
+    about |= {
+      **seen_images.entry(seen),
+      'leak': {**of_run['leaks'], 'test_in_training': seen and seen.num_seen},
+    }
+    if seen and seen.num_seen:
+      note = f'{note} {_capital(sentence)}.'.strip()
   if not data_dir and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
     progress.line(substituted)
   wanted = [split] if data_dir else scoring.known(exp.evaluate_splits, data.rows)
@@ -90,20 +135,51 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
       folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
       calibration_file.write(folder, rule, fitted_for)
+      network = models.networks[0] if models.has_own_weights else None
+      unlike_measure.write(folder, data, fitted_for, network, exp.seed)
     if name not in wanted:
       continue
-    figures = scoring.write(folder, name, predictions, exp, note, models.origin, rule, data.image_of(name))
+    image_of, converted = data.image_of(name), data.conversions(name)
+    figures = scoring.write(
+      folder, name, predictions, exp, note, models.origin, rule, image_of, judgement, converted, about
+    )
+    if first := unlike.line(figures.get('unlike')):
+      progress.line(first)
     progress.line(scoring.line(name, figures))
+  if data_dir:
+    progress.line(f'{split}: {sentence}')
   report.write(folder)
   progress.line(f'report: {folder.report}')
   if note:
     progress.line(note)
 
 
+def _judgement(
+  folder: workdir.Workdir,
+  models: model_set.ModelSet,
+  data: dataset.Dataset,
+  split: str,
+  exp: experiment.Experiment,
+  progress: progress_lib.Progress,
+) -> unlike.Judgement | None:
+  """How unlike the training the images of a folder are; None, and a line, where the run has no measure."""
+  measure = unlike_measure.read(folder, models)
+  if measure is None:
+    progress.line(unlike_measure.missing(folder))
+    return None
+  look_NL = unlike_measure.of_rows(measure, models.networks[0], data, data.rows[split])
+  keep = flags.FLAGS.unlike == 'keep'
+  return unlike.judge(measure.reference, look_NL, [split] * len(look_NL), exp.unlike, keep)
+
+
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:
   progress = progress_lib.Progress()
-  for split, entry in comparison.write(folder, other, exp).items():
+  compared = comparison.compare(folder, other, exp)
+  for split, entry in compared.entries.items():
     progress.line(comparison.line(split, entry))
+  for split, reason in compared.others.items():
+    progress.line(f'{split}: not compared: {reason}')
+  progress.line(f'{comparison.save(folder, other, compared)}')
   for each in (folder, other):
     of_run = each.read_environment()['data']
     note = scoring.note(of_run['synthetic'], of_run['leaks'])
@@ -117,13 +193,28 @@ def _evaluate_keys(request: commands.Request) -> dict[str, Any]:
   return {key.removeprefix('evaluate.'): value for key, value in keys.items() if key.startswith('evaluate.')}
 
 
-def _name(data_dir: str) -> str:
-  """The name of the folder's entry: its own name, with characters that a file name cannot have replaced.
+def _images(data_dir: str) -> dict[str, str]:
+  """The folder of the images and, if they are labelled by a list, its path; both absolute."""
+  path = os.path.abspath(data_dir)
+  if os.path.isfile(path) and path.lower().endswith(input_paths.LISTS):
+    return {'dir': os.path.dirname(path), 'labels_csv': path}
+  return {'dir': path, 'labels_csv': ''}
+
+
+def _name(folder: workdir.Workdir, data_dir: str, images: dict[str, str]) -> str:
+  """The name of the entry for these images: that of their folder or list, with `-2`, `-3`, ... where others have it.
 
   Raises:
     UserError: a run uses that name for its own files or entries.
   """
-  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(data_dir).resolve().name)
+  path = pathlib.Path(data_dir).resolve()
+  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', path.stem if images['labels_csv'] else path.name)
   if name in scoring.RESERVED or name.startswith(_PREFIXES) or not name:
     raise types.UserError(f'{data_dir}: is named like a split of the run; rename the folder')
-  return name
+  entries = folder.read_metrics()
+  names = itertools.chain([name], (f'{name}-{number}' for number in itertools.count(2)))
+  return next(one for one in names if one not in entries or entries[one].get('images') == images)
+
+
+def _capital(sentence: str) -> str:
+  return sentence[:1].upper() + sentence[1:]

@@ -20,9 +20,9 @@ from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import explainer, page
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import attribution, feature_maps, figure
-from bloodcell_jax.runs import run_data, saved_run
-from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.runs import data_place, run_data, saved_run
+from bloodcell_jax.storage import prediction_folder, workdir
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -39,6 +39,7 @@ def define_flags() -> None:
   flags.DEFINE_integer(
     'max_images', 0, f'largest number of images; 0 for {MAX_OF_PATHS} of paths, {MAX_OWN} of the test split'
   )
+  flags.DEFINE_string('data_dir', '', "without paths: the folder of the run's images, where they were moved")
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -50,6 +51,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'max_images is {max_images}; it must be 0 or more')
   folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
+  console.keep(folder.log)
   saved_run.refuse_cross_validation(folder, exp, 'explain')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(
@@ -72,12 +74,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     progress.line(f'left out: {len(problems) - MAX_PROBLEMS} more')
   if request.paths and len(images) > max_images:
     progress.line(f'the first {max_images} of {len(images):,} images; set another number with --max_images=N')
-  explanations = _Explanations(folder.path / 'explain', loaded, label, problems, progress)
+  paths = prediction_folder.absolute(request.paths)
+  explanations = _Explanations(folder.path / 'explain', loaded, label, problems, progress, paths)
   spec = loaded.made.experiment.data.decode
   explanations.explain(_decoded(images, max_images, spec, explanations.leave_out), stop)
   if not explanations.entries:
     raise types.UserError(f'{problems[-1]}; no image could be read')
-  progress.line(f'page: {explanations.write(folder.path.name)}')
+  progress.line(f'page: {explanations.write(folder.path)}')
   if loaded.note:
     progress.line(loaded.note)
 
@@ -92,7 +95,9 @@ class _Explanations:
     label: int | None,
     problems: list[types.Problem],
     progress: progress_lib.Progress,
+    paths: list[str],
   ):
+    self.paths = paths
     self.folder, self.loaded, self.label = folder, loaded, label
     self.problems, self.progress = problems, progress
     self.explainer = explainer.Explainer(loaded)
@@ -109,6 +114,8 @@ class _Explanations:
     for i, (name, labelled, image_HWC) in enumerate(images, 1):
       stop.poll()
       explanation = self.explainer.explain(image_HWC, self.label, check_all=i == 1)
+      if i == 1 and (kept := page.set_aside(self.folder, self.paths)):
+        self.progress.line(f'the explanations of other images are in {kept} now')
       stem = f'{i:03d}_{re.sub(r"[^A-Za-z0-9_-]+", "_", pathlib.PurePath(name).stem)[:60]}'
       predicted, explained = names[explanation.prob_K.argmax()], names[explanation.label]
       entry = page.Entry(
@@ -126,7 +133,7 @@ class _Explanations:
       suffix = '' if share is None else f', {share:.0%} of Grad-CAM on the nucleus'
       self.progress.line(f'{name}: {explained} {entry.probability:.1%}{suffix}')
 
-  def write(self, run_name: str) -> pathlib.Path:
+  def write(self, run: pathlib.Path) -> pathlib.Path:
     """Writes the page and removes files of an earlier page that do not belong to it; returns the path of the page."""
     note = self.loaded.note
     kernel = self.loaded.params[self.explainer.first_convolution]['kernel']
@@ -138,7 +145,8 @@ class _Explanations:
     before = _files(self.folder / 'explain.json')
     layers = self.explainer.geometry()
     last = self.explainer.last_convolution
-    path = page.write(self.folder, run_name, note, layers, last, self.entries, self.problems)
+    origin = page.Origin(run.name, str(run.resolve()), self.paths)
+    path = page.write(self.folder, origin, note, layers, last, self.entries, self.problems)
     for name in before - _files(self.folder / 'explain.json'):
       (self.folder / name).unlink(missing_ok=True)
     return path
@@ -216,7 +224,9 @@ def _decoded(
 def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   """The images of the run's test split, or validation if there is none: the first of each class, then the second."""
   # Undecoded, because only a few of thousands of images are needed.
+  exp = data_place.find(folder, exp, commands.data_dir())
   data = run_data.undecoded(folder, exp)
+  data_place.remember(folder, exp)
   table = data.table
   rows_N = data.rows.get('test', data.rows['validation'])
   label_N = table.label[rows_N]

@@ -11,9 +11,9 @@ from bloodcell_jax.base import types
 from bloodcell_jax.export import folder as export_folder
 from bloodcell_jax.export import formats, parity, program, samples
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.runs import saved_run
+from bloodcell_jax.runs import data_place, saved_run
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -25,6 +25,7 @@ def define_flags() -> None:
     'format', [], f'one or more of {names}, separated by commas; if empty, all whose libraries are installed'
   )
   flags.DEFINE_string('to', '', 'the folder to write; if empty, WORKDIR/export')
+  flags.DEFINE_string('data_dir', '', "the folder of the run's images, where they were moved")
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -39,13 +40,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   chosen, left_out = formats.choose(flags.FLAGS.format)
   folder = workdir.Workdir(request.folder())
   target = pathlib.Path(flags.FLAGS.to or folder.path / 'export')
-  export_folder.check(target)
+  export_folder.check(target, folder)
   exp = saved_run.read_experiment(folder, request.config)
+  console.keep(folder.log)
   saved_run.refuse_cross_validation(folder, exp, 'export')
+  exp = data_place.find(folder, exp, commands.data_dir())
   lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)
   progress.line(f'reading images: {exp.data.source}')
   images = samples.read(folder, exp, parity.MAX_IMAGES)
+  data_place.remember(folder, exp)
   for line in left_out:
     progress.line(line)
   export_folder.write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,13 +12,15 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import conversions, decode, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
 from bloodcell_jax.inference import cell_finder, classifier, differential_count, file_predictions, review_page
 from bloodcell_jax.reports import page, report, review_images
+from bloodcell_jax.runs import unlike_measure
+from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import journal, prediction_folder, workdir
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.system import atomic, console
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -32,10 +35,14 @@ def define_flags() -> None:
   )
   flags.DEFINE_string(
     'cells',
-    'auto',
-    'many: find every white cell of each photograph; one: each shows one cell; auto: told apart',
+    'one',
+    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart',
   )
   flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each cell on the review page')
+  flags.DEFINE_enum(
+    'unlike', 'withhold', ['withhold', 'keep'],
+    'cells that do not look like the training: withhold their class, or keep it, with no figure of doubt',
+  )  # fmt: skip
   flags.DEFINE_integer('review_max', 2000, 'most cells on the review page, the least certain ones')
 
 
@@ -50,12 +57,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'review_max is {values.review_max}; it must be 0 or more')
   cell_finder.check(values.cells)
   folder = workdir.Workdir(request.folder())
-  files, left_out = input_paths.find(request.paths)
+  found = input_paths.read(request.paths)
+  files, left_out = found.inputs, found.problems
+  for line in found.remarks():
+    progress.line(line)
   loaded = classifier.load(folder, stop)
+  console.keep(folder.log)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
   network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(values.cells))
-  target = _target(folder, request.paths)
+  target = _target(folder, request.paths, network)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   progress.line(f'{len(files):,} files; {len(known.known):,} cells were predicted before')
   predictions = file_predictions.predict_files(
@@ -68,20 +79,36 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     cell_finder.framer(spec.view),
   )
   classified = differential_count.classify(
-    predictions.cells, predictions.probs_NK, loaded.class_names, loaded.rule
+    predictions.cells,
+    predictions.probs_NK,
+    loaded.class_names,
+    loaded.rule,
+    _judgement(loaded, predictions),
   )
   difference = differential_count.count(classified, loaded.made.experiment.intervals.confidence)
   problems = [*left_out, *predictions.problems]
+  photographs = {one.file: known.about[one.digest] for one in predictions.cells if one.digest in known.about}
+  converted = conversions.count(
+    types.Problem(file, note) for file, about in photographs.items() for note in about.notes
+  )
+  trained = folder.read_environment()['data'].get('image_sizes', {})
+  other_size = sizes.warning([about.size for about in photographs.values()], trained)
+  for line in filter(None, (conversions.line(converted), other_size)):
+    progress.line(line)
   about = {
     'note': loaded.note,
-    'model': network,
+    prediction_folder.RUN: str(folder.path.resolve()),
+    prediction_folder.MODEL: network,
     'checkpoint': loaded.origin,
     'calibrated': classified.calibrated,
     prediction_folder.PATHS: prediction_folder.absolute(request.paths),
     'differential': difference,
     'problems': [str(problem) for problem in problems],
+    'reading': found.remarks(),
+    'conversions': converted,
+    'other_size': other_size,
   }
-  differential_count.write_predictions(target / 'predictions.csv', classified)
+  differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', difference)
   atomic.write_json(target / prediction_folder.FILE, about)
   rows = review_page.least_certain(classified, values.review_max)
@@ -89,17 +116,27 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   atomic.write_text(
     target / 'review.html', _review(target, folder, loaded, classified, rows, pictures, about)
   )
-  _print_summary(target, difference, problems, loaded, progress)
+  _print_summary(target, folder, difference, problems, loaded, progress)
 
 
-def _target(folder: workdir.Workdir, paths: Sequence[str]) -> pathlib.Path:
+def _target(folder: workdir.Workdir, paths: Sequence[str], network: str) -> pathlib.Path:
   """The folder for the results, locked."""
   if not flags.FLAGS.to:
     return prediction_folder.take(folder.path / 'predict', paths)
   target = pathlib.Path(flags.FLAGS.to)
-  lock.take(target)
-  prediction_folder.record(target, paths)
+  prediction_folder.claim(target, paths, folder.path, network)
   return target
+
+
+def _judgement(
+  loaded: classifier.Classifier, predictions: file_predictions.CellPredictions
+) -> unlike.Judgement | None:
+  if loaded.measure is None or predictions.look_NL is None:
+    return None
+  folders = [os.path.dirname(path) for path in predictions.path]
+  spec = loaded.made.experiment.unlike
+  keep = flags.FLAGS.unlike == 'keep'
+  return unlike.judge(loaded.measure.reference, predictions.look_NL, folders, spec, keep)
 
 
 def _review(
@@ -112,14 +149,26 @@ def _review(
   about: dict[str, Any],
 ) -> str:
   difference = about['differential']
-  notes = [loaded.note, *differential_count.warnings(difference), report.RESEARCH_ONLY]
+  first = unlike.line(difference['unlike'])
+  notes = [
+    first[:1].upper() + first[1:],
+    loaded.note,
+    about['other_size'],
+    *differential_count.warnings(difference),
+    report.RESEARCH_ONLY,
+  ]
   return review_page.render(
     classified,
     rows,
     pictures,
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {about["model"]}'},
     [note for note in notes if note],
-    [_differential(difference), _performance(folder), _problems(about['problems'])],
+    [
+      _sources(about),
+      _differential(difference),
+      '' if first else _performance(folder),
+      _problems(about['problems']),
+    ],
   )
 
 
@@ -142,6 +191,7 @@ def _pictures(
 
 def _print_summary(
   target: pathlib.Path,
+  folder: workdir.Workdir,
   difference: dict[str, Any],
   problems: Sequence[types.Problem],
   loaded: classifier.Classifier,
@@ -151,15 +201,21 @@ def _print_summary(
     progress.line(f'left out: {problem}')
   if len(problems) > 20:
     progress.line(f'and {len(problems) - 20:,} more, in {target / prediction_folder.FILE}')
+  if first := unlike.line(difference['unlike']):
+    progress.line(first)
   for name, entry in difference['classes'].items():
-    share = (
-      '' if entry['share'] is None else f' {entry["share"]:.1%} [{entry["low"]:.1%}, {entry["high"]:.1%}]'
-    )
+    share = '' if entry['share'] is None else f' {entry["share"]:.1%}'
+    if share and entry['low'] is not None:
+      share += f' [{entry["low"]:.1%}, {entry["high"]:.1%}]'
     progress.line(f'  {name}: {entry["count"]:,}{share}')
   progress.line(
     f'  {differential_count.UNCLASSIFIED}, left for review: {difference["num_unclassified"]:,} of '
     f'{difference["num_cells"]:,}'
   )
+  if difference['num_unlike']:
+    progress.line(f'  {differential_count.UNLIKE}: {difference["num_unlike"]:,}')
+  if loaded.measure is None:
+    progress.line(unlike_measure.missing(folder))
   if loaded.rule is None:
     progress.line(
       'the run has no calibration.json, so every cell is accepted; evaluate the run to calibrate it'
@@ -172,17 +228,27 @@ def _print_summary(
   progress.line(report.RESEARCH_ONLY)
 
 
+def _sources(about: dict[str, Any]) -> str:
+  """A line about where the images and the network come from."""
+  paths, run = about[prediction_folder.PATHS], about[prediction_folder.RUN]
+  images = f'{", ".join(paths[:5])}{f" and {len(paths) - 5:,} more" if len(paths) > 5 else ""}'
+  line = f'Images: {images}. Run: {run} (fingerprint {about[prediction_folder.MODEL]}).'
+  return f'<p class="small file">{page.text(line)}</p>'
+
+
 def _differential(difference: dict[str, Any]) -> str:
   rows = [
     (
       name,
       f'{entry["count"]:,}',
       'n/a' if entry['share'] is None else f'{entry["share"]:.1%}',
-      f'{entry["low"]:.1%} to {entry["high"]:.1%}',
+      'n/a' if entry['low'] is None else f'{entry["low"]:.1%} to {entry["high"]:.1%}',
       f'{entry["likeliest"]:,}',
     )
     for name, entry in difference['classes'].items()
   ]
+  if difference['num_unlike']:
+    rows.insert(0, (differential_count.UNLIKE, f'{difference["num_unlike"]:,}', '', '', ''))
   rows.append((differential_count.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
   confidence = f'{100 * difference["confidence"]:g} %'
   duplicates = differential_count.duplicates(difference)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from absl import flags
+
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import entry
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 
 
 def define_flags() -> None:
-  """None beside those of every command."""
+  """Where the images are."""
+  flags.DEFINE_string('data_dir', '', 'the same as --config.data.dir')
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -19,4 +23,5 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError('train needs a config, such as --config=configs/default.py')
   if request.paths:
     raise types.UserError(f'{request.paths[0]}: train takes no paths; the images are config.data.dir')
-  entry.train(request.config, workdir.Workdir(request.folder()), stop)
+  config = experiment.with_data_dir(request.config, commands.data_dir())
+  entry.train(config, workdir.Workdir(request.folder()), stop)

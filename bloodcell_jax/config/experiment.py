@@ -28,7 +28,8 @@ from bloodcell_jax.ensembles import method
 from bloodcell_jax.heads import svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.stats import calibration, intervals
+from bloodcell_jax.stats import calibration, intervals, unlike
+from bloodcell_jax.system import home
 from bloodcell_jax.train import history, plan, step
 from bloodcell_jax.weights import pretrained
 
@@ -70,6 +71,7 @@ class Experiment:
   loop: plan.Spec
   intervals: intervals.Spec
   calibration: calibration.Spec
+  unlike: unlike.Spec
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
   tta: str  # test-time augmentation: one of `test_time.KINDS`
@@ -135,7 +137,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     pipeline=data.choice('pipeline', PIPELINES),
     transform=_transform(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
-    weights=sections['weights'].spec(pretrained.Spec),
+    weights=_expanded(sections['weights'].spec(pretrained.Spec), 'weights', ('path',)),
     stages=tuple(_stages(sections['stages'], sections['optimizer'], train)),
     cache_features=sections['stages'].take('cache_features', bool),
     features=feature_cache.Spec(
@@ -154,6 +156,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     loop=train.spec(plan.Spec),
     intervals=evaluate.spec(intervals.Spec),
     calibration=evaluate.spec(calibration.Spec),
+    unlike=evaluate.spec(unlike.Spec),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
     tta=evaluate.choice('tta', test_time.KINDS),
@@ -186,9 +189,18 @@ def _data(data: section.Section, synthetic: section.Section, number: int) -> rea
   """The data, with the fractions as a run of this format holds them out."""
   spec = data.spec(reading.Spec, decode=data.spec(decode.Spec), embedded=synthetic.spec(embedded.Spec))
   keys = ('validation_fraction', 'test_fraction')
+  spec = _expanded(spec, 'data', ('dir', 'groups_csv', 'labels_csv'))
   return dataclasses.replace(
     spec, **{key: run_format.held_out_fraction(number, getattr(spec, key)) for key in keys}
   )
+
+
+def _expanded(spec: Any, name: str, keys: tuple[str, ...]) -> Any:
+  """The spec of section `name` with `~` replaced in these paths, as a config file may have it."""
+  try:
+    return dataclasses.replace(spec, **{key: home.expand(getattr(spec, key)) for key in keys})
+  except ValueError as error:
+    raise types.UserError(f'config.{name}: {error}') from None
 
 
 def _member(experiment: Experiment) -> Experiment:
@@ -284,6 +296,13 @@ def _standardize(augment_section: section.Section, weights_path: str) -> standar
   # The preprocessing of the weights replaces it when they are read.
   name = '' if function == OF_WEIGHTS else function
   return augment_section.spec(standardize.Spec, data_format='channels_last', preprocessing_function=name)
+
+
+def with_data_dir(config: config_dict.ConfigDict, folder: str) -> config_dict.ConfigDict:
+  """The config with the images in this folder; unchanged where it is empty."""
+  if not folder:
+    return config
+  return nest({**flat(config), 'data.dir': folder})
 
 
 def flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

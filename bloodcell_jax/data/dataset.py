@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.division import leaks
+from bloodcell_jax.data.images import conversions as conversions_lib
 
 SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that can be scored
 
@@ -23,6 +24,8 @@ class Dataset:
   rows: dict[str, np.ndarray]  # by split: train, validation, test, ...
   skipped: list[types.Problem]  # files that were skipped, with the reason
   notes: list[types.Problem]  # files that were converted, and how
+  remarks: tuple[str, ...]  # what the source was taken for, lines for people
+  size_N2: np.ndarray | None = None  # int32: width and height of each photograph; None if not decoded
 
   def fingerprint(self) -> str:
     """16 hex digits that change with any image, label, group or split."""
@@ -37,6 +40,18 @@ class Dataset:
     """A function from a row within the split to its uint8 image."""
     rows = self.rows[split]
     return lambda i: self.image_NHWC[rows[i]]
+
+  def conversions(self, split: str | None) -> dict[str, int]:
+    """By conversion the number of images of the split, or of all for None, as `conversions.count`."""
+    if split is None:
+      return conversions_lib.count(self.notes)
+    files = set(self.table.file[self.rows[split]].tolist())
+    return conversions_lib.count(note for note in self.notes if note.file in files)
+
+  def pixel_digests(self, split: str) -> Iterator[str]:
+    """16 hex digits of the decoded pixels of each row of the split, whatever kind of file they came from."""
+    for row in self.rows[split]:
+      yield hashlib.sha256(np.ascontiguousarray(self.image_NHWC[row]).tobytes()).hexdigest()[:16]
 
   def with_rows(self, rows: Mapping[str, np.ndarray]) -> Dataset:
     """The same images divided into these splits."""
@@ -62,4 +77,4 @@ def empty(class_names: tuple[str, ...]) -> Dataset:
   """A data set of these classes without images, for a network that only predicts."""
   none, label = np.zeros(0, np.str_), np.zeros(0, np.int32)
   table = types.Table((), none, label, none, none, none, none, class_names, '', False)
-  return Dataset(table, np.zeros((0, 1, 1, 3), np.uint8), {}, [], [])
+  return Dataset(table, np.zeros((0, 1, 1, 3), np.uint8), {}, [], [], ())

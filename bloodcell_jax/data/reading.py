@@ -11,8 +11,8 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import splits
-from bloodcell_jax.data.images import decode
-from bloodcell_jax.data.sources import embedded, registry
+from bloodcell_jax.data.images import decode, image_files
+from bloodcell_jax.data.sources import embedded, names, registry, remarks, source
 
 BAD_IMAGE_POLICIES = ('fail', 'skip')
 # How many files an error names at most; it counts the others.
@@ -26,7 +26,9 @@ class Spec:
   source: str  # a key of registry.SOURCES
   dir: str  # the folder; empty for embedded, and for kaggle to fetch it
   groups_csv: str  # folders: which images belong together; empty for none
-  labels_csv: str  # folders: labels in the place of class folders; empty for none
+  labels_csv: (
+    str  # folders: lists of labels, separated by commas, in the place of class folders; empty for none
+  )
   on_bad_image: str  # one of BAD_IMAGE_POLICIES
   validation_fraction: float  # of TRAIN, by groups, if the data has no validation split
   test_fraction: float  # of all, by groups, if the data has no test split; 0 for none
@@ -61,11 +63,18 @@ def build(
     on_progress: called with (images decoded, images in all).
 
   Raises:
-    UserError: the data is missing, or files cannot be used under the policy 'fail'.
+    UserError: the data is missing or cannot be understood, has one class, has a class that TRAIN lacks, or files cannot
+      be used under the policy 'fail'.
   """
-  table, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
-  rows = splits.rows(table, spec.validation_fraction, spec.test_fraction, seed)
-  return dataset.Dataset(table, image_NHWC, rows, problems, notes)
+  found = read_source(spec)
+  if untaught := remarks.untaught(found.table):
+    raise types.UserError(untaught)
+  return divide(_decode(found, spec, cache_dir, on_progress), spec, seed)
+
+
+def divide(data: dataset.Dataset, spec: Spec, seed: int) -> dataset.Dataset:
+  """The images of `build` of this spec, divided for another seed."""
+  return data.with_rows(splits.rows(data.table, spec.validation_fraction, spec.test_fraction, seed))
 
 
 def undecoded(spec: Spec, seed: int, skipped: Collection[str]) -> dataset.Dataset:
@@ -85,7 +94,7 @@ def undecoded(spec: Spec, seed: int, skipped: Collection[str]) -> dataset.Datase
   table = table.take(np.flatnonzero(~np.isin(table.file, list(skipped))))
   black = np.broadcast_to(np.zeros(1, np.uint8), (len(table), 1, 1, 3))
   rows = splits.rows(table, spec.validation_fraction, spec.test_fraction, seed)
-  return dataset.Dataset(table, black, rows, [], [])
+  return dataset.Dataset(table, black, rows, [], [], ())
 
 
 def whole(
@@ -100,40 +109,66 @@ def whole(
   Raises:
     UserError: as `build`, or a class that the network does not know.
   """
-  table, image_NHWC, problems, notes = _read(spec, cache_dir, on_progress)
-  for name in table.class_names:
-    if name not in class_names:
+  try:
+    found = read_source(spec)
+  except types.UserError as error:
+    raise types.UserError(str(error).replace('--config.data.dir', '--data_dir')) from None
+  taken, lines = [], list(found.remarks)
+  for name in found.table.class_names:
+    own = name if name in class_names else names.match(name, class_names)
+    if not own:
       raise types.UserError(
-        f'{spec.dir}: the run knows no class {name}; rename the folder to one of {", ".join(class_names)}'
+        f'{spec.dir}: the run knows no class {names.spelled(name)}; rename the folder or label to one of '
+        f'{", ".join(class_names)}'
       )
-  label = np.array([class_names.index(name) for name in table.class_names], np.int32)[table.label]
-  table = dataclasses.replace(table, label=label, class_names=class_names)
-  return dataset.Dataset(table, image_NHWC, {split: np.arange(len(table))}, problems, notes)
+    if own != name:
+      lines.append(f'  the class {names.spelled(name)} is taken for {own} of the run')
+    taken.append(class_names.index(own))
+  if len(set(found.table.split.tolist())) > 1:
+    lines.append('  all its splits are scored together')
+  missing = [name for k, name in enumerate(class_names) if k not in taken]
+  if missing:
+    lines.append(f'  no image of {", ".join(missing)}: no recall can be given for them')
+  label = np.array(taken, np.int32)[found.table.label]
+  table = dataclasses.replace(found.table, label=label, class_names=class_names)
+  data = _decode(source.Reading(table, found.problems, tuple(lines)), spec, cache_dir, on_progress)
+  return data.with_rows({split: np.arange(len(data.table))})
 
 
-def _read(
-  spec: Spec, cache_dir: str | os.PathLike[str], on_progress: Callable[[int, int], None]
-) -> tuple[types.Table, np.ndarray, list[types.Problem], list[types.Problem]]:
-  """The table, its decoded images, the files that were skipped and those that were converted."""
-  table, problems = read_table(spec)
+def _decode(
+  found: source.Reading,
+  spec: Spec,
+  cache_dir: str | os.PathLike[str],
+  on_progress: Callable[[int, int], None],
+) -> dataset.Dataset:
+  """The usable images of the table, not divided into splits."""
+  table = found.table
   decoded = decode.table(table, spec.decode, cache_dir, on_progress)
-  problems = [*problems, *decoded.problems]
+  problems = [*found.problems, *decoded.problems]
   if problems and spec.on_bad_image == 'fail':
     raise types.UserError(complaint(problems))
   kept = np.flatnonzero(decoded.kept)
   # Taking rows copies every image, so it is skipped if all are kept.
   image_NHWC = decoded.image_NHWC if len(kept) == len(table) else decoded.image_NHWC[kept]
-  return table.take(kept), image_NHWC, problems, decoded.notes
+  return dataset.Dataset(
+    table.take(kept), image_NHWC, {}, problems, decoded.notes, found.remarks, decoded.size_N2[kept]
+  )
 
 
-def read_table(spec: Spec) -> tuple[types.Table, list[types.Problem]]:
-  """The rows of the source, and the files that are not used.
+def read_source(spec: Spec) -> source.Reading:
+  """What the source of the spec reads, undecoded.
 
   Raises:
-    UserError: no such data, or no `data.dir` although the source needs it.
+    UserError: no such data, data that cannot be understood, or no `data.dir` although the source needs it.
   """
   _check_dir(spec)
   return registry.SOURCES[spec.source].read(spec)
+
+
+def read_table(spec: Spec) -> tuple[types.Table, list[types.Problem]]:
+  """The rows of the source, and the files that are not used; raises as `read_source`."""
+  found = read_source(spec)
+  return found.table, found.problems
 
 
 def photographs(spec: Spec) -> types.Table:
@@ -145,6 +180,8 @@ def photographs(spec: Spec) -> types.Table:
 def _check_dir(spec: Spec) -> None:
   if registry.SOURCES[spec.source].needs_dir and not spec.dir:
     raise types.UserError(f'data.source={spec.source!r} needs a folder: add --config.data.dir=FOLDER')
+  if os.path.isfile(spec.dir) and (advice := image_files.unpacking(spec.dir)):
+    raise types.UserError(f'{spec.dir}: {advice}')
 
 
 def complaint(problems: list[types.Problem]) -> str:

@@ -88,7 +88,8 @@ def _of_training(one: member.Member, table: types.Table) -> np.ndarray:
   predictions = predictions_csv.read(one.folder.predictions('train'))
   if not np.array_equal(predictions.file_N, table.file):
     raise types.UserError(
-      f'{one.folder.predictions("train")}: does not hold the images of train; remove {one.folder.path}'
+      f'{one.folder.predictions("train")}: does not hold the images of train; evaluate the member again: '
+      f'evaluate --workdir={one.folder.path}'
     )
   return predictions.probs_NK
 

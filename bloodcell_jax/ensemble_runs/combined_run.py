@@ -16,7 +16,7 @@ from bloodcell_jax.ensembles import averaging, combination, curve, diversity, me
 from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
 from bloodcell_jax.reports import selection
-from bloodcell_jax.runs import forward, model_set, scoring
+from bloodcell_jax.runs import forward, model_set, scoring, unlike_measure
 from bloodcell_jax.stats import bootstrap, metrics, paired
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress as progress_lib
@@ -143,9 +143,11 @@ def write(
       result.temperature,
     )
     calibration_file.write(folder, fitted, fitted_for)
+    if data is not None:
+      unlike_measure.write(folder, data, fitted_for, None, exp.seed)
   for split in sorted(combined, key=lambda name: name == 'validation'):
     image_of = data.image_of(split) if data is not None and split in data.rows else None
-    figures = scoring.write(folder, split, combined[split], exp, note, origin, fitted, image_of)
+    figures = scoring.write(folder, split, combined[split], exp, note, origin, fitted, image_of, None)
     progress.line(scoring.line(split, figures))
   entry = {
     'members': list(result.members),

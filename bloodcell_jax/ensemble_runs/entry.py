@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import training as ensemble_training
-from bloodcell_jax.runs import cross_validation
+from bloodcell_jax.runs import cross_validation, run_data
 from bloodcell_jax.runs import training as run_training
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import lock
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.system import console, lock
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 
 def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
@@ -28,11 +30,31 @@ def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
   """
   experiment.resolve(config)
   lock.take(folder.path)
-  flat = folder.with_format(experiment.flat(config))
-  exp = experiment.from_flat(flat)
+  console.keep(folder.log)
+  run(experiment.flat(config), folder, stop, progress_lib.Progress(), run_data.read_images)
+
+
+def run(
+  flat: Mapping[str, Any],
+  folder: workdir.Workdir,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+  read_images: run_data.ReadImages,
+) -> None:
+  """As `train`, of a flat config, in a folder that is locked.
+
+  Args:
+    flat: the config, checked.
+    folder: the run's.
+    stop: polled between batches.
+    progress: where progress is printed.
+    read_images: reads the images.
+  """
+  config = folder.with_format(flat)
+  exp = experiment.from_flat(config)
   if exp.cross_validation.folds:
-    cross_validation.run(flat, folder, stop, progress.Progress())
+    cross_validation.run(config, folder, stop, progress, read_images)
   elif exp.ensemble.method:
-    ensemble_training.run(flat, folder, stop, progress.Progress())
+    ensemble_training.run(config, folder, stop, progress, read_images)
   else:
-    run_training.run(flat, folder, stop, progress.Progress())
+    run_training.run(config, folder, stop, progress, read_images)

@@ -34,6 +34,7 @@ def run(
   folder: workdir.Workdir,
   stop: signals.Stop,
   progress: progress_lib.Progress,
+  read_images: run_data.ReadImages,
 ) -> None:
   """Trains the members selected by `ensemble.member`, in `members/K`, and combines them once all are trained.
 
@@ -42,6 +43,7 @@ def run(
     folder: the ensemble's.
     stop: polled between batches.
     progress: where progress is printed.
+    read_images: reads the images.
 
   Raises:
     UserError: the folder belongs to a member or holds another run, or the data leaks or cannot be divided.
@@ -60,8 +62,7 @@ def run(
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
   preparation.claim(configs[0], exp, folder)
-  progress.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
   leak = data.leaking().counts()
   job = job_lib.Job(exp, data, exp.transform.standardize, None, stop)

@@ -79,7 +79,7 @@ def obstacle(jobs: Sequence[job_lib.Job]) -> str:
   if len(exp.stages) > 1:
     return f'the run has {len(exp.stages)} stages, and only members with one stage are trained together'
   if stage.output_layer:
-    return f'stage {stage.fit.name} begins with a fitted top, which each member fits separately'
+    return f'stage {stage.fit.name} begins with a fitted output layer, which each member fits separately'
   if exp.cache_features and frozen_features.depth_of(first, stage):
     return 'the features of the frozen blocks are cached for each member separately (stages.cache_features)'
   for number, job in enumerate(jobs[1:], 2):

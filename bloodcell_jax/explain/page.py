@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import pathlib
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +16,26 @@ from bloodcell_jax.base import types
 from bloodcell_jax.explain import explainer, regions
 from bloodcell_jax.models import geometry
 from bloodcell_jax.reports import page, report
+from bloodcell_jax.storage import prediction_folder
 from bloodcell_jax.system import atomic
 
 TITLES = {name: title for name, (title, _) in explainer.METHODS.items()}
 # A map with a mean rank correlation above this hardly depends on the weights.
 MAX_CORRELATION = 0.7
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+  """Where the explained images and the network come from."""
+
+  run: str  # the name of the run
+  folder: str  # its absolute path
+  paths: list[str]  # absolute, of the images; empty for those of the run's own split
+
+  def line(self) -> str:
+    """A sentence that names both."""
+    more = f' and {len(self.paths) - 5:,} more' if len(self.paths) > 5 else ''
+    return f'Images: {", ".join(self.paths[:5]) or "of the run itself"}{more}. Run: {self.folder}.'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +57,7 @@ class Entry:
 
 def write(
   folder: pathlib.Path,
-  run: str,
+  origin: Origin,
   note: str,
   layers: Sequence[geometry.Layer],
   last_convolution: str,
@@ -47,14 +65,17 @@ def write(
   problems: Sequence[types.Problem],
 ) -> pathlib.Path:
   """Writes `explain.json`, then `explain.html` with the figures that the folder holds; returns the page's path."""
-  atomic.write_json(folder / 'explain.json', to_json(run, note, layers, last_convolution, entries, problems))
+  atomic.write_json(
+    folder / 'explain.json', to_json(origin, note, layers, last_convolution, entries, problems)
+  )
   sections = [('shares', 'Attribution by region'), ('trust', 'Sanity checks of the maps')]
   sections += [('layers', 'Layers'), *((entry.stem, entry.file) for entry in entries)]
   sections += [('left-out', f'Left out: {len(problems)}')] if problems else []
-  title = f'Explanations: {run}'
+  title = f'Explanations: {origin.run}'
   parts = [
     f'<h1>{page.text(title)}</h1>',
     *(f'<p class="note" role="note">{page.text(line)}</p>' for line in (note, report.RESEARCH_ONLY) if line),
+    f'<p class="small">{page.text(origin.line())}</p>',
     page.contents(sections),
     page.heading(*sections[0]),
     _shares(entries),
@@ -73,8 +94,47 @@ def write(
   return path
 
 
+def set_aside(folder: pathlib.Path, paths: list[str]) -> pathlib.Path | None:
+  """Renames the folder of the explanations of other images, so that none are lost; returns its new path, or None.
+
+  Args:
+    folder: which; it does not exist, or holds explanations.
+    paths: of the images to be explained, as in `Origin`; explanations of these stay and are replaced.
+  """
+  if not (folder / 'explain.json').exists():
+    return None
+  before = _paths(folder)
+  if before == paths:
+    return None
+  name = f'{folder.name}_{_suffix(before)}'
+  for number in itertools.count(1):
+    target = folder.with_name(name if number == 1 else f'{name}-{number}')
+    if target.exists() and before is not None and _paths(target) == before:
+      # An earlier state of the same explanations.
+      shutil.rmtree(target)
+    if not target.exists():
+      break
+  folder.rename(target)
+  return target
+
+
+def _suffix(paths: list[str] | None) -> str:
+  """The suffix of a folder that was set aside: the name of its images, `own` for those of the run."""
+  if paths is None:
+    return 'before'
+  return prediction_folder.folder_name(paths) if paths else 'own'
+
+
+def _paths(folder: pathlib.Path) -> list[str] | None:
+  """The paths whose images the folder explains; None where it does not say."""
+  try:
+    return json.loads((folder / 'explain.json').read_text('utf-8'))['paths']
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
+
+
 def to_json(
-  run: str,
+  origin: Origin,
   note: str,
   layers: Sequence[geometry.Layer],
   last_convolution: str,
@@ -83,7 +143,9 @@ def to_json(
 ) -> dict[str, Any]:
   """The contents of `explain.json`: every figure of the page."""
   return {
-    'run': run,
+    'run': origin.run,
+    'run_folder': origin.folder,
+    'paths': origin.paths,
     'note': note,
     'last_convolution': last_convolution,
     'layers': [{**dataclasses.asdict(layer), 'agrees': layer.agrees} for layer in layers],

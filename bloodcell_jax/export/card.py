@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ def values(
     **contract.build(loaded, exported),
     'format': FORMAT,
     'use': USE,
+    'run': str(folder.path.resolve()),
     'model': {
       'name': exp.model.name,
       'num_members': len(exported.models),
@@ -119,7 +121,8 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     '## Network and training data',
     f'Network: `{model["name"]}`{_members(model)}, {model["num_parameters"]:,} parameters, trained from '
     f'{model["began_with"]}{_epoch(checkpoint)}. Data: {card["data"]["name"]} (fingerprint '
-    f'{card["data"]["fingerprint"]}). {registry.SOURCES[exp.data.source].splits}',
+    f'{card["data"]["fingerprint"]}). Run: {pathlib.Path(card["run"]).name}. '
+    f'{registry.SOURCES[exp.data.source].splits}',
     _table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
     '## Performance',
     _performance(card),
@@ -134,6 +137,8 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     _list(card['pixels']['steps']),
     'Calibration:',
     _list(card['calibration']['steps'], '-'),
+    'Images unlike the training: the program does not know them. It names the cells of another laboratory as it names '
+    'those of its own; `predict` withholds them.',
     '## Agreement of the formats with the trained network',
     "Measured on images of the run's own data; the export fails if a probability differs by more "
     f'than {parity.LIMIT:g}.',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -42,7 +43,7 @@ def write(
     UserError: `target` holds something other than an export.
     RunError: the probabilities of a format differ from the network's.
   """
-  check(target)
+  check(target, run)
   reference_NK = parity.reference(loaded, images.image_NHWC)
   parities, sizes = {}, {}
   with atomic.folder(target) as temporary:
@@ -66,10 +67,26 @@ def write(
     atomic.write_text(temporary / CARD_TEXT, card.text(values, loaded, chosen))
 
 
-def check(target: pathlib.Path) -> None:
-  """Raises UserError if `target` exists and is not an earlier export."""
+def check(target: pathlib.Path, run: workdir.Workdir) -> None:
+  """Raises UserError if `target` exists and is not an earlier export of this run.
+
+  Args:
+    target: the folder to write.
+    run: the run's folder; an export inside it is its own, wherever the run lay when it was exported.
+  """
   if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / CARD).exists()):
     raise types.UserError(f'{target}: is not an export of this package; choose another folder with --to')
+  own = run.path.resolve()
+  if (before := _run(target)) not in ('', str(own)) and own not in target.resolve().parents:
+    raise types.UserError(f'{target}: holds the export of {before}; choose another folder with --to')
+
+
+def _run(target: pathlib.Path) -> str:
+  """The folder of the run that was exported; '' where the card does not say."""
+  try:
+    return json.loads((target / CARD).read_text('utf-8'))['run']
+  except (OSError, ValueError, KeyError, TypeError):
+    return ''
 
 
 def _size(path: pathlib.Path) -> int:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.resources
 import json
+from typing import Any
 
 import numpy as np
 
@@ -57,12 +58,12 @@ def find(image_HWC: np.ndarray) -> Field:
   width = min(image_HWC.shape[:2]) / _ACROSS if diameter is None else diameter
   factor = min(candidate.WORKING / width, np.sqrt(_MOST_PIXELS / image_HWC[..., 0].size))
   working_HWC = stain.resized(image_HWC, factor)
-  rule = _rule()
+  rule = fitted_rule()
   found = [(one, rule.probability(one)) for one in candidate.candidates(working_HWC)]
   chosen = sorted(
     ((one, p) for one, p in found if p >= rule.threshold), key=lambda pair: (pair[0].row, pair[0].column)
   )
-  boxes = [_box(one, rule, factor, image_HWC.shape[:2]) for one, _ in chosen]
+  boxes = [box_of(one, rule, factor, image_HWC.shape[:2]) for one, _ in chosen]
   return Field(
     diameter,
     tuple(
@@ -101,17 +102,22 @@ class Rule:
 
 
 @functools.cache
-def _rule() -> Rule:
+def fitted_rule() -> Rule:
+  """The rule fitted on TRAIN's photographs."""
   text = importlib.resources.files('bloodcell_jax.fields').joinpath('detector.json').read_text('utf-8')
-  return Rule(**{name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()})
+  values: dict[str, Any] = {
+    name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()
+  }
+  return Rule(**values)
 
 
 def fingerprint() -> str:
   """Text that changes with anything that decides which cells are found."""
-  return f'{VERSION} {_rule()!r}'
+  return f'{VERSION} {fitted_rule()!r}'
 
 
-def _box(one: candidate.Candidate, rule: Rule, factor: float, shape: tuple[int, int]) -> cell.Box:
+def box_of(one: candidate.Candidate, rule: Rule, factor: float, shape: tuple[int, int]) -> cell.Box:
+  """The white cell's box around a candidate's nucleus, in pixels of the photograph."""
   margin = rule.margin * candidate.WORKING
   height, width = shape
   left, top = (max(0, int((v - margin) / factor)) for v in (one.left, one.top))

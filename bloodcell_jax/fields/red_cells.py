@@ -89,8 +89,8 @@ def _by_blobs(mask_HW: np.ndarray, nucleus_HW: np.ndarray, around: float) -> flo
   which = response_RHW.argmax(0)[is_peak_HW]
   if not len(which):
     return around
-  weight_R = np.bincount(which, weights=top_HW[is_peak_HW] * radii[which], minlength=len(radii))
-  weight_R = np.convolve(weight_R, [0.25, 0.5, 0.25], 'same')
+  count_R = np.bincount(which, weights=top_HW[is_peak_HW] * radii[which], minlength=len(radii))
+  weight_R = np.convolve(count_R, [0.25, 0.5, 0.25], 'same')
   peak = int(weight_R.argmax())
   near = slice(max(0, peak - 1), peak + 2)
   return float(2 * np.exp(np.average(np.log(radii[near]), weights=weight_R[near])))

@@ -12,9 +12,9 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import combination
-from bloodcell_jax.runs import job, model_set, saved_run, scoring
+from bloodcell_jax.runs import job, model_set, saved_run, scoring, unlike_measure
 from bloodcell_jax.stats import calibration
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import unlike_file, workdir
 from bloodcell_jax.train import progress, signals
 
 
@@ -25,6 +25,7 @@ class Classifier:
   models: model_set.ModelSet  # whose jobs have no data
   rule: calibration.Calibration | None  # None where the run has not been evaluated
   note: str  # what every figure must be accompanied by, such as that the training images were synthetic
+  measure: unlike_file.Measure | None  # of unlike images; None where the run has none
 
   @property
   def made(self) -> job.Job:
@@ -57,22 +58,33 @@ class Classifier:
     size, num = self.made.experiment.evaluate_batch_size, len(image_BHWC)
     if num > size:
       raise ValueError(f'{num} images; a batch has {size} at most')
-    probs_MNK = np.stack([_probabilities(each, image_BHWC, size) for each in self.models.networks])
+    probs_MNK = np.stack([_outputs(each, image_BHWC, size, False)[0] for each in self.models.networks])
     return combination.apply(self.models.combination, probs_MNK, np)
+
+  def probabilities_and_looks(self, image_BHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `probabilities`, and what `unlike.judge` takes: [B, L]; None without a measure of unlike images."""
+    if self.measure is None:
+      return self.probabilities(image_BHWC), None
+    if self.measure.classes is None:
+      return self.probabilities(image_BHWC), unlike_measure.looks(self.measure, image_BHWC, None)
+    size = self.made.experiment.evaluate_batch_size
+    probs_BK, embedding_BD = _outputs(self.models.networks[0], image_BHWC, size, True)
+    return probs_BK, unlike_measure.looks(self.measure, image_BHWC, embedding_BD)
 
 
 def from_network(
   made: job.Job, params: Any, rule: calibration.Calibration | None, note: str, origin: dict[str, int]
 ) -> Classifier:
   """The classifier of a single network."""
-  return Classifier(model_set.single(model_set.Network(made, params, 1.0), origin), rule, note)
+  return Classifier(model_set.single(model_set.Network(made, params, 1.0), origin), rule, note, None)
 
 
 def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
   """The classifier of the finished run in `folder`; reads no images.
 
   Raises:
-    UserError: there is no run, no finished epoch, an incomplete ensemble, or a calibration of other networks.
+    UserError: there is no run, no finished epoch, an incomplete ensemble, or a calibration or measure of other
+      networks.
   """
   exp = saved_run.read_experiment(folder, None)
   environment = folder.read_environment()['data']
@@ -84,14 +96,19 @@ def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
 
   found = model_set.load(folder, exp, nothing, stop, progress.Progress())
   rule = model_set.read_rule(folder, found, exp)
-  return Classifier(found, rule, scoring.note(environment['synthetic'], environment['leaks']))
+  note = scoring.note(environment['synthetic'], environment['leaks'])
+  return Classifier(found, rule, note, unlike_measure.read(folder, found))
 
 
-def _probabilities(network: model_set.Network, image_BHWC: np.ndarray, size: int) -> np.ndarray:
+def _outputs(
+  network: model_set.Network, image_BHWC: np.ndarray, size: int, with_embedding: bool
+) -> tuple[np.ndarray, np.ndarray]:
+  """The probabilities [B, K], and the embedding [B, D] if it is wanted, else of no column."""
   num, num_classes = len(image_BHWC), network.job.num_classes
   input_BHWC = network.job.standardize(image_BHWC)
   filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
   target_BK = np.zeros((size, num_classes), np.float32)
   batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
-  logits_BK = np.asarray(network.job.apply_to_views(network.params, batch))[:num]
-  return special.softmax(logits_BK.astype(np.float64), axis=1)
+  apply = network.job.apply_with_embedding if with_embedding else network.job.apply_to_views
+  output = np.asarray(apply(network.params, batch))[:num]
+  return special.softmax(output[:, :num_classes].astype(np.float64), axis=1), output[:, num_classes:]

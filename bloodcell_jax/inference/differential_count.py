@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from bloodcell_jax.base import cell, types
-from bloodcell_jax.stats import calibration, differential
+from bloodcell_jax.data.images import image_files
+from bloodcell_jax.stats import calibration, differential, unlike
 from bloodcell_jax.system import atomic
 
 UNCLASSIFIED = 'unclassified'
+UNLIKE = unlike.WITHHELD
 # If more than this share is left for review, the shares of the accepted cells can be further from those of all cells
 # than the sampling error of 200 cells.
 MOST_LEFT = 0.05
@@ -26,10 +29,15 @@ class ClassifiedCells:
   cells: tuple[cell.Cell, ...]  # N
   probs_NK: np.ndarray  # calibrated if the run has a temperature
   likeliest: tuple[str, ...]  # N
-  predicted: tuple[str, ...]  # N: the likeliest class, or UNCLASSIFIED below the run's threshold
-  sets: tuple[tuple[str, ...], ...]  # N: the conformal set; empty if the run is not calibrated
+  predicted: tuple[
+    str, ...
+  ]  # N: the likeliest class; UNCLASSIFIED below the run's threshold; UNLIKE if withheld
+  sets: tuple[
+    tuple[str, ...], ...
+  ]  # N: the conformal set; empty if the run is not calibrated or the cell is unlike
   class_names: tuple[str, ...]  # K
   calibrated: bool
+  judgement: unlike.Judgement | None  # None if the run has no measure of unlike images
 
   def __len__(self) -> int:
     return len(self.cells)
@@ -41,7 +49,11 @@ class ClassifiedCells:
 
 
 def classify(
-  cells: Sequence[cell.Cell], probs_NK: np.ndarray, names: Sequence[str], rule: calibration.Calibration | None
+  cells: Sequence[cell.Cell],
+  probs_NK: np.ndarray,
+  names: Sequence[str],
+  rule: calibration.Calibration | None,
+  judgement: unlike.Judgement | None,
 ) -> ClassifiedCells:
   """Applies a run's calibration to its predictions.
 
@@ -50,21 +62,31 @@ def classify(
     probs_NK: as the network gives them.
     names: K classes.
     rule: the run's calibration; without one every cell is accepted and no set is given.
+    judgement: how unlike the training the cells are; None if it is not known.
   """
   nothing = np.zeros(len(cells), np.str_)
   scaled = types.Predictions(probs_NK, np.zeros(len(cells), np.int32), nothing, nothing, tuple(names))
   if rule is not None:
     scaled = calibration.scaled(scaled, rule.temperature)
   accepted_N = np.ones(len(cells), bool) if rule is None else calibration.is_accepted(rule, scaled)
+  nowhere_N = np.zeros(len(cells), bool)
+  unlike_N, withheld_N = (
+    (nowhere_N, nowhere_N) if judgement is None else (judgement.is_unlike_N, judgement.withheld_N)
+  )
   likeliest = tuple(names[k] for k in scaled.probs_NK.argmax(1))
   if rule is None:
     sets: tuple[tuple[str, ...], ...] = ((),) * len(cells)
   else:
     inside_NK = calibration.sets(rule.conformal, scaled.probs_NK)
+    # No set of an unlike image is valid, whether its class is named or not.
+    inside_NK &= ~unlike_N[:, None]
     sets = tuple(tuple(name for name, inside in zip(names, row, strict=True) if inside) for row in inside_NK)
-  predicted = tuple(name if sure else UNCLASSIFIED for name, sure in zip(likeliest, accepted_N, strict=True))
+  predicted = tuple(
+    UNLIKE if withheld else name if sure else UNCLASSIFIED
+    for name, sure, withheld in zip(likeliest, accepted_N, withheld_N, strict=True)
+  )
   return ClassifiedCells(
-    tuple(cells), scaled.probs_NK, likeliest, predicted, sets, tuple(names), rule is not None
+    tuple(cells), scaled.probs_NK, likeliest, predicted, sets, tuple(names), rule is not None, judgement
   )
 
 
@@ -73,8 +95,10 @@ def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
 
   Returns:
     `classes`: by class `{count, share, low, high, likeliest}`, the first four of the accepted cells (`num_named`), the
-    last of all of them by likeliest class. `num_images` and `num_cells` count photographs and cells that differ,
-    `num_unclassified` the cells left for review, `num_duplicates` the files that repeat the bytes of another one.
+    last of all of them by likeliest class; `low` and `high` are None where unlike cells are named. `num_images` and
+    `num_cells` count photographs and cells that differ, `num_unclassified` the cells left for review, `num_unlike`
+    those withheld as unlike, `num_duplicates` the files that repeat the bytes of another one. `unlike` is
+    `unlike.summary`, None without a measure.
   """
   first = {one.key: row for row, one in reversed(list(enumerate(classified.cells)))}
   predicted, likeliest = (
@@ -83,20 +107,26 @@ def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
   counts = [predicted.count(name) for name in classified.class_names]
   total = sum(counts)
   bounds_K2 = differential.intervals(counts, confidence)
+  judgement = classified.judgement
+  about = None if judgement is None else unlike.summary(judgement.take(list(first.values())))
+  # The interval is of cells of the training's kind.
+  holds = not (about and about['kept'])
   num_images = len({one.digest for one in classified.cells})
   return {
     'num_images': num_images,
     'num_cells': len(first),
     'num_duplicates': len({(one.file, one.digest) for one in classified.cells}) - num_images,
     'num_named': total,
-    'num_unclassified': len(first) - total,
+    'num_unclassified': predicted.count(UNCLASSIFIED),
+    'num_unlike': predicted.count(UNLIKE),
+    'unlike': about,
     'confidence': confidence,
     'classes': {
       name: {
         'count': num,
         'share': num / total if total else None,
-        'low': float(low),
-        'high': float(high),
+        'low': float(low) if holds else None,
+        'high': float(high) if holds else None,
         'likeliest': likeliest.count(name),
       }
       for name, num, (low, high) in zip(classified.class_names, counts, bounds_K2, strict=True)
@@ -113,7 +143,7 @@ def warnings(counted: dict[str, Any]) -> list[str]:
       f'{num} {"cell was" if num == 1 else "cells were"} accepted, fewer than {few}: too few for a differential count, '
       'as the width of the intervals shows.'
     )
-  left = counted['num_unclassified'] / counted['num_cells']
+  left = (counted['num_unclassified'] + counted['num_unlike']) / counted['num_cells']
   if left > MOST_LEFT:
     lines.append(
       f'{left:.0%} of the cells are left for review. The network abstains on some classes more often than on others, '
@@ -132,27 +162,56 @@ def duplicates(counted: dict[str, Any]) -> str:
 
 
 def write_predictions(path: str | os.PathLike[str], classified: ClassifiedCells) -> None:
-  """`predictions.csv`: `file, predicted, likeliest, confidence, set, prob_<CLASS>..., sha256_16`, a line a cell.
+  """`predictions.csv`, a line a cell.
+
+  Its columns are `file, predicted, likeliest, confidence, set, prob_<CLASS>..., unlike, unlike_reason, sha256_16`;
+  `unlike` is empty where the run has no measure of it.
 
   Where photographs hold several cells, `cell, left, top, right, bottom` follow `file`, in pixels of the photograph. The
   classes of a set are separated by semicolons.
   """
-  probs = [f'prob_{name}' for name in classified.class_names]
-  places = ['cell', 'left', 'top', 'right', 'bottom'] if classified.has_boxes else []
-  rows: list[list[Any]] = [
-    ['file', *places, 'predicted', 'likeliest', 'confidence', 'set', *probs, 'sha256_16']
-  ]
-  for i, one in enumerate(classified.cells):
-    place = [one.number, *(one.box.as_tuple() if one.box else [''] * 4)] if places else []
-    probs_K = classified.probs_NK[i]
-    head = [one.file, *place, classified.predicted[i], classified.likeliest[i], f'{probs_K.max():.6f}']
-    rows.append([*head, ';'.join(classified.sets[i]), *(f'{p:.6f}' for p in probs_K), one.digest])
+  columns = _columns(classified)
+  rows: list[list[Any]] = [list(columns)]
+  rows += ([cell_of(i) for cell_of in columns.values()] for i in range(len(classified)))
   atomic.write_csv(path, rows)
 
 
+def _columns(classified: ClassifiedCells) -> dict[str, Callable[[int], Any]]:
+  """By name of a column of `predictions.csv`, in order: the cell of a row."""
+  cells, probs_NK, judgement = classified.cells, classified.probs_NK, classified.judgement
+  places: dict[str, Callable[[int], Any]] = {'cell': lambda i: cells[i].number}
+  places |= {side: functools.partial(_side, cells, side) for side in ('left', 'top', 'right', 'bottom')}
+  return {
+    'file': lambda i: cells[i].file,
+    **(places if classified.has_boxes else {}),
+    'predicted': lambda i: classified.predicted[i],
+    'likeliest': lambda i: classified.likeliest[i],
+    'confidence': lambda i: f'{probs_NK[i].max():.6f}',
+    'set': lambda i: ';'.join(classified.sets[i]),
+    **{
+      f'prob_{name}': functools.partial(_probability, probs_NK, k)
+      for k, name in enumerate(classified.class_names)
+    },
+    'unlike': lambda i: f'{judgement.unlike_N[i]:.4f}' if judgement else '',
+    'unlike_reason': lambda i: judgement.reason_N[i] if judgement else '',
+    'sha256_16': lambda i: image_files.marked(cells[i].digest),
+  }
+
+
+def _side(cells: Sequence[cell.Cell], side: str, i: int) -> int | str:
+  box = cells[i].box
+  return getattr(box, side) if box else ''
+
+
+def _probability(probs_NK: np.ndarray, k: int, i: int) -> str:
+  return f'{probs_NK[i, k]:.6f}'
+
+
 def write_count(path: str | os.PathLike[str], counted: dict[str, Any]) -> None:
-  """`differential.csv`: `class, count, share, low, high, likeliest`, the unclassified last."""
+  """`differential.csv`: `class, count, share, low, high, likeliest`; unlike cells first, if any, unclassified last."""
   rows: list[list[Any]] = [['class', 'count', 'share', 'low', 'high', 'likeliest']]
+  if counted['num_unlike']:
+    rows.append([UNLIKE, counted['num_unlike'], '', '', '', ''])
   for name, entry in counted['classes'].items():
     shares = ['' if entry[key] is None else f'{entry[key]:.4f}' for key in ('share', 'low', 'high')]
     rows.append([name, entry['count'], *shares, entry['likeliest']])

@@ -27,6 +27,7 @@ class CellPredictions:
   cells: tuple[cell.Cell, ...]  # N, file by file
   path: tuple[str, ...]  # N: of the photograph
   probs_NK: np.ndarray  # as the network gives them
+  look_NL: np.ndarray | None  # what each looks like; None without a measure of unlike images
   problems: list[types.Problem]  # files that could not be used, or in which there is no cell
 
 
@@ -49,7 +50,19 @@ def fingerprint(loaded: classifier.Classifier, spec: decode.Spec, cells: str = '
     statistics=repr([each and [each.mean_C, each.std_C] for each in learned]),
     class_names=' '.join(loaded.class_names),
     **({'cells': cells} if cells else {}),
+    **_measure_key(loaded),
   )
+
+
+def _measure_key(loaded: classifier.Classifier) -> dict[str, str]:
+  """What decides the looks in the journal; nothing without a measure, so that journals of before stay valid."""
+  if loaded.measure is None:
+    return {}
+  classes = loaded.measure.classes
+  return {
+    'appearance': str(loaded.measure.version),
+    'content': '' if classes is None else tree.fingerprint(vars(classes)),
+  }
 
 
 def predict_files(
@@ -89,16 +102,25 @@ def predict_files(
   photographs: list[tuple[input_paths.Input, str]] = []
   problems: list[types.Problem] = []
   waiting: dict[str, tuple[str, np.ndarray]] = {}  # key -> file, image
+  about: dict[str, journal_lib.Photograph] = {}  # filled by several threads
+
+  def on_read(digest: str, size: tuple[int, int], notes: tuple[str, ...]) -> None:
+    about[digest] = journal_lib.Photograph(size, notes)
 
   def predict(num: int) -> None:
     keys = list(waiting)[:num]
     batch = [waiting.pop(key) for key in keys]
-    probs_BK = loaded.probabilities(np.stack([image for _, image in batch]))
+    probs_BK, look_BL = loaded.probabilities_and_looks(np.stack([image for _, image in batch]))
     forward.check(probs_BK, [file for file, _ in batch])
-    journal.add(keys, probs_BK)
+    journal.add(keys, probs_BK, look_BL)
 
   contents = decode.each(
-    (file.path for file in files), spec, lambda digest: not journal.is_complete(digest), boxes_of, frame_of
+    (file.path for file in files),
+    spec,
+    lambda digest: not journal.is_complete(digest),
+    boxes_of,
+    frame_of,
+    on_read,
   )
   for i, (file, (digest, content)) in enumerate(zip(files, contents, strict=True)):
     loaded.made.poll()
@@ -106,6 +128,8 @@ def predict_files(
       problems.append(types.Problem(file.shown, str(content)))
     else:
       photographs.append((file, digest))
+      if digest in about:
+        journal.describe(digest, about.pop(digest))
       for key, image in [] if content is None else _missing(journal, digest, content):
         waiting.setdefault(key, (file.shown, image))
     while len(waiting) >= size:
@@ -114,6 +138,7 @@ def predict_files(
     on_progress(i + 1, len(files))
   if waiting:
     predict(size)
+  journal.flush()
   return _gather(photographs, journal, problems, len(files))
 
 
@@ -166,6 +191,11 @@ def _gather(
     paths += [file.path] * len(inside)
   if not cells:
     raise types.UserError(f'none of the {num_files} files can be used; the first: {problems[0]}')
+  looks = [journal.looks[one.key] for one in cells if one.key in journal.looks]
   return CellPredictions(
-    tuple(cells), tuple(paths), np.stack([journal.known[one.key] for one in cells]), problems
+    tuple(cells),
+    tuple(paths),
+    np.stack([journal.known[one.key] for one in cells]),
+    np.stack(looks) if len(looks) == len(cells) else None,
+    problems,
   )

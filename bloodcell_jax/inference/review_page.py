@@ -1,29 +1,47 @@
-"""`review.html`: predicted cells, least certain first, to be looked through and corrected by keyboard."""
+"""`review.html`: predicted cells, least certain first, corrected by keyboard, mouse or touch."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.resources
 import json
+import string
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bloodcell_jax.data.images import image_files
 from bloodcell_jax.inference import differential_count
 from bloodcell_jax.reports import page
 
-_KEYS = (
-  ('arrows', 'move'),
-  ('1 to 9', 'label with the class of that number'),
-  ('Enter', 'agree with the likeliest class'),
-  ('Backspace', 'take your label back'),
-)
-_HEAT_KEY = ('h', 'heat maps on or off')
+# The key of the heat maps, which no class gets.
+_HEAT_KEY = 'h'
 
 
 def least_certain(classified: differential_count.ClassifiedCells, most: int) -> list[int]:
   """Rows of the cells to show: least certain first, at most `most`."""
   confidence_N = classified.probs_NK.max(1)
   return [int(row) for row in confidence_N.argsort(kind='stable')[:most]]
+
+
+def keys(class_names: Sequence[str]) -> tuple[str, ...]:
+  """The key that labels with each class: a digit, then a letter of the name that is free, else any free letter.
+
+  A capital letter is one with Shift; '' is for classes beyond those, which can be clicked only.
+
+  Example:
+    >>> keys([*'abcdefghi', 'Blast', 'Plasma cell', 'Band', '嗜碱性粒细胞'])[9:]
+    ('b', 'p', 'a', 'c')
+  """
+  free = [letter for letter in string.ascii_lowercase if letter != _HEAT_KEY]
+  free += [letter.upper() for letter in free]
+  chosen = list('123456789'[: len(class_names)])
+  for name in class_names[len(chosen) :]:
+    own = [letter for letter in unicodedata.normalize('NFKD', name).casefold() if letter in free]
+    key = next(iter([*own, *free]), '')
+    free = [letter for letter in free if letter != key]
+    chosen.append(key)
+  return tuple(chosen)
 
 
 def render(
@@ -54,7 +72,7 @@ def render(
         'file': one.file,
         'cell': one.number,
         'box': one.box.as_tuple() if one.box else None,
-        'digest': one.digest,
+        'digest': image_files.marked(one.digest),
         'predicted': classified.predicted[row],
         'likeliest': classified.likeliest[row],
         'confidence': float(classified.probs_NK[row].max()),
@@ -67,6 +85,7 @@ def render(
   noun = 'cells' if classified.has_boxes else 'images'
   # The browser keeps labels for these cells and this network, whatever the page is called.
   names = ' '.join([about['model'], *sorted(one.key for one in classified.cells)])
+  class_keys = keys(classified.class_names)
   key = 'bloodcell_jax ' + hashlib.sha256(names.encode()).hexdigest()[:16]
   parts = [
     f'<style>{_read_resource("review.css")}</style>',
@@ -75,10 +94,19 @@ def render(
     *tables,
     page.heading('images', f'{noun.capitalize()}, least certain first'),
     _omission(len(rows), len(classified), noun),
-    _controls(classified.class_names, has_heat_maps, noun.removesuffix('s')),
+    _controls(classified, has_heat_maps, noun.removesuffix('s')),
     '<ul id="grid"></ul>',
+    _palette(classified.class_names, class_keys, noun.removesuffix('s')),
     _data(
-      'about', {'model': about['model'], 'classes': list(classified.class_names), 'key': key, 'noun': noun}
+      'about',
+      {
+        'model': about['model'],
+        'classes': list(classified.class_names),
+        'keys': class_keys,
+        'heat': _HEAT_KEY,
+        'key': key,
+        'noun': noun,
+      },
     ),
     _data('items', items),
     f'<script>{_read_resource("review.js")}</script>',
@@ -92,28 +120,50 @@ def _omission(num: int, num_all: int, noun: str) -> str:
   return f'<p>The {num:,} least certain of {num_all:,} {noun}; all are in predictions.csv.</p>'
 
 
-def _controls(class_names: Sequence[str], has_heat_maps: bool, noun: str) -> str:
+def _controls(classified: differential_count.ClassifiedCells, has_heat_maps: bool, noun: str) -> str:
+  # What else a cell may be predicted as comes last.
+  names = dict.fromkeys(
+    (*classified.class_names, differential_count.UNCLASSIFIED, *sorted(set(classified.predicted)))
+  )
   options = ''.join(
     f'<option value="{page.text(value)}">{page.text(label)}</option>'
-    for value, label in (
-      ('*', 'all'),
-      *((name, name) for name in (*class_names, differential_count.UNCLASSIFIED)),
-      ('+', 'labelled by you'),
-    )
-  )  # fmt: skip
-  keys = ', '.join(
-    f'<kbd>{key}</kbd> {what}' for key, what in (*_KEYS, *([_HEAT_KEY] if has_heat_maps else []))
+    for value, label in (('*', 'all'), *((name, name) for name in names), ('+', 'labelled by you'))
   )
-  classes = ', '.join(f'<kbd>{i + 1}</kbd> {page.text(name)}' for i, name in enumerate(class_names[:9]))
   article = 'an' if noun == 'image' else 'a'
+  heat = f', <kbd>{_HEAT_KEY}</kbd> shows or hides heat maps' if has_heat_maps else ''
   return (
-    f'<p class="small">Click {article} {noun}, then: {keys}. {classes}. '
-    'Labels stay in this browser until you export them.</p>'
+    f'<p class="small">Choose {article} {noun} by clicking it or with the arrow keys, then its class: click it in the '
+    f'bar below, or press its key. <kbd>Enter</kbd> agrees with the likeliest class, <kbd>Backspace</kbd> takes your '
+    f'label back{heat}. The next {noun} follows by itself. Labels stay in this browser until you export them.</p>'
     f'<div class="controls"><label>Show <select id="filter">{options}</select></label>'
-    + ('<button id="heat" type="button">Heat maps</button>' if has_heat_maps else '')
+    + (
+      f'<button id="heat" type="button" aria-pressed="false">Heat maps <kbd>{_HEAT_KEY}</kbd></button>'
+      if has_heat_maps
+      else ''
+    )
     + '<button id="export" type="button" disabled>Export labels as CSV</button>'
     '<span id="status" role="status"></span></div>'
   )
+
+
+def _palette(class_names: Sequence[str], class_keys: Sequence[str], noun: str) -> str:
+  """The bar with a button for each class, which stays at the lower edge of the window."""
+  buttons = ''.join(
+    f'<button type="button" data-class="{i}" aria-pressed="false" dir="auto">{_key(key)}{page.text(name)}</button>'
+    for i, (name, key) in enumerate(zip(class_names, class_keys, strict=True))
+  )
+  return (
+    f'<div id="palette" role="group" aria-label="Class of the chosen {noun}"><p id="chosen"></p>'
+    f'<div class="buttons">{buttons}'
+    f'<button type="button" id="agree">{_key("Enter")}Agree</button>'
+    f'<button type="button" id="undo">{_key("Backspace")}Take back</button></div></div>'
+  )
+
+
+def _key(key: str) -> str:
+  if not key:
+    return ''
+  return f'<kbd>{"Shift " + key.lower() if len(key) == 1 and key.isupper() else key}</kbd> '
 
 
 def _data(name: str, value: Any) -> str:

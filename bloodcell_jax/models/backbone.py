@@ -41,7 +41,8 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """A network as configs name it. Its module has `features`, `embedding`, `top`, `head` and `__call__` as `cnn.CNN`."""
+  """A network as configs name it. Its module has the methods of `cnn.CNN`:
+  `features`, `embedding`, `logits`, `head`."""
 
   create: Callable[..., nn.Module]  # of Options
   output_layer: str  # the dense layer that gives the logits, which a fit may replace
@@ -163,7 +164,7 @@ class BlockNetwork(nn.Module):
       x = self.keep('dense_1', self.dense_1(x))
     return self.keep('dropout_1', self.dropout_1(x, position_B, train))
 
-  def top(self, embedding_BD: jax.Array) -> jax.Array:
+  def logits(self, embedding_BD: jax.Array) -> jax.Array:
     """The logits [B, K] of an embedding."""
     x = embedding_BD
     if self.head_kind == 'rbf':
@@ -172,7 +173,7 @@ class BlockNetwork(nn.Module):
 
   def head(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
     """The logits [B, K] of a feature map."""
-    return self.top(self.embedding(feature_BHWC, position_B, train))
+    return self.logits(self.embedding(feature_BHWC, position_B, train))
 
   def keep(self, name: str, x: jax.Array) -> jax.Array:
     """`x`, stored as the output of this layer where all outputs are asked for."""

@@ -16,12 +16,12 @@ GREY_C = (0.299, 0.587, 0.114)
 
 
 class CNN(nn.Module):
-  """Blocks of convolution, relu and 2x2 max-pooling, then dense layers with one dropout; the last is the top.
+  """Blocks of convolution, relu and 2x2 max-pooling, then dense layers with one dropout; the last is the output layer.
 
   Weights are named as by Keras 2 in a fresh session: `conv2d_1/kernel` ... `dense_3/bias`. Applied with
   `mutable=layers.MAPS` it also returns the output of every layer by name.
 
-  With `rbf_units` the top is a layer of radial basis functions, `rbf_1`, and a dense layer behind it. With
+  With `rbf_units` the output layer is preceded by one of radial basis functions, `rbf_1`. With
   `has_auxiliary` there is a dense layer `auxiliary_i` behind each convolution and one behind the hidden dense layers;
   each gives logits of its own (`auxiliary`), which the network's logits do not use.
 
@@ -76,7 +76,7 @@ class CNN(nn.Module):
     return x
 
   def embedding(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
-    """The input [B, D] of the top: the output of the last hidden dense layer, for a feature map."""
+    """The input [B, D] of the output layer: the output of the last hidden dense layer, for a feature map."""
     x = self.flatten_1(feature_BHWC)
     layers.keep(self, 'flatten_1', x)
     for i in range(len(self.units) + 1):
@@ -89,7 +89,7 @@ class CNN(nn.Module):
     self._keep_auxiliary(len(self.filters) + 1, x)
     return x
 
-  def top(self, embedding_BD: jax.Array) -> jax.Array:
+  def logits(self, embedding_BD: jax.Array) -> jax.Array:
     """The logits [B, K] of an embedding."""
     x = embedding_BD
     if self.rbf_units:
@@ -102,10 +102,10 @@ class CNN(nn.Module):
 
   def head(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
     """The logits [B, K] of a feature map."""
-    return self.top(self.embedding(feature_BHWC, position_B, train))
+    return self.logits(self.embedding(feature_BHWC, position_B, train))
 
   def auxiliary(self, image_BHWC: jax.Array, position_B: jax.Array, train: bool, depth: int) -> jax.Array:
-    """The logits [B, K] of the auxiliary top behind `depth` convolutions; one more is behind the dense layers."""
+    """The logits [B, K] of the auxiliary output layer after `depth` convolutions; one more follows the dense layers."""
     x = self._maps(image_BHWC, min(depth, len(self.filters)))
     if depth > len(self.filters):
       x = self.embedding(x, position_B, train)

@@ -77,10 +77,10 @@ class VGG16(backbone.BlockNetwork):
     x = self.keep('fc1', self.fc1(x))
     return self.keep('fc2', self.fc2(x))
 
-  def top(self, embedding_BD: jax.Array) -> jax.Array:
+  def logits(self, embedding_BD: jax.Array) -> jax.Array:
     """The logits [B, K] of an embedding."""
     if self.head_kind != 'imagenet':
-      return super().top(embedding_BD)
+      return super().logits(embedding_BD)
     return self.keep('predictions', layers.logits(self.predictions(embedding_BD)))
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import os
 import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib import axes, figure
+from matplotlib import text as text_lib
 from PIL import Image
 
+from bloodcell_jax.plots import fonts
 from bloodcell_jax.system import atomic
 
 # Okabe and Ito 2008, "Color universal design": distinguishable for colour-blind readers. Yellow is left out and
@@ -26,7 +29,7 @@ DPI = 120
 # restored when the function returns.
 styled = matplotlib.rc_context(
   {
-    'font.family': 'DejaVu Sans',  # comes with Matplotlib: the same figure on every machine
+    'font.family': fonts.OWN,
     'font.size': 9,
     'text.parse_math': False,  # names of classes and files are not formulas, even with dollar signs
     'text.color': TEXT,
@@ -98,9 +101,26 @@ def png(fig: figure.Figure, note: str) -> bytes:
     # About 15 letters of this size per inch.
     lines = textwrap.wrap(note, max(20, int(15 * fig.get_figwidth())))
     fig.supxlabel('\n'.join(lines), fontsize=8, color=WARNING, fontweight='bold')
+  _set_fonts(fig)
   buffer = io.BytesIO()
-  fig.savefig(buffer, format='png', dpi=DPI)
+  with warnings.catch_warnings():
+    # Of letters that no font has, one warning each.
+    warnings.filterwarnings('ignore', 'Glyph', UserWarning)
+    fig.savefig(buffer, format='png', dpi=DPI)
   return buffer.getvalue()
+
+
+def _set_fonts(fig: figure.Figure) -> None:
+  """Gives all texts of the figure the installed fonts that have the letters which Matplotlib's own lacks."""
+  for each in fig.axes:
+    # Labels of ticks have no text before this.
+    each.get_xticklabels()
+    each.get_yticklabels()
+  texts = [found for found in fig.findobj(text_lib.Text) if isinstance(found, text_lib.Text)]
+  names = fonts.families(frozenset(''.join(text.get_text() for text in texts)))
+  if len(names) > 1:
+    for text in texts:
+      text.set_fontfamily(list(names))
 
 
 def in_few_colours(picture: bytes) -> bytes:

@@ -36,7 +36,7 @@ def write(folder: workdir.Workdir) -> None:
   # A cross-validation has no epochs of its own; its folds have.
   records = history.read(folder.history) if folder.history.exists() else []
   chosen = selection.choices(folder)
-  first = selection.headline(metrics, chosen)
+  first = selection.headline(selection.unseen(metrics), chosen)
   metrics = {first: metrics[first], **metrics} if metrics else {}
   sections = [('data', 'Data'), ('results', 'Results')]
   sections += [('folds', 'Folds')] if folds else []
@@ -83,7 +83,7 @@ def performance(folder: workdir.Workdir) -> str:
   if not metrics:
     return ''
   chosen = selection.choices(folder)
-  split = selection.headline(metrics, chosen)
+  split = selection.headline(selection.unseen(metrics), chosen)
   entry, caution = metrics[split], selection.sentence(split, chosen)
   return (
     f'On {split} ({entry["num_groups"]:,} groups, {entry["num_images"]:,} images) this network has a macro F1 of '

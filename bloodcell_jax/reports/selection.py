@@ -69,6 +69,15 @@ def _ensemble_choices(config: Mapping[str, Any], ensemble: Mapping[str, Any]) ->
     yield VALIDATION, 'the member that the ensemble is compared with'
 
 
+def unseen(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+  """The splits of `metrics.json` without the scored folders whose images the run has seen, or may have seen."""
+  return [
+    split
+    for split, entry in metrics.items()
+    if 'seen' not in entry or (entry['seen'] and not entry['seen']['trained'] + entry['seen']['chosen'])
+  ]
+
+
 def headline(splits: Iterable[str], chosen: Mapping[str, Sequence[str]]) -> str:
   """The split whose figures lead the report: one held out for evaluation, else one on which nothing was chosen.
 

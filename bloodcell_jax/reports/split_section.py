@@ -8,7 +8,7 @@ from typing import Any
 
 from bloodcell_jax.base import types
 from bloodcell_jax.reports import page, review_images
-from bloodcell_jax.stats import metrics
+from bloodcell_jax.stats import metrics, unlike
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 
@@ -36,9 +36,11 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
   parts = [
     page.heading(f'split-{name}', title(name)),
     *([f'<p class="note">{page.text(choice)}</p>'] if choice else []),
+    _images(entry),
     _classes(name, entry),
     _votes(entry),
     _exceptions(entry),
+    _unlike(entry),
     _calibration(name, entry),
     _at_prevalence(name, entry),
     '<div class="pair">',
@@ -56,6 +58,14 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
   if is_first:
     parts += [_thumbnails(folder, name), _worst_groups(folder, name)]
   return '\n'.join(part for part in parts if part)
+
+
+def _images(entry: dict[str, Any]) -> str:
+  """Where the images of a scored folder lie, and whether the run has seen them; empty for a split of the run."""
+  if 'images' not in entry:
+    return ''
+  source = ', '.join(f'{key} {value}' for key, value in entry['images'].items() if value)
+  return f'<p>Images: {page.text(source)}. {page.text(entry["seen_note"])}</p>'
 
 
 def title(name: str) -> str:
@@ -133,6 +143,11 @@ def _figure_names(keys: Sequence[str], num_classes: int) -> str:
   return ', '.join(names)
 
 
+def _unlike(entry: dict[str, Any]) -> str:
+  line = unlike.line(entry.get('unlike'))
+  return f'<p class="note">{page.text(line[:1].upper() + line[1:])}.</p>' if line else ''
+
+
 def _calibration(name: str, entry: dict[str, Any]) -> str:
   summary = entry.get('doubt')
   if not summary:
@@ -154,6 +169,7 @@ def _calibration(name: str, entry: dict[str, Any]) -> str:
     for size, count in enumerate(summary['set_sizes'])
     if count
   )
+  size = summary['mean_set_size']
   titles = {f.name: f.title for f in metrics.FIGURES}
   rows = [
     (f'{titles.get(key, key)} after temperature scaling', figure(value), f'before: {figure(entry.get(key))}')
@@ -167,7 +183,7 @@ def _calibration(name: str, entry: dict[str, Any]) -> str:
       figure(summary['covered']),
       f'target: {1 - summary["miscoverage"]:.3f}',
     ),
-    ('classes per conformal set, mean', f'{summary["mean_set_size"]:.2f}', sizes),
+    ('classes per conformal set, mean', 'n/a' if size is None else f'{size:.2f}', sizes),
   ]
   return f'<h3>Calibration and abstention</h3><p>{fitted}{rule}</p>' + page.table(
     f'calibration and abstention on {name}, temperature {summary["temperature"]:.2f}',

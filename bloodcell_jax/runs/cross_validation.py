@@ -26,6 +26,7 @@ def run(
   folder: workdir.Workdir,
   stop: signals.Stop,
   progress: progress_lib.Progress,
+  read_images: run_data.ReadImages,
 ) -> None:
   """Trains the folds selected by `train.fold`, in `folds/K`, and joins them once all are trained.
 
@@ -34,6 +35,7 @@ def run(
     folder: of the cross-validation.
     stop: polled between batches.
     progress: where progress is printed.
+    read_images: reads the images.
 
   Raises:
     UserError: the folder belongs to a fold or holds another run, or the data leaks or cannot be divided.
@@ -45,8 +47,7 @@ def run(
     )
   exp = experiment.from_flat({**config, 'train.fold': 0})
   preparation.claim({**config, 'train.fold': 0}, exp, folder)
-  progress.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
   run_on(config, folder, data, stop, progress)
 
@@ -110,7 +111,7 @@ def joined(parts: Sequence[types.Predictions], table: types.Table) -> types.Pred
   if not np.array_equal(file_N[order], np.sort(table.file)):
     raise types.UserError(
       f'the folds predict {len(file_N):,} images instead of each of the {len(table):,} of the data once; '
-      'remove the folder folds and train again'
+      'train them in another --workdir'
     )
   # The index of each row of the table in the sorted files.
   take = order[np.searchsorted(file_N[order], table.file)]
@@ -162,7 +163,7 @@ def _join(
   )
   # No calibration: each fold has its own, fitted on its own validation.
   figures = scoring.write(
-    folder, folds.OUT_OF_FOLD, whole, exp, note, {'folds': len(parts)}, None, data.image_of('train')
+    folder, folds.OUT_OF_FOLD, whole, exp, note, {'folds': len(parts)}, None, data.image_of('train'), None
   )
   progress.line(scoring.line(folds.OUT_OF_FOLD, figures))
   of_split = {

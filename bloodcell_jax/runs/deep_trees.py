@@ -155,7 +155,7 @@ def _write(
   comparisons = {}
   for split in scored:
     figures = scoring.write(
-      trees_folder, split, predictions[split], exp, note, origin, rule, data.image_of(split)
+      trees_folder, split, predictions[split], exp, note, origin, rule, data.image_of(split), None
     )
     progress.line(f'{kind}: {scoring.line(split, figures)}')
     comparisons[split] = paired.compare(

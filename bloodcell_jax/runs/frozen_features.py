@@ -108,7 +108,7 @@ def _maps(
   # The cached output of a lower block, where another stage has one, saves computing that part again.
   lower = max((d for d in (depth_of(job, s) for s in exp.stages) if 0 < d < depth), default=0)
   source = _maps(job, network, params, lower, split, num_views, folder, progress) if lower else None
-  shape = (len(rows) * num_views, *_map_shape(job, network, params, depth))
+  shape = (len(rows) * num_views, *map_shape(job, network, params, depth))
   random = exp.transform.is_random and split == 'train'
   name = f'block{depth}-{split}-' + feature_cache.key(
     weights=tree.fingerprint(tree.nest(network.weights_of(params, depth))),
@@ -149,8 +149,8 @@ def _images(job: job_lib.Job, split: str, num_views: int, random: bool) -> Calla
   return augmented
 
 
-def _map_shape(job: job_lib.Job, network: backbone.Backbone, params: Any, depth: int) -> tuple[int, ...]:
-  """(height, width, channels) of the output of block `depth`."""
+def map_shape(job: job_lib.Job, network: backbone.Backbone, params: Any, depth: int) -> tuple[int, ...]:
+  """(height, width, channels) of the output of block `depth`; `params` may be the shapes of the weights."""
   size = job.experiment.data.decode.image_size
   model = network.between(zoo.options(job.experiment.model, job.num_classes), 1, depth)
 

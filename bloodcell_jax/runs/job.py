@@ -193,10 +193,10 @@ class Job:
     if stage.loss != svr.NAME:
       return step.softmax(objective.label_smoothing, objective.l2)
     total = float(self.arrays.weight_N[self.data.rows['train']].sum())
-    top = f'{self.experiment.model.network.output_layer}/kernel'
+    output_kernel = f'{self.experiment.model.network.output_layer}/kernel'
     return step.Loss(
       lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), spec.epsilon),
-      ((top, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),
+      ((output_kernel, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),
     )
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
@@ -225,6 +225,22 @@ class Job:
       return forward.pooled(jnp.stack(outputs))
 
     return devices.make_apply(logits, self.devices)
+
+  @functools.cached_property
+  def apply_with_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
+    """As `apply_to_views`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
+    kind = self.experiment.tta
+
+    def both(params: Any, batch: types.Batch) -> Any:
+      pairs: list[Any] = [
+        self.model.apply({'params': params}, x, batch.position_B, False, method=_head_with_embedding)
+        for x in test_time.copies(batch.image_BHWC, kind)
+      ]
+      outputs = [output for output, _ in pairs]
+      logits = outputs[0] if kind == test_time.NONE else forward.pooled(jnp.stack(outputs))
+      return jnp.concatenate([logits, pairs[0][1]], 1)
+
+    return devices.make_apply(both, self.devices)
 
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches, from step `start` on."""
@@ -302,6 +318,11 @@ class Job:
   def poll(self) -> None:
     """Raises `signals.Stopped` where a stop was requested."""
     self.stop.poll()
+
+
+def _head_with_embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
+  embedding_BD = model.embedding(model.features(image_BHWC), position_B, train)
+  return model.logits(embedding_BD), embedding_BD
 
 
 def _apply_options(stage: stages.Stage) -> dict[str, Any]:

@@ -221,9 +221,9 @@ def restore_temperature(folder: workdir.Workdir, job: job_lib.Job, params: Any) 
 
 
 def _divide(job: job_lib.Job, params: Any, temperature: float) -> Network:
-  top = f'{job.experiment.model.network.output_layer}/'
+  output_layer = f'{job.experiment.model.network.output_layer}/'
   leaves = {
-    name: np.asarray(leaf) / np.float32(temperature) if name.startswith(top) else leaf
+    name: np.asarray(leaf) / np.float32(temperature) if name.startswith(output_layer) else leaf
     for name, leaf in tree.names(params).items()
   }
   return Network(job, tree.nest(leaves), temperature)

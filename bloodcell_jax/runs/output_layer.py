@@ -68,7 +68,7 @@ def fit(
   leaves[f'{last}/kernel'] = kernel_DK.astype(np.float32)
   leaves[f'{last}/bias'] = bias_K.astype(np.float32)
   progress.line(
-    f'{stage.fit.name}: top fitted on {len(embedding_ND):,} x {embedding_ND.shape[1]} features: {summary}, '
+    f'{stage.fit.name}: output layer fitted on {len(embedding_ND):,} x {embedding_ND.shape[1]} features: {summary}, '
     f'{time.monotonic() - began:.1f} s'
   )
   return tree.nest(leaves)

@@ -9,10 +9,16 @@ from bloodcell_jax.base import run_format
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.division import bagging, folds, leaks
+from bloodcell_jax.data.images import conversions
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
+
+# What gives a run its images: `read_images`, or a function that has them in memory from another run.
+ReadImages = Callable[
+  [experiment.Experiment, workdir.Workdir, signals.Stop, progress_lib.Progress], dataset.Dataset
+]
 
 
 def reader(
@@ -24,6 +30,14 @@ def reader(
     return divide(reading.build(exp.data, exp.division_seed, cache, on_progress), exp)
 
   return build
+
+
+def read_images(
+  exp: experiment.Experiment, folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+) -> dataset.Dataset:
+  """The images of a run, from its source, divided for it; a `ReadImages`."""
+  progress.line(f'reading images: {exp.data.source}')
+  return read(reader(exp, folder.cache), stop, progress)
 
 
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
@@ -67,10 +81,12 @@ def read(
 
   data = build(on_progress)
   stop.poll()
+  for line in data.remarks:
+    progress.line(line)
   for problem in data.skipped:
     progress.line(f'left out: {problem}')
-  if data.notes:
-    progress.line(f'{len(data.notes)} images were converted, the first: {data.notes[0]}')
+  if converted := conversions.line(data.conversions(None)):
+    progress.line(converted)
   for split, classes in data.counts().items():
     parts = ', '.join(
       f'{name} {images:,} ({photographs:,})' for name, (images, photographs) in classes.items()

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import tree
+from bloodcell_jax.data.images import conversions, sizes
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
-from bloodcell_jax.runs import augmentation_sheet, scoring
+from bloodcell_jax.runs import augmentation_sheet, data_place, scoring, seen_images
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 
 
 def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int]) -> None:
-  """Writes environment.json, the class distribution and, with random augmentation, a sheet of examples.
+  """Writes environment.json, the images' digests, the class distribution and, with random augmentation, a sheet.
 
   Args:
     folder: the run's.
@@ -28,6 +29,7 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
     UserError: the run in the folder was on other data.
   """
   data = job.data
+  converted, trained = data.conversions(None), data.rows.get('train', np.zeros(0, np.int64))
   folder.write_environment(
     job.devices,
     {
@@ -37,11 +39,17 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
       'class_names': list(data.table.class_names),
       'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
       'skipped': [dataclasses.asdict(problem) for problem in data.skipped],
-      'num_converted': len(data.notes),
+      'num_converted': converted.get(conversions.IMAGES, 0),
+      'conversions': converted,
+      'reading': list(data.remarks),
+      'image_sizes': {} if data.size_N2 is None else sizes.summary(data.size_N2[trained]),
       'leaks': dict(leak),
     },
     _network(job),
   )
+  data_place.remember(folder, job.experiment)
+  data_place.keep_lists(folder, job.experiment)
+  seen_images.write(folder, data, job.experiment.weights.path)
   note = scoring.note(data.table.synthetic, leak)
   exp, rows = job.experiment, data.rows.get('train', np.zeros(0, np.int64))
   if exp.transform.is_random and len(rows):

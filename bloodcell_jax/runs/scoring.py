@@ -13,7 +13,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds, leaks
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
 from bloodcell_jax.reports import review_images
-from bloodcell_jax.stats import bootstrap, calibration, metrics
+from bloodcell_jax.stats import bootstrap, calibration, metrics, unlike
 from bloodcell_jax.storage import groups_csv, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 
@@ -43,6 +43,9 @@ def write(
   origin: Mapping[str, int],
   rule: calibration.Calibration | None,
   image_of: Callable[[int], np.ndarray] | None,
+  judgement: unlike.Judgement | None,
+  conversions: Mapping[str, int] | None = None,
+  about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Writes the predictions and figures of one split and adds its metrics to `metrics.json`.
 
@@ -55,10 +58,13 @@ def write(
     origin: the checkpoint that predicted, written to the entry.
     rule: the calibration of the run, fitted on validation; None without one.
     image_of: the uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
+    judgement: how unlike the training the images are; None for the run's own splits.
+    conversions: by conversion the number of images of the split, written to the entry; None if not known.
+    about: further keys of the entry, for images that are not a split of the run; None for one that is.
   """
   if split == workdir.FOLDS:
     raise ValueError(f'{split!r} cannot name a split: metrics.json uses it for the folds')
-  predictions_csv.write(folder.predictions(split), predictions)
+  predictions_csv.write(folder.predictions(split), predictions, judgement)
   groups_csv.write(folder.groups(split), groups_csv.table(predictions))
   if image_of is not None:
     review_images.write(
@@ -66,11 +72,15 @@ def write(
     )
   figures = bootstrap.summary(predictions, exp.intervals, exp.seed)
   if rule is not None:
-    figures['doubt'] = calibration.summary(rule, predictions, exp.intervals, exp.seed)
+    figures['doubt'] = calibration.summary(rule, predictions, exp.intervals, exp.seed, judgement)
+  if judgement is not None:
+    figures['unlike'] = unlike.summary(judgement)
   for name, picture in _pictures(split, predictions, figures, rule):
     figure.write(folder.figures / f'{name}_{split}.png', picture, note)
   leak = folder.read_environment()['data']['leaks']
-  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp)}
+  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp), **(about or {})}
+  if conversions is not None:
+    entry['conversions'] = dict(conversions)
   atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})
   return figures
 

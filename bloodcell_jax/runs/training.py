@@ -21,14 +21,22 @@ from bloodcell_jax.runs import (
   saved_run,
   scoring,
   stage_training,
+  unlike_measure,
 )
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.train import history, signals
 from bloodcell_jax.train import progress as progress_lib
 
+# Below this, trained from weights of ImageNet too, a network has hardly begun to learn (docs/your_own_images.md).
+FEW_UPDATES = 200
+
 
 def run(
-  config: Mapping[str, Any], folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+  config: Mapping[str, Any],
+  folder: workdir.Workdir,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+  read_images: run_data.ReadImages,
 ) -> None:
   """Trains one run on the images of its config, evaluates it and writes its report.
 
@@ -37,6 +45,7 @@ def run(
     folder: the run's.
     stop: polled between batches.
     progress: where progress is printed.
+    read_images: reads the images.
 
   Raises:
     UserError: the folder holds another run, the data leaks, or the data or the weights cannot be read.
@@ -45,8 +54,7 @@ def run(
   exp = experiment.from_flat(config)
   # Before the images are read, so that the folder of another run is refused at once.
   preparation.claim(config, exp, folder)
-  progress.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
   train_run(config, exp, folder, data, stop, progress, targets=None, previous=None)
 
@@ -87,6 +95,7 @@ def train_run(
   if note:
     progress.line(note)
   progress.line(summary.table(job.model, job.params, exp.data.decode.image_size))
+  progress.line(_length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train'])))
   try:
     records = stage_training.run(job, initial, folder, progress)
   finally:
@@ -117,9 +126,12 @@ def train_run(
       fitted_for = models.fitted_for()
       rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature)
       calibration_file.write(folder, rule, fitted_for)
+      unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
     if split not in wanted:
       continue
-    figures = scoring.write(folder, split, predictions, exp, note, origin, rule, data.image_of(split))
+    figures = scoring.write(
+      folder, split, predictions, exp, note, origin, rule, data.image_of(split), None, data.conversions(split)
+    )
     progress.line(scoring.line(split, figures))
     if scoring.warning(split, figures):
       progress.line(scoring.warning(split, figures))
@@ -127,3 +139,17 @@ def train_run(
   progress.line(f'report: {folder.report}')
   if note:
     progress.line(note)
+
+
+def _length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int) -> str:
+  """How long the training is, and what to set where it is too short to learn much."""
+  updates = steps_per_epoch * sum(stage.fit.epochs for stage in exp.stages)
+  text = (
+    f'{updates:,} updates in all, {updates * exp.batch_size / num_images:.1f} passes over {num_images:,} '
+    'training images'
+  )
+  if updates >= FEW_UPDATES:
+    return text
+  names = [f'stages.{stage.fit.name}.epochs' for stage in exp.stages]
+  keys = ' and '.join(names) if exp.stages[0].fit.name != 'train' or len(names) > 1 else 'train.epochs'
+  return f'{text}: few to learn from; raise {keys}'

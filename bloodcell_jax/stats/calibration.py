@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import groups, types
-from bloodcell_jax.stats import bootstrap, intervals
+from bloodcell_jax.stats import bootstrap, intervals, unlike
 from bloodcell_jax.system import atomic
 
 # Stands in for a probability that underflowed to 0.
@@ -108,25 +108,33 @@ def is_accepted(calibration: Calibration, scaled: types.Predictions) -> np.ndarr
 
 
 def summary(
-  calibration: Calibration, predictions: types.Predictions, spec: intervals.Spec, seed: int
+  calibration: Calibration,
+  predictions: types.Predictions,
+  spec: intervals.Spec,
+  seed: int,
+  judgement: unlike.Judgement | None,
 ) -> dict[str, Any]:
   """The entry `doubt` of a split in `metrics.json`: the calibration evaluated on these images, groups resampled.
 
   `calibrated` has the figures that the temperature changes; `named` is the share of accepted images and `error` the
-  error rate among them; `covered` is the share of images whose set contains the label.
+  error rate among them; `covered` is the share of images whose set contains the label. Images that the judgement
+  withholds are not accepted; unlike ones have no set.
   """
   at_temperature = scaled(predictions, calibration.temperature)
   accepted_N = is_accepted(calibration, at_temperature)
+  unlike_N = np.zeros(len(predictions), bool)
+  if judgement is not None:
+    accepted_N, unlike_N = accepted_N & ~judgement.withheld_N, judgement.is_unlike_N
   wrong_N = at_temperature.probs_NK.argmax(1) != at_temperature.label_N
   set_NK = sets(calibration.conformal, at_temperature.probs_NK)
-  covered_N = set_NK[np.arange(len(predictions)), predictions.label_N]
+  covered_N = set_NK[np.arange(len(predictions)), predictions.label_N] & ~unlike_N
   _, group_N = np.unique(predictions.group_N, return_inverse=True)
 
   def share(above_N: np.ndarray, below_N: np.ndarray) -> dict[str, float | None]:
     above_G, below_G = (np.bincount(group_N, weights=values_N) for values_N in (above_N, below_N))
     return bootstrap.ratio(above_G, below_G, spec, seed)
 
-  all_N, size_N = np.ones(len(predictions)), set_NK.sum(1)
+  all_N, size_M = np.ones(len(predictions)), set_NK[~unlike_N].sum(1)
   return {
     'temperature': calibration.temperature,
     'calibrated': bootstrap.figures(at_temperature, ('log_loss', 'brier', 'ece'), spec, seed),
@@ -137,9 +145,9 @@ def summary(
     'num_named': int(accepted_N.sum()),
     'miscoverage': calibration.conformal.miscoverage,
     'conformal_score': calibration.conformal.score,
-    'covered': share(covered_N, all_N),
-    'mean_set_size': float(size_N.mean()),
-    'set_sizes': np.bincount(size_N, minlength=set_NK.shape[1] + 1).tolist(),
+    'covered': share(covered_N, ~unlike_N),
+    'mean_set_size': float(size_M.mean()) if len(size_M) else None,
+    'set_sizes': np.bincount(size_M, minlength=set_NK.shape[1] + 1).tolist(),
   }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,12 +14,22 @@ import numpy as np
 from bloodcell_jax.base import cell, types
 
 
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+  """What was read of a photograph."""
+
+  size: tuple[int, int]  # width and height, in pixels, upright
+  notes: tuple[str, ...]  # conversions
+
+
 class Journal:
   """An append-only file of JSON lines; the first one names the network that wrote it.
 
-  A cell is a line `{"sha256_16", "probs", "crc32"}`, with `Cell.key` under `sha256_16`: a renamed file is not predicted
-  again and a changed one is. A photograph that was cut into cells has a line `{"sha256_16", "boxes", "crc32"}` before
-  those of its cells. A last line that a kill cut short is dropped.
+  A cell is a line `{"sha256_16", "probs", "look", "crc32"}`, without `look` where nothing measures what a cell looks
+  like, and with `Cell.key` under `sha256_16`: a renamed file is not predicted again and a changed one is. A photograph
+  that was cut into cells has a line `{"sha256_16", "boxes", "crc32"}` before those of its cells. What was read of a
+  photograph is a line `{"sha256_16", "size", "notes", "crc32"}`, which earlier versions did not write. A last line that
+  a kill cut short is dropped.
   """
 
   def __init__(self, path: str | os.PathLike[str], network: str, class_names: Sequence[str]):
@@ -35,7 +46,12 @@ class Journal:
     self._path = pathlib.Path(path)
     self._head = {'network': network, 'class_names': list(class_names)}
     self.known: dict[str, np.ndarray] = {}  # key of a cell -> probs_K
+    self.looks: dict[
+      str, np.ndarray
+    ] = {}  # key of a cell -> look_L, of networks with a measure of unlike images
     self.boxes: dict[str, tuple[cell.Box, ...]] = {}  # digest of a photograph -> its cells, where it was cut
+    self.about: dict[str, Photograph] = {}  # digest of a photograph -> what was read of it
+    self._waiting: list[dict] = []
     lines = self._path.read_bytes().split(b'\n') if self._path.exists() else []
     if not lines or _parse(lines[0]) != self._head:
       self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,17 +85,32 @@ class Journal:
     self.boxes[digest] = tuple(boxes)
     self._append([{'sha256_16': digest, 'boxes': [box.as_tuple() for box in boxes]}])
 
-  def add(self, keys: Iterable[str], probs_BK: np.ndarray) -> None:
-    """Appends predictions of cells; they are on the disk before it returns."""
-    entries = []
-    for key, probs_K in zip(keys, probs_BK, strict=True):
+  def describe(self, digest: str, about: Photograph) -> None:
+    """Records what was read of a photograph; on the disk with the next cells, or after `flush`."""
+    if digest not in self.about:
+      self.about[digest] = about
+      self._waiting.append({'sha256_16': digest, 'size': list(about.size), 'notes': list(about.notes)})
+
+  def flush(self) -> None:
+    """Writes the descriptions that wait."""
+    if self._waiting:
+      self._append([])
+
+  def add(self, keys: Sequence[str], probs_BK: np.ndarray, look_BL: np.ndarray | None) -> None:
+    """Appends predictions of cells, and what they look like; they are on the disk before it returns."""
+    entries: list[dict] = []
+    for i, (key, probs_K) in enumerate(zip(keys, probs_BK, strict=True)):
       entries.append({'sha256_16': key, 'probs': [float(p) for p in probs_K]})
       self.known[key] = np.array(probs_K, np.float64)
+      if look_BL is not None:
+        entries[-1]['look'] = [float(x) for x in look_BL[i]]
+        self.looks[key] = np.array(look_BL[i], np.float64)
     self._append(entries)
 
   def _append(self, entries: Iterable[dict]) -> None:
+    waiting, self._waiting = self._waiting, []
     with open(self._path, 'a', encoding='utf-8') as file:
-      for entry in entries:
+      for entry in [*waiting, *entries]:
         file.write(json.dumps({**entry, 'crc32': _crc(entry)}) + '\n')
       file.flush()
       os.fsync(file.fileno())
@@ -90,6 +121,13 @@ class Journal:
     if entry is None or entry.pop('crc32', None) not in (None, _crc(entry)) or 'sha256_16' not in entry:
       return False
     key = entry['sha256_16']
+    if 'notes' in entry:
+      try:
+        width, height = entry['size']
+        self.about[key] = Photograph((int(width), int(height)), tuple(map(str, entry['notes'])))
+      except (KeyError, TypeError, ValueError):
+        return False
+      return True
     if 'boxes' in entry:
       try:
         self.boxes[key] = tuple(cell.Box(*box) for box in entry['boxes'])
@@ -99,6 +137,8 @@ class Journal:
     if len(entry.get('probs', ())) != len(self._head['class_names']):
       return False
     self.known[key] = np.array(entry['probs'])
+    if 'look' in entry:
+      self.looks[key] = np.array(entry['look'], np.float64)
     return True
 
 

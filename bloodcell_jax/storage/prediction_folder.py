@@ -8,12 +8,14 @@ import pathlib
 import re
 from collections.abc import Sequence
 
+from bloodcell_jax.base import types
 from bloodcell_jax.system import atomic, lock
 
 # What a prediction is described in; from the start of the prediction it holds `PATHS`.
 FILE = 'predict.json'
-# The key of the absolute paths whose images are predicted.
-PATHS = 'paths'
+PREDICTIONS = 'predictions.csv'
+# The keys of the absolute paths whose images are predicted, of the folder of the run, and of its fingerprint.
+PATHS, RUN, MODEL = 'paths', 'run', 'model'
 
 
 def absolute(paths: Sequence[str]) -> list[str]:
@@ -44,6 +46,39 @@ def take(parent: pathlib.Path, paths: Sequence[str]) -> pathlib.Path:
         record(folder, paths)
         return folder
   raise AssertionError('unreachable')
+
+
+def claim(folder: pathlib.Path, paths: Sequence[str], run: pathlib.Path, model: str) -> None:
+  """Locks a folder that the user has named for the predictions of these paths; what is there of others is kept.
+
+  Args:
+    folder: which; it may hold predictions of some of these paths by this run, or by one with the same fingerprint.
+    paths: of images, folders, patterns or lists, at least one.
+    run: the folder of the run.
+    model: the fingerprint of what predicts.
+
+  Raises:
+    UserError: the folder holds predictions of other paths or by another run, or another process is writing there.
+  """
+  lock.take(folder)
+  advice = 'choose another folder with --to'
+  try:
+    recorded = json.loads(atomic.read_text(folder / FILE))
+    before = set(recorded[PATHS])
+  except FileNotFoundError:
+    if (folder / PREDICTIONS).exists():
+      raise types.UserError(
+        f'{folder}: holds a {PREDICTIONS} that does not say of which images; {advice}'
+      ) from None
+    recorded, before = {}, set()
+  except (ValueError, KeyError, TypeError):
+    raise types.UserError(f'{folder / FILE}: damaged, or of something else; {advice}') from None
+  if others := sorted(before - set(absolute(paths))):
+    raise types.UserError(f'{folder}: holds the predictions of {others[0]}; {advice}')
+  own = str(run.resolve())
+  if recorded.get(RUN, own) != own and recorded.get(MODEL) != model:
+    raise types.UserError(f'{folder}: holds predictions by {recorded[RUN]}; {advice}')
+  atomic.write_json(folder / FILE, {**recorded, PATHS: absolute(paths), RUN: own, MODEL: model})
 
 
 def record(folder: pathlib.Path, paths: Sequence[str]) -> None:

@@ -18,13 +18,15 @@ import bloodcell_jax
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.system import atomic
 
+# Keys that say where the images and the lists of a run are; what they hold is compared by its fingerprint.
+PLACES = ('data.dir', 'data.groups_csv', 'data.labels_csv')
 # Keys that may differ between a run and its continuation: they change how long it trains or how it is evaluated, but
 # not the numbers of a given step. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on.
 FREE_KEYS = (
   'train.epochs',
   'train.checkpoint_every',
   'train.checkpoint_unit',
-  'data.dir',
+  *PLACES,
   'data.cache',
   'data.pipeline',
   'evaluate.',
@@ -44,6 +46,8 @@ PIPELINE_DIFFERS = (
   'augment.mixup_alpha',
   'augment.cutmix_alpha',
 )
+# Keys of `evaluate` on which neither figures nor calibration of the run's own splits depend.
+NOT_OF_FIGURES = ('evaluate.splits', 'evaluate.batch_size', 'evaluate.unlike_share')
 # The key of a folder that holds no run of its own, only the combined predictions of others.
 COMBINED = 'combined_runs'
 # The entry of metrics.json that belongs to no split: mean and spread over the folds of a cross-validation.
@@ -54,20 +58,23 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pill
 class Workdir:
   """Paths inside a run's folder; reads and writes config.json and environment.json."""
 
-  def __init__(self, path: str | pathlib.Path):
+  def __init__(self, path: str | pathlib.Path, cache: pathlib.Path | None = None):
+    """The folder at `path`; `cache` holds decoded images and frozen features, in the folder itself where it is None."""
     self.path = pathlib.Path(path)
     self.config = self.path / 'config.json'
     self.environment = self.path / 'environment.json'
     self.checkpoints = self.path / 'checkpoints'
-    self.cache = self.path / 'cache'
+    self.cache = cache or self.path / 'cache'
     self.statistics = self.path / 'statistics.npz'
     self.history = self.path / 'history.jsonl'
     self.metrics = self.path / 'metrics.json'
     self.calibration = self.path / 'calibration.json'
+    self.unlike = self.path / 'unlike.npz'
     self.figures = self.path / 'figures'
     self.ensemble = self.path / 'ensemble.json'
     self.report = self.path / 'report.html'
     self.log = self.path / 'log.txt'
+    self.digests = self.path / 'digests.csv'
 
   def predictions(self, split: str) -> pathlib.Path:
     return self.path / 'predictions' / f'{split}.csv'
@@ -75,21 +82,31 @@ class Workdir:
   def groups(self, split: str) -> pathlib.Path:
     return self.path / 'groups' / f'{split}.csv'
 
+  def list(self, name: str) -> pathlib.Path:
+    """The run's own copy of the list that `data.NAME` names, such as groups_csv."""
+    return self.path / 'lists' / f'{name.removesuffix("_csv")}.csv'
+
   def review(self, split: str) -> pathlib.Path:
     return self.path / 'review' / f'{split}.json'
 
   def write_config(self, config: Mapping[str, Any]) -> None:
     """Writes the resolved flat config unless the folder holds a run of another config; the run keeps its format.
 
+    A trained run also keeps the place of its images until those at another place are known to be the same.
+
     Raises:
       UserError: naming every key that differs and both values.
     """
     config = self.with_format(config)
-    if self.config.exists():
+    # A run that was refused before it was described holds nothing: the corrected command may follow.
+    if self.config.exists() and (self.environment.exists() or self.checkpoints.exists()):
       self.check_config(config)
       # These keys describe the present figures and calibration; `begin_scoring` changes them when it replaces those.
-      saved = self.read_config()
-      config = {key: saved.get(key, value) if is_of_figures(key) else value for key, value in config.items()}
+      saved, is_described = self.read_config(), self.environment.exists()
+      config = {
+        key: saved.get(key, value) if is_of_figures(key) or (is_described and key in PLACES) else value
+        for key, value in config.items()
+      }
     atomic.write_json(self.config, dict(config))
 
   def with_format(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,11 +127,12 @@ class Workdir:
     if differing:
       listed = '; '.join(f'{key} was {old!r} and is {new!r}' for key, old, new in differing)
       raise types.UserError(
-        f'{self.path} holds a run of another config: {listed}. Choose another --workdir, or remove it'
+        f'{self.path} holds a run of another config: {listed}. Choose another --workdir for a new run; to continue '
+        'this one, set these keys as they were'
       )
 
   def begin_scoring(self, evaluation: Mapping[str, Any]) -> None:
-    """Removes the calibration and writes the keys that the next one will be fitted with.
+    """Removes the calibration and the measure of unlike images, and writes the keys that the next will be fitted with.
 
     **Guarantees**: whenever the process ends, no calibration stands beside keys that it was not fitted with.
 
@@ -122,6 +140,7 @@ class Workdir:
       evaluation: `Experiment.evaluation`, keys of the section `evaluate`.
     """
     self.calibration.unlink(missing_ok=True)
+    self.unlike.unlink(missing_ok=True)
     own = {f'evaluate.{key}': value for key, value in evaluation.items()}
     atomic.write_json(self.config, {**self.read_config(), **own})
 
@@ -197,8 +216,8 @@ class Workdir:
     before = self.read_environment()['data']['fingerprint']
     if before != fingerprint:
       raise types.UserError(
-        f'{self.path} holds a run on other data (fingerprint {before}, now {fingerprint}). '
-        'Choose another --workdir, or remove it'
+        f'{self.path} holds a run on other data (images, labels, groups or splits; fingerprint {before}, now '
+        f'{fingerprint}). Name the folder of its own images with --data_dir, or choose another --workdir for a new run'
       )
 
 
@@ -218,7 +237,7 @@ def with_current_evaluation(entry: Any) -> Any:
 
 def is_of_figures(key: str) -> bool:
   """Whether the figures and the calibration depend on this key of the flat config."""
-  return key.startswith('evaluate.') and key not in ('evaluate.splits', 'evaluate.batch_size')
+  return key.startswith('evaluate.') and key not in NOT_OF_FIGURES
 
 
 def _is_of_folds(name: str, entry: Mapping[str, Any]) -> bool:
@@ -233,7 +252,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
     raise types.UserError(f'{path.parent}: no run here ({path.name} is missing); train one first') from None
   except ValueError:
     raise types.UserError(
-      f'{path}: not JSON, or changed since it was written; restore it, or remove {path.parent}'
+      f'{path}: not JSON, or changed since it was written; restore it from a copy, or choose another --workdir'
     ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pathlib
 import sys
@@ -115,8 +116,43 @@ def _of_machine(*fields: str) -> int:
       values = dict(line.split(':') for line in file)
     return 1024 * sum(int(values[name].split()[0]) for name in fields)
   except (OSError, KeyError, ValueError):
-    # Not Linux: assume that half of the installed memory is free.
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2
+    if hasattr(os, 'sysconf'):
+      # macOS: assume that half of the installed memory is free.
+      return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2
+    return _of_windows('SwapFree' in fields)
+
+
+class _WindowsStatus(ctypes.Structure):
+  """MEMORYSTATUSEX. Source: sysinfoapi.h in the documentation of the Windows API."""
+
+  _fields_ = (
+    ('length', ctypes.c_uint32),
+    ('load', ctypes.c_uint32),
+    *(
+      (name, ctypes.c_uint64)
+      for name in (
+        'physical',
+        'free_physical',
+        'page_file',
+        'free_page_file',  # physical memory included
+        'addresses',
+        'free_addresses',
+        'extended',
+      )
+    ),
+  )
+
+
+def _of_windows(with_swap: bool) -> int:
+  """Free bytes of a machine with Windows; 2**62 where it does not say, so that nothing is refused."""
+  status = _WindowsStatus(length=ctypes.sizeof(_WindowsStatus))
+  try:
+    is_answered = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
+  except (AttributeError, OSError):
+    is_answered = 0
+  if not is_answered:
+    return 2**62
+  return status.free_page_file if with_swap else status.free_physical
 
 
 def _of_groups(membership: str, top: pathlib.Path) -> Iterator[int]:

@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import importlib.metadata
+import logging
 import os
 import pathlib
 import platform
@@ -12,32 +13,63 @@ import platformdirs
 SWITCH = 'BLOODCELL_NO_SETUP'
 # Size above which the least recently used programs are removed; a network of the study takes about half a megabyte.
 MOST_CACHED_BYTES = 500 * 2**20
+# The environment variable that names the folder of JAX's cache.
+CACHE = 'JAX_COMPILATION_CACHE_DIR'
 YNN = '--xla_cpu_experimental_ynn_fusion_type'
 
 
-def set_up() -> None:
+def set_up() -> str:
   """Sets unset environment variables and configures the allocator, unless BLOODCELL_NO_SETUP is set.
 
   Idempotent. Does not restart the process, so debuggers and notebooks can call it too.
+
+  Returns:
+    A line for the user, about what this process lacks and how to give it; empty where it has everything.
   """
   if os.environ.get(SWITCH):
-    return
+    return ''
   # TensorFlow's messages about instruction sets at start-up are of no use here.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  # Matplotlib's about a home without room for its list of fonts: it then makes the list anew and goes on.
+  logging.getLogger('matplotlib').setLevel(logging.ERROR)
   _keep_convolutions_native()
-  _keep_compiled()
+  note = _keep_compiled()
   _keep_memory()
+  return note
 
 
-def _keep_compiled() -> None:
-  """Enables JAX's persistent compilation cache in the user's cache folder.
+def _keep_compiled() -> str:
+  """Enables JAX's persistent compilation cache in the user's cache folder; returns a line where there is none.
 
   One folder per kind of processor, because a program compiled for one may not run on another with the same home.
   """
-  folder = pathlib.Path(platformdirs.user_cache_dir('bloodcell_jax'), 'xla', _processor())
-  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(folder))
+  if CACHE not in os.environ:
+    place, reason = _cache_folder()
+    if place is None:
+      return (
+        f'{reason}: compiled programs are not kept, so that each start takes longer. To keep them, set {CACHE} to a '
+        'folder of your own'
+      )
+    os.environ[CACHE] = str(place / 'xla' / _processor())
   os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
   os.environ.setdefault('JAX_COMPILATION_CACHE_MAX_SIZE', str(MOST_CACHED_BYTES))
+  return ''
+
+
+def _cache_folder() -> tuple[pathlib.Path | None, str]:
+  """The user's folder for caches, created; or None and the reason."""
+  try:
+    # It needs a home, of the environment or of the list of users, which a container's user may lack both.
+    place = pathlib.Path(platformdirs.user_cache_dir('bloodcell_jax'))
+  except (RuntimeError, KeyError, OSError):
+    return None, 'this user has no home folder'
+  if not place.is_absolute():
+    return None, 'this user has no home folder'
+  try:
+    place.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    return None, f'{place}: {error.strerror}'
+  return (place, '') if os.access(place, os.W_OK) else (None, f'{place}: cannot be written')
 
 
 def _processor() -> str:

@@ -64,8 +64,8 @@ class CheckpointFolder:
     if numbers and self.used is None:
       first = next((damage[n] for n in reversed(numbers) if damage[n]), self.folder)
       raise types.UserError(
-        f'{first}; the run cannot continue from the checkpoints that are left: restore it from a copy, or remove '
-        f'{self.folder} to train anew'
+        f'{first}; the run cannot continue from the checkpoints that are left: restore it from a copy, or '
+        'train anew in another --workdir'
       )
 
   def path(self, number: int) -> pathlib.Path:

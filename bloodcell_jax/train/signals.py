@@ -1,16 +1,22 @@
-"""SIGTERM and SIGINT as a request to stop, which the loop polls between two steps."""
+"""Signals that ask a process to end, as a request to stop, which the loop polls between two steps."""
 
 from __future__ import annotations
 
 import os
 import select
 import signal
+import socket
 import threading
 import time
+
+from bloodcell_jax.system import console
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: stopped, to be continued
 # Seconds after which a process that was asked to stop ends wherever it is; SIGKILL often follows after ten.
 PATIENCE = 8.0
+# Ctrl-C, a scheduler's stop, a closed terminal; on Windows, which lacks SIGHUP, Ctrl-Break and a closed console.
+NAMES = ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGBREAK')
+SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 
 
 class Stopped(Exception):
@@ -22,7 +28,7 @@ class Stop:
 
   **Guarantees**: the process is gone `PATIENCE` seconds after the first signal at the latest, with exit code 75. Python
   runs signal handlers only between bytecode instructions, and a compilation is one call that can take a minute; so
-  a thread reads the signals from a pipe that the C-level handler writes to. If no safe point is reached in time, that
+  a thread reads the signals from a socket that the C-level handler writes to. If no safe point is reached in time, that
   thread ends the process as SIGKILL would: nothing is corrupt, because every file is either complete or absent, and
   the newest checkpoint is kept. Only a C call that holds the GIL for longer can delay this; XLA's compiler and
   programs and the fits of scikit-learn and NumPy release it.
@@ -37,37 +43,45 @@ class Stop:
       raise Stopped
 
   def install(self) -> None:
-    """Starts to listen for SIGTERM and SIGINT; to be called in the main thread."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    """Starts to listen for `SIGNALS`; to be called in the main thread.
+
+    A hang-up that is ignored stays so, as `nohup` wants.
+    """
+    # Sockets, because Windows can neither wait for a pipe nor have signals written to one.
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
     try:
-      signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+      signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     except ValueError:
-      os.close(reading)
-      os.close(writing)
+      reading.close()
+      writing.close()
       raise
-    for number in (signal.SIGTERM, signal.SIGINT):
-      # The thread does the work, but without a Python handler nothing is written to the pipe.
+    # Kept from here on: a socket that nobody refers to is closed.
+    self._sockets = reading, writing
+    for number in SIGNALS:
+      if number.name == 'SIGHUP' and signal.getsignal(number) == signal.SIG_IGN:
+        continue
+      # The thread does the work, but without a Python handler nothing is written to the socket.
       signal.signal(number, lambda number, frame: None)
     threading.Thread(target=self._listen, args=(reading,), name='signals', daemon=True).start()
 
-  def _listen(self, reading: int) -> None:
+  def _listen(self, reading: socket.socket) -> None:
     name = signal.Signals(_next(reading, None)).name
     self.requested = True
-    os.write(2, f'\n{name}: saving, then leaving; once more leaves at once\n'.encode())
+    console.urgent(f'\n{name}: saving, then leaving; once more leaves at once\n')
     # In this same thread: there may be no memory left to start another.
     if not _next(reading, PATIENCE):
-      os.write(
-        2, b'no place to stop was reached in time; the newest checkpoint stands, the same command continues\n'
+      console.urgent(
+        'no place to stop was reached in time; the newest checkpoint stands, the same command continues\n'
       )
     os._exit(EXIT_CODE)
 
 
-def _next(reading: int, patience: float | None) -> int:
-  """The number of the next SIGTERM or SIGINT; 0 if none arrives within `patience` seconds."""
+def _next(reading: socket.socket, patience: float | None) -> int:
+  """The number of the next of `SIGNALS`; 0 if none arrives within `patience` seconds."""
   end = None if patience is None else time.monotonic() + patience
   while select.select([reading], [], [], None if end is None else max(0.0, end - time.monotonic()))[0]:
-    number = os.read(reading, 1)[0]
-    if number in (signal.SIGTERM, signal.SIGINT):
+    number = reading.recv(1)[0]
+    if number in SIGNALS:
       return number
   return 0

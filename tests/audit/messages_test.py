@@ -24,6 +24,7 @@ def summary(**changes):
     'conflicting_labels': {'number': 0},
     'known_groups': None,
     'division': {'made': False, 'reason': 'class A has 1 group'},
+    'subfolders': None,
     'file_names': {'the first number in the name': {'leaks': True, 'groups_parted': 1, 'groups_of_several': 1}},
     'colour_nearest_neighbour': {
       'random_80_20': 0.5, 'train_to_test': None, 'by_groups': None, 'largest_class': {'TRAIN': 1.0},
@@ -31,6 +32,7 @@ def summary(**changes):
     'note': '',
     'shared_images': {'TEST': {'images': 3, 'shared': 1}},
     'leak': True,
+    'not_compared': {'images': 0, 'few_keypoints': 0, 'left_out': 0, 'files': []},
     **changes,
   }  # fmt: skip
 
@@ -67,3 +69,21 @@ def test_accuracies_that_cannot_be_measured_are_not_mentioned():
 def test_the_last_line_says_whether_there_is_a_leak(leak):
   shared = {'TEST': {'images': 3, 'shared': int(leak)}}
   assert lines(leak=leak, shared_images=shared)[-1].startswith('LEAK: 1 of the 3 images of TEST') == leak
+
+
+@pytest.mark.parametrize(
+  ('few', 'left_out', 'says'),
+  [
+    (3, 0, 'NOT COMPARED: 3 images (3 with too few keypoints); a leak among them would not be found'),
+    (0, 1, 'NOT COMPARED: 1 image (1 left out); a leak among them'),
+    (2, 1, 'NOT COMPARED: 3 images (2 with too few keypoints, 1 left out)'),
+  ],
+)
+def test_where_images_could_not_be_compared_the_last_line_never_says_that_there_is_no_leak(
+  few, left_out, says
+):
+  n = {'images': few + left_out, 'few_keypoints': few, 'left_out': left_out, 'files': ['A/1.png']}
+  last = lines(leak=False, shared_images={}, not_compared=n)[-1]
+  assert last.startswith(says)
+  assert 'no leak found' not in last
+  assert lines(leak=False, shared_images={})[-1] == 'no leak found between splits'

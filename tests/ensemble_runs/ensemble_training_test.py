@@ -26,6 +26,8 @@ from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
 from bloodcell_jax.train import signals
 from configs import default
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 NUM = 3
 CHANGES = {
   'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_copies': 2,

@@ -194,8 +194,8 @@ def test_members_that_share_no_program_are_told_apart(monkeypatch, tmp_path):
   fitted = make(0)
   stage = dataclasses.replace(fitted.experiment.stages[0], output_layer='svr')
   fitted.experiment = dataclasses.replace(fitted.experiment, stages=(stage,))
-  assert 'a fitted top' in vectorized.obstacle([fitted])
-  with pytest.raises(types.UserError, match=r'ensemble\.vectorized: .*fitted top.*; set it to 1'):
+  assert 'a fitted output layer' in vectorized.obstacle([fitted])
+  with pytest.raises(types.UserError, match=r'ensemble\.vectorized: .*fitted output layer.*; set it to 1'):
     vectorized.run([fitted], [fitted.params], [workdir.Workdir(tmp_path)], progress.Progress())
   assert not list(tmp_path.iterdir())
   monkeypatch.setattr(frozen_features, 'depth_of', lambda made, stage: 4)

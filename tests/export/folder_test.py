@@ -55,6 +55,25 @@ def installed() -> list[formats.Format]:
   return [known for known in formats.FORMATS.values() if not known.missing()]
 
 
+def test_the_export_of_another_run_is_not_replaced(tmp_path):
+  one, two = (workdir.Workdir(tmp_path / name) for name in ('one', 'two'))
+  target = tmp_path / 'portable'
+  folder.check(target, one)
+  target.mkdir()
+  (target / folder.CARD).write_text(json.dumps({'run': str(one.path)}))
+  folder.check(target, one)
+  with pytest.raises(
+    types.UserError, match=r'portable: holds the export of .*one; choose another folder with --to'
+  ):
+    folder.check(target, two)
+  # Inside its run an export belongs to it, wherever the run lay before; an earlier version named no run.
+  (two.path / 'export').mkdir(parents=True)
+  (two.path / 'export' / folder.CARD).write_text(json.dumps({'run': '/before/two'}))
+  folder.check(two.path / 'export', two)
+  (target / folder.CARD).write_text('{}')
+  folder.check(target, two)
+
+
 def test_the_folder_holds_what_is_installed_and_says_what_is_not(run):
   present = {path.name for path in (run.path / 'export').iterdir()}
   assert present == {known.file for known in installed()} | {folder.CONTRACT, folder.CARD, folder.CARD_TEXT}

@@ -15,7 +15,7 @@ CELLS = [cell.Cell(f'{name}.png', digest, 1, None) for name, digest in ('a1', 'b
 
 
 def classify(rule=RULE, cells=CELLS):
-  return differential_count.classify(cells, PROBS, NAMES, rule)
+  return differential_count.classify(cells, PROBS, NAMES, rule, None)
 
 
 def test_a_cell_under_the_threshold_is_left_for_review_and_keeps_its_likeliest_class():
@@ -46,7 +46,10 @@ def test_the_count_is_of_the_accepted_cells_and_warns_of_few():
   assert '2 cells were accepted, fewer than 100' in few
   assert '33% of the cells are left for review' in left
   assert [entry['likeliest'] for entry in counted['classes'].values()] == [2, 0, 1]
-  assert differential_count.warnings({'num_named': 100, 'num_unclassified': 5, 'num_cells': 105}) == []
+  assert (
+    differential_count.warnings({'num_named': 100, 'num_unclassified': 5, 'num_unlike': 0, 'num_cells': 105})
+    == []
+  )
   nothing = differential_count.count(
     classify(calibration.Calibration(1.0, 0.05, None, RULE.conformal, 100, 20)), 0.95
   )

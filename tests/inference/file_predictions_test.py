@@ -37,7 +37,9 @@ class Classifier:
   def poll(self):
     pass
 
-  def probabilities(self, image_BHWC):
+  measure = None
+
+  def probabilities_and_looks(self, image_BHWC):
     assert len(image_BHWC) <= 3
     if self.num_batches == 0:
       raise Killed
@@ -45,7 +47,7 @@ class Classifier:
       self.num_batches -= 1
     light_B = image_BHWC.mean((1, 2, 3)) / 255
     self.predicted += light_B.tolist()
-    return np.stack([light_B, 1 - light_B], 1)
+    return np.stack([light_B, 1 - light_B], 1), None
 
 
 def halves(photograph_HWC):

@@ -8,9 +8,11 @@ import time
 import browser
 import html_checker
 import numpy as np
+import pytest
 from PIL import Image
 
 from bloodcell_jax.base import cell
+from bloodcell_jax.data.sources import csv_rows
 from bloodcell_jax.inference import differential_count, review_page
 from bloodcell_jax.stats import calibration
 
@@ -26,14 +28,14 @@ def jpeg():
 
 
 def write(path, num, names=NAMES, heat='', boxes=(None,)):
-  probs_NK = np.random.default_rng(0).dirichlet(np.ones(3), num * len(boxes))
+  probs_NK = np.random.default_rng(0).dirichlet(np.ones(len(names)), num * len(boxes))
   files = [HOSTILE, *(f'{i}.png' for i in range(1, num))]
   cells = [
     cell.Cell(file, f'{i:016x}', number, box)
     for i, file in enumerate(files)
     for number, box in enumerate(boxes, 1)
   ]
-  classified = differential_count.classify(cells, probs_NK, names, RULE)
+  classified = differential_count.classify(cells, probs_NK, names, RULE, None)
   rows = review_page.least_certain(classified, len(cells))
   about = {'title': 'slides <b>', 'model': 'run abc'}
   pictures = [(jpeg(), heat)] * len(cells)
@@ -64,7 +66,7 @@ def test_heat_maps_have_a_button_and_a_key_only_where_there_are_some(tmp_path):
     write(tmp_path / 'review.html', 3, heat=heat)
     text = (tmp_path / 'review.html').read_text()
     assert ('id="heat"' in text) == is_there
-    assert ('<kbd>h</kbd>' in text) == is_there
+    assert ('<kbd>h</kbd> shows' in text) == is_there
 
 
 def test_each_cell_of_a_photograph_is_labelled_alone_and_exported_with_its_box(tmp_path):
@@ -85,7 +87,11 @@ def test_each_cell_of_a_photograph_is_labelled_alone_and_exported_with_its_box(t
   assert list(row)[:8] == [
     'file', 'cell', 'left', 'top', 'right', 'bottom', 'sha256_16', 'machine_label',
   ]  # fmt: skip
-  assert (row['file'], row['sha256_16'], row['human_label']) == (first.file, first.digest, NAMES[1])
+  assert (row['file'], row['sha256_16'], row['human_label']) == (
+    first.file,
+    f'sha256:{first.digest}',
+    NAMES[1],
+  )
   assert [int(row[name]) for name in ('cell', 'left', 'top', 'right', 'bottom')] == [
     first.number,
     *first.box.as_tuple(),
@@ -132,7 +138,7 @@ def test_labels_are_given_by_keyboard_kept_and_exported(tmp_path):
   ]  # fmt: skip
   assert labels[0]['machine_label'] == classified.predicted[rows[0]]
   assert labels[0]['model'] == 'run abc'
-  assert labels[0]['sha256_16'] == classified.cells[rows[0]].digest
+  assert labels[0]['sha256_16'] == f'sha256:{classified.cells[rows[0]].digest}'
 
 
 def test_two_thousand_images_are_shown_and_filtered_without_a_wait(tmp_path):
@@ -146,3 +152,136 @@ def test_two_thousand_images_are_shown_and_filtered_without_a_wait(tmp_path):
     )
     assert took < 1000, f'{took:.0f} ms a filter'
     assert driver.execute_script('return document.querySelectorAll(".item").length') == 2000
+
+
+def test_each_class_has_a_key_of_its_own_and_the_first_nine_have_digits():
+  names = [f'{letter}{i}' for i in range(5) for letter in 'abcdefghij']
+  keys = review_page.keys(names)
+  assert keys[:9] == tuple('123456789')
+  assert len(set(keys)) == len(names) == 50
+  assert review_page.keys(names[:4]) == tuple('1234')
+  assert 'h' not in keys
+  # More classes than keys: the others can be clicked.
+  assert review_page.keys([*names, *names])[-1] == ''
+
+
+TWELVE = (
+  'BASOPHIL', 'Erythroblast', 'EOSINOPHIL', 'Ig <b>', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL', 'Platelet',
+  '嗜碱性粒细胞', 'Бласт', 'خلية', 'Metamyelocyte',
+)  # fmt: skip
+
+
+def key(driver, key, code, **modifiers):
+  """A key of any layout: what it writes, and its place on the keyboard."""
+  for kind in ('keyDown', 'keyUp'):
+    driver.execute_cdp_cmd('Input.dispatchKeyEvent', {'type': kind, 'key': key, 'code': code, **modifiers})
+
+
+def labels(driver):
+  """The labels given so far, by row of the page."""
+  return {
+    int(card.get_attribute('data-index')): card.find_element('css selector', '.human').text.removeprefix(
+      'you: '
+    )
+    for card in driver.find_elements('css selector', '.item.corrected')
+  }
+
+
+def test_twelve_classes_have_a_key_on_every_layout(tmp_path):
+  page = tmp_path / 'review.html'
+  write(page, 20, TWELVE)
+  assert review_page.keys(TWELVE)[9:] == ('a', 'b', 'm')
+  with browser.opened(page, 1280) as driver:
+    driver.find_elements('css selector', '.item')[0].click()
+    key(driver, '&', 'Digit1')  # French, without Shift
+    key(driver, 'é', 'Digit2')
+    key(driver, '1', 'Digit1', modifiers=8)  # French, with Shift
+    key(driver, '3', 'Numpad3')
+    key(driver, 'ф', 'KeyA')  # Russian
+    key(driver, 'm', 'Semicolon')  # French: the letter, not its place
+    key(driver, 'Process', 'Digit4')  # while a Chinese input method is on
+    key(driver, 'End', 'Numpad1')  # without NumLock: no digit
+    key(driver, 'q', 'KeyA')  # French: no class has q
+    assert labels(driver) == {
+      0: TWELVE[0], 1: TWELVE[1], 2: TWELVE[0], 3: TWELVE[2], 4: TWELVE[9], 5: TWELVE[11], 6: TWELVE[3],
+    }  # fmt: skip
+    key(driver, 'à', 'Digit0')  # takes back: nothing there yet
+    key(driver, 'ArrowLeft', 'ArrowLeft')
+    key(driver, 'à', 'Digit0')
+    assert 6 not in labels(driver)
+    assert 5 in labels(driver)
+    assert browser.problems(driver, 1280) == []
+
+
+@pytest.mark.parametrize('width', [390, 820])
+def test_every_class_can_be_given_by_touch(tmp_path, width):
+  page = tmp_path / 'review.html'
+  write(page, 20, TWELVE)
+  with browser.opened(page, width) as driver:
+    driver.execute_cdp_cmd('Emulation.setTouchEmulationEnabled', {'enabled': True})
+
+    def tap(element):
+      box = driver.execute_script(
+        'const b = arguments[0].getBoundingClientRect(); return [b.x, b.y, b.width, b.height]', element
+      )
+      point = {'x': box[0] + box[2] / 2, 'y': box[1] + box[3] / 2}
+      driver.execute_cdp_cmd('Input.dispatchTouchEvent', {'type': 'touchStart', 'touchPoints': [point]})
+      driver.execute_cdp_cmd('Input.dispatchTouchEvent', {'type': 'touchEnd', 'touchPoints': []})
+      time.sleep(0.1)
+      return box
+
+    driver.execute_script('arguments[0].scrollIntoView({block: "start"})', driver.find_element('id', 'grid'))
+    cards = driver.find_elements('css selector', '.item')
+    tap(cards[1])
+    buttons = driver.find_elements('css selector', '#palette [data-class]')
+    assert [button.get_attribute('data-class') for button in buttons] == [str(k) for k in range(12)]
+    for button in buttons:
+      assert min(tap(button)[2:]) >= 44, 'a finger needs 44 pixels'
+    assert labels(driver) == {1 + k: name for k, name in enumerate(TWELVE)}
+    chosen = driver.find_element('css selector', '.item.chosen')
+    assert chosen.get_attribute('data-index') == '13'
+    below = driver.execute_script(
+      'return document.getElementById("palette").getBoundingClientRect().top - '
+      'arguments[0].getBoundingClientRect().bottom', chosen
+    )  # fmt: skip
+    assert below >= 0, 'the next one is not under the bar'
+    tap(driver.find_element('id', 'agree'))
+    assert len(labels(driver)) == 13
+    driver.execute_script('arguments[0].scrollIntoView({block: "nearest"})', cards[1])
+    tap(cards[1])
+    tap(driver.find_element('id', 'undo'))
+    assert 1 not in labels(driver)
+    assert browser.problems(driver, width) == []
+
+
+def test_what_is_exported_survives_a_spreadsheet(tmp_path):
+  page = tmp_path / 'review.html'
+  classified, rows = write(page, 4, TWELVE)
+  with browser.opened(page, 1280) as driver:
+    driver.execute_cdp_cmd('Page.setDownloadBehavior', {'behavior': 'allow', 'downloadPath': str(tmp_path)})
+    buttons = driver.find_elements('css selector', '#palette [data-class]')
+    for k in (8, 10, 3):
+      buttons[k].click()
+    exported(driver, tmp_path)
+  text = (tmp_path / 'corrections.csv').read_bytes()
+  assert text.startswith(b'\xef\xbb\xbf'), 'without the mark Excel reads other letters'
+  table = list(csv.reader(io.StringIO(text.decode('utf-8-sig'))))
+  semicolons, tabs = io.StringIO(), io.StringIO()
+  csv.writer(semicolons, delimiter=';').writerows(table)
+  csv.writer(tabs, delimiter='\t').writerows([*row, ''] for row in table)
+  # A spreadsheet that expects semicolons shows, and saves, each line as one cell.
+  cells = ''.join(
+    f'"{line.replace(chr(34), 2 * chr(34))}"\r\n' for line in text.decode('utf-8-sig').splitlines()
+  )
+  for name, data in {
+    'as it is': text,
+    'semicolons': semicolons.getvalue().encode('utf-8-sig'),
+    'Unicode text': tabs.getvalue().encode('utf-16'),
+    'one cell a line': cells.encode('utf-8-sig'),
+  }.items():
+    (tmp_path / 'again.csv').write_bytes(data)
+    found = csv_rows.read(str(tmp_path / 'again.csv'), ('file',), '')
+    assert [(row['file'], row['human_label']) for _, row in found] == [
+      (classified.cells[i].file, TWELVE[k]) for i, k in zip(rows, (8, 10, 3), strict=False)
+    ], name
+    assert all(row['sha256_16'].startswith('sha256:') for _, row in found)

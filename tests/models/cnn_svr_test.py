@@ -81,7 +81,7 @@ def test_the_top_of_the_embedding_is_the_whole(head):
   def by_parts(params):
     feature_BHWC = model.apply({'params': params}, IMAGES, method='features')
     embedding_BD = model.apply({'params': params}, feature_BHWC, PLACES, False, method='embedding')
-    return embedding_BD, model.apply({'params': params}, embedding_BD, method='top')
+    return embedding_BD, model.apply({'params': params}, embedding_BD, method='logits')
 
   embedding_BD, logits_BK = by_parts(params)
   assert embedding_BD.shape == (6, 100)

@@ -21,6 +21,7 @@ from bloodcell_jax.plots import (
   reliability,
   risk_coverage,
   samples,
+  study_curves,
   trees,
 )
 
@@ -53,6 +54,11 @@ def columns(num_epochs, staged=True):
     made['stage'] = ['head'] * first + ['block5'] * (num_epochs - first)
     made['learning_rate'] = [1e-3] * first + [1e-5] * (num_epochs - first)
   return made
+
+
+def curve(num_epochs):
+  epoch = np.arange(1, num_epochs + 1)
+  return study_curves.Curve(200 * epoch, 1 - 0.7 * np.exp(-epoch / 8), 0.7 - 0.4 * np.exp(-epoch / 6))
 
 
 def image(height=60, width=80):
@@ -132,6 +138,15 @@ MAKERS = {
     False,
     'hist gradient boosting: log loss',
   ),
+  'curves of a study': lambda: study_curves.plot(
+    [
+      study_curves.Panel(
+        f'VGG16 on the nucleus, block 5 by optimizer {i}', [curve(i), curve(2 * i)], 0.91 * (i % 2)
+      )
+      for i in range(1, 23)
+    ]
+  ),
+  'curves of a study not begun': lambda: study_curves.plot([study_curves.Panel('no epoch yet', [], 0.0)]),
   'samples': lambda: samples.plot([image()] * 7, ['neutrophil _40_2816, augmented'] * 7, 3, 'TRAIN'),
 }
 

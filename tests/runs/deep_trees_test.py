@@ -84,7 +84,7 @@ def trained(tmp_path_factory) -> workdir.Workdir:
   run_record.describe(folder, made, images().leaking().counts())
   stage_training.run(made, made.params, folder, progress.Progress())
   params, _ = saved_run.best(folder, made)
-  predictions_csv.write(folder.predictions('test'), made.predict(params, 'test'))
+  predictions_csv.write(folder.predictions('test'), made.predict(params, 'test'), None)
   return folder
 
 

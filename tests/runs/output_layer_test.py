@@ -192,7 +192,7 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
     np.testing.assert_allclose(answer.probs_NK, calibration.scaled(raw[split], expected).probs_NK, atol=1e-5)
   rule = calibration_file.fit(answers['validation'], made.experiment.calibration, network.temperature)
   assert rule.temperature == 1, 'nothing is scaled twice'
-  scoring.write(folder, 'test', answers['test'], made.experiment, '', {}, rule, None)
+  scoring.write(folder, 'test', answers['test'], made.experiment, '', {}, rule, None, None)
   np.testing.assert_allclose(
     predictions_csv.read(folder.predictions('test')).probs_NK, answers['test'].probs_NK
   )

@@ -27,7 +27,7 @@ def drawn(seed, num_groups=60, size=10, sharpness=3.0):
 
 def test_a_calibration_keeps_its_targets_on_other_groups():
   fitted = [calibration.fit(drawn(s), SPEC) for s in range(12)]
-  entries = [calibration.summary(rule, drawn(s + 1000), INTERVALS, 0) for s, rule in enumerate(fitted)]
+  entries = [calibration.summary(rule, drawn(s + 1000), INTERVALS, 0, None) for s, rule in enumerate(fitted)]
   # Overconfident by a factor of 3.
   assert all(2 < entry['temperature'] < 4.5 for entry in entries)
   errors = [entry['error']['value'] for entry in entries]
@@ -46,7 +46,7 @@ def test_a_calibration_keeps_its_targets_on_other_groups():
 
 def test_the_temperature_of_a_calibrated_model_is_near_1():
   entry = calibration.summary(
-    calibration.fit(drawn(0, sharpness=1.0), SPEC), drawn(1, sharpness=1.0), INTERVALS, 0
+    calibration.fit(drawn(0, sharpness=1.0), SPEC), drawn(1, sharpness=1.0), INTERVALS, 0, None
   )
   before = bootstrap.figures(drawn(1, sharpness=1.0), ('ece',), INTERVALS, 0)['ece']['value']
   assert entry['temperature'] == pytest.approx(1, abs=0.2)
@@ -57,7 +57,7 @@ def test_every_image_is_rejected_if_no_threshold_reaches_the_target():
   found = drawn(0)
   hopeless = dataclasses.replace(found, label_N=(found.probs_NK.argmax(1) + 1).astype(np.int32) % 4)
   rule = calibration.fit(hopeless, SPEC)
-  entry = calibration.summary(rule, hopeless, INTERVALS, 0)
+  entry = calibration.summary(rule, hopeless, INTERVALS, 0, None)
   assert rule.threshold is None
   assert entry['num_named'] == 0
   assert entry['named']['value'] == 0

@@ -14,8 +14,8 @@ PROBS = np.array([[0.1, 0.9], [1 / 3, 2 / 3], [0.5, 0.5]])
 
 def written(path):
   made = journal.Journal(path, 'net', CLASSES)
-  made.add(['x', 'y'], PROBS[:2])
-  made.add(['z'], PROBS[2:])
+  made.add(['x', 'y'], PROBS[:2], None)
+  made.add(['z'], PROBS[2:], None)
   return path.read_bytes()
 
 
@@ -33,7 +33,7 @@ def test_a_file_cut_at_any_byte_loses_at_most_its_last_line_and_is_written_on(tm
     path.write_bytes(whole[:cut])
     known = journal.Journal(path, 'net', CLASSES).known
     assert len(known) == max(0, whole[:cut].count(b'\n') - 1)
-    journal.Journal(path, 'net', CLASSES).add(['new'], PROBS[:1])
+    journal.Journal(path, 'net', CLASSES).add(['new'], PROBS[:1], None)
     assert list(journal.Journal(path, 'net', CLASSES).known) == [*known, 'new']
 
 
@@ -59,9 +59,9 @@ def test_the_boxes_of_a_photograph_and_the_cells_that_are_missing_are_known_agai
   path = tmp_path / 'journal.jsonl'
   boxes = (cell.Box(0, 0, 5, 5), cell.Box(5, 0, 9, 5))
   log = journal.Journal(path, 'net', CLASSES)
-  log.add(['whole'], PROBS[:1])
+  log.add(['whole'], PROBS[:1], None)
   log.add_boxes('cut', boxes)
-  log.add(['cut#0,0,5,5'], PROBS[1:2])
+  log.add(['cut#0,0,5,5'], PROBS[1:2], None)
   again = journal.Journal(path, 'net', CLASSES)
   assert again.boxes == {'cut': boxes}
   assert again.keys('cut') == ['cut#0,0,5,5', 'cut#5,0,9,5']
@@ -70,7 +70,7 @@ def test_the_boxes_of_a_photograph_and_the_cells_that_are_missing_are_known_agai
     False,
     False,
   )
-  again.add(['cut#5,0,9,5'], PROBS[2:])
+  again.add(['cut#5,0,9,5'], PROBS[2:], None)
   assert journal.Journal(path, 'net', CLASSES).is_complete('cut')
 
 

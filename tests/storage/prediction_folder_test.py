@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bloodcell_jax.base import types
 from bloodcell_jax.storage import prediction_folder
 from bloodcell_jax.system import lock
 
@@ -51,3 +52,49 @@ def test_what_a_kill_at_the_start_leaves_is_used_again(tmp_path):
   (tmp_path / 'cells').mkdir()
   (tmp_path / 'cells' / '.predict.json.x.tmp').write_text('{')
   assert prediction_folder.take(tmp_path, ['cells']) == tmp_path / 'cells'
+
+
+def claim(folder, paths, run='run', model='m'):
+  lock.release()
+  prediction_folder.claim(folder, paths, folder.parent / run, model)
+  return json.loads((folder / 'predict.json').read_text())
+
+
+def test_a_folder_that_the_user_names_keeps_what_is_there_of_others(tmp_path):
+  a, b = str(tmp_path / 'monday' / 'images'), str(tmp_path / 'tuesday' / 'images')
+  folder = tmp_path / 'results'
+  assert claim(folder, [a]) == {'paths': [a], 'run': str(tmp_path / 'run'), 'model': 'm'}
+  assert claim(folder, [a])['paths'] == [a], 'the same images again'
+  for paths in ([b], []):
+    with pytest.raises(
+      types.UserError, match=r'results: holds the predictions of .*monday/images; choose another folder'
+    ):
+      claim(folder, paths)
+  assert claim(folder, [a, b])['paths'] == [a, b], 'nothing is lost where more are predicted'
+  with pytest.raises(types.UserError, match=r'holds the predictions of .*tuesday/images'):
+    claim(folder, [a])
+
+
+def test_a_folder_that_the_user_names_is_that_of_one_run(tmp_path):
+  folder, paths = tmp_path / 'results', [str(tmp_path / 'a')]
+  claim(folder, paths)
+  with pytest.raises(
+    types.UserError, match=r'results: holds predictions by .*/run; choose another folder with --to'
+  ):
+    claim(folder, paths, run='other', model='n')
+  # A run that was moved is the same one.
+  (folder / 'predict.json').unlink()
+  (folder / 'predict.json').write_text(json.dumps({'paths': paths, 'run': '/before/run', 'model': 'm'}))
+  assert claim(folder, paths, run='moved', model='m')['run'] == str(tmp_path / 'moved')
+
+
+def test_a_named_folder_with_predictions_of_nobody_knows_what_is_refused(tmp_path):
+  folder = tmp_path / 'results'
+  folder.mkdir()
+  (folder / 'predictions.csv').write_text('mine')
+  with pytest.raises(types.UserError, match=r'holds a predictions\.csv that does not say of which images'):
+    claim(folder, ['a'])
+  (folder / 'predict.json').write_text('{')
+  with pytest.raises(types.UserError, match=r'predict\.json: damaged'):
+    claim(folder, ['a'])
+  assert (folder / 'predictions.csv').read_text() == 'mine'

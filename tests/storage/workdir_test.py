@@ -110,7 +110,7 @@ def made(num=5) -> types.Predictions:
 
 def test_predictions_are_read_back_bit_for_bit(tmp_path):
   path, found = tmp_path / 'p.csv', made()
-  predictions_csv.write(path, found)
+  predictions_csv.write(path, found, None)
   back = predictions_csv.read(path)
   np.testing.assert_array_equal(back.probs_NK, found.probs_NK)
   for column in ('label_N', 'group_N', 'file_N'):
@@ -123,7 +123,7 @@ def test_predictions_are_read_back_bit_for_bit(tmp_path):
 )
 def test_damaged_predictions_are_named(damage, tmp_path):
   path = tmp_path / 'p.csv'
-  predictions_csv.write(path, made())
+  predictions_csv.write(path, made(), None)
   path.write_text(damage(path.read_text()))
   with pytest.raises(types.UserError, match=r'p\.csv'):
     predictions_csv.read(path)

@@ -90,7 +90,7 @@ def test_whatever_happens_to_a_file_the_newest_sound_checkpoint_is_used_or_the_f
       # Harmless, or the older one of the two: its loss takes nothing away.
       assert number == 3 or checksums.METADATA in name or name.endswith(('txt', checksums.FILE)), (name, told)
       continue
-    # The best one up to the third epoch was the second, which had been removed by then: nothing is left to continue from.
+    # The best one up to the third epoch was the second, which had been removed by then: none is left.
     assert isinstance(found, str), (name, found)
     assert str(number) in found
     assert '\n' not in found

@@ -53,7 +53,7 @@ def start():
     process.communicate()
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_one_signal_is_a_request_that_the_process_answers_in_its_own_time(number, start):
   process = start('listening', 'leave')
   process.send_signal(number)
@@ -82,13 +82,25 @@ def test_without_listening_a_signal_ends_the_process(number, start):
   assert out == ''
 
 
-def test_listening_changes_the_handlers_of_both_signals_alone():
+def test_a_hang_up_that_is_ignored_as_under_nohup_stays_so():
+  before = {number: signal.getsignal(number) for number in signals.SIGNALS}
+  try:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals.Stop().install()
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+  finally:
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def test_listening_changes_the_handlers_of_its_signals_alone():
   watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
   before = {number: signal.getsignal(number) for number in watched}
   try:
     signals.Stop().install()
     changed = {number for number in watched if signal.getsignal(number) != before[number]}
-    assert changed == {signal.SIGTERM, signal.SIGINT}
+    assert changed == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
   finally:
     assert signal.set_wakeup_fd(-1) >= 0
     for number, handler in before.items():

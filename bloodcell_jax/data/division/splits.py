@@ -97,7 +97,7 @@ def hold_out(
       remedy = f'set it to {_up(1 / num_groups)} or more' if num_groups > 1 else 'one cannot be divided'
       raise types.UserError(
         f'class {table.class_names[k]} has too few groups of images for {key}={fraction}: {num_groups}, '
-        f'fewer than {num_parts}; {remedy}, or add photographs'
+        f'fewer than {num_parts}{_repeats(table, among[label == k])}; {remedy}, or add photographs'
       )
   for drawn in seeds(seed):
     held = groups.split(label, group, fraction, drawn)
@@ -108,6 +108,21 @@ def hold_out(
     f'class {table.class_names[missing]} cannot be divided by whole groups with {key}={fraction}; '
     'raise it, or add photographs'
   )
+
+
+def _repeats(table: types.Table, rows: np.ndarray) -> str:
+  """That several of the images are equal files or share groups; '' if no two do."""
+  num, num_files, num_groups = (
+    len(rows),
+    len(np.unique(table.digest[rows])),
+    len(np.unique(table.group[rows])),
+  )
+  if num_files < num:
+    equal = (
+      'all are the same file' if num_files == 1 else f'only {num_files:,} differ, the others are equal files'
+    )
+    return f' (of its {num:,} images {equal})'
+  return f' (its {num:,} images share them)' if num_groups < num else ''
 
 
 def seeds(seed: int) -> list[int]:

@@ -1,30 +1,11 @@
-"""Decodes image files to uint8 arrays of one size, each file once.
-
-How images are treated:
-
-  empty, not an image, truncated or damaged       refused, with the reason
-  more than `max_pixels`, under 8 pixels a side   refused by its header, before it is decoded
-  more bytes than so many pixels can have         refused unread
-  a JPEG of more than 100 scans                   refused: each takes as long as an image; a usual one has 1 to 12
-  32 bits or floating point                       refused: the value of white is undefined
-  greyscale, palette, CMYK and the like           converted to RGB, noted
-  16 bits a channel                               divided so that 65535 becomes 255, noted
-  alpha                                           composed over white, noted
-  an EXIF orientation                             rotated upright, noted
-  several frames                                  the first one is used, noted
-  a colour profile                                ignored
-
-The format is detected from the content; the file extension is ignored here.
-"""
+"""Decodes image files to uint8 arrays of one size, each file once."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import io
 import os
 import pathlib
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 
@@ -32,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from bloodcell_jax.base import cell, types
-from bloodcell_jax.data.images import image_buffer, image_files, locate, rgb
+from bloodcell_jax.data.images import image_buffer, image_files, locate, photograph, rgb
 
 INTERPOLATIONS = {
   'nearest': Image.Resampling.NEAREST,
@@ -43,17 +24,9 @@ INTERPOLATIONS = {
 }
 VIEWS = ('full', 'nucleus')
 CACHES = ('auto', 'memory', 'disk')
-# Pixels; smaller images show nothing of a cell.
-LEAST_SIDE = 8
+LEAST_SIDE = photograph.LEAST_SIDE
 MOST_SIDE = 10**8
 
-# Registers all formats of Pillow, so that those named here can be selected.
-Image.init()
-# Pillow's names of the formats in `image_files.EXTENSIONS`; others are not opened: some start other programs.
-_FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP', 'GIF', 'PPM')
-# 16 bits a channel with alpha, and spare bytes for a preview and camera metadata.
-_BYTES_A_PIXEL, _SPARE_BYTES = 8, 2**24
-_MOST_SCANS = 100
 _CHUNK = 32  # images a task decodes
 _AHEAD = 128  # images that `each` decodes ahead
 
@@ -82,6 +55,7 @@ class Spec:
 
 
 DecodeError = rgb.DecodeError
+quiet = photograph.quiet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +66,7 @@ class Decoded:
   kept: np.ndarray  # [N] bool
   problems: list[types.Problem]  # one for each row that is not kept
   notes: list[types.Problem]  # conversions
+  size_N2: np.ndarray  # int32: width and height of the upright photographs; 0 where not kept
 
 
 def image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -104,12 +79,12 @@ def image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]
     DecodeError: the image cannot be used; the message is the reason.
   """
   with quiet():
-    return _image(content, spec)
+    return _image(content, spec)[:2]
 
 
 def upright(content: str | bytes, max_pixels: int) -> np.ndarray:
   """The upright image at its own size, before stretch, crop and resize: uint8 [H, W, 3]; raises as `image`."""
-  return np.asarray(_upright(content, max_pixels)[0])
+  return np.asarray(photograph.upright(content, max_pixels)[0])
 
 
 def table(
@@ -130,6 +105,7 @@ def table(
     (len(rows), spec.image_size, spec.image_size, 3), spec.cache, pathlib.Path(directory)
   )
   kept = np.zeros(len(rows), bool)
+  size_N2 = np.zeros((len(rows), 2), np.int32)
   problems: list[types.Problem] = []
   notes: list[types.Problem] = []
 
@@ -137,7 +113,7 @@ def table(
     results: list[tuple[int, tuple[str, ...] | DecodeError]] = []
     for i in range(start, min(start + _CHUNK, len(rows))):
       try:
-        image_NHWC[i], conversions = _image(rows.content[i], spec)
+        image_NHWC[i], conversions, size_N2[i] = _image(rows.content[i], spec)
       except DecodeError as error:
         results.append((i, error))
       else:
@@ -155,7 +131,7 @@ def table(
           notes += [types.Problem(str(rows.file[i]), note) for note in result]
       done += len(results)
       on_progress(done, len(rows))
-  return Decoded(image_NHWC, kept, problems, notes)
+  return Decoded(image_NHWC, kept, problems, notes, size_N2)
 
 
 def each(
@@ -164,6 +140,7 @@ def each(
   is_wanted: Callable[[str], bool],
   boxes_of: Callable[[int, str, np.ndarray], Sequence[cell.Box | None]],
   frame_of: Callable[[np.ndarray, cell.Box], cell.Box] | None = None,
+  on_read: Callable[[str, tuple[int, int], tuple[str, ...]], None] | None = None,
 ) -> Iterator[tuple[str, list[tuple[cell.Box | None, np.ndarray]] | DecodeError | None]]:
   """The cells of each file, in order, decoded and cut out on every core a bounded number of files ahead.
 
@@ -176,6 +153,8 @@ def each(
     boxes_of: where the cells of a photograph are; None is the whole photograph. It gets the file's index, its digest
       and the upright photograph, uint8 [H, W, 3] at its own size, and is called in several threads.
     frame_of: what the network sees of the photograph for a box; None is the box, cut as `spec.view` says.
+    on_read: called with the digest, the (width, height) and the conversions of each photograph that is decoded, in
+      several threads; None for nobody.
 
   Yields:
     (`image_files.sha256_16` of the bytes, [(box, uint8 [S, S, 3]), ...]) of each file. The list is None where the
@@ -186,23 +165,28 @@ def each(
     i: int, path: str
   ) -> tuple[str, list[tuple[cell.Box | None, np.ndarray]] | DecodeError | None]:
     try:
-      data = _bytes(path, spec.max_pixels)
+      data = photograph.read(path, spec.max_pixels)
     except DecodeError as error:
       return '', error
     digest = image_files.sha256_16(data)
     try:
       if not is_wanted(digest):
         return digest, None
-      photograph, _ = _upright(data, spec.max_pixels)
-      original_HWC = np.asarray(photograph)
+      upright, notes = photograph.upright(data, spec.max_pixels)
+      original_HWC = np.asarray(upright)
       boxes = boxes_of(i, digest, original_HWC)
       frames = [frame_of(original_HWC, box) if frame_of and box else box for box in boxes]
-      photograph = stretch(photograph) if spec.stretch_brightness else photograph
+      stretched = stretch(upright) if spec.stretch_brightness else upright
       whole = dataclasses.replace(spec, view='full')
-      return digest, [
-        (box, _sized(_cut(photograph, frame), whole if frame_of and box else spec)[0])
+      sized = [
+        _sized(_cut(stretched, frame), whole if frame_of and box else spec)
         for box, frame in zip(boxes, frames, strict=True)
       ]
+      if on_read is not None:
+        on_read(
+          digest, stretched.size, notes + tuple(dict.fromkeys(note for _, more in sized for note in more))
+        )
+      return digest, [(box, image_HWC) for box, (image_HWC, _) in zip(boxes, sized, strict=True)]
     except DecodeError as error:
       return digest, error
 
@@ -238,42 +222,12 @@ def stretch(opened: Image.Image) -> Image.Image:
   return opened.point([min(255, value * 255 // brightest) for value in range(256)] * 3)
 
 
-def quiet() -> warnings.catch_warnings:
-  """Suppresses Pillow's warnings about metadata. Not thread-safe: warning filters belong to the whole process."""
-  return warnings.catch_warnings(action='ignore')
-
-
-def _upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
-  data = _bytes(content, max_pixels)
-  if not data:
-    raise DecodeError('is empty: zero bytes')
-  try:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
-      _check_size(opened.size, max_pixels)
-      # Within the data of a scan, 0xFF is only followed by 0 or a restart marker, so each 0xFFDA begins a scan.
-      if opened.format in ('JPEG', 'MPO') and data.count(b'\xff\xda') > _MOST_SCANS:
-        raise DecodeError(f'is a JPEG of more than {_MOST_SCANS} scans')
-      return rgb.convert(opened)
-  except (DecodeError, MemoryError):
-    raise
-  except Image.UnidentifiedImageError:
-    kinds = ', '.join(e[1:] for e in image_files.EXTENSIONS)
-    raise DecodeError(f'is not an image of a known kind ({kinds})') from None
-  except Image.DecompressionBombError:
-    # Raised while the header is read, above twice Image.MAX_IMAGE_PIXELS, about 179 million.
-    raise DecodeError(f'has more pixels than data.max_pixels={max_pixels} or Pillow allows') from None
-  # Pillow's decoders raise many kinds of errors on damaged files, including SyntaxError and struct.error.
-  except Exception as error:
-    reason = ' '.join(str(error).split()) or type(error).__name__
-    raise DecodeError(f'is cut short or damaged ({reason})') from None
-
-
-def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
-  upright, notes = _upright(content, spec.max_pixels)
+def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...], tuple[int, int]]:
+  upright, notes = photograph.upright(content, spec.max_pixels)
   if spec.stretch_brightness:
     upright = stretch(upright)
   array, more = _sized(upright, spec)
-  return array, notes + more
+  return array, notes + more, upright.size
 
 
 def _cut(photograph: Image.Image, box: cell.Box | None) -> Image.Image:
@@ -298,23 +252,3 @@ def _sized(upright: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...
   return np.asarray(
     upright.resize((spec.image_size, spec.image_size), INTERPOLATIONS[spec.interpolation])
   ), notes
-
-
-def _bytes(content: str | bytes, max_pixels: int) -> bytes:
-  if isinstance(content, bytes):
-    return content
-  try:
-    most = _BYTES_A_PIXEL * max_pixels + _SPARE_BYTES
-    if os.path.getsize(content) > most:
-      raise DecodeError(f'has more than {most:,} bytes, the most for data.max_pixels={max_pixels}')
-    return image_files.read(content)
-  except OSError as error:
-    raise DecodeError(f'cannot be read ({error.strerror})') from None
-
-
-def _check_size(size: tuple[int, int], max_pixels: int) -> None:
-  width, height = size
-  if width * height > max_pixels:
-    raise DecodeError(f'has {width}x{height} pixels, more than data.max_pixels={max_pixels}')
-  if min(width, height) < LEAST_SIDE:
-    raise DecodeError(f'has {width}x{height} pixels, fewer than {LEAST_SIDE} a side')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import hashlib
 import os
 import re
@@ -10,11 +11,15 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
+from bloodcell_jax.data.images import foreign, litter
 
 EXTENSIONS = ('.jpeg', '.jpg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm')
 
-# Files that Windows and macOS create in folders; like names that begin with a dot, they are never reported.
-_LITTER = ('thumbs.db', 'desktop.ini', '__macosx')
+ARCHIVES = ('.zip', '.tar', '.gz', '.tgz', '.bz2', '.tbz', '.xz', '.txz', '.zst', '.7z', '.rar', '.iso')
+WORKBOOKS = ('.xlsx', '.xls', '.xlsm', '.xlsb', '.ods', '.numbers')
+
+# Before a digest in a list, see `marked`.
+MARK = 'sha256:'
 
 # More threads than cores: hashing waits for the disk.
 _NUM_READERS = 8
@@ -33,28 +38,61 @@ def natural_key(name: str) -> tuple:
   return (*((0, int(p), '') if p[:1].isdigit() and p.isascii() else (1, 0, p) for p in parts), (2, 0, name))
 
 
-def subfolders(folder: str) -> list[str]:
-  """Names of the folders in `folder`, in natural order, without hidden ones."""
-  names = [n for n in os.listdir(folder) if not _hidden(n) and os.path.isdir(os.path.join(folder, n))]
-  return sorted(names, key=natural_key)
+def subfolders(folder: str, passed_over: litter.Tally | None = None) -> list[str]:
+  """Names of the folders in `folder`, in natural order, without hidden ones, litter and runs.
+
+  Args:
+    folder: to look into.
+    passed_over: counts the folders and files that are left out; None to count none.
+  """
+  found = []
+  names = os.listdir(folder)
+  of_run = litter.RUN_FOLDERS if litter.is_result(names) else ()
+  for name in names:
+    path = os.path.join(folder, name)
+    if kind := litter.kind(name):
+      _count(passed_over, kind)
+    elif os.path.isdir(path):
+      if name in of_run or litter.is_result(_entries(path)):
+        _count(passed_over, litter.RUN)
+      else:
+        found.append(name)
+  return sorted(found, key=natural_key)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+  """The image files of a folder."""
+
+  names: list[str]  # relative to the folder, with '/', in natural order
+  problems: list[types.Problem]  # files that are skipped
+  num_runs: int  # folders of runs and results inside, which are passed over
 
 
 def listing(folder: str, shown: str, recursive: bool = True) -> tuple[list[str], list[types.Problem]]:
-  """The image files under `folder`, relative to it with '/', in natural order; and the files that are skipped.
+  """The names and the problems of `read_listing`."""
+  found = read_listing(folder, shown, recursive, litter.tally())
+  return found.names, found.problems
 
-  **Guarantees**: each folder on the disk is read once, so a loop of links ends; hidden files are
-  ignored; the order depends only on the names.
+
+def read_listing(folder: str, shown: str, recursive: bool, passed_over: litter.Tally) -> Listing:
+  """The image files under `folder`.
+
+  **Guarantees**: each folder on the disk is read once, so a loop of links ends; hidden files, what other programs leave
+  and folders of runs are passed over; the order depends only on the names.
 
   Args:
     folder: to search.
     shown: the name of the folder for people; the prefix of the names in problems.
     recursive: search the folders inside too.
+    passed_over: counts what is passed over.
   """
   found: list[str] = []
   problems: list[types.Problem] = []
+  num_runs = 0
   seen = {_identity(folder)}
   # A stack, because folders may be nested deeper than the recursion limit of Python.
-  stack = [_names(folder, '', shown, problems)]
+  stack = [_names(folder, '', shown, problems, passed_over)]
   while stack:
     prefix, name = next(stack[-1], ('', ''))
     if not name:
@@ -69,12 +107,28 @@ def listing(folder: str, shown: str, recursive: bool = True) -> tuple[list[str],
         problems.append(types.Problem(_join(shown, inner), 'a link to a folder that has been read already'))
         continue
       seen.add(_identity(path))
-      stack.append(_names(folder, f'{inner}/', shown, problems))
+      if litter.is_result(_entries(path)):
+        passed_over.times[litter.RUN] += 1
+        num_runs += 1
+        continue
+      stack.append(_names(folder, f'{inner}/', shown, problems, passed_over))
     elif reason := unfit(path, name):
       problems.append(types.Problem(_join(shown, inner), reason))
     else:
       found.append(inner)
-  return found, problems
+  return Listing(found, problems, num_runs)
+
+
+def _entries(folder: str) -> list[str]:
+  try:
+    return os.listdir(folder)
+  except OSError:
+    return []  # told where the folder is read
+
+
+def _count(passed_over: litter.Tally | None, kind: str) -> None:
+  if passed_over is not None:
+    passed_over.times[kind] += 1
 
 
 def _identity(folder: str) -> tuple[int, int]:
@@ -113,6 +167,31 @@ def sha256_16(data: bytes) -> str:
   return hashlib.sha256(data).hexdigest()[:16]
 
 
+def unpacking(path: str) -> str:
+  """What to do with a file that holds files and is no image; '' for any other.
+
+  Example:
+    >>> unpacking('cells.tar.gz'), unpacking('a.png')
+    ('is an archive; unpack it and name the folder', '')
+  """
+  extension = os.path.splitext(path)[1].lower()
+  if extension in ARCHIVES:
+    return 'is an archive; unpack it and name the folder'
+  if extension in WORKBOOKS:
+    return 'is a workbook; save its sheet as "CSV UTF-8" and name that file'
+  return ''
+
+
+def marked(digest: str) -> str:
+  """A `sha256_16` as lists have it: no program takes it for a number, as some do with 05950602088419e7.
+
+  Example:
+    >>> marked('05950602088419e7')
+    'sha256:05950602088419e7'
+  """
+  return MARK + digest
+
+
 def digests(paths: Sequence[str]) -> list[str | OSError]:
   """For each path, in order, its `sha256_16`, or the error of reading it."""
   with concurrent.futures.ThreadPoolExecutor(_NUM_READERS) as pool:
@@ -128,18 +207,20 @@ def _digest(path: str) -> str | OSError:
     return error
 
 
-def _hidden(name: str) -> bool:
-  return name.startswith('.') or name.casefold() in _LITTER
-
-
-def _names(folder: str, prefix: str, shown: str, problems: list[types.Problem]) -> Iterator[tuple[str, str]]:
-  """(prefix, name) of the entries of the folder `prefix` in `folder`, in natural order, without hidden ones."""
+def _names(
+  folder: str, prefix: str, shown: str, problems: list[types.Problem], passed_over: litter.Tally
+) -> Iterator[tuple[str, str]]:
+  """(prefix, name) of the entries of the folder `prefix` in `folder`, in natural order, without litter."""
   try:
     names = os.listdir(os.path.join(folder, prefix))
   except OSError as error:
     problems.append(types.Problem(_join(shown, prefix), f'the folder cannot be read: {error.strerror}'))
     return
-  yield from ((prefix, name) for name in sorted(names, key=natural_key) if not _hidden(name))
+  for name in sorted(names, key=natural_key):
+    if kind := litter.kind(name):
+      passed_over.times[kind] += 1
+    else:
+      yield prefix, name
 
 
 def unfit(path: str, name: str) -> str:
@@ -147,6 +228,8 @@ def unfit(path: str, name: str) -> str:
   if not is_showable(name):
     return 'the name has characters that cannot be shown'
   extension = os.path.splitext(name)[1]
+  if reason := foreign.reason(extension):
+    return reason
   if extension.lower() not in EXTENSIONS:
     return f'{extension or "no extension"}: not one of {" ".join(EXTENSIONS)}'
   try:
@@ -155,6 +238,17 @@ def unfit(path: str, name: str) -> str:
     return 'a link to nothing'
   # Reading a pipe or device could block for ever.
   return '' if stat.S_ISREG(mode) else 'not a regular file'
+
+
+def is_image(name: str) -> bool:
+  """Whether the file is an image by its extension, of a kind that is read here or not.
+
+  Example:
+    >>> is_image('A/1.TIF'), is_image('A/1.czi'), is_image('A/notes.txt')
+    (True, True, False)
+  """
+  extension = os.path.splitext(name)[1].lower()
+  return extension in EXTENSIONS or bool(foreign.reason(extension))
 
 
 def _join(shown: str, inner: str) -> str:

@@ -3,40 +3,60 @@
 from __future__ import annotations
 
 import csv
+import re
 
 from bloodcell_jax.base import types
+from bloodcell_jax.data.sources import csv_text
+
+# What R, pandas and spreadsheets write where there is no value.
+_MISSING = ('NA', '<NA>', 'N/A', '#N/A', 'NaN', 'nan', 'NULL')
+# A number that a spreadsheet shortened, in locales with a decimal point or comma; and its words for an error.
+_SHORTENED = re.compile(r'[+-]?\d([.,]\d+)?[eE]\+?\d{2,}')
+_ERRORS = re.compile(r'#(NAME\?|NUM!|VALUE!|REF!|DIV/0!|NULL!|#+)')
 
 
-def read(path: str, columns: tuple[str, ...], advice: str) -> list[tuple[str, dict[str, str]]]:
-  """(`path: line N`, row) of each line; a missing cell is ''.
+def read(
+  path: str, columns: tuple[str, ...], advice: str, others: tuple[str, ...] = ()
+) -> list[tuple[str, dict[str, str]]]:
+  """(`path: line N`, row) of each line that is not empty; a missing cell is ''.
 
   Args:
-    path: of a CSV in UTF-8, with or without a byte-order mark, which spreadsheets write.
-    columns: names that the first line must have.
+    path: of a CSV in UTF-8 or UTF-16 with any of `csv_text.SEPARATORS`, as spreadsheets, R and pandas save it.
+    columns: names that the first line must have, in any case; the keys of the rows are as `csv_text.column_name`.
     advice: what to do if the file cannot be opened; ends the error message.
+    others: names of columns that it may have, whose cells are text too.
 
   Raises:
-    UserError: the file cannot be read, is no CSV, lacks a column, or has a cell with control characters.
+    UserError: the file cannot be read, is no CSV, lacks a column, or a cell has control characters or, in one of
+      these columns, what a spreadsheet wrote in the place of its content.
   """
   try:
-    # utf-8-sig: otherwise a byte-order mark would be part of the first name.
-    with open(path, encoding='utf-8-sig', newline='') as opened:
-      reader = csv.DictReader(opened)
-      if not set(columns) <= set(reader.fieldnames or ()):
-        what = 'the column' if len(columns) == 1 else 'the columns'
-        raise types.UserError(f'{path}: the first line must name {what} {" and ".join(columns)}')
-      return [(f'{path}: line {reader.line_num}', _checked(path, reader.line_num, row)) for row in reader]
+    with open(path, 'rb') as opened:
+      data = opened.read()
   except OSError as error:
     raise types.UserError(f'{path}: {error.strerror}; {advice}') from None
-  except (UnicodeDecodeError, csv.Error) as error:
+  try:
+    names, parsed = csv_text.rows(path, csv_text.decode(path, data), columns)
+  except csv.Error as error:
     raise types.UserError(f'{path}: is not a CSV in UTF-8 ({error})') from None
+  rows = []
+  for line, cells in parsed:
+    # A line that is cut short lacks its last cells; a column without a name is an index, or empty.
+    cells = [*cells, *[''] * (len(names) - len(cells))]
+    row = {name: cell for name, cell in zip(names, cells, strict=True) if name}
+    rows.append((f'{path}: line {line}', _checked(path, line, row, (*columns, *others))))
+  return rows
 
 
-def _checked(path: str, line: int, row: dict[str, str | None]) -> dict[str, str]:
-  """The row without cells beyond the last column."""
-  named = {column: cell or '' for column, cell in row.items() if column is not None}
-  for column, cell in named.items():
+def _checked(path: str, line: int, row: dict[str, str], columns: tuple[str, ...]) -> dict[str, str]:
+  """The row with '' in the place of missing values."""
+  for column, cell in row.items():
     # Such a name can neither be typed nor shown in an error of one line.
     if any(ord(character) < 32 or ord(character) == 127 for character in cell):
       raise types.UserError(f'{path}: line {line} has control characters in the column {column}; remove them')
-  return named
+    if column in columns and (_SHORTENED.fullmatch(cell.strip()) or _ERRORS.fullmatch(cell.strip())):
+      raise types.UserError(
+        f'{path}: line {line} has {cell.strip()} in the column {column}, which a spreadsheet wrote in the place of '
+        'the text; import the column as text and export the list again'
+      )
+  return {column: '' if cell.strip() in _MISSING else cell for column, cell in row.items()}

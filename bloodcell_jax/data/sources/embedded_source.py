@@ -28,8 +28,8 @@ def table(spec: embedded.Spec) -> types.Table:
   )
 
 
-def _read(settings: source.Settings) -> tuple[types.Table, list[types.Problem]]:
-  return table(settings.embedded), []
+def _read(settings: source.Settings) -> source.Reading:
+  return source.Reading(table(settings.embedded), [], ())
 
 
 SOURCE = source.Source(

@@ -10,8 +10,11 @@ import os
 from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import csv_rows
+from bloodcell_jax.data.images import foreign, image_files, litter
+from bloodcell_jax.data.sources import csv_rows, listed_names
+
+# Lists of images, by their extensions.
+LISTS = ('.csv', '.tsv', '.txt')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,19 +25,46 @@ class Input:
   shown: str  # for people: relative to the folder or list that contains it, or the file's own name
 
 
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """The images that paths name."""
+
+  inputs: list[Input]
+  problems: list[types.Problem]  # files that are skipped
+  passed_over: litter.Tally
+
+  def remarks(self) -> list[str]:
+    """What was found and what was passed over, lines for people."""
+    folders = len({os.path.dirname(one.path) for one in self.inputs})
+    images, places = (
+      f'{num:,} {noun if num == 1 else noun + "s"}'
+      for num, noun in ((len(self.inputs), 'image'), (folders, 'folder'))
+    )
+    return list(filter(None, (f'{images} in {places}', self.passed_over.line())))
+
+
 def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
+  """The images and the problems of `read`."""
+  found = read(paths)
+  return found.inputs, found.problems
+
+
+def read(paths: Sequence[str]) -> Found:
   """The images that these paths name, each file once, in the order of the paths; and the files that are skipped.
 
-  A path is an image file, a folder (searched recursively), a pattern such as `slides/*.png` or
-  `slides/**/*.png`, or a `.csv` whose column `file` names images, relative to the list's own folder.
+  A path is an image file, a folder (searched recursively), a pattern such as `slides/*.png` or `slides/**/*.png`, or a
+  list (`LISTS`) whose column `file` names images, relative to the list's own folder. What is there under the very name
+  is no pattern, and neither is a folder at the beginning of a pattern, such as `slides [1]`.
 
   Raises:
-    UserError: a path does not exist, a pattern matches nothing, a list lacks the column, or there is no image.
+    UserError: a path does not exist or is an archive, a pattern matches nothing, a list lacks the column, or there is
+      no image.
   """
   inputs: list[Input] = []
   problems: list[types.Problem] = []
+  passed_over = litter.tally()
   for path in paths:
-    inputs += _resolve(path, problems)
+    inputs += _resolve(path, problems, passed_over)
   first: dict[str, Input] = {}
   for one in inputs:
     first.setdefault(os.path.realpath(one.path), one)
@@ -47,24 +77,29 @@ def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
   if not kept:
     named = ', '.join(path if image_files.is_showable(path) else repr(path) for path in paths)
     raise types.UserError(f'{named}: no image there; known kinds are {" ".join(image_files.EXTENSIONS)}')
-  return kept, problems
+  return Found(kept, problems, passed_over)
 
 
-def _resolve(path: str, problems: list[types.Problem]) -> Iterator[Input]:
+def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
   if os.path.isdir(path):
-    yield from _within(path, problems)
-  elif os.path.isfile(path) and path.lower().endswith('.csv'):
+    yield from _within(path, problems, passed_over)
+  elif os.path.isfile(path) and path.lower().endswith(LISTS):
     yield from _listed(path)
   elif os.path.isfile(path):
+    advice = image_files.unpacking(path) or foreign.reason(os.path.splitext(path)[1])
+    if advice:
+      raise types.UserError(f'{path}: {advice}')
     yield Input(path, os.path.basename(path))
   elif glob.has_magic(path):
     matched = sorted(_matched(path), key=image_files.natural_key)
     if not matched:
-      raise types.UserError(f'{path}: matches no file')
+      raise types.UserError(f'{path}: matches no file; * stands for any letters, ** for any folders')
     for one in matched:
       name = os.path.basename(one)
       if os.path.isdir(one):
-        yield from _within(one, problems)
+        yield from _within(one, problems, passed_over)
+      elif kind := litter.kind(name):
+        passed_over.times[kind] += 1
       elif os.path.splitext(one)[1].lower() not in image_files.EXTENSIONS:
         # A pattern may match other files too.
         continue
@@ -76,15 +111,16 @@ def _resolve(path: str, problems: list[types.Problem]) -> Iterator[Input]:
     raise types.UserError(f'{path}: no such file or folder')
 
 
-def _within(folder: str, problems: list[types.Problem]) -> Iterator[Input]:
-  names, left_out = image_files.listing(folder, '')
-  problems += left_out
-  yield from (Input(os.path.join(folder, *name.split('/')), name) for name in names)
+def _within(folder: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
+  found = image_files.read_listing(folder, '', True, passed_over)
+  problems += found.problems
+  yield from (Input(os.path.join(folder, *name.split('/')), name) for name in found.names)
 
 
 def _matched(pattern: str) -> list[str]:
   """The matches of a pattern: as `glob.glob(recursive=True)`, but loops of links are followed once."""
-  parts = pattern.split('/')
+  parts = _literal_first(pattern)
+  pattern = '/'.join(parts)
   if '**' not in parts:
     return glob.glob(pattern)
   first = parts.index('**')
@@ -93,6 +129,15 @@ def _matched(pattern: str) -> list[str]:
     names, _ = image_files.listing(top or '.', '')
     found += [os.path.join(top, name) for name in names if _fits(name.split('/'), parts[first:])]
   return found
+
+
+def _literal_first(pattern: str) -> list[str]:
+  """The parts of a pattern; those at its beginning that are there under their very names are escaped."""
+  parts = pattern.split('/')
+  for i in range(len(parts) - 1):
+    if not os.path.lexists('/'.join(parts[: i + 1]) or '/'):
+      return [*map(glob.escape, parts[:i]), *parts[i:]]
+  return [*map(glob.escape, parts[:-1]), parts[-1]]
 
 
 def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
@@ -116,11 +161,18 @@ def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
 
 def _listed(path: str) -> Iterator[Input]:
   folder = os.path.dirname(path)
+  tree = listed_names.Tree(folder or '.')
   for where, row in csv_rows.read(path, ('file',), 'give a CSV whose column file names images'):
     name = row['file'].replace('\\', '/')
-    whole = os.path.join(folder, *name.split('/')) if not os.path.isabs(name) else name
-    if not name or not os.path.isfile(whole):
-      raise types.UserError(f'{where} names {name or "nothing"}, which is no file')
+    whole = name
+    if name.startswith('~') and not os.path.exists(os.path.join(folder, *name.split('/'))):
+      whole = os.path.expanduser(name)
+    elif not os.path.isabs(name):
+      # An absolute name is that of another computer's file system as soon as one letter differs.
+      name = tree.find(name) or name
+      whole = os.path.join(folder, *name.split('/'))
+    if not name.strip() or not os.path.isfile(whole):
+      raise types.UserError(f'{where} names {name.strip() or "nothing"}, which is no file')
     yield Input(whole, name)
 
 

@@ -218,6 +218,6 @@ SOURCE = source_lib.Source(
   needs_dir=False,  # without a folder it is downloaded
   splits='Its own TRAIN, TEST and TEST_SIMPLE; validation is held out of TRAIN by fields of the smear.',
   licence='the Kaggle images and the BCCD data set that they derive from: MIT',
-  read=lambda settings: table(settings.dir),
+  read=lambda settings: source_lib.Reading(*table(settings.dir), ()),
   photographs=lambda settings: photographs(settings.dir),
 )

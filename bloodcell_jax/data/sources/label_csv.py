@@ -1,12 +1,16 @@
-"""Labels in a CSV, such as the review page exports, instead of class folders."""
+"""Labels in CSV lists, such as the review page exports, instead of class folders."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 import posixpath
+import re
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.sources import csv_rows
+from bloodcell_jax.data.images import image_files
+from bloodcell_jax.data.sources import csv_rows, listed_names
 
 # The column in files that users write, and that of the review page.
 COLUMNS = ('label', 'human_label')
@@ -18,26 +22,67 @@ class Label:
 
   file: str  # relative to the folder of the data, with '/'
   label: str
-  digest: str  # `sha256_16` of the labelled image; '' if the CSV has none
+  digest: (
+    str  # of the labelled image, as `image_files.marked` writes it or as a spreadsheet left it; '' for none
+  )
+  where: str  # `path: line N`
 
 
-def read(path: str) -> list[Label]:
-  """The labels of a CSV with the columns `file` and `label`, or `human_label`; `sha256_16` is optional.
+def paths(labels_csv: str) -> list[str]:
+  """The lists that `data.labels_csv` names: one path, or several separated by commas."""
+  if os.path.exists(labels_csv):
+    return [labels_csv]
+  return [path.strip() for path in labels_csv.split(',') if path.strip()]
+
+
+def read(labels_csv: str, folder: str) -> list[Label]:
+  """The labels of lists with the columns `file` and `label`, or `human_label`; `sha256_16` is optional.
+
+  A file may be named relative to the folder of the data, or to the folder of its list if that lies inside.
+
+  Args:
+    labels_csv: as for `paths`.
+    folder: the folder of the data.
 
   Raises:
-    UserError: the file cannot be read, lacks a column, or a line has no file, no label or a repeated file.
+    UserError: a list cannot be read, lacks a column, or a line has no file, no label, or a file that has a line
+      already; in another list it may have one with the same label.
   """
+  labels: dict[str, Label] = {}
+  tree = listed_names.Tree(folder)
+  for path in paths(labels_csv):
+    for one in _read(path, folder, tree):
+      before = labels.setdefault(one.file, one)
+      if before is one or (before.label == one.label and _list(before) != _list(one)):
+        continue
+      elsewhere = '' if _list(before) == _list(one) else f', which is {before.label} in {before.where}'
+      raise types.UserError(f'{one.where} names {one.file} a second time{elsewhere}; keep one of the lines')
+  if not labels:
+    raise types.UserError(f'{labels_csv}: has no line with a label')
+  return list(labels.values())
+
+
+def _list(label: Label) -> str:
+  return label.where.rpartition(': line')[0]
+
+
+def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
   advice = 'set --config.data.labels_csv to a CSV with the columns file and label'
-  rows = csv_rows.read(path, ('file',), advice)
+  rows = csv_rows.read(path, ('file',), advice, COLUMNS)
   column = next((name for name in COLUMNS if rows and name in rows[0][1]), None)
   if rows and column is None:
-    raise types.UserError(f'{path}: the first line must name the columns file and {" or ".join(COLUMNS)}')
-  labels: dict[str, Label] = {}
+    there = ', '.join(rows[0][1])
+    raise types.UserError(
+      f'{path}: the first line must name the columns file and {" or ".join(COLUMNS)}; it has {there}'
+    )
+  own = posixpath.relpath(_absolute(os.path.dirname(path)), _absolute(folder))
+  beside = listed_names.Tree(os.path.dirname(path) or '.')
+  labels = []
   for where, row in rows:
     file, label = row['file'].replace('\\', '/'), row[str(column)].strip()
-    if not file or not label:
+    if not file.strip() or not label:
       raise types.UserError(f'{where} lacks a file or a label; give both')
-    if row.get('left'):
+    if row.get('left', '').strip():
       raise types.UserError(
         f'{where} labels a part of {file}; save that part as an image and list it without a box'
       )
@@ -46,12 +91,54 @@ def read(path: str) -> list[Label]:
       raise types.UserError(
         f'{where} has the label {label!r}; a label has no slash and does not begin with a dot'
       )
-    file = posixpath.normpath(file)
-    if file.startswith(('/', '..')):
+    inner = posixpath.normpath(file)
+    if inner.startswith(('/', '..')):
       raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
-    if file in labels:
-      raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
-    labels[file] = Label(file, label, row.get('sha256_16', ''))
-  if not labels:
-    raise types.UserError(f'{path}: has no line with a label')
-  return list(labels.values())
+    found = tree.find(inner)
+    if not found and not own.startswith('..') and (near := beside.find(inner)):
+      found = posixpath.normpath(posixpath.join(own, near))
+    labels.append(Label(found or inner, label, row.get('sha256_16', '').strip(), where))
+  return labels
+
+
+def _absolute(folder: str) -> str:
+  return os.path.realpath(folder or '.').replace(os.sep, '/')
+
+
+def check_digest(label: Label, digest: str) -> None:
+  """Refuses a label of an image that has changed since.
+
+  Args:
+    label: the label.
+    digest: `image_files.sha256_16` of the image now.
+
+  Raises:
+    UserError: the image has changed, or a spreadsheet has changed the digest so that nobody can know.
+  """
+  given = label.digest.casefold().removeprefix(image_files.MARK)
+  if not given or given == digest or (given.isdecimal() and given.zfill(len(digest)) == digest):
+    return
+  number = _number(given)
+  if re.fullmatch('[0-9a-f]{16}', given) and (
+    number is None or not math.isclose(number, _number(digest) or 0)
+  ):
+    raise types.UserError(f'{label.where}: {label.file} has changed since it was labelled; label it again')
+  if number is not None:
+    raise types.UserError(
+      f'{label.where}: a spreadsheet changed the digest of {label.file} to the number {label.digest}; export the '
+      'labels again and import the column sha256_16 as text, or remove that column'
+    )
+  raise types.UserError(
+    f'{label.where}: {label.digest!r} is no digest, which has 16 of the characters 0-9 and a-f; export the labels '
+    'again, or remove the column sha256_16'
+  )
+
+
+def _number(text: str) -> float | None:
+  """The number that a spreadsheet would see in the text, in locales with a point or a comma; None for none."""
+  if text in ('inf', '#num!') or re.fullmatch('#+', text):
+    return math.inf
+  try:
+    return float(text.replace(',', '.')) if re.fullmatch(r'[0-9.,e+\-]+', text) else None
+  except ValueError:
+    return None

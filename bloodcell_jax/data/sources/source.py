@@ -25,14 +25,24 @@ class Settings(Protocol):
 
   @property
   def labels_csv(self) -> str:
-    """A CSV of files and labels; '' for none."""
+    """A CSV of files and labels, or several separated by commas; '' for none."""
 
   @property
   def embedded(self) -> embedded_lib.Spec:
     """Number and size of synthetic images."""
 
 
-Read = Callable[[Settings], tuple[types.Table, list[types.Problem]]]
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """What a source read, and what it took the data for."""
+
+  table: types.Table
+  problems: list[types.Problem]  # files that are not used
+  # Lines for people: splits, classes, groups, what was passed over; printed before anything is trained or counted.
+  remarks: tuple[str, ...]
+
+
+Read = Callable[[Settings], Reading]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +54,7 @@ class Source:
   needs_dir: bool  # whether `data.dir` must name a folder
   splits: str  # a sentence: which splits the data brings, and which are held out
   licence: str  # of the images, a line of the model card
-  # The rows, and the files that are not used. Raises UserError if there is no such data.
+  # Raises UserError if there is no such data, or if it cannot be understood.
   read: Read
   # One image of each photograph of TRAIN, to rebuild a training set from. Raises as `read`.
   photographs: Callable[[Settings], types.Table]
@@ -54,7 +64,7 @@ def one_of_each_photograph(read: Read) -> Callable[[Settings], types.Table]:
   """A function that returns the first image of each photograph of TRAIN, for sources without the photographs."""
 
   def photographs(settings: Settings) -> types.Table:
-    table, _ = read(settings)
+    table = read(settings).table
     train = np.flatnonzero(table.split == 'TRAIN')
     _, first = np.unique(table.source[train], return_index=True)
     return table.take(train[np.sort(first)])

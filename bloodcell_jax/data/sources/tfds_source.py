@@ -117,8 +117,8 @@ def _text(row: dict, key: str) -> str:
   return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _read(settings: source.Settings) -> tuple[types.Table, list[types.Problem]]:
-  return table(settings.dir)
+def _read(settings: source.Settings) -> source.Reading:
+  return source.Reading(*table(settings.dir), ())
 
 
 SOURCE = source.Source(

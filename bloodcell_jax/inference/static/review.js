@@ -1,15 +1,17 @@
 'use strict';
-// The review page: cells are listed least certain first, filtered by class, corrected by keyboard; labels are kept in the
-// browser and exported as CSV. User text enters by textContent, never as HTML.
+// The review page: cells are listed least certain first, filtered by class, and labelled by keyboard, mouse or touch; labels
+// are kept in the browser and exported as CSV. User text enters by textContent, never as HTML.
 (() => {
   const read = id => JSON.parse(document.getElementById(id).textContent);
-  const {model, classes, key, noun} = read('about');
+  const {model, classes, keys, heat, key, noun} = read('about');
   const items = read('items');
   const grid = document.getElementById('grid');
   const filter = document.getElementById('filter');
   const status = document.getElementById('status');
   const exportButton = document.getElementById('export');
   const heatButton = document.getElementById('heat');
+  const palette = document.getElementById('palette');
+  const classButtons = [...palette.querySelectorAll('[data-class]')];
   const hasBoxes = items.some(item => item.box);
   const title = item => item.box ? `${item.file}, cell ${item.cell}` : item.file;
   const make = (tag, text, cls) => {
@@ -26,7 +28,7 @@
 
   const cards = items.map((item, i) => {
     const card = make('li', undefined, 'item');
-    card.tabIndex = i ? -1 : 0;
+    card.tabIndex = -1;
     card.dataset.index = i;
     const frame = make('div', undefined, 'frame');
     if (item.image) {
@@ -65,6 +67,29 @@
     status.textContent = `${numVisible} of ${items.length} ${noun} shown, ${num} labelled by you`;
     exportButton.disabled = !num;
   };
+  // The cell that a key or a button labels; -1 where none is shown.
+  let chosen = -1;
+  const showChosen = () => {
+    const item = items[chosen];
+    const correction = item && corrections[item.key];
+    document.getElementById('chosen').textContent = item ? title(item) : 'nothing to label';
+    palette.querySelectorAll('button').forEach(button => { button.disabled = !item; });
+    classButtons.forEach((button, k) => {
+      button.setAttribute('aria-pressed', String(Boolean(correction) && correction.label === classes[k]));
+    });
+  };
+  const choose = i => {
+    if (cards[chosen]) {
+      cards[chosen].classList.remove('chosen');
+      cards[chosen].tabIndex = -1;
+    }
+    chosen = i;
+    if (cards[chosen]) {
+      cards[chosen].classList.add('chosen');
+      cards[chosen].tabIndex = 0;
+    }
+    showChosen();
+  };
   const label = (i, name) => {
     if (name) corrections[items[i].key] = {label: name, time: new Date().toISOString()};
     else delete corrections[items[i].key];
@@ -72,21 +97,30 @@
     items.forEach((item, j) => { if (item.key === items[i].key) show(j); });
     keep();
     updateStatus();
+    showChosen();
   };
   const matches = i => {
     if (filter.value === '*') return true;
     if (filter.value === '+') return Boolean(corrections[items[i].key]);
     return items[i].predicted === filter.value;
   };
+  // Room for what covers the upper and the lower edge of the window, for scrolling to a card.
+  const measure = () => {
+    const controls = document.querySelector('.controls');
+    const covers = getComputedStyle(controls).position === 'sticky';
+    document.documentElement.style.setProperty('--above', `${covers ? controls.offsetHeight : 0}px`);
+    document.documentElement.style.setProperty('--below', `${palette.offsetHeight}px`);
+  };
+  addEventListener('resize', measure);
   const focus = i => {
-    cards.forEach(card => { if (card.tabIndex === 0) card.tabIndex = -1; });
-    cards[i].tabIndex = 0;
-    cards[i].focus();
+    choose(i);
+    measure();
+    cards[i].focus({preventScroll: true});
+    cards[i].scrollIntoView({block: 'nearest'});
   };
   filter.addEventListener('change', () => {
     cards.forEach((card, i) => { card.hidden = !matches(i); });
-    const first = cards.findIndex(card => !card.hidden);
-    cards.forEach((card, i) => { card.tabIndex = i === first ? 0 : -1; });
+    if (!cards[chosen] || cards[chosen].hidden) choose(cards.findIndex(card => !card.hidden));
     updateStatus();
   });
 
@@ -109,41 +143,92 @@
     const card = event.target.closest('.item');
     if (card) focus(Number(card.dataset.index));
   });
-  grid.addEventListener('keydown', event => {
-    const card = event.target.closest('.item');
-    if (!card || event.ctrlKey || event.metaKey || event.altKey) return;
-    const i = Number(card.dataset.index);
-    const moves = {ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: columns, ArrowUp: () => -columns()};
-    const digit = Number(event.key);
-    if (moves[event.key]) focus(step(i, moves[event.key]()));
-    else if (digit >= 1 && digit <= classes.length) { label(i, classes[digit - 1]); focus(step(i, 1)); }
-    else if (event.key === 'Enter') { label(i, items[i].likeliest); focus(step(i, 1)); }
-    else if (event.key === 'Backspace' || event.key === 'Delete' || event.key === '0') label(i, null);
-    else if (event.key === 'h' && heatButton) document.body.classList.toggle('heated');
+  const labelNext = name => {
+    if (chosen < 0) return;
+    const i = chosen;
+    label(i, name);
+    focus(step(i, 1));
+  };
+  const takeBack = () => {
+    if (chosen < 0) return;
+    label(chosen, null);
+    focus(chosen);
+  };
+  const agree = () => { if (chosen >= 0) labelNext(items[chosen].likeliest); };
+  const toggleHeat = () => heatButton.setAttribute('aria-pressed', String(document.body.classList.toggle('heated')));
+  palette.addEventListener('click', event => {
+    const button = event.target.closest('button');
+    if (!button) return;
+    if (button.dataset.class) labelNext(classes[Number(button.dataset.class)]);
+    else if (button.id === 'agree') agree();
+    else takeBack();
+  });
+
+  // The digit or letter of a key, a capital one with Shift; '' for any other. The row of digits gives other signs on a French
+  // keyboard, and other scripts have no letters a to z: there the place of the key decides.
+  const pressed = event => {
+    const sign = event.key.toLowerCase();
+    if (/^[0-9]$/.test(sign)) return sign;
+    if (sign.length > 1 && !['dead', 'process', 'unidentified'].includes(sign)) return '';
+    const [, kind, place] = /^(Digit|Numpad|Key)([0-9A-Z])$/.exec(event.code) || ['', '', ''];
+    if (kind === 'Digit' || kind === 'Numpad') return event.shiftKey ? '' : place;
+    const letter = /^[a-z]$/.test(sign) ? sign : place.toLowerCase();
+    return event.shiftKey ? letter.toUpperCase() : letter;
+  };
+  const moves = {ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: columns, ArrowUp: () => -columns()};
+  document.addEventListener('keydown', event => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select, input, textarea')) return;
+    const inside = event.target.closest('#grid, #palette');
+    const isButton = event.target.closest('button, a, summary');
+    const sign = pressed(event);
+    const k = sign ? keys.indexOf(sign) : -1;
+    if (moves[event.key]) {
+      // Elsewhere they scroll.
+      if (!inside || chosen < 0) return;
+      focus(step(chosen, moves[event.key]()));
+    } else if (k >= 0) labelNext(classes[k]);
+    else if (event.key === 'Enter' && inside && !isButton) agree();
+    else if (event.key === 'Backspace' || event.key === 'Delete' || sign === '0') takeBack();
+    else if (sign === heat && heatButton) toggleHeat();
     else return;
     event.preventDefault();
   });
-  heatButton?.addEventListener('click', () => document.body.classList.toggle('heated'));
+  heatButton?.addEventListener('click', toggleHeat);
 
+  // [name, text of a cell] of each column of the exported list.
+  const columnsOfList = [
+    ['file', item => item.file],
+    ...(hasBoxes ? [
+      ['cell', item => item.cell],
+      ...['left', 'top', 'right', 'bottom'].map((side, n) => [side, item => item.box ? item.box[n] : '']),
+    ] : []),
+    ['sha256_16', item => item.digest],
+    ['machine_label', item => item.predicted],
+    ['human_label', item => corrections[item.key].label],
+    ['confidence', item => item.confidence.toFixed(6)],
+    ['model', () => model],
+    ['time', item => corrections[item.key].time],
+  ];
   exportButton.addEventListener('click', () => {
-    const quote = text => /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
-    const place = item => hasBoxes ? [item.cell, ...(item.box || ['', '', '', ''])].map(String) : [];
-    const places = hasBoxes ? 'cell,left,top,right,bottom,' : '';
-    const lines = [`file,${places}sha256_16,machine_label,human_label,confidence,model,time`];
+    const quote = text => /[",;\t\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+    const lines = [columnsOfList.map(([name]) => name)];
     for (const item of items) {
-      const correction = corrections[item.key];
-      if (correction) {
-        lines.push([item.file, ...place(item), item.digest, item.predicted, correction.label,
-          item.confidence.toFixed(6), model, correction.time].map(quote).join(','));
-      }
+      if (corrections[item.key]) lines.push(columnsOfList.map(([, cell]) => quote(String(cell(item)))));
     }
+    const text = lines.map(cells => cells.join(',') + '\n').join('');
+    // Without the mark Excel takes UTF-8 for another encoding; plain text needs none.
+    const mark = /[^\x00-\x7f]/.test(text) ? '\ufeff' : '';
     const link = make('a');
-    link.href = URL.createObjectURL(new Blob([lines.join('\n') + '\n'], {type: 'text/csv'}));
+    link.href = URL.createObjectURL(new Blob([mark + text], {type: 'text/csv'}));
     link.download = 'corrections.csv';
+    document.body.append(link);
     link.click();
+    link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
 
   items.forEach((item, i) => show(i));
+  choose(cards.length ? 0 : -1);
   updateStatus();
+  measure();
 })();

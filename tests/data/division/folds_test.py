@@ -27,7 +27,7 @@ def data(**changes) -> dataset.Dataset:
   )
   actual = {'train': 'TRAIN', 'validation': 'VALIDATION', 'test': 'TEST'}
   by_split = {name: np.flatnonzero(split == s) for name, s in actual.items()}
-  return dataset.Dataset(table, np.zeros((len(label), 1, 1, 3), np.uint8), by_split, [], [])
+  return dataset.Dataset(table, np.zeros((len(label), 1, 1, 3), np.uint8), by_split, [], [], ())
 
 
 def divide(whole: dataset.Dataset, num: int, fold: int, seed: int = 0) -> dataset.Dataset:
@@ -59,7 +59,7 @@ def test_no_group_of_a_fold_is_in_its_train_or_validation():
   # The control: rows dealt one by one tear groups apart.
   part = divided()[0]
   order = np.random.default_rng(0).permutation(sum(GROUPS) * COPIES)
-  assert shared(dataset.Dataset(part.table, part.image_NHWC, {'fold': order[:36], 'train': order[36:]}, [], []),
+  assert shared(dataset.Dataset(part.table, part.image_NHWC, {'fold': order[:36], 'train': order[36:]}, [], [], ()),
                 'fold', 'train')  # fmt: skip
 
 

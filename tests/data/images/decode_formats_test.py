@@ -30,9 +30,9 @@ def _picture():
   return np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
 
-def _png16(channels):
-  """A PNG of 16x16 pixels, 16 bits a channel, all of the value 0x8000: Pillow writes none in colour."""
-  raw = b''.join(b'\0' + struct.pack('>H', 0x8000) * (16 * channels) for _ in range(16))
+def _png16(channels, value=0x8000):
+  """A PNG of 16x16 pixels, 16 bits a channel, all of this value: Pillow writes none in colour."""
+  raw = b''.join(b'\0' + struct.pack('>H', value) * (16 * channels) for _ in range(16))
   chunks = [
     (b'IHDR', struct.pack('>IIBBBBB', 16, 16, 16, 2 if channels == 3 else 0, 0, 0, 0)),
     (b'IDAT', zlib.compress(raw)),
@@ -60,8 +60,8 @@ _PNG = _encode(Image.fromarray(_picture()))
     (_PNG[:60] + b'\0' * 40 + _PNG[100:], 'cut short or damaged'),
     (_encode(Image.new('RGB', (101, 100))), '101x100 pixels, more than data.max_pixels=10000'),
     (_encode(Image.new('RGB', (7, 50))), '7x50 pixels, fewer than 8 a side'),
-    (_encode(Image.new('F', (20, 20)), 'TIFF'), '32 bits'),
-    (_encode(Image.new('I', (20, 20)), 'TIFF'), '32 bits'),
+    (_encode(Image.new('F', (20, 20), 1e6), 'TIFF'), '32 bits'),
+    (_encode(Image.new('I', (20, 20), 10**6), 'TIFF'), '32 bits'),
   ],
 )
 def test_what_is_no_good_image_is_refused_with_a_plain_reason(data, says):
@@ -132,7 +132,7 @@ def test_cmyk_becomes_rgb_and_not_its_negative(kind):
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'PPM'])
-@pytest.mark.parametrize(('value', 'expected'), [(0, 0), (300, 1), (0x8000, 128), (65_535, 255)])
+@pytest.mark.parametrize(('value', 'expected'), [(16_384, 64), (0x8000, 128), (65_535, 255)])
 def test_16_bits_are_scaled_and_not_clipped(kind, value, expected):
   wide = Image.fromarray(np.full((20, 20), value, np.uint16))
   pixels, notes = decode.image(_encode(wide, kind), SPEC)
@@ -157,8 +157,10 @@ def test_16_bits_a_channel_in_colour_are_scaled_too(channels):
 )
 def test_alpha_is_laid_on_white(transparent):
   kind = 'TIFF' if transparent.mode == 'PA' else 'PNG'
+  # One visible pixel, so that the alpha means something.
+  transparent.putpixel((0, 0), {'RGBA': (255, 0, 0, 255), 'LA': (0, 255), 'PA': (0, 255)}[transparent.mode])
   pixels, notes = decode.image(_encode(transparent, kind), SPEC)
-  assert (pixels == 255).all()
+  assert (pixels[2:] == 255).all()
   assert 'alpha composed over white' in notes
 
 
@@ -169,9 +171,10 @@ def test_half_of_alpha_is_half_of_white():
 
 def test_a_transparent_colour_of_a_palette_is_laid_on_white():
   flat = Image.new('P', (20, 20), 0)
-  flat.putpalette([255, 0, 0])
+  flat.putpalette([255, 0, 0, 0, 0, 0])
+  flat.putpixel((0, 0), 1)
   pixels, notes = decode.image(_encode(flat, transparency=0), SPEC)
-  assert (pixels == 255).all()
+  assert (pixels[2:] == 255).all()
   assert set(notes) == {'alpha composed over white', 'palette converted to RGB'}
 
 
@@ -191,10 +194,58 @@ def test_exif_orientation_is_applied(kind):
   assert notes == ()
 
 
-@pytest.mark.parametrize('kind', ['GIF', 'TIFF', 'PNG', 'WEBP'])
+@pytest.mark.parametrize('kind', ['GIF', 'PNG', 'WEBP'])
 def test_of_several_frames_the_first_is_used(kind):
   frames = [Image.new('RGB', (20, 20), c) for c in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
   pixels, notes = decode.image(_encode(frames[0], kind, save_all=True, append_images=frames[1:]), SPEC)
   assert pixels[..., 0].min() > 230
   assert pixels[..., 1:].max() < 20
   assert 'the first of its 3 frames is used' in notes
+
+
+# Fewer bits than the samples have room for.
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'PPM'])
+@pytest.mark.parametrize('bits', [8, 10, 12, 14])
+def test_fewer_bits_than_the_samples_have_room_for_are_not_dark(kind, bits):
+  ramp = np.linspace(0, 2**bits - 1, 256).astype(np.uint16).reshape(16, 16)
+  pixels, notes = decode.image(_encode(Image.fromarray(ramp), kind), SPEC)
+  assert abs(pixels[..., 0].astype(int) - np.arange(256).reshape(16, 16)).max() <= 1
+  assert f'{bits} bits a channel, in samples of 16, scaled to 8' in notes
+
+
+@pytest.mark.parametrize(('value', 'expected'), [(255, 255), (4_000, 249), (0x3FFF, 255), (0x4000, 64)])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_the_depth_of_a_png_is_that_of_its_brightest_value(channels, value, expected):
+  data = _png16(channels, value)
+  pixels, _ = decode.image(data, SPEC)
+  assert (pixels == expected).all()
+
+
+@pytest.mark.parametrize(
+  'transparent',
+  [
+    Image.new('RGBA', (20, 20), (9, 90, 30, 0)),
+    Image.new('LA', (20, 20), (90, 0)),
+    Image.new('RGBA', (20, 20), (9, 90, 9, 1)),
+  ],
+)
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
+def test_an_alpha_that_hides_everything_is_ignored_and_told(transparent, kind):
+  pixels, notes = decode.image(_encode(transparent, kind), SPEC)
+  assert (pixels[..., 1] == 90).all()
+  assert 'alpha that hides every pixel ignored' in notes
+
+
+@pytest.mark.parametrize(
+  ('alpha', 'expected'), [(0, (200, 90, 30)), (255, (200, 90, 30)), (128, (227, 172, 142))]
+)
+def test_a_bmp_with_alpha_is_read_like_any_other(alpha, expected):
+  # BITMAPV4HEADER with masks, as screen programs and some cameras write it; Pillow writes none.
+  size, head = 20 * 20 * 4, struct.pack('<IiiHHIIiiII', 108, 20, 20, 1, 32, 3, 1600, 0, 0, 0, 0)
+  masks = struct.pack('<IIII', 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b'BGRs' + bytes(48)
+  data = b'BM' + struct.pack('<IHHI', 14 + 108 + size, 0, 0, 14 + 108) + head + masks
+  pixels, notes = decode.image(data + bytes((30, 90, 200, alpha)) * 400, SPEC)
+  assert abs(pixels.astype(int) - expected).max() <= 1
+  assert len(notes) == 1

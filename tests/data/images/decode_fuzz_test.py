@@ -38,8 +38,9 @@ def test_a_few_hundred_damaged_images_are_decoded_or_refused():
   assert wrong(actual) == []
   # The control: some get as far as pixels and some do not, or nothing was tried.
   assert min(sum(one.said == 'ok' for one in actual), sum(one.said != 'ok' for one in actual)) > 60
-  for data in sound.values():
-    decode.image(data, SPEC)
+  for name, data in sound.items():
+    if name != 'tiff frames':  # a stack, which is refused
+      decode.image(data, SPEC)
 
 
 def test_hostile_images_cost_little():
@@ -51,9 +52,10 @@ def test_hostile_images_cost_little():
   assert max(one.seconds for one in actual) < 10, max(actual, key=lambda one: one.seconds)
 
 
-def test_of_countless_pages_a_hundred_are_counted():
-  assert decode.image(mutation.tiff(3), SPEC)[1][0] == 'the first of its 3 frames is used'
-  assert decode.image(mutation.tiff(30_000), SPEC)[1][0] == 'the first of its more than 100 frames is used'
+def test_of_countless_pages_a_few_are_counted():
+  for num, shown in ((3, '3'), (30_000, 'more than 64')):
+    with pytest.raises(decode.DecodeError, match=f'is a stack of {shown} images'):
+      decode.image(mutation.tiff(num), SPEC)
 
 
 def test_the_first_page_is_used_whatever_the_others_are():

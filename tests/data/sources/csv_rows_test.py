@@ -27,6 +27,69 @@ def test_rows_come_with_the_words_that_name_their_lines(tmp_path):
   ]
 
 
+TABLE = [('a.png', 'A'), ('b, c.png', 'B'), ('ü.png', 'Ç')]
+# The table as programs save it.
+SAVED = {
+  'Excel, CSV UTF-8': '\ufefffile,label\r\na.png,A\r\n"b, c.png",B\r\nü.png,Ç\r\n'.encode(),
+  'Excel, semicolons': '\ufefffile;label\r\na.png;A\r\nb, c.png;B\r\nü.png;Ç\r\n'.encode(),
+  'Excel, Unicode text': 'file\tlabel\r\na.png\tA\r\nb, c.png\tB\r\nü.png\tÇ\r\n'.encode('utf-16'),
+  'big-endian': '\ufefffile\tlabel\na.png\tA\nb, c.png\tB\nü.png\tÇ\n'.encode('utf-16-be'),
+  'UTF-16 without a mark': 'file\tlabel\na.png\tA\nb, c.png\tB\nü.png\tÇ\n'.encode('utf-16-le'),
+  'old Macintosh': 'file,label\ra.png,A\r"b, c.png",B\rü.png,Ç\r'.encode(),
+  'a line for Excel': 'sep=;\r\nfile;label\r\na.png;A\r\nb, c.png;B\r\nü.png;Ç\r\n'.encode(),
+  'one cell a line': '"file,label"\r\n"a.png,A"\r\n"""b, c.png"",B"\r\n"ü.png,Ç"\r\n'.encode(),
+  'pandas with an index': ',file,label\n0,a.png,A\n1,"b, c.png",B\n2,ü.png,Ç\n'.encode(),
+  'R, write.csv': '"","file","label"\n"1","a.png","A"\n"2","b, c.png","B"\n"3","ü.png","Ç"\n'.encode(),
+  'R, write.csv2': '"";"file";"label"\n"1";"a.png";"A"\n"2";"b, c.png";"B"\n"3";"ü.png";"Ç"\n'.encode(),
+  'R, write.table': '"file" "label"\n"1" "a.png" "A"\n"2" "b, c.png" "B"\n"3" "ü.png" "Ç"\n'.encode(),
+  'empty cells all around': '\n File ,"LABEL",,\na.png,A,,\n,,,\n"b, c.png",B,,\nü.png,Ç\n,,,\n'.encode(),
+  'decimal commas': 'file;label;confidence\na.png;A;0,9\nb, c.png;B;0,8\nü.png;Ç;0,7\n'.encode(),
+  'bars': 'file|label\na.png|A\nb, c.png|B\nü.png|Ç\n'.encode(),
+}
+
+
+@pytest.mark.parametrize('program', SAVED)
+def test_a_list_is_read_as_programs_save_it(tmp_path, program):
+  path = tmp_path / 'x.csv'
+  path.write_bytes(SAVED[program])
+  rows = csv_rows.read(str(path), ('file', 'label'), '')
+  assert [(row['file'], row['label']) for _, row in rows] == TABLE
+  # With one wanted column every separator fits the first line somehow.
+  assert [row['file'] for _, row in csv_rows.read(str(path), ('file',), '')] == [file for file, _ in TABLE]
+
+
+@pytest.mark.parametrize(
+  ('data', 'message'),
+  [
+    (b'filename;class\na.png;A\n', "must name the columns file and label; it has 'filename', 'class'"),
+    (b'a.png,A\nb.png,B\n', "must name the columns file and label; it has 'a.png', 'A'"),
+    (b'', 'must name the columns file and label'),
+    (b'file,label,File\na.png,A,b.png\n', 'names the column file twice'),
+    ('file,label\n\u00fc.png,A\n'.encode('cp1252'), 'byte 0xfc in line 2); save it as "CSV UTF-8"'),
+    (b'PK\x03\x04....', 'is a workbook or an archive, not a CSV; save its sheet'),
+    (b'\xd0\xcf\x11\xe0....', 'is an old Excel workbook, not a CSV; save its sheet'),
+    (b'file,label\na, b.png,A\n', 'line 2 has 3 cells and the first line 2'),
+    (b'file,label\n#NAME?,A\n', 'line 2 has #NAME? in the column file, which a spreadsheet wrote'),
+    (b'file,label\na.png,2.02501E+16\n', 'line 2 has 2.02501E+16 in the column label'),
+    (b'file;label\na.png;2,02501E+16\n', 'line 2 has 2,02501E+16 in the column label'),
+  ],
+)
+def test_what_cannot_be_read_is_one_line_that_says_why(tmp_path, data, message):
+  path = tmp_path / 'x.csv'
+  path.write_bytes(data)
+  with pytest.raises(types.UserError) as error:
+    csv_rows.read(str(path), ('file', 'label'), '')
+  assert str(error.value).startswith(f'{path}: ')
+  assert message in str(error.value)
+  assert '\n' not in str(error.value)
+
+
+def test_what_programs_write_for_no_value_is_no_value(tmp_path):
+  path = tmp_path / 'x.csv'
+  path.write_text('file,group\na.png,NA\nb.png,#N/A\nc.png,NADIA\n')
+  assert [row['group'] for _, row in csv_rows.read(str(path), ('file', 'group'), '')] == ['', '', 'NADIA']
+
+
 @pytest.mark.parametrize('bad', ['a\0.png', 'a\x0b.png', '"a\nb.png"', 'a\x7f.png'])
 def test_control_characters_are_refused_by_line_and_column(tmp_path, bad):
   path = tmp_path / 'x.csv'

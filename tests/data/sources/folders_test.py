@@ -111,7 +111,7 @@ def test_empty_classes_and_stray_files_are_problems(tmp_path):
     (('a.png',), 'no images in class folders'),
     (('train/A/1.png', 'val/A/1.png', 'Validation/A/1.png'), 'are both folders of VALIDATION'),
     (('train/A/1.png', 'B/1.png'), 'B: is beside split folders'),
-    (('train/Mono/1.png', 'test/MONO/1.png'), 'differ only in case'),
+    (('train/Mono/1.png', 'test/MONO/1.png'), 'MONO .test/MONO. and Mono .train/Mono. are two spellings'),
   ],
 )
 def test_a_layout_that_means_two_things_is_one_line(tmp_path, names, says):

@@ -28,6 +28,39 @@ def test_files_folders_patterns_and_lists_name_images(folder):
   assert shown(input_paths.find([f'{folder}/list.csv'])) == ['b/x.tif', 'a/10.png']
 
 
+def test_a_name_is_tried_as_it_is_before_it_is_a_pattern(tmp_path):
+  for name in ('slides [1]/a.png', 'slides [1]/deep*/b.png', 'slides 1/no.png', '[ab]*.png', 'a.png'):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(name.encode())
+  assert shown(input_paths.find([f'{tmp_path}/slides [1]'])) == ['a.png', 'deep*/b.png']
+  assert shown(input_paths.find([f'{tmp_path}/slides [1]/*.png'])) == ['a.png']
+  assert shown(input_paths.find([f'{tmp_path}/slides [1]/**/*.png'])) == ['a.png', 'b.png']
+  assert shown(input_paths.find([f'{tmp_path}/slides [1]/deep*/?.png'])) == ['b.png']
+  assert shown(input_paths.find([f'{tmp_path}/[ab]*.png'])) == ['[ab]*.png']
+  # Negative control: what is not there under its name stays a pattern.
+  assert shown(input_paths.find([f'{tmp_path}/slides [0-9]/*.png'])) == ['no.png']
+  (tmp_path / '[ab]*.png').unlink()
+  assert shown(input_paths.find([f'{tmp_path}/[ab]*.png'])) == ['a.png']
+
+
+@pytest.mark.parametrize('name', ['cells.zip', 'cells.tar.gz', 'CELLS.7Z', 'cells.rar'])
+def test_an_archive_is_to_be_unpacked(tmp_path, name):
+  (tmp_path / name).write_bytes(b'PK')
+  with pytest.raises(types.UserError, match=r': is an archive; unpack it and name the folder$'):
+    input_paths.find([str(tmp_path / name)])
+
+
+def test_a_workbook_is_to_be_saved_as_a_list(tmp_path):
+  (tmp_path / 'list.xlsx').write_bytes(b'PK')
+  with pytest.raises(types.UserError, match='is a workbook; save its sheet as "CSV UTF-8"'):
+    input_paths.find([str(tmp_path / 'list.xlsx')])
+
+
+def test_lists_with_tabs_and_other_letters_name_images_too(folder):
+  (folder / 'list.txt').write_text('File\tn\nA/10.PNG\t1\nb/x.tif\t2\n', encoding='utf-16')
+  assert shown(input_paths.find([f'{folder}/list.txt'])) == ['a/10.png', 'b/x.tif']
+
+
 def test_a_file_named_twice_is_there_once_and_equal_names_are_told_apart(folder):
   actual, _ = input_paths.find([f'{folder}/a', f'{folder}/a/9.png', f'{folder}'])
   assert len(actual) == len({os.path.realpath(one.path) for one in actual}) == 4

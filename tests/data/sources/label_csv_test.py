@@ -68,4 +68,80 @@ def test_a_wrong_line_is_named(folder, text, message):
   assert message in str(error.value)
   assert 'labels.csv' in str(error.value) or 'none.png' in str(error.value)
   with pytest.raises(types.UserError, match=r'set --config\.data\.labels_csv'):
-    label_csv.read(str(folder / 'nowhere.csv'))
+    label_csv.read(str(folder / 'nowhere.csv'), str(folder))
+
+
+REAL = '05950602088419e7'
+
+
+@pytest.mark.parametrize('given', ['', REAL, f'sha256:{REAL}', f' SHA256:{REAL.upper()} '])
+def test_a_digest_is_read_with_and_without_its_mark(given):
+  label_csv.check_digest(label_csv.Label('b.png', 'A', given.strip(), 'x.csv: line 2'), REAL)
+
+
+@pytest.mark.parametrize(
+  ('given', 'real'),
+  [
+    ('5.95E+19', REAL),  # Excel
+    ('5,95E+19', REAL),  # Excel, where the decimal sign is a comma
+    ('5.950602088419e+19', REAL),  # pandas
+    ('5.950602e+19', REAL),  # R
+    ('59506020884190000000', REAL),  # LibreOffice
+    ('1.23456789012346E+15', '1234567890123456'),
+    ('1234567890123450', '1234567890123456'),
+    ('inf', '12345678e9012345'),
+    ('0', '00000000e1234567'),
+    ('########', REAL),
+  ],
+)
+def test_a_digest_that_became_a_number_is_not_called_a_change_of_the_image(given, real):
+  one = label_csv.Label('b.png', 'A', given, 'x.csv: line 2')
+  with pytest.raises(
+    types.UserError, match=r'^x\.csv: line 2: a spreadsheet changed the digest of b\.png'
+  ) as error:
+    label_csv.check_digest(one, real)
+  assert 'changed since' not in str(error.value)
+  # Negative control: another image is one that has changed.
+  with pytest.raises(types.UserError, match='has changed since it was labelled'):
+    label_csv.check_digest(label_csv.Label('b.png', 'A', f'sha256:{REAL}', 'x.csv: line 2'), 'f' * 16)
+
+
+def test_leading_zeros_that_a_spreadsheet_took_are_no_change():
+  label_csv.check_digest(label_csv.Label('b.png', 'A', '12345678901234', ''), '0012345678901234')
+
+
+def test_files_are_found_as_a_person_reads_their_names(folder):
+  (folder / 'Zellen u\u0308.png').write_bytes(b'decomposed')
+  path = listed(folder, 'file;label\nSLIDE 1\\A.PNG;B\n b.png ;A\nZellen \u00fc.png;A\n')
+  table, _ = folders.table(str(folder), '', path)
+  assert table.file.tolist() == ['slide 1/a.png', 'b.png', 'Zellen u\u0308.png']
+  # Of two files that differ in case alone neither is guessed.
+  (folder / 'B.png').write_bytes(b'another')
+  path = listed(folder, 'file,label\nb.PNG,A\n')
+  if len(list(folder.glob('[bB].png'))) == 2:
+    with pytest.raises(types.UserError, match=r'line 2: b\.PNG is no file'):
+      folders.table(str(folder), '', path)
+
+
+def test_several_lists_are_one_and_a_list_may_lie_beside_its_images(folder):
+  first = listed(folder, 'file,label\nb.png,A\n')
+  inside = folder / 'slide 1' / 'corrections.csv'
+  inside.write_text('file,human_label\na.png,B\n')
+  table, _ = folders.table(str(folder), '', f'{first}, {inside}')
+  assert table.file.tolist() == ['b.png', 'slide 1/a.png']
+  assert [table.class_names[k] for k in table.label] == ['A', 'B']
+  # The same image with one label in both is one image, with two it is refused.
+  inside.write_text('file,human_label\nb.png,A\na.png,B\n')
+  assert len(folders.table(str(folder), '', f'{first},{inside}')[0]) == 2
+  inside.write_text('file,human_label\nb.png,B\n')
+  with pytest.raises(
+    types.UserError, match=r'corrections\.csv: line 2 names b\.png a second time, which is A in'
+  ):
+    folders.table(str(folder), '', f'{first},{inside}')
+
+
+def test_a_path_with_a_comma_is_one_list(folder):
+  path = folder.parent / 'Monday, 9.csv'
+  path.write_text('file,label\nb.png,A\n')
+  assert label_csv.paths(str(path)) == [str(path)]
+  assert label_csv.paths('a.csv, b.csv') == ['a.csv', 'b.csv']

@@ -26,7 +26,7 @@ def spec(name: str, **changes) -> reading.Spec:
   return dataclasses.replace(base, **changes)
 
 
-def read_csv(settings: source.Settings) -> tuple[types.Table, list[types.Problem]]:
+def read_csv(settings: source.Settings) -> source.Reading:
   """The rows of a CSV of paths and labels: what somebody's own source would be."""
   with open(settings.dir, encoding='utf-8', newline='') as file:
     rows = list(csv.DictReader(file))
@@ -45,7 +45,7 @@ def read_csv(settings: source.Settings) -> tuple[types.Table, list[types.Problem
     name='a CSV of paths',
     synthetic=False,
   )
-  return table, []
+  return source.Reading(table, [], ())
 
 
 CSV = source.Source(

@@ -1,0 +1,73 @@
+"""Run every row of a study, or those asked for, and write its table beside the study's own figures."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from bloodcell_jax import commands
+from bloodcell_jax.base import types
+from bloodcell_jax.config import study as study_config
+from bloodcell_jax.study import budget as budget_lib
+from bloodcell_jax.study import run_folder, running, study_page
+from bloodcell_jax.system import lock
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
+
+CONFIG = 'configs/study.py'  # without --config
+EXIT_FAILED = 1
+
+
+def define_flags() -> None:
+  """How long, which rows and seeds, or the page only."""
+  flags.DEFINE_string(
+    'budget',
+    '1',
+    "a share of each row's own length such as 0.05, or minutes for all: 30m, 6h; 1 for the whole study",
+  )
+  flags.DEFINE_string('seeds', '1', 'number of seeds of each row, or the seeds: 0,1')
+  flags.DEFINE_list(
+    'rows', [], 'rows to run, by name or pattern such as cnn_b-*, separated by commas; empty for all'
+  )
+  flags.DEFINE_bool('report_only', False, 'write the page again from the folders, and train nothing')
+
+
+def run(request: commands.Request, stop: signals.Stop) -> int | None:
+  """Trains or continues the runs and writes study.html, study.md and study.json after each; 1 if one failed."""
+  if request.paths:
+    raise types.UserError(f'{request.paths[0]}: study takes no paths; the images are config.data.dir')
+  progress, root = progress_lib.Progress(), pathlib.Path(request.workdir or 'runs/study')
+  rows = study_config.resolve(request.config)
+  if flags.FLAGS.report_only:
+    if not root.is_dir():
+      raise types.UserError(f'{root}: no study here; run one first')
+    lock.take(root)
+    _write(rows, root, progress, announce=True)
+    return None
+  budget, seeds = budget_lib.parse(flags.FLAGS.budget), budget_lib.seeds(flags.FLAGS.seeds)
+  names = budget_lib.select(flags.FLAGS.rows, [row.name for row in rows])
+  chosen = [row for row in rows if row.name in names]
+  wanted = run_folder.runs(chosen, seeds, root)
+  lengths = {row.name: budget_lib.read_length(row.flat) for row in chosen if not row.trees}
+  budget_lib.check(budget, lengths, sum(budget_lib.num_trainings(one.row.flat) for one in wanted))
+  run_folder.check(wanted, rows, root, budget)
+  lock.take(root)
+  failed = running.run(
+    wanted, budget, stop, progress, lambda: _write(rows, root, progress, announce=False), flags.FLAGS.debug
+  )
+  _write(rows, root, progress, announce=True)
+  if failed:
+    progress.line(
+      f'{failed} of {len(wanted)} runs failed; the page says why, and the same command tries them again'
+    )
+  return EXIT_FAILED if failed else None
+
+
+def _write(
+  rows: Sequence[study_config.Row], root: pathlib.Path, progress: progress_lib.Progress, announce: bool
+) -> None:
+  study_page.write(rows, root)
+  if announce:
+    progress.line(f'study: {root / study_page.PAGE}')

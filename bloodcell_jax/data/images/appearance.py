@@ -1,0 +1,104 @@
+"""What an image looks like, in a few numbers that need no network: its stain, the scale of its cell, its sharpness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from bloodcell_jax.data.images import locate
+
+# Aspect of each number, in order; an aspect is the reason that a person is given.
+STAIN, SCALE, SHARPNESS = 'stain', 'scale', 'sharpness'
+NAMES = (
+  ('background density', STAIN),
+  ('background red', STAIN),
+  ('background blue', STAIN),
+  ('nucleus density', STAIN),
+  ('nucleus red', STAIN),
+  ('nucleus blue', STAIN),
+  ('cells density', STAIN),
+  ('cells red', STAIN),
+  ('cells blue', STAIN),
+  ('contrast', STAIN),
+  ('nucleus area', SCALE),
+  ('covered area', SCALE),
+  ('coarse structure', SCALE),
+  ('medium structure', SCALE),
+  ('fine structure', SHARPNESS),
+  ('finest structure', SHARPNESS),
+)
+ASPECTS = tuple(aspect for _, aspect in NAMES)
+# Differences below these are of no account, whatever a laboratory's own spread: densities, a share, natural logarithms.
+LEAST_SPREAD = (0.01, 0.01, 0.01, 0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.05, 0.1, 0.02, 0.1, 0.1, 0.1, 0.1)
+# Raised whenever the numbers change: a reference of other numbers is not used.
+VERSION = 1
+
+# Black corners, which augmentation leaves, tell nothing of the laboratory: pixels below this level in every channel.
+_FILL = 12
+# Least area of a nucleus, as a fraction of the frame: stands in where none is found.
+_LEAST_AREA = 0.002
+# Optical density above the background's at which a pixel shows a cell.
+_COVERED = 0.15
+_LEVELS = 5
+_TINY = 1e-6
+
+
+def describe(images: Iterable[np.ndarray]) -> np.ndarray:
+  """[N, D] float32: the numbers of NAMES for each uint8 image [H, W, 3]."""
+  rows = [_describe(image_HWC) for image_HWC in images]
+  return np.array(rows, np.float32).reshape(-1, len(NAMES))
+
+
+def _describe(image_HWC: np.ndarray) -> list[float]:
+  density_HWC = -np.log10((image_HWC.astype(np.float32) + 1) / 256)
+  valid_HW = image_HWC.max(2) >= _FILL
+  if valid_HW.mean() < 0.05:
+    valid_HW = np.ones_like(valid_HW)
+  total_HW = density_HWC.mean(2)
+  background_HW = valid_HW & (total_HW <= np.quantile(total_HW[valid_HW], 0.25))
+  background_C = np.median(density_HWC[background_HW], 0)
+  mask_HW = locate.mask(image_HWC)
+  nucleus_HW = valid_HW & (total_HW >= np.quantile(total_HW[valid_HW], 0.9)) if mask_HW is None else mask_HW
+  covered_HW = valid_HW & (total_HW > background_C.mean() + _COVERED)
+  cells_HW = covered_HW & ~nucleus_HW
+  if cells_HW.sum() < 10:
+    cells_HW = valid_HW
+  area = _LEAST_AREA if mask_HW is None else max(_LEAST_AREA, float(mask_HW.mean()))
+  bands = np.log(np.array(_bands(image_HWC, valid_HW)) + _TINY)
+  return [
+    *_colour(background_C),
+    *_colour(np.median(density_HWC[nucleus_HW], 0)),
+    *_colour(np.median(density_HWC[cells_HW], 0)),
+    float(np.log(total_HW[valid_HW].std() + 1e-3)),
+    float(np.log(area)),
+    float(covered_HW.sum() / valid_HW.sum()),
+    bands[3] - bands[4],
+    bands[2] - bands[3],
+    bands[1] - bands[2],
+    bands[0] - bands[1],
+  ]
+
+
+def _colour(density_C: np.ndarray) -> tuple[float, float, float]:
+  """The mean density of the three channels, and how much more red and blue are absorbed than green."""
+  red, green, blue = (float(x) for x in density_C)
+  return (red + green + blue) / 3, red - green, blue - green
+
+
+def _bands(image_HWC: np.ndarray, valid_HW: np.ndarray) -> list[float]:
+  """The energy of the grey image in octaves of spatial frequency, the finest first, where no fill is near."""
+  grey_HW = image_HWC.astype(np.float32).mean(2) / 255
+  energies = []
+  for _ in range(_LEVELS):
+    height, width = (max(1, side // 2) for side in grey_HW.shape)
+    half = Image.fromarray(grey_HW).resize((width, height), Image.Resampling.BOX)
+    smooth = half.resize(grey_HW.shape[::-1], Image.Resampling.BILINEAR)
+    difference_HW = grey_HW - np.asarray(smooth)
+    near = Image.fromarray(valid_HW.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
+    inside_HW = np.asarray(near.resize(grey_HW.shape[::-1], Image.Resampling.BILINEAR)) > 0.999
+    chosen = difference_HW[inside_HW] if inside_HW.any() else difference_HW
+    energies.append(float(np.square(chosen).mean()))
+    grey_HW, valid_HW = np.asarray(half), np.asarray(near) > 0.999
+  return energies

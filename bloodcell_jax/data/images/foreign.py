@@ -1,0 +1,77 @@
+"""Files of microscopes', scanners' and cameras' programs that are not read: what they are, and what to export."""
+
+from __future__ import annotations
+
+# By extension: the maker of the file, and the program that exports it.
+_MAKERS = {
+  '.czi': ('Zeiss ZEN', 'ZEN'),
+  '.lsm': ('Zeiss LSM', 'ZEN'),
+  '.zvi': ('Zeiss AxioVision', 'AxioVision'),
+  '.nd2': ('Nikon NIS-Elements', 'NIS-Elements'),
+  '.lif': ('Leica LAS', 'LAS or ImageJ'),
+  '.scn': ('Leica slide scanner', 'ImageScope or QuPath'),
+  '.svs': ('Aperio slide scanner', 'ImageScope or QuPath'),
+  '.ndpi': ('Hamamatsu slide scanner', 'NDP.view or QuPath'),
+  '.ndpis': ('Hamamatsu slide scanner', 'NDP.view or QuPath'),
+  '.vsi': ('Olympus slide scanner', 'OlyVIA or QuPath'),
+  '.ets': ('Olympus slide scanner', 'OlyVIA or QuPath'),
+  '.oib': ('Olympus FluoView', 'ImageJ'),
+  '.oif': ('Olympus FluoView', 'ImageJ'),
+  '.oir': ('Olympus FluoView', 'ImageJ'),
+  '.mrxs': ('3DHISTECH slide scanner', 'CaseViewer or QuPath'),
+  '.bif': ('Ventana slide scanner', 'QuPath'),
+  '.isyntax': ('Philips slide scanner', 'the viewer of the scanner'),
+  '.dcm': ('DICOM', 'a DICOM viewer'),
+  '.ims': ('Imaris', 'Imaris or ImageJ'),
+  '.stk': ('MetaMorph', 'MetaMorph or ImageJ'),
+  '.heic': ('Apple camera', 'the camera app or a picture viewer'),
+  '.heif': ('Apple camera', 'the camera app or a picture viewer'),
+  '.avif': ('AVIF', 'a picture viewer'),
+  '.jxl': ('JPEG XL', 'a picture viewer'),
+  '.jp2': ('JPEG 2000', 'a picture viewer or ImageJ'),
+  '.jxr': ('JPEG XR', 'a picture viewer'),
+  '.psd': ('Photoshop', 'Photoshop'),
+  '.xcf': ('GIMP', 'GIMP'),
+  **dict.fromkeys(
+    ('.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.raf', '.rw2', '.pef'),
+    ('a camera (raw data of its sensor)', 'the program of the camera'),
+  ),
+}
+
+# First bytes of such files, under whatever name, and the extension that they belong to.
+_SIGNATURES = (
+  (0, b'ZISRAWFILE', '.czi'),
+  (0, b'\xda\xce\xbe\x0a', '.nd2'),
+  (0, b'\x00\x00\x00\x0cjP  ', '.jp2'),
+  (4, b'ftypheic', '.heic'),
+  (4, b'ftypmif1', '.heif'),
+  (4, b'ftypavif', '.avif'),
+  (0, b'8BPS', '.psd'),
+  (128, b'DICM', '.dcm'),
+)
+
+
+def reason(extension: str) -> str:
+  """What a file with such an extension is and what to export from it; '' for other files.
+
+  Example:
+    >>> reason('.CZI')
+    'a file of Zeiss ZEN, which is not read here; export RGB TIFF or PNG with ZEN, a file an image'
+  """
+  if extension.lower() not in _MAKERS:
+    return ''
+  maker, program = _MAKERS[extension.lower()]
+  return f'a file of {maker}, which is not read here; export RGB TIFF or PNG with {program}, a file an image'
+
+
+def signature_reason(data: bytes) -> str:
+  """As `reason`, from the first bytes of a file.
+
+  Example:
+    >>> signature_reason(b'ZISRAWFILE') == reason('.czi'), signature_reason(b'GIF89a')
+    (True, '')
+  """
+  for start, mark, extension in _SIGNATURES:
+    if data[start : start + len(mark)] == mark:
+      return reason(extension)
+  return ''

@@ -1,0 +1,250 @@
+"""TIFF in the layouts that Pillow reads wrongly or not at all, by tifffile; the others are left to Pillow.
+
+Read here: more than 8 bits a channel, signed and floating samples, channels in planes of more than 8 bits or in pages.
+A stack of several images is refused, for the images of a stack are no one image.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from typing import Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from bloodcell_jax.data.images import rgb
+from bloodcell_jax.data.images import samples as samples_lib
+
+MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+# Pages that are looked at; a stack of more is refused all the same.
+_MOST_PAGES = 64
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK = range(6)
+_REDUCED, _OF_MASK = 1, 4  # bits of NewSubfileType
+_RAW = (32803, 34892)  # colour filter array, linear raw
+# tifffile warns of every odd tag; what matters is an error or a note of the image.
+logging.getLogger('tifffile').setLevel(logging.CRITICAL + 1)
+
+
+def is_tiff(data: bytes) -> bool:
+  """Whether the bytes begin like a TIFF or BigTIFF of either byte order."""
+  return data[:4] in MAGIC
+
+
+def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]] | None:
+  """The upright image as 8-bit RGB and a note for each conversion; None to leave the file to Pillow.
+
+  Args:
+    data: the file.
+    max_pixels: an image with more is left to Pillow, which refuses it by its header.
+
+  Raises:
+    DecodeError: a stack of images, samples without a defined white, channels that are not RGB, or a compression that
+      cannot be read in this layout.
+  """
+  try:
+    with tifffile.TiffFile(io.BytesIO(data), _multifile=False) as file:
+      page = file.pages.first
+      if page.imagewidth * page.imagelength > max_pixels or page.imagewidth * page.imagelength == 0:
+        return None
+      pages, more = _pages(file)
+      if len(pages) == 1 and _is_plain(page) and not _is_erased(page):
+        return None
+      samples = _read(file, pages, max_pixels)
+      turn = rgb.TURNS.get(_value(page, 274, 1))
+  except (rgb.DecodeError, MemoryError):
+    raise
+  # tifffile raises many kinds of errors on damaged files; Pillow then says what is wrong with the file.
+  except Exception:
+    return None
+  if samples is None:
+    return None
+  image, notes = samples_lib.to_rgb(samples)
+  if turn is not None:
+    image, notes = image.transpose(turn), (*notes, rgb.TURNED)
+  return image, (*more, *notes)
+
+
+def _pages(file: Any) -> tuple[list[Any], tuple[str, ...]]:
+  """The pages that are one image, or its channels; and a note if others are left out.
+
+  Raises:
+    DecodeError: a stack of images.
+  """
+  first = file.pages.first
+  pages, num = [first], 1
+  while num < _MOST_PAGES:
+    try:
+      page = file.pages[num]
+    except IndexError:
+      break
+    num += 1
+    if not _value(page, 254, 0) & (_REDUCED | _OF_MASK) and _size(page) == _size(first):
+      pages.append(page)
+  channels, others = _stack(file)
+  if others > 1 or (len(pages) > 1 and not channels):
+    num_images = others if others > 1 else len(pages)
+    more = 'more than ' if num_images >= _MOST_PAGES else ''
+    advice = 'save one of them, or their projection, as an RGB image'
+    if len(pages) == 3 and others <= 1:
+      advice = 'if they are the channels of one image, save it as RGB; else save one of them'
+    raise rgb.DecodeError(f'is a stack of {more}{num_images} images; {advice}')
+  if channels and channels != 3 and (len(pages) > 1 or channels > 4):
+    raise rgb.DecodeError(f'has {channels} channels that are no colours; save it as RGB')
+  left = num - len(pages)
+  return pages, (f'the first of its {num} frames is used',) if left and len(pages) == 1 else ()
+
+
+def _stack(file: Any) -> tuple[int, int]:
+  """What ImageJ or OME says of the pages: the number of channels, and of slices times frames; 0 if nothing."""
+  if file.is_imagej:
+    about = file.imagej_metadata or {}
+    channels, slices, frames = (int(about.get(key, 1)) for key in ('channels', 'slices', 'frames'))
+    num = max(slices * frames, int(about.get('images', 1)) // max(channels, 1))
+    return channels, num
+  if pixels := _ome(file):
+    sizes = {axis: int(pixels.get(f'Size{axis}', 1)) for axis in 'CZT'}
+    return sizes['C'], sizes['Z'] * sizes['T']
+  return 0, 0
+
+
+def _ome(file: Any) -> dict[str, str]:
+  """The attributes of OME's first Pixels element; empty without OME. Read as text: no part of it is interpreted."""
+  text = file.pages.first.description or ''
+  found = (
+    re.search(r'<(?:\w+:)?Pixels\b([^>]{0,4000})>', text[:100_000])
+    if '<OME' in text[:1000] or ':OME' in text[:1000]
+    else None
+  )
+  return dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', found[1])) if found else {}
+
+
+def _is_plain(page: Any) -> bool:
+  """Whether Pillow reads it right: at most 8 bits, unsigned, in a known order of channels."""
+  num_extra = page.samplesperpixel - 1
+  is_odd = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and num_extra and not page.extrasamples
+  is_odd = is_odd or (page.photometric == _BLACK_IS_ZERO and page.samplesperpixel >= 3)
+  return _bits(page) <= 8 and _format(page) in (1, 4) and not is_odd
+
+
+def _is_erased(page: Any) -> bool:
+  """Whether colours multiplied by alpha have an alpha that hides all of them, so that Pillow would lose the colours."""
+  if page.extrasamples != (1,):
+    return False
+  try:
+    return int(_hwc(page)[..., -1].max()) <= 1
+  except Exception:
+    return False
+
+
+def _read(file: Any, pages: list[Any], max_pixels: int) -> samples_lib.Samples | None:
+  """The samples; None to leave the file to Pillow."""
+  page, notes = pages[0], []
+  photometric, num = int(page.photometric), page.samplesperpixel * len(pages)
+  if photometric in _RAW:
+    raise rgb.DecodeError('holds raw data of a camera; save it as RGB with the program of the camera')
+  if page.imagedepth > 1:
+    raise rgb.DecodeError('is a volume; save one of its slices as an RGB image')
+  if page.samplesperpixel > 4 or num > 4 or (photometric not in range(_MASK) and _bits(page) > 8):
+    if photometric == _CMYK:
+      return None  # Pillow knows it
+    raise rgb.DecodeError(f'has {num} channels of {_name(page)}; save it as RGB')
+  if max(page.tilewidth * page.tilelength, 1) * page.samplesperpixel > 16 * max_pixels:
+    return None
+  alpha = num - 1 if num in (2, 4) and len(pages) == 1 else None
+  if alpha is not None and int((page.extrasamples or (0,))[-1]) not in (1, 2):
+    alpha = None  # a channel of unknown meaning
+  colours = 3 if num >= 3 else 1
+  if page.samplesperpixel == 2 and len(pages) > 1:
+    raise rgb.DecodeError(f'has {num} channels of unknown meaning; save it as RGB')
+  if colours == 3 and photometric == _BLACK_IS_ZERO:
+    where = 'pages' if len(pages) > 1 else 'samples'
+    notes.append(f'three {where} taken for red, green and blue')
+  try:
+    planes = [_hwc(each) for each in pages]
+  except Exception as error:
+    reason = str(error)
+    if 'imagecodecs' not in reason and 'No module' not in reason:
+      raise
+    is_chunky = len(pages) == 1 and int(page.planarconfig) == 1
+    if is_chunky and _format(page) == 1 and photometric in (_BLACK_IS_ZERO, _RGB, _PALETTE):
+      return None  # Pillow has these compressions
+    kind = getattr(page.compression, 'name', str(page.compression))
+    raise rgb.DecodeError(
+      f'is compressed with {kind}, which cannot be read in this layout ({_bits(page)} bits, {_name(page)}); save it '
+      'uncompressed, with Deflate (ZIP) compression, or as PNG'
+    ) from None
+  array_HWC = np.concatenate(planes, -1)
+  if photometric == _PALETTE:
+    array_HWC = np.moveaxis(np.asarray(page.colormap), 0, -1)[array_HWC[..., 0]]
+    notes.append('palette converted to RGB')
+    photometric, colours, alpha = _RGB, 3, None
+  if len(pages) > 1:
+    array_HWC = array_HWC[..., _order(file)]
+  declared, num_bits = _declared(file)
+  is_multiplied = alpha is not None and int(page.extrasamples[-1]) == 1
+  return samples_lib.Samples(
+    array_HWC, photometric == _WHITE_IS_ZERO, colours, alpha, is_multiplied, declared, num_bits, tuple(notes)
+  )
+
+
+def _hwc(page: Any) -> np.ndarray:
+  array = page.asarray()
+  if page.axes == 'SYX':
+    array = np.moveaxis(array, 0, -1)
+  return array.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
+
+
+def _order(file: Any) -> list[int]:
+  """The channels in the order red, green, blue, by the colours that ImageJ or OME gives them."""
+  colours: list[tuple[int, ...]] = []
+  if file.is_imagej:
+    # A table of 256 colours a channel; the last one is that of the brightest value.
+    colours = [
+      tuple(int(v) > 127 for v in np.asarray(lut)[:, -1])
+      for lut in (file.imagej_metadata or {}).get('LUTs', ())
+    ]
+  elif file.is_ome:
+    values = re.findall(r'<(?:\w+:)?Channel\b[^>]*?\bColor="(-?\d+)"', file.pages.first.description[:100_000])
+    colours = [tuple(int(value) >> shift & 255 > 127 for shift in (24, 16, 8)) for value in values]
+  pure = [tuple(i == k for i in range(3)) for k in range(3)]
+  if len(colours) != 3 or len(set(colours)) == 1:
+    return [0, 1, 2]
+  if set(colours) != set(pure):
+    raise rgb.DecodeError('has three channels in colours other than red, green and blue; save it as RGB')
+  return [colours.index(one) for one in pure]
+
+
+def _declared(file: Any) -> tuple[int, int]:
+  """The brightest value and the number of bits that the file names; 0 where it names none, or its samples' own."""
+  page = file.pages.first
+  room = 2 ** _bits(page) - 1
+  values = [_value(page, tag, 0) for tag in (281, 341)]
+  if file.is_imagej:
+    values.append((file.imagej_metadata or {}).get('max', 0))
+  brightest = [int(np.max(value)) for value in values if np.isfinite(np.max(value))]
+  declared = max((value for value in brightest if 0 < value < room), default=0)
+  num_bits = int(_ome(file).get('SignificantBits', 0) or 0)
+  return declared, num_bits if 8 <= num_bits < _bits(page) else 0
+
+
+def _bits(page: Any) -> int:
+  return int(np.max(page.bitspersample))
+
+
+def _format(page: Any) -> int:
+  return int(np.max(page.sampleformat))
+
+
+def _size(page: Any) -> tuple[int, int, int]:
+  return page.imagewidth, page.imagelength, page.samplesperpixel
+
+
+def _name(page: Any) -> str:
+  return ' '.join(str(getattr(each, 'name', each)) for each in (page.photometric, page.planarconfig))
+
+
+def _value(page: Any, tag: int, missing: Any) -> Any:
+  return page.tags[tag].value if tag in page.tags else missing

@@ -1,0 +1,191 @@
+"""What a folder of images is taken for: its split folders, its class folders, and what is passed over."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import image_files, litter
+from bloodcell_jax.data.sources import names
+
+# Folders that the search for a nested data set looks into.
+_MOST_SEARCHED = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """The images of a folder with their classes and splits."""
+
+  rows: list[tuple[str, str, str]]  # (file, class, split)
+  problems: list[types.Problem]  # files and folders that do not belong there
+  split_folders: Mapping[str, str]  # split -> the name of its folder; empty without split folders
+  passed_over: litter.Tally
+
+
+@dataclasses.dataclass(frozen=True)
+class _Look:
+  """The first level of a folder."""
+
+  num_images: int
+  folders: list[str]
+
+
+def read(folder: str) -> Layout:
+  """The layout of `DIR/CLASS/*` or `DIR/SPLIT/CLASS/*`.
+
+  Raises:
+    UserError: the folder looks like several data sets, like one that lies deeper, or has split folders that cannot be
+      understood; the message says what to pass instead.
+  """
+  passed_over = litter.tally()
+  split_folders = _split_folders(folder, passed_over)
+  rows: list[tuple[str, str, str]] = []
+  problems: list[types.Problem] = []
+  for split, split_folder in (split_folders or {'TRAIN': ''}).items():
+    inside = os.path.join(folder, split_folder) if split_folder else folder
+    loose = image_files.read_listing(inside, split_folder, False, litter.tally()).names
+    if loose:
+      where = f'images outside the class folders: {len(loose)}, such as {loose[0]}'
+      problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
+    classes = image_files.subfolders(inside, passed_over if split_folder else None)
+    _refuse_nested(folder, inside, classes)
+    for class_name in classes:
+      shown = posixpath.join(split_folder, class_name)
+      found = image_files.read_listing(os.path.join(inside, class_name), shown, True, passed_over)
+      if not found.names and found.num_runs:
+        continue  # a folder of runs
+      problems += found.problems
+      if not found.names:
+        problems.append(types.Problem(shown, 'holds no image'))
+      rows += [(f'{shown}/{name}', class_name, split) for name in found.names]
+  return Layout(rows, problems, split_folders, passed_over)
+
+
+def subfolder(file: str, class_name: str) -> str:
+  """The folders between the class folder, or the first folder, and the image.
+
+  Example:
+    >>> subfolder('TRAIN/A/patient_1/slide/1.png', 'A'), subfolder('A/1.png', 'A')
+    ('patient_1/slide', '')
+  """
+  folders = file.split('/')[:-1]
+  if folders and names.split(folders[0]) and folders[0] != class_name:
+    folders = folders[1:]
+  if folders and folders[0] == class_name:
+    folders = folders[1:]
+  return '/'.join(folders)
+
+
+def _split_folders(folder: str, passed_over: litter.Tally) -> dict[str, str]:
+  """The name of the folder of each split; empty if there are no split folders."""
+  inside = image_files.subfolders(folder, passed_over)
+  by_split: dict[str, str] = {}
+  for name in inside:
+    split = names.split(name)
+    if split in by_split:
+      raise types.UserError(
+        f'{folder}: {names.spelled(by_split[split])} and {names.spelled(name)} are both folders of {split}; keep one'
+      )
+    if split:
+      by_split[split] = name
+  others = [name for name in inside if not names.split(name)]
+  if by_split and others:
+    words = ', '.join(sorted(names.SPLITS))
+    raise types.UserError(
+      f'{os.path.join(folder, others[0])}: is beside split folders but is none; move it away or rename it to one of '
+      f'{words}'
+    )
+  return by_split
+
+
+def _refuse_nested(folder: str, inside: str, classes: Sequence[str]) -> None:
+  """Raises UserError where the class folders do not look like classes, but like data sets or splits."""
+  looks = {name: _look(os.path.join(inside, name)) for name in classes}
+  bare = {name: look.folders for name, look in looks.items() if look.folders and not look.num_images}
+  filled = [name for name, look in looks.items() if look.folders or look.num_images]
+  for name, folders in bare.items():
+    words = [inner for inner in folders if names.split(inner)]
+    if words and _look(os.path.join(inside, name, words[0])).num_images:
+      raise types.UserError(
+        f'{os.path.join(inside, name)}: a class folder with the split folder {words[0]} inside; put splits above '
+        f'classes: {words[0]}/{name}/'
+      )
+    if words:
+      raise types.UserError(
+        _advice(folder, os.path.join(inside, name), f'holds the split folders {_some(words)}')
+      )
+  if len(filled) == 1 and len(bare) == 1:
+    (name, folders), *_ = bare.items()
+    of_patients = _is_series(folders) or (names.is_cell(name) and not any(map(names.is_cell, folders)))
+    if not of_patients:
+      raise types.UserError(
+        _advice(folder, os.path.join(inside, name), f'holds only folders ({_some(folders)})')
+      )
+  if len(bare) > 1 and len(bare) == len(filled):
+    times = collections.Counter(inner for folders in bare.values() for inner in folders)
+    shared = [inner for inner, num in times.items() if num > 1]
+    outer_cells, inner_cells = (any(map(names.is_cell, each)) for each in (bare, shared))
+    are_parts = (inner_cells and not outer_cells) or (_is_series(list(bare)) and not _is_series(shared))
+    if shared and are_parts:
+      first = os.path.join(inside, next(iter(bare)))
+      raise types.UserError(
+        f'{inside}: its folders {_some(list(bare))} hold folders of the same names ({_some(shared)}) and look like '
+        f'data sets of their own, not like classes; pass one of them, --config.data.dir={first}, or rename them to '
+        'TRAIN, VALIDATION and TEST'
+      )
+
+
+def _advice(folder: str, nested: str, what: str) -> str:
+  """The error for a data set that lies deeper than the folder."""
+  place = _data_set(nested)
+  inner = os.path.relpath(nested, folder)
+  return (
+    f'{folder}: holds no class folders: its folder {inner} {what}; pass the data set itself, '
+    f'--config.data.dir={place}'
+  )
+
+
+def _data_set(folder: str) -> str:
+  """The first folder at or below `folder` that has split folders, or several folders with images."""
+  waiting = collections.deque([folder])
+  for _ in range(_MOST_SEARCHED):
+    if not waiting:
+      break
+    place = waiting.popleft()
+    inner = _look(place).folders
+    paths = [os.path.join(place, name) for name in inner]
+    if any(map(names.split, inner)) or sum(_look(path).num_images > 0 for path in paths) > 1:
+      return place
+    waiting += paths
+  return folder
+
+
+def _look(folder: str) -> _Look:
+  try:
+    entries = [entry for entry in os.scandir(folder) if not litter.kind(entry.name)]
+  except OSError:
+    return _Look(0, [])  # told where the folder is read
+  if litter.is_result([entry.name for entry in entries]):
+    return _Look(0, [])
+  folders = [entry.name for entry in entries if entry.is_dir()]
+  num_images = sum(
+    os.path.splitext(entry.name)[1].lower() in image_files.EXTENSIONS and not entry.is_dir()
+    for entry in entries
+  )
+  return _Look(num_images, sorted(folders, key=image_files.natural_key))
+
+
+def _is_series(folders: Sequence[str]) -> bool:
+  """Whether the names differ in their numbers only, like `patient_1` and `patient_2`."""
+  stems = {re.sub('[0-9]+', '', names.key(name)) for name in folders}
+  return len(stems) == 1 and len(folders) > 1 and any(re.search('[0-9]', name) for name in folders)
+
+
+def _some(folders: Sequence[str]) -> str:
+  more = ', ...' if len(folders) > 3 else ''
+  return ', '.join(map(names.spelled, folders[:3])) + more

@@ -1,0 +1,154 @@
+"""What a folder of images was taken for, in a few lines: splits, classes, groups, what was passed over."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.sources import layout, names
+
+_ORDER = ('TRAIN', 'VALIDATION', 'TEST', 'TEST_SIMPLE', 'ORIGINALS')
+GROUPS_FILE = 'groups_by_folder.csv'  # written by an audit
+
+
+def lines(table: types.Table, found: layout.Layout | None, groups_csv: str) -> tuple[str, ...]:
+  """The lines.
+
+  Args:
+    table: the images.
+    found: the layout of the folder; None where a CSV lists the images.
+    groups_csv: the CSV of groups; '' for none.
+  """
+  texts = [f'{table.name}: {_splits(table, found)}']
+  present = _present_splits(table)
+  has_splits = len(present) > 1 or bool(found and found.split_folders)
+  texts += [f'  {split if has_splits else "images"}: {_classes(table, split)}' for split in present]
+  texts += [
+    f'  {line}' for line in [*_lacking(table), _groups(table, groups_csv), *_subfolders(table, groups_csv)]
+  ]
+  if found and (passed_over := found.passed_over.line()):
+    texts.append(f'  {passed_over}')
+  return tuple(texts)
+
+
+def untaught(table: types.Table) -> str:
+  """What keeps a network from learning these classes, and what to do; '' if nothing does.
+
+  A network of one class gives one answer, and a class that TRAIN lacks is never the answer.
+  """
+  in_train = _present(table, 'TRAIN')
+  if not in_train:
+    return ''  # told where the rows are divided
+  for split in _present_splits(table):
+    for name in table.class_names:
+      if name in _present(table, split) and name not in in_train:
+        example = table.file[(table.split == split) & (table.label == table.class_names.index(name))][0]
+        return (
+          f'{table.name}: {split} has the class {name} ({example}), but TRAIN has no image of it, so that no network '
+          f'can learn it; add images of it to TRAIN, or take it out of {split}'
+        )
+  if len(in_train) == 1:
+    (name,) = in_train
+    num = int((table.split == 'TRAIN').sum())
+    return (
+      f'{table.name}: has one class to train on, {name} ({num:,} images), and a network '
+      'needs two or more; put the images of each class into a folder of its own, CLASS/*.png, and name the folder '
+      'above them, --config.data.dir=FOLDER'
+    )
+  return ''
+
+
+def _splits(table: types.Table, found: layout.Layout | None) -> str:
+  num = f'{len(table):,} {"image" if len(table) == 1 else "images"}, {len(table.class_names)} '
+  num += 'class' if len(table.class_names) == 1 else 'classes'
+  if found is None:
+    return f'{num}, as listed in the CSV; splits: {", ".join(_present_splits(table))}'
+  if not found.split_folders:
+    return f'{num}; no split folders'
+  folders = sorted(found.split_folders.items(), key=lambda pair: _rank(pair[0]))
+  pairs = [name if name == split else f'{name} ({split})' for split, name in folders]
+  return f'{num}; split folders: {", ".join(pairs)}'
+
+
+def _classes(table: types.Table, split: str) -> str:
+  label = table.label[table.split == split]
+  count = np.bincount(label, minlength=len(table.class_names))
+  return ', '.join(
+    f'{names.spelled(name)} {num:,}' for name, num in zip(table.class_names, count, strict=True) if num
+  )
+
+
+def _lacking(table: types.Table) -> list[str]:
+  """A line for each split that lacks a class, with what follows from it."""
+  follows = {
+    'TRAIN': 'no network can learn that',
+    'VALIDATION': 'the epoch and the threshold are chosen without that',
+  }
+  texts = []
+  present = _present_splits(table)
+  for split in present if len(present) > 1 else []:
+    lacking = [name for name in table.class_names if name not in _present(table, split)]
+    if lacking:
+      then = follows.get(split, 'no recall can be given there')
+      texts.append(f'{split} has no image of {", ".join(lacking)}: {then}')
+  return texts
+
+
+def _groups(table: types.Table, groups_csv: str) -> str:
+  num = len(np.unique(table.group))
+  if groups_csv:
+    return f'groups: {num:,}, from {groups_csv}'
+  num_copies = len(table) - num
+  if not num_copies:
+    return 'groups: each image is a group of its own'
+  kind = (
+    'equal files' if num == len(np.unique(table.digest)) else 'equal files, or reduced or re-saved copies'
+  )
+  return f'groups: {num:,}; {num_copies:,} images are copies of others ({kind}) and share their groups'
+
+
+def _subfolders(table: types.Table, groups_csv: str) -> list[str]:
+  """A line about folders inside the classes, which may be patients or slides."""
+  inner = subfolders(table)
+  per_class: dict[str, set[str]] = collections.defaultdict(set)
+  for name, label in zip(inner.tolist(), table.label.tolist(), strict=True):
+    if name:
+      per_class[table.class_names[label]].add(name)
+  if not any(len(each) > 1 for each in per_class.values()):
+    return []
+  num = len(set(inner.tolist()) - {''})
+  text = (
+    f'{int((inner != "").sum()):,} images lie in {num:,} sub-folders of {len(per_class)} '
+    f'{"class" if len(per_class) == 1 else "classes"}, such as {next(name for name in inner.tolist() if name)}'
+  )
+  is_inside = inner != ''
+  shared = len(np.unique(np.stack([inner[is_inside], table.group[is_inside]]), axis=1).T)
+  if groups_csv and shared == num:
+    return [f'{text}; each is one group']
+  return [
+    f'{text}; they are not groups, so that images of one may be in both training and validation. If one is a patient '
+    f'or a slide, run audit and pass its {GROUPS_FILE} as --config.data.groups_csv'
+  ]
+
+
+def subfolders(table: types.Table) -> np.ndarray:
+  """[N] str: the folders between class folder and image; '' for an image that lies in its class folder."""
+  found = [
+    layout.subfolder(file, table.class_names[label])
+    for file, label in zip(table.file.tolist(), table.label.tolist(), strict=True)
+  ]
+  return np.array(found, str)
+
+
+def _present_splits(table: types.Table) -> list[str]:
+  return sorted(set(table.split.tolist()), key=_rank)
+
+
+def _rank(split: str) -> int:
+  return _ORDER.index(split) if split in _ORDER else len(_ORDER)
+
+
+def _present(table: types.Table, split: str) -> set[str]:
+  return {table.class_names[k] for k in np.unique(table.label[table.split == split])}

@@ -1,0 +1,93 @@
+"""Where the images of a run are: where its config says, or where they were moved to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.sources import registry
+from bloodcell_jax.runs import run_data
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic, lock
+
+# Fields of the data's spec that name a list; a run keeps a copy of each.
+LISTS = ('groups_csv', 'labels_csv')
+
+
+def is_lost(exp: experiment.Experiment) -> bool:
+  """Whether the images are no longer in the folder that the config names."""
+  return bool(exp.data.dir) and _uses_dir(exp) and not os.path.exists(exp.data.dir)
+
+
+def find(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> experiment.Experiment:
+  """The experiment with its images in `data_dir`, or where its config says if that is empty.
+
+  A list of groups or labels that is gone is replaced by the copy that the run keeps.
+
+  Raises:
+    UserError: the images or a list are gone.
+  """
+  data = dataclasses.replace(exp.data, dir=data_dir) if data_dir and _uses_dir(exp) else exp.data
+  exp = dataclasses.replace(exp, data=data)
+  if is_lost(exp):
+    where = pathlib.Path(exp.data.dir).absolute()
+    raise types.UserError(
+      f'{where}: the images of {folder.path} are no longer there; name the folder that they are in now: '
+      '--data_dir=FOLDER'
+    )
+  lists: dict[str, Any] = {}
+  for name in LISTS:
+    path = getattr(exp.data, name)
+    if path and not os.path.exists(path):
+      if not folder.list(name).exists():
+        raise types.UserError(
+          f'{path}: is gone, and {folder.path} was trained with it; put it back there, or copy it to '
+          f'{folder.list(name)}'
+        )
+      lists[name] = str(folder.list(name))
+  return dataclasses.replace(exp, data=dataclasses.replace(exp.data, **lists))
+
+
+def holds(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> bool:
+  """Whether `data_dir` holds the very images that the run was trained on; reads all files, decodes none."""
+  try:
+    run_data.undecoded(folder, find(folder, exp, data_dir))
+  except types.UserError:
+    return False
+  return True
+
+
+def remember(folder: workdir.Workdir, exp: experiment.Experiment) -> None:
+  """Writes the present place of the images to the run's config, unless it cannot be written.
+
+  To be called when the images there are known to be the run's, as `Workdir.check_data` makes sure.
+  """
+  if not _uses_dir(exp) or not exp.data.dir:
+    return
+  saved = folder.read_config()
+  if os.path.abspath(saved['data.dir']) == os.path.abspath(exp.data.dir):
+    return
+  # The place is named anew next time where the folder is read-only, or another process is training there.
+  with contextlib.suppress(OSError, types.UserError):
+    lock.take(folder.path)
+    atomic.write_json(folder.config, {**folder.read_config(), 'data.dir': os.path.abspath(exp.data.dir)})
+
+
+def keep_lists(folder: workdir.Workdir, exp: experiment.Experiment) -> None:
+  """Copies the lists that the run is trained with to its folder, so that it does not depend on their place."""
+  for name in LISTS:
+    path = getattr(exp.data, name)
+    if path and os.path.exists(path):
+      content = pathlib.Path(path).read_bytes()
+      kept = folder.list(name)
+      if not kept.exists() or kept.read_bytes() != content:
+        atomic.write_bytes(kept, content)
+
+
+def _uses_dir(exp: experiment.Experiment) -> bool:
+  return not registry.SOURCES[exp.data.source].is_synthetic

@@ -1,0 +1,73 @@
+"""`unlike.npz` of a run's folder: what its images look like, and which networks say so of their content."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.stats import content, unlike
+from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.system import atomic
+
+_CONTENT = 'content_'
+_DAMAGE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, OSError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+  """What says how unlike the training an image is."""
+
+  version: int  # of the numbers that describe an image
+  reference: unlike.Reference
+  classes: content.Classes | None  # of the network's features; None where several networks answer together
+  fitted_for: calibration_file.FittedFor
+
+
+def write(folder: workdir.Workdir, measure: Measure) -> None:
+  """Writes the measure as plain arrays."""
+  arrays: dict[str, Any] = {
+    'version': np.int64(measure.version),
+    'fitted_for': np.array(json.dumps(dataclasses.asdict(measure.fitted_for))),
+    **{key: np.asarray(value) for key, value in vars(measure.reference).items()},
+  }
+  if measure.classes is not None:
+    arrays |= {_CONTENT + key: np.asarray(value) for key, value in vars(measure.classes).items()}
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **arrays)
+  atomic.write_bytes(folder.unlike, buffer.getvalue())
+
+
+def read(folder: workdir.Workdir) -> Measure | None:
+  """The measure; None where the folder has none. Runs no code from the file.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  if not folder.unlike.exists():
+    return None
+  try:
+    with np.load(io.BytesIO(atomic.read_bytes(folder.unlike)), allow_pickle=False) as archive:
+      arrays = {name: archive[name] for name in archive.files}
+    known = json.loads(str(arrays['fitted_for']))
+    inside = {key.removeprefix(_CONTENT): value for key, value in arrays.items() if key.startswith(_CONTENT)}
+    values = {field.name: arrays[field.name] for field in dataclasses.fields(unlike.Reference)}
+    for name in ('aspects', 'folder_aspects'):
+      values[name] = tuple(values[name].tolist())
+    values['folder_limit'] = float(values['folder_limit'])
+    return Measure(
+      int(arrays['version']),
+      unlike.Reference(**values),
+      content.Classes(**{**inside, 'rest': float(inside['rest'])}) if inside else None,
+      calibration_file.FittedFor(**{**known, 'members': tuple(known['members'])}),
+    )
+  except _DAMAGE as error:
+    reason = ' '.join(str(error).split())
+    raise types.UserError(
+      f'{folder.unlike}: damaged ({reason}); evaluate the run on its own splits, which writes it anew'
+    ) from None

@@ -1,0 +1,169 @@
+"""What a run of the study will take: updates timed on this machine, times their number."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment, stages
+from bloodcell_jax.data import dataset
+from bloodcell_jax.models import zoo
+from bloodcell_jax.runs import frozen_features
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.study import budget as budget_lib
+from bloodcell_jax.train import signals
+
+# Seconds of a training beside compilation, updates and predictions: checkpoints, figures, report. Rough; what a study
+# takes is compared with its estimate after every run and corrects the ones that follow.
+OVERHEAD = 6.0
+_UPDATES = 2  # timed, after one that compiles
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+  """The measured cost of a network."""
+
+  update_seconds: tuple[float, ...]  # of an update of each stage
+  compile_seconds: float  # until the first update of every stage has ended
+  image_seconds: float  # of the prediction of an image
+  is_cached: bool  # whether the stages train on cached features, which are computed once per image
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+  """Images of the data."""
+
+  train: int
+  validation: int
+  scored: int
+
+
+def count(data: dataset.Dataset, splits: Sequence[str]) -> Counts:
+  """The numbers of images that a run trains on, validates on and scores."""
+  scored = [data.rows[name] for name in {'validation', *splits} if name in data.rows]
+  return Counts(len(data.rows['train']), len(data.rows['validation']), len(np.unique(np.concatenate(scored))))
+
+
+def key(exp: experiment.Experiment) -> str:
+  """What the cost of an update depends on: equal for rows that differ in optimizer, images or length only."""
+  parts = [(stage.weights.trainable, stage.loss, stage.auxiliary) for stage in exp.stages]
+  return repr(
+    (exp.model, exp.data.decode.image_size, exp.batch_size, exp.transform, exp.cache_features, parts)
+  )
+
+
+def program(exp: experiment.Experiment) -> str:
+  """What the compiled program of an update depends on: of two runs alike in it the second finds it compiled."""
+  return repr((key(exp), [stage.weights.optimizer for stage in exp.stages], exp.objective, exp.svr))
+
+
+def measure(exp: experiment.Experiment, class_names: tuple[str, ...], stop: signals.Stop) -> Cost:
+  """Times updates and a prediction of an experiment's network on black images; nothing of it is kept.
+
+  The compiled programs are in JAX's cache afterwards, where the run finds them.
+
+  Raises:
+    signals.Stopped: a stop was requested.
+  """
+  pixels = exp.transform.standardize
+  # Statistics need training images; without them an update costs the same.
+  pixels = dataclasses.replace(
+    pixels, featurewise_center=False, featurewise_std_normalization=False, zca_whitening=False
+  )
+  job = job_lib.Job(exp, _black(exp, class_names), pixels, None, stop)
+  seconds, is_cached, began = [], False, time.monotonic()
+  for stage in exp.stages:
+    stop.poll()
+    depth = frozen_features.depth_of(job, stage) if exp.cache_features else 0
+    is_cached = is_cached or depth > 0
+    seconds.append(_update(job, stage, depth))
+  compiling = max(0.0, time.monotonic() - began - _UPDATES * sum(seconds))
+  stop.poll()
+  batches = list(job.in_order(np.arange(exp.evaluate_batch_size) % exp.batch_size))
+  for _ in range(2):
+    began = time.monotonic()
+    job.apply(job.params, batches[0])
+    elapsed = time.monotonic() - began
+  return Cost(tuple(seconds), compiling, elapsed / exp.evaluate_batch_size, is_cached)
+
+
+def _update(job: job_lib.Job, stage: stages.Stage, depth: int) -> float:
+  """Seconds of an update of a stage whose `depth` lowest blocks are cached."""
+  model, batches = job.model, None
+  if depth:
+    backbone = job.experiment.model.backbone
+    assert backbone is not None, 'only a backbone has blocks'
+    model = backbone.from_block(zoo.options(job.experiment.model, job.num_classes), depth + 1)
+    shape = frozen_features.map_shape(job, backbone, job.params, depth)
+    batch = _batch(job, shape)
+  else:
+    batches = job.batches(0)
+    batch = next(batches)
+  step = job.train_step(stage, model)
+  state: Any = job.initial_state(stage, job.params, 0)
+  state, report = step(state, batch, job.dropout_key(), np.float32(1))
+  jax.block_until_ready(report)
+  began = time.monotonic()
+  for _ in range(_UPDATES):
+    batch = next(batches) if batches else batch
+    state, report = step(state, batch, job.dropout_key(), np.float32(1))
+    jax.block_until_ready(report)
+  elapsed = time.monotonic() - began
+  if batches:
+    batches.close()
+  return elapsed / _UPDATES
+
+
+def _batch(job: job_lib.Job, shape: tuple[int, ...]) -> types.Batch:
+  size = job.experiment.batch_size
+  target_BK = np.eye(job.num_classes, dtype=np.float32)[np.arange(size) % job.num_classes]
+  return types.Batch(
+    np.zeros((size, *shape), np.float32),
+    target_BK,
+    np.ones(size, np.float32),
+    np.arange(size, dtype=np.int32),
+  )
+
+
+def _black(exp: experiment.Experiment, class_names: tuple[str, ...]) -> dataset.Dataset:
+  """A batch of black images, each a photograph of its own."""
+  num, side = exp.batch_size, exp.data.decode.image_size
+  names = np.array([str(i) for i in range(num)])
+  label = (np.arange(num) % len(class_names)).astype(np.int32)
+  split = np.full(num, 'TRAIN')
+  table = types.Table((b'',) * num, names, label, names, names, split, names, class_names, '', True)
+  rows = {name: np.arange(num) for name in ('train', 'validation')}
+  return dataset.Dataset(table, np.zeros((num, side, side, 3), np.uint8), rows, [], [], ())
+
+
+def seconds(
+  exp: experiment.Experiment,
+  cost: Cost,
+  length: budget_lib.Length,
+  trainings: int,
+  counts: Counts,
+  has_features: bool,
+) -> float:
+  """The estimated seconds of a run.
+
+  Args:
+    exp: the run's.
+    cost: of its network.
+    length: of one training.
+    trainings: networks that it trains.
+    counts: of the images.
+    has_features: whether another run of the study leaves it the features of the frozen blocks.
+  """
+  epochs = zip(length.epochs, cost.update_seconds, strict=True)
+  total = sum(num * length.steps * each for num, each in epochs)
+  if cost.is_cached:
+    total += 0 if has_features else (counts.train + counts.validation) * cost.image_seconds
+  else:
+    total += sum(length.epochs) * counts.validation * cost.image_seconds
+  return trainings * (OVERHEAD + total + counts.scored * cost.image_seconds)

@@ -1,0 +1,150 @@
+"""A run of the study: one row and one seed, its folder, and how far it is, read from the folder alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import study as study_config
+from bloodcell_jax.storage import ensemble_file, workdir
+from bloodcell_jax.study import budget as budget_lib
+from bloodcell_jax.system import atomic
+from bloodcell_jax.train import history
+
+COMPLETE, BEGUN, FAILED, NOT_RUN = 'complete', 'begun', 'failed', 'not run'
+# Holds the line of a row that failed, until it is tried again.
+FAILURE = 'failure.json'
+CACHE = 'cache'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudyRun:
+  """The run of a row with one seed."""
+
+  row: study_config.Row
+  seed: int
+  root: pathlib.Path  # of the study
+
+  def __str__(self) -> str:
+    return f'{self.row.name}, seed {self.seed}'
+
+  @property
+  def folder(self) -> workdir.Workdir:
+    """The run's; trees lie in that of the network whose features they are fitted on."""
+    if self.row.trees:
+      return workdir.Workdir(self.network.path / 'trees' / self.row.trees)
+    return workdir.Workdir(self.root / self.row.name / f'seed_{self.seed}', self.root / CACHE)
+
+  @property
+  def network(self) -> workdir.Workdir:
+    """The run that trees are fitted on."""
+    return workdir.Workdir(self.root / self.row.features_of / f'seed_{self.seed}', self.root / CACHE)
+
+  @property
+  def failure(self) -> pathlib.Path:
+    return self.root / self.row.name / f'seed_{self.seed}' / FAILURE
+
+  def state(self) -> str:
+    """One of COMPLETE, BEGUN, FAILED and NOT_RUN."""
+    # The file that is written last.
+    last = self.folder.path / 'trees.json' if self.row.trees else self.folder.report
+    if last.exists() and self.folder.metrics.exists():
+      return COMPLETE
+    if self.failure.exists():
+      return FAILED
+    return BEGUN if self.folder.config.exists() and not self.row.trees else NOT_RUN
+
+  def reason(self) -> str:
+    """The line of a row that failed; empty for any other."""
+    try:
+      return str(json.loads(atomic.read_text(self.failure))['line'])
+    except FileNotFoundError:
+      return ''
+    except (ValueError, KeyError, TypeError):
+      return f'{self.failure}: damaged; type the command again'
+
+  def length(self) -> budget_lib.Length | None:
+    """The length that the run has begun with; None for one that has not begun.
+
+    Raises:
+      UserError: its config is damaged, or of a row that was another before.
+    """
+    if self.row.trees or not self.folder.config.exists():
+      return None
+    try:
+      return budget_lib.read_length(self.folder.read_config())
+    except KeyError as error:
+      raise types.UserError(
+        f'{self.folder.config}: has no {error.args[0]}, so it is no run of row {self.row.name}; remove the folder'
+      ) from None
+
+  def records(self) -> list[list[history.Record]]:
+    """The epochs of each network that the run has trained: one, or one a member; those of trees are the network's."""
+    if self.row.trees:
+      return []
+    files = [self.folder.history] if self.folder.history.exists() else self._of_members()
+    return [history.read(file) for file in files]
+
+  def _of_members(self) -> list[pathlib.Path]:
+    number = self.folder.read_config().get('ensemble.members', 0) if self.folder.config.exists() else 0
+    files = [ensemble_file.member(self.folder, k) / 'history.jsonl' for k in range(1, number + 1)]
+    return [file for file in files if file.exists()]
+
+
+def runs(rows: Sequence[study_config.Row], seeds: Sequence[int], root: pathlib.Path) -> list[StudyRun]:
+  """The runs of these rows, row by row: the seeds of a row share its images."""
+  return [StudyRun(row, seed, root) for row in rows for seed in seeds]
+
+
+def seeds_on_disk(row: study_config.Row, root: pathlib.Path) -> list[int]:
+  """The seeds that a folder of the row, or of the network of its trees, exists for."""
+  names = {row.name, row.features_of} - {''}
+  folders = [path for name in names for path in (root / name).glob('seed_*') if path.is_dir()]
+  numbers = {int(path.name[5:]) for path in folders if path.name[5:].isdigit()}
+  return sorted(seed for seed in numbers if StudyRun(row, seed, root).state() != NOT_RUN)
+
+
+def check(
+  wanted: Sequence[StudyRun], rows: Sequence[study_config.Row], root: pathlib.Path, budget: budget_lib.Budget
+) -> None:
+  """Refuses a folder that holds runs of other settings, before anything is trained.
+
+  Args:
+    wanted: the runs to train or continue.
+    rows: all of the study.
+    root: its folder.
+    budget: a share must be the one that a run has begun with; a time leaves what has begun as long as it was.
+
+  Raises:
+    UserError: the folder is that of a run, or holds a run of another config, other data or another length.
+  """
+  if (root / 'config.json').exists():
+    raise types.UserError(f'{root}: holds a single run, not a study; choose another --workdir')
+  data = {key: value for key, value in rows[0].flat.items() if key.startswith('data.')} if rows else {}
+  own = ('data.image_size', 'data.view', 'data.interpolation', 'data.stretch_brightness')
+  for path in sorted(root.glob('*/seed_*/config.json')):
+    folder = workdir.Workdir(path.parent)
+    saved = folder.read_config()
+    # The rows that are not asked for now share one table with these: their images must be the same.
+    folder.check_config(
+      {**saved, **{key: value for key, value in data.items() if key not in own and key in saved}}
+    )
+  asked_for = {(run.row.name, run.seed) for run in wanted}
+  for run in wanted:
+    source = run.row.features_of
+    if run.row.trees and (source, run.seed) not in asked_for and not run.network.report.exists():
+      raise types.UserError(f'{run}: is fitted on the row {source}, which is not there; add it to --rows')
+    if run.row.trees or not run.folder.config.exists():
+      continue
+    begun = run.length()
+    assert begun is not None, 'it has a config'
+    run.folder.check_config(budget_lib.with_length({**run.row.flat, 'seed': run.seed}, begun))
+    own_length = budget_lib.read_length(run.row.flat)
+    if budget.share and begun != (asked := budget_lib.scaled(own_length, budget.share)):
+      raise types.UserError(
+        f'{run.folder.path}: was begun with {begun} updates, and --budget={budget} of {own_length} is {asked}; '
+        'give the budget of before, or another --workdir'
+      )

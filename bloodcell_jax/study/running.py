@@ -1,0 +1,147 @@
+"""Trains the runs of a study one after the other; one that fails leaves its line and does not stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.ensemble_runs import entry
+from bloodcell_jax.runs import deep_trees, saved_run
+from bloodcell_jax.study import budget as budget_lib
+from bloodcell_jax.study import cost as cost_lib
+from bloodcell_jax.study import images as images_lib
+from bloodcell_jax.study import plan as plan_lib
+from bloodcell_jax.study import run_folder, study_progress
+from bloodcell_jax.system import atomic, lock, memory
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
+
+
+def run(
+  runs: Sequence[run_folder.StudyRun],
+  budget: budget_lib.Budget,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+  on_end: Callable[[], None],
+  debug: bool,
+) -> int:
+  """Trains or continues the runs that are not complete; returns the number of those that failed.
+
+  **Guarantees**: called again after an interruption at any moment, each run continues from its newest checkpoint with
+  the length that it had begun with, to the same bits as without the interruption.
+
+  Args:
+    runs: in order.
+    budget: for those that have not begun; the time of a budget in minutes begins now.
+    stop: polled between batches.
+    progress: where progress is printed.
+    on_end: called after each run.
+    debug: raises what a run raises, in place of its line.
+
+  Raises:
+    UserError: the images cannot be read, or the budget is too small; nothing has been trained.
+    signals.Stopped: a stop was requested; the same call continues.
+  """
+  pending = [one for one in runs if one.state() != run_folder.COMPLETE]
+  if not pending:
+    return 0
+  images = images_lib.Images()
+  plan = _plan(pending, budget, images, stop, progress)
+  progress.line(study_progress.left(plan))
+  failed = 0
+  for number, one in enumerate(pending, 1):
+    stop.poll()
+    length = plan.begin(one)
+    progress.line(f'run {number} of {len(pending)}: {one}{f", {length} updates" if length else ""}')
+    own = study_progress.StudyProgress(plan, one.row.name)
+    line = ''
+    try:
+      _train(one, length, images, stop, own)
+    except signals.Stopped:
+      raise
+    # Whatever a run raises, the others are not to wait for its repair.
+    except Exception as error:
+      own.close()
+      if debug:
+        raise
+      line = _line(error)
+      progress.line(f'{one} failed: {line}')
+    failed += bool(line)
+    _note(one, line)
+    plan.end(one, length, bool(line))
+    on_end()
+    if number < len(pending):
+      progress.line(study_progress.left(plan))
+  return failed
+
+
+def _plan(
+  pending: Sequence[run_folder.StudyRun],
+  budget: budget_lib.Budget,
+  images: images_lib.Images,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+) -> plan_lib.Plan:
+  """The plan of the runs, after their images are read and their networks timed."""
+  first = pending[0]
+  exp = experiment.from_flat({**first.row.flat, 'seed': first.seed})
+  data = images.read(exp, first.folder, stop, progress)
+  counts = cost_lib.count(data, exp.evaluate_splits)
+  costs: dict[str, cost_lib.Cost] = {}
+  for one in pending:
+    each = experiment.from_flat(one.row.flat)
+    if (key := cost_lib.key(each)) not in costs:
+      stop.poll()
+      costs[key] = cost_lib.measure(each, data.table.class_names, stop)
+      updates = ', '.join(f'{seconds:.3g}' for seconds in costs[key].update_seconds)
+      progress.line(
+        f'timed {one.row.name}: {updates} s an update, {costs[key].image_seconds:.3g} s a prediction'
+      )
+  return plan_lib.Plan(pending, costs, counts, budget)
+
+
+def _train(
+  one: run_folder.StudyRun,
+  length: budget_lib.Length | None,
+  images: images_lib.Images,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+) -> None:
+  if length is None:
+    _fit_trees(one, images, stop, progress)
+    return
+  folder = one.folder
+  lock.take(folder.path)
+  config = budget_lib.with_length({**one.row.flat, 'seed': one.seed}, length)
+  entry.run(config, folder, stop, progress, images.read)
+
+
+def _fit_trees(
+  one: run_folder.StudyRun, images: images_lib.Images, stop: signals.Stop, progress: progress_lib.Progress
+) -> None:
+  """Fits both kinds of trees of a network, of which each may be a row."""
+  network = one.network
+  if not network.report.exists():
+    raise types.UserError(f'needs the run {network.path}, which is not complete')
+  lock.take(network.path)
+  exp = saved_run.read_experiment(network, None)
+  data = images.read(exp, network, stop, progress)
+  deep_trees.run(network, exp, data, deep_trees.FEATURES[0], stop, progress)
+
+
+def _line(error: Exception) -> str:
+  """One line for an error of a run."""
+  if memory.is_short(error):
+    return f'out of memory; lower train.batch_size or data.image_size of the row. {memory.KEPT}'
+  text = ' '.join(str(error).split()) or type(error).__name__
+  known = isinstance(error, types.UserError | types.RunError | OSError)
+  return text if known else f'{type(error).__name__}: {text}'
+
+
+def _note(one: run_folder.StudyRun, line: str) -> None:
+  """Keeps the line of a run that failed, and removes that of an earlier attempt."""
+  if line:
+    atomic.write_json(one.failure, {'line': line})
+  else:
+    one.failure.unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""`study.html`, `study.md` and `study.json`, from the folders of a study's runs alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.config import study as study_config
+from bloodcell_jax.plots import figure, study_curves
+from bloodcell_jax.reports import page
+from bloodcell_jax.study import run_folder, summary, tables
+from bloodcell_jax.system import atomic
+from bloodcell_jax.train import history
+
+PAGE, TEXT, DATA = 'study.html', 'study.md', 'study.json'
+STYLE = """<style>
+table.study td { white-space: normal; min-width: 6rem; } table.study tbody th { white-space: normal; min-width: 11rem; }
+table.study tr.part th { font-weight: bold; text-align: left; padding-top: .9rem; color: var(--accent); }
+table.study td { vertical-align: top; text-align: left; } table.study th { vertical-align: top; text-align: left; }
+table.study thead th { white-space: normal; }
+table.study td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
+</style>"""
+_FIGURE = re.compile(r'[+-]?\d\.\d{3} \[')
+
+
+def write(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
+  """Writes the three files; a row that is not run says so.
+
+  Args:
+    rows: of the study.
+    root: its folder.
+
+  Raises:
+    UserError: a file of a run is damaged.
+  """
+  entries, data = summary.rows(rows, root), summary.data(rows, root)
+  note = ' '.join(tables.notes(entries)[:-1])
+  picture = figure.png(study_curves.plot(panels(rows, entries, root)), note) if entries else b''
+  shared = {k: v for k, v in (rows[0].flat if rows else {}).items() if k.startswith(('data.', 'evaluate.'))}
+  atomic.write_text(root / PAGE, html(entries, data, picture))
+  atomic.write_text(root / TEXT, markdown(entries, data))
+  atomic.write_json(root / DATA, json.loads(json.dumps({'settings': shared, 'data': data, 'rows': entries})))
+
+
+def panels(
+  rows: Sequence[study_config.Row], entries: Sequence[Mapping[str, Any]], root: pathlib.Path
+) -> list[study_curves.Panel]:
+  """The curves of each row that has epochs."""
+  found = []
+  for row, entry in zip(rows, entries, strict=True):
+    runs = [run_folder.StudyRun(row, each['seed'], root) for each in entry['runs']]
+    curves = [_curve(records) for run in runs for records in run.records() if records]
+    if curves:
+      found.append(study_curves.Panel(entry['title'], curves, entry['study']['accuracy']))
+  return found or [study_curves.Panel('no epoch yet', [], 0.0)]
+
+
+def _curve(records: Sequence[history.Record]) -> study_curves.Curve:
+  columns = (np.array([getattr(r, name) for r in records]) for name in ('step', 'accuracy', 'val_accuracy'))
+  return study_curves.Curve(*columns)
+
+
+def html(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any], picture: bytes) -> str:
+  """The page.
+
+  Args:
+    entries: the rows of `study.json`.
+    data: its images.
+    picture: the curves, a PNG.
+  """
+  parts = tables.sections(entries)
+  body = [
+    STYLE,
+    f'<h1>{page.text(tables.TITLE)}</h1>',
+    f'<p class="headline"><strong>{page.text(tables.headline(entries))}</strong><br>'
+    f'{page.text(tables.images(data))}</p>',
+    *(f'<p class="note" role="note">{page.text(note)}</p>' for note in tables.notes(entries)),
+    page.contents([(part.name, part.title) for part in parts]),
+  ]
+  for part in parts:
+    body.append(page.heading(part.name, part.title))
+    many = len(part.paragraphs) > 1
+    items = ''.join(
+      f'<{"li" if many else "p"}>{page.text(line)}</{"li" if many else "p"}>' for line in part.paragraphs
+    )
+    body.append(f'<ul>{items}</ul>' if many else items)
+    if part.has_curves:
+      alt = 'training and validation accuracy by update, a panel a row'
+      body.append(page.image(base64.b64encode(picture).decode(), 'png', alt))
+    body += [_html_table(table) for table in part.tables]
+  return page.whole(tables.TITLE, body)
+
+
+def _html_table(table: tables.Table) -> str:
+  top = ''.join(f'<th scope="col">{page.text(cell)}</th>' for cell in table.head)
+  body = []
+  for name, rows in table.parts:
+    if name and rows:
+      body.append(
+        f'<tr class="part"><th scope="rowgroup" colspan="{len(table.head)}">{page.text(name)}</th></tr>'
+      )
+    for row in rows:
+      cells = ''.join(map(_html_cell, row[1:]))
+      body.append(f'<tr><th scope="row">{page.text(row[0])}</th>{cells}</tr>')
+  label = page.text(table.caption)
+  return (
+    f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="study">'
+    f'<caption>{label}</caption><thead><tr>{top}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+  )
+
+
+def _html_cell(cell: str) -> str:
+  """A cell; a figure with its interval stays on one line, what follows it goes below."""
+  if not _FIGURE.match(cell):
+    return f'<td>{page.text(cell)}</td>'
+  return f'<td class="figure">{"<br>".join(map(page.text, cell.split("; ")))}</td>'
+
+
+def markdown(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> str:
+  """The same as Markdown, without the curves."""
+  lines = [f'# {tables.TITLE}', '', f'{tables.headline(entries)}. {tables.images(data)}', '']
+  for note in tables.notes(entries):
+    lines += [f'**{note}**', '']
+  for part in tables.sections(entries):
+    if part.has_curves:
+      continue
+    lines += [f'## {part.title}', '']
+    many = len(part.paragraphs) > 1
+    lines += [f'- {line}' if many else line for line in part.paragraphs]
+    lines += [''] if part.paragraphs else []
+    for table in part.tables:
+      lines += _markdown_table(table)
+  return '\n'.join(lines)
+
+
+def _markdown_table(table: tables.Table) -> list[str]:
+  def line(cells: Sequence[str]) -> str:
+    return '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
+
+  lines = [line(table.head), '|' + '---|' * len(table.head)]
+  for name, rows in table.parts:
+    if name and rows:
+      lines.append(line([f'**{name}**', *[''] * (len(table.head) - 1)]))
+    lines += [line(row) for row in rows]
+  return [*lines, '']

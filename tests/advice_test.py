@@ -1,0 +1,146 @@
+"""Lines that tell the user what to do: each kind is followed here by doing just what it says, and it leads on."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import folder_of_cells
+import pytest
+import starting
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> tuple[pathlib.Path, pathlib.Path]:
+  """The folders of a run and of its images."""
+  top = tmp_path_factory.mktemp('advice')
+  data = folder_of_cells.write(top / 'data' / 'cells')
+  code, _, err = starting.run(*folder_of_cells.flags(data, top / 'run'))
+  assert code == 0, err
+  return top / 'run', data
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+  """A copy of the run, and the folder of its images."""
+  shutil.copytree(trained[0], tmp_path / 'run')
+  return tmp_path / 'run', trained[1]
+
+
+def advice(*arguments) -> str:
+  """The line of a command that is refused."""
+  code, _, err = starting.run(*arguments)
+  assert code == 2, err
+  assert len(err.strip().splitlines()) == 1, err
+  return err
+
+
+def arrives(*arguments) -> str:
+  code, out, err = starting.run(*arguments)
+  assert code == 0, err
+  return out
+
+
+def test_another_config_in_the_folder_of_a_run(copy, tmp_path):
+  folder, data = copy
+  other = [*folder_of_cells.flags(data, folder), '--config.seed=7']
+  line = advice(*other)
+  assert 'Choose another --workdir for a new run; to continue this one, set these keys as they were' in line
+  key, value = re.search(r'(seed) was (\S+) and is', line).groups()
+  assert 'complete' in arrives(*other, f'--config.{key}={value}')
+  arrives(*other, f'--workdir={tmp_path / "another"}')
+
+
+def test_data_that_has_changed_since_training(copy, tmp_path):
+  folder, data = copy
+  changed = tmp_path / 'cells'
+  shutil.copytree(data, changed)
+  path = next(changed.glob('TRAIN/*/*'))
+  path.write_bytes(
+    next(folder_of_cells.write(tmp_path / 'new' / 'cells', seed=9).glob('TRAIN/*/*')).read_bytes()
+  )
+  command = folder_of_cells.flags(changed, folder)
+  command = [part.replace(str(tmp_path / 'groups.csv'), str(data.parent / 'groups.csv')) for part in command]
+  line = advice(*command)
+  assert 'Name the folder of its own images with --data_dir' in line
+  assert 'complete' in arrives(*command, f'--data_dir={data}')
+
+
+@pytest.mark.parametrize('name', ['calibration.json', 'metrics.json', 'predictions/test.csv'])
+def test_a_damaged_result_is_written_anew_by_evaluate(name, copy, tmp_path):
+  folder, data = copy
+  (folder / name).write_text('x')
+  commands = {
+    'calibration.json': ('evaluate', f'--data_dir={data / "TEST"}'),
+    'metrics.json': ('evaluate',),
+    'predictions/test.csv': ('evaluate', f'--compare={folder}'),
+  }
+  line = advice(*commands[name], f'--workdir={folder}')
+  assert 'evaluate the run' in line
+  if 'remove it and' in line:
+    path = pathlib.Path(line.split(': ')[0])
+    assert path == folder / name, 'a result, not the run'
+    path.unlink()
+  arrives('evaluate', f'--workdir={folder}')
+  arrives(*commands[name], f'--workdir={folder}')
+
+
+def test_a_folder_without_a_run(trained, tmp_path):
+  line = advice('predict', f'--workdir={tmp_path / "typo"}', trained[1])
+  assert 'train one first' in line
+  arrives(*folder_of_cells.flags(trained[1], tmp_path / 'typo'))
+  arrives('predict', f'--workdir={tmp_path / "typo"}', trained[1] / 'TEST', '--heat_maps=false')
+
+
+def test_paths_in_the_place_of_flags(copy, tmp_path):
+  folder, data = copy
+  line = advice('evaluate', f'--workdir={folder}', data / 'TEST')
+  flag = re.search(r'name it with (--\w+)', line)[1]
+  arrives('evaluate', f'--workdir={folder}', f'{flag}={data / "TEST"}')
+  line = advice('audit', data)
+  flags = re.search(r'with (\S+) (--\S+)', line).groups()
+  code, _, err = starting.run('audit', flags[0], f'{flags[1]}={data}', f'--workdir={tmp_path / "audit"}')
+  assert code in (0, 3), err
+
+
+def test_files_that_are_no_images(trained, tmp_path):
+  data = tmp_path / 'cells'
+  shutil.copytree(trained[1], data)
+  (data.parent / 'groups.csv').write_bytes((trained[1].parent / 'groups.csv').read_bytes())
+  next(data.glob('TEST/*/*')).write_bytes(b'no image')
+  command = folder_of_cells.flags(data, tmp_path / 'run')
+  code, _, err = starting.run(*command)
+  assert code == 2
+  arrives(*command, re.search(r'--config\.data\.on_bad_image=skip', err)[0])
+
+
+def test_few_updates_are_told_with_the_key_to_raise_and_enough_are_not(trained, tmp_path):
+  command = folder_of_cells.flags(trained[1], tmp_path / 'run')
+  line = next(each for each in arrives(*command).splitlines() if 'updates in all' in each)
+  assert line.startswith('10 updates in all, ')
+  key = re.search(r'few to learn from; raise (\S+)', line)[1]
+  out = arrives(*command, f'--config.{key}=40')
+  assert re.search(r'200 updates in all, [\d.]+ passes over \d+ training images$', out, re.MULTILINE)
+
+
+def test_no_line_advises_to_remove_a_run_or_its_checkpoints():
+  done = subprocess.run(
+    ['grep', '-rniE', r'(or|and|;) remove \{(path\.parent|self\._?folder|self\.path|folder\.path)|or remove it.$',
+     '--include=*.py', str(starting.ROOT / 'bloodcell_jax')],
+    capture_output=True, text=True,
+  )  # fmt: skip
+  assert done.stdout == ''
+
+
+def test_a_damaged_config_leads_to_a_copy_and_not_to_the_loss_of_the_run(copy, trained):
+  folder, data = copy
+  (folder / 'config.json').write_text('{')
+  line = advice('evaluate', f'--workdir={folder}')
+  assert 'restore it from a copy' in line
+  assert 'remove' not in line
+  shutil.copy(trained[0] / 'config.json', folder / 'config.json')
+  arrives('evaluate', f'--workdir={folder}')
+  assert json.loads((folder / 'config.json').read_text())['data.dir'] == str(data)

@@ -1,0 +1,35 @@
+"""The explanations of other images are kept beside the new ones."""
+
+import json
+
+from bloodcell_jax.explain import page
+
+
+def explained(folder, content, **keys):
+  folder.mkdir()
+  (folder / 'explain.json').write_text(json.dumps({'images': [], **keys}))
+  (folder / 'explain.html').write_text(content)
+
+
+def test_the_explanations_of_other_images_are_set_aside_under_their_name(tmp_path):
+  folder = tmp_path / 'explain'
+  monday, other_monday = ['/a/monday'], ['/b/monday']
+  assert page.set_aside(folder, monday) is None
+  explained(folder, 'a', paths=monday)
+  assert page.set_aside(folder, monday) is None, 'the same images again: replaced as before'
+  assert page.set_aside(folder, other_monday) == tmp_path / 'explain_monday'
+  assert not folder.exists()
+  explained(folder, 'b', paths=other_monday)
+  assert page.set_aside(folder, []) == tmp_path / 'explain_monday-2'
+  explained(folder, 'own', paths=[])
+  assert page.set_aside(folder, monday) == tmp_path / 'explain_own'
+  # The same images again take the place of what was set aside of them before.
+  explained(folder, 'a again', paths=monday)
+  assert page.set_aside(folder, []) == tmp_path / 'explain_monday'
+  read = {path.name: (path / 'explain.html').read_text() for path in tmp_path.iterdir()}
+  assert read == {'explain_monday': 'a again', 'explain_monday-2': 'b', 'explain_own': 'own'}
+
+
+def test_explanations_that_name_no_images_are_kept_too(tmp_path):
+  explained(tmp_path / 'explain', 'before')
+  assert page.set_aside(tmp_path / 'explain', ['/a']) == tmp_path / 'explain_before'

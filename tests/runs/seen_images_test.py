@@ -1,0 +1,106 @@
+"""Images to be scored are compared with those that a run has seen: by bytes, by pixels, and through initial weights."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data import dataset
+from bloodcell_jax.runs import seen_images
+from bloodcell_jax.storage import workdir
+
+
+def images(names: str, rows: dict[str, list[int]], pixels: str = '') -> dataset.Dataset:
+  """An image a letter: `names` decide the bytes, `pixels` what they show."""
+  letters = np.array(list(names), np.str_)
+  table = types.Table(
+    content=tuple(names), file=np.array([f'{name}.png' for name in names]), label=np.zeros(len(names), np.int32),
+    source=letters, group=letters, split=letters, digest=np.array([f'{ord(name):016x}' for name in names]),
+    class_names=('A',), name='x', synthetic=False,
+  )  # fmt: skip
+  image_NHWC = np.stack([np.full((2, 2, 3), ord(name), np.uint8) for name in pixels or names])
+  return dataset.Dataset(table, image_NHWC, {k: np.array(v) for k, v in rows.items()}, [], [], ())
+
+
+def others(names: str, pixels: str = '') -> dataset.Dataset:
+  return images(names, {'other': list(range(len(names)))}, pixels)
+
+
+@pytest.fixture
+def run(tmp_path):
+  folder = workdir.Workdir(tmp_path / 'run')
+  seen_images.write(folder, images('abcde', {'train': [0, 1, 2], 'validation': [3], 'test': [4]}), '')
+  return folder
+
+
+@pytest.mark.parametrize(
+  ('names', 'pixels', 'trained', 'chosen'),
+  [
+    ('abc', '', 3, 0),
+    ('abxy', '', 2, 0),
+    ('dx', '', 0, 1),
+    ('ad', '', 1, 1),
+    ('XYZ', 'axd', 1, 1),  # saved again: other bytes, the same pixels
+    ('e', '', 0, 0),  # its own test split
+    ('xyz', '', 0, 0),
+  ],
+)
+def test_an_image_is_seen_by_its_bytes_or_its_pixels(run, names, pixels, trained, chosen):
+  seen = seen_images.compare(run, others(names, pixels), 'other')
+  assert (seen.num_images, seen.trained, seen.chosen, seen.unknown) == (len(names), trained, chosen, '')
+  assert ('are not a test' in seen.sentence()) == bool(trained + chosen)
+
+
+def test_the_sentence_has_the_numbers(run):
+  sentence = seen_images.compare(run, others('abdx'), 'other').sentence()
+  assert sentence == (
+    'of 4 images, 2 were trained on and 1 chose the epoch and the calibration: these figures are not a test'
+  )
+  assert seen_images.compare(run, others('xy'), 'other').sentence() == (
+    'none of the 2 images was trained or chosen on'
+  )
+
+
+def test_what_the_initial_weights_have_seen_is_seen(run, tmp_path):
+  second = workdir.Workdir(tmp_path / 'second')
+  seen_images.write(second, images('vw', {'train': [0], 'validation': [1]}), str(run.path))
+  third = workdir.Workdir(tmp_path / 'third')
+  seen_images.write(third, images('z', {'train': [0]}), str(second.path))
+  for folder in (second, third):
+    seen = seen_images.compare(folder, others('avdx'), 'other')
+    assert (seen.trained, seen.chosen) == (2, 1)
+  # Negative control: fresh weights have seen nothing.
+  fresh = workdir.Workdir(tmp_path / 'fresh')
+  seen_images.write(fresh, images('vw', {'train': [0], 'validation': [1]}), '')
+  assert seen_images.compare(fresh, others('avdx'), 'other').trained == 1
+
+
+def test_what_a_run_before_has_seen_is_not_known_and_that_is_said(tmp_path):
+  old = workdir.Workdir(tmp_path / 'old')
+  old.path.mkdir()
+  old.config.write_text('{}')
+  assert seen_images.compare(old, others('a'), 'other') is None
+  later = workdir.Workdir(tmp_path / 'later')
+  seen_images.write(later, images('a', {'train': [0]}), str(old.path))
+  sentence = seen_images.compare(later, others('bc'), 'other').sentence()
+  assert f'whether it is in the data of {old.path.resolve()}, which it began with, is not known' in sentence
+
+
+def test_a_continued_run_keeps_its_digests_and_damaged_ones_are_refused(run):
+  before = run.digests.read_bytes()
+  seen_images.write(run, images('q', {'train': [0]}), '')
+  assert run.digests.read_bytes() == before
+  run.digests.unlink()
+  run.digests.write_bytes(before)
+  assert seen_images.compare(run, others('a'), 'other').trained == 1
+  with open(run.digests, 'a') as file:
+    file.write('trained,x\n')
+  with pytest.raises(types.UserError, match=r'digests\.csv: damaged'):
+    seen_images.compare(run, others('a'), 'other')
+
+
+def test_the_rows_of_the_split_alone_are_counted(run):
+  data = dataclasses.replace(others('abx'), rows={'other': np.array([1, 2])})
+  seen = seen_images.compare(run, data, 'other')
+  assert (seen.num_images, seen.trained) == (2, 1)

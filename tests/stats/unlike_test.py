@@ -1,0 +1,98 @@
+"""Images and folders that are unlike the training are known, and those that are like it are left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bloodcell_jax.base import types
+from bloodcell_jax.stats import content, unlike
+
+ASPECTS = ('stain', 'stain', 'scale', 'sharpness')
+SPEC = unlike.Spec(0.03)
+
+
+def looks(num, seed, shift=(0, 0, 0, 0)):
+  return np.random.default_rng(seed).normal(size=(num, 4)) + np.array(shift)
+
+
+@pytest.fixture(scope='module')
+def reference():
+  look_ND = looks(300, 0)
+  return unlike.fit(look_ND, np.arange(300) % 3, np.arange(300).astype(str), ASPECTS, np.full(4, 0.01), 0)
+
+
+def judge(reference, look_ND, folders=None, keep=False):
+  return unlike.judge(reference, look_ND, folders or ['x'] * len(look_ND), SPEC, keep)
+
+
+def test_about_the_wanted_share_of_images_like_the_trainings_is_withheld(reference):
+  judged = judge(reference, looks(2000, 1))
+  assert not judged.foreign
+  assert judged.withheld_N.mean() < 0.06
+  assert judged.unlike_N.min() >= 0
+  assert judged.unlike_N.max() < 1
+
+
+def test_a_wild_image_is_unlike_and_its_aspect_is_the_reason(reference):
+  look_ND = looks(50, 2)
+  look_ND[7] = (0, 0, 9, 0)
+  judged = judge(reference, look_ND)
+  assert judged.withheld_N[7]
+  assert judged.reason_N[7] == 'scale'
+  # Negative control: the others of the folder stay.
+  assert not judged.foreign
+  assert judged.withheld_N.sum() < 6
+
+
+def test_a_folder_shifted_as_a_whole_is_withheld_even_where_each_image_is_usual(reference):
+  shifted = looks(60, 3, (2.2, 2.2, 0, 0.5))
+  judged = judge(reference, shifted)
+  assert (judged.unlike_N > 0.97).mean() < 0.9, 'not all are unlike by themselves'
+  assert judged.withheld_N.all()
+  assert 'stain' in judged.foreign[0].foreign
+  assert 'scale' not in judged.foreign[0].foreign
+  assert 'unlike the training: ' in unlike.line(unlike.summary(judged))
+  # Negative control: its twin of the same laboratory is named.
+  assert not judge(reference, looks(60, 3)).foreign
+  assert 'another laboratory' not in unlike.line(unlike.summary(judge(reference, looks(60, 3))))
+
+
+def test_each_folder_is_judged_by_itself(reference):
+  look_ND = np.concatenate([looks(30, 4), looks(30, 5, (5, 0, 0, 0))])
+  judged = judge(reference, look_ND, ['home'] * 30 + ['abroad'] * 30)
+  assert [folder.name for folder in judged.foreign] == ['abroad']
+  assert judged.withheld_N[30:].all()
+  assert judged.withheld_N[:30].mean() < 0.2
+
+
+def test_a_folder_is_known_by_images_that_are_wild_each_in_its_own_direction(reference):
+  look_ND = looks(40, 6)
+  look_ND[:20, 0], look_ND[20:, 0] = 7, -7
+  judged = judge(reference, look_ND)
+  assert judged.foreign
+  assert judged.foreign[0].distance < reference.folder_limit, 'their mean is usual'
+
+
+def test_unlike_images_are_named_where_that_is_wanted_and_the_line_says_so(reference):
+  judged = judge(reference, looks(20, 7, (6, 0, 0, 0)), keep=True)
+  assert judged.is_unlike_N.all()
+  assert not judged.withheld_N.any()
+  assert 'expect many errors' in unlike.line(unlike.summary(judged))
+
+
+def test_few_groups_and_a_share_out_of_range_are_refused():
+  with pytest.raises(ValueError, match='9 groups'):
+    unlike.fit(looks(90, 0), np.zeros(90, int), np.arange(90) % 9, ASPECTS, np.full(4, 0.01), 0)
+  with pytest.raises(types.UserError, match='unlike_share'):
+    unlike.Spec(0.6)
+
+
+def test_content_far_from_every_class_is_farther_than_content_of_a_class():
+  rng = np.random.default_rng(0)
+  centre_KD = 6 * rng.normal(size=(3, 40))
+  label_N = np.arange(150) % 3
+  classes = content.fit(centre_KD[label_N] + rng.normal(size=(150, 40)), label_N)
+  home_N = content.distances(classes, centre_KD[label_N] + rng.normal(size=(150, 40)))
+  new_N = content.distances(classes, -centre_KD[label_N] + rng.normal(size=(150, 40)))
+  assert np.quantile(home_N, 0.95) < np.quantile(new_N, 0.05)

@@ -1,0 +1,84 @@
+"""A run of the study from its folder: its state, its length, and folders that hold runs of other settings."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+
+from bloodcell_jax.base import types
+from bloodcell_jax.study import budget, run_folder
+from bloodcell_jax.system import atomic
+
+WHOLE, TIME = budget.parse('1'), budget.parse('30m')
+
+
+def test_the_state_of_a_run_is_read_from_its_folder(tmp_path):
+  run = tiny.run_of(tiny.rows()[0], tmp_path)
+  assert run.state() == run_folder.NOT_RUN
+  tiny.begin(run, 1)
+  assert run.state() == run_folder.BEGUN
+  assert str(run.length()) == '3 x 4'
+  atomic.write_json(run.failure, {'line': 'no memory'})
+  assert (run.state(), run.reason()) == (run_folder.FAILED, 'no memory')
+  run.failure.unlink()
+  tiny.complete(run, {'test': 30})
+  assert run.state() == run_folder.COMPLETE
+
+
+def test_seeds_are_those_that_something_was_written_for(tmp_path):
+  row = tiny.rows()[0]
+  for seed in (5, 2):
+    tiny.begin(tiny.run_of(row, tmp_path, seed), 1)
+  (tmp_path / 'a' / 'seed_9').mkdir()
+  (tmp_path / 'a' / 'seed_x').mkdir()
+  assert run_folder.seeds_on_disk(row, tmp_path) == [2, 5]
+
+
+def test_the_same_settings_are_accepted_whatever_has_begun(tmp_path):
+  rows = tiny.rows()
+  runs = run_folder.runs(rows, [0, 1], tmp_path)
+  tiny.begin(runs[0], 1)
+  tiny.complete(runs[2], {'test': 30})
+  for each in (WHOLE, TIME):
+    run_folder.check(runs, rows, tmp_path, each)
+
+
+def test_a_run_of_another_config_is_refused_with_the_key(tmp_path):
+  rows = tiny.rows()
+  tiny.begin(tiny.run_of(rows[0], tmp_path), 1)
+  other = tiny.rows(tiny.study.row('N', 'a', 'A', tiny.DEFAULT, {**tiny.TINY, 'model.dropout_rate': 0.5}))
+  with pytest.raises(types.UserError, match=r'model\.dropout_rate was 0\.2 and is 0\.5'):
+    run_folder.check(run_folder.runs(other, [0], tmp_path), other, tmp_path, WHOLE)
+
+
+def test_a_run_on_other_images_is_refused_even_of_a_row_that_is_not_asked_for(tmp_path):
+  rows = tiny.rows()
+  tiny.complete(tiny.run_of(rows[1], tmp_path), {'test': 30})
+  changed = tiny.config()
+  changed.data.embedded.num_train = 11
+  other = tiny.study_config.resolve(changed)
+  with pytest.raises(types.UserError, match=r'data\.embedded\.num_train was 10 and is 11'):
+    run_folder.check(run_folder.runs(other[:1], [0], tmp_path), other, tmp_path, WHOLE)
+
+
+def test_another_share_is_refused_and_a_time_keeps_what_has_begun(tmp_path):
+  rows = tiny.rows()
+  run = tiny.run_of(rows[0], tmp_path)
+  tiny.begin(run, 1, budget.Length(2, (3,)))
+  with pytest.raises(types.UserError, match=r'begun with 3 x 2 updates, and --budget=1 of 3 x 4 is 3 x 4'):
+    run_folder.check([run], rows, tmp_path, WHOLE)
+  run_folder.check([run], rows, tmp_path, budget.parse('0.5'))
+  run_folder.check([run], rows, tmp_path, TIME)
+
+
+def test_the_folder_of_a_single_run_is_no_study(tmp_path):
+  atomic.write_json(tmp_path / 'config.json', {})
+  with pytest.raises(types.UserError, match='holds a single run'):
+    run_folder.check([], tiny.rows(), tmp_path, WHOLE)
+
+
+def test_trees_without_their_network_are_refused(tmp_path):
+  rows = tiny.rows()
+  with pytest.raises(types.UserError, match=r'forest, seed 0: is fitted on the row a, .*--rows'):
+    run_folder.check(run_folder.runs(rows[2:], [0], tmp_path), rows, tmp_path, WHOLE)
+  run_folder.check(run_folder.runs(rows, [0], tmp_path), rows, tmp_path, WHOLE)

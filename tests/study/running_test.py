@@ -1,0 +1,105 @@
+"""A study is run: killed and continued to the same bits, with a row that fails; images are decoded once."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import textwrap
+
+import numpy as np
+import tiny
+from soak import comparing, kill
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.runs import run_data
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.study import cost, images, run_folder, running
+from bloodcell_jax.train import progress, signals
+
+
+def test_rows_that_see_images_alike_share_them_and_get_the_division_of_their_own_seed(tmp_path):
+  shared, folder = images.Images(), workdir.Workdir(tmp_path)
+  read = (signals.Stop(), progress.Progress())
+  flat = tiny.rows()[0].flat
+  exps = [experiment.from_flat({**flat, 'seed': seed}) for seed in (0, 1)]
+  first, second = (shared.read(exp, folder, *read) for exp in exps)
+  assert shared.num_decoded == 1
+  alone = run_data.read_images(exps[1], folder, *read)
+  assert second.fingerprint() == alone.fingerprint() != first.fingerprint()
+  assert np.array_equal(second.image_NHWC, alone.image_NHWC)
+  smaller = experiment.from_flat({**flat, 'data.image_size': 32})
+  assert shared.read(smaller, folder, *read).image_NHWC.shape[1] == 32
+  assert shared.num_decoded == 2
+
+
+def test_the_cost_of_a_network_does_not_depend_on_its_optimizer_but_its_program_does():
+  sgd, adam = (experiment.from_flat(row.flat) for row in tiny.rows()[:2])
+  assert cost.key(sgd) == cost.key(adam)
+  assert cost.program(sgd) != cost.program(adam)
+  larger = experiment.from_flat({**tiny.rows()[0].flat, 'data.image_size': 64})
+  assert cost.key(larger) != cost.key(sgd)
+
+
+def test_a_row_that_fails_leaves_its_line_and_the_others_go_on(tmp_path, monkeypatch):
+  runs = run_folder.runs(tiny.rows()[:2], [0], tmp_path)
+  measured = cost.Cost((0.1,), 0.0, 0.001, False)
+  monkeypatch.setattr(cost, 'measure', lambda *given: measured)
+  trained, ended = [], []
+
+  def train(flat, folder, *given):
+    if not trained:
+      trained.append(folder.path)
+      raise types.RunError('the loss is not finite')
+    trained.append(folder.path)
+    raise KeyError('a fault')
+
+  monkeypatch.setattr(running.entry, 'run', train)
+  given = (tiny.budget.parse('1'), signals.Stop(), progress.Progress(), lambda: ended.append(1))
+  assert running.run(runs, *given, debug=False) == 2
+  assert [run.reason() for run in runs] == ['the loss is not finite', "KeyError: 'a fault'"]
+  assert len(trained) == len(ended) == 2
+  monkeypatch.setattr(running.entry, 'run', lambda *given: None)
+  assert running.run(runs, *given, debug=False) == 0
+  assert [run.reason() for run in runs] == ['', ''], 'the line goes with the next attempt'
+
+
+CONFIG = """
+  import sys
+  sys.path.insert(0, {tests!r})
+  import tiny
+
+  def get_config():
+    return tiny.config()
+"""
+
+
+def study(folder: pathlib.Path, plan: dict | None, *flags: object) -> tuple[int, str]:
+  """Exit code and what was printed, of a process that is killed where `plan` says so."""
+  config = folder.parent / 'tiny_study.py'
+  config.write_text(textwrap.dedent(CONFIG.format(tests=str(pathlib.Path(__file__).parent))))
+  code, said, _ = kill.start(
+    ('study', f'--config={config}', *map(str, flags)), folder, plan, folder.parent / 'site'
+  )
+  return code, said
+
+
+def test_a_study_that_is_killed_goes_on_to_the_same_bits_and_takes_more_rows(tmp_path):
+  whole, folder = tmp_path / 'whole', tmp_path / 'killed'
+  code, said = study(whole, None, '--rows=a,forest')
+  assert code == 0, said
+  rows = {row['name']: row for row in json.loads((whole / 'study.json').read_text())['rows']}
+  assert [rows[name]['state'] for name in ('a', 'a-adam', 'forest')] == ['complete', 'not run', 'complete']
+  plan = {'at': 'step', 'after': 0.0, 'nth': 7, 'delay': 0.0, 'note': str(tmp_path / 'note.json')}
+  code, said = study(folder, plan, '--rows=a')
+  assert code == -9, said
+  code, said = study(folder, None, '--rows=a*')
+  assert code == 0, said
+  assert 'continuing after step' in said
+  differing = comparing.differences(whole / 'a' / 'seed_0', folder / 'a' / 'seed_0')
+  assert [line for line in differing if not line.startswith('trees/')] == []
+  assert differing, 'the trees, which are in the first only, must be seen'
+  assert 'run 2 of 2: a-adam' in said
+  code, said = study(folder, None, '--config.data.embedded.num_train=11')
+  assert code == 2
+  assert 'data.embedded.num_train was 10 and is 11' in said.strip().splitlines()[-1]

@@ -1,0 +1,130 @@
+"""study.html, study.md and study.json from the folders alone: finished, half finished, not begun."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import browser
+import html_checker
+import pytest
+import tiny
+
+from bloodcell_jax.study import study_page, summary, tables
+from bloodcell_jax.system import atomic
+
+NOTE = 'Synthetic data: drawn by the package, no real cells.'
+
+
+@pytest.fixture
+def half(tmp_path):
+  """A study of which one row has two seeds, one has failed and one has not begun."""
+  rows = tiny.rows()
+  right = {'validation': 36, 'test': 30, 'test_clean': 28}
+  tiny.complete(tiny.run_of(rows[0], tmp_path), right)
+  tiny.complete(tiny.run_of(rows[0], tmp_path, 1), {**right, 'test_clean': 32})
+  atomic.write_json(tiny.run_of(rows[1], tmp_path).failure, {'line': 'the loss <is> not finite'})
+  return rows, tmp_path
+
+
+def test_a_half_finished_study_says_what_each_row_is(half):
+  rows, root = half
+  study_page.write(rows, root)
+  entries = {entry['name']: entry for entry in json.loads((root / 'study.json').read_text())['rows']}
+  assert {name: entry['state'] for name, entry in entries.items()} == {
+    'a': 'complete', 'a-adam': 'failed', 'forest': 'not run',
+  }  # fmt: skip
+  for entry in entries.values():
+    assert {'name', 'config', 'seeds', 'length', 'state', 'study', 'metrics'} <= set(entry)
+  assert entries['a']['metrics']['test_clean']['accuracy']['value'] == pytest.approx(0.7)
+  assert entries['a']['spread']['test_clean']['accuracy']['mean'] == pytest.approx(0.75)
+  assert entries['a']['seeds'] == [0, 1]
+  assert entries['a']['study']['accuracy'] == 0.91
+  page = (root / 'study.html').read_text()
+  assert html_checker.check(page) == []
+  for text in (
+    'the loss &lt;is&gt; not finite',
+    '1 of 3 rows complete; 1 failed, 1 not run',
+    'Of Adam.',
+    'TEST-clean',
+  ):
+    assert text in page
+  assert '<is>' not in page
+  assert not re.search(r'(src|href)="(?!data:|#)', page), 'the page needs nothing else'
+
+
+def test_training_figures_are_those_of_the_scored_epoch(half):
+  rows, root = half
+  (first, *_) = summary.rows(rows, root)
+  # By validation loss, which is least in the third epoch.
+  assert first['training']['0']['accuracy'] == pytest.approx(0.8)
+  assert first['training']['0']['val_accuracy'] == pytest.approx(0.55)
+  assert first['seconds_per_epoch'] == 2.0
+  assert first['num_parameters'] == 111_012
+
+
+def test_a_row_is_compared_with_its_reference_on_the_same_images(half):
+  rows, root = half
+  other = tiny.run_of(rows[1], root)
+  other.failure.unlink()
+  tiny.complete(other, {'validation': 36, 'test': 40, 'test_clean': 40})
+  entries = summary.rows(rows, root)
+  assert entries[0]['comparison'] == {}
+  compared = entries[1]['comparison']
+  assert (compared['with'], compared['seed'], set(compared['splits'])) == ('a', 0, {'test', 'test_clean'})
+  assert compared['splits']['test_clean']['accuracy']['difference'] == pytest.approx(0.3)
+  # Other predictions under the same name are compared anew.
+  tiny.complete(other, {'validation': 36, 'test': 40, 'test_clean': 28})
+  again = summary.rows(rows, root)[1]['comparison']['splits']['test_clean']
+  assert again['accuracy']['difference'] == pytest.approx(0.0)
+
+
+def test_what_chose_what_is_said_of_each_row(half):
+  rows, root = half
+  (first, second, _) = summary.rows(rows, root)
+  assert 'the epoch' in first['chosen']['validation']
+  assert not {'test', 'test_clean'} & set(first['chosen'])
+  assert second['chosen'] == {}
+
+
+def test_figures_on_synthetic_images_say_so_on_the_page_and_in_the_text(tmp_path):
+  rows = tiny.rows()
+  tiny.complete(tiny.run_of(rows[0], tmp_path), {'validation': 36, 'test': 30}, NOTE)
+  study_page.write(rows, tmp_path)
+  for name in ('study.html', 'study.md'):
+    assert NOTE in (tmp_path / name).read_text()
+  (entry, *_) = summary.rows(rows, tmp_path)
+  assert tables.notes([entry])[-1].startswith('Research use only')
+  assert NOTE not in ' '.join(tables.notes([{**entry, 'note': ''}]))
+
+
+def test_a_study_shorter_than_its_own_length_says_so(tmp_path):
+  rows = tiny.rows()
+  run = tiny.run_of(rows[0], tmp_path)
+  assert not any('shorter' in note for note in tables.notes(summary.rows(rows, tmp_path)))
+  tiny.begin(run, 1, tiny.budget.Length(1, (3,)))
+  (note,) = [note for note in tables.notes(summary.rows(rows, tmp_path)) if 'shorter' in note]
+  assert '25.0%' in note
+
+
+def test_the_text_has_a_row_of_cells_under_every_heading(half):
+  rows, root = half
+  study_page.write(rows, root)
+  lines = (root / 'study.md').read_text().splitlines()
+  for i, line in enumerate(lines):
+    if line.startswith('|---'):
+      width = lines[i - 1].count(' | ')
+      j = i + 1
+      while j < len(lines) and lines[j].startswith('|'):
+        assert lines[j].count(' | ') == width
+        j += 1
+      assert j > i + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('width', [1300, 390])
+def test_the_page_fits_the_screen_and_asks_for_nothing(half, width):
+  rows, root = half
+  study_page.write(rows, root)
+  with browser.opened(root / 'study.html', width) as driver:
+    assert browser.problems(driver, width) == []
