@@ -27,6 +27,7 @@ ROWS = (
   ('reports',),
   ('config', 'storage'),
   ('data', 'models', 'weights', 'optim', 'heads', 'ensembles', 'stats', 'plots', 'train'),
+  ('fields',),
   ('system',),
   ('base',),
 )
@@ -50,8 +51,8 @@ LIBRARIES = {
     'inference/classifier.py',
     'runs/forward.py',
   ),
-  'skimage': ('data/images/locate.py', 'data/augmentation/photometric.py'),
-  'cv2': ('audit/', 'data/images/wide_colours.py'),
+  'skimage': ('data/images/locate.py', 'data/augmentation/photometric.py', 'fields/'),
+  'cv2': ('audit/', 'data/images/wide_colours.py', 'fields/'),
   'tifffile': ('data/images/tiff.py',),
   'PIL': ('data/', 'plots/', 'explain/cam.py', 'reports/review_images.py'),
   'h5py': ('weights/hdf5.py',),

@@ -15,7 +15,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.images import conversions, decode, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
-from bloodcell_jax.inference import classifier, differential_count, file_predictions, review_page
+from bloodcell_jax.inference import cell_finder, classifier, differential_count, file_predictions, review_page
 from bloodcell_jax.reports import page, report, review_images
 from bloodcell_jax.runs import unlike_measure
 from bloodcell_jax.stats import unlike
@@ -32,6 +32,11 @@ def define_flags() -> None:
   )
   flags.DEFINE_string(
     'view', '', 'full or nucleus; if empty, as in training. For pictures of single cells: full'
+  )
+  flags.DEFINE_string(
+    'cells',
+    'one',
+    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart',
   )
   flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each cell on the review page')
   flags.DEFINE_enum(
@@ -50,6 +55,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   values, progress = flags.FLAGS, progress_lib.Progress()
   if values.review_max < 0:
     raise types.UserError(f'review_max is {values.review_max}; it must be 0 or more')
+  cell_finder.check(values.cells)
   folder = workdir.Workdir(request.folder())
   found = input_paths.read(request.paths)
   files, left_out = found.inputs, found.problems
@@ -59,12 +65,18 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   console.keep(folder.log)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
-  network = file_predictions.fingerprint(loaded, spec)
+  network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(values.cells))
   target = _target(folder, request.paths, network)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   progress.line(f'{len(files):,} files; {len(known.known):,} cells were predicted before')
   predictions = file_predictions.predict_files(
-    loaded, files, spec, known, progress.counter('images predicted'), file_predictions.cells_of
+    loaded,
+    files,
+    spec,
+    known,
+    progress.counter('images predicted'),
+    cell_finder.finder(values.cells),
+    cell_finder.framer(spec.view),
   )
   classified = differential_count.classify(
     predictions.cells,
@@ -166,7 +178,7 @@ def _pictures(
   rows: Sequence[int],
   spec: decode.Spec,
 ) -> Iterator[tuple[str, str]]:
-  images = file_predictions.read_images(predictions, rows, spec)
+  images = file_predictions.read_images(predictions, rows, spec, cell_finder.framer(spec.view))
   without = ((image_HWC, None) for image_HWC in images)
   for image_HWC, heat_HW in heat_maps.heats(loaded, images) if flags.FLAGS.heat_maps else without:
     loaded.made.poll()

@@ -14,6 +14,7 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import forward
 from bloodcell_jax.storage import journal as journal_lib
 
+FrameOf = Callable[[np.ndarray, cell.Box], cell.Box]
 # A photograph, uint8 [H, W, 3], upright and at its own size, to the box of each cell in it, or None alone for the whole
 # photograph; empty if there is no cell.
 CellsOf = Callable[[np.ndarray], Sequence[cell.Box | None]]
@@ -36,8 +37,8 @@ def cells_of(photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
   return (None,)
 
 
-def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
-  """16 hex digits that change with anything that decides what is predicted for given bytes."""
+def fingerprint(loaded: classifier.Classifier, spec: decode.Spec, cells: str = '') -> str:
+  """16 hex digits that change with whatever decides what is predicted for given bytes; `cells`: of the detector."""
   networks, rule = loaded.models.networks, loaded.models.combination
   learned = [network.job.statistics for network in networks]
   return feature_cache.key(
@@ -48,6 +49,7 @@ def fingerprint(loaded: classifier.Classifier, spec: decode.Spec) -> str:
     standardize=repr(loaded.made.transform.standardize),
     statistics=repr([each and [each.mean_C, each.std_C] for each in learned]),
     class_names=' '.join(loaded.class_names),
+    **({'cells': cells} if cells else {}),
     **_measure_key(loaded),
   )
 
@@ -70,6 +72,7 @@ def predict_files(
   journal: journal_lib.Journal,
   on_progress: Callable[[int, int], None],
   cells_of: CellsOf,
+  frame_of: FrameOf | None = None,
 ) -> CellPredictions:
   """The predictions for the cells of the files; those in the journal are taken from there.
 
@@ -84,6 +87,7 @@ def predict_files(
     journal: what has been predicted before; the rest is added batch by batch.
     on_progress: called with (files done, files in all).
     cells_of: where the cells of a photograph are; called in several threads.
+    frame_of: what the network sees for a box; None is the box.
 
   Raises:
     signals.Stopped: a stop was requested; what has been predicted is in the journal.
@@ -111,7 +115,12 @@ def predict_files(
     journal.add(keys, probs_BK, look_BL)
 
   contents = decode.each(
-    (file.path for file in files), spec, lambda digest: not journal.is_complete(digest), boxes_of, on_read
+    (file.path for file in files),
+    spec,
+    lambda digest: not journal.is_complete(digest),
+    boxes_of,
+    frame_of,
+    on_read,
   )
   for i, (file, (digest, content)) in enumerate(zip(files, contents, strict=True)):
     loaded.made.poll()
@@ -134,7 +143,7 @@ def predict_files(
 
 
 def read_images(
-  predictions: CellPredictions, rows: Sequence[int], spec: decode.Spec
+  predictions: CellPredictions, rows: Sequence[int], spec: decode.Spec, frame_of: FrameOf | None = None
 ) -> Iterator[np.ndarray | None]:
   """The images of these cells again, in order; None where the file has changed or gone meanwhile."""
 
@@ -144,7 +153,9 @@ def read_images(
     return (expected.box,) if digest == expected.digest else ()
 
   digests = {predictions.cells[row].digest for row in rows}
-  contents = decode.each((predictions.path[row] for row in rows), spec, digests.__contains__, boxes_of)
+  contents = decode.each(
+    (predictions.path[row] for row in rows), spec, digests.__contains__, boxes_of, frame_of
+  )
   for _, content in contents:
     yield content[0][1] if isinstance(content, list) and content else None
 
