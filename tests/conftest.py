@@ -9,6 +9,8 @@ from collections.abc import Iterator
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
 
+import signal
+
 import jax
 import pytest
 from PIL import Image
@@ -47,3 +49,11 @@ def blank_figures() -> Iterator[None]:
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(figure, 'png', lambda fig, note: buffer.getvalue())
     yield
+
+
+@pytest.fixture
+def default_hangup():
+  """SIGHUP as it is by default, for processes started by a test: `nohup` would make them ignore it."""
+  before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  yield
+  signal.signal(signal.SIGHUP, before)

@@ -105,7 +105,7 @@ def made_run(tmp_path_factory) -> pathlib.Path:
     folder, {'members': ['1', '2'], 'combine': 'weighted'}, combination.weighted(np.array([0.25, 0.75]))
   )
   journal.Journal(folder.path / 'journal.jsonl', 'net', CLASSES).add(
-    [f'{i:016x}' for i in range(40)], made().probs_NK
+    [f'{i:016x}' for i in range(40)], made().probs_NK, None
   )
   maps(folder.path)
   return folder.path

@@ -212,6 +212,7 @@ def aged(folder: workdir.Workdir) -> None:
 OTHER_KEYS = {
   'tta': 'mirrors', 'max_error': 0.2, 'miscoverage': 0.3, 'conformal_score': 'aps', 'confidence': 0.8,
   'interval': 'percentile', 'num_resamples': 120, 'prevalence': (0.1, 0.2, 0.3, 0.4),
+  'unlike_share': 0.1,
 }  # fmt: skip
 
 

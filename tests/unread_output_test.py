@@ -29,6 +29,7 @@ def test_training_goes_on_when_its_reader_leaves_and_its_lines_are_kept(tmp_path
   assert len(err.splitlines()) == 1
 
 
+@pytest.mark.usefixtures('default_hangup')
 def test_a_closed_terminal_stops_a_run_with_a_checkpoint_and_the_same_command_goes_on(tmp_path):
   folder = tmp_path / 'run'
   long = [*starting.TINY, '--config.train.epochs=500', f'--workdir={folder}']

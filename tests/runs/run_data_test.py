@@ -38,6 +38,7 @@ def test_the_rows_of_a_run_are_found_again_without_decoding_whatever_the_files_l
   exp, folder = experiment.resolve(experiment.nest(config)), workdir.Workdir(tmp_path / 'run')
   data = run_data.reader(exp, folder.cache)(lambda done, total: None)
   made = job.Job(exp, data, exp.transform.standardize, None, signals.Stop())
+  folder.write_config(config)
   run_record.describe(folder, made, {})
   found = run_data.undecoded(folder, exp)
   assert found.table.file.tolist() == data.table.file.tolist()

@@ -73,6 +73,7 @@ def test_the_pipeline_may_change_only_where_both_make_the_same_bits(tmp_path, ke
   for name, value in (('alike', 0), ('differs', 0.5)):
     made = workdir.Workdir(tmp_path / name)
     made.write_config({**CONFIG, key: value, 'data.pipeline': 'tf_data'})
+    made.write_environment(jax.devices()[:1], DATA, {})
     if name == 'alike':
       made.write_config({**CONFIG, key: value, 'data.pipeline': 'numpy'})
       assert made.read_config()['data.pipeline'] == 'numpy'

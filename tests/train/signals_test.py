@@ -54,7 +54,9 @@ def start():
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_one_signal_is_a_request_that_the_process_answers_in_its_own_time(number, start):
+@pytest.mark.usefixtures('default_hangup')
+def test_one_signal_is_a_request_that_the_process_answers_in_its_own_time(number, request):
+  start = request.getfixturevalue('start')
   process = start('listening', 'leave')
   process.send_signal(number)
   out, err = process.communicate(timeout=30)
@@ -94,6 +96,7 @@ def test_a_hang_up_that_is_ignored_as_under_nohup_stays_so():
       signal.signal(number, handler)
 
 
+@pytest.mark.usefixtures('default_hangup')
 def test_listening_changes_the_handlers_of_its_signals_alone():
   watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
   before = {number: signal.getsignal(number) for number in watched}

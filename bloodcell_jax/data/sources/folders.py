@@ -139,7 +139,7 @@ def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
     file = listed.find(row['file'])
     if not file:
       raise types.UserError(
-        f'{where} names {row["file"]}, which is no image of the folder; correct or remove it'
+        f'{where} names {row["file"]}, which is no image of the folder; correct or delete the line'
       )
     if file in group_of:
       raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
