@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 import starting
 
 # Takes the terminal as its own, as a shell's job has it, then becomes the program.
