@@ -212,12 +212,11 @@ def aged(folder: workdir.Workdir) -> None:
 OTHER_KEYS = {
   'tta': 'mirrors', 'max_error': 0.2, 'miscoverage': 0.3, 'conformal_score': 'aps', 'confidence': 0.8,
   'interval': 'percentile', 'num_resamples': 120, 'prevalence': (0.1, 0.2, 0.3, 0.4),
-  'unlike_share': 0.1,
 }  # fmt: skip
 
 
 def test_every_key_of_evaluate_but_splits_and_batches_is_one_of_the_figures():
-  assert {*OTHER_KEYS, 'splits', 'batch_size'} == set(config().evaluate)
+  assert {*OTHER_KEYS, 'splits', 'batch_size', 'unlike_share'} == set(config().evaluate)
   plain = experiment.resolve(config()).evaluation
   assert set(plain) == set(OTHER_KEYS)
   for key, value in OTHER_KEYS.items():
