@@ -92,7 +92,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     types.Problem(file, note) for file, about in photographs.items() for note in about.notes
   )
   trained = folder.read_environment()['data'].get('image_sizes', {})
-  other_size = sizes.warning([about.size for about in photographs.values()], trained)
+  # Cells that were found are cut out at one scale, whatever the size of their photograph.
+  wholes = [] if classified.has_boxes else [about.size for about in photographs.values()]
+  other_size = sizes.warning(wholes, trained)
   for line in filter(None, (conversions.line(converted), other_size)):
     progress.line(line)
   about = {
