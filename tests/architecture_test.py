@@ -241,6 +241,8 @@ def missing_paths(text: str) -> list[str]:
     'members/',
     'out_of_fold.csv',
     'log.',
+    'unlike.npz',
+    'digests.csv',
     'lists/',
   )
   return [
