@@ -46,12 +46,15 @@ def finder(cells: str) -> Callable[[np.ndarray], Sequence[cell.Box | None]]:
   return boxes_of
 
 
-def framer(view: str) -> Callable[[np.ndarray, cell.Box], cell.Box]:
-  """What gives the square around a cell that a network of this `data.view` was trained on, within the photograph."""
+def framer(view: str) -> Callable[[np.ndarray, Sequence[cell.Box]], list[cell.Box]]:
+  """What gives the square around each cell that a network of this `data.view` was trained on, within the photograph."""
 
-  def frame_of(photograph_HWC: np.ndarray, box: cell.Box) -> cell.Box:
-    height, width = photograph_HWC.shape[:2]
+  def frames_of(photograph_HWC: np.ndarray, boxes: Sequence[cell.Box]) -> list[cell.Box]:
     diameter = red_cells.diameter(photograph_HWC)
+    return [frame(box, diameter, photograph_HWC.shape) for box in boxes]
+
+  def frame(box: cell.Box, diameter: float | None, shape: Sequence[int]) -> cell.Box:
+    height, width = shape[:2]
     if diameter is None:
       diameter = max(box.right - box.left, box.bottom - box.top) / _WHITE_CELL
     side = max(1, min(round(_FRAMES[view] * diameter), height, width))
@@ -62,7 +65,7 @@ def framer(view: str) -> Callable[[np.ndarray, cell.Box], cell.Box]:
     )
     return cell.Box(left, top, left + side, top + side)
 
-  return frame_of
+  return frames_of
 
 
 def fingerprint(cells: str) -> str:

@@ -14,7 +14,7 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import forward
 from bloodcell_jax.storage import journal as journal_lib
 
-FrameOf = Callable[[np.ndarray, cell.Box], cell.Box]
+FramesOf = Callable[[np.ndarray, Sequence[cell.Box]], Sequence[cell.Box]]
 # A photograph, uint8 [H, W, 3], upright and at its own size, to the box of each cell in it, or None alone for the whole
 # photograph; empty if there is no cell.
 CellsOf = Callable[[np.ndarray], Sequence[cell.Box | None]]
@@ -72,7 +72,7 @@ def predict_files(
   journal: journal_lib.Journal,
   on_progress: Callable[[int, int], None],
   cells_of: CellsOf,
-  frame_of: FrameOf | None = None,
+  frames_of: FramesOf | None = None,
 ) -> CellPredictions:
   """The predictions for the cells of the files; those in the journal are taken from there.
 
@@ -87,7 +87,7 @@ def predict_files(
     journal: what has been predicted before; the rest is added batch by batch.
     on_progress: called with (files done, files in all).
     cells_of: where the cells of a photograph are; called in several threads.
-    frame_of: what the network sees for a box; None is the box.
+    frames_of: what the network sees for each box; None is the box.
 
   Raises:
     signals.Stopped: a stop was requested; what has been predicted is in the journal.
@@ -119,7 +119,7 @@ def predict_files(
     spec,
     lambda digest: not journal.is_complete(digest),
     boxes_of,
-    frame_of,
+    frames_of,
     on_read,
   )
   for i, (file, (digest, content)) in enumerate(zip(files, contents, strict=True)):
@@ -143,7 +143,7 @@ def predict_files(
 
 
 def read_images(
-  predictions: CellPredictions, rows: Sequence[int], spec: decode.Spec, frame_of: FrameOf | None = None
+  predictions: CellPredictions, rows: Sequence[int], spec: decode.Spec, frames_of: FramesOf | None = None
 ) -> Iterator[np.ndarray | None]:
   """The images of these cells again, in order; None where the file has changed or gone meanwhile."""
 
@@ -154,7 +154,7 @@ def read_images(
 
   digests = {predictions.cells[row].digest for row in rows}
   contents = decode.each(
-    (predictions.path[row] for row in rows), spec, digests.__contains__, boxes_of, frame_of
+    (predictions.path[row] for row in rows), spec, digests.__contains__, boxes_of, frames_of
   )
   for _, content in contents:
     yield content[0][1] if isinstance(content, list) and content else None

@@ -139,7 +139,7 @@ def each(
   spec: Spec,
   is_wanted: Callable[[str], bool],
   boxes_of: Callable[[int, str, np.ndarray], Sequence[cell.Box | None]],
-  frame_of: Callable[[np.ndarray, cell.Box], cell.Box] | None = None,
+  frames_of: Callable[[np.ndarray, Sequence[cell.Box]], Sequence[cell.Box]] | None = None,
   on_read: Callable[[str, tuple[int, int], tuple[str, ...]], None] | None = None,
 ) -> Iterator[tuple[str, list[tuple[cell.Box | None, np.ndarray]] | DecodeError | None]]:
   """The cells of each file, in order, decoded and cut out on every core a bounded number of files ahead.
@@ -152,7 +152,7 @@ def each(
     is_wanted: whether a file with this digest is to be decoded.
     boxes_of: where the cells of a photograph are; None is the whole photograph. It gets the file's index, its digest
       and the upright photograph, uint8 [H, W, 3] at its own size, and is called in several threads.
-    frame_of: what the network sees of the photograph for a box; None is the box, cut as `spec.view` says.
+    frames_of: what the network sees of the photograph for each box; None is the box, cut as `spec.view` says.
     on_read: called with the digest, the (width, height) and the conversions of each photograph that is decoded, in
       several threads; None for nobody.
 
@@ -175,11 +175,13 @@ def each(
       upright, notes = photograph.upright(data, spec.max_pixels)
       original_HWC = np.asarray(upright)
       boxes = boxes_of(i, digest, original_HWC)
-      frames = [frame_of(original_HWC, box) if frame_of and box else box for box in boxes]
+      inner = [box for box in boxes if box is not None]
+      is_framed = frames_of is not None and bool(inner)
+      frames = frames_of(original_HWC, inner) if frames_of is not None and inner else boxes
       stretched = stretch(upright) if spec.stretch_brightness else upright
       whole = dataclasses.replace(spec, view='full')
       sized = [
-        _sized(_cut(stretched, frame), whole if frame_of and box else spec)
+        _sized(_cut(stretched, frame), whole if is_framed else spec)
         for box, frame in zip(boxes, frames, strict=True)
       ]
       if on_read is not None:
