@@ -196,8 +196,7 @@ def _read(
   exp: experiment.Experiment, folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
 ) -> dataset.Dataset:
   """The images with the training rows of the run: those of its fold, member or bag, if it has one."""
-  progress.line(f'reading images: {exp.data.source}')
-  return run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  return run_data.read_images(exp, folder, stop, progress)
 
 
 def _without_changes(spec: transform.Spec) -> transform.Spec:

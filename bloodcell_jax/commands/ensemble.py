@@ -77,8 +77,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   lock.take(folder.path)
   console.keep(folder.log)
   exp = data_place.find(folder, exp, commands.data_dir())
-  progress.line(f'reading images: {exp.data.source}')
-  data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  data = run_data.read_images(exp, folder, stop, progress)
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)
 
 
