@@ -49,7 +49,9 @@ def get_config() -> config_dict.ConfigDict:
   # of them separated by commas; '' for none.
   d.labels_csv = ''
   d.image_size = 64  # side of the network's square input, pixels
-  d.view = 'full'  # full: the whole image; nucleus: a square crop around the nucleus
+  # full: the whole image; nucleus: a square around the nucleus, of a fixed share of the image; cell: a square around it
+  # with a side of 3 times the square root of its area, so that cells have one scale whatever the magnification.
+  d.view = 'full'
   # For resizing: nearest (as Keras' load_img), bilinear, bicubic, lanczos or box.
   d.interpolation = 'bilinear'
   d.stretch_brightness = True  # multiply each image by 255 / its maximum, as in the published copies

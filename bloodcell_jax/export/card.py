@@ -154,7 +154,7 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
 
 
 def _crop_note(view: str) -> str:
-  note = ', which must be cropped around the nucleus as described above' if view == 'nucleus' else ''
+  note = ', which must be cropped around the nucleus as described above' if view != 'full' else ''
   return f' with the path of an image{note}'
 
 

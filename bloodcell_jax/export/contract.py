@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.data.augmentation import standardize
-from bloodcell_jax.data.images import decode, locate
+from bloodcell_jax.data.images import cell_view, decode, locate
 from bloodcell_jax.export import program
 from bloodcell_jax.inference import classifier
 
@@ -54,6 +54,12 @@ def decoding(spec: decode.Spec) -> list[str]:
     steps.append(
       f'crop a square around the nucleus with a side of {locate.CROP_SHARE:.3f} times the image height '
       '(`bloodcell_jax/data/images/locate.py`); if no nucleus is found, keep the whole image'
+    )
+  if spec.view == cell_view.NAME:
+    steps.append(
+      f'crop a square around the nucleus with a side of {cell_view.SIDE:g} times the square root of its area, beyond the '
+      'edge of the image in the colour of its ground (`bloodcell_jax/data/images/cell_view.py`); if no nucleus is '
+      'found, take the whole image, made square in the same colour'
     )
   size = spec.image_size
   steps.append(

@@ -31,6 +31,24 @@ def resized(image_HWC: np.ndarray, factor: float) -> np.ndarray:
   return image_HWC if size == (width, height) else cv2.resize(image_HWC, size, interpolation=how)
 
 
+def ground(image_HWC: np.ndarray) -> np.ndarray | None:
+  """The colour of the photograph's ground, float32 [3], 1 to 256; None for a black image.
+
+  Args:
+    image_HWC: uint8 RGB.
+  """
+  light_HWC = image_HWC.astype(np.float32) + 1
+  return _ground(light_HWC, light_HWC.sum(2))
+
+
+def _ground(light_HWC: np.ndarray, sum_HW: np.ndarray) -> np.ndarray | None:
+  is_black_HW = sum_HW < _BLACK
+  if is_black_HW.all():
+    return None
+  bright = np.percentile(sum_HW[~is_black_HW], 90)
+  return np.median(light_HWC[(sum_HW >= 0.93 * bright) & ~is_black_HW], axis=0)
+
+
 def density(image_HWC: np.ndarray) -> np.ndarray:
   """Optical density against the photograph's own ground, float32 [H, W, 3]; black pixels count as ground.
 
@@ -39,13 +57,11 @@ def density(image_HWC: np.ndarray) -> np.ndarray:
   """
   light_HWC = image_HWC.astype(np.float32) + 1
   sum_HW = light_HWC.sum(2)
-  is_black_HW = sum_HW < _BLACK
-  if is_black_HW.all():
+  ground_C = _ground(light_HWC, sum_HW)
+  if ground_C is None:
     return np.zeros_like(light_HWC)
-  bright = np.percentile(sum_HW[~is_black_HW], 90)
-  ground_C = np.median(light_HWC[(sum_HW >= 0.93 * bright) & ~is_black_HW], axis=0)
   density_HWC = np.maximum(np.log(ground_C) - np.log(light_HWC), -0.3)
-  density_HWC[is_black_HW] = 0
+  density_HWC[sum_HW < _BLACK] = 0
   return density_HWC
 
 

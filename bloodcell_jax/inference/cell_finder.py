@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bloodcell_jax.base import cell, types
+from bloodcell_jax.data.images import cell_view
 from bloodcell_jax.fields import detector, red_cells
 
 AUTO, ONE, MANY = 'auto', 'one', 'many'
@@ -17,6 +18,8 @@ _MOST_RED_CELLS, _MOST_ASPECT, _OFF_CENTRE = 6.5, 1.1, 0.15
 # Side of the frame in red cells: the crop around the nucleus in the photographs of the study has 224 pixels, a red cell
 # has 105 and a whole photograph 480 rows.
 _FRAMES = {'nucleus': 224 / 105, 'full': 480 / 105}
+# Side of the frame in sides of the cell's box, where the view finds the nucleus in it and cuts by its area.
+_GENEROUS = 2.2
 # Where no red cell was recognised: a white cell's box in red cells.
 _WHITE_CELL = 1.9
 
@@ -50,6 +53,8 @@ def framer(view: str) -> Callable[[np.ndarray, Sequence[cell.Box]], list[cell.Bo
   """What gives the square around each cell that a network of this `data.view` was trained on, within the photograph."""
 
   def frames_of(photograph_HWC: np.ndarray, boxes: Sequence[cell.Box]) -> list[cell.Box]:
+    if view == cell_view.NAME:
+      return [_around(box, photograph_HWC.shape) for box in boxes]
     diameter = red_cells.diameter(photograph_HWC)
     return [frame(box, diameter, photograph_HWC.shape) for box in boxes]
 
@@ -66,6 +71,18 @@ def framer(view: str) -> Callable[[np.ndarray, Sequence[cell.Box]], list[cell.Bo
     return cell.Box(left, top, left + side, top + side)
 
   return frames_of
+
+
+def _around(box: cell.Box, shape: Sequence[int]) -> cell.Box:
+  """A square around the box, less what would be beyond the photograph: the cell stays in the middle elsewhere."""
+  half = _GENEROUS * max(box.right - box.left, box.bottom - box.top) / 2
+  x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+  return cell.Box(
+    max(0, round(x - half)),
+    max(0, round(y - half)),
+    min(shape[1], round(x + half)),
+    min(shape[0], round(y + half)),
+  )
 
 
 def fingerprint(cells: str) -> str:
