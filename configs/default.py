@@ -42,7 +42,8 @@ def get_config() -> config_dict.ConfigDict:
   c.seed = 0
 
   c.data = d = config_dict.ConfigDict()
-  d.source = 'embedded'  # embedded (synthetic smears), kaggle, folders or tfds
+  # embedded (synthetic smears), kaggle, folders, laboratories (a folder with a folder for each) or tfds
+  d.source = 'embedded'
   d.dir = ''  # folder of the images; '' for embedded; with kaggle '' downloads the data set through kagglehub
   d.groups_csv = ''  # folders: a CSV file,group that says which images show the same photograph; '' for none
   # folders: a CSV file,label in place of class folders, such as the review page of `predict` exports, or several
@@ -119,9 +120,10 @@ def get_config() -> config_dict.ConfigDict:
   a.cutmix_alpha = 0.0  # the same for pasting a rectangle of another image; 0 for none
 
   c.model = m = config_dict.ConfigDict()
-  m.name = 'cnn_a'  # cnn_a, cnn_b, cnn_svr or vgg16
+  m.name = 'cnn_a'  # cnn_a, cnn_b, cnn_svr, cnn_small or vgg16
   m.dropout_rate = 0.2  # fraction of units dropped in training, in [0, 1)
-  # flatten; rbf: neurons of radial basis functions; average: global average pooling (vgg16; the others flatten).
+  # flatten; rbf: neurons of radial basis functions; average: global average pooling (vgg16 and cnn_small; the others
+  # flatten).
   m.head = 'flatten'
   # cnn_svr: of the first dense layer; vgg16: of the hidden layer of the heads flatten and rbf.
   m.head_units = 256
@@ -158,6 +160,9 @@ def get_config() -> config_dict.ConfigDict:
   t.fold = 0  # 1 to folds: train that fold only; 0 for all, one after the other
   t.label_smoothing = 0.0  # in [0, 1)
   t.l2 = 0.0  # the loss gets l2 * the sum of squares of the dense layers' kernels
+  # images: all alike; laboratories: the laboratory first, then the class, then the image (a source other
+  # than laboratories is one laboratory).
+  t.draw = 'images'
   t.class_weight = 'none'  # none, or balanced: classes weigh inversely to their frequency
   t.ema_momentum = 0.0  # of a moving average of the weights, which is evaluated in their place; 0 for none
   t.monitor = 'val_loss'  # selects the best epoch: val_loss, val_accuracy, loss or accuracy

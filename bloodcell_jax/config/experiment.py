@@ -61,6 +61,7 @@ class Experiment:
   features: feature_cache.Spec
   batch_size: int
   class_weight: str
+  draw: str  # one of stream.DRAWS
   num_devices: int
   cross_validation: folds.Spec
   ensemble: method.Spec
@@ -146,6 +147,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     ),
     batch_size=train.positive('batch_size'),
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
+    draw=train.choice('draw', stream.DRAWS),
     num_devices=train.take('num_devices', int),
     cross_validation=train.spec(folds.Spec),
     ensemble=sections['ensemble'].spec(method.Spec),
@@ -164,6 +166,11 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
   stages_lib.check(experiment.stages, experiment.model)
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
+  if experiment.draw == stream.LABORATORIES and experiment.class_weight != 'none':
+    raise types.UserError(
+      f'train.class_weight is {experiment.class_weight!r}, but train.draw={stream.LABORATORIES!r} draws classes alike; '
+      "set it to 'none'"
+    )
   # Runs of format 1 continue without mixing, as they started.
   if experiment.pipeline == 'numpy' and experiment.transform.mixing.is_active and number > 1:
     raise types.UserError(

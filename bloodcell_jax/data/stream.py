@@ -11,6 +11,9 @@ import numpy as np
 from bloodcell_jax.base import rng, types
 
 CLASS_WEIGHTS = ('none', 'balanced')
+# What a batch's images are drawn by.
+IMAGES, LABORATORIES = 'images', 'laboratories'
+DRAWS = (IMAGES, LABORATORIES)
 # uint8 images -> float32 input of the network.
 Standardize = Callable[[np.ndarray], np.ndarray]
 
@@ -22,6 +25,8 @@ class Arrays:
   image_NHWC: np.ndarray  # uint8, in memory or memory-mapped
   target_NK: np.ndarray  # float32: target outputs, usually one-hot
   weight_N: np.ndarray  # float32, >= 0: weight of the row in the loss
+  # int32: the laboratory of the row, to be drawn first, then the class, then the image; None to draw images alike.
+  laboratory_N: np.ndarray | None = None
 
 
 def one_hot(label_N: np.ndarray, num_classes: int) -> np.ndarray:
@@ -71,13 +76,65 @@ def _order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
   return rng.generator(seed, 'order', epoch).permutation(num_rows)
 
 
+def balanced_rows(
+  step: int, batch_size: int, laboratory_N: np.ndarray, label_N: np.ndarray, seed: int
+) -> np.ndarray:
+  """[B] int64: as `rows_at`, the laboratory drawn first, then the class, then the image.
+
+  Laboratories take turns, within a laboratory its classes, and within a class of a laboratory each image comes once
+  before any comes a second time.
+
+  **Guarantees**: depends only on the arguments; of each block of positions as long as the number of laboratories every
+  laboratory has one.
+
+  Args:
+    step: of the run.
+    batch_size: B.
+    laboratory_N: of each row.
+    label_N: the class of each row.
+    seed: of the run.
+
+  Example:
+    >>> laboratory_N, label_N = np.array([0, 0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 0, 1, 0, 1])
+    >>> drawn = balanced_rows(3, 4, laboratory_N, label_N, seed=0)
+    >>> laboratory_N[drawn].tolist(), label_N[drawn].tolist()
+    ([0, 1, 0, 1], [0, 0, 1, 1])
+  """
+  cells = _cells(laboratory_N, label_N)
+  drawn = []
+  for position in range(step * batch_size, (step + 1) * batch_size):
+    turn, laboratory = divmod(position, len(cells))
+    turn, kind = divmod(turn, len(cells[laboratory]))
+    rows = cells[laboratory][kind]
+    epoch, offset = divmod(turn, len(rows))
+    drawn.append(rows[_order_within(len(rows), seed, laboratory, kind, epoch)[offset]])
+  return np.array(drawn)
+
+
+def _cells(laboratory_N: np.ndarray, label_N: np.ndarray) -> list[list[np.ndarray]]:
+  """By laboratory and by each class that it has: the rows."""
+  return [
+    [np.flatnonzero((laboratory_N == a) & (label_N == k)) for k in np.unique(label_N[laboratory_N == a])]
+    for a in np.unique(laboratory_N)
+  ]
+
+
+@functools.lru_cache(maxsize=256)
+def _order_within(num_rows: int, seed: int, laboratory: int, kind: int, epoch: int) -> np.ndarray:
+  return rng.generator(seed, 'order by laboratory', laboratory, kind, epoch).permutation(num_rows)
+
+
 def raw(
   arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
   """Endless (uint8 image_BHWC, rows_B, step) from step `start` on, the input of every pipeline."""
   step = start
+  label_N = arrays.target_NK[rows].argmax(1)
   while True:
-    rows_B = rows[rows_at(step, batch_size, len(rows), seed)]
+    if arrays.laboratory_N is None:
+      rows_B = rows[rows_at(step, batch_size, len(rows), seed)]
+    else:
+      rows_B = rows[balanced_rows(step, batch_size, arrays.laboratory_N[rows], label_N, seed)]
     yield arrays.image_NHWC[rows_B], rows_B, step
     step += 1
 

@@ -190,7 +190,9 @@ def _forward(
 def _arrays(job: job_lib.Job, split: str, maps: np.ndarray, num_views: int) -> stream.Arrays:
   """The features with the targets and weights of their rows."""
   rows = np.repeat(job.data.rows[split], num_views)
-  return stream.Arrays(maps, job.arrays.target_NK[rows], job.arrays.weight_N[rows])
+  whole = job.arrays
+  laboratory_N = None if whole.laboratory_N is None else whole.laboratory_N[rows]
+  return stream.Arrays(maps, whole.target_NK[rows], whole.weight_N[rows], laboratory_N)
 
 
 def widened(feature_BHWC: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from bloodcell_jax.config import experiment as experiment_lib
 from bloodcell_jax.config import stages
 from bloodcell_jax.data import dataset, pipeline, stream, tensorflow_cpu
 from bloodcell_jax.data.augmentation import standardize, test_time, transform
+from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
@@ -122,7 +123,11 @@ class Job:
     target_NK = stream.one_hot(label_N, self.num_classes)
     if self._targets is not None:
       target_NK, weight_N = self._targets.target_NK, weight_N * self._targets.weight_N
-    return stream.Arrays(self.data.image_NHWC, target_NK, weight_N)
+    laboratory_N = None
+    if self.experiment.draw == stream.LABORATORIES:
+      is_one = self.experiment.data.source != laboratories.NAME
+      laboratory_N = np.zeros(len(label_N), np.int32) if is_one else laboratories.numbers(self.data.table)
+    return stream.Arrays(self.data.image_NHWC, target_NK, weight_N, laboratory_N)
 
   def with_targets(self, targets: Targets | None) -> Job:
     """The same job trained on these targets; unchanged where they are None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 
@@ -108,3 +109,35 @@ def test_the_pipeline_can_be_left_at_any_time():
   batches.close()
   with pytest.raises(StopIteration):
     next(batches)
+
+
+def test_laboratories_have_equal_shares_and_classes_within_them_too():
+  laboratory_N = np.repeat([0, 1], [300, 20])
+  label_N = np.concatenate([np.repeat([0, 1, 2], [200, 90, 10]), np.repeat([0, 1], [16, 4])])
+  drawn = np.concatenate([stream.balanced_rows(step, 12, laboratory_N, label_N, 0) for step in range(40)])
+  shares = {
+    (a, k): ((laboratory_N[drawn] == a) & (label_N[drawn] == k)).mean() for a in (0, 1) for k in (0, 1, 2)
+  }
+  assert [shares[0, k] for k in (0, 1, 2)] == pytest.approx([1 / 6] * 3, abs=0.003)
+  assert [shares[1, k] for k in (0, 1, 2)] == pytest.approx([1 / 4, 1 / 4, 0])
+  # Drawn alike, the small laboratory has its 20 of 320 images.
+  alike = np.concatenate([stream.rows_at(step, 12, 320, 0) for step in range(40)])
+  assert (laboratory_N[alike] == 1).mean() == pytest.approx(20 / 320, abs=0.03)
+
+
+def test_a_balanced_batch_depends_on_seed_and_step_alone_and_no_image_waits_long():
+  laboratory_N, label_N = np.repeat([0, 1], 10), np.tile([0, 1], 10)
+  one = [stream.balanced_rows(step, 7, laboratory_N, label_N, 3) for step in range(9)]
+  again = stream.balanced_rows(8, 7, laboratory_N, label_N, 3)
+  assert (one[8] == again).all()
+  assert (one[8] != stream.balanced_rows(8, 7, laboratory_N, label_N, 4)).any()
+  assert set(np.concatenate(one)[:20].tolist()) == set(range(20))
+
+
+def test_a_stream_by_laboratories_resumes_at_any_step():
+  source = dataclasses.replace(arrays(), laboratory_N=np.arange(len(arrays().weight_N), dtype=np.int32) % 2)
+  whole = stream.training(source, ROWS, 4, 0, 0, rescale)
+  later = stream.training(source, ROWS, 4, 0, 3, rescale)
+  for _ in range(3):
+    next(whole)
+  assert (next(whole).image_BHWC == next(later).image_BHWC).all()

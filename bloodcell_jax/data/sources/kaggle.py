@@ -80,19 +80,48 @@ def photographs(folder: str) -> types.Table:
   Raises:
     UserError: the photographs are missing.
   """
-  place = _find(folder or fetch())[1]
+  kept = _single_cells(_find(folder or fetch())[1], ('train',))
+  if not kept:
+    raise types.UserError(_no_photographs(folder))
+  return _table(kept)
+
+
+def is_unpacked(folder: str) -> bool:
+  """Whether the folder is the unpacked archive with its photographs."""
+  return any(os.path.isdir(os.path.join(folder, inner)) for inner in _PHOTOGRAPHS)
+
+
+def single_cells(folder: str) -> types.Table:
+  """The photographs of one cell, 640x480, in the official splits: 277 in TRAIN, 71 in TEST.
+
+  Args:
+    folder: the unpacked archive or a folder inside.
+
+  Raises:
+    UserError: the photographs are missing.
+  """
+  kept = _single_cells(_find(folder)[1], ('train', 'test'))
+  if {split for *_, split, _ in kept} != {'TRAIN', 'TEST'}:
+    raise types.UserError(_no_photographs(folder))
+  return _table(kept)
+
+
+def _single_cells(place: str, splits: tuple[str, ...]) -> list[tuple[str, str, str, Origin, str, str]]:
+  """The rows of `_table` of the photographs in the folder `place` that are of these splits."""
   paths = [(f'JPEGImages/{name}', os.path.join(place, name)) for name in _images(place)] if place else []
   known, kept = origins(), []
   for (file, path), digest in zip(paths, image_files.digests([path for _, path in paths]), strict=True):
     origin = known.get(digest) if isinstance(digest, str) else None
-    if isinstance(digest, str) and origin and origin.split == 'train' and origin.label in CLASS_NAMES:
-      kept.append((path, file, origin.label, origin, 'TRAIN', digest))
-  if not kept:
-    raise types.UserError(
-      f'{folder}: holds none of the original training photographs (dataset-master/dataset-master/JPEGImages); '
-      f'unpack the whole Kaggle data set {HANDLE}'
-    )
-  return _table(kept)
+    if isinstance(digest, str) and origin and origin.split in splits and origin.label in CLASS_NAMES:
+      kept.append((path, file, origin.label, origin, origin.split.upper(), digest))
+  return kept
+
+
+def _no_photographs(folder: str) -> str:
+  return (
+    f'{folder}: holds none of the original training photographs (dataset-master/dataset-master/JPEGImages); '
+    f'unpack the whole Kaggle data set {HANDLE}'
+  )
 
 
 def fetch() -> str:

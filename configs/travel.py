@@ -1,0 +1,74 @@
+"""A classifier for cells of laboratories that were not in training: one scale, both laboratories, wide augmentation.
+
+    python main.py --config=configs/travel.py:small --config.data.source=laboratories --config.data.dir=PLACES
+
+PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16's
+first four blocks, then block 4; `small`, a network of 2.8 MB that needs no published weights. docs/travel.md has what
+was measured.
+"""
+
+from ml_collections import config_dict
+
+from configs import default
+
+VARIANTS = ('vgg16', 'small')
+
+
+def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
+  """The config of a variant."""
+  if variant not in VARIANTS:
+    raise ValueError(f'no variant {variant!r}; choose one of {", ".join(VARIANTS)}')
+  c = default.get_config()
+  c.data.view = 'cell'
+  c.augment.rotation_range = 180.0
+  c.augment.zoom_range = (0.8, 1.25)
+  c.augment.width_shift_range = 0.06
+  c.augment.height_shift_range = 0.06
+  c.augment.brightness_range = (0.65, 1.0)
+  c.augment.mirrors = True
+  c.augment.hue_range = 0.06
+  c.augment.saturation_range = (0.5, 1.6)
+  c.augment.stain_range = 0.5
+  c.augment.blur_range = 1.0
+  c.augment.noise_range = 5.0
+  c.train.draw = 'laboratories'
+  c.train.label_smoothing = 0.05
+  c.train.monitor = 'val_loss'
+  c.train.steps_per_epoch = 100
+  c.evaluate.tta = 'mirrors'
+  if variant == 'small':
+    _small(c)
+  else:
+    _vgg16(c)
+  return c
+
+
+def _small(c: config_dict.ConfigDict) -> None:
+  c.data.image_size = 80
+  # (x / 127.5) - 1: no statistics of a laboratory.
+  c.augment.preprocessing_function = 'tf'
+  c.augment.rescale = 0.0
+  c.model.name = 'cnn_small'
+  c.model.head = 'average'
+  c.model.dropout_rate = 0.3
+  c.optimizer.name = 'adam'
+  c.optimizer.learning_rate = 1e-3
+  c.train.batch_size = 32
+  c.train.epochs = 16
+  c.train.ema_momentum = 0.99
+
+
+def _vgg16(c: config_dict.ConfigDict) -> None:
+  c.data.image_size = 112
+  c.augment.preprocessing_function = 'weights'
+  c.augment.rescale = 0.0
+  c.data.embedded.num_train = 40  # photographs per class: enough to see that everything works
+  c.data.embedded.num_test = 15
+  c.model.name = 'vgg16'
+  c.model.head = 'average'
+  c.model.dropout_rate = 0.5
+  c.weights.path = 'auto'
+  c.stages.order = ('head', 'fine')
+  c.stages.num_augmented = 3
+  c.stages.head = default.stage(('dense_.*',), 6, 'adam', 1e-3)
+  c.stages.fine = default.stage(('block5_.*', 'dense_.*'), 6, 'adam', 1e-5)
