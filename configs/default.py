@@ -120,9 +120,9 @@ def get_config() -> config_dict.ConfigDict:
   a.cutmix_alpha = 0.0  # the same for pasting a rectangle of another image; 0 for none
 
   c.model = m = config_dict.ConfigDict()
-  m.name = 'cnn_a'  # cnn_a, cnn_b, cnn_svr, cnn_small or vgg16
+  m.name = 'cnn_a'  # cnn_a, cnn_b, cnn_svr, alexnet3 or vgg16
   m.dropout_rate = 0.2  # fraction of units dropped in training, in [0, 1)
-  # flatten; rbf: neurons of radial basis functions; average: global average pooling (vgg16 and cnn_small; the others
+  # flatten; rbf: neurons of radial basis functions; average: global average pooling (vgg16 and alexnet3; the others
   # flatten).
   m.head = 'flatten'
   # cnn_svr: of the first dense layer; vgg16: of the hidden layer of the heads flatten and rbf.

@@ -3,7 +3,7 @@
     python main.py --config=configs/travel.py:small --config.data.source=laboratories --config.data.dir=PLACES
 
 PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16's
-first four blocks, then block 4; `small`, a network of 2.8 MB that needs no published weights. docs/travel.md has what
+first four blocks, then block 4; `small`, AlexNet's first three convolutions, 4 MB. docs/travel.md has what
 was measured.
 """
 
@@ -36,6 +36,14 @@ def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
   c.train.monitor = 'val_loss'
   c.train.steps_per_epoch = 100
   c.evaluate.tta = 'mirrors'
+  # Those of ImageNet's weights, not of a laboratory.
+  c.augment.preprocessing_function = 'weights'
+  c.augment.rescale = 0.0
+  c.weights.path = 'auto'
+  c.model.head = 'average'
+  c.data.embedded.num_train = 40  # photographs per class: enough to see that everything works
+  c.data.embedded.num_test = 15
+  c.data.embedded.num_copies = 2
   if variant == 'small':
     _small(c)
   else:
@@ -44,30 +52,22 @@ def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
 
 
 def _small(c: config_dict.ConfigDict) -> None:
-  c.data.image_size = 80
-  # (x / 127.5) - 1: no statistics of a laboratory.
-  c.augment.preprocessing_function = 'tf'
-  c.augment.rescale = 0.0
-  c.model.name = 'cnn_small'
-  c.model.head = 'average'
-  c.model.dropout_rate = 0.3
-  c.optimizer.name = 'adam'
-  c.optimizer.learning_rate = 1e-3
-  c.train.batch_size = 32
-  c.train.epochs = 16
+  c.data.image_size = 112
+  c.model.name = 'alexnet3'
+  c.model.dropout_rate = 0.5
+  # The first two convolutions keep ImageNet's weights, so that their output is computed once a version of an image.
+  c.stages.order = ('fine',)
+  c.stages.num_augmented = 8
+  c.stages.feature_dtype = 'bfloat16'
+  c.stages.fine = default.stage(('block3_.*', 'dense_.*'), 20, 'adam', 3e-4)
+  c.stages.fine.decay = 1e-3
   c.train.ema_momentum = 0.99
 
 
 def _vgg16(c: config_dict.ConfigDict) -> None:
   c.data.image_size = 112
-  c.augment.preprocessing_function = 'weights'
-  c.augment.rescale = 0.0
-  c.data.embedded.num_train = 40  # photographs per class: enough to see that everything works
-  c.data.embedded.num_test = 15
   c.model.name = 'vgg16'
-  c.model.head = 'average'
   c.model.dropout_rate = 0.5
-  c.weights.path = 'auto'
   c.stages.order = ('head', 'fine')
   c.stages.num_augmented = 3
   c.stages.head = default.stage(('dense_.*',), 6, 'adam', 1e-3)

@@ -105,28 +105,6 @@ class Conv(nn.Module):
     return y if pool is None else pool.pool(y)
 
 
-class GroupNormalization(nn.Module):
-  """Each group of channels of an example with mean 0 and variance 1, then a scale and an offset a channel.
-
-  It depends on the example alone, on no statistics of the training images. Source: Keras `GroupNormalization`; Wu and
-  He 2018, "Group Normalization".
-  """
-
-  groups: int  # divides the number of channels
-  dtype: DTypeLike  # of the output; the statistics are float32
-  keras_class = 'GroupNormalization'
-
-  @nn.compact
-  def __call__(self, x_BHWC: jax.Array) -> jax.Array:
-    batch, height, width, channels = x_BHWC.shape
-    gamma = self.param('gamma', nn.initializers.ones_init(), (channels,))
-    beta = self.param('beta', nn.initializers.zeros_init(), (channels,))
-    x = x_BHWC.astype(jnp.float32).reshape(batch, height, width, self.groups, channels // self.groups)
-    mean, variance = x.mean((1, 2, 4), keepdims=True), x.var((1, 2, 4), keepdims=True)
-    x = ((x - mean) * jax.lax.rsqrt(variance + 1e-3)).reshape(batch, height, width, channels)
-    return (x * gamma.reshape(1, 1, 1, -1) + beta.reshape(1, 1, 1, -1)).astype(self.dtype)
-
-
 class Dense(nn.Module):
   """A matrix product and a bias. Source: Keras `Dense`."""
 

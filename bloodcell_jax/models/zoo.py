@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from bloodcell_jax.base import rng, types
+from bloodcell_jax.models import alexnet, cnn, cnn_svr, vgg16
 from bloodcell_jax.models import backbone as backbone_lib
-from bloodcell_jax.models import cnn, cnn_small, cnn_svr, vgg16
 
 # The plain networks take `average` for `flatten`: in an ensemble of architectures one section configures all.
 _PLAIN: dict[str, Any] = {
@@ -27,7 +27,7 @@ NETWORKS: dict[str, backbone_lib.Network] = {
   'cnn_a': backbone_lib.Network(cnn.cnn_a, 'dense_2', **_PLAIN),
   'cnn_b': backbone_lib.Network(cnn.cnn_b, 'dense_3', **_PLAIN),
   'cnn_svr': backbone_lib.Network(cnn_svr.cnn_svr, 'dense_3', **_PLAIN),
-  'cnn_small': cnn_small.NETWORK,
+  'alexnet3': alexnet.BACKBONE,
   'vgg16': vgg16.BACKBONE,
 }
 

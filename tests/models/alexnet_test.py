@@ -1,0 +1,93 @@
+"""The small backbone, its published weights, and the configs of cells at one scale."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bloodcell_jax.base import tree
+from bloodcell_jax.config import experiment
+from bloodcell_jax.models import layers, zoo
+from bloodcell_jax.weights import pretrained
+from configs import travel
+
+SIDE = 64
+
+
+@pytest.fixture(scope='module')
+def published():
+  return pretrained.read('auto', 'alexnet3')
+
+
+@pytest.fixture(scope='module')
+def small():
+  """(its spec, the network with random weights, images)."""
+  spec = experiment.resolve(travel.get_config('small')).model
+  params = zoo.init(zoo.build(spec, 4), SIDE, 0)
+  return spec, params, np.random.default_rng(0).normal(0, 1, (2, SIDE, SIDE, 3)).astype(np.float32)
+
+
+def torchvision_features(params, image_BHWC, stride=(4, 4)):
+  """The first three convolutions of torchvision's AlexNet, by Flax's own layers."""
+  x = image_BHWC
+  for i, (features, side, strides, pad) in enumerate(
+    ((64, 11, stride, 2), (192, 5, (1, 1), 2), (384, 3, (1, 1), 1)), 1
+  ):
+    conv = nn.Conv(features, (side, side), strides, [(pad, pad)] * 2)
+    x = jax.nn.relu(conv.apply({'params': dict(params[f'block{i}_conv1'])}, x))
+    if i < 3:
+      x = nn.max_pool(x, (3, 3), (2, 2))
+  return x
+
+
+def test_features_are_those_of_torchvision(small):
+  spec, params, image_BHWC = small
+  own = zoo.build(spec, 4).apply({'params': params}, image_BHWC, method='features')
+  np.testing.assert_allclose(own, torchvision_features(params, image_BHWC), atol=1e-4)
+  other = torchvision_features(params, image_BHWC, (3, 3))
+  assert other.shape != own.shape
+
+
+def test_blocks_one_after_the_other_are_the_network(small):
+  spec, params, image_BHWC = small
+  options, x = zoo.options(spec, 4), image_BHWC
+  for block in (1, 2, 3):
+    net = spec.backbone.between(options, block, block)
+    x = net.apply({'params': params}, x, method='features')
+  whole = zoo.build(spec, 4)
+  np.testing.assert_allclose(x, whole.apply({'params': params}, image_BHWC, method='features'), atol=1e-4)
+  _, outputs = whole.apply({'params': params}, image_BHWC, jnp.arange(2), False, mutable=layers.MAPS)
+  np.testing.assert_allclose(outputs[layers.MAPS]['block3_conv1:output'], x, atol=1e-4)
+
+
+def test_it_is_under_5_megabytes_of_float32(small):
+  _, params, _ = small
+  assert tree.count(params) == 994_624 + 384 * 4 + 4
+  assert 4 * tree.count(params) < 5e6
+
+
+def test_the_weights_of_the_package_fit(small, published):
+  _spec, params, _ = small
+  names = {name for name in tree.names(params) if not name.startswith('dense_')}
+  assert set(published.params) == names
+  assert {name: published.params[name].shape for name in names} == {
+    name: leaf.shape for name, leaf in tree.names(params).items() if name in names
+  }
+
+
+@pytest.mark.parametrize('variant', travel.VARIANTS)
+def test_the_config_shows_cells_at_one_scale_and_learns_no_statistics(variant):
+  exp = experiment.resolve(travel.get_config(variant))
+  assert (exp.data.decode.view, exp.draw, exp.tta) == ('cell', 'laboratories', 'mirrors')
+  spec = exp.transform.standardize
+  assert not (spec.featurewise_center)
+  assert not (spec.featurewise_std_normalization)
+  assert not (spec.zca_whitening)
+
+
+def test_the_config_refuses_another_variant():
+  with pytest.raises(ValueError, match='choose one of vgg16, small'):
+    travel.get_config('large')
