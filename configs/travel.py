@@ -59,7 +59,7 @@ def _small(c: config_dict.ConfigDict) -> None:
   c.stages.order = ('fine',)
   c.stages.num_augmented = 8
   c.stages.feature_dtype = 'bfloat16'
-  c.stages.fine = default.stage(('block3_.*', 'dense_.*'), 20, 'adam', 3e-4)
+  c.stages.fine = default.stage(('block3_.*', 'dense_.*'), 12, 'adam', 3e-4)
   c.stages.fine.decay = 1e-3
   c.train.ema_momentum = 0.99
 
