@@ -57,7 +57,7 @@ def _small(c: config_dict.ConfigDict) -> None:
   c.model.dropout_rate = 0.5
   # The first two convolutions keep ImageNet's weights, so that their output is computed once a version of an image.
   c.stages.order = ('fine',)
-  c.stages.num_augmented = 8
+  c.stages.num_augmented = 6
   c.stages.feature_dtype = 'bfloat16'
   c.stages.fine = default.stage(('block3_.*', 'dense_.*'), 12, 'adam', 3e-4)
   c.stages.fine.decay = 1e-3
