@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 
 from bloodcell_jax.system import process
@@ -18,9 +17,9 @@ process.keep_compiled()
 import signal
 
 import blank_figure
-import filelock
 import jax
 import pytest
+import shared_runs
 import starting
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
@@ -50,26 +49,16 @@ def blank_figures() -> Iterator[None]:
     yield
 
 
-@pytest.fixture(scope='session')
-def _finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, str]:
-  """The folder of a run that has ended well, and what it printed: one for all workers, never written to."""
-  top = tmp_path_factory.getbasetemp()
-  if 'PYTEST_XDIST_WORKER' in os.environ:
-    top = top.parent
-  folder, printed = top / 'finished' / 'tiny', top / 'finished' / 'printed.txt'
-  folder.parent.mkdir(exist_ok=True)
-  with filelock.FileLock(top / 'finished.lock'):
-    if not printed.exists():
-      printed.write_text(starting.finish(folder))
-  return folder, printed.read_text()
-
-
 @pytest.fixture(scope='module')
-def finished(_finished, tmp_path_factory) -> tuple[pathlib.Path, str]:
-  """A module's own copy of the folder of a tiny run that was started as a user starts it, and what that run printed."""
-  folder = tmp_path_factory.mktemp('runs') / 'tiny'
-  shutil.copytree(_finished[0], folder)
-  return folder, _finished[1]
+def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
+  """The folder of a tiny run that was started as a user starts it, and what it printed."""
+
+  def train(folder: pathlib.Path) -> None:
+    printed = starting.finish(folder / 'tiny')
+    (folder / 'printed.txt').write_text(printed)
+
+  folder = shared_runs.copy('finished', train, tmp_path_factory)
+  return folder / 'tiny', (folder / 'printed.txt').read_text()
 
 
 @pytest.fixture
