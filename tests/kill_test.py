@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import operator
 import pathlib
 import re
 
 import pytest
 import starting
-from soak import comparing, kill
+from soak import comparing, kill, watching
 
 FLAGS = starting.SAVED_OFTEN
 INTERVAL = 2
@@ -63,3 +65,9 @@ def test_the_comparison_sees_another_parameter_another_prediction_and_a_leftover
     'left over',
   ):
     assert name in differing
+
+
+def test_every_phase_that_a_kill_can_be_asked_for_is_one_of_the_program():
+  for module, names, _ in watching.PHASES:
+    for name in names:
+      assert callable(operator.attrgetter(name)(importlib.import_module(module))), f'{module}.{name}'

@@ -27,7 +27,7 @@ PHASES = (
   ('bloodcell_jax.train.history', ('write',), 'history line'),
   ('bloodcell_jax.plots.figure', ('write',), 'figure'),
   ('bloodcell_jax.storage.predictions_csv', ('write',), 'predictions'),
-  ('bloodcell_jax.stats.calibration', ('write',), 'calibration'),
+  ('bloodcell_jax.storage.calibration_file', ('write',), 'calibration'),
   ('bloodcell_jax.data.augmentation.standardize', ('write', 'fit'), 'statistics'),
   ('bloodcell_jax.data.images.feature_cache', ('read_or_build',), 'feature cache'),
   ('bloodcell_jax.train.checkpoint', ('Store.save', 'Store.wait', 'Store.close'), 'checkpoint'),
