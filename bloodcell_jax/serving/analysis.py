@@ -105,9 +105,7 @@ class Analysis:
       pass
     return [self._found(one, journal) for one in photographs]
 
-  def _found(
-    self, photograph: photograph_file.PhotographFile, journal: journal_lib.Journal
-  ) -> Found:
+  def _found(self, photograph: photograph_file.PhotographFile, journal: journal_lib.Journal) -> Found:
     if not journal.is_complete(photograph.digest):
       return Found((), (), 'cannot be read again')
     cells = journal.cells(photograph.shown, photograph.digest)

@@ -22,7 +22,6 @@ class PhotographFile:
   digest: str  # `sha256_16`
   size: tuple[int, int]  # width and height, pixels, upright
   num_bytes: int
-  notes: tuple[str, ...]  # conversions
   state: str = WAITING
   reason: str = ''  # of a failure
   cells: tuple[cell.Cell, ...] = ()
