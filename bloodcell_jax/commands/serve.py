@@ -72,6 +72,7 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
   )
   opened = server.bind(values.port)
   folder = workdir.Workdir(request.folder())
+  progress.line(f'{folder.path}: the model is being loaded')
   analysing = analysis.Analysis(classifier.load(folder, stop), folder.path.name, values.view, values.cells)
   console.keep(folder.log)
   adapting = adaptation.Adaptation(_program(), folder.path, pathlib.Path('runs'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -96,13 +97,11 @@ class Analysis:
       RunError: the output for a cell is not finite.
     """
     files = [input_paths.Input(str(one.path), one.shown) for one in photographs]
-    try:
+    # Raised where none of these has a cell; the journal says so of each below.
+    with contextlib.suppress(types.UserError):
       file_predictions.predict_files(
         self.loaded, files, self.spec, journal, lambda done, total: None, self._cells_of, self._frames_of
       )
-    except types.UserError:
-      # None of these has a cell; the journal says so of each below.
-      pass
     return [self._found(one, journal) for one in photographs]
 
   def _found(self, photograph: photograph_file.PhotographFile, journal: journal_lib.Journal) -> Found:

@@ -7,22 +7,18 @@ import hashlib
 import json
 import pathlib
 import secrets
-import tempfile
 import urllib.parse
-import zipfile
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 from starlette import applications, concurrency, requests, responses, routing
 
-from bloodcell_jax.data.images import decode, image_files
-from bloodcell_jax.inference import differential_count
+from bloodcell_jax.data.images import decode
 from bloodcell_jax.serving import (
   adaptation,
+  exported_file,
   guard,
-  label_list,
-  labelled_folder,
   photograph_file,
   session_list,
   start_page,
@@ -239,43 +235,13 @@ class App:
 
   async def _export(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     name = request.path_params['name']
-    classified, counted = session.classified(), session.count()
-    if classified is None or counted is None:
-      raise session_lib.Refused('there is no cell yet')
-    if name == 'labels.csv':
-      data = label_list.write(classified, session.labels(), self._analysis.model).encode()
-    elif name in ('predictions.csv', 'differential.csv', 'labelled-cells.zip'):
-      data = await concurrency.run_in_threadpool(self._written, name, session, classified, counted)
-    else:
+    if name not in exported_file.TYPES:
       return _missing()
+    data = await concurrency.run_in_threadpool(exported_file.content, name, session, self._analysis)
     # The name under which the review page exports labels.
-    shown = 'corrections.csv' if name == 'labels.csv' else name
-    kind = 'application/zip' if name.endswith('.zip') else 'text/csv'
+    shown = 'corrections.csv' if name == exported_file.LABELS else name
     headers = {'content-disposition': f'attachment; filename="{shown}"'}
-    return responses.Response(data, media_type=kind, headers=headers)
-
-  def _written(
-    self,
-    name: str,
-    session: session_lib.Session,
-    classified: differential_count.ClassifiedCells,
-    counted: dict[str, Any],
-  ) -> bytes:
-    """The content of an exported file that is written by its name."""
-    with tempfile.TemporaryDirectory(dir=session.folder) as folder:
-      path = pathlib.Path(folder, name)
-      if name == 'predictions.csv':
-        differential_count.write_predictions(path, classified)
-      elif name == 'differential.csv':
-        differential_count.write_count(path, counted)
-      else:
-        place = pathlib.Path(folder, 'labelled-cells')
-        labelled_folder.write(session, place, self._analysis.spec.max_pixels)
-        with zipfile.ZipFile(path, 'w') as archive:
-          for file in sorted(place.rglob('*'), key=lambda one: image_files.natural_key(str(one))):
-            if not file.name.startswith('.'):
-              archive.write(file, file.relative_to(place.parent).as_posix())
-      return path.read_bytes()
+    return responses.Response(data, media_type=exported_file.TYPES[name], headers=headers)
 
   async def _adapt_state(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     return responses.JSONResponse(self._adapting.state(self._secret(request)))

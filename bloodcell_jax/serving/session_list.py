@@ -87,7 +87,8 @@ class SessionList:
     """Has the session's photographs analysed, in turn with those of others."""
 
     def advance() -> None:
-      group = session.waiting(_GROUP)
+      # The first one alone, so that something is seen soon.
+      group = session.waiting(_GROUP if session.classified() else 1)
       if group and not session.is_closed:
         session.analyse(group)
         # At the end of the queue, behind another person's photographs.

@@ -78,7 +78,8 @@ def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: st
 
 
 _DROP = """
-<div id="drop"><p><strong>Drop photographs or a folder here</strong></p>
+<div id="drop"><p><strong>Drop photographs or a folder here</strong><br>
+<span class="small">The white cells are found, named and counted; you look and correct.</span></p>
 <p class="buttons"><button type="button" id="choose-files">Choose photographs</button>
 <button type="button" id="choose-folder">Choose a folder</button></p>
 <input type="file" id="files" multiple accept="{accept}" hidden aria-label="Photographs">
@@ -105,11 +106,11 @@ _RESULTS = """
 </section>
 <section id="count" aria-labelledby="count-title">
 <h2 id="count-title">Differential count</h2>
-<div id="count-notes"></div>
 <div class="scroll" tabindex="0" role="region" aria-label="Cells by class"><table>
 <caption>Cells by class, your labels in place of the model's</caption>
 <thead><tr><th scope="col">class</th><th scope="col">cells</th><th scope="col">share</th>
 <th scope="col" id="interval">interval</th></tr></thead><tbody id="count-rows"></tbody></table></div>
+<div id="count-notes"></div>
 <p class="small">The intervals are of the sampling of cells. They do not know the model's errors.</p>
 <p class="buttons exports"><button type="button" data-export="labels.csv">Export labels as CSV</button>
 <button type="button" data-export="labelled-cells.zip">Export labelled cells as images</button>
@@ -152,9 +153,9 @@ def _adapt(can_adapt: bool) -> str:
   return (
     '<section id="adapt" hidden aria-labelledby="adapt-title"><h2 id="adapt-title">Adapt to my laboratory</h2>'
     '<p class="small">Trains a new run on the cells that you have labelled, from this model. Label cells that are '
-    'certain too, not only those in doubt. The labelled cells are kept beside the new run, because it refers to them.</p>'
-    '<p id="adapt-labels"></p><p class="buttons"><label>Name of the new run <input id="adapt-name" value="my-laboratory" '
-    'maxlength="40" spellcheck="false" autocomplete="off"></label>'
+    'certain too, not only those in doubt. The labelled cells are kept beside the new run, because it refers to '
+    'them.</p><p id="adapt-labels"></p><p class="buttons"><label>Name of the new run '
+    '<input id="adapt-name" value="my-laboratory" maxlength="40" spellcheck="false" autocomplete="off"></label>'
     '<button type="button" id="adapt-start">Adapt to my laboratory</button>'
     '<button type="button" id="adapt-stop" hidden>Stop</button></p>'
     '<p id="adapt-state" role="status"></p><pre id="adapt-lines" hidden tabindex="0"></pre></section>'

@@ -145,7 +145,6 @@ export class Cells {
   drawChosen() {
     const cell = this.cells.get(this.chosen);
     this.palette.hidden = !cell;
-    document.body.classList.toggle('has-palette', Boolean(cell));
     document.getElementById('chosen').textContent = cell
       ? `${this.title(cell)}: ${caption({...cell, label: null})}${cell.label ? `; you: ${cell.label}` : ''}` : '';
     this.palette.querySelectorAll('[data-class]').forEach((button, k) => {

@@ -7,7 +7,7 @@ export const mark = cell => cell.label ? 'yours'
   : cell.predicted === about.unclassified ? 'doubt' : 'sure';
 
 export const caption = cell => {
-  const percent = ` ${(100 * cell.confidence).toFixed(0)} %`;
+  const percent = `\u00a0${(100 * cell.confidence).toFixed(0)}\u00a0%`;
   return {
     yours: () => cell.label,
     unlike: () => `unlike: ${cell.unlike}`,
@@ -23,6 +23,16 @@ const place = (element, [left, top, right, bottom], [width, height]) => {
   element.style.top = percentOf(top, height);
   element.style.width = percentOf(right - left, width);
   element.style.height = percentOf(bottom - top, height);
+};
+
+// Where a caption goes: '' above its box; inside, at the photograph's upper edge; below, beside another box's caption.
+const captionPlace = (photograph, i) => {
+  const [left, top] = photograph.cells[i].box || [0, 0];
+  const [width, height] = photograph.size;
+  if (top < 0.06 * height) return 'inside';
+  const isNear = photograph.cells.slice(0, i).some(({box}) => box
+    && Math.abs(box[1] - top) < 0.06 * height && Math.abs(box[0] - left) < 0.25 * width);
+  return isNear ? 'below' : '';
 };
 
 const boxes = (photograph, tag) => photograph.cells.map(cell => {
@@ -128,8 +138,8 @@ export class Field {
       box.setAttribute('aria-label', `cell ${cell.number}: ${caption(cell)}`);
       box.classList.toggle('chosen', cell.id === this.chosen);
       const text = make('span', caption(cell), 'caption');
-      const [, top] = cell.box || [0, 0];
-      if (top < 0.06 * photograph.size[1]) text.classList.add('inside');
+      const where = captionPlace(photograph, i);
+      if (where) text.classList.add(where);
       box.append(text);
       box.addEventListener('click', () => this.onChoose(cell.id));
       if (this.isHeated && cell.id === this.chosen && (cell.frame || !cell.box)) {

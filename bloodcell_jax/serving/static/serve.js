@@ -58,6 +58,7 @@ const take = state => {
   state.problems.forEach(showProblem);
   if (photographs.size) {
     document.getElementById('results').hidden = false;
+    document.body.classList.add('has-photographs');
     const all = [...photographs.values()];
     field.update(all, state.photographs);
     cells.update(all, state.photographs);
