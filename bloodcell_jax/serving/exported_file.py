@@ -44,5 +44,5 @@ def _pack(folder: pathlib.Path, path: pathlib.Path) -> None:
   """Writes the folder with its files as an archive."""
   with zipfile.ZipFile(path, 'w') as archive:
     for file in sorted(folder.rglob('*'), key=lambda one: image_files.natural_key(str(one))):
-      if not file.name.startswith('.'):
+      if file.is_file() and not file.name.startswith('.'):
         archive.write(file, file.relative_to(folder.parent).as_posix())

@@ -153,8 +153,8 @@ def _adapt(can_adapt: bool) -> str:
   return (
     '<section id="adapt" hidden aria-labelledby="adapt-title"><h2 id="adapt-title">Adapt to my laboratory</h2>'
     '<p class="small">Trains a new run on the cells that you have labelled, from this model. Label cells that are '
-    'certain too, not only those in doubt. The labelled cells are kept beside the new run, because it refers to '
-    'them.</p><p id="adapt-labels"></p><p class="buttons"><label>Name of the new run '
+    'certain too, not only those in doubt. The labelled cells are kept in a folder beside the '
+    'new run.</p><p id="adapt-labels"></p><p class="buttons"><label>Name of the new run '
     '<input id="adapt-name" value="my-laboratory" maxlength="40" spellcheck="false" autocomplete="off"></label>'
     '<button type="button" id="adapt-start">Adapt to my laboratory</button>'
     '<button type="button" id="adapt-stop" hidden>Stop</button></p>'

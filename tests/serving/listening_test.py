@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import pathlib
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 
+import lock_holder
 import pytest
 
 from bloodcell_jax.base import types
@@ -17,8 +15,6 @@ from bloodcell_jax.serving import worker
 
 pytest.importorskip('uvicorn', reason='Uvicorn is not installed')
 from bloodcell_jax.serving import server
-
-ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def test_a_port_in_use_is_one_line_that_names_a_free_one():
@@ -39,15 +35,10 @@ def test_a_port_in_use_is_one_line_that_names_a_free_one():
 
 def test_what_a_killed_process_left_is_removed_and_what_a_running_one_has_is_not(tmp_path, monkeypatch):
   monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-  code = (
-    'import sys, time; from bloodcell_jax.serving import server\n'
-    'with server.upload_folder() as folder:\n'
-    '  (folder / "photograph").write_text("x"); print(folder, flush=True); time.sleep(60)'
-  )
-  environment = {**os.environ, 'TMPDIR': str(tmp_path), 'PYTHONPATH': str(ROOT)}
-  process = subprocess.Popen([sys.executable, '-c', code], env=environment, stdout=subprocess.PIPE, text=True)
-  assert process.stdout
-  left = pathlib.Path(process.stdout.readline().strip())
+  left = tmp_path / 'bloodcell_serve_x'
+  left.mkdir()
+  (left / 'photograph').write_text('x')
+  process = lock_holder.start(left)
   old = time.time() - 3600
   os.utime(left, (old, old))
   with server.upload_folder():

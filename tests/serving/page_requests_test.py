@@ -1,4 +1,4 @@
-"""The page's server asked as a browser does and as an attacker would: limits, sessions, exports, what is left behind."""
+"""The page asked as a browser does and as an attacker would: limits, sessions, exports, what is left behind."""
 
 from __future__ import annotations
 
