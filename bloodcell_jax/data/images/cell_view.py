@@ -31,10 +31,12 @@ def cut(image_HWC: np.ndarray, size: int, resampling: Image.Resampling) -> tuple
   """
   height, width = image_HWC.shape[:2]
   found = nucleus.find(image_HWC)
+  notes: tuple[str, ...] = ()
   if found is None:
-    middle, side, notes = (height / 2, width / 2), float(max(height, width)), (NOTE,)
+    middle, side = (height / 2, width / 2), float(max(height, width))
+    notes = (NOTE,)
   else:
-    middle, side, notes = (found.row + 0.5, found.column + 0.5), SIDE * float(np.sqrt(found.area)), ()
+    middle, side = (found.row + 0.5, found.column + 0.5), SIDE * float(np.sqrt(found.area))
   top, left = (at - side / 2 for at in middle)
   # One pixel more on each side, for the interpolation.
   first = [int(np.floor(at)) - 1 for at in (top, left)]

@@ -94,11 +94,18 @@ def _prefixed(name: str, table: types.Table, common: tuple[str, ...], has_valida
   table = table.take(rows)
   number_K = np.array([common.index(c) if c else -1 for c in own], np.int32)
   split = table.split if has_validation else np.where(table.split == 'VALIDATION', 'TRAIN', table.split)
-  named = {
-    column: np.char.add(f'{name}/', getattr(table, column).astype(str))
-    for column in ('file', 'source', 'group')
-  }
-  return dataclasses.replace(table, label=number_K[table.label], class_names=common, split=split, **named)
+  file, photograph, group = (
+    np.char.add(f'{name}/', column.astype(str)) for column in (table.file, table.source, table.group)
+  )
+  return dataclasses.replace(
+    table,
+    file=file,
+    source=photograph,
+    group=group,
+    label=number_K[table.label],
+    class_names=common,
+    split=split,
+  )
 
 
 def _joined(tables: list[types.Table], common: tuple[str, ...], name: str) -> types.Table:
