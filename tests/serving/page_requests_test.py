@@ -154,6 +154,7 @@ def test_a_bad_file_is_one_sentence_and_leaves_nothing(server, name, data, reaso
   assert set(server.files()) == before
   assert browser.state()['problems'] == [answer['problem']]
   assert browser.upload('good.png', page_server.cell_png(0))[0] == 200
+  browser.analysed()
   assert set(server.files()) != before, 'the check itself must see a file'
 
 
@@ -339,4 +340,4 @@ def test_without_the_command_adapt_its_section_is_one_sentence(server):
   browser = server.browser()
   assert b'id="adapt-start"' not in browser.page
   assert b'has no command adapt' in browser.page
-  assert browser.post('/adapt', {'name': 'mine'})[0] == 404
+  assert browser.ask('POST', '/adapt', b'{"name": "mine"}')[0] == 404
