@@ -39,7 +39,7 @@ LIBRARIES = {
   'orbax': ('train/checkpoint.py',),
   'matplotlib': ('plots/',),
   'tensorboard': ('train/events.py',),
-  'ml_collections': ('config/experiment.py', 'config/section.py'),
+  'ml_collections': ('config/experiment.py', 'config/section.py', 'commands/command_line.py'),
   'sklearn': ('heads/', 'ensembles/stacking.py', 'stats/metrics.py', 'audit/colour_nn.py', 'base/groups.py'),
   'scipy': (
     'stats/',
