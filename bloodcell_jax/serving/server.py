@@ -107,7 +107,6 @@ def run(
   """
   port = opened.getsockname()[1]
   networks = worker.Worker()
-  networks.submit(worker.PREPARATION, analysing.warm_up_heat_maps)
   # Of Pillow about metadata, in every thread that decodes.
   with decode.quiet(), upload_folder() as folder:
     sessions = session_list.SessionList(folder, analysing, limit, networks)
