@@ -122,11 +122,11 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   if case.forward_only:
     apply = devices.make_apply(
       lambda params, inputs: model.apply({'params': params}, inputs.image_BHWC, method='features'),
-      devices.devices(0),
+      devices.devices(0, 'pmap'),
     )
     return lambda: float(apply(params, inputs)[0, 0, 0, 0])
   update, tx = _update(model, params, case.num_frozen)
-  train_step = devices.make_train(update, devices.devices(0))
+  train_step = devices.make_train(update, devices.devices(0, 'pmap'))
   key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
 
   def run() -> float:
@@ -179,7 +179,7 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
     for m in range(num)
   ]
   key_M = jnp.stack([rng.key(seed, 'dropout') for seed in range(num)])
-  train_step = devices.make_train_members(update, devices.devices(0), how)
+  train_step = devices.make_train_members(update, devices.devices(0, 'pmap'), how)
 
   def run() -> float:
     batch_M = jax.tree.map(lambda *leaf_M: np.stack(leaf_M), *batches)
