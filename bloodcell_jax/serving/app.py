@@ -30,6 +30,7 @@ from bloodcell_jax.serving import session as session_lib
 TOKEN = 'x-bloodcell-token'
 _MOST_JSON = 10**6  # bytes of a request other than a photograph
 _DECODED_AT_ONCE = 2
+_AGAIN = 'load the page again'
 _FULL = 'Too many people use this page now. Try again later.\n'
 
 
@@ -93,7 +94,7 @@ class App:
 
     async def checked(request: requests.Request, session: session_lib.Session) -> responses.Response:
       if not secrets.compare_digest(request.headers.get(TOKEN, '').encode(), session.token.encode()):
-        return responses.JSONResponse({'problem': 'load the page again'}, 403)
+        return responses.JSONResponse({'problem': _AGAIN}, 403)
       return await answer(request, session)
 
     return self._reading(checked)
@@ -127,14 +128,18 @@ class App:
 
   async def _names(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     """Says of each file, before it is sent, whether it may be: '' yes, null passed over, or the reason."""
-    listed = await _read_json(request)
+    asked = await _read_json(request)
+    try:
+      listed = [(str(name), int(size)) for name, size in asked['files']]
+    except (KeyError, TypeError, ValueError):
+      raise session_lib.Refused(_AGAIN) from None
     answers: list[str | None] = []
-    for entry in listed.get('files', []) if isinstance(listed, dict) else []:
-      name = uploaded_name.cleaned(str(entry[0]))
+    for given, size in listed:
+      name = uploaded_name.cleaned(given)
       if uploaded_name.is_litter(name):
         answers.append(None)
         continue
-      reason = uploaded_name.refusal(name) or self._limits.refusal(int(entry[1]), 0, 0)
+      reason = uploaded_name.refusal(name) or self._limits.refusal(size, 0, 0)
       problem = f'{uploaded_name.shown(name)}: {reason}' if reason else ''
       if problem:
         session.remember(problem)
@@ -225,7 +230,7 @@ class App:
     try:
       since, name, cells = int(asked['since']), asked['label'], [str(each) for each in asked['cells']]
     except (KeyError, TypeError, ValueError):
-      raise session_lib.Refused('load the page again') from None
+      raise session_lib.Refused(_AGAIN) from None
     session.label(cells, None if name is None else str(name))
     return responses.JSONResponse(session.state(since))
 
@@ -276,7 +281,7 @@ async def _read_json(request: requests.Request) -> Any:
   try:
     return json.loads(data)
   except ValueError:
-    raise session_lib.Refused('load the page again') from None
+    raise session_lib.Refused(_AGAIN) from None
 
 
 def _file(path: pathlib.Path, kind: str) -> responses.Response:

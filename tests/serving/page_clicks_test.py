@@ -170,13 +170,17 @@ def test_a_folder_of_fifty_photographs_stays_fluent_on_a_small_screen(started, p
 
 
 def test_ctrl_c_ends_it_and_deletes_what_was_uploaded(started, pages):
-  process, _, folder = started
+  process, address, folder = started
   if os.name == 'nt':
     pytest.skip('Windows has no such signal')
   assert [path for path in folder.glob('bloodcell_serve_*/*/*') if path.suffix == '.jpg'], (
     'something was uploaded'
   )
-  process.send_signal(signal.SIGINT)
+  # A third person is sending a photograph at that moment.
+  browser = page_server.Browser(int(address.rstrip('/').rpartition(':')[2]))
+  with browser.half_sent('late.png'):
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
   out, err = process.communicate(timeout=20)
   assert process.returncode == 0, err
   assert 'Traceback' not in out + err

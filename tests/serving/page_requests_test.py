@@ -190,6 +190,8 @@ def test_names_are_judged_before_their_files_are_sent(server):
   assert answers[:3] == [None, None, '']
   assert answers[3].startswith('d/b.jpg: has 10.0 MB')
   assert answers[4].startswith('d/c.txt: .txt: not one of')
+  for wrong in ([], {}, {'files': [1]}, {'files': [['a.jpg', 'x']]}, None):
+    assert server.browser().post('/names', wrong) == (422, {'problem': 'load the page again'})
 
 
 def test_a_hostile_name_names_no_other_file_and_becomes_no_html(server):
