@@ -24,7 +24,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import folders
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.stats import calibration, unlike
+from bloodcell_jax.stats import calibration, look_reference, unlike
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 
@@ -112,7 +112,7 @@ def _row(
     'error_before': float(wrong_N[named_N].mean()) if named_N.any() else None,
     'error': float(wrong_N[left_N].mean()) if left_N.any() else None,
   }
-  return row, (unlike.distances(reference, look_NL) / reference.ordinary_A).max(1)
+  return row, (look_reference.distances(reference, look_NL) / reference.ordinary_A).max(1)
 
 
 def _area(home_N: np.ndarray, group_N: np.ndarray, other_M: np.ndarray, group_M: np.ndarray) -> list[float]:

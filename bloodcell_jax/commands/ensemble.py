@@ -49,7 +49,7 @@ def define_flags() -> None:
 def run(request: commands.Request, stop: signals.Stop) -> None:
   """Trains or continues an ensemble, combines runs, or fits trees."""
   if flags.FLAGS.combine:
-    _combine(request)
+    _combine(request, stop)
     return
   if flags.FLAGS.trees:
     _trees(request, stop)
@@ -81,7 +81,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)
 
 
-def _combine(request: commands.Request) -> None:
+def _combine(request: commands.Request, stop: signals.Stop) -> None:
   """Writes the combination of the runs' saved predictions to --workdir."""
   if len(request.paths) < 2:
     raise types.UserError(
@@ -123,7 +123,7 @@ def _combine(request: commands.Request) -> None:
   atomic.write_json(folder.environment, {**environments[0], 'network': network})
   answers.pop(folds.OUT_OF_FOLD, None)
   result = combined_run.Result(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
-  combined_run.write(folder, result, exp, note, None, progress)
+  combined_run.write(folder, result, exp, note, None, stop, progress)
   report.write(folder)
   progress.line(f'report: {folder.report}')
   if note:
