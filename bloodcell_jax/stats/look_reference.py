@@ -23,7 +23,7 @@ LEAST_GROUPS = 10
 LEAST_DISTANCE = 3.0
 
 # Standardized numbers are cut here: a single wild number, as where no nucleus was found, must not decide alone.
-_FARTHEST = 8.0
+FARTHEST = 8.0
 _FOLDS = 5
 # Share of the identity in a covariance, so that no direction in which the training hardly varies decides alone.
 _SHRINKAGE = 0.1
@@ -171,8 +171,8 @@ def _measures(look_ND: np.ndarray, aspects: Sequence[str], least_spread_D: np.nd
 def _standardized(reference: Reference, look_ND: np.ndarray) -> np.ndarray:
   z_ND = (np.asarray(look_ND, np.float64) - reference.centre_D) / reference.spread_D
   # An image that shows a class better than most is not unlike.
-  least_D = np.where(np.array(reference.aspects) == CONTENT, 0, -_FARTHEST)
-  return np.clip(z_ND, least_D, _FARTHEST)
+  least_D = np.where(np.array(reference.aspects) == CONTENT, 0, -FARTHEST)
+  return np.clip(z_ND, least_D, FARTHEST)
 
 
 def _drawn_distances(
