@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument('--new', action='append', default=[], help='class folders that the run does not know')
   parser.add_argument('--groups_csv', default='', help='CSV of file,group for the home folder')
   parser.add_argument('--most', type=int, default=60, help='images of each changed or foreign folder')
+  parser.add_argument('--plain', action='store_true', help='no degraded images')
   parser.add_argument('--json', default='', help='file for the results')
   values = parser.parse_args(arguments)
   loaded = classifier.load(workdir.Workdir(values.run), signals.Stop())
@@ -61,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shown.append(
       (f'home, {home.class_names[k]} alone', home.take(np.flatnonzero(home.label == k)), 'as it is')
     )
-  shown += [('home', some, name) for name in CHANGES if name != 'as it is']
+  if not values.plain:
+    shown += [('home', some, name) for name in CHANGES if name != 'as it is']
   for folder in (*values.foreign, *values.new):
     other = _table(folder, '', loaded.class_names, folder in values.new)
     name = os.path.basename(folder.rstrip('/'))

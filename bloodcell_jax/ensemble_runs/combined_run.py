@@ -179,7 +179,7 @@ def _first_network(
   progress: progress_lib.Progress,
 ) -> model_set.Network:
   """The network whose features tell the content of an image."""
-  own = workdir.Workdir(ensemble_file.member(folder, members[0]))
+  own = workdir.Workdir(ensemble_file.member(folder, int(members[0])))
   return model_set.load_network(own, saved_run.read_experiment(own, None), data, stop, progress)[0]
 
 

@@ -98,9 +98,7 @@ def fit(
     distance_NA[inside_N] = distances(rest, look_ND[inside_N])
   ordinary_A = np.nanquantile(distance_NA, _ORDINARY, axis=0)
   ordinary_A = np.maximum(ordinary_A, 1e-6)
-  # Where an aspect is known of some images only, those alone say how often one of the aspects is exceeded.
-  complete_N = np.isfinite(distance_NA).all(1)
-  held_out_N = np.sort((distance_NA[complete_N] / ordinary_A).max(1))
+  held_out_N = np.sort((_completed(distance_NA, seed) / ordinary_A).max(1))
   reference = dataclasses.replace(whole, ordinary_A=ordinary_A, held_out_N=held_out_N)
   drawn = _drawn_distances(reference, look_ND, label_N, group_N, seed)
   return dataclasses.replace(reference, folder_limit=max(LEAST_DISTANCE, 1.1 * drawn))
@@ -173,6 +171,20 @@ def _standardized(reference: Reference, look_ND: np.ndarray) -> np.ndarray:
   # An image that shows a class better than most is not unlike.
   least_D = np.where(np.array(reference.aspects) == CONTENT, 0, -FARTHEST)
   return np.clip(z_ND, least_D, FARTHEST)
+
+
+def _completed(distance_NA: np.ndarray, seed: int) -> np.ndarray:
+  """The distances, with one of another image drawn where an aspect is not known of an image.
+
+  More images then say how often one of the aspects is exceeded than those of which all are known. Aspects that grow
+  together are exceeded less often than that.
+  """
+  generator, completed_NA = rng.generator(seed, 'unknown aspects'), distance_NA.copy()
+  for column_N in completed_NA.T:
+    missing_N = np.isnan(column_N)
+    if missing_N.any():
+      column_N[missing_N] = generator.choice(column_N[~missing_N], missing_N.sum())
+  return completed_NA
 
 
 def _drawn_distances(

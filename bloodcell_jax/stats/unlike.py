@@ -177,7 +177,7 @@ def summary(judgement: Judgement) -> dict[str, Any]:
 
 def is_foreign(about: Mapping[str, Any] | None) -> bool:
   """Whether a folder of the summary is another laboratory's material; False without a measure."""
-  return bool(about) and any(folder['foreign'] for folder in about['folders'])
+  return about is not None and any(folder['foreign'] for folder in about['folders'])
 
 
 def line(about: Mapping[str, Any] | None) -> str:
