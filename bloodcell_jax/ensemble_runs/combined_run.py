@@ -108,6 +108,7 @@ def write(
   data: dataset.Dataset | None,
   stop: signals.Stop,
   progress: progress_lib.Progress,
+  conversions: Mapping[str, Mapping[str, int]],
 ) -> None:
   """Evaluates the ensemble on every split and writes all files of a finished run except the report.
 
@@ -119,6 +120,7 @@ def write(
     data: the images, for the review of misclassified ones and the measure of unlike ones; None without images.
     stop: polled between batches.
     progress: where progress is printed.
+    conversions: by split those of its images, where they are known without `data`.
   """
   folder.metrics.unlink(missing_ok=True)
   folder.ensemble.unlink(missing_ok=True)
@@ -153,8 +155,9 @@ def write(
       judgements = unlike_measure.judge_splits(folder, network, data, combined, exp.unlike)
   for split in sorted(combined, key=lambda name: name == 'validation'):
     image_of = data.image_of(split) if data is not None and split in data.rows else None
+    converted = conversions.get(split) if data is None else data.conversions_of(combined[split].file_N)
     figures = scoring.write(
-      folder, split, combined[split], exp, note, origin, fitted, image_of, judgements.get(split)
+      folder, split, combined[split], exp, note, origin, fitted, image_of, judgements.get(split), converted
     )
     progress.line(scoring.line(split, figures))
   entry = {
