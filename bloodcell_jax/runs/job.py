@@ -96,6 +96,12 @@ class Job:
     other._targets = targets
     return other
 
+  def with_evaluate_batch_size(self, size: int) -> Job:
+    """The same job, evaluated in batches of so many images."""
+    other = copy.copy(self)
+    other.experiment = dataclasses.replace(self.experiment, evaluate_batch_size=size)
+    return other
+
   @property
   def loop_spec(self) -> plan.Spec:
     """The updates per epoch and the interval between checkpoints."""
