@@ -35,12 +35,7 @@ def test_five_kills_change_no_bit_and_cost_at_most_the_interval_and_what_was_bei
   notes: list[dict] = []
   for nth, point in enumerate(POINTS, 1):
     plan = {'at': point, 'after': 0.0, 'nth': 3 if point == 'step' else 1, 'delay': 0.0, 'note': str(note)}
-    if nth == 1:
-      # As the long form starts it.
-      code, printed, _ = kill.start(FLAGS, folder, plan, tmp_path / 'site')
-    else:
-      code, out, err = starting.run(*FLAGS, f'--workdir={folder}', plan=plan)
-      printed = out + err
+    code, printed, _ = kill.start(FLAGS, folder, plan, tmp_path / 'site')
     assert code == -9, f'{point}: {printed}'
     continued = re.search(r'continuing after step (\d+)', printed)
     if nth > 1 and notes[-1]['step'] >= 0:
