@@ -145,6 +145,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     if first := unlike.line(figures.get('unlike')):
       progress.line(first)
     progress.line(scoring.line(name, figures))
+    if warning := scoring.warning(name, figures):
+      progress.line(warning)
   if data_dir:
     progress.line(f'{split}: {sentence}')
   report.write(folder)
