@@ -144,7 +144,7 @@ def test_a_command_refused_for_its_list_is_followed_by_the_corrected_one(cells, 
   bad.write_text('file,label\n' + ''.join(rows) + rows[0])
   code, _, err = command(cells, tmp_path / 'run', f'--config.data.labels_csv={bad}', '--config.seed=3')
   assert (code, 'keep one of the lines' in err) == (2, True), err
-  code, out, err = command(
+  code, _, err = command(
     cells, tmp_path / 'run', f'--config.data.labels_csv={good}', '--config.train.epochs=1'
   )
   assert code == 0, err

@@ -20,7 +20,6 @@ def line(changes: dict, config: str = 'default') -> str:
   try:
     experiment.from_flat({**experiment.flat(CONFIGS[config]()), **changes})
   except types.UserError as error:
-    assert '\n' not in str(error)
     return str(error)
   return ''
 

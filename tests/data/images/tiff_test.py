@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import pathlib
 import struct
@@ -244,17 +245,16 @@ def packed(num_bits: int, samples: int) -> bytes:
 
 @pytest.mark.parametrize(('num_bits', 'samples'), [(10, 1), (10, 3), (12, 1), (12, 3), (14, 3)])
 def test_packed_samples_are_read_or_refused_with_what_reads_them(num_bits, samples):
-  try:
-    image, notes = photograph.upright(packed(num_bits, samples), 10**6)
-  except photograph.rgb.DecodeError as error:
-    assert (num_bits, samples) != (12, 1), 'Pillow reads it'
-    assert str(error) == (
-      f'has packed samples of {num_bits} bits; save it with 8 or 16 bits, or `pip install -r requirements-tiff.txt`'
-    )
-    assert 'imagecodecs' in (pathlib.Path(__file__).parents[3] / 'requirements-tiff.txt').read_text()
-    with pytest.raises(ImportError):
-      import imagecodecs  # noqa: F401
-  else:
-    # A ramp, whose brightest value tells how many bits are used.
-    assert notes[0].endswith('in samples of 16, scaled to 8')
-    assert np.diff(np.asarray(image)[0, :, 0].astype(int)).min() >= 0
+  data = packed(num_bits, samples)
+  # Pillow reads 12 bits of grey.
+  if importlib.util.find_spec('imagecodecs') or (num_bits, samples) == (12, 1):
+    image, notes = photograph.upright(data, 10**6)
+    assert notes[0].endswith('scaled to 8')
+    assert np.diff(np.asarray(image)[0, :, 0].astype(int)).min() >= 0, 'a ramp'
+    return
+  with pytest.raises(photograph.rgb.DecodeError) as caught:
+    photograph.upright(data, 10**6)
+  assert str(caught.value) == (
+    f'has packed samples of {num_bits} bits; save it with 8 or 16 bits, or `pip install -r requirements-tiff.txt`'
+  )
+  assert 'imagecodecs' in (pathlib.Path(__file__).parents[3] / 'requirements-tiff.txt').read_text()
