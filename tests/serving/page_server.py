@@ -131,7 +131,7 @@ class Server:
   def files(self) -> list[pathlib.Path]:
     """What lies on the disk for all sessions, without their journals."""
     found = [path for path in self.folder.rglob('*') if path.is_file()]
-    return [path for path in found if path.name not in ('journal.jsonl', '.lock')]
+    return [path for path in found if path.name not in ('journal.jsonl', '.lock', '.lock.owner')]
 
 
 @contextlib.contextmanager
