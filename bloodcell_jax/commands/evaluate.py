@@ -156,6 +156,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     if first and (data_dir or unlike.is_foreign(figures['unlike'])):
       progress.line(first if data_dir else f'{name}: {first}')
     progress.line(scoring.line(name, figures))
+    if warning := scoring.warning(name, figures):
+      progress.line(warning)
   if data_dir:
     progress.line(f'{split}: {sentence}')
   report.write(folder)

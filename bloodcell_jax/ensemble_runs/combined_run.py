@@ -160,6 +160,8 @@ def write(
       folder, split, combined[split], exp, note, origin, fitted, image_of, judgements.get(split), converted
     )
     progress.line(scoring.line(split, figures))
+    if warning := scoring.warning(split, figures):
+      progress.line(warning)
   entry = {
     'members': list(result.members),
     'combine': result.combine,

@@ -24,6 +24,7 @@ from bloodcell_jax.runs import (
   scoring,
 )
 from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.runs import training as run_training
 from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -140,6 +141,9 @@ def _train_vectorized(
       return
     numbers = ', '.join(str(one.number) for one in group)
     progress.line(f'members {numbers} of {len(members)} together')
+    for one, each in zip(group, jobs, strict=True):
+      words = run_training.length(one.exp, each.loop_spec.steps_per_epoch, len(one.data.rows['train']))
+      progress.line(f'member {one.number}: {words}')
     vectorized.run(jobs, initials, [one.folder for one in group], progress)
 
 

@@ -96,7 +96,7 @@ def train_run(
   if note:
     progress.line(note)
   progress.line(summary.table(job.model, job.params, exp.data.decode.image_size))
-  progress.line(_length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train'])))
+  progress.line(length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train'])))
   try:
     records = stage_training.run(job, initial, folder, progress)
   finally:
@@ -154,7 +154,7 @@ def train_run(
     progress.line(note)
 
 
-def _length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int) -> str:
+def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int) -> str:
   """How long the training is, and what to set where it is too short to learn much."""
   updates = steps_per_epoch * sum(stage.fit.epochs for stage in exp.stages)
   text = (
