@@ -88,6 +88,15 @@ def test_a_damaged_result_is_written_anew_by_evaluate(name, copy, tmp_path):
   arrives(*commands[name], f'--workdir={folder}')
 
 
+def test_a_damaged_history_is_written_anew_by_the_command_that_trained(copy):
+  folder, data = copy
+  (folder / 'history.jsonl').write_text('x\n')
+  line = advice('evaluate', f'--workdir={folder}')
+  assert 'train the run again, which writes it anew' in line
+  arrives(*folder_of_cells.flags(data, folder))
+  arrives('evaluate', f'--workdir={folder}')
+
+
 def test_a_folder_without_a_run(trained, tmp_path):
   line = advice('predict', f'--workdir={tmp_path / "typo"}', trained[1])
   assert 'train one first' in line

@@ -1,4 +1,4 @@
-"""A page in headless Chromium, for tests; they skip where Chromium or Selenium is missing."""
+"""A page in headless Chromium, for tests; they skip where Chromium is missing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import chromium
 import pytest
 
 _QUIET = (
@@ -19,24 +20,37 @@ _QUIET = (
 
 @contextlib.contextmanager
 def opened(page: pathlib.Path, width: int) -> Iterator[Any]:
-  """A Selenium driver that shows the page, so many pixels wide."""
-  webdriver = pytest.importorskip('selenium.webdriver', reason='Selenium is not installed')
-  from selenium.webdriver.chrome import service
-
+  """A driver, with the methods of Selenium's, that shows the page, so many pixels wide."""
   browser = shutil.which('chromium') or shutil.which('google-chrome')
-  driver_path = shutil.which('chromedriver')
-  if not (browser and driver_path):
-    pytest.skip('Chromium and chromedriver are not installed')
-  options = webdriver.ChromeOptions()
-  options.binary_location = browser
-  for argument in _QUIET:
-    options.add_argument(f'--{argument}')
-  options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
-  driver = webdriver.Chrome(options=options, service=service.Service(driver_path))
-  try:
+  if not browser:
+    pytest.skip('Chromium is not installed')
+  with _driver(browser) as driver:
     size = {'width': width, 'height': 900, 'deviceScaleFactor': 1, 'mobile': width < 500}
     driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
     driver.get(page.resolve().as_uri())
+    yield driver
+
+
+@contextlib.contextmanager
+def _driver(browser: str) -> Iterator[Any]:
+  """A driver of Selenium where there is chromedriver, else one of `chromium`."""
+  driver_path = shutil.which('chromedriver')
+  options = [f'--{argument}' for argument in _QUIET]
+  if not driver_path:
+    pytest.importorskip('websocket', reason='websocket-client, which comes with Selenium, is not installed')
+    with chromium.started(browser, options) as driver:
+      yield driver
+    return
+  webdriver = pytest.importorskip('selenium.webdriver', reason='Selenium is not installed')
+  from selenium.webdriver.chrome import service
+
+  chrome = webdriver.ChromeOptions()
+  chrome.binary_location = browser
+  for option in options:
+    chrome.add_argument(option)
+  chrome.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+  driver = webdriver.Chrome(options=chrome, service=service.Service(driver_path))
+  try:
     yield driver
   finally:
     driver.quit()

@@ -24,6 +24,7 @@ from bloodcell_jax.runs import (
   scoring,
 )
 from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.runs import training as run_training
 from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -87,7 +88,7 @@ def run(
       )
       return
     result = _combine(members, exp, data, stop, progress)
-  combined_run.write(folder, result, exp, note, data, progress, {})
+  combined_run.write(folder, result, exp, note, data, stop, progress, {})
   report.write(folder)
   progress.line(f'report: {folder.report}')
   if note:
@@ -140,6 +141,9 @@ def _train_vectorized(
       return
     numbers = ', '.join(str(one.number) for one in group)
     progress.line(f'members {numbers} of {len(members)} together')
+    for one, each in zip(group, jobs, strict=True):
+      words = run_training.length(one.exp, each.loop_spec.steps_per_epoch, len(one.data.rows['train']))
+      progress.line(f'member {one.number}: {words}')
     vectorized.run(jobs, initials, [one.folder for one in group], progress)
 
 
@@ -201,7 +205,8 @@ def _out_of_fold(
   predictions = []
   for one in members:
     folder = workdir.Workdir(one.folder.path / folds.OUT_OF_FOLD)
-    config = {**one.config, 'train.folds': exp.ensemble.folds}
+    # These networks answer for the images that they were not trained on, and for no other split.
+    config = {**one.config, 'train.folds': exp.ensemble.folds, 'evaluate.splits': ()}
     progress.line(f'member {one.number} of {len(members)}, out of fold:')
     cross_validation.run_on(config, folder, data, stop, progress)
     predictions.append(predictions_csv.read(folder.predictions(folds.OUT_OF_FOLD)))

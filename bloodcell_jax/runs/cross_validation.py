@@ -175,6 +175,8 @@ def _join(
     data.conversions('train'),
   )
   progress.line(scoring.line(folds.OUT_OF_FOLD, figures))
+  if warning := scoring.warning(folds.OUT_OF_FOLD, figures):
+    progress.line(warning)
   of_split = {
     split: {
       name: spread.summarize([entry[split][name]['value'] for entry in fold_metrics])

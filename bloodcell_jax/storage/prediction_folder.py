@@ -118,7 +118,7 @@ def _of_pattern(pattern: str) -> str:
   ]
   letters = re.sub(r'\[[^]]*\]|[*?]', ' ', os.path.splitext(last)[0]).strip()
   names = [portable_name.portable_name(part).strip('_') for part in (*literal[-1:], letters)]
-  return '_'.join(filter(None, names))
+  return portable_name.portable_name('_'.join(filter(None, names)))
 
 
 def _is_free_for(paths: Sequence[str], folder: pathlib.Path) -> bool:

@@ -78,7 +78,7 @@ class StudyRun:
       return budget_lib.read_length(self.folder.read_config())
     except KeyError as error:
       raise types.UserError(
-        f'{self.folder.config}: has no {error.args[0]}, so it is no run of row {self.row.name}; remove the folder'
+        f'{self.folder.config}: has no {error.args[0]}, so it is no run of row {self.row.name}; move the folder away'
       ) from None
 
   def records(self) -> list[list[history.Record]]:

@@ -77,17 +77,22 @@ def devices(num_devices: int, parallel: str) -> Devices:
 def shard(batch: Any, on: Devices, axis: int) -> Any:
   """The batch with its axis of rows divided over the devices, padded with rows of weight 0.
 
-  For `pmap` as a new first axis of devices, for `jit` by the sharding of the compiled function.
+  For `pmap` as a new first axis of devices, for `jit` by the sharding of the compiled function, where an array that is
+  on the devices and divides evenly stays there.
 
   **Guarantees**: every row of the batch is in exactly one shard, in order.
   """
-  return jax.tree.map(lambda x: _split(np.asarray(x), on, axis), batch)
+  return jax.tree.map(lambda x: _split(x, on, axis), batch)
 
 
-def _split(x: np.ndarray, on: Devices, axis: int) -> np.ndarray:
+def _split(x: Any, on: Devices, axis: int) -> Any:
   size = x.shape[axis]
   per_device = -(-size // len(on))
-  if missing := per_device * len(on) - size:
+  missing = per_device * len(on) - size
+  if on.parallel == JIT and not missing:
+    return x
+  x = np.asarray(x)
+  if missing:
     x = np.pad(x, [(0, missing if i == axis else 0) for i in range(x.ndim)])
   if on.parallel == JIT:
     return x

@@ -78,6 +78,12 @@ def test_conversions_are_counted_by_images_and_splits(tmp_path):
   assert data.conversions(None) == {'images': 4, twelve: 3, 'greyscale converted to RGB': 1}
   by_split = [data.conversions(split) for split in data.rows]
   assert sum(each.get('images', 0) for each in by_split) == 4
+  assert data.conversions_of(data.table.file) == data.conversions(None)
+  # Only images whose pixels differ from those of earlier versions have other keys of what was computed of them.
+  digests, every = data.decoded_digests(np.arange(len(data.table))), data.table.digest.tolist()
+  assert [a == b for a, b in zip(digests, every, strict=True)] == [
+    not file.endswith('.tif') for file in data.table.file.tolist()
+  ]
   line = conversions.line(data.conversions(None))
   assert line == f'4 images were converted: {twelve} (3), greyscale converted to RGB (1)'
 

@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+import starting
 import trained
 from PIL import Image
 
@@ -30,10 +31,7 @@ NUM = 3
 
 def export(*arguments: object) -> tuple[int, str, str]:
   """Exit code, standard output, standard error of the command."""
-  environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': ''}
-  command = [sys.executable, 'main.py', 'export', *map(str, arguments)]
-  done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-  return done.returncode, done.stdout, done.stderr
+  return starting.run('export', *arguments)
 
 
 @pytest.fixture(scope='module')

@@ -84,7 +84,7 @@ FLAGS = {
   'unfinished': _STOPPED,
   'bagging': (*_TRAINED, '--config.ensemble.method=bagging', '--config.ensemble.members=2'),
 }
-_LEFT_OUT = ('figures', 'cache', 'log.txt', '.lock')
+_LEFT_OUT = ('figures', 'cache', 'log.txt', '.lock', '.lock.owner')
 _REPORT = b'<!doctype html><title>left out</title>\n'
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from bloodcell_jax.base import cell, types
@@ -164,3 +165,26 @@ def test_an_image_that_has_changed_meanwhile_is_not_shown(files, tmp_path):
   shutil.copy(files[2].path, files[1].path)
   images = list(file_predictions.read_images(predictions, [0, 2, 4], SPEC))
   assert [image is None for image in images] == [True, True, False]
+
+
+def test_only_what_is_read_otherwise_than_before_is_predicted_again(tmp_path):
+  # A journal of an earlier version, which described no photographs: 8 bits, 16 bits, and 12 bits in 16.
+  dark_HWC = np.full((12, 20, 3), 1000, np.uint16)
+  tifffile.imwrite(tmp_path / 'dark.tif', dark_HWC, photometric='rgb')
+  tifffile.imwrite(tmp_path / 'wide.tif', dark_HWC * 64, photometric='rgb')
+  tifffile.imwrite(tmp_path / 'plain.tif', (dark_HWC // 4).astype(np.uint8), photometric='rgb')
+  Image.fromarray(np.full((12, 20, 3), 7, np.uint8)).save(tmp_path / 'plain.png')
+  Image.fromarray(np.full((12, 20, 4), 0, np.uint8)).save(tmp_path / 'hidden.png')
+  found = [input_paths.Input(str(path), path.name) for path in sorted(tmp_path.glob('*.*'))]
+  before = journal.Journal(tmp_path / 'journal.jsonl', 'net', CLASSES)
+  keys = [image_files.sha256_16(pathlib.Path(file.path).read_bytes()) for file in found]
+  before.add(keys, np.full((len(keys), 2), 0.5), None)
+  loaded = Classifier()
+  predictions = predict(found, tmp_path, WHOLE, loaded)
+  changed = {file.shown for file, p_K in zip(found, predictions.probs_NK, strict=True) if p_K[0] != 0.5}
+  assert changed == {'dark.tif', 'hidden.png'}
+  assert len(loaded.predicted) == 2
+  # Known from now on, in the same order.
+  again = Classifier()
+  np.testing.assert_array_equal(predict(found, tmp_path, WHOLE, again).probs_NK, predictions.probs_NK)
+  assert again.predicted == []

@@ -98,3 +98,28 @@ def test_a_named_folder_with_predictions_of_nobody_knows_what_is_refused(tmp_pat
   with pytest.raises(types.UserError, match=r'predict\.json: damaged'):
     claim(folder, ['a'])
   assert (folder / 'predictions.csv').read_text() == 'mine'
+
+
+@pytest.mark.parametrize(
+  ('paths', 'name'),
+  [
+    (['day/*'], 'day'),
+    (['day/*.jpg'], 'day'),
+    (['day/**/*.png'], 'day'),
+    (['days/*/images/*'], 'images'),
+    (['day/NE_[0-9]*.png'], 'day_NE'),
+    (['slides [1]/*.jpg'], 'slides_1'),
+    (['slides [1]'], 'slides_1_'),
+    (['NUL/*'], 'NUL_'),
+    (['aux.png'], 'aux_.png'),
+    (['CON', 'x'], 'CON__and_1'),
+    (['slides.'], 'slides'),
+    (['/*'], 'images'),
+    (['\u7d30\u80de/*.png'], '\u7d30\u80de'),
+    (['a:b'], 'a_b'),
+  ],
+)
+def test_a_result_is_named_after_its_sources_and_as_every_system_takes_it(paths, name, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'slides [1]').mkdir()
+  assert prediction_folder.folder_name(paths) == name

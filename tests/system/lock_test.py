@@ -51,19 +51,27 @@ def test_the_second_is_refused_by_the_first_ones_number_until_that_is_killed(hol
   assert list(folder.iterdir()) == []
 
 
+# A child that releases what it has of its parent's locks, before the parent holds on.
+FORKS = """
+import os, sys
+from bloodcell_jax.system import lock
+lock.take(sys.argv[1])
+child = os.fork()
+if not child:
+  lock.release()
+  os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
 def test_a_forked_process_releases_no_lock_of_its_parent(tmp_path):
-  lock.take(tmp_path)
-  child = os.fork()
-  if not child:
-    lock.release()
-    os._exit(0)
-  os.waitpid(child, 0)
-  assert owner(tmp_path)['pid'] == os.getpid()
-  second = subprocess.run(
-    [sys.executable, '-c', lock_holder.HOLD, str(tmp_path)],
-    env={**os.environ, 'PYTHONPATH': str(lock_holder.ROOT)}, capture_output=True, text=True,
-  )  # fmt: skip
-  assert f'process {os.getpid()} on' in second.stderr
+  env = {**os.environ, 'PYTHONPATH': str(lock_holder.ROOT)}
+  command = [sys.executable, '-c', FORKS + lock_holder.HOLD, str(tmp_path / 'run')]
+  with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as first:
+    assert first.stdout.readline() == 'held\n'
+    with pytest.raises(types.UserError, match=f'process {first.pid} on'):
+      lock.take(tmp_path / 'run')
+    first.kill()
 
 
 # A file system without locks, and a system without `fcntl`.
@@ -93,9 +101,8 @@ def test_without_kernel_locks_number_host_and_start_decide(tmp_path, system):
   # A killed one is not waited for.
   with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as third:
     assert third.stdout.readline() == 'held\n'
-    marker = next(
-      path for path in folder.iterdir() if path.name in (lock.FILE, f'{lock.FILE}.soft') and path.read_text()
-    )
+    markers = [folder / lock.FILE, folder / f'{lock.FILE}.soft']
+    marker = next(path for path in markers if path.exists() and path.read_text())
     lines = marker.read_text().splitlines()
     assert lines[:2] == [str(third.pid), socket.gethostname()]
     third.kill()

@@ -51,13 +51,16 @@ def split(name: str) -> str:
   """The split that a folder of this name holds; '' for any other name.
 
   Example:
-    >>> [split(name) for name in ('Training_Set', 'TEST-images', 'dev', 'trainset', 'NEUTROPHIL')]
-    ['TRAIN', 'TEST', 'VALIDATION', 'TRAIN', '']
+    >>> [split(name) for name in ('Training_Set', 'TEST-images', 'dev', 'trainset', '01_test', 'train_2')]
+    ['TRAIN', 'TEST', 'VALIDATION', 'TRAIN', 'TEST', '']
   """
   folded = key(name)
   if folded in SPLITS:
     return SPLITS[folded]
   words = [word for word in folded.split() if word not in _FILLERS]
+  # `01_train`, `1. Training`: numbered so that they are listed in order.
+  if len(words) > 1 and words[0].rstrip('.)').isdecimal():
+    words = words[1:]
   folded = ' '.join(words)
   for filler in _FILLERS:
     if folded not in SPLITS and len(words) == 1:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import pathlib
+import struct
 
 import cv2
 import numpy as np
@@ -219,3 +222,39 @@ def test_an_orientation_turns_every_layout_alike(orientation):
 def test_a_file_of_a_microscope_under_any_name_says_what_it_is(tmp_path, extension, mark):
   with pytest.raises(decode.DecodeError, match='which is not read here; export RGB TIFF or PNG with'):
     photograph.upright(mark, 10**6)
+
+
+def packed(num_bits: int, samples: int) -> bytes:
+  """An uncompressed TIFF of 8x8 pixels whose samples follow one another without gaps."""
+  values = np.arange(64 * samples) % 2**num_bits
+  bits = (values[:, None] >> np.arange(num_bits)[::-1] & 1).astype(np.uint8)
+  data = np.packbits(bits.reshape(8, -1), axis=1).tobytes()
+  tags = [(256, 4, 8), (257, 4, 8), (258, 3, num_bits), (259, 3, 1), (262, 3, 2 if samples == 3 else 1),
+          (277, 3, samples), (278, 4, 8), (279, 4, len(data))]  # fmt: skip
+  start = 8 + 2 + 12 * (len(tags) + 1) + 4
+  extra = struct.pack('<3H', *[num_bits] * 3) if samples == 3 else b''
+  entries = []
+  for tag, kind, value in sorted([*tags, (273, 4, start + len(extra))]):
+    if tag == 258 and samples == 3:
+      entries.append(struct.pack('<HHII', tag, kind, 3, start))
+    else:
+      entries.append(struct.pack('<HHII', tag, kind, 1, value))
+  head = struct.pack('<2sHIH', b'II', 42, 8, len(entries))
+  return head + b''.join(entries) + struct.pack('<I', 0) + extra + data
+
+
+@pytest.mark.parametrize(('num_bits', 'samples'), [(10, 1), (10, 3), (12, 1), (12, 3), (14, 3)])
+def test_packed_samples_are_read_or_refused_with_what_reads_them(num_bits, samples):
+  data = packed(num_bits, samples)
+  # Pillow reads 12 bits of grey.
+  if importlib.util.find_spec('imagecodecs') or (num_bits, samples) == (12, 1):
+    image, notes = photograph.upright(data, 10**6)
+    assert notes[0].endswith('scaled to 8')
+    assert np.diff(np.asarray(image)[0, :, 0].astype(int)).min() >= 0, 'a ramp'
+    return
+  with pytest.raises(photograph.rgb.DecodeError) as caught:
+    photograph.upright(data, 10**6)
+  assert str(caught.value) == (
+    f'has packed samples of {num_bits} bits; save it with 8 or 16 bits, or `pip install -r requirements-tiff.txt`'
+  )
+  assert 'imagecodecs' in (pathlib.Path(__file__).parents[3] / 'requirements-tiff.txt').read_text()

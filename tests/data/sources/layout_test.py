@@ -89,6 +89,7 @@ def test_plain_classes_have_no_word_of_sub_folders(tmp_path):
     ('dev', 'VALIDATION'), ('Valid', 'VALIDATION'), ('VAL ', 'VALIDATION'), ('Testing_Data', 'TEST'),
     ('test-set', 'TEST'),
     ('hold-out', 'TEST'), ('Test Simple', 'TEST_SIMPLE'), ('ＴＥＳＴ', 'TEST'),
+    ('01_train', 'TRAIN'), ('2. Test set', 'TEST'), ('train_2', ''), ('1', ''),
     ('NEUTROPHIL', ''), ('data', ''), ('set', ''), ('latest', ''),
   ],
 )  # fmt: skip
