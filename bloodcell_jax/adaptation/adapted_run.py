@@ -133,7 +133,7 @@ def adapt(request: Request, new: workdir.Workdir, stop: signals.Stop, progress: 
   compared = scores.write(new, models, data, rows, both, embedding_ND, crossed, progress)
   laboratory.look(new, models, request.data_dir, data, rows, embedding_ND[rows], request.num_proposed, progress)
   result = {
-    'strength': choice.strength,
+    **dataclasses.asdict(choice.settings),
     'num_folds': choice.num_folds,
     'labels': {name: int((labelled.label == k).sum()) for k, name in enumerate(labelled.class_names)},
     'num_home': len(home_rows),

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bloodcell_jax.reports import page, split_section
-from bloodcell_jax.storage import adaptation_file
 from bloodcell_jax.stats import metrics
+from bloodcell_jax.storage import adaptation_file
 
+_BEGINNINGS = {'before': 'the earlier layer', 'zero': 'zero'}
 SECTION = ('adaptation', 'Adaptation')
 
 
@@ -30,7 +31,8 @@ def section(entries: Mapping[str, Any]) -> str:
       f'<p>{page.text(_origin(request))} Labels: {new["num_images"]:,} images of {new["num_groups"]:,} groups ('
       f'{page.text(labelled)}).{page.text(added)} The output layer was fitted anew on them and on '
       f'{result["num_home"]:,} old training images, both laboratories with the same weight, each class with the same '
-      f'within a laboratory; drawn to the earlier layer with strength {result["strength"]:g}.</p>',
+      f'within a laboratory. Drawn to {_BEGINNINGS[result["beginning"]]} with strength {result["strength"]:g}, chosen by '
+      'groups.</p>',
       page.table('before and after', ('images: figure', 'before', 'after', 'change'), rows),
       f'<p class="small">New images are cross-fitted: each of {result["num_folds"]} folds of their groups is predicted '
       'by a layer that was fitted, and whose strength was chosen, without it. The run itself has learned from all '
