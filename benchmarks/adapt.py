@@ -2,9 +2,9 @@
 
     python -m benchmarks.adapt --run=runs/NAME --folder=FOLDER --json=FILE
 
-FOLDER holds class folders of the other laboratory, none of whose images the run has seen. In each draw some images of it
-are labelled, as many of each class as there are, in turn; the output layer is fitted as `adapt` fits it, and scored on
-the images of all other groups. The embeddings are computed once.
+FOLDER holds class folders of the other laboratory, none of whose images the run has seen. In each draw some images of
+it are labelled, one of each class in turn; the output layer is fitted as `adapt` fits it, and scored on the images of
+all other groups. The embeddings are computed once.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
   judged = home.get('test', home['validation'])
   target = _some(_with_classes(folders.table(values.folder, values.groups_csv, '')[0], wanted), values.most)
   examples = [
-    _examples(network, _with_classes(table, wanted), cache, progress) for table in (home['train'], judged, target)
+    _examples(network, _with_classes(table, wanted), cache, progress)
+    for table in (home['train'], judged, target)
   ]
   before = layers.grown(layers.read(network), known, wanted)
   both = layers.Layers(before, before, np.isin(wanted, known))
@@ -94,7 +95,10 @@ def _row(
     'who': 'bloodcell_jax',
     'num_labels': num,
     'ms': 1000 * (time.monotonic() - began) / len(drawn),
-    **{key: {'mean': float(x.mean()), 'sd': float(x.std()), 'least': float(x.min())} for key, x in figures.items()},
+    **{
+      key: {'mean': float(x.mean()), 'sd': float(x.std()), 'least': float(x.min())}
+      for key, x in figures.items()
+    },
   }
 
 
@@ -114,7 +118,8 @@ def _simple(
   off_NKD = (target.embedding_ND[left_N][:, None] - np.array(centre_KD)) / scale_D
   means = _balanced(-np.square(off_NKD).sum(2), target.label_N[left_N])
   z = [
-    (x - x.mean(0)) / (x.std(0) + 0.05 * x.std(0).mean() + 1e-6) for x in (home.embedding_ND, target.embedding_ND)
+    (x - x.mean(0)) / (x.std(0) + 0.05 * x.std(0).mean() + 1e-6)
+    for x in (home.embedding_ND, target.embedding_ND)
   ]
   zero = logistic.Linear(np.zeros((z[0].shape[1], len(centre_KD))), np.zeros(len(centre_KD)))
   layer = head_choice.fit(
@@ -148,7 +153,9 @@ def _balanced(score_NK: np.ndarray, label_N: np.ndarray) -> float:
 def _examples(
   network: Any, table: types.Table, cache: pathlib.Path, progress: progress_lib.Progress
 ) -> head_choice.Examples:
-  image_NHWC = decode.table(table, network.job.experiment.data.decode, cache, lambda done, total: None).image_NHWC
+  image_NHWC = decode.table(
+    table, network.job.experiment.data.decode, cache, lambda done, total: None
+  ).image_NHWC
   embedding_ND = features.embed(network, table, image_NHWC, cache, progress)
   return head_choice.Examples(embedding_ND, table.label, table.group)
 

@@ -244,6 +244,9 @@ def missing_paths(text: str) -> list[str]:
     'log.',
     'unlike.npz',
     'digests.csv',
+    'adaptation.json',
+    'label_next.csv',
+    'images/',
     'lists/',
   )
   return [

@@ -14,7 +14,11 @@ STAGE = 'adapt'
 
 
 def derive(
-  saved: Mapping[str, Any], exp: experiment.Experiment, run: pathlib.Path, images: pathlib.Path, groups_csv: pathlib.Path
+  saved: Mapping[str, Any],
+  exp: experiment.Experiment,
+  run: pathlib.Path,
+  images: pathlib.Path,
+  groups_csv: pathlib.Path,
 ) -> dict[str, Any]:
   """The flat config of an ordinary run on copied images that begins with the weights of another.
 
@@ -25,7 +29,9 @@ def derive(
     images: the folder of the copied images.
     groups_csv: the list of their groups.
   """
-  kept = {key: value for key, value in saved.items() if not (key.startswith('stages.') and key.count('.') > 1)}
+  kept = {
+    key: value for key, value in saved.items() if not (key.startswith('stages.') and key.count('.') > 1)
+  }
   stage = {
     'trainable': [f'{exp.model.network.output_layer}/.*'],
     'epochs': 1,
@@ -48,6 +54,8 @@ def derive(
     'data.groups_csv': str(groups_csv.absolute()),
     'data.labels_csv': '',
     'data.test_fraction': 0.0,
+    # The predictions that the calibration is fitted on have no views.
+    'evaluate.tta': 'none',
     'augment.preprocessing_function': experiment.OF_WEIGHTS,
     'model.name': exp.model.name,
     'weights.path': str(run.absolute()),

@@ -70,7 +70,9 @@ def load(folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Pro
   return model_set.load(folder, exp, lambda _: empty, stop, progress).networks[0]
 
 
-def adapt(request: Request, new: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress) -> None:
+def adapt(
+  request: Request, new: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+) -> None:
   """Makes the run, or continues to make it, in a folder of its own; a complete one is left as it is.
 
   **Guarantees**: killed and called again with the same request, the run comes to the same bits.
@@ -131,7 +133,9 @@ def adapt(request: Request, new: workdir.Workdir, stop: signals.Stop, progress: 
   models = model_set.single(*model_set.load_network(new, exp, data, stop, progress))
 
   compared = scores.write(new, models, data, rows, both, embedding_ND, crossed, progress)
-  laboratory.look(new, models, request.data_dir, data, rows, embedding_ND[rows], request.num_proposed, progress)
+  laboratory.look(
+    new, models, request.data_dir, data, rows, embedding_ND[rows], request.num_proposed, progress
+  )
   result = {
     **dataclasses.asdict(choice.settings),
     'num_folds': choice.num_folds,
@@ -201,9 +205,7 @@ def _record(
 def _save(new: workdir.Workdir, own: job_lib.Job, params: Any, record: history.Record) -> None:
   """Writes the one checkpoint of the run, unless it is there."""
   stage = own.experiment.stages[0]
-  stage_info = checkpoint_folder.StageInfo(
-    stage.fit.name, '', dataclasses.asdict(own.transform.standardize)
-  )
+  stage_info = checkpoint_folder.StageInfo(stage.fit.name, '', dataclasses.asdict(own.transform.standardize))
   with stage_training.opened(own, new) as (store, on_epoch):
     if store.num_epochs() == 0:
       state = own.initial_state(stage, params, record.step)

@@ -51,7 +51,9 @@ def embed(
       return _head_input(network, output_layer.embed(job, job.model, network.params, batches))
 
     name = 'embedding-' + feature_cache.key(
-      network=network.fingerprint, images=' '.join(table.digest[rows]), decoding=repr(job.experiment.data.decode)
+      network=network.fingerprint,
+      images=' '.join(table.digest[rows]),
+      decoding=repr(job.experiment.data.decode),
     )
     shape = (len(rows), layer(network)[0].shape[0])
     parts.append(

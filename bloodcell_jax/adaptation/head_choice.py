@@ -72,7 +72,8 @@ def choose(
   """
   basis_DR = _directions(np.concatenate([home.embedding_ND, new.embedding_ND]))
   home, new = (
-    dataclasses.replace(one, embedding_ND=one.embedding_ND.astype(np.float64) @ basis_DR) for one in (home, new)
+    dataclasses.replace(one, embedding_ND=one.embedding_ND.astype(np.float64) @ basis_DR)
+    for one in (home, new)
   )
   start = logistic.Linear(basis_DR.T @ before.kernel_DK, before.bias_K)
   fold_N = groups.spread_folds(new.label_N, new.group_N, NUM_FOLDS, seed)

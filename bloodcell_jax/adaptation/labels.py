@@ -90,9 +90,7 @@ def _check_seen(labels_csv: str, given: types.Table, home: types.Table) -> None:
 
 
 def _check_number(labels_csv: str, table: types.Table, new_classes: Sequence[str]) -> None:
-  num_of = {
-    name: len(np.unique(table.group[table.label == k])) for k, name in enumerate(table.class_names)
-  }
+  num_of = {name: len(np.unique(table.group[table.label == k])) for k, name in enumerate(table.class_names)}
   for name, num in num_of.items():
     least = LEAST_GROUPS_NEW if name in new_classes else LEAST_GROUPS
     if (num or name in new_classes) and num < least:

@@ -35,8 +35,8 @@ def look(
 ) -> None:
   """Writes, for an adapted run, the measure of unlike images and `label_next.csv`.
 
-  The measure is fitted on what the laboratory's images look like, labelled or not: of those without a label the class is
-  taken to be the likeliest one, which it needs only to know how folders of one class may look.
+  The measure is fitted on what the laboratory's images look like, labelled or not. Where there is no label, the class
+  is taken to be the likeliest one: it matters only for how folders of one class may look.
 
   Args:
     folder: of the adapted run.
@@ -51,7 +51,12 @@ def look(
   network, labelled = models.networks[0], data.table.take(rows)
   job = network.job
   others = read(
-    data_dir, set(labelled.digest.tolist()), labelled.class_names, job.experiment.data.decode, folder.cache, progress
+    data_dir,
+    set(labelled.digest.tolist()),
+    labelled.class_names,
+    job.experiment.data.decode,
+    folder.cache,
+    progress,
   )
   embedding_ND = features.embed(network, others.table, others.image_NHWC, folder.cache, progress)
   probs_NK = layers.read(network).probabilities(embedding_ND)
@@ -165,7 +170,10 @@ def _write(
   chosen = proposal.choose(embedding_ND, probs_NK, labelled_MD, most)
   proposals = [
     label_next_csv.Proposal(
-      str(table.file[i]), str(table.digest[i]), table.class_names[probs_NK[i].argmax()], float(probs_NK[i].max())
+      str(table.file[i]),
+      str(table.digest[i]),
+      table.class_names[probs_NK[i].argmax()],
+      float(probs_NK[i].max()),
     )
     for i in chosen
   ]

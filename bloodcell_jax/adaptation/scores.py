@@ -67,7 +67,16 @@ def write(
         )
       )
       figures = scoring.write(
-        folder, split, after, exp, note, models.origin, rule, data.image_of(split), None, data.conversions(split)
+        folder,
+        split,
+        after,
+        exp,
+        note,
+        models.origin,
+        rule,
+        data.image_of(split),
+        None,
+        data.conversions(split),
       )
       progress.line(f'old images, {scoring.line(split, figures)}')
       result['home'][split] = _compare(before, after, exp)

@@ -29,8 +29,12 @@ def define_flags() -> None:
     'to label are proposed',
   )
   flags.DEFINE_string('groups_csv', '', 'CSV of file,group: which labelled images show the same field')
-  flags.DEFINE_string('to', '', "the new run's folder; if empty, WORKDIR-NAME, with the name of the images' folder")
-  flags.DEFINE_list('new_classes', [], 'classes of the labels that the run does not know, separated by commas')
+  flags.DEFINE_string(
+    'to', '', "the new run's folder; if empty, WORKDIR-NAME, with the name of the images' folder"
+  )
+  flags.DEFINE_list(
+    'new_classes', [], 'classes of the labels that the run does not know, separated by commas'
+  )
   flags.DEFINE_integer('propose', 50, 'most images proposed for labelling, in label_next.csv')
   flags.DEFINE_string('home_dir', '', "the run's own images, where they were moved")
 
@@ -40,7 +44,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if not request.workdir:
     raise types.UserError('adapt needs the folder of a run: --workdir=runs/NAME')
   if request.paths:
-    raise types.UserError(f'{request.paths[0]}: adapt takes no paths; name the folder of images with --data_dir')
+    raise types.UserError(
+      f'{request.paths[0]}: adapt takes no paths; name the folder of images with --data_dir'
+    )
   values = _values()
   if not values['data_dir']:
     raise types.UserError('adapt needs the images of the new laboratory: --data_dir=FOLDER')

@@ -74,7 +74,12 @@ def fit(
     gradient_DK = input_ND.T @ error_NK + strength * change_DK
     return float(loss), np.concatenate([gradient_DK.ravel(), error_NK.sum(0)])
 
-  options = {'maxiter': _MOST_ITERATIONS, 'maxfun': 2 * _MOST_ITERATIONS, 'gtol': _LEAST_GRADIENT, 'ftol': 1e-8}
+  options = {
+    'maxiter': _MOST_ITERATIONS,
+    'maxfun': 2 * _MOST_ITERATIONS,
+    'gtol': _LEAST_GRADIENT,
+    'ftol': 1e-8,
+  }
   # The products are small: threads cost more than they save, a hundredfold where other processes compute as well.
   with threadpoolctl.threadpool_limits(1, 'blas'):
     found = optimize.minimize(

@@ -1,4 +1,7 @@
-"""`review.html`: predicted cells, those to label next and the least certain first, corrected by keyboard, mouse or touch."""
+"""`review.html`: predicted cells, corrected by keyboard, mouse or touch.
+
+Those that are proposed to be labelled next come first, then the least certain.
+"""
 
 from __future__ import annotations
 
@@ -142,8 +145,8 @@ def _proposed(num: int, noun: str) -> str:
   if not num:
     return ''
   return (
-    f'<p>The first {num:,} {noun} are those whose labels would teach the run most about this laboratory, by the command '
-    '<code>adapt</code>; label them in this order, as many as you can.</p>'
+    f'<p>The first {num:,} {noun} are those whose labels would teach the run most about this laboratory, by the '
+    'command <code>adapt</code>; label them in this order, as many as you can.</p>'
   )
 
 

@@ -31,13 +31,13 @@ def section(entries: Mapping[str, Any]) -> str:
       f'<p>{page.text(_origin(request))} Labels: {new["num_images"]:,} images of {new["num_groups"]:,} groups ('
       f'{page.text(labelled)}).{page.text(added)} The output layer was fitted anew on them and on '
       f'{result["num_home"]:,} old training images, both laboratories with the same weight, each class with the same '
-      f'within a laboratory. Drawn to {_BEGINNINGS[result["beginning"]]} with strength {result["strength"]:g}, chosen by '
-      'groups.</p>',
+      f'within a laboratory. Drawn to {_BEGINNINGS[result["beginning"]]} with strength {result["strength"]:g}, '
+      'chosen by groups.</p>',
       page.table('before and after', ('images: figure', 'before', 'after', 'change'), rows),
       f'<p class="small">New images are cross-fitted: each of {result["num_folds"]} folds of their groups is predicted '
       'by a layer that was fitted, and whose strength was chosen, without it. The run itself has learned from all '
-      'of them, and is at least as well informed. In brackets: confidence intervals over groups, exact ones where there '
-      'are few. They hold for images like the labelled ones; labels chosen because they are difficult make the figures '
+      'of them, and is at least as well informed. In brackets: confidence intervals over groups, exact ones where '
+      'there are few. They hold for images like the labelled ones; labels chosen because they are difficult make the figures '
       'lower than those of the folder.</p>',
     ]
   )
