@@ -37,8 +37,8 @@ def section(entries: Mapping[str, Any]) -> str:
       f'<p class="small">New images are cross-fitted: each of {result["num_folds"]} folds of their groups is predicted '
       'by a layer that was fitted, and whose strength was chosen, without it. The run itself has learned from all '
       'of them, and is at least as well informed. In brackets: confidence intervals over groups, exact ones where '
-      'there are few. They hold for images like the labelled ones; labels chosen because they are difficult make the figures '
-      'lower than those of the folder.</p>',
+      'there are few. They hold for images like the labelled ones; labels chosen because they are difficult make the '
+      'figures lower than those of the folder.</p>',
     ]
   )
 
