@@ -70,6 +70,16 @@ def choose(
     seed: of the folds.
     poll: called before each fit; may raise to stop.
   """
+  # Imported here: few commands need it. The products are small: threads cost more than they save.
+  import threadpoolctl
+
+  with threadpoolctl.threadpool_limits(1, 'blas'):
+    return _choose(home, new, before, seed, poll)
+
+
+def _choose(
+  home: Examples, new: Examples, before: logistic.Linear, seed: int, poll: Callable[[], None]
+) -> Choice:
   basis_DR = _directions(np.concatenate([home.embedding_ND, new.embedding_ND]))
   home, new = (
     dataclasses.replace(one, embedding_ND=one.embedding_ND.astype(np.float64) @ basis_DR)

@@ -49,7 +49,6 @@ def fit(
   Raises:
     RunError: a feature is not finite.
   """
-  import threadpoolctl
   from scipy import optimize
 
   if not np.isfinite(feature_ND).all():
@@ -80,11 +79,9 @@ def fit(
     'gtol': _LEAST_GRADIENT,
     'ftol': 1e-8,
   }
-  # The products are small: threads cost more than they save, a hundredfold where other processes compute as well.
-  with threadpoolctl.threadpool_limits(1, 'blas'):
-    found = optimize.minimize(
-      objective, np.concatenate([start_DK.ravel(), start_K]), jac=True, method='L-BFGS-B', options=options
-    )
+  found = optimize.minimize(
+    objective, np.concatenate([start_DK.ravel(), start_K]), jac=True, method='L-BFGS-B', options=options
+  )
   kernel_DK = found.x[: start_DK.size].reshape(shape) / scale
   return Linear(kernel_DK, found.x[start_DK.size :] - centre_D @ kernel_DK)
 
