@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bloodcell_jax.base import run_format
-from bloodcell_jax.config import experiment
+from bloodcell_jax.config import experiment, pixels
 
 # The stage of the adapted run, whose one epoch is the fit of the output layer.
 STAGE = 'adapt'
@@ -56,7 +56,7 @@ def derive(
     'data.test_fraction': 0.0,
     # The predictions that the calibration is fitted on have no views.
     'evaluate.tta': 'none',
-    'augment.preprocessing_function': experiment.OF_WEIGHTS,
+    'augment.preprocessing_function': pixels.OF_WEIGHTS,
     'model.name': exp.model.name,
     'weights.path': str(run.absolute()),
     'weights.include_top': False,
