@@ -198,3 +198,20 @@ def test_a_folder_of_another_run_or_other_labels_is_left_alone(places, adapted, 
   (other / 'config.json').write_text((places['run'] / 'config.json').read_text())
   code, _, err = run(*flags(places, 'labels.csv', other))
   assert (code, 'holds another run' in err) == (2, True), err
+
+
+@pytest.mark.slow
+def test_an_image_that_cannot_be_used_is_refused_and_the_corrected_labels_are_taken(places, tmp_path):
+  other, to = tmp_path / 'other', tmp_path / 'to'
+  rows = recoloured.write(other, 2)
+  broken = (other / rows[0][0]).read_bytes()[:100]
+  (other / 'broken.png').write_bytes(broken)
+  recoloured.labels(tmp_path / 'labels.csv', [*rows, ('broken.png', rows[0][1], '')], 3)
+  moved = {**places, 'other': other, 'labels.csv': tmp_path / 'labels.csv'}
+  code, _, err = run(*flags(moved, 'labels.csv', to))
+  assert code == 2
+  assert 'broken' in err
+  recoloured.labels(tmp_path / 'labels.csv', rows, 3)
+  code, out, err = run(*flags(moved, 'labels.csv', to))
+  assert code == 0, err
+  assert 'has too few images to know what its images look like' in out

@@ -25,7 +25,7 @@ def write(folder: workdir.Workdir, home: dict[str, types.Table], new: types.Tabl
 
   The new images are for training. Their `source` in the list is the file's name in its own folder.
 
-  **Guarantees**: the folder is there as a whole or not at all; it is left alone where it is there.
+  **Guarantees**: the folder is there as a whole or not at all; it is left alone where it and its list are there.
   """
   listed = folder.list('groups_csv')
   place = folder.path / FOLDER

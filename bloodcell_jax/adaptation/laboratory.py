@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
@@ -142,7 +143,7 @@ def _together(
   labelled: types.Table, image_MHWC: np.ndarray, others: dataset.Dataset, likeliest_N: np.ndarray
 ) -> dataset.Dataset:
   """The labelled images and every second other one as train, the rest as validation."""
-  columns = {
+  columns: dict[str, Any] = {
     name: np.concatenate([getattr(labelled, name), getattr(others.table, name)])
     for name in ('file', 'source', 'group', 'split', 'digest')
   }

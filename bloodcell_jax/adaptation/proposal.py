@@ -27,7 +27,8 @@ def choose(embedding_ND: np.ndarray, probs_NK: np.ndarray, labelled_MD: np.ndarr
   Source: Hacohen et al. 2022, "Active learning on a budget: opposite strategies suit high and low budgets"; Scheffer et
     al. 2001, "Active hidden Markov models for information extraction" (the margin).
   """
-  num, chosen = len(embedding_ND), []
+  num = len(embedding_ND)
+  chosen: list[int] = []
   if not num:
     return []
   distance_NN = _distances(embedding_ND, embedding_ND)

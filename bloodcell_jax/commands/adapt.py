@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -81,7 +82,8 @@ def _values() -> dict[str, str]:
   Raises:
     UserError: another key is given, or both and they differ.
   """
-  given = dict(flags.FLAGS['config'].override_values)
+  config: Any = flags.FLAGS['config']
+  given = dict(config.override_values)
   if others := sorted(set(given) - set(_KEYS)):
     raise types.UserError(
       f'--config.{others[0]}: adapt keeps the settings of the run; leave it out (of the config it takes '

@@ -26,6 +26,11 @@ def claim(folder: workdir.Workdir, request: Mapping[str, Any]) -> bool:
     atomic.write_json(folder.adaptation, {REQUEST: dict(request)})
     return False
   entries = _read(folder)
+  if not folder.environment.exists():
+    # It was refused, or ended, before anything was computed: the corrected command may follow.
+    folder.list('groups_csv').unlink(missing_ok=True)
+    atomic.write_json(folder.adaptation, {REQUEST: dict(request)})
+    return False
   if differing := [key for key in request if entries[REQUEST].get(key) != request[key]]:
     raise types.UserError(
       f'{folder.path}: holds a run that was adapted to something else ({", ".join(differing)}); choose another folder '
