@@ -8,6 +8,7 @@ import pathlib
 import signal
 import time
 
+import html_checker
 import numpy as np
 import pytest
 import recoloured
@@ -75,6 +76,7 @@ def test_an_adapted_run_is_better_there_keeps_the_old_classes_and_is_an_ordinary
   assert 'Synthetic data' in out
   page = (to / 'report.html').read_text()
   assert 'id="adaptation"' in page
+  assert html_checker.check(page) == []
   assert 'on cross_fitted: 24 groups, 24 images' in page
   # Only the output layer has changed.
   before, after = params(places['run']), params(to)
