@@ -42,7 +42,8 @@ def embed(
   target_NK = np.zeros((len(table), job.num_classes), np.float32)
   arrays = stream.Arrays(image_NHWC, target_NK, np.ones(len(table), np.float32))
   size = min(_CHUNK, job.experiment.evaluate_batch_size)
-  parts = []
+  width = layer(network)[0].shape[0]
+  parts = [np.zeros((0, width), np.float32)]
   for start in range(0, len(table), _CHUNK):
     rows = np.arange(start, min(start + _CHUNK, len(table)))
 
@@ -55,7 +56,7 @@ def embed(
       images=' '.join(table.digest[rows]),
       decoding=repr(job.experiment.data.decode),
     )
-    shape = (len(rows), layer(network)[0].shape[0])
+    shape = (len(rows), width)
     parts.append(
       np.array(feature_cache.read_or_build(cache, name, shape, 'float32', compute, lambda done, total: None))
     )

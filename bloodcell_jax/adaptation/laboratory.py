@@ -81,6 +81,8 @@ def propose(
   """Writes `label_next.csv` of a run for a folder of which no image is labelled."""
   spec, class_names = network.job.experiment.data.decode, network.job.data.table.class_names
   found = read(data_dir, (), class_names, spec, folder.cache, progress)
+  if not len(found.table):
+    raise types.UserError(f'{data_dir}: none of the images that were looked at can be used')
   embedding_ND = features.embed(network, found.table, found.image_NHWC, folder.cache, progress)
   probs_NK = layers.read(network).probabilities(embedding_ND)
   none = np.zeros((0, embedding_ND.shape[1]))
