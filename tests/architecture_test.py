@@ -22,7 +22,7 @@ ROWS = (
   ('commands',),
   ('study', 'serving'),
   ('audit', 'explain', 'export'),
-  ('inference', 'ensemble_runs'),
+  ('inference', 'ensemble_runs', 'adaptation'),
   ('runs',),
   ('reports',),
   ('config', 'storage'),
@@ -45,6 +45,7 @@ LIBRARIES = {
     'stats/',
     'audit/',
     'ensembles/boosting.py',
+    'heads/logistic.py',
     'explain/explainer.py',
     'explain/randomness.py',
     'data/augmentation/',
@@ -245,6 +246,9 @@ def missing_paths(text: str) -> list[str]:
     'log.',
     'unlike.npz',
     'digests.csv',
+    'adaptation.json',
+    'label_next.csv',
+    'images/',
     'lists/',
   )
   return [

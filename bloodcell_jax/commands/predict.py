@@ -19,7 +19,7 @@ from bloodcell_jax.inference import cell_finder, classifier, differential_count,
 from bloodcell_jax.reports import page, report, review_images
 from bloodcell_jax.runs import unlike_measure
 from bloodcell_jax.stats import unlike
-from bloodcell_jax.storage import journal, prediction_folder, workdir
+from bloodcell_jax.storage import journal, label_next_csv, prediction_folder, workdir
 from bloodcell_jax.system import atomic, console
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -113,10 +113,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', difference)
   atomic.write_json(target / prediction_folder.FILE, about)
-  rows = review_page.least_certain(classified, values.review_max)
+  rows, num_next = review_page.in_order(classified, label_next_csv.read(folder), values.review_max)
   pictures = _pictures(loaded, predictions, rows, spec)
   atomic.write_text(
-    target / 'review.html', _review(target, folder, loaded, classified, rows, pictures, about)
+    target / 'review.html', _review(target, folder, loaded, classified, rows, num_next, pictures, about)
   )
   _print_summary(target, folder, difference, problems, loaded, progress)
 
@@ -147,6 +147,7 @@ def _review(
   loaded: classifier.Classifier,
   classified: differential_count.ClassifiedCells,
   rows: Sequence[int],
+  num_next: int,
   pictures: Iterator[tuple[str, str]],
   about: dict[str, Any],
 ) -> str:
@@ -162,6 +163,7 @@ def _review(
   return review_page.render(
     classified,
     rows,
+    num_next,
     pictures,
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {about["model"]}'},
     [note for note in notes if note],
