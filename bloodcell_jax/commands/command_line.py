@@ -28,7 +28,11 @@ _OUT_OF_MEMORY = (
 config_flags.DEFINE_config_file(
   'config', None, 'the experiment, such as configs/default.py or configs/cnn_b.py:adam'
 )
-flags.DEFINE_string('workdir', '', "the run's folder; runs/<config name> when empty")
+flags.DEFINE_string(
+  'workdir',
+  '',
+  "the run's folder; runs/<config name> when empty; box for the model that comes with the package",
+)
 flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 
