@@ -58,8 +58,7 @@ LIBRARIES = {
   'h5py': ('weights/hdf5.py',),
   'safetensors': ('weights/', 'export/'),
   'filelock': ('system/lock.py',),
-  'jax2onnx': ('export/onnx_file.py',),
-  'onnx': ('export/onnx_file.py',),
+  'onnx': ('export/onnx_',),
   'onnxruntime': ('export/onnx_file.py',),
 }
 
