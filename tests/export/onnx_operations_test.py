@@ -75,9 +75,9 @@ def pooling(window: tuple[int, int], padding: Any) -> Callable[[Any, jax.Array],
 
 
 def gaussians(weights: Any, image_BHWC: jax.Array) -> jax.Array:
-  x_BD, centres_UD = logits(weights, image_BHWC), weights['dense'][:4]
+  x_BD, centres_UD = logits(weights, image_BHWC), weights['dense'][:NUM_CLASSES]
   squared_BU = jnp.square(x_BD[:, None, :] - centres_UD[None]).sum(-1)
-  return jnp.exp(-squared_BU / 5)[:, :NUM_CLASSES]
+  return jnp.exp(-squared_BU / 5)
 
 
 def combined(rule: combination.Combination) -> Callable[[Any, jax.Array], jax.Array]:
