@@ -38,8 +38,6 @@ MOST_BYTES = 5_000_000
 # Drawn smears whose probabilities are recorded, so that a test can tell whether the network still gives them.
 SMEARS = embedded.Spec(num_train=2, num_test=0, num_copies=1, height=240, width=320, seed=0)
 ANSWERS = 'smears.json'
-# Keys of the config that name places on the computer of whoever trained it.
-_PLACES = (*workdir.PLACES, 'weights.path')
 
 
 def main() -> None:
@@ -104,8 +102,8 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
     for path in (folder.calibration, folder.unlike, folder.statistics, folder.digests):
       if path.exists():
         shutil.copyfile(path, temporary / path.name)
-    config = {key: '' if key in _PLACES else value for key, value in folder.read_config().items()}
-    _write_json(made.config, config)
+    config = {key: '' if key in workdir.PLACES else value for key, value in folder.read_config().items()}
+    _write_json(made.config, _without_places(config))
     _write_json(made.environment, _without_places(folder.read_environment()))
     _write_json(made.metrics, _without_places(folder.read_metrics()))
     _write_json(temporary / ANSWERS, answers(loaded))

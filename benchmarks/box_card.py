@@ -87,6 +87,12 @@ def values(
   }
 
 
+def _licences(loaded: classifier.Classifier) -> list[str]:
+  """Of the code and of the weights that training began with; those of the images follow."""
+  exp = loaded.made.experiment
+  return export_card.licences(exp.weights.path, exp.model.name, exp.data.source)[:-1]
+
+
 def _figures(entry: Mapping[str, Any]) -> dict[str, Any]:
   names = [figure.name for figure in metrics.FIGURES if figure.name in entry]
   return {

@@ -20,7 +20,7 @@ SOURCES = sorted(
 # The rooms, folders of the package, in rows from the top: a file imports from its own room and from lower rows only.
 ROWS = (
   ('commands',),
-  ('study',),
+  ('study', 'serving'),
   ('audit', 'explain', 'export'),
   ('inference', 'ensemble_runs'),
   ('runs',),
@@ -58,6 +58,8 @@ LIBRARIES = {
   'h5py': ('weights/hdf5.py',),
   'safetensors': ('weights/', 'export/'),
   'filelock': ('system/lock.py',),
+  'starlette': ('serving/',),
+  'uvicorn': ('serving/',),
   'onnx': ('export/onnx_',),
   'onnxruntime': ('export/onnx_file.py',),
 }

@@ -20,6 +20,7 @@ SUMMARIES = {
   'audit': 'search the splits of a data set for leaks and duplicates; exit code 3 if there is a leak',
   'ensemble': 'train and combine networks, combine finished runs (--combine), fit trees to features (--trees)',
   'study': "run every row of the study and write its table beside the study's figures",
+  'serve': 'open a local page: drop photographs, see their cells, correct and count them (Ctrl-C ends it)',
   'export': 'write a portable model with its model card, checked against the run on its own images',
 }
 

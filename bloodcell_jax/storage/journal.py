@@ -80,6 +80,13 @@ class Journal:
     boxes = self.boxes.get(digest, (None,))
     return [cell.Cell(file, digest, i, box) for i, box in enumerate(boxes, 1)]
 
+  def forget(self, digest: str) -> None:
+    """Drops what is known of the cells of a photograph, so that they are predicted again."""
+    for key in self.keys(digest):
+      self.known.pop(key, None)
+      self.looks.pop(key, None)
+    self.boxes.pop(digest, None)
+
   def add_boxes(self, digest: str, boxes: Sequence[cell.Box]) -> None:
     """Records where the cells of a photograph are, before the first of them is added; on the disk before it returns."""
     self.boxes[digest] = tuple(boxes)
