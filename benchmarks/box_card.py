@@ -80,7 +80,7 @@ def values(
     },
     'limits': list(LIMITS),
     'licences': [
-      'bloodcell_jax: Apache License 2.0',
+      *_licences(loaded),
       *(f'{name}: {IMAGES[name]["licence"]}' for name in images),
     ],
     'sha256': dict(digests),

@@ -92,7 +92,7 @@ def _request(arguments: list[str], has_command: bool) -> commands.Request:
   if config is not None:
     # A config file that could not be loaded raises at the first access.
     list(config)
-  path, _, variant = ((config and flags.FLAGS['config'].config_filename) or '').partition(':')
+  path, _, variant = ((config and flags.FLAGS['config'].config_filename) or '').partition(':')  # type: ignore[attr-defined]
   name = pathlib.Path(path).stem + (f'-{variant}' if variant else '')
   return commands.Request(config, name, flags.FLAGS.workdir, tuple(arguments[2 if has_command else 1 :]))
 

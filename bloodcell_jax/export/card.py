@@ -81,11 +81,7 @@ def _origin(weights_path: str, network: str) -> str:
   if not weights_path:
     return 'random initial weights'
   record = _published(weights_path, network)
-  return (
-    f'{record.title}, trained by {record.trained_by}'
-    if record
-    else f'the weights of {pathlib.Path(weights_path).name}'
-  )
+  return f'{record.title}, trained by {record.trained_by}' if record else f'the weights of {pathlib.Path(weights_path).name}'
 
 
 def licences(weights_path: str, network: str, source: str) -> list[str]:

@@ -56,9 +56,9 @@ def _apply(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
   name, parameters = equation.primitive.name, equation.params
   if called := next((parameters[key] for key in _CALLED if key in parameters), None):
     return translate(graph, called, inputs)
-  is_known = all(isinstance(value, Constant) for value in inputs)
-  if is_known and None not in _sizes(equation.outvars[0].aval.shape):
-    result = equation.primitive.bind(*(value.array for value in inputs), **parameters)
+  known = [value.array for value in inputs if isinstance(value, Constant)]
+  if len(known) == len(inputs) and None not in _sizes(equation.outvars[0].aval.shape):
+    result = equation.primitive.bind(*known, **parameters)
     return [Constant(np.asarray(jax.device_get(result)), '')]
   if name in _UNCHANGED:
     return inputs
