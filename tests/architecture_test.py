@@ -61,8 +61,7 @@ LIBRARIES = {
   'filelock': ('system/lock.py',),
   'starlette': ('serving/',),
   'uvicorn': ('serving/',),
-  'jax2onnx': ('export/onnx_file.py',),
-  'onnx': ('export/onnx_file.py',),
+  'onnx': ('export/onnx_',),
   'onnxruntime': ('export/onnx_file.py',),
 }
 

@@ -36,7 +36,12 @@ class Request:
   paths: tuple[str, ...]
 
   def folder(self) -> pathlib.Path:
-    """The run's folder: --workdir, or runs/<config name>."""
+    """The run's folder: --workdir, or runs/<config name>; with --workdir=box a copy of the model in the box."""
+    # Imported late, because asking for help loads nothing heavy.
+    from bloodcell_jax.storage import box
+
+    if box.is_meant(self.workdir):
+      return box.copy()
     return pathlib.Path(self.workdir or f'runs/{self.config_name}')
 
 
