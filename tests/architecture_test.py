@@ -22,7 +22,7 @@ ROWS = (
   ('commands',),
   ('study', 'serving'),
   ('audit', 'explain', 'export'),
-  ('inference', 'ensemble_runs'),
+  ('inference', 'ensemble_runs', 'adaptation'),
   ('runs',),
   ('reports',),
   ('config', 'storage'),
@@ -45,6 +45,7 @@ LIBRARIES = {
     'stats/',
     'audit/',
     'ensembles/boosting.py',
+    'heads/logistic.py',
     'explain/explainer.py',
     'explain/randomness.py',
     'data/augmentation/',
@@ -60,8 +61,7 @@ LIBRARIES = {
   'filelock': ('system/lock.py',),
   'starlette': ('serving/',),
   'uvicorn': ('serving/',),
-  'jax2onnx': ('export/onnx_file.py',),
-  'onnx': ('export/onnx_file.py',),
+  'onnx': ('export/onnx_',),
   'onnxruntime': ('export/onnx_file.py',),
 }
 
@@ -245,6 +245,9 @@ def missing_paths(text: str) -> list[str]:
     'log.',
     'unlike.npz',
     'digests.csv',
+    'adaptation.json',
+    'label_next.csv',
+    'images/',
     'lists/',
   )
   return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import pathlib
 import shutil
@@ -14,9 +15,11 @@ import zipfile
 
 import pytest
 
+from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.system import config_file
 
 ROOT = pathlib.Path(__file__).parent.parent
+SMEARS = embedded.Spec(num_train=2, num_test=0, num_copies=1, height=240, width=320, seed=3)
 pytestmark = pytest.mark.slow
 
 
@@ -87,6 +90,24 @@ def test_the_configs_are_found_from_any_folder_and_one_s_own_come_first(program,
   code, _, err = bloodcell(program, tmp_path, '--config=configs/cnn_a.py')
   assert code == 2
   assert err.startswith('seed is -1')
+
+
+def test_photographs_are_predicted_from_any_folder_without_a_run_of_one_s_own(program, tmp_path):
+  (tmp_path / 'slides').mkdir()
+  for smear in embedded.draw_all(SMEARS):
+    (tmp_path / 'slides' / smear.file.replace('/', '_')).write_bytes(smear.png)
+  code, out, err = bloodcell(program, tmp_path, 'predict', 'slides', '--cells=one')
+  assert code == 0, err
+  assert out.startswith('the model in the box is used: ')
+  with open(tmp_path / 'runs' / 'predict' / 'slides' / 'predictions.csv', newline='') as file:
+    assert len(list(csv.DictReader(file))) == 8
+  assert [path.name for path in tmp_path.iterdir() if path.name not in ('slides', 'runs')] == []
+  before = [path.read_bytes() for path in program.parents[1].rglob('box/*')]
+  assert before
+  code, _, err = bloodcell(program, tmp_path, 'explain', '--workdir=box', 'slides', '--max_images=1')
+  assert code == 0, err
+  assert (tmp_path / 'runs' / 'box' / 'explain' / 'explain.html').exists()
+  assert [path.read_bytes() for path in program.parents[1].rglob('box/*')] == before
 
 
 def test_extras_ask_for_the_versions_that_are_tested():

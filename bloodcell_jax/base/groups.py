@@ -39,6 +39,33 @@ def folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed: int) -
   return fold_N
 
 
+def spread_folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+  """The fold, 0 to num_folds-1, of each row, for few rows: a class may have fewer groups than there are folds.
+
+  The groups are dealt in turn, class by class, in random order.
+
+  **Guarantees**: no group is in two folds; without any one fold, each class of two groups or more, none of them shared
+  with another class, still has one; folds differ in their number of groups by one at most; the same arguments give the
+  same folds.
+
+  Args:
+    label_N: class of each row; a group of several classes is dealt with the first of its rows.
+    group_N: group of each row.
+    num_folds: at least 2.
+    seed: of the order of the groups.
+
+  Example:
+    >>> spread_folds(np.array([0, 0, 0, 1, 1]), np.array(list('aabcd')), 2, 0).tolist()
+    [0, 0, 1, 0, 1]
+  """
+  _, first_G, index_N = np.unique(group_N, return_index=True, return_inverse=True)
+  drawn_G = rng.generator(seed, 'spread folds').permutation(len(first_G))
+  order_G = drawn_G[np.argsort(label_N[first_G][drawn_G], kind='stable')]
+  fold_G = np.empty(len(first_G), np.int32)
+  fold_G[order_G] = np.arange(len(first_G)) % num_folds
+  return fold_G[index_N]
+
+
 def split(label_N: np.ndarray, group_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
   """A mask, True for held-out rows: `fraction` of each class, as nearly as whole groups allow.
 

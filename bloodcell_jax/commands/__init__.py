@@ -20,6 +20,7 @@ SUMMARIES = {
   'audit': 'search the splits of a data set for leaks and duplicates; exit code 3 if there is a leak',
   'ensemble': 'train and combine networks, combine finished runs (--combine), fit trees to features (--trees)',
   'study': "run every row of the study and write its table beside the study's figures",
+  'adapt': 'make a run for another laboratory from a few labels; propose which images to label next',
   'serve': 'open a local page: drop photographs, see their cells, correct and count them (Ctrl-C ends it)',
   'export': 'write a portable model with its model card, checked against the run on its own images',
 }
@@ -35,7 +36,12 @@ class Request:
   paths: tuple[str, ...]
 
   def folder(self) -> pathlib.Path:
-    """The run's folder: --workdir, or runs/<config name>."""
+    """The run's folder: --workdir, or runs/<config name>; with --workdir=box a copy of the model in the box."""
+    # Imported late, because asking for help loads nothing heavy.
+    from bloodcell_jax.storage import box
+
+    if box.is_meant(self.workdir):
+      return box.copy()
     return pathlib.Path(self.workdir or f'runs/{self.config_name}')
 
 

@@ -28,7 +28,11 @@ _OUT_OF_MEMORY = (
 config_flags.DEFINE_config_file(
   'config', None, 'the experiment, such as configs/default.py or configs/cnn_b.py:adam'
 )
-flags.DEFINE_string('workdir', '', "the run's folder; runs/<config name> when empty")
+flags.DEFINE_string(
+  'workdir',
+  '',
+  "the run's folder; runs/<config name> when empty; box for the model that comes with the package",
+)
 flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 
@@ -88,7 +92,7 @@ def _request(arguments: list[str], has_command: bool) -> commands.Request:
   if config is not None:
     # A config file that could not be loaded raises at the first access.
     list(config)
-  path, _, variant = ((config and flags.FLAGS['config'].config_filename) or '').partition(':')
+  path, _, variant = ((config and flags.FLAGS['config'].config_filename) or '').partition(':')  # type: ignore[attr-defined]
   name = pathlib.Path(path).stem + (f'-{variant}' if variant else '')
   return commands.Request(config, name, flags.FLAGS.workdir, tuple(arguments[2 if has_command else 1 :]))
 

@@ -22,6 +22,7 @@ from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import (
   comparison,
+  cross_fitted,
   data_place,
   model_set,
   run_data,
@@ -31,7 +32,7 @@ from bloodcell_jax.runs import (
   unlike_measure,
 )
 from bloodcell_jax.stats import unlike
-from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.storage import calibration_file, unlike_file, workdir
 from bloodcell_jax.system import console, lock, portable_name
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -128,14 +129,21 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   ):
     if name == 'validation':
       fitted_for = models.fitted_for()
-      rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature)
+      adapted, kept = cross_fitted.read(folder), cross_fitted.measure(folder)
+      rule = calibration_file.fit(adapted or predictions, exp.calibration, fitted_for.temperature)
       dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
       folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
       calibration_file.write(folder, rule, fitted_for)
-      unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
-      judgements = unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)
+      if adapted:
+        progress.line(cross_fitted.write(folder, adapted, data, exp, note, models.origin, rule))
+      if kept:
+        # It is the measure of the new laboratory; the run's own splits may be of the old one, and are not judged by it.
+        unlike_file.write(folder, kept)
+      elif not adapted:
+        unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
+        judgements = unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)
     if name not in wanted:
       continue
     image_of, converted = data.image_of(name), data.conversions(name)

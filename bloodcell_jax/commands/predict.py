@@ -1,4 +1,7 @@
-"""`predict`: classifies images; writes predictions, a differential count and a page for review."""
+"""`predict`: classifies images; writes predictions, a differential count and a page for review.
+
+Without the folder of a run it uses the model in the box.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from bloodcell_jax.inference import cell_finder, classifier, differential_count,
 from bloodcell_jax.reports import page, report, review_images
 from bloodcell_jax.runs import unlike_measure
 from bloodcell_jax.stats import unlike
-from bloodcell_jax.storage import journal, prediction_folder, workdir
+from bloodcell_jax.storage import box, journal, label_next_csv, prediction_folder, workdir
 from bloodcell_jax.system import atomic, console
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -28,7 +31,10 @@ from bloodcell_jax.train import signals
 def define_flags() -> None:
   """Where the files go, how images are cropped, how many are on the review page."""
   flags.DEFINE_string(
-    'to', '', 'folder for the results; if empty, WORKDIR/predict/NAME, with the name of the path'
+    'to',
+    '',
+    'folder for the results; if empty, WORKDIR/predict/NAME, with the name of the path; without --workdir, '
+    'runs/predict/NAME',
   )
   flags.DEFINE_string(
     'view', '', 'full or nucleus; if empty, as in training. For pictures of single cells: full'
@@ -36,7 +42,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'cells',
     'one',
-    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart',
+    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart, as with '
+    'the model in the box',
   )
   flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each cell on the review page')
   flags.DEFINE_enum(
@@ -48,25 +55,31 @@ def define_flags() -> None:
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
   """Predicts every image that the paths name; the same command continues an interrupted prediction."""
-  if not request.workdir:
-    raise types.UserError('predict needs the folder of a run: --workdir=runs/NAME')
   if not request.paths:
     raise types.UserError('predict needs images: name files, folders, patterns or a .csv with a column file')
   values, progress = flags.FLAGS, progress_lib.Progress()
   if values.review_max < 0:
     raise types.UserError(f'review_max is {values.review_max}; it must be 0 or more')
   cell_finder.check(values.cells)
-  folder = workdir.Workdir(request.folder())
+  is_box = not request.workdir or box.is_meant(request.workdir)
+  cells = values.cells
+  if is_box:
+    progress.line(box.line())
+    # It was trained on single cells, and is first shown whole fields.
+    cells = cell_finder.AUTO if flags.FLAGS['cells'].using_default_value else cells
+  folder = workdir.Workdir(box.FOLDER if is_box else request.folder())
   found = input_paths.read(request.paths)
   files, left_out = found.inputs, found.problems
   for line in found.remarks():
     progress.line(line)
   loaded = classifier.load(folder, stop)
-  console.keep(folder.log)
+  if not is_box:
+    console.keep(folder.log)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
-  network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(values.cells))
-  target = _target(folder, request.paths, network)
+  network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(cells))
+  target = _target(folder, request.paths, network, box.PREDICTIONS if is_box else folder.path / 'predict')
+  console.keep(target / folder.log.name)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   progress.line(f'{len(files):,} files; {len(known.known):,} cells were predicted before')
   predictions = file_predictions.predict_files(
@@ -75,7 +88,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     spec,
     known,
     progress.counter('images predicted'),
-    cell_finder.finder(values.cells),
+    cell_finder.finder(cells),
     cell_finder.framer(spec.view),
   )
   classified = differential_count.classify(
@@ -113,18 +126,20 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', difference)
   atomic.write_json(target / prediction_folder.FILE, about)
-  rows = review_page.least_certain(classified, values.review_max)
+  rows, num_next = review_page.in_order(classified, label_next_csv.read(folder), values.review_max)
   pictures = _pictures(loaded, predictions, rows, spec)
   atomic.write_text(
-    target / 'review.html', _review(target, folder, loaded, classified, rows, pictures, about)
+    target / 'review.html', _review(target, folder, loaded, classified, rows, num_next, pictures, about)
   )
   _print_summary(target, folder, difference, problems, loaded, progress)
 
 
-def _target(folder: workdir.Workdir, paths: Sequence[str], network: str) -> pathlib.Path:
-  """The folder for the results, locked."""
+def _target(
+  folder: workdir.Workdir, paths: Sequence[str], network: str, parent: pathlib.Path
+) -> pathlib.Path:
+  """The folder for the results, locked; in `parent` unless the user names one."""
   if not flags.FLAGS.to:
-    return prediction_folder.take(folder.path / 'predict', paths)
+    return prediction_folder.take(parent, paths)
   target = pathlib.Path(flags.FLAGS.to)
   prediction_folder.claim(target, paths, folder.path, network)
   return target
@@ -147,6 +162,7 @@ def _review(
   loaded: classifier.Classifier,
   classified: differential_count.ClassifiedCells,
   rows: Sequence[int],
+  num_next: int,
   pictures: Iterator[tuple[str, str]],
   about: dict[str, Any],
 ) -> str:
@@ -162,6 +178,7 @@ def _review(
   return review_page.render(
     classified,
     rows,
+    num_next,
     pictures,
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {about["model"]}'},
     [note for note in notes if note],

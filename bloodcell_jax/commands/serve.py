@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import pathlib
 import sys
@@ -12,7 +13,7 @@ from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.inference import cell_finder, classifier
 from bloodcell_jax.reports import report
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import box, workdir
 from bloodcell_jax.system import console
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -46,7 +47,8 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
   if request.paths:
     raise types.UserError(f'serve takes no paths: drop {request.paths[0]} on the page')
   if not request.workdir:
-    raise types.UserError('serve needs the folder of a run: --workdir=runs/NAME')
+    progress_lib.Progress().line(box.line())
+    request = dataclasses.replace(request, workdir=box.NAME)
   cell_finder.check(flags.FLAGS.cells)
   missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
   if missing:

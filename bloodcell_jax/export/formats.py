@@ -13,6 +13,8 @@ from bloodcell_jax.base import types
 from bloodcell_jax.export import onnx_file, program, safetensors_file, saved_model, stablehlo
 
 _REQUIREMENTS = 'pip install -r requirements.txt'
+# The extra `onnx`.
+_ONNX = 'pip install "onnx>=1.20.1,<2" "onnxruntime>=1.24.1,<2"'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +41,8 @@ FORMATS = {
       'onnx',
       'model.onnx',
       'onnxruntime',
-      ('jax2onnx', 'onnx', 'onnxruntime'),
-      'pip install --no-deps -r requirements-export.txt',
+      ('onnx', 'onnxruntime'),
+      _ONNX,
       onnx_file.write,
       onnx_file.read,
     ),

@@ -1,24 +1,23 @@
-"""ONNX: written by jax2onnx, read by onnxruntime."""
+"""ONNX: written from the traced program with ONNX' own helpers, read by onnxruntime."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import pathlib
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 from bloodcell_jax.base import types
-from bloodcell_jax.export import program
+from bloodcell_jax.export import onnx_graph, onnx_operations, program
 from bloodcell_jax.system import atomic
 
-# From 2023, so that runtimes of recent years read it.
-OPSET = 18
+# From 2023, so that runtimes of recent years read them.
+OPSET, IR_VERSION = 18, 8
 # A protocol buffer, such as an .onnx file with its weights inside, holds at most 2 GiB.
 MAX_BYTES = 2**31 - 2**20
 
@@ -27,32 +26,45 @@ def write(path: pathlib.Path, exported: program.Program) -> None:
   """Writes the model with its weights; its metadata hold `class_names` as a JSON list.
 
   Raises:
-    UserError: the file would exceed 2 GiB, as with ZCA fitted on many large images.
+    UserError: the file would exceed 2 GiB, as with ZCA fitted on many large images; or the network has an operation
+      that is not written in this format.
   """
   size = sum(array.nbytes for array in exported.weights.values())
   if size > MAX_BYTES:
     raise types.UserError(
       f'onnx: the weights take {size / 1e9:.1f} GB, and this format holds at most 2; leave it out with --format'
     )
-  with _quiet():
-    import jax2onnx
-    import onnx
+  atomic.write_bytes(path, build(exported).SerializeToString())
 
-    def function(image_BHWC: jax.Array) -> jax.Array:
-      return exported.probabilities(exported.weights, image_BHWC)  # type: ignore[arg-type]
 
-    image = jax.ShapeDtypeStruct(('N', *exported.input_shape), jnp.uint8)  # type: ignore[arg-type]
-    model = jax2onnx.to_onnx(
-      function,
-      [image],
-      model_name='bloodcell_jax',
-      opset=OPSET,
-      input_names=[program.INPUT],
-      output_names=[program.OUTPUT],
-    )
-    onnx.helper.set_model_props(model, {'class_names': json.dumps(list(exported.class_names))})
-    onnx.checker.check_model(model)
-  atomic.write_bytes(path, model.SerializeToString())
+def build(exported: program.Program) -> Any:
+  """The program as an ONNX model of any number of images."""
+  import onnx
+  from onnx import TensorProto, helper, numpy_helper
+
+  (num,) = export.symbolic_shape('n')
+  image = jax.ShapeDtypeStruct((num, *exported.input_shape), jnp.uint8)
+  traced = jax.make_jaxpr(exported.probabilities)(exported.weights, image)  # type: ignore[arg-type]
+  # JAX takes the entries of a dictionary in the order of their names.
+  weights = [onnx_graph.Constant(array, name) for name, array in sorted(exported.weights.items())]
+  graph = onnx_graph.Graph(program.INPUT)
+  (output,) = onnx_operations.translate(graph, traced, [*weights, program.INPUT])
+  graph.nodes.append(helper.make_node('Identity', [graph.tensor(output)], [program.OUTPUT], program.OUTPUT))
+  model = helper.make_model(
+    helper.make_graph(
+      graph.nodes,
+      'bloodcell_jax',
+      [helper.make_tensor_value_info(program.INPUT, TensorProto.UINT8, ['N', *exported.input_shape])],
+      [helper.make_tensor_value_info(program.OUTPUT, TensorProto.FLOAT, ['N', len(exported.class_names)])],
+      [numpy_helper.from_array(np.asarray(array), name) for name, array in graph.initializers.items()],
+    ),
+    opset_imports=[helper.make_opsetid('', OPSET)],
+    ir_version=IR_VERSION,
+    producer_name='bloodcell_jax',
+  )
+  helper.set_model_props(model, {'class_names': json.dumps(list(exported.class_names))})
+  onnx.checker.check_model(model, full_check=True)
+  return model
 
 
 def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray], np.ndarray]:
@@ -62,18 +74,3 @@ def read(path: pathlib.Path, exported: program.Program) -> Callable[[np.ndarray]
 
   session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
   return lambda image_BHWC: session.run([program.OUTPUT], {program.INPUT: image_BHWC})[0]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Silences warnings of jax2onnx about optional libraries, which no network of this package needs."""
-  loggers = [logging.getLogger(name) for name in ('jax2onnx', 'onnx_ir')]
-  before = [logger.level for logger in loggers]
-  try:
-    for logger in loggers:
-      logger.setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(action='ignore'):
-      yield
-  finally:
-    for logger, level in zip(loggers, before, strict=True):
-      logger.setLevel(level)

@@ -45,5 +45,4 @@ def _conv(module: layers.Conv, x_BHWC: jax.Array, pool: layers.MaxPool | None) -
 def _pool(module: layers.MaxPool, x_BHWC: jax.Array) -> jax.Array:
   pads = module.pads(x_BHWC.shape[1:3])
   padding: Any = 'VALID' if not any(map(any, pads)) else pads
-  # Flax' own pooling, called by keywords: the only form that jax2onnx converts.
   return nn.max_pool(x_BHWC, window_shape=module.pool_size, strides=module.strides, padding=padding)

@@ -1,4 +1,7 @@
-"""`review.html`: predicted cells, least certain first, corrected by keyboard, mouse or touch."""
+"""`review.html`: predicted cells, corrected by keyboard, mouse or touch.
+
+Those that are proposed to be labelled next come first, then the least certain.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,25 @@ from bloodcell_jax.reports import page
 _HEAT_KEY = 'h'
 
 
-def least_certain(classified: differential_count.ClassifiedCells, most: int) -> list[int]:
-  """Rows of the cells to show: least certain first, at most `most`."""
+def in_order(
+  classified: differential_count.ClassifiedCells, first: Sequence[str], most: int
+) -> tuple[list[int], int]:
+  """Rows of the cells to show, at most `most`: those to be labelled next, then the least certain first.
+
+  Args:
+    classified: all cells.
+    first: digests of photographs to be labelled next, in order; others than those of the cells are passed over.
+    most: how many.
+
+  Returns:
+    The rows, and how many of them are to be labelled next.
+  """
+  place = {digest: i for i, digest in reversed(list(enumerate(first)))}
   confidence_N = classified.probs_NK.max(1)
-  return [int(row) for row in confidence_N.argsort(kind='stable')[:most]]
+  rows = [int(row) for row in confidence_N.argsort(kind='stable')]
+  rows.sort(key=lambda row: place.get(classified.cells[row].digest, len(first)))
+  num = sum(classified.cells[row].digest in place for row in rows)
+  return rows[:most], min(num, most)
 
 
 def keys(class_names: Sequence[str]) -> tuple[str, ...]:
@@ -47,6 +65,7 @@ def keys(class_names: Sequence[str]) -> tuple[str, ...]:
 def render(
   classified: differential_count.ClassifiedCells,
   rows: Sequence[int],
+  num_next: int,
   pictures: Iterable[tuple[str, str]],
   about: dict[str, Any],
   notes: Sequence[str],
@@ -57,6 +76,7 @@ def render(
   Args:
     classified: all cells.
     rows: those to show, in order.
+    num_next: how many of them, the first ones, are proposed to be labelled next.
     pictures: (JPEG, heat map as PNG) of each of them in base64; empty text for none. The button and the key for heat
       maps are there if one cell has a map.
     about: `title`, and `model`: the name by which exported labels identify what predicted.
@@ -94,6 +114,7 @@ def render(
     *tables,
     page.heading('images', f'{noun.capitalize()}, least certain first'),
     _omission(len(rows), len(classified), noun),
+    _proposed(num_next, noun),
     _controls(classified, has_heat_maps, noun.removesuffix('s')),
     '<ul id="grid"></ul>',
     _palette(classified.class_names, class_keys, noun.removesuffix('s')),
@@ -118,6 +139,15 @@ def _omission(num: int, num_all: int, noun: str) -> str:
   if num == num_all:
     return ''
   return f'<p>The {num:,} least certain of {num_all:,} {noun}; all are in predictions.csv.</p>'
+
+
+def _proposed(num: int, noun: str) -> str:
+  if not num:
+    return ''
+  return (
+    f'<p>The first {num:,} {noun} are those whose labels would teach the run most about this laboratory, by the '
+    'command <code>adapt</code>; label them in this order, as many as you can.</p>'
+  )
 
 
 def _controls(classified: differential_count.ClassifiedCells, has_heat_maps: bool, noun: str) -> str:

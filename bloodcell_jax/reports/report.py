@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax.reports import members_section, page, selection, split_section
+from bloodcell_jax.reports import adaptation_section, members_section, page, selection, split_section
 from bloodcell_jax.stats import metrics as merits
-from bloodcell_jax.storage import ensemble_file, workdir
+from bloodcell_jax.storage import adaptation_file, ensemble_file, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
 
@@ -40,6 +40,8 @@ def write(folder: workdir.Workdir) -> None:
   metrics = {first: metrics[first], **metrics} if metrics else {}
   sections = [('data', 'Data'), ('results', 'Results')]
   sections += [('folds', 'Folds')] if folds else []
+  adaptation = adaptation_file.read(folder)
+  sections += [adaptation_section.SECTION] if adaptation else []
   ensemble = ensemble_file.read(folder) if folder.ensemble.exists() else None
   sections += [('members', members_section.TITLE)] if ensemble else []
   sections += [(f'split-{name}', split_section.title(name)) for name in metrics]
@@ -57,6 +59,7 @@ def write(folder: workdir.Workdir) -> None:
     page.heading(*sections[1]),
     *([_intervals(metrics), _results(metrics, chosen)] if metrics else [NOT_SCORED]),
     *([_folds(folds)] if folds else []),
+    *([adaptation_section.section(adaptation)] if adaptation else []),
     *([members_section.section(folder, ensemble, metrics, chosen)] if ensemble else []),
     *(
       split_section.section(folder, name, entry, name == first, selection.sentence(name, chosen))

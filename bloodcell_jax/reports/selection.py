@@ -12,6 +12,8 @@ from bloodcell_jax.storage import ensemble_file, workdir
 _HELD_OUT = ('fold', 'out_of_fold', 'test_clean', 'test')
 _CALIBRATION = ('the temperature', 'the confidence threshold', 'the conformal sets')
 VALIDATION, TRAIN = 'validation', 'train'
+# Of an adapted run, the labelled images of its laboratory, each by a network fitted without its group.
+CROSS_FITTED = 'cross_fitted'
 
 
 def choices(folder: workdir.Workdir) -> dict[str, tuple[str, ...]]:
@@ -23,6 +25,9 @@ def choices(folder: workdir.Workdir) -> dict[str, tuple[str, ...]]:
   Example:
     {'train': ('the weights',), 'validation': ('the epoch', 'the temperature', ...)}
   """
+  if folder.adaptation.exists():
+    # The images of the old laboratory chose nothing here.
+    return {TRAIN: ('the output layer of the network',), CROSS_FITTED: _CALIBRATION}
   config = folder.read_config()
   ensemble = ensemble_file.read(folder) if folder.ensemble.exists() else None
   is_parent = bool(config.get('train.folds')) and not config.get('train.fold')
@@ -86,12 +91,16 @@ def headline(splits: Iterable[str], chosen: Mapping[str, Sequence[str]]) -> str:
     chosen: as from `choices`.
 
   Returns:
-    'validation' if something was chosen on every split.
+    'cross_fitted' for an adapted run; 'validation' if something was chosen on every split.
 
   Example:
     >>> headline(['test', 'validation', 'test_clean'], {'validation': ('the epoch',)})
     'test_clean'
   """
+  splits = list(splits)
+  if CROSS_FITTED in splits:
+    # What the run is for, whatever was fitted on it.
+    return CROSS_FITTED
   clean = [split for split in splits if split not in (TRAIN, VALIDATION) and split not in chosen]
   return next((split for split in (*_HELD_OUT, *clean) if split in clean), VALIDATION)
 

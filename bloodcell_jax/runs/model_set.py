@@ -15,7 +15,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.ensembles import combination, method
 from bloodcell_jax.heads import svr
-from bloodcell_jax.runs import forward, input_pixels, saved_run
+from bloodcell_jax.runs import compact_run, forward, input_pixels, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
@@ -167,6 +167,10 @@ def load_best(
   progress: progress_lib.Progress,
 ) -> tuple[job_lib.Job, Any, dict[str, int]]:
   """The job of a run, the weights of its best checkpoint as trained, and the origin of `saved_run.best`."""
+  if compact_run.is_here(folder):
+    compact = compact_run.read(folder)
+    fitted = input_pixels.statistics(folder, compact.pixels, data, progress)
+    return job_lib.Job(exp, data, compact.pixels, fitted, stop), compact.params, compact.origin
   with saved_run.checkpoints(folder, exp) as store:
     pixels = input_pixels.saved_in(folder, store)
     job = job_lib.Job(exp, data, pixels, input_pixels.statistics(folder, pixels, data, progress), stop)

@@ -13,13 +13,15 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds, leaks
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
-from bloodcell_jax.reports import review_images
+from bloodcell_jax.reports import review_images, selection
 from bloodcell_jax.stats import bootstrap, calibration, metrics, unlike
 from bloodcell_jax.storage import groups_csv, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 
+# Of an adapted run, the labelled images of its laboratory, each by a network fitted without its group.
+CROSS_FITTED = selection.CROSS_FITTED
 # Splits that differ between runs on the same data.
-OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD)
+OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD, CROSS_FITTED)
 # Names of entries in metrics.json that a folder given by --data_dir may not take.
 RESERVED = (*dataset.SPLITS, *OF_ONE_RUN, workdir.FOLDS)
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'

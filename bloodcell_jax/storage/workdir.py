@@ -75,6 +75,8 @@ class Workdir:
     self.report = self.path / 'report.html'
     self.log = self.path / 'log.txt'
     self.digests = self.path / 'digests.csv'
+    self.adaptation = self.path / 'adaptation.json'
+    self.next_labels = self.path / 'label_next.csv'
 
   def predictions(self, split: str) -> pathlib.Path:
     return self.path / 'predictions' / f'{split}.csv'

@@ -29,6 +29,7 @@ CASES = {
   'featurewise': ('cnn_a', {'augment.featurewise_std_normalization': True}, ALL),
   'zca': ('cnn_a', {'augment.zca_whitening': True, 'augment.zca_epsilon': 0.01}, ALL),
   'caffe': ('vgg16', vgg('caffe'), ALL),
+  'grey, every symmetry': ('cnn_a', {'model.channels': 1, 'evaluate.tta': 'symmetries'}, (QUICK,)),
   # One format each, because to compile this network takes most of the time.
   'torch': ('vgg16', vgg('torch'), (QUICK,)),
   'tf': ('vgg16', vgg('tf'), (QUICK,)),

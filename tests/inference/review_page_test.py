@@ -36,10 +36,10 @@ def write(path, num, names=NAMES, heat='', boxes=(None,)):
     for number, box in enumerate(boxes, 1)
   ]
   classified = differential_count.classify(cells, probs_NK, names, RULE, None)
-  rows = review_page.least_certain(classified, len(cells))
+  rows, _ = review_page.in_order(classified, (), len(cells))
   about = {'title': 'slides <b>', 'model': 'run abc'}
   pictures = [(jpeg(), heat)] * len(cells)
-  path.write_text(review_page.render(classified, rows, pictures, about, ['Synthetic'], []))
+  path.write_text(review_page.render(classified, rows, 0, pictures, about, ['Synthetic'], []))
   return classified, rows
 
 
@@ -58,7 +58,17 @@ def test_the_least_certain_come_first_and_at_most_so_many(tmp_path):
   classified, rows = write(tmp_path / 'review.html', 30)
   confidence = classified.probs_NK.max(1)[rows]
   assert (np.diff(confidence) >= 0).all()
-  assert review_page.least_certain(classified, 5) == rows[:5]
+  assert review_page.in_order(classified, (), 5) == (rows[:5], 0)
+
+
+def test_those_to_label_next_come_before_the_least_certain(tmp_path):
+  classified, rows = write(tmp_path / 'review.html', 30)
+  wanted = [rows[20], rows[3]]
+  digests = [classified.cells[row].digest for row in wanted]
+  rest = [row for row in rows if row not in wanted]
+  assert review_page.in_order(classified, digests, 30) == (wanted + rest, 2)
+  # A digest that is none of the cells', and fewer places than proposals.
+  assert review_page.in_order(classified, ['f' * 16, *digests], 1) == (wanted[:1], 1)
 
 
 def test_heat_maps_have_a_button_and_a_key_only_where_there_are_some(tmp_path):

@@ -1,0 +1,214 @@
+"""Makes an ordinary run for another laboratory from a trained one and a few labels of its images."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.adaptation import (
+  adapted_config,
+  features,
+  head_choice,
+  home_images,
+  image_folder,
+  labels,
+  laboratory,
+  layers,
+  scores,
+)
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.reports import adaptation_section, report
+from bloodcell_jax.runs import (
+  input_pixels,
+  model_set,
+  run_data,
+  run_record,
+  saved_run,
+  scoring,
+  stage_training,
+)
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.storage import adaptation_file, workdir
+from bloodcell_jax.system import console, lock
+from bloodcell_jax.train import checkpoint, checkpoint_folder, history, signals
+from bloodcell_jax.train import progress as progress_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What a run is adapted to."""
+
+  run: workdir.Workdir  # to be adapted
+  data_dir: str  # the folder of the new laboratory
+  labels_csv: str  # labels of some of its images
+  groups_csv: str  # which of them show the same field; '' for none
+  home_dir: str  # where the run's own images are now; '' where its config says
+  new_classes: tuple[str, ...]
+  num_proposed: int
+
+
+def load(folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress) -> model_set.Network:
+  """The network of the run that is to be adapted; its job has no images.
+
+  Raises:
+    UserError: it is no run of a single network.
+  """
+  exp = saved_run.read_experiment(folder, None)
+  saved_run.refuse_cross_validation(folder, exp, 'adapt')
+  if exp.ensemble.method and not exp.ensemble.member:
+    raise types.UserError(
+      f'{folder.path}: is an ensemble; adapt one of its members: --workdir={folder.path / "members" / "1"}'
+    )
+  empty = dataset.empty(tuple(folder.read_environment()['data']['class_names']))
+  return model_set.load(folder, exp, lambda _: empty, stop, progress).networks[0]
+
+
+def adapt(
+  request: Request, new: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+) -> None:
+  """Makes the run, or continues to make it, in a folder of its own; a complete one is left as it is.
+
+  **Guarantees**: killed and called again with the same request, the run comes to the same bits.
+
+  Args:
+    request: what to do.
+    new: the folder of the adapted run.
+    stop: polled between batches and fits.
+    progress: where progress is printed.
+
+  Raises:
+    UserError: the labels do not fit, the old images are gone, or the folder holds another run.
+    signals.Stopped: a stop was requested; the same call continues.
+  """
+  began = time.monotonic()
+  before = load(request.run, stop, progress)
+  exp_before, known = before.job.experiment, before.job.data.table.class_names
+  home = home_images.read(request.run, exp_before, request.home_dir)
+  labelled = labels.read(
+    request.data_dir, request.labels_csv, request.groups_csv, known, request.new_classes, home.whole
+  )
+  lock.take(new.path)
+  is_complete = adaptation_file.claim(new, _identity(request, before, labelled))
+  console.keep(new.log)
+  progress.line(labels.line(labelled))
+  if is_complete:
+    progress.line(f'{new.path}: complete; the report is {new.report}')
+    return
+  groups_csv = image_folder.write(new, home.sample, labelled)
+  images = new.path / image_folder.FOLDER
+  new.write_config(
+    adapted_config.derive(request.run.read_config(), exp_before, request.run.path, images, groups_csv)
+  )
+  exp = experiment.from_flat(new.read_config())
+  read = run_data.read_images(exp, new, stop, progress)
+  run_data.check_leaks(exp, read, progress)
+  data = dataclasses.replace(read, table=dataclasses.replace(read.table, synthetic=home.whole.synthetic))
+  own = _job(request.run, exp_before, new, exp, data, stop, progress)
+  run_record.describe(new, own, data.leaking().counts())
+
+  embedding_ND = features.embed(before, data.table, data.image_NHWC, new.cache, progress)
+  rows = image_folder.new_rows(data)
+  home_rows = np.setdiff1d(data.rows['train'], rows)
+  progress.line(f'fitting the output layer on {len(home_rows):,} old and {len(rows):,} new images')
+  layer_before = layers.grown(layers.read(before), known, labelled.class_names)
+  old, fresh = (
+    head_choice.Examples(embedding_ND[chosen], data.table.label[chosen], data.table.group[chosen])
+    for chosen in (home_rows, rows)
+  )
+  choice = head_choice.choose(old, fresh, layer_before, exp.seed, stop.poll)
+  known_K = np.isin(labelled.class_names, known)
+  both = layers.Layers(layer_before, choice.layer, known_K)
+  crossed = types.Predictions(
+    choice.cross_fitted_NK, labelled.label, labelled.group, labelled.file, labelled.class_names
+  )
+  record = _record(choice, old, fresh, crossed, time.monotonic() - began)
+  _save(new, own, layers.replaced(before, choice.layer, own.params), record)
+  models = model_set.single(*model_set.load_network(new, exp, data, stop, progress))
+
+  compared = scores.write(new, models, data, rows, both, embedding_ND, crossed, progress)
+  laboratory.look(
+    new, models, request.data_dir, data, rows, embedding_ND[rows], request.num_proposed, progress
+  )
+  result = {
+    **dataclasses.asdict(choice.settings),
+    'num_folds': choice.num_folds,
+    'labels': {name: int((labelled.label == k).sum()) for k, name in enumerate(labelled.class_names)},
+    'num_home': len(home_rows),
+    **compared,
+  }
+  adaptation_file.finish(new, result)
+  report.write(new)
+  entries = adaptation_file.read(new)
+  assert entries is not None, 'it was written above'
+  for line in adaptation_section.lines(entries):
+    progress.line(line)
+  progress.line(f'report: {new.report}')
+  if note := scoring.note(data.table.synthetic, data.leaking().counts()):
+    progress.line(note)
+
+
+def _identity(request: Request, before: model_set.Network, labelled: types.Table) -> dict[str, Any]:
+  """What decides the adapted run."""
+  return {
+    'from': str(request.run.path.resolve()),
+    'network': before.fingerprint,
+    'data_dir': str(pathlib.Path(request.data_dir).resolve()),
+    'files': labelled.file.tolist(),
+    'digests': labelled.digest.tolist(),
+    'labels': [labelled.class_names[k] for k in labelled.label],
+    'groups': labelled.group.tolist(),
+    'new_classes': list(request.new_classes),
+  }
+
+
+def _job(
+  run: workdir.Workdir,
+  exp_before: experiment.Experiment,
+  new: workdir.Workdir,
+  exp: experiment.Experiment,
+  data: dataset.Dataset,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+) -> job_lib.Job:
+  """The job of the adapted run, whose images become input as those of the run before."""
+  pixels = input_pixels.saved(run, exp_before)
+  if pixels.centers and not new.statistics.exists():
+    shutil.copyfile(run.statistics, new.statistics)
+  return job_lib.Job(exp, data, pixels, input_pixels.statistics(new, pixels, data, progress), stop)
+
+
+def _record(
+  choice: head_choice.Choice,
+  old: head_choice.Examples,
+  fresh: head_choice.Examples,
+  crossed: types.Predictions,
+  seconds: float,
+) -> history.Record:
+  """The fit as the one epoch of the run; its validation figures are the cross-fitted ones."""
+  probs_NK = choice.layer.probabilities(np.concatenate([old.embedding_ND, fresh.embedding_ND]))
+  label_N = np.concatenate([old.label_N, fresh.label_N])
+  loss, accuracy = scores.loss_and_accuracy(probs_NK, label_N)
+  val_loss, val_accuracy = scores.loss_and_accuracy(crossed.probs_NK, crossed.label_N)
+  rate = len(label_N) / max(seconds, 1e-3)
+  return history.Record(
+    1, 1, adapted_config.STAGE, loss, accuracy, val_loss, val_accuracy, 0.0, seconds, rate, 0.0
+  )
+
+
+def _save(new: workdir.Workdir, own: job_lib.Job, params: Any, record: history.Record) -> None:
+  """Writes the one checkpoint of the run, unless it is there."""
+  stage = own.experiment.stages[0]
+  stage_info = checkpoint_folder.StageInfo(stage.fit.name, '', dataclasses.asdict(own.transform.standardize))
+  with stage_training.opened(own, new) as (store, on_epoch):
+    if store.num_epochs() == 0:
+      state = own.initial_state(stage, params, record.step)
+      store.save(checkpoint.Saved(state, [record], 0.0, stage_info), True)
+      store.wait()
+    on_epoch([record])

@@ -1,0 +1,81 @@
+"""The embeddings of images by a network, kept in the folder of the run that they are for."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from bloodcell_jax.base import tree, types
+from bloodcell_jax.data import stream
+from bloodcell_jax.data.images import feature_cache
+from bloodcell_jax.models import rbf as rbf_layer
+from bloodcell_jax.runs import model_set, output_layer
+from bloodcell_jax.train import progress as progress_lib
+
+# Images whose embeddings are kept together: an interruption costs no more than these.
+_CHUNK = 64
+
+
+def embed(
+  network: model_set.Network,
+  table: types.Table,
+  image_NHWC: np.ndarray,
+  cache: pathlib.Path,
+  progress: progress_lib.Progress,
+) -> np.ndarray:
+  """[N, D] float32: the input of the output layer for each image.
+
+  **Guarantees**: interrupted and called again, it computes again what was lost of the last `_CHUNK` images only.
+
+  Args:
+    network: whose.
+    table: of the images.
+    image_NHWC: uint8, cropped and resized.
+    cache: where the embeddings are kept.
+    progress: where progress is printed.
+
+  Raises:
+    signals.Stopped: a stop was requested.
+  """
+  job, count = network.job, progress.counter('embeddings')
+  target_NK = np.zeros((len(table), job.num_classes), np.float32)
+  arrays = stream.Arrays(image_NHWC, target_NK, np.ones(len(table), np.float32))
+  size = min(_CHUNK, job.experiment.evaluate_batch_size)
+  width = layer(network)[0].shape[0]
+  parts = [np.zeros((0, width), np.float32)]
+  for start in range(0, len(table), _CHUNK):
+    rows = np.arange(start, min(start + _CHUNK, len(table)))
+
+    def compute(items: np.ndarray, rows: np.ndarray = rows) -> np.ndarray:
+      batches = stream.in_order(arrays, rows[items], size, job.standardize)
+      return _head_input(network, output_layer.embed(job, job.model, network.params, batches))
+
+    name = 'embedding-' + feature_cache.key(
+      network=network.fingerprint,
+      images=' '.join(table.digest[rows]),
+      decoding=repr(job.experiment.data.decode),
+    )
+    shape = (len(rows), width)
+    parts.append(
+      np.array(feature_cache.read_or_build(cache, name, shape, 'float32', compute, lambda done, total: None))
+    )
+    count(int(rows[-1]) + 1, len(table))
+  return np.concatenate(parts)
+
+
+def layer(network: model_set.Network) -> tuple[np.ndarray, np.ndarray]:
+  """The kernel [D, K] and the bias [K] of the output layer."""
+  leaves = tree.names(network.params)
+  name = network.job.experiment.model.network.output_layer
+  return np.asarray(leaves[f'{name}/kernel']), np.asarray(leaves[f'{name}/bias'])
+
+
+def _head_input(network: model_set.Network, embedding_ND: np.ndarray) -> np.ndarray:
+  """The input of the last dense layer: the embedding, or the activations of the RBF neurons behind it."""
+  leaves = tree.names(network.params)
+  if 'rbf_1/centre' not in leaves:
+    return embedding_ND
+  return np.asarray(
+    rbf_layer.activations(embedding_ND, leaves['rbf_1/centre'], leaves['rbf_1/log_width']), np.float32
+  )

@@ -1,0 +1,107 @@
+"""What an adaptation gained and cost: the run before and after, on labels left out and on old images."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.adaptation import layers
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.runs import cross_fitted, model_set, scoring
+from bloodcell_jax.stats import bootstrap, paired
+from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.train import progress as progress_lib
+
+# Shown for the run before and after.
+FIGURES = ('balanced_accuracy', 'accuracy', 'macro_f1')
+HOME_SPLITS = ('test', 'validation')
+
+
+def write(
+  folder: workdir.Workdir,
+  models: model_set.ModelSet,
+  data: dataset.Dataset,
+  rows: np.ndarray,
+  both: layers.Layers,
+  embedding_ND: np.ndarray,
+  crossed: types.Predictions,
+  progress: progress_lib.Progress,
+) -> dict[str, Any]:
+  """Fits the calibration on the cross-fitted predictions, scores the splits, and compares with the run before.
+
+  Args:
+    folder: of the adapted run.
+    models: its network.
+    data: its images.
+    rows: the new laboratory's labelled images in them.
+    both: the output layers before and after.
+    embedding_ND: of every row of the data.
+    crossed: the cross-fitted predictions of `rows`.
+    progress: where progress is printed.
+
+  Returns:
+    `new`, and `home` by split: the numbers of images and groups, the figures `before` and `after`, their `change`.
+  """
+  exp = models.networks[0].job.experiment
+  note = scoring.note(data.table.synthetic, data.leaking().counts())
+  folder.metrics.unlink(missing_ok=True)
+  folder.begin_scoring(exp.evaluation)
+  fitted_for = models.fitted_for()
+  rule = calibration_file.fit(crossed, exp.calibration, fitted_for.temperature)
+  calibration_file.write(folder, rule, fitted_for)
+  progress.line(cross_fitted.write(folder, crossed, data, exp, note, models.origin, rule))
+  before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(embedding_ND[rows]))
+  result: dict[str, Any] = {'new': _compare(before, crossed, exp), 'home': {}}
+  for split in HOME_SPLITS:
+    if split in data.rows:
+      own = data.rows[split]
+      before, after = (
+        _predictions(data, own, probs_NK)
+        for probs_NK in (
+          both.probabilities_before(embedding_ND[own]),
+          both.after.probabilities(embedding_ND[own]),
+        )
+      )
+      figures = scoring.write(
+        folder,
+        split,
+        after,
+        exp,
+        note,
+        models.origin,
+        rule,
+        data.image_of(split),
+        None,
+        data.conversions(split),
+      )
+      progress.line(f'old images, {scoring.line(split, figures)}')
+      result['home'][split] = _compare(before, after, exp)
+  return result
+
+
+def loss_and_accuracy(probs_NK: np.ndarray, label_N: np.ndarray) -> tuple[float, float]:
+  """The mean cross-entropy in nats, and the accuracy."""
+  probs_N = np.maximum(probs_NK[np.arange(len(label_N)), label_N], np.nextafter(0, 1))
+  return float(-np.log(probs_N).mean()), float((probs_NK.argmax(1) == label_N).mean())
+
+
+def _predictions(data: dataset.Dataset, rows: np.ndarray, probs_NK: np.ndarray) -> types.Predictions:
+  table = data.table.take(rows)
+  return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
+
+
+def _compare(
+  before: types.Predictions, after: types.Predictions, exp: experiment.Experiment
+) -> dict[str, Any]:
+  spec, seed = exp.intervals, exp.seed
+  return {
+    'num_images': len(after),
+    'num_groups': len(np.unique(after.group_N)),
+    'before': bootstrap.figures(before, FIGURES, spec, seed),
+    'after': bootstrap.figures(after, FIGURES, spec, seed),
+    'change': paired.compare(before, after, spec, seed),
+  }

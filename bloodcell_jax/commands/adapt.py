@@ -1,0 +1,98 @@
+"""`adapt`: makes a run for another laboratory from a few labels, and proposes which images to label next."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from bloodcell_jax import commands
+from bloodcell_jax.adaptation import adapted_run, laboratory
+from bloodcell_jax.base import types
+from bloodcell_jax.storage import prediction_folder, workdir
+from bloodcell_jax.system import lock
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
+
+CONFIG = 'configs/default.py'  # without --config, so that the keys below can be given
+# The keys that are taken from the config; everything else is the run's.
+_KEYS = {'data.dir': 'data_dir', 'data.labels_csv': 'labels_csv', 'data.groups_csv': 'groups_csv'}
+
+
+def define_flags() -> None:
+  """The new laboratory's images and labels, and where the new run goes."""
+  flags.DEFINE_string('data_dir', '', "the folder of the new laboratory's images; also --config.data.dir")
+  flags.DEFINE_string(
+    'labels_csv',
+    '',
+    'labels of some of them, as the review page of `predict` exports; also --config.data.labels_csv. If empty, images '
+    'to label are proposed',
+  )
+  flags.DEFINE_string('groups_csv', '', 'CSV of file,group: which labelled images show the same field')
+  flags.DEFINE_string(
+    'to', '', "the new run's folder; if empty, WORKDIR-NAME, with the name of the images' folder"
+  )
+  flags.DEFINE_list(
+    'new_classes', [], 'classes of the labels that the run does not know, separated by commas'
+  )
+  flags.DEFINE_integer('propose', 50, 'most images proposed for labelling, in label_next.csv')
+  flags.DEFINE_string('home_dir', '', "the run's own images, where they were moved")
+
+
+def run(request: commands.Request, stop: signals.Stop) -> None:
+  """Adapts the run; without labels, only proposes which images to label."""
+  if not request.workdir:
+    raise types.UserError('adapt needs the folder of a run: --workdir=runs/NAME')
+  if request.paths:
+    raise types.UserError(
+      f'{request.paths[0]}: adapt takes no paths; name the folder of images with --data_dir'
+    )
+  values = _values()
+  if not values['data_dir']:
+    raise types.UserError('adapt needs the images of the new laboratory: --data_dir=FOLDER')
+  if flags.FLAGS.propose < 0:
+    raise types.UserError(f'propose is {flags.FLAGS.propose}; it must be 0 or more')
+  folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
+  if not values['labels_csv']:
+    network = adapted_run.load(folder, stop, progress)
+    lock.take(folder.path)
+    laboratory.propose(folder, network, values['data_dir'], flags.FLAGS.propose, progress)
+    progress.line(
+      f'label them: `predict --workdir={folder.path} {values["data_dir"]}` shows them first on its review page'
+    )
+    return
+  name = prediction_folder.folder_name([values['data_dir']])
+  new = pathlib.Path(flags.FLAGS.to or f'{str(folder.path).rstrip("/")}-{name}')
+  if new.resolve() == folder.path.resolve():
+    raise types.UserError(f'{new}: is the run itself; choose another folder with --to')
+  wanted = adapted_run.Request(
+    run=folder,
+    **values,
+    home_dir=flags.FLAGS.home_dir,
+    new_classes=tuple(flags.FLAGS.new_classes),
+    num_proposed=flags.FLAGS.propose,
+  )
+  adapted_run.adapt(wanted, workdir.Workdir(new), stop, progress)
+
+
+def _values() -> dict[str, str]:
+  """By name of a flag the value of it, or of the key that says the same.
+
+  Raises:
+    UserError: another key is given, or both and they differ.
+  """
+  config: Any = flags.FLAGS['config']
+  given = dict(config.override_values)
+  if others := sorted(set(given) - set(_KEYS)):
+    raise types.UserError(
+      f'--config.{others[0]}: adapt keeps the settings of the run; leave it out (of the config it takes '
+      f'{", ".join(_KEYS)})'
+    )
+  values = {}
+  for key, name in _KEYS.items():
+    flag, keyed = str(flags.FLAGS[name].value), str(given.get(key, ''))
+    if flag and keyed and flag != keyed:
+      raise types.UserError(f'--{name} and --config.{key} differ; give one of them')
+    values[name] = flag or keyed
+  return values

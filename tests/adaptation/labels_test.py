@@ -1,0 +1,89 @@
+"""Labels of another laboratory: what is accepted, and what is refused in one line."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+import recoloured
+
+from bloodcell_jax.adaptation import labels
+from bloodcell_jax.base import types
+from bloodcell_jax.data import dataset
+
+KNOWN = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
+NOTHING = dataset.empty(KNOWN).table
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> tuple[pathlib.Path, list[tuple[str, str, str]]]:
+  path = tmp_path_factory.mktemp('other') / 'images'
+  return path, recoloured.write(path, 6)
+
+
+def read(folder, path, rows, num=3, new=(), home=NOTHING) -> types.Table:
+  csv = recoloured.labels(path / 'labels.csv', rows, num)
+  return labels.read(str(folder), str(csv), '', KNOWN, new, home)
+
+
+def refusal(*arguments, **options) -> str:
+  with pytest.raises(types.UserError) as caught:
+    read(*arguments, **options)
+  assert '\n' not in str(caught.value)
+  return str(caught.value)
+
+
+def test_the_labels_of_the_review_page_are_read_with_the_classes_of_the_run(folder, tmp_path):
+  path, rows = folder
+  table = read(path, tmp_path, [row for row in rows if row[1] != 'MONOCYTE'])
+  assert table.class_names == KNOWN
+  assert np.bincount(table.label).tolist() == [3, 3, 0, 3]
+  assert labels.line(table).endswith('none of MONOCYTE, which rest on the old images')
+
+
+def test_a_name_that_reads_like_a_class_is_that_class(folder, tmp_path):
+  path, rows = folder
+  table = read(path, tmp_path, [(file, label.capitalize() + ' ', digest) for file, label, digest in rows])
+  assert table.class_names == KNOWN
+
+
+def test_an_unknown_class_is_refused_with_the_nearest_one_and_taken_as_a_new_class_where_asked(
+  folder, tmp_path
+):
+  path, rows = folder
+  other = [(file, 'MONOZYT' if label == 'MONOCYTE' else label, digest) for file, label, digest in rows]
+  said = refusal(path, tmp_path, other, num=5)
+  assert 'knows no class MONOZYT; did you mean MONOCYTE?' in said
+  assert '--new_classes=MONOZYT' in said
+  table = read(path, tmp_path, other, num=5, new=('MONOZYT',))
+  assert table.class_names == tuple(sorted((*KNOWN, 'MONOZYT')))
+  assert 'has labels of 3 independent images; label 5 or more' in refusal(
+    path, tmp_path, other, 3, ('MONOZYT',)
+  )
+  assert 'has labels of 0 independent images' in refusal(path, tmp_path, rows, 3, ('BASOPHIL',))
+  assert 'the run knows this class' in refusal(path, tmp_path, rows, 3, ('MONOCYTE',))
+  assert 'reads like MONOCYTE' in refusal(path, tmp_path, rows, 3, ('monocyte',))
+
+
+def test_too_few_labels_and_too_few_classes_are_refused(folder, tmp_path):
+  path, rows = folder
+  assert 'label 2 or more, or take its label out' in refusal(path, tmp_path, rows, num=1)
+  only = [row for row in rows if row[1] == 'MONOCYTE']
+  assert 'label images of 2 classes or more' in refusal(path, tmp_path, only)
+
+
+def test_nothing_labelled_a_changed_image_and_a_missing_one_are_refused(folder, tmp_path):
+  path, rows = folder
+  assert 'has no line with a label' in refusal(path, tmp_path, [])
+  changed = [(file, label, 'f' * 16) for file, label, _ in rows]
+  assert 'has changed since it was labelled' in refusal(path, tmp_path, changed)
+  assert 'is no file in the folder' in refusal(path, tmp_path, [('gone.png', *rows[0][1:]), *rows])
+
+
+def test_images_of_the_run_itself_are_refused(folder, tmp_path):
+  path, rows = folder
+  own = read(path, tmp_path, rows)
+  said = refusal(path, tmp_path, rows, home=own)
+  assert '12 of 12 labelled images are images of the run itself' in said
+  assert len(read(path, tmp_path, rows, home=NOTHING)) == 12
