@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bloodcell_jax.audit import keypoints
+from bloodcell_jax.fields import keypoints
 from bloodcell_jax.data.sources import smear
 
 
