@@ -1,7 +1,7 @@
 """White cells found in whole photographs: recall and precision on TRAIN by cross-validation and on TEST, with time.
 
-`python -m benchmarks.fields --data=FOLDER` prints the table; `--fit` writes the detector's weights first, from TRAIN's
-photographs alone. FOLDER has the Kaggle layout with `boxes.csv` (file, kind, xmin, ymin, xmax, ymax of BCCD)
+`python -m benchmarks.fields --data=FOLDER` prints the tables; `--fit` writes the detector's weights first, from TRAIN's
+photographs alone, in their own colours and in those of `recolouring`. FOLDER has the Kaggle layout with `boxes.csv` (file, kind, xmin, ymin, xmax, ymax of BCCD)
 and `originals.csv` (source, label, official_split, field_group).
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks import recolouring
 from bloodcell_jax.fields import candidate, detector, red_cells, stain
 from bloodcell_jax.stats import bootstrap, intervals
 
@@ -46,8 +47,8 @@ class Photograph:
   seconds: float
 
 
-def read(folder: pathlib.Path) -> list[Photograph]:
-  """Every annotated photograph with its candidates."""
+def read(folder: pathlib.Path, splits: tuple[str, ...], colours: str) -> list[Photograph]:
+  """Every annotated photograph of these splits in these colours, with its candidates."""
   boxes: dict[str, list[list[int]]] = collections.defaultdict(list)
   names = set()
   with open(folder / 'boxes.csv', newline='') as file:
@@ -60,7 +61,10 @@ def read(folder: pathlib.Path) -> list[Photograph]:
   base = next(folder.rglob('JPEGImages'))
   photographs = []
   for name in sorted(names):
+    if facts[name]['official_split'] not in splits:
+      continue
     image_HWC = np.asarray(Image.open(base / name).convert('RGB'))
+    image_HWC = recolouring.RECOLOURINGS[colours](image_HWC)
     start = time.perf_counter()
     diameter = red_cells.diameter(image_HWC) or min(image_HWC.shape[:2]) / 5
     factor = candidate.WORKING / diameter
@@ -170,24 +174,26 @@ def main() -> None:
   parser.add_argument('--fit', action='store_true', help="write the detector's weights")
   parser.add_argument('--json', type=pathlib.Path)
   values = parser.parse_args()
-  photographs = read(values.data)
-  train = [p for p in photographs if p.split == 'train']
-  test = [p for p in photographs if p.split == 'test']
+  train = {colours: read(values.data, ('train',), colours) for colours in recolouring.RECOLOURINGS}
+  test = read(values.data, ('test',), recolouring.AS_IS)
   if values.fit:
-    WEIGHTS.write_text(json.dumps(dataclasses.asdict(fit(train)), indent=1) + '\n')
+    rule = fit([p for photographs in train.values() for p in photographs])
+    WEIGHTS.write_text(json.dumps(dataclasses.asdict(rule), indent=1) + '\n')
     detector.fitted_rule.cache_clear()
-  groups = sorted({p.group for p in train})
+  groups = sorted({p.group for p in train[recolouring.AS_IS]})
   fold = {group: i % _FOLDS for i, group in enumerate(groups)}
-  held_out = np.zeros((len(train), 4), int)
+  held_out = {colours: np.zeros((len(photographs), 4), int) for colours, photographs in train.items()}
   for k in range(_FOLDS):
-    rule = fit([p for p in train if fold[p.group] != k])
-    for i, p in enumerate(train):
-      if fold[p.group] == k:
-        held_out[i] = counts(p, rule)
+    rule = fit([p for photographs in train.values() for p in photographs if fold[p.group] != k])
+    for colours, photographs in train.items():
+      for i, p in enumerate(photographs):
+        if fold[p.group] == k:
+          held_out[colours][i] = counts(p, rule)
   rows = [
-    row(f'TRAIN, {_FOLDS} folds', train, held_out),
-    row('TEST', test, np.array([counts(p, detector.fitted_rule()) for p in test])),
+    row(f'TRAIN, {_FOLDS} folds, {colours}', photographs, held_out[colours])
+    for colours, photographs in train.items()
   ]
+  rows.append(row('TEST', test, np.array([counts(p, detector.fitted_rule()) for p in test])))
   for figures in rows:
     print(
       figures['set'], figures['photographs'], 'photographs,', figures['cells'], 'cells,', figures['found']
@@ -196,7 +202,7 @@ def main() -> None:
       if isinstance(f, dict):
         print(f'  {key}: {f["value"]:.3f} [{f["low"]:.3f}, {f["high"]:.3f}]')
   print(
-    f'{1 / np.median([p.seconds for p in photographs]):.0f} photographs a second on one core, decoded before'
+    f'{1 / np.median([p.seconds for p in test]):.0f} photographs a second on one core, decoded before'
   )
   if values.json:
     values.json.write_text(json.dumps({'rows': rows}, indent=1))

@@ -14,7 +14,7 @@ from bloodcell_jax.base import cell
 from bloodcell_jax.fields import candidate, red_cells, stain
 
 # Changes with everything that decides which cells are found; part of the fingerprint of predictions.
-VERSION = 1
+VERSION = 2
 # Marks, in the order in which they are listed.
 MARKS = ('cut by the edge', 'touching', 'smudged', 'out of focus')
 # A red cell in pixels: outside these limits a photograph is taken for one without a scale.
