@@ -15,8 +15,9 @@ from bloodcell_jax.fields import candidate, red_cells, stain
 
 # Changes with everything that decides which cells are found; part of the fingerprint of predictions.
 VERSION = 2
-# Marks, in the order in which they are listed.
-MARKS = ('cut by the edge', 'touching', 'smudged', 'out of focus')
+# What makes a cell doubtful, in the order in which it is listed.
+CUT, TOUCHING, SMUDGED, BLURRED = 'cut by the edge', 'touching', 'smudged', 'out of focus'
+MARKS = (CUT, TOUCHING, SMUDGED, BLURRED)
 # A red cell in pixels: outside these limits a photograph is taken for one without a scale.
 _NARROWEST = 5
 # A photograph without a scale, such as one nucleus on a pale ground: red cells to its shorter side.
