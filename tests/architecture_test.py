@@ -20,7 +20,7 @@ SOURCES = sorted(
 # The rooms, folders of the package, in rows from the top: a file imports from its own room and from lower rows only.
 ROWS = (
   ('commands',),
-  ('study',),
+  ('study', 'serving'),
   ('audit', 'explain', 'export'),
   ('inference', 'ensemble_runs'),
   ('runs',),
@@ -39,7 +39,7 @@ LIBRARIES = {
   'orbax': ('train/checkpoint.py',),
   'matplotlib': ('plots/',),
   'tensorboard': ('train/events.py',),
-  'ml_collections': ('config/experiment.py', 'config/section.py'),
+  'ml_collections': ('config/experiment.py', 'config/section.py', 'commands/command_line.py'),
   'sklearn': ('heads/', 'ensembles/stacking.py', 'stats/metrics.py', 'audit/colour_nn.py', 'base/groups.py'),
   'scipy': (
     'stats/',
@@ -58,6 +58,8 @@ LIBRARIES = {
   'h5py': ('weights/hdf5.py',),
   'safetensors': ('weights/', 'export/'),
   'filelock': ('system/lock.py',),
+  'starlette': ('serving/',),
+  'uvicorn': ('serving/',),
   'jax2onnx': ('export/onnx_file.py',),
   'onnx': ('export/onnx_file.py',),
   'onnxruntime': ('export/onnx_file.py',),

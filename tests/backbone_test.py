@@ -14,7 +14,7 @@ from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import reading
 from bloodcell_jax.models import backbone, geometry, layers, summary, zoo
-from bloodcell_jax.runs import frozen_features, job, stage_training
+from bloodcell_jax.runs import frozen_features, job, stage_training, starting_weights
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
 from bloodcell_jax.weights import convention, pretrained, published
@@ -155,7 +155,7 @@ def test_a_registered_backbone_runs_from_its_file_through_frozen_features_to_its
 ):
   path, tensors = state_dict
   made, place, shown = make(), workdir.Workdir(tmp_path / 'run'), progress.Progress()
-  begun = made.initial(pretrained.read(str(path), 'toy'))
+  begun = starting_weights.put(pretrained.read(str(path), 'toy'), made)
   image_BHWC = np.random.default_rng(1).random((3, SIDE, SIDE, 3), np.float32)
   found = made.model.apply({'params': begun}, image_BHWC, method='features')
   np.testing.assert_allclose(found, unfolded_features(tensors, image_BHWC), rtol=1e-4, atol=1e-5)

@@ -1,30 +1,30 @@
-"""What every test shares: two fake CPU devices, implicit rank promotion as an error, real images by name."""
+"""What every test shares: two fake CPU devices, compiled programs, one finished run, real images by name."""
 
-import io
 import os
 import pathlib
 from collections.abc import Iterator
 
+from bloodcell_jax.system import process
+
 # Before jax is first imported anywhere.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
+# What is compiled in one test is found again by the next, by the other worker, by every process that a test starts and
+# by the next session, as it is by a user's next run: in the user's cache. More is kept there than by default.
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+process.keep_compiled()
 
 import signal
 
+import blank_figure
 import jax
 import pytest
-from PIL import Image
+import shared_runs
+import starting
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 ROOT = pathlib.Path(__file__).parent.parent
-
-
-@pytest.fixture(scope='session', autouse=True)
-def _programs(tmp_path_factory: pytest.TempPathFactory) -> None:
-  """What is compiled in one test is found again by the next, as it is by a user's next run."""
-  jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.mktemp('programs')))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
 
 
 @pytest.fixture(scope='session')
@@ -44,11 +44,21 @@ def blank_figures() -> Iterator[None]:
   """
   from bloodcell_jax.plots import figure
 
-  buffer = io.BytesIO()
-  Image.new('RGB', (8, 8), 'white').save(buffer, 'PNG')
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(figure, 'png', lambda fig, note: buffer.getvalue())
+    patch.setattr(figure, 'png', blank_figure.png)
     yield
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
+  """The folder of a tiny run that was started as a user starts it, and what it printed."""
+
+  def train(folder: pathlib.Path) -> None:
+    printed = starting.finish(folder / 'tiny')
+    (folder / 'printed.txt').write_text(printed)
+
+  folder = shared_runs.copy('finished', train, tmp_path_factory)
+  return folder / 'tiny', (folder / 'printed.txt').read_text()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.ensembles import combination
 from bloodcell_jax.reports import review_images
 from bloodcell_jax.runs import scoring
-from bloodcell_jax.stats import calibration
+from bloodcell_jax.stats import calibration, conformal
 from bloodcell_jax.storage import ensemble_file, journal, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
@@ -94,7 +94,7 @@ def made_run(tmp_path_factory) -> pathlib.Path:
   folder.write_environment(jax.devices()[:1], {'fingerprint': 'abc', 'class_names': CLASSES}, {})
   atomic.write_json(folder.metrics, {'test': {'accuracy': {'value': 0.5125}, 'checkpoint': {'epochs': 3}}})
   history.write(folder.history, [history.Record(1, 5, 'train', 1.5, 0.5, 1.25, 0.5, 0.1, 1.0, 1.0, 0.0)])
-  rule = calibration.Calibration(1.25, 0.05, 0.625, calibration.Conformal('lac', 0.1, 0.875), 10, 5)
+  rule = calibration.Calibration(1.25, 0.05, 0.625, conformal.Conformal('lac', 0.1, 0.875), 10, 5)
   calibration.write(folder.calibration, rule)
   statistics = standardize.Statistics(1.0, np.array([0.25, 0.5, 0.75]), np.ones(3), None)
   standardize.write(folder.statistics, statistics)

@@ -11,12 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from starting import TINY, finish, read_rows, run, start
-
-
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
-  return finish(tmp_path_factory.mktemp('runs') / 'tiny')
+from starting import TINY, read_rows, run, start
 
 
 def test_a_run_leaves_the_files_of_the_contract(finished):
@@ -207,7 +202,7 @@ AUGMENTED = (
 
 def test_an_augmented_run_keeps_its_statistics_and_is_scored_with_them(tmp_path):
   folder = tmp_path / 'run'
-  code, out, err = run(*AUGMENTED, f'--workdir={folder}')
+  code, out, err = run(*AUGMENTED, f'--workdir={folder}', draws=True)
   assert code == 0, err
   assert 'fitting statistics on 96 training images' in out
   assert (folder / 'figures' / 'augmentation.png').exists()
@@ -229,7 +224,7 @@ def test_an_augmented_run_keeps_its_statistics_and_is_scored_with_them(tmp_path)
 
 
 def test_augment_draws_sheets_and_saves_images_but_over_nothing(tmp_path):
-  code, _, err = run('augment', *AUGMENTED, f'--workdir={tmp_path / "run"}')
+  code, _, err = run('augment', *AUGMENTED, f'--workdir={tmp_path / "run"}', draws=True)
   assert code == 0, err
   assert sorted(path.name for path in (tmp_path / 'run' / 'figures').iterdir()) == [
     'augmentation.png',

@@ -24,6 +24,8 @@ from bloodcell_jax.system import atomic
 from bloodcell_jax.train import signals
 from configs import default
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 CHANGES = {
   'data.embedded.num_train': 8, 'data.embedded.num_test': 3, 'data.embedded.num_copies': 2,
   'data.embedded.height': 48, 'data.embedded.width': 64, 'data.image_size': 32, 'data.pipeline': 'numpy',
@@ -52,7 +54,7 @@ def trained_ensemble(path: pathlib.Path) -> workdir.Workdir:
 
 
 @pytest.fixture(scope='module')
-def plain(tmp_path_factory) -> workdir.Workdir:
+def plain(blank_figures, tmp_path_factory) -> workdir.Workdir:
   """An ensemble scored by a version that has no kappa."""
   return trained_ensemble(tmp_path_factory.mktemp('plain'))
 

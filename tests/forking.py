@@ -10,6 +10,9 @@ import runpy
 import signal
 import sys
 
+import blank_figure
+from soak import watching
+
 from bloodcell_jax.system import process
 
 SECONDS = 300
@@ -30,6 +33,7 @@ if __name__ == '__main__':
   process.set_up()
   for name in ('train', 'evaluate', 'predict'):
     importlib.import_module(f'bloodcell_jax.commands.{name}')
+  figure = importlib.import_module('bloodcell_jax.plots.figure')
   request = serve()
   if request:
     signal.alarm(SECONDS)
@@ -38,5 +42,8 @@ if __name__ == '__main__':
     os.environ.clear()
     os.environ.update(request['environment'])
     sys.argv = ['main.py', *request['arguments']]
+    watching.begin()
+    if not request['draws']:
+      figure.png = blank_figure.png
     # The child comes to its end as any Python process does.
     runpy.run_path('main.py', run_name='__main__')

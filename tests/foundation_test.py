@@ -183,9 +183,8 @@ def run_set_up(**environment: str) -> dict[str, str]:
     'import os; from bloodcell_jax.system import process; process.set_up(); process.set_up(); import json; '
   )
   code += 'import jax; jax.numpy.ones(3).sum(); print(json.dumps(dict(os.environ)))'
-  clean = {
-    k: v for k, v in os.environ.items() if k not in ('XLA_FLAGS', 'TF_CPP_MIN_LOG_LEVEL', process.SWITCH)
-  }
+  own = ('XLA_FLAGS', 'TF_CPP_MIN_LOG_LEVEL', process.SWITCH, process.CACHE)
+  clean = {name: value for name, value in os.environ.items() if name not in own}
   done = subprocess.run(
     [sys.executable, '-c', code], env={**clean, **environment}, capture_output=True, text=True, check=True
   )

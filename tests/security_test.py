@@ -42,6 +42,9 @@ NETWORK = (
 ADMITTED = {
   ('weights/unpickle.py', 'pickle'): 'its Unpickler is restricted to names that are listed',
   ('train/signals.py', 'socket'): 'a pair within the process, which wakes the thread that handles signals',
+  ('serving/server.py', 'socket'): 'listens for the browser on this computer alone',
+  ('commands/serve.py', 'webbrowser'): 'shows the page, with --open',
+  ('serving/app.py', 'urllib'): 'its parse reads the names of files; nothing is opened',
   ('data/sources/kaggle.py', 'kagglehub'): 'downloads, where data.dir is empty',
 }
 

@@ -1,7 +1,8 @@
 """main.py in processes of its own, on synthetic smears, without TensorFlow.
 
 `start` and `finish` start it as a user does. `run` forks a process that has loaded the libraries already, which saves
-the seconds that each start spends on loading them; everything else is that of a process of its own.
+the seconds that each start spends on loading them; everything else is that of a process of its own, except that its
+figures are blank unless asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from typing import Any
+
+from soak import watching
 
 ROOT = pathlib.Path(__file__).parent.parent
 # The smallest images that the network takes, few of them, few steps: seconds a run.
@@ -30,6 +34,7 @@ TINY = (
   '--config.train.batch_size=8',
   '--config.train.epochs=2',
   '--config.train.steps_per_epoch=5',
+  '--config.evaluate.num_resamples=100',
 )
 # A checkpoint every second step.
 SAVED_OFTEN = (
@@ -37,7 +42,6 @@ SAVED_OFTEN = (
   '--config.train.num_devices=1',
   '--config.train.checkpoint_every=2.',
   '--config.train.checkpoint_unit=steps',
-  '--config.evaluate.num_resamples=100',
 )
 
 
@@ -75,13 +79,20 @@ def _loaded() -> subprocess.Popen[str]:
   return process
 
 
-def run(*arguments: object) -> tuple[int, str, str]:
-  """Exit code, standard output, standard error."""
+def run(*arguments: object, draws: bool = False, plan: dict[str, Any] | None = None) -> tuple[int, str, str]:
+  """Exit code, standard output, standard error.
+
+  Args:
+    *arguments: of main.py.
+    draws: whether figures are drawn; otherwise each is a small white picture.
+    plan: what the process does to itself, as `soak.watching` reads it.
+  """
   with _LOCK, tempfile.TemporaryDirectory() as folder:
     paths = {name: pathlib.Path(folder, name) for name in ('out', 'err')}
     request = {
       'arguments': [*map(str, arguments)],
-      'environment': _environment(),
+      'environment': {**_environment(), **({watching.PLAN: json.dumps(plan)} if plan else {})},
+      'draws': draws,
       **{name: str(path) for name, path in paths.items()},
     }
     process = _loaded()
@@ -98,9 +109,9 @@ def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
   return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def finish(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
-  """The folder of a run that has ended well, and what it printed."""
+def finish(folder: pathlib.Path) -> str:
+  """Brings a tiny run to its end in this folder; what it printed."""
   process = start(*TINY, f'--workdir={folder}')
   out, err = process.communicate(timeout=300)
   assert process.returncode == 0, err
-  return folder, out
+  return out

@@ -30,7 +30,9 @@ def limited(kilobytes: int, folder: pathlib.Path) -> tuple[int, str, str]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads what Linux says of a process')
-def test_what_runs_out_of_memory_says_so_and_comes_to_the_same_bits_with_more(tmp_path):
+def test_what_runs_out_of_memory_says_so_and_comes_to_the_same_bits_with_more(tmp_path, monkeypatch):
+  # Compiled anew by each process, so that each takes the same memory.
+  monkeypatch.setenv('JAX_ENABLE_COMPILATION_CACHE', 'false')
   whole, folder = tmp_path / 'whole' / 'run', tmp_path / 'run'
   process = starting.start(*FLAGS, f'--workdir={whole}')
   while process.poll() is None and not (whole / 'checkpoints' / '1').exists():
@@ -52,6 +54,7 @@ def test_what_runs_out_of_memory_says_so_and_comes_to_the_same_bits_with_more(tm
   assert 'Traceback' not in err
   assert list((folder / 'checkpoints').glob('[0-9]')), 'what was saved before is kept'
 
+  monkeypatch.undo()
   code, out, err = starting.run(*FLAGS, f'--workdir={folder}')
   assert code == 0, err
   assert 'continuing after step' in out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import re
 import shutil
 
@@ -11,17 +10,12 @@ import browser
 import html_checker
 import numpy as np
 import pytest
-from starting import finish, read_rows, run
+from starting import read_rows, run
 
 from bloodcell_jax.data import reading
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
-
-
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
-  return finish(tmp_path_factory.mktemp('runs') / 'tiny')
 
 
 def test_the_page_is_sound_and_leads_with_the_test_split_and_its_photographs(finished):

@@ -8,6 +8,8 @@ from typing import Any
 
 from absl import flags
 
+from bloodcell_jax.system import config_file
+
 # Printed by `--help`; here and not in the modules, so that `--help` loads no heavy library.
 SUMMARIES = {
   'train': 'train, or continue a run; then evaluate the best checkpoint and write the report',
@@ -18,6 +20,7 @@ SUMMARIES = {
   'audit': 'search the splits of a data set for leaks and duplicates; exit code 3 if there is a leak',
   'ensemble': 'train and combine networks, combine finished runs (--combine), fit trees to features (--trees)',
   'study': "run every row of the study and write its table beside the study's figures",
+  'serve': 'open a local page: drop photographs, see their cells, correct and count them (Ctrl-C ends it)',
   'export': 'write a portable model with its model card, checked against the run on its own images',
 }
 
@@ -42,21 +45,16 @@ def data_dir() -> str:
 
 
 def overview(usage: str) -> str:
-  """The text that `main.py --help` prints, from the docstring of main.py."""
+  """The text that `--help` prints, with the line of usage above."""
   width = max(map(len, SUMMARIES))
   lines = [f'  {name:<{width}}  {summary}' for name, summary in SUMMARIES.items()]
-  return '\n'.join([usage.strip().split('\n')[0], '', *lines, '', 'COMMAND --help shows its flags.'])
+  return '\n'.join([usage, '', *lines, '', 'COMMAND --help shows its flags.'])
 
 
 def flag_help(*modules: str) -> str:
-  """The flags that these modules and main.py define, one line each."""
+  """The flags that these modules define, one line each."""
   by_module = flags.FLAGS.flags_by_module_dict()
-  defined_here = [
-    flag
-    for name, defined in by_module.items()
-    if name in modules or name.endswith('main.py') or name == '__main__'
-    for flag in defined
-  ]
+  defined_here = [flag for name, defined in by_module.items() if name in modules for flag in defined]
   return '\n'.join(f'  --{flag.name}  {flag.help}' for flag in defined_here)
 
 
@@ -79,6 +77,6 @@ def one_line(error: Exception, argv: Sequence[str]) -> str:
     return f'{typed}: no such key' + (f'; did you mean {meant}?' if near else '')
   if isinstance(error, OSError):
     config = next((a for a in argv if a.startswith('--config')), '--config')
-    return f'{config}: no such config file; the configs are in configs/'
+    return f'{config}: no such config file; those of the package are {", ".join(config_file.names())}'
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   return lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}'

@@ -123,7 +123,11 @@ def _combine(request: commands.Request) -> None:
   atomic.write_json(folder.environment, {**environments[0], 'network': network})
   answers.pop(folds.OUT_OF_FOLD, None)
   result = combined_run.Result(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
-  combined_run.write(folder, result, exp, note, None, progress)
+  # The images of a split are the same in all of the runs.
+  converted = {
+    split: entry['conversions'] for split, entry in runs[0].read_splits().items() if 'conversions' in entry
+  }
+  combined_run.write(folder, result, exp, note, None, progress, converted)
   report.write(folder)
   progress.line(f'report: {folder.report}')
   if note:

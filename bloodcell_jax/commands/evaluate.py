@@ -7,7 +7,6 @@ import functools
 import itertools
 import os
 import pathlib
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +32,7 @@ from bloodcell_jax.runs import (
 )
 from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import calibration_file, workdir
-from bloodcell_jax.system import console, lock
+from bloodcell_jax.system import console, lock, portable_name
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -208,8 +207,8 @@ def _name(folder: workdir.Workdir, data_dir: str, images: dict[str, str]) -> str
     UserError: a run uses that name for its own files or entries.
   """
   path = pathlib.Path(data_dir).resolve()
-  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', path.stem if images['labels_csv'] else path.name)
-  if name in scoring.RESERVED or name.startswith(_PREFIXES) or not name:
+  name = portable_name.portable_name(path.stem if images['labels_csv'] else path.name) or 'images'
+  if name in scoring.RESERVED or name.startswith(_PREFIXES):
     raise types.UserError(f'{data_dir}: is named like a split of the run; rename the folder')
   entries = folder.read_metrics()
   names = itertools.chain([name], (f'{name}-{number}' for number in itertools.count(2)))

@@ -9,33 +9,22 @@ from typing import Any
 from ml_collections import config_dict
 
 from bloodcell_jax.base import run_format, types
-from bloodcell_jax.config import section
+from bloodcell_jax.config import pixels, section
 from bloodcell_jax.config import stages as stages_lib
 from bloodcell_jax.data import dataset, reading, stream
-from bloodcell_jax.data.augmentation import (
-  augment,
-  crop,
-  mixing,
-  photometric,
-  standardize,
-  test_time,
-  transform,
-)
+from bloodcell_jax.data.augmentation import test_time, transform
 from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.data.images import decode, feature_cache
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.heads import svr, trees
 from bloodcell_jax.models import zoo
-from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.stats import calibration, intervals, unlike
 from bloodcell_jax.system import home
-from bloodcell_jax.train import history, plan, step
+from bloodcell_jax.train import plan, step
 from bloodcell_jax.weights import pretrained
 
 PIPELINES = ('tf_data', 'numpy')
-# The value of `augment.preprocessing_function` that stands for the one that belongs to the pretrained weights.
-OF_WEIGHTS = 'weights'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,10 +124,10 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     division_seed=seed,
     data=_data(data, synthetic, number),
     pipeline=data.choice('pipeline', PIPELINES),
-    transform=_transform(sections['augment'], sections['weights'].take('path', str)),
+    transform=pixels.read(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
     weights=_expanded(sections['weights'].spec(pretrained.Spec), 'weights', ('path',)),
-    stages=tuple(_stages(sections['stages'], sections['optimizer'], train)),
+    stages=tuple(stages_lib.read(sections['stages'], sections['optimizer'], train)),
     cache_features=sections['stages'].take('cache_features', bool),
     features=feature_cache.Spec(
       dtype=sections['stages'].take('feature_dtype', str),
@@ -240,62 +229,6 @@ def _architecture(model: zoo.Spec, name: Any) -> zoo.Spec:
   if name not in zoo.NETWORKS:
     raise types.UserError(f'ensemble.architectures has {name!r}; choose among {", ".join(zoo.NETWORKS)}')
   return dataclasses.replace(model, name=name)
-
-
-def _stages(
-  stages: section.Section, optimizer: section.Section, train: section.Section
-) -> Iterator[stages_lib.Stage]:
-  """The stages in order; without any in the config, one that trains all weights."""
-  whole, monitoring = optimizer.spec(keras.Spec), train.spec(history.Spec)
-  epochs, order = train.positive('epochs'), stages.take('order', tuple)
-  if not order:
-    fit = plan.Stage('train', epochs, monitoring, True)
-    yield stages_lib.Stage(fit, staged.Spec(('.*',), (), whole), stages_lib.CROSS_ENTROPY, '', 0)
-  for i, name in enumerate(order):
-    if not (isinstance(name, str) and name.isidentifier()):
-      raise types.UserError(f'stages.order has {name!r}; it must name sections of stages')
-    if name in order[:i]:
-      raise types.UserError(f'stages.order has {name!r} twice; give each stage a name of its own')
-    own = section.Section(f'stages.{name}', stages.take(name, object))
-    spec = dataclasses.replace(
-      whole,
-      name=own.take('optimizer', str),
-      **{key: own.take(key, float) for key in ('learning_rate', 'decay', 'momentum')},
-    )
-    own_monitoring = dataclasses.replace(
-      monitoring, early_stopping_patience=own.take('early_stopping_patience', int)
-    )
-    yield stages_lib.Stage(
-      plan.Stage(name, own.positive('epochs'), own_monitoring, own.take('is_candidate', bool)),
-      staged.Spec(own.take('trainable', tuple), own.take('learning_rate_multipliers', tuple), spec),
-      loss=own.choice('loss', stages_lib.LOSSES),
-      output_layer=own.choice('output_layer', stages_lib.OUTPUT_LAYERS),
-      auxiliary=own.take('auxiliary', int),
-    )
-    own.finish()
-
-
-def _transform(augment_section: section.Section, weights_path: str) -> transform.Spec:
-  # The networks take channels last; the other order is for users of the library.
-  return transform.Spec(
-    crop=augment_section.spec(crop.Spec),
-    augment=augment_section.spec(augment.Spec, data_format='channels_last'),
-    photometric=augment_section.spec(photometric.Spec),
-    standardize=_standardize(augment_section, weights_path),
-    mixing=augment_section.spec(mixing.Spec),
-  )
-
-
-def _standardize(augment_section: section.Section, weights_path: str) -> standardize.Spec:
-  function = augment_section.take('preprocessing_function', str)
-  if (function == OF_WEIGHTS) != bool(weights_path):
-    raise types.UserError(
-      f'augment.preprocessing_function is {function!r}, but weights.path is {weights_path!r}: pretrained '
-      f'weights bring their own preprocessing, so set it to {OF_WEIGHTS!r} with them and to something else without'
-    )
-  # The preprocessing of the weights replaces it when they are read.
-  name = '' if function == OF_WEIGHTS else function
-  return augment_section.spec(standardize.Spec, data_format='channels_last', preprocessing_function=name)
 
 
 def with_data_dir(config: config_dict.ConfigDict, folder: str) -> config_dict.ConfigDict:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
+from bloodcell_jax.config import section
 from bloodcell_jax.heads import rbf, svr
 from bloodcell_jax.models import zoo
-from bloodcell_jax.optim import staged
-from bloodcell_jax.train import plan
+from bloodcell_jax.optim import keras, staged
+from bloodcell_jax.train import history, plan
 
 CROSS_ENTROPY = 'cross_entropy'
 LOSSES = (CROSS_ENTROPY, svr.NAME)
@@ -28,6 +29,37 @@ class Stage:
   auxiliary: (
     int  # number of the auxiliary classifier whose logits are trained; 0 for the network's own logits
   )
+
+
+def read(stages: section.Section, optimizer: section.Section, train: section.Section) -> Iterator[Stage]:
+  """The stages in order; without any in the config, one that trains all weights."""
+  whole, monitoring = optimizer.spec(keras.Spec), train.spec(history.Spec)
+  epochs, order = train.positive('epochs'), stages.take('order', tuple)
+  if not order:
+    fit = plan.Stage('train', epochs, monitoring, True)
+    yield Stage(fit, staged.Spec(('.*',), (), whole), CROSS_ENTROPY, '', 0)
+  for i, name in enumerate(order):
+    if not (isinstance(name, str) and name.isidentifier()):
+      raise types.UserError(f'stages.order has {name!r}; it must name sections of stages')
+    if name in order[:i]:
+      raise types.UserError(f'stages.order has {name!r} twice; give each stage a name of its own')
+    own = section.Section(f'stages.{name}', stages.take(name, object))
+    spec = dataclasses.replace(
+      whole,
+      name=own.take('optimizer', str),
+      **{key: own.take(key, float) for key in ('learning_rate', 'decay', 'momentum')},
+    )
+    own_monitoring = dataclasses.replace(
+      monitoring, early_stopping_patience=own.take('early_stopping_patience', int)
+    )
+    yield Stage(
+      plan.Stage(name, own.positive('epochs'), own_monitoring, own.take('is_candidate', bool)),
+      staged.Spec(own.take('trainable', tuple), own.take('learning_rate_multipliers', tuple), spec),
+      loss=own.choice('loss', LOSSES),
+      output_layer=own.choice('output_layer', OUTPUT_LAYERS),
+      auxiliary=own.take('auxiliary', int),
+    )
+    own.finish()
 
 
 def check(stages: Sequence[Stage], model: zoo.Spec) -> None:

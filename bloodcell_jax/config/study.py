@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment, section
 from bloodcell_jax.heads import trees
+from bloodcell_jax.system import config_file
 
 # The sections of the study's config that replace those keys of every row.
 SHARED = ('data', 'evaluate')
-_ROOT = pathlib.Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +131,7 @@ def _flat(path: str, overrides: Sequence[Any], shared: Mapping[str, Any]) -> dic
 def _load(path: str) -> Any:
   """The config that `path[:variant]` gives, as main.py loads it."""
   name, _, variant = path.partition(':')
-  file = next((each for each in (pathlib.Path(name), _ROOT / name) if each.is_file()), None)
+  file = config_file.find(name)
   if file is None:
     raise types.UserError(f'{path}: no such config file')
   spec = importlib.util.spec_from_file_location(f'study_row_{file.stem}', file)

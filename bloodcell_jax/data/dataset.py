@@ -11,6 +11,7 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import conversions as conversions_lib
+from bloodcell_jax.data.images import redefined
 
 SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that can be scored
 
@@ -45,8 +46,16 @@ class Dataset:
     """By conversion the number of images of the split, or of all for None, as `conversions.count`."""
     if split is None:
       return conversions_lib.count(self.notes)
-    files = set(self.table.file[self.rows[split]].tolist())
+    return self.conversions_of(self.table.file[self.rows[split]])
+
+  def conversions_of(self, file_N: np.ndarray) -> dict[str, int]:
+    """By conversion the number of these images, as `conversions.count`."""
+    files = set(file_N.tolist())
     return conversions_lib.count(note for note in self.notes if note.file in files)
+
+  def decoded_digests(self, rows: np.ndarray) -> list[str]:
+    """Of each row, 16 hex digits of the file, marked where it has other pixels than in earlier versions."""
+    return redefined.marked(self.table.digest[rows].tolist(), self.table.file[rows].tolist(), self.notes)
 
   def pixel_digests(self, split: str) -> Iterator[str]:
     """16 hex digits of the decoded pixels of each row of the split, whatever kind of file they came from."""

@@ -106,6 +106,7 @@ def write(
   note: str,
   data: dataset.Dataset | None,
   progress: progress_lib.Progress,
+  conversions: Mapping[str, Mapping[str, int]],
 ) -> None:
   """Evaluates the ensemble on every split and writes all files of a finished run except the report.
 
@@ -116,6 +117,7 @@ def write(
     note: the result of `scoring.note`.
     data: the images, for the review of misclassified ones; None without images.
     progress: where progress is printed.
+    conversions: by split those of its images, where they are known without `data`.
   """
   folder.metrics.unlink(missing_ok=True)
   folder.ensemble.unlink(missing_ok=True)
@@ -147,7 +149,10 @@ def write(
       unlike_measure.write(folder, data, fitted_for, None, exp.seed)
   for split in sorted(combined, key=lambda name: name == 'validation'):
     image_of = data.image_of(split) if data is not None and split in data.rows else None
-    figures = scoring.write(folder, split, combined[split], exp, note, origin, fitted, image_of, None)
+    converted = conversions.get(split) if data is None else data.conversions_of(combined[split].file_N)
+    figures = scoring.write(
+      folder, split, combined[split], exp, note, origin, fitted, image_of, None, converted
+    )
     progress.line(scoring.line(split, figures))
   entry = {
     'members': list(result.members),

@@ -17,6 +17,34 @@ from bloodcell_jax.runs import model_set
 BATCH = 16
 
 
+class HeatMaps:
+  """Grad-CAM of a classifier, compiled once.
+
+  Args:
+    loaded: the classifier.
+    batch_size: images per batch; smaller batches are padded.
+
+  Raises:
+    UserError: a network has no convolution.
+  """
+
+  def __init__(self, loaded: classifier.Classifier, batch_size: int):
+    size = loaded.made.experiment.data.decode.image_size
+    self._networks = loaded.models.networks
+    self._probes = [
+      inside.Probe(each.job.model, each.params, (size, size, 3), layers.MAPS, batch_size)
+      for each in self._networks
+    ]
+
+  def draw(self, image_BHWC: np.ndarray) -> np.ndarray:
+    """[B, h, w], 0 to 1: the mean over the networks of the map of each for the class that it predicts.
+
+    Args:
+      image_BHWC: uint8, as decoded.
+    """
+    return _mean_heats(self._networks, self._probes, image_BHWC)
+
+
 def heats(
   loaded: classifier.Classifier, images: Iterable[np.ndarray | None]
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
@@ -29,16 +57,11 @@ def heats(
   Raises:
     signals.Stopped: a stop was requested.
   """
-  job = loaded.made
-  size = job.experiment.data.decode.image_size
-  networks = loaded.models.networks
-  probes = [
-    inside.Probe(each.job.model, each.params, (size, size, 3), layers.MAPS, BATCH) for each in networks
-  ]
+  drawn = HeatMaps(loaded, BATCH)
   for batch in _batched(images):
-    job.poll()
+    loaded.made.poll()
     present = [image_HWC for image_HWC in batch if image_HWC is not None]
-    maps = iter(_mean_heats(networks, probes, np.stack(present)) if present else ())
+    maps = iter(drawn.draw(np.stack(present)) if present else ())
     for image_HWC in batch:
       if image_HWC is None:
         yield None, None
@@ -49,7 +72,6 @@ def heats(
 def _mean_heats(
   networks: Sequence[model_set.Network], probes: Sequence[inside.Probe], image_BHWC: np.ndarray
 ) -> np.ndarray:
-  """[B, h, w], 0 to 1: the mean over the networks of the map of each for the class that it predicts."""
   maps = []
   for network, probe in zip(networks, probes, strict=True):
     heats = probe.heats(network.params, network.job.standardize(image_BHWC))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,7 +43,9 @@ def values(
     **contract.build(loaded, exported),
     'format': FORMAT,
     'use': USE,
-    'run': str(folder.path.resolve()),
+    # Its name alone: a card is given to others, whom the place on this computer is no concern of.
+    'run': folder.path.resolve().name,
+    'run_place': place(folder.path),
     'model': {
       'name': exp.model.name,
       'num_members': len(exported.models),
@@ -61,6 +64,11 @@ def values(
   }
 
 
+def place(path: pathlib.Path) -> str:
+  """16 hex digits that tell folders of one name apart without saying where they are."""
+  return hashlib.sha256(str(path.resolve()).encode('utf-8', 'surrogateescape')).hexdigest()[:16]
+
+
 def _published(weights_path: str, network: str) -> published.Weights | None:
   return (
     published.with_package(network)[0]
@@ -73,7 +81,7 @@ def _origin(weights_path: str, network: str) -> str:
   if not weights_path:
     return 'random initial weights'
   record = _published(weights_path, network)
-  return f'{record.title}, trained by {record.trained_by}' if record else f'the weights of {weights_path}'
+  return f'{record.title}, trained by {record.trained_by}' if record else f'the weights of {pathlib.Path(weights_path).name}'
 
 
 def licences(weights_path: str, network: str, source: str) -> list[str]:
@@ -121,7 +129,7 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     '## Network and training data',
     f'Network: `{model["name"]}`{_members(model)}, {model["num_parameters"]:,} parameters, trained from '
     f'{model["began_with"]}{_epoch(checkpoint)}. Data: {card["data"]["name"]} (fingerprint '
-    f'{card["data"]["fingerprint"]}). Run: {pathlib.Path(card["run"]).name}. '
+    f'{card["data"]["fingerprint"]}). Run: {card["run"]}. '
     f'{registry.SOURCES[exp.data.source].splits}',
     _table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
     '## Performance',

@@ -76,17 +76,22 @@ def check(target: pathlib.Path, run: workdir.Workdir) -> None:
   """
   if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / CARD).exists()):
     raise types.UserError(f'{target}: is not an export of this package; choose another folder with --to')
-  own = run.path.resolve()
-  if (before := _run(target)) not in ('', str(own)) and own not in target.resolve().parents:
-    raise types.UserError(f'{target}: holds the export of {before}; choose another folder with --to')
+  before, place = _run(target)
+  if place not in ('', card.place(run.path)) and run.path.resolve() not in target.resolve().parents:
+    raise types.UserError(
+      f'{target}: holds the export of another run ({before}); choose another folder with --to'
+    )
 
 
-def _run(target: pathlib.Path) -> str:
-  """The folder of the run that was exported; '' where the card does not say."""
+def _run(target: pathlib.Path) -> tuple[str, str]:
+  """The name and `card.place` of the folder of the run that was exported; '' where the card does not say."""
   try:
-    return json.loads((target / CARD).read_text('utf-8'))['run']
-  except (OSError, ValueError, KeyError, TypeError):
-    return ''
+    written = json.loads((target / CARD).read_text('utf-8'))
+    # Earlier versions wrote the whole path in the place of the name.
+    path = pathlib.Path(written['run'])
+    return path.name, written.get('run_place') or card.place(path)
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    return '', ''
 
 
 def _size(path: pathlib.Path) -> int:

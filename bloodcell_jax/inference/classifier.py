@@ -100,6 +100,14 @@ def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
   return Classifier(found, rule, note, unlike_measure.read(folder, found))
 
 
+def in_batches(loaded: Classifier, size: int) -> Classifier:
+  """The same classifier, compiled for batches of so many images: small ones where a person waits for each answer."""
+  networks = tuple(
+    dataclasses.replace(each, job=each.job.with_evaluate_batch_size(size)) for each in loaded.models.networks
+  )
+  return dataclasses.replace(loaded, models=dataclasses.replace(loaded.models, networks=networks))
+
+
 def _outputs(
   network: model_set.Network, image_BHWC: np.ndarray, size: int, with_embedding: bool
 ) -> tuple[np.ndarray, np.ndarray]:

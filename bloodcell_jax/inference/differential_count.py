@@ -13,7 +13,7 @@ import numpy as np
 from bloodcell_jax.base import cell, types
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.fields import detector
-from bloodcell_jax.stats import calibration, differential, unlike
+from bloodcell_jax.stats import calibration, conformal, differential, unlike
 from bloodcell_jax.system import atomic
 
 UNCLASSIFIED = 'unclassified'
@@ -96,7 +96,7 @@ def classify(
   if rule is None:
     sets: tuple[tuple[str, ...], ...] = ((),) * len(cells)
   else:
-    inside_NK = calibration.sets(rule.conformal, scaled.probs_NK)
+    inside_NK = conformal.sets(rule.conformal, scaled.probs_NK)
     # No set of an unlike image is valid, whether its class is named or not.
     inside_NK &= ~unlike_N[:, None]
     sets = tuple(tuple(name for name, inside in zip(names, row, strict=True) if inside) for row in inside_NK)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from bloodcell_jax.base import cell, tree, types
-from bloodcell_jax.data.images import decode, feature_cache
+from bloodcell_jax.data.images import decode, feature_cache, redefined
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import forward
@@ -110,6 +110,10 @@ def predict_files(
   about: dict[str, journal_lib.Photograph] = {}
   searched: dict[str, tuple[cell.Region, ...]] = {}
 
+  def is_wanted(digest: str, data: bytes) -> bool:
+    # Earlier versions did not describe photographs, and decoded some of them otherwise.
+    return not journal.is_complete(digest) or (digest not in journal.about and redefined.may_be(data))
+
   def on_read(digest: str, size: tuple[int, int], notes: tuple[str, ...]) -> None:
     about[digest] = journal_lib.Photograph(size, notes)
 
@@ -123,7 +127,7 @@ def predict_files(
   contents = decode.each(
     (file.path for file in files),
     spec,
-    lambda digest: not journal.is_complete(digest),
+    is_wanted,
     boxes_of,
     frames_of,
     on_read,
@@ -135,6 +139,8 @@ def predict_files(
     else:
       photographs.append((file, digest))
       if digest in about:
+        if digest not in journal.about and redefined.is_redefined(about[digest].notes):
+          journal.forget(digest)
         journal.describe(digest, about.pop(digest))
       regions = searched.pop(digest, ()) or journal.regions.get(digest, ())
       for key, image in [] if content is None else _missing(journal, digest, content, regions):
@@ -161,7 +167,11 @@ def read_images(
 
   digests = {predictions.cells[row].digest for row in rows}
   contents = decode.each(
-    (predictions.path[row] for row in rows), spec, digests.__contains__, boxes_of, frames_of
+    (predictions.path[row] for row in rows),
+    spec,
+    lambda digest, _: digest in digests,
+    boxes_of,
+    frames_of,
   )
   for _, content in contents:
     yield content[0][1] if isinstance(content, list) and content else None

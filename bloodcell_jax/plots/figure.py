@@ -106,21 +106,34 @@ def png(fig: figure.Figure, note: str) -> bytes:
   with warnings.catch_warnings():
     # Of letters that no font has, one warning each.
     warnings.filterwarnings('ignore', 'Glyph', UserWarning)
+    _lay_out(fig)
     fig.savefig(buffer, format='png', dpi=DPI)
   return buffer.getvalue()
 
 
+def _lay_out(fig: figure.Figure) -> None:
+  """Places all parts at the final resolution, once: `savefig` would draw the whole figure one time more for it."""
+  engine = fig.get_layout_engine()
+  if engine is not None:
+    fig.set_dpi(DPI)
+    engine.execute(fig)
+    fig.set_layout_engine(None)
+
+
 def _set_fonts(fig: figure.Figure) -> None:
   """Gives all texts of the figure the installed fonts that have the letters which Matplotlib's own lacks."""
-  for each in fig.axes:
-    # Labels of ticks have no text before this.
-    each.get_xticklabels()
-    each.get_yticklabels()
-  texts = [found for found in fig.findobj(text_lib.Text) if isinstance(found, text_lib.Text)]
-  names = fonts.families(frozenset(''.join(text.get_text() for text in texts)))
+  names = fonts.families(frozenset(''.join(text.get_text() for text in _texts(fig))))
   if len(names) > 1:
-    for text in texts:
+    for each in fig.axes:
+      # Labels that Matplotlib computes, which are numbers, do not exist before this.
+      each.get_xticklabels()
+      each.get_yticklabels()
+    for text in _texts(fig):
       text.set_fontfamily(list(names))
+
+
+def _texts(fig: figure.Figure) -> list[text_lib.Text]:
+  return [item for item in fig.findobj(text_lib.Text) if isinstance(item, text_lib.Text)]
 
 
 def in_few_colours(picture: bytes) -> bytes:

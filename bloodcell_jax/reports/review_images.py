@@ -97,18 +97,33 @@ def read(path: str | os.PathLike[str]) -> list[Item]:
 
 
 def heat(heat_HW: np.ndarray) -> str:
-  """A map from 0 to 1 as a base64 PNG of the same size: green, a colour of no stain, with the value as its opacity."""
+  """As `heat_png`, in base64."""
+  return base64.b64encode(heat_png(heat_HW)).decode()
+
+
+def heat_png(heat_HW: np.ndarray) -> bytes:
+  """A map from 0 to 1 as a PNG of the same size: green, a colour of no stain, with the value as its opacity."""
   level_HW = np.round(255 * heat_HW).astype(np.uint8)
   green_HW, zero_HW = np.full_like(level_HW, 150), np.zeros_like(level_HW)
-  buffer = io.BytesIO()
-  Image.fromarray(np.stack([zero_HW, green_HW, zero_HW, level_HW], -1)).save(buffer, 'PNG')
-  return base64.b64encode(buffer.getvalue()).decode()
+  return png_file(np.stack([zero_HW, green_HW, zero_HW, level_HW], -1))
 
 
 def jpeg(image_HWC: np.ndarray) -> str:
   """The uint8 image as a base64 JPEG of at most SIDE pixels a side."""
+  return base64.b64encode(jpeg_file(image_HWC, SIDE)).decode()
+
+
+def jpeg_file(image_HWC: np.ndarray, side: int) -> bytes:
+  """The uint8 image as a JPEG of at most so many pixels a side."""
   image = Image.fromarray(image_HWC)
-  image.thumbnail((SIDE, SIDE))
+  image.thumbnail((side, side))
   buffer = io.BytesIO()
   image.save(buffer, 'JPEG', quality=80)
-  return base64.b64encode(buffer.getvalue()).decode()
+  return buffer.getvalue()
+
+
+def png_file(image_HWC: np.ndarray) -> bytes:
+  """The uint8 image, of 3 or 4 channels, as a PNG."""
+  buffer = io.BytesIO()
+  Image.fromarray(image_HWC).save(buffer, 'PNG')
+  return buffer.getvalue()

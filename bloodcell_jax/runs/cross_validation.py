@@ -163,7 +163,16 @@ def _join(
   )
   # No calibration: each fold has its own, fitted on its own validation.
   figures = scoring.write(
-    folder, folds.OUT_OF_FOLD, whole, exp, note, {'folds': len(parts)}, None, data.image_of('train'), None
+    folder,
+    folds.OUT_OF_FOLD,
+    whole,
+    exp,
+    note,
+    {'folds': len(parts)},
+    None,
+    data.image_of('train'),
+    None,
+    data.conversions('train'),
   )
   progress.line(scoring.line(folds.OUT_OF_FOLD, figures))
   of_split = {

@@ -155,7 +155,16 @@ def _write(
   comparisons = {}
   for split in scored:
     figures = scoring.write(
-      trees_folder, split, predictions[split], exp, note, origin, rule, data.image_of(split), None
+      trees_folder,
+      split,
+      predictions[split],
+      exp,
+      note,
+      origin,
+      rule,
+      data.image_of(split),
+      None,
+      data.conversions(split),
     )
     progress.line(f'{kind}: {scoring.line(split, figures)}')
     comparisons[split] = paired.compare(

@@ -112,7 +112,7 @@ def _maps(
   random = exp.transform.is_random and split == 'train'
   name = f'block{depth}-{split}-' + feature_cache.key(
     weights=tree.fingerprint(tree.nest(network.weights_of(params, depth))),
-    images=' '.join(job.data.table.digest[rows]),
+    images=' '.join(job.data.decoded_digests(rows)),
     decoding=repr(exp.data.decode),
     transform=repr(job.transform if random else job.transform.standardize),
     statistics=repr(job.statistics and [job.statistics.mean_C, job.statistics.std_C]),

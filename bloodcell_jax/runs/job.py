@@ -26,7 +26,6 @@ from bloodcell_jax.runs import forward
 from bloodcell_jax.system import memory
 from bloodcell_jax.train import devices, plan, signals, step
 from bloodcell_jax.train import state as state_lib
-from bloodcell_jax.weights import merge, pretrained
 
 # (params, image_BHWC, position_B, dropout key) -> logits_BK
 Apply = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
@@ -76,42 +75,6 @@ class Job:
     """Newly initialized parameters."""
     return zoo.init(self.model, self.experiment.data.decode.image_size, self.experiment.seed)
 
-  def initial(self, read: pretrained.Pretrained | None) -> Any:
-    """The initial parameters of the run: newly initialized, except those read from elsewhere.
-
-    Weights of the features are always used; those of the head only with `weights.include_top`, from a run of this
-    project with the same classes.
-
-    Raises:
-      UserError: the weights do not fit the network, or the head is for other classes.
-    """
-    if read is None:
-      return self.params
-    spec = self.experiment.weights
-    if spec.include_top:
-      self._check_classes(read)
-      return merge.merge(self.params, read.params, ('.*',), spec.exclude, read.origin)
-    network = self.experiment.model.network
-    if read.about is None and self.experiment.model.backbone is None:
-      raise types.UserError(
-        f'{read.origin}: such weights are for {", ".join(zoo.backbones())}; model.name is '
-        f'{self.experiment.model.name!r}: set weights.path to empty, or to a run of that network'
-      )
-    left_out = (*network.other_heads, *spec.exclude)
-    return merge.merge(self.params, read.params, network.features, left_out, read.origin)
-
-  def _check_classes(self, read: pretrained.Pretrained) -> None:
-    if read.about is None:
-      raise types.UserError(
-        f'weights.include_top is True, but {read.origin} is no run of this project: set it to False'
-      )
-    own = self.data.table.class_names
-    if read.about.class_names != own:
-      raise types.UserError(
-        f'weights.include_top is True, but {read.origin} is for the classes {", ".join(read.about.class_names)}, and '
-        f'the data has {", ".join(own)}: set it to False for a fresh head'
-      )
-
   @functools.cached_property
   def arrays(self) -> stream.Arrays:
     """The images with targets and weights."""
@@ -131,6 +94,12 @@ class Job:
     other = copy.copy(self)
     other.__dict__.pop('arrays', None)
     other._targets = targets
+    return other
+
+  def with_evaluate_batch_size(self, size: int) -> Job:
+    """The same job, evaluated in batches of so many images."""
+    other = copy.copy(self)
+    other.experiment = dataclasses.replace(self.experiment, evaluate_batch_size=size)
     return other
 
   @property

@@ -54,4 +54,4 @@ def prepare(
     taken = 'all weights' if exp.weights.include_top else 'features'
     pixels_as = read.convention.name if read.convention else 'there'
     progress.line(f'{taken} from {read.origin}, pixels as {pixels_as}')
-  return job, job.initial(read)
+  return job, starting_weights.put(read, job)

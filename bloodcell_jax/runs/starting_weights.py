@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.data import dataset
+from bloodcell_jax.models import zoo
 from bloodcell_jax.runs import input_pixels, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
-from bloodcell_jax.weights import own, pretrained
+from bloodcell_jax.weights import merge, own, pretrained
 
 
 def read(path: str, network: str) -> pretrained.Pretrained:
@@ -50,3 +52,39 @@ def read(path: str, network: str) -> pretrained.Pretrained:
     f'{path}: no checkpoints of a network and no {own.FILE} here; name the folder of a trained run (of an ensemble one '
     'of its members, of a cross-validation one of its folds), or a file'
   )
+
+
+def put(read: pretrained.Pretrained | None, job: job_lib.Job) -> Any:
+  """The initial parameters of the job: newly initialized, except those read from elsewhere.
+
+  Weights of the features are always used; those of the head only with `weights.include_top`, from a run of this
+  project with the same classes.
+
+  Raises:
+    UserError: the weights do not fit the network, or the head is for other classes.
+  """
+  if read is None:
+    return job.params
+  spec, model = job.experiment.weights, job.experiment.model
+  if spec.include_top:
+    _check_classes(read, job.data.table.class_names)
+    return merge.merge(job.params, read.params, ('.*',), spec.exclude, read.origin)
+  if read.about is None and model.backbone is None:
+    raise types.UserError(
+      f'{read.origin}: such weights are for {", ".join(zoo.backbones())}; model.name is '
+      f'{model.name!r}: set weights.path to empty, or to a run of that network'
+    )
+  left_out = (*model.network.other_heads, *spec.exclude)
+  return merge.merge(job.params, read.params, model.network.features, left_out, read.origin)
+
+
+def _check_classes(read: pretrained.Pretrained, class_names: tuple[str, ...]) -> None:
+  if read.about is None:
+    raise types.UserError(
+      f'weights.include_top is True, but {read.origin} is no run of this project: set it to False'
+    )
+  if read.about.class_names != class_names:
+    raise types.UserError(
+      f'weights.include_top is True, but {read.origin} is for the classes {", ".join(read.about.class_names)}, and '
+      f'the data has {", ".join(class_names)}: set it to False for a fresh head'
+    )

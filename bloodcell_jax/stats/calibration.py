@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import groups, types
-from bloodcell_jax.stats import bootstrap, intervals, unlike
+from bloodcell_jax.stats import bootstrap, conformal, intervals, unlike
 from bloodcell_jax.system import atomic
 
 # Stands in for a probability that underflowed to 0.
 TINY = float(np.nextafter(0, 1))
 # Bounds of the search for the temperature, as natural logarithms: from 1/20 to 20, far beyond values seen in practice.
 LOG_TEMPERATURES = (-3.0, 3.0)
-SCORES = ('lac', 'aps')
 # Key of `calibration.json` for what produced the predictions that it was fitted on; see `calibration_file`.
 FITTED_FOR = 'fitted_for'
 
@@ -33,25 +32,16 @@ class Spec:
 
   max_error: float  # in (0, 1): error rate allowed among the accepted images
   miscoverage: float  # in (0, 1): share of images whose set of classes may miss the label
-  conformal_score: str  # one of SCORES
+  conformal_score: str  # one of `conformal.SCORES`
 
   def __post_init__(self):
     for name in ('max_error', 'miscoverage'):
       if not 0 < getattr(self, name) < 1:
         raise types.UserError(f'evaluate.{name} is {getattr(self, name)}; it must lie in (0, 1)')
-    if self.conformal_score not in SCORES:
+    if self.conformal_score not in conformal.SCORES:
       raise types.UserError(
-        f'evaluate.conformal_score is {self.conformal_score!r}; choose one of {", ".join(SCORES)}'
+        f'evaluate.conformal_score is {self.conformal_score!r}; choose one of {", ".join(conformal.SCORES)}'
       )
-
-
-@dataclasses.dataclass(frozen=True)
-class Conformal:
-  """A fitted conformal predictor, which turns probabilities into sets of classes."""
-
-  score: str  # one of SCORES
-  miscoverage: float  # in (0, 1): the share of images whose set may miss the label
-  limit: float  # classes with a score up to it are in the set; infinite if there are too few groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +53,7 @@ class Calibration:
   threshold: (
     float | None
   )  # lowest confidence, at this temperature, of an accepted image; None: all are rejected
-  conformal: Conformal
+  conformal: conformal.Conformal
   num_images: int  # of validation
   num_groups: int
 
@@ -89,7 +79,7 @@ def fit_at(temperature: float, predictions: types.Predictions, spec: Spec) -> Ca
     temperature=temperature,
     max_error=spec.max_error,
     threshold=abstention_threshold(at_temperature, spec.max_error),
-    conformal=fit_conformal(at_temperature, spec.conformal_score, spec.miscoverage),
+    conformal=conformal.fit(at_temperature, spec.conformal_score, spec.miscoverage),
     num_images=len(predictions),
     num_groups=len(np.unique(predictions.group_N)),
   )
@@ -126,7 +116,7 @@ def summary(
   if judgement is not None:
     accepted_N, unlike_N = accepted_N & ~judgement.withheld_N, judgement.is_unlike_N
   wrong_N = at_temperature.probs_NK.argmax(1) != at_temperature.label_N
-  set_NK = sets(calibration.conformal, at_temperature.probs_NK)
+  set_NK = conformal.sets(calibration.conformal, at_temperature.probs_NK)
   covered_N = set_NK[np.arange(len(predictions)), predictions.label_N] & ~unlike_N
   _, group_N = np.unique(predictions.group_N, return_inverse=True)
 
@@ -174,7 +164,7 @@ def read(path: str | os.PathLike[str]) -> Calibration:
     values = json.loads(atomic.read_text(path))
     values.pop(FITTED_FOR, None)
     limit = values['conformal']['limit']
-    rule = Conformal(**{**values['conformal'], 'limit': np.inf if limit is None else limit})
+    rule = conformal.Conformal(**{**values['conformal'], 'limit': np.inf if limit is None else limit})
     return Calibration(**{**values, 'conformal': rule})
   except FileNotFoundError:
     raise types.UserError(f'{path}: missing; evaluate the run on its own splits, which writes it') from None
@@ -256,53 +246,3 @@ def abstention_threshold(predictions: types.Predictions, max_error: float) -> fl
   thresholds, _, error = risk_coverage(predictions)
   allowed = np.flatnonzero(error <= max_error)
   return float(thresholds[allowed[-1]]) if len(allowed) else None
-
-
-def fit_conformal(predictions: types.Predictions, score: str, miscoverage: float) -> Conformal:
-  """Fits sets that contain the label of an image of a new group with probability at least 1 - miscoverage.
-
-  Images of one group are not exchangeable with those of others, so the usual quantile over images would be too
-  optimistic. Here each group has the same weight, divided among its images, and the new group counts as an infinite
-  score: with G groups a miscoverage under 1 / (G + 1) gives sets of all classes.
-
-  **Guarantees**: marginal coverage for groups that are exchangeable with new ones, for any number of groups and any
-  model; not for each class, and not on images of another laboratory. Groups that chose the model's epoch or fitted
-  any of its weights are not exchangeable with new ones: the coverage is approximate then.
-
-  Args:
-    predictions: of the validation rows.
-    score: 'lac', 1 - p of the label, gives the smallest sets; 'aps', the total probability of all classes at
-      least as likely as the label, gives larger ones where the model is uncertain. APS is not randomised, so
-      that an image always gets the same set.
-    miscoverage: in (0, 1).
-
-  Source: Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data", section 3
-    (groups); Sadinle, Lei and Wasserman 2019 (LAC); Romano, Sesia and Candès 2020 (APS).
-  """
-  if score not in SCORES:
-    raise types.UserError(f'the conformal score is {score!r}; choose one of {", ".join(SCORES)}')
-  if not 0 < miscoverage < 1:
-    raise types.UserError(f'the miscoverage is {miscoverage}; it must lie in (0, 1)')
-  num_groups = len(np.unique(predictions.group_N))
-  score_N = _scores(predictions.probs_NK, score)[np.arange(len(predictions)), predictions.label_N]
-  order = np.argsort(score_N)
-  share_N = np.cumsum(groups.equal_weights(predictions.group_N, 1.0)[order]) * num_groups / (num_groups + 1)
-  # The slack only covers the rounding of the sum: shares are multiples of 1 / (G + 1) / size.
-  reached = np.flatnonzero(share_N >= 1 - miscoverage - 1e-12)
-  limit = float(score_N[order][reached[0]]) if len(reached) else np.inf
-  return Conformal(score, miscoverage, limit)
-
-
-def sets(rule: Conformal, probs_NK: np.ndarray) -> np.ndarray:
-  """[N, K] True for the classes in each image's set; a LAC set can be empty, if no class is likely enough."""
-  return _scores(probs_NK, rule.score) <= rule.limit
-
-
-def _scores(probs_NK: np.ndarray, score: str) -> np.ndarray:
-  if score == 'lac':
-    return 1 - probs_NK
-  order_NK = np.argsort(-probs_NK, axis=1, kind='stable')
-  total_NK = np.take_along_axis(probs_NK, order_NK, 1).cumsum(1)
-  score_NK = np.empty_like(total_NK)
-  np.put_along_axis(score_NK, order_NK, total_NK, 1)
-  return score_NK

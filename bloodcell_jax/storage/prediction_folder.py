@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import glob
 import json
+import os
 import pathlib
 import re
 from collections.abc import Sequence
 
 from bloodcell_jax.base import types
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.system import atomic, lock, portable_name
 
 # What a prediction is described in; from the start of the prediction it holds `PATHS`.
 FILE = 'predict.json'
@@ -90,12 +92,33 @@ def record(folder: pathlib.Path, paths: Sequence[str]) -> None:
 def folder_name(paths: Sequence[str]) -> str:
   """The first path's last part, in characters fit for a file name, and how many more paths there are.
 
+  A pattern has the name of the folder that it is in, and what it says of its files.
+
   Example:
     >>> folder_name(['slides/monday, 9 am']), folder_name(['a', 'b', 'c'])
     ('monday_9_am', 'a_and_2')
+    >>> folder_name(['slides/*.png']), folder_name(['slides/NE_*.png']), folder_name(['days/*/images/**'])
+    ('slides', 'slides_NE', 'images')
   """
-  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', pathlib.Path(paths[0]).resolve().name).strip('.') or 'images'
+  is_pattern = glob.has_magic(paths[0]) and not os.path.exists(paths[0])
+  whole = os.path.abspath(paths[0])
+  name = _of_pattern(whole) if is_pattern else portable_name.portable_name(os.path.basename(whole))
+  name = name or 'images'
   return name if len(paths) == 1 else f'{name}_and_{len(paths) - 1}'
+
+
+def _of_pattern(pattern: str) -> str:
+  """The last folder that is no pattern itself, and what the last part says of the files; '' if neither has letters."""
+  *folders, last = pattern.replace(os.sep, '/').split('/')
+  # A folder may have brackets in its name.
+  literal = [
+    part
+    for i, part in enumerate(folders)
+    if not glob.has_magic(part) or os.path.exists('/'.join(folders[: i + 1]))
+  ]
+  letters = re.sub(r'\[[^]]*\]|[*?]', ' ', os.path.splitext(last)[0]).strip()
+  names = [portable_name.portable_name(part).strip('_') for part in (*literal[-1:], letters)]
+  return '_'.join(filter(None, names))
 
 
 def _is_free_for(paths: Sequence[str], folder: pathlib.Path) -> bool:

@@ -92,14 +92,14 @@ class Workdir:
   def write_config(self, config: Mapping[str, Any]) -> None:
     """Writes the resolved flat config unless the folder holds a run of another config; the run keeps its format.
 
-    A trained run also keeps the place of its images until those at another place are known to be the same.
+    A trained run also keeps the place of its images until those at another place are known to be the same. A command
+    that was refused, or stopped before anything was trained, leaves no run: the corrected command may follow it.
 
     Raises:
       UserError: naming every key that differs and both values.
     """
     config = self.with_format(config)
-    # A run that was refused before it was described holds nothing: the corrected command may follow.
-    if self.config.exists() and (self.environment.exists() or self.checkpoints.exists()):
+    if self.config.exists() and self.has_results():
       self.check_config(config)
       # These keys describe the present figures and calibration; `begin_scoring` changes them when it replaces those.
       saved, is_described = self.read_config(), self.environment.exists()
@@ -107,7 +107,19 @@ class Workdir:
         key: saved.get(key, value) if is_of_figures(key) or (is_described and key in PLACES) else value
         for key, value in config.items()
       }
+    else:
+      # What a command that was refused has written of another config or of other data.
+      for path in (self.environment, self.statistics, self.digests):
+        path.unlink(missing_ok=True)
     atomic.write_json(self.config, dict(config))
+
+  def has_results(self) -> bool:
+    """Whether anything was trained or combined in the folder, by the run or by one of its members or folds."""
+    if any(path.exists() for path in (self.metrics, self.history, self.ensemble, self.report)):
+      return True
+    return any(
+      next(self.path.glob(f'{parts}{self.checkpoints.name}/*'), None) for parts in ('', 'members/*/', 'folds/*/')
+    )
 
   def with_format(self, config: Mapping[str, Any]) -> dict[str, Any]:
     """The flat config with the format of the folder's run; without a run, its own format or the current one.

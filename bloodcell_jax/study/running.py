@@ -13,7 +13,7 @@ from bloodcell_jax.study import cost as cost_lib
 from bloodcell_jax.study import images as images_lib
 from bloodcell_jax.study import plan as plan_lib
 from bloodcell_jax.study import run_folder, study_progress
-from bloodcell_jax.system import atomic, lock, memory
+from bloodcell_jax.system import atomic, console, lock, memory
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -114,7 +114,8 @@ def _train(
   folder = one.folder
   lock.take(folder.path)
   config = budget_lib.with_length({**one.row.flat, 'seed': one.seed}, length)
-  entry.run(config, folder, stop, progress, images.read)
+  with console.copied(folder.log):
+    entry.run(config, folder, stop, progress, images.read)
 
 
 def _fit_trees(

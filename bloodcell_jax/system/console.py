@@ -10,6 +10,7 @@ import shlex
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 # Bytes of log.txt, after which it becomes log.1.txt, in the place of an earlier one.
@@ -26,11 +27,13 @@ class Log:
   """
 
   def __init__(self, command: str):
+    self._command = command
     self._head = f'--- {time.strftime("%Y-%m-%d %H:%M:%S %z")} {command}'
     self._remembered: collections.deque[str] = collections.deque(maxlen=_MOST_REMEMBERED)
     self._handle: int | None = None
     self._lock = threading.Lock()
     self.path: pathlib.Path | None = None
+    self._copy: Log | None = None
 
   def open(self, path: pathlib.Path) -> None:
     """Appends to the file from now on, after a line with the date and the command and what was printed so far."""
@@ -41,10 +44,30 @@ class Log:
       lines, self._remembered = [self._head, *self._remembered], collections.deque()
       self._append(lines)
 
+  def close(self) -> None:
+    """Ends the file; lines after it are dropped."""
+    with self._lock:
+      if self._handle is not None:
+        os.close(self._handle)
+      self._handle, self.path = None, pathlib.Path(os.devnull)
+
+  @contextlib.contextmanager
+  def copied(self, path: pathlib.Path) -> Iterator[None]:
+    """Keeps the lines of the block in a second file as well, after a line with the date and the command."""
+    self._copy = copy = Log(self._command)
+    copy.open(path)
+    try:
+      yield
+    finally:
+      self._copy = None
+      copy.close()
+
   def add(self, line: str) -> None:
     """Keeps a line; an empty one is dropped."""
     if not line.strip():
       return
+    if copy := self._copy:
+      copy.add(line)
     with self._lock:
       if self.path is None:
         self._remembered.append(line)
@@ -142,6 +165,13 @@ def keep(path: pathlib.Path) -> None:
   """Keeps what was printed and will be printed in this file; nothing without `install`, and once a process."""
   if _log is not None:
     _log.open(path)
+
+
+@contextlib.contextmanager
+def copied(path: pathlib.Path) -> Iterator[None]:
+  """Keeps what the block prints in this file as well: the log of one run of many; nothing without `install`."""
+  with _log.copied(path) if _log is not None else contextlib.nullcontext():
+    yield
 
 
 def urgent(text: str) -> None:

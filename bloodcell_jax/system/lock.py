@@ -9,29 +9,28 @@ import os
 import pathlib
 import platform
 
+import filelock
+
 from bloodcell_jax.base import types
 from bloodcell_jax.system import atomic
 
-try:
-  import fcntl
-except ImportError:  # Windows
-  fcntl = None  # type: ignore[assignment]
-
 FILE = '.lock'
-# On Windows a locked byte cannot be read by other processes: lock one far beyond the text.
-_LOCKED_BYTE = 2**30
+# Beside the lock file: the owner, for people, since Windows lets nobody else read a file that is locked; and the file
+# that is the lock by being there, where the file system has no locks.
+_OWNER, _SOFT = '.owner', '.soft'
+# Seconds in which the lock of a process that has died is taken over.
+_PATIENCE, _POLL = 0.3, 0.05
 
-# Locks of this process: lock file -> its handle.
-_held: dict[str, int] = {}
+# Locks of this process: lock file -> the lock.
+_held: dict[str, filelock.BaseFileLock] = {}
 
 
 def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
   """Locks the folder for this process until it ends; creates it and removes the leftovers of a killed process.
 
   **Guarantees**: a second process is refused; the lock ends with the process however that ends, so it is never stale:
-  the kernel holds it (flock; `msvcrt.locking` on Windows), and the file only names the owner. On a file system without
-  such locks the folder counts as locked while the process that the file names, with that start time, runs on this
-  machine.
+  the kernel holds it. On a file system without such locks the folder counts as locked while the process that a file
+  names, with that start time, runs on this machine, or if it ran on another.
 
   Args:
     folder: to lock.
@@ -46,39 +45,32 @@ def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
   if str(path) in _held:
     return
   path.parent.mkdir(parents=True, exist_ok=True)
-  while not _is_same(handle := _locked(path, place), path):
-    # Another process removed the file between the two calls.
-    os.close(handle)
-  os.ftruncate(handle, 0)
-  os.lseek(handle, 0, os.SEEK_SET)
-  os.write(handle, json.dumps(_own()).encode())
-  _held[str(path)] = handle
+  try:
+    own = _acquired(path)
+  except filelock.Timeout:
+    raise types.UserError(_refusal(place, _read(_beside(path, _OWNER)))) from None
+  try:
+    _beside(path, _OWNER).write_text(json.dumps({'pid': os.getpid(), 'host': platform.node()}))
+  except BaseException:
+    own.release()
+    raise
+  _held[str(path)] = own
   atexit.register(_release, path)
   atomic.clear(place)
 
 
-def _locked(path: pathlib.Path, place: pathlib.Path) -> int:
-  """The open file that stands for `place`, locked."""
-  handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+def _acquired(path: pathlib.Path) -> filelock.BaseFileLock:
+  """The lock. Raises Timeout where another process has it."""
+  own: filelock.BaseFileLock = filelock.FileLock(path, thread_local=False, fallback_to_soft=False)
   try:
-    _lock(handle)
-  except OSError as error:
-    owner = _read(handle)
-    # Windows raises PermissionError if another process has the lock.
-    if isinstance(error, BlockingIOError | PermissionError) or _is_running(owner):
-      os.close(handle)
-      raise types.UserError(_refusal(place, owner)) from None
-  return handle
-
-
-def _lock(handle: int) -> None:
-  if fcntl:
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return
-  import msvcrt
-
-  os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
-  msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    own.acquire(timeout=_PATIENCE, poll_interval=_POLL)
+  except filelock.Timeout:
+    raise
+  except OSError:
+    # No locks here; a folder that cannot be written is refused once more.
+    own = filelock.SoftFileLock(_beside(path, _SOFT), thread_local=False)
+    own.acquire(timeout=_PATIENCE, poll_interval=_POLL)
+  return own
 
 
 def release() -> None:
@@ -88,33 +80,20 @@ def release() -> None:
 
 
 def _release(path: pathlib.Path) -> None:
-  if str(path) not in _held:
+  own = _held.pop(str(path), None)
+  # A fork has its parent's locks in memory, but holds none.
+  if own is None or not own.is_locked:
     return
-  # Removed while still locked: a process that has opened it meanwhile sees that the file has changed.
+  # Removed while still locked: a process that has opened it meanwhile sees that the file has gone, and looks again.
+  for file in (_beside(path, _OWNER), path):
+    with contextlib.suppress(OSError):
+      file.unlink()
   with contextlib.suppress(OSError):
-    path.unlink()
-  os.close(_held.pop(str(path)))
+    own.release()
 
 
-def _own() -> dict[str, str | int]:
-  return {'pid': os.getpid(), 'host': platform.node(), 'started': _started(os.getpid())}
-
-
-def _started(pid: int) -> str:
-  """Start time of the process in clock ticks since boot, with the id of the boot; '' if unknown."""
-  try:
-    boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
-    # Field 22 of proc(5) is the 20th after the name, which may contain spaces and brackets.
-    return f'{boot} {pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]}'
-  except (OSError, IndexError):
-    return ''
-
-
-def _is_running(owner: dict[str, str | int]) -> bool:
-  if owner.get('host') != platform.node():
-    # Unknown from this machine: assume that it runs.
-    return bool(owner)
-  return _started(int(owner['pid'])) == owner['started'] != ''
+def _beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
+  return path.with_name(f'{path.name}{suffix}')
 
 
 def _refusal(folder: pathlib.Path, owner: dict[str, str | int]) -> str:
@@ -122,17 +101,9 @@ def _refusal(folder: pathlib.Path, owner: dict[str, str | int]) -> str:
   return f'{folder}: {who} is writing there; wait for it, or choose another folder'
 
 
-def _read(handle: int) -> dict[str, str | int]:
+def _read(path: pathlib.Path) -> dict[str, str | int]:
   try:
-    os.lseek(handle, 0, os.SEEK_SET)
-    owner = json.loads(os.read(handle, 4096))
-    return owner if {'pid', 'host', 'started'} <= set(owner) else {}
+    owner = json.loads(path.read_text())
+    return owner if {'pid', 'host'} <= set(owner) else {}
   except (OSError, ValueError, TypeError):
     return {}
-
-
-def _is_same(handle: int, path: pathlib.Path) -> bool:
-  try:
-    return os.path.samestat(os.fstat(handle), os.stat(path))
-  except FileNotFoundError:
-    return False

@@ -33,12 +33,12 @@ def set_up() -> str:
   # Matplotlib's about a home without room for its list of fonts: it then makes the list anew and goes on.
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
   _keep_convolutions_native()
-  note = _keep_compiled()
+  note = keep_compiled()
   _keep_memory()
   return note
 
 
-def _keep_compiled() -> str:
+def keep_compiled() -> str:
   """Enables JAX's persistent compilation cache in the user's cache folder; returns a line where there is none.
 
   One folder per kind of processor, because a program compiled for one may not run on another with the same home.

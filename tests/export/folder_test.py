@@ -63,7 +63,7 @@ def test_the_export_of_another_run_is_not_replaced(tmp_path):
   (target / folder.CARD).write_text(json.dumps({'run': str(one.path)}))
   folder.check(target, one)
   with pytest.raises(
-    types.UserError, match=r'portable: holds the export of .*one; choose another folder with --to'
+    types.UserError, match=r'portable: holds the export of another run \(.*\); choose another folder with --to'
   ):
     folder.check(target, two)
   # Inside its run an export belongs to it, wherever the run lay before; an earlier version named no run.

@@ -17,7 +17,7 @@ from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.export import samples
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import job, scoring
-from bloodcell_jax.stats import bootstrap, calibration
+from bloodcell_jax.stats import bootstrap, calibration, conformal
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checkpoint, checkpoint_folder, history, signals
@@ -30,7 +30,7 @@ _SMALL = {
   'data.embedded.height': 60, 'data.embedded.width': 80, 'data.pipeline': 'numpy', 'data.cache': 'memory',
   'data.validation_fraction': 0.5, 'evaluate.batch_size': 5, 'evaluate.num_resamples': 100, 'train.epochs': 1,
 }  # fmt: skip
-RULE = calibration.Calibration(1.6, 0.05, 0.7, calibration.Conformal('lac', 0.1, 0.8), 16, 8)
+RULE = calibration.Calibration(1.6, 0.05, 0.7, conformal.Conformal('lac', 0.1, 0.8), 16, 8)
 
 
 def config(model: str, **changes: Any) -> dict[str, Any]:

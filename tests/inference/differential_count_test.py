@@ -6,11 +6,11 @@ import numpy as np
 
 from bloodcell_jax.base import cell
 from bloodcell_jax.inference import differential_count
-from bloodcell_jax.stats import calibration
+from bloodcell_jax.stats import calibration, conformal
 
 NAMES = ('A', 'B', 'C')
 PROBS = np.array([[0.7, 0.2, 0.1], [0.4, 0.35, 0.25], [0.05, 0.05, 0.9]])
-RULE = calibration.Calibration(1.0, 0.05, 0.6, calibration.Conformal('lac', 0.1, 0.7), 100, 20)
+RULE = calibration.Calibration(1.0, 0.05, 0.6, conformal.Conformal('lac', 0.1, 0.7), 100, 20)
 CELLS = [cell.Cell(f'{name}.png', digest, 1, None) for name, digest in ('a1', 'b2', 'c3')]
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 from bloodcell_jax.base import cell
 from bloodcell_jax.data.sources import csv_rows
 from bloodcell_jax.inference import differential_count, review_page
-from bloodcell_jax.stats import calibration
+from bloodcell_jax.stats import calibration, conformal
 
 NAMES = ('A', 'B"<script>alert(1)</script>', 'C')
-RULE = calibration.Calibration(1.0, 0.05, 0.6, calibration.Conformal('lac', 0.1, 0.7), 100, 20)
+RULE = calibration.Calibration(1.0, 0.05, 0.6, conformal.Conformal('lac', 0.1, 0.7), 100, 20)
 HOSTILE = '</script><img src=x onerror=alert(1)>,"q".png'
 
 

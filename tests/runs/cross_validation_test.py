@@ -21,6 +21,8 @@ from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.train import signals
 from configs import default
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 NUM = 3
 CHANGES = {
   'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 2,
@@ -42,7 +44,7 @@ def fold(folder: workdir.Workdir, k: int) -> workdir.Workdir:
 
 
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory) -> workdir.Workdir:
+def finished(blank_figures, tmp_path_factory) -> workdir.Workdir:
   return run(tmp_path_factory.mktemp('cross'))
 
 

@@ -34,6 +34,8 @@ from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress, signals
 from configs import cnn_svr
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 CHANGES = {
   'data.embedded.num_train': 6, 'data.embedded.num_test': 3, 'data.embedded.num_copies': 2,
   'data.embedded.height': 40, 'data.embedded.width': 48, 'data.validation_fraction': 0.5, 'data.pipeline': 'numpy',
@@ -76,7 +78,7 @@ def fit(folder: workdir.Workdir, features: str, **changes) -> list[str]:
 
 
 @pytest.fixture(scope='module')
-def trained(tmp_path_factory) -> workdir.Workdir:
+def trained(blank_figures, tmp_path_factory) -> workdir.Workdir:
   folder = workdir.Workdir(tmp_path_factory.mktemp('run'))
   exp = resolve()
   made = job.Job(exp, images(), exp.transform.standardize, None, signals.Stop())

@@ -27,7 +27,7 @@ PHASES = (
   ('bloodcell_jax.train.history', ('write',), 'history line'),
   ('bloodcell_jax.plots.figure', ('write',), 'figure'),
   ('bloodcell_jax.storage.predictions_csv', ('write',), 'predictions'),
-  ('bloodcell_jax.stats.calibration', ('write',), 'calibration'),
+  ('bloodcell_jax.storage.calibration_file', ('write',), 'calibration'),
   ('bloodcell_jax.data.augmentation.standardize', ('write', 'fit'), 'statistics'),
   ('bloodcell_jax.data.images.feature_cache', ('read_or_build',), 'feature cache'),
   ('bloodcell_jax.train.checkpoint', ('Store.save', 'Store.wait', 'Store.close'), 'checkpoint'),
@@ -51,7 +51,7 @@ _step = -1
 _seen: dict[str, int] = {}
 # The plan, where its phase itself is to carry it out, before anything of it is done.
 _at_once: dict = {}
-_BEGAN = time.monotonic()
+_began = time.monotonic()
 
 
 def phase() -> dict[str, object]:
@@ -118,7 +118,7 @@ def _watch(plan: dict) -> None:
   while True:
     time.sleep(0.002)
     _follow(waiting)
-    late = plan['after'] and time.monotonic() - _BEGAN >= plan['after']
+    late = plan['after'] and time.monotonic() - _began >= plan['after']
     name = _phases[-1]
     if plan['at'] == WRITER and _is_saving():
       name = WRITER
@@ -137,12 +137,19 @@ def _watch(plan: dict) -> None:
 
 
 def _act(plan: dict) -> None:
-  pathlib.Path(plan['note']).write_text(json.dumps({**phase(), 'seconds': time.monotonic() - _BEGAN}))
+  pathlib.Path(plan['note']).write_text(json.dumps({**phase(), 'seconds': time.monotonic() - _began}))
   os.kill(os.getpid(), plan.get('signal', signal.SIGKILL))
 
 
-if os.environ.get(PLAN):
-  _given = json.loads(os.environ.pop(PLAN))
-  if _given.get('is_at_once'):
-    _at_once, _given = _given, {**_given, 'at': ''}
-  threading.Thread(target=_watch, args=(_given,), daemon=True).start()
+def begin() -> None:
+  """Starts the watch where the environment has a plan."""
+  global _at_once, _began
+  if os.environ.get(PLAN):
+    _began = time.monotonic()
+    plan = json.loads(os.environ.pop(PLAN))
+    if plan.get('is_at_once'):
+      _at_once, plan = plan, {**plan, 'at': ''}
+    threading.Thread(target=_watch, args=(plan,), daemon=True).start()
+
+
+begin()

@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 
 from bloodcell_jax.base import groups, types
-from bloodcell_jax.stats import calibration, metrics
+from bloodcell_jax.stats import calibration, conformal, metrics
 
 NAMES = ('A', 'B', 'C', 'D')
 
@@ -112,8 +112,8 @@ def test_prediction_sets_cover_images_of_new_groups_and_a_quantile_over_images_m
     fitted, new = take(found, slice(0, 15 * 8)), take(found, slice(15 * 8, None))
     for unit in covered:
       rows = fitted if unit == 'group' else dataclasses.replace(fitted, group_N=fitted.file_N)
-      rule = calibration.fit_conformal(rows, score, 0.2)
-      chosen = calibration.sets(rule, new.probs_NK)
+      rule = conformal.fit(rows, score, 0.2)
+      chosen = conformal.sets(rule, new.probs_NK)
       covered[unit].append(chosen[np.arange(len(new)), new.label_N].mean())
   assert np.mean(covered['group']) >= 0.79
   assert np.mean(covered['image']) < np.mean(covered['group'])
@@ -122,26 +122,26 @@ def test_prediction_sets_cover_images_of_new_groups_and_a_quantile_over_images_m
 def test_sets_by_group_equal_the_definition():
   found = drawn(0, num_groups=9, size=5)
   score_N = 1 - found.probs_NK[np.arange(45), found.label_N]
-  limit = calibration.fit_conformal(found, 'lac', 0.25).limit
+  limit = conformal.fit(found, 'lac', 0.25).limit
   # Each of 9 groups weighs a tenth; the tenth tenth is a group to come, infinitely bad.
   mass = [sum(0.1 / 5 for s in score_N if s <= t + 1e-15) for t in score_N]
   assert limit == pytest.approx(min(t for t, m in zip(score_N, mass, strict=True) if m >= 0.75 - 1e-9))
 
 
 def test_too_few_groups_give_sets_of_all_classes():
-  rule = calibration.fit_conformal(drawn(0, num_groups=9), 'lac', 0.05)
+  rule = conformal.fit(drawn(0, num_groups=9), 'lac', 0.05)
   assert rule.limit == np.inf
-  assert calibration.sets(rule, drawn(1).probs_NK).all()
-  assert calibration.fit_conformal(drawn(0, num_groups=25), 'lac', 0.05).limit < 1
+  assert conformal.sets(rule, drawn(1).probs_NK).all()
+  assert conformal.fit(drawn(0, num_groups=25), 'lac', 0.05).limit < 1
 
 
 def test_aps_sets_are_the_likeliest_classes():
   probs_NK = np.array([[0.1, 0.6, 0.3, 0.0], [0.97, 0.01, 0.01, 0.01]])
-  rule = calibration.Conformal('aps', 0.1, 0.9)
-  assert calibration.sets(rule, probs_NK)[0].tolist() == [False, True, True, False]
+  rule = conformal.Conformal('aps', 0.1, 0.9)
+  assert conformal.sets(rule, probs_NK)[0].tolist() == [False, True, True, False]
 
 
 @pytest.mark.parametrize(('score', 'miscoverage'), [('raps', 0.1), ('lac', 0.0), ('lac', 1.0)])
 def test_wrong_settings_are_refused(score, miscoverage):
   with pytest.raises(types.UserError, match=r'choose one of lac, aps|must lie in'):
-    calibration.fit_conformal(drawn(0), score, miscoverage)
+    conformal.fit(drawn(0), score, miscoverage)

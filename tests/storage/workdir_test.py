@@ -28,6 +28,7 @@ def folder(tmp_path) -> workdir.Workdir:
   made = workdir.Workdir(tmp_path / 'run')
   made.write_config(CONFIG)
   made.write_environment(jax.devices()[:1], DATA, {})
+  (made.checkpoints / '4').mkdir(parents=True)
   return made
 
 
@@ -37,6 +38,22 @@ def test_another_config_is_refused_by_every_differing_key_and_both_values(folder
   assert 'optimizer.decay was 0.0 and is 0.1' in str(caught.value)
   assert 'seed was 0 and is 1' in str(caught.value)
   assert folder.read_config() == {**CONFIG, 'format': run_format.CURRENT}
+
+
+@pytest.mark.parametrize('result', ['history.jsonl', 'metrics.json', 'members/2/checkpoints/8', 'folds/1/checkpoints/8'])
+def test_a_command_that_was_refused_leaves_no_run_and_one_that_trained_does(result, tmp_path):
+  folder = workdir.Workdir(tmp_path)
+  folder.write_config(CONFIG)
+  folder.write_environment(jax.devices()[:1], DATA, {})
+  folder.statistics.write_bytes(b'of other images')
+  folder.checkpoints.mkdir()
+  folder.write_config({**CONFIG, 'seed': 1})
+  folder.write_environment(jax.devices()[:1], {**DATA, 'fingerprint': 'xyz'}, {})
+  assert folder.read_config()['seed'] == 1
+  assert not folder.statistics.exists()
+  (tmp_path / result).mkdir(parents=True)
+  with pytest.raises(types.UserError, match='seed was 1 and is 2'):
+    folder.write_config({**CONFIG, 'seed': 2})
 
 
 def test_keys_that_decide_only_how_long_or_where_may_change(folder):
@@ -74,6 +91,7 @@ def test_the_pipeline_may_change_only_where_both_make_the_same_bits(tmp_path, ke
     made = workdir.Workdir(tmp_path / name)
     made.write_config({**CONFIG, key: value, 'data.pipeline': 'tf_data'})
     made.write_environment(jax.devices()[:1], DATA, {})
+    (made.checkpoints / '4').mkdir(parents=True)
     if name == 'alike':
       made.write_config({**CONFIG, key: value, 'data.pipeline': 'numpy'})
       assert made.read_config()['data.pipeline'] == 'numpy'

@@ -100,6 +100,9 @@ def test_a_study_that_is_killed_goes_on_to_the_same_bits_and_takes_more_rows(tmp
   assert [line for line in differing if not line.startswith('trees/')] == []
   assert differing, 'the trees, which are in the first only, must be seen'
   assert 'run 2 of 2: a-adam' in said
+  log = (folder / 'a-adam' / 'seed_0' / 'log.txt').read_text()
+  assert 'a-adam: train epoch' in log
+  assert ' a: ' not in log, 'lines of its own run only'
   code, said = study(folder, None, '--config.data.embedded.num_train=11')
   assert code == 2
   assert 'data.embedded.num_train was 10 and is 11' in said.strip().splitlines()[-1]

@@ -37,6 +37,20 @@ def test_the_log_has_what_was_printed_before_it_was_opened_and_after_under_the_c
   assert stream.getvalue() == 'reading images\na b\n'
 
 
+def test_one_run_of_many_has_a_log_of_its_own_beside_that_of_the_command(log, tmp_path):
+  kept, path = log
+  kept.open(path)
+  kept.add('before')
+  for run in ('a', 'b'):
+    with kept.copied(tmp_path / f'{run}.txt'):
+      kept.add(f'{run}: epoch 1')
+  kept.add('after')
+  assert lines(path)[1:] == ['before', 'a: epoch 1', 'b: epoch 1', 'after']
+  head, *rest = lines(tmp_path / 'b.txt')
+  assert head.endswith(' main.py train')
+  assert rest == ['b: epoch 1']
+
+
 def test_bars_are_shown_and_not_kept(log):
   kept, path = log
   kept.open(path)

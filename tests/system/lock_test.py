@@ -16,6 +16,12 @@ from bloodcell_jax.base import types
 from bloodcell_jax.system import atomic, lock
 
 
+@pytest.fixture(autouse=True)
+def released():
+  yield
+  lock.release()
+
+
 @pytest.fixture
 def holder(tmp_path):
   process = lock_holder.start(tmp_path / 'run')
@@ -24,63 +30,81 @@ def holder(tmp_path):
     process.kill()
 
 
+def owner(folder):
+  return json.loads((folder / f'{lock.FILE}.owner').read_text())
+
+
 def test_the_second_is_refused_by_the_first_ones_number_until_that_is_killed(holder, tmp_path):
   folder = tmp_path / 'run'
-  with pytest.raises(types.UserError, match=f'process {holder.pid} on {socket.gethostname()}') as caught:
-    lock.take(folder)
+  for _ in range(2):  # a refusal does not take away whose lock it is
+    with pytest.raises(types.UserError, match=f'process {holder.pid} on {socket.gethostname()}') as caught:
+      lock.take(folder)
   assert '\n' not in str(caught.value)
   lock.take(tmp_path / 'other')
   holder.send_signal(signal.SIGKILL)
   holder.wait()
   assert (folder / lock.FILE).exists(), 'a killed process cleans nothing up'
   lock.take(folder)
-  assert json.loads((folder / lock.FILE).read_text())['pid'] == os.getpid()
+  assert owner(folder)['pid'] == os.getpid()
   lock.take(folder)  # the same process may ask again
+  lock.release()
+  assert list(folder.iterdir()) == []
 
 
-def test_without_kernel_locks_the_file_decides_by_number_host_and_start(holder, tmp_path, monkeypatch):
-  def flock(handle, how):
-    raise OSError(38, os.strerror(38))
+def test_a_forked_process_releases_no_lock_of_its_parent(tmp_path):
+  lock.take(tmp_path)
+  child = os.fork()
+  if not child:
+    lock.release()
+    os._exit(0)
+  os.waitpid(child, 0)
+  assert owner(tmp_path)['pid'] == os.getpid()
+  second = subprocess.run(
+    [sys.executable, '-c', lock_holder.HOLD, str(tmp_path)],
+    env={**os.environ, 'PYTHONPATH': str(lock_holder.ROOT)}, capture_output=True, text=True,
+  )  # fmt: skip
+  assert f'process {os.getpid()} on' in second.stderr
 
-  monkeypatch.setattr(lock.fcntl, 'flock', flock)
-  folder = tmp_path / 'run'
-  with pytest.raises(types.UserError, match=f'process {holder.pid}'):
-    lock.take(folder)
-  owner = json.loads((folder / lock.FILE).read_text())
-  # The number given to another process since, as after a restart of the machine.
-  (folder / lock.FILE).write_text(json.dumps({**owner, 'started': 'another boot 1'}))
-  lock.take(folder)
 
-
-# What Windows has in the place of fcntl: a lock of one byte, which a second process is refused with PermissionError.
-WINDOWS = """
-import errno, fcntl, os, subprocess, sys, types
-def locking(handle, how, num):
-  try:
-    fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, num, 0, os.SEEK_CUR)
-  except OSError:
-    raise PermissionError(errno.EACCES, 'Permission denied') from None
-import jax
-sys.modules['msvcrt'] = types.SimpleNamespace(LK_NBLCK=2, locking=locking)
-sys.modules['fcntl'] = None
-for name in ('pread', 'pwrite', 'O_CLOEXEC'):
-  delattr(os, name)
+# A file system without locks, and a system without `fcntl`.
+NO_LOCKS = """
+import errno, fcntl, os
+def flock(handle, how):
+  raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+fcntl.flock = flock
+"""
+NO_FCNTL = """
+import sys, warnings
+warnings.simplefilter('ignore')
+for name in ('fcntl', 'termios', 'resource', 'pwd', 'grp'):
+  sys.modules[name] = None
 """
 
 
-def test_without_fcntl_as_on_windows_the_second_is_refused_by_number_and_a_killed_one_is_not_waited_for(
-  tmp_path,
-):
-  code, env = WINDOWS + lock_holder.HOLD, {**os.environ, 'PYTHONPATH': str(lock_holder.ROOT)}
-  command = [sys.executable, '-c', code, str(tmp_path / 'run')]
+@pytest.mark.parametrize('system', [NO_LOCKS, NO_FCNTL], ids=['no locks', 'no fcntl'])
+def test_without_kernel_locks_number_host_and_start_decide(tmp_path, system):
+  folder, env = tmp_path / 'run', {**os.environ, 'PYTHONPATH': str(lock_holder.ROOT)}
+  command = [sys.executable, '-c', system + lock_holder.HOLD, str(folder)]
   with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as first:
     assert first.stdout.readline() == 'held\n'
     second = subprocess.run(command, env=env, capture_output=True, text=True)
     assert f'process {first.pid} on {socket.gethostname()} is writing there' in second.stderr
     first.kill()
+  # A killed one is not waited for.
   with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as third:
     assert third.stdout.readline() == 'held\n'
+    marker = next(path for path in folder.iterdir() if path.name in (lock.FILE, f'{lock.FILE}.soft') and path.read_text())
+    lines = marker.read_text().splitlines()
+    assert lines[:2] == [str(third.pid), socket.gethostname()]
     third.kill()
+  # The number was given to another process since; then a process on another machine.
+  marker.write_text('\n'.join((str(os.getpid()), lines[1], '1')) + '\n')
+  with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as fourth:
+    assert fourth.stdout.readline() == 'held\n'
+    fourth.kill()
+  marker.write_text('\n'.join((str(os.getpid()), 'elsewhere', '1')) + '\n')
+  fifth = subprocess.run(command, env=env, capture_output=True, text=True)
+  assert 'is writing there' in fifth.stderr
 
 
 def test_what_a_killed_process_left_is_cleared_and_nothing_else(tmp_path):
@@ -92,7 +116,7 @@ def test_what_a_killed_process_left_is_cleared_and_nothing_else(tmp_path):
   (tmp_path / '.run.12345678.tmp' / 'made').mkdir(parents=True)
   lock.take(folder)
   left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file()}
-  assert left == {'run/.lock', 'run/.mine.tmp', 'run/c.tmp'}
+  assert left == {'run/.lock', 'run/.lock.owner', 'run/.mine.tmp', 'run/c.tmp'}
   assert not (tmp_path / '.run.12345678.tmp').exists()
 
 

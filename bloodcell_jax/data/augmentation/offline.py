@@ -15,7 +15,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.augmentation import augment, saving
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.tensorflow_cpu import tf
-from bloodcell_jax.system import atomic
+from bloodcell_jax.system import atomic, portable_name
 
 # Size and ranges of the published copies, measured by registering them against the photographs.
 WIDTH, HEIGHT = 320, 240
@@ -59,6 +59,9 @@ def plan(photographs: types.Table, num_images: int) -> list[Copy]:
     raise types.UserError(
       f'{num_images} images are fewer than the {len(photographs)} photographs; raise --num_images'
     )
+  folders = [portable_name.allowed(name) for name in photographs.class_names]
+  if len({name.casefold() for name in folders}) < num_classes:
+    folders = [f'{name}_{k}' for k, name in enumerate(folders)]
   copies: list[Copy] = []
   for k, class_name in enumerate(photographs.class_names):
     rows = np.flatnonzero(photographs.label == k)
@@ -68,7 +71,7 @@ def plan(photographs: types.Table, num_images: int) -> list[Copy]:
       row, copy = int(rows[i % len(rows)]), i // len(rows)
       # The name of a photograph may contain folders.
       source = pathlib.PurePosixPath(str(photographs.source[row])).stem
-      copies.append(Copy(f'TRAIN/{class_name}/{source}_{copy:04d}.jpeg', row, len(copies)))
+      copies.append(Copy(f'TRAIN/{folders[k]}/{source}_{copy:04d}.jpeg', row, len(copies)))
   return copies
 
 

@@ -138,7 +138,7 @@ def table(
 def each(
   paths: Iterable[str],
   spec: Spec,
-  is_wanted: Callable[[str], bool],
+  is_wanted: Callable[[str, bytes], bool],
   boxes_of: Callable[[int, str, np.ndarray], Sequence[cell.Box | None]],
   frames_of: Callable[[np.ndarray, Sequence[cell.Box]], Sequence[cell.Box]] | None = None,
   on_read: Callable[[str, tuple[int, int], tuple[str, ...]], None] | None = None,
@@ -150,7 +150,7 @@ def each(
   Args:
     paths: of the files.
     spec: how each cell becomes the network's input.
-    is_wanted: whether a file with this digest is to be decoded.
+    is_wanted: whether a file with this digest and these bytes is to be decoded.
     boxes_of: where the cells of a photograph are; None is the whole photograph. It gets the file's index, its digest
       and the upright photograph, uint8 [H, W, 3] at its own size, and is called in several threads.
     frames_of: what the network sees of the photograph for each box; None is the box, cut as `spec.view` says.
@@ -171,7 +171,7 @@ def each(
       return '', error
     digest = image_files.sha256_16(data)
     try:
-      if not is_wanted(digest):
+      if not is_wanted(digest, data):
         return digest, None
       upright, notes = photograph.upright(data, spec.max_pixels)
       original_HWC = np.asarray(upright)

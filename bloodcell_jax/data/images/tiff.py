@@ -24,6 +24,10 @@ _MOST_PAGES = 64
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK = range(6)
 _REDUCED, _OF_MASK = 1, 4  # bits of NewSubfileType
 _RAW = (32803, 34892)  # colour filter array, linear raw
+# A note: Pillow misreads them.
+PLANES = 'colours in planes of more than 8 bits joined'
+# What reads the compressions that tifffile and Pillow lack, and packed samples of 9 to 15 bits.
+CODECS = 'pip install -r requirements-tiff.txt'
 # tifffile warns of every odd tag; what matters is an error or a note of the image.
 logging.getLogger('tifffile').setLevel(logging.CRITICAL + 1)
 
@@ -159,6 +163,8 @@ def _read(file: Any, pages: list[Any], max_pixels: int) -> samples_lib.Samples |
   colours = 3 if num >= 3 else 1
   if page.samplesperpixel == 2 and len(pages) > 1:
     raise rgb.DecodeError(f'has {num} channels of unknown meaning; save it as RGB')
+  if len(pages) == 1 and int(page.planarconfig) == 2 and page.samplesperpixel > 1 and _bits(page) > 8:
+    notes.append(PLANES)
   if colours == 3 and photometric == _BLACK_IS_ZERO:
     where = 'pages' if len(pages) > 1 else 'samples'
     notes.append(f'three {where} taken for red, green and blue')
@@ -169,12 +175,18 @@ def _read(file: Any, pages: list[Any], max_pixels: int) -> samples_lib.Samples |
     if 'imagecodecs' not in reason and 'No module' not in reason:
       raise
     is_chunky = len(pages) == 1 and int(page.planarconfig) == 1
+    # Pillow unpacks 12 bits of grey, no other odd number.
+    is_packed = _bits(page) % 8 > 0 and (_bits(page), num) != (12, 1) and _bits(page) > 8
+    if is_packed:
+      raise rgb.DecodeError(
+        f'has packed samples of {_bits(page)} bits; save it with 8 or 16 bits, or `{CODECS}`'
+      ) from None
     if is_chunky and _format(page) == 1 and photometric in (_BLACK_IS_ZERO, _RGB, _PALETTE):
       return None  # Pillow has these compressions
     kind = getattr(page.compression, 'name', str(page.compression))
     raise rgb.DecodeError(
       f'is compressed with {kind}, which cannot be read in this layout ({_bits(page)} bits, {_name(page)}); save it '
-      'uncompressed, with Deflate (ZIP) compression, or as PNG'
+      f'uncompressed, with Deflate (ZIP) compression, or as PNG, or `{CODECS}`'
     ) from None
   array_HWC = np.concatenate(planes, -1)
   if photometric == _PALETTE:

@@ -1,0 +1,289 @@
+"""What one person has uploaded: photographs, predictions and labels, in a folder of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import pathlib
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bloodcell_jax.base import cell
+from bloodcell_jax.inference import differential_count
+from bloodcell_jax.serving import analysis as analysis_lib
+from bloodcell_jax.serving import limits as limits_lib
+from bloodcell_jax.serving import photograph_file
+from bloodcell_jax.storage import journal as journal_lib
+
+# Most sentences about files that could not be used; later ones replace the first.
+_MOST_PROBLEMS = 200
+
+
+class Refused(Exception):
+  """A file or a label that is not taken; the message is a sentence for the page."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+  """What a person says a cell is."""
+
+  name: str
+  time: str  # UTC, as JavaScript's `toISOString` writes it
+
+
+class Session:
+  """The state of one browser's page. Every public method may be called by any thread.
+
+  Args:
+    folder: its own, which exists; removed by `close`.
+    token: what each change must bring along.
+    analysis: the classifier.
+    limits: how much may be uploaded.
+  """
+
+  def __init__(
+    self, folder: pathlib.Path, token: str, analysis: analysis_lib.Analysis, limits: limits_lib.Limits
+  ):
+    self.folder, self.token, self.limits = folder, token, limits
+    self.last_used = time.monotonic()
+    self.is_closed = False
+    self._analysis = analysis
+    self._journal = journal_lib.Journal(folder / 'journal.jsonl', analysis.network, analysis.class_names)
+    self._lock = threading.RLock()
+    self._photographs: dict[str, photograph_file.PhotographFile] = {}  # by id, in order of arrival
+    self._labels: dict[str, Label] = {}  # by key of a cell
+    self._problems: list[str] = []
+    self._version = 0
+    self._reserved: dict[str, int] = {}  # bytes by id of the files that are arriving
+    self._classified: differential_count.ClassifiedCells | None = None
+
+  @contextlib.contextmanager
+  def reserve(self, name: str, identity: str, size: int) -> Iterator[None]:
+    """Keeps room for a file while it arrives.
+
+    Raises:
+      Refused: it is too large, one too many, or does not fit.
+    """
+    with self._lock:
+      present = self._photographs.values()
+      reason = self.limits.refusal(
+        size,
+        len(present) + len(self._reserved),
+        sum(one.num_bytes for one in present) + sum(self._reserved.values()),
+      )
+      if self.is_closed:
+        reason = 'came after everything was deleted'
+      if reason:
+        raise Refused(f'{name}: {reason}')
+      self._reserved[identity] = size
+    try:
+      yield
+    finally:
+      with self._lock:
+        self._reserved.pop(identity, None)
+
+  def add(self, photograph: photograph_file.PhotographFile) -> bool:
+    """Takes up a decoded photograph; False if the same one is there already.
+
+    Raises:
+      Refused: another photograph has its name, or the session has been closed.
+    """
+    with self._lock:
+      if self.is_closed:
+        raise Refused(f'{photograph.shown}: came after everything was deleted')
+      same = [one for one in self._photographs.values() if one.shown == photograph.shown]
+      if any(one.digest == photograph.digest for one in same):
+        return False
+      if same:
+        raise Refused(
+          f'{photograph.shown}: another photograph of this name is here; rename one, or drop their folders'
+        )
+      self._photographs[photograph.id] = photograph
+      self._touch([photograph])
+      return True
+
+  def remember(self, problem: str) -> None:
+    """Keeps a sentence about a file that could not be used, for when the page is loaded again."""
+    with self._lock:
+      self._problems = [*self._problems, problem][-_MOST_PROBLEMS:]
+
+  def forget_problems(self) -> None:
+    """Drops the sentences that `remember` kept."""
+    with self._lock:
+      self._problems = []
+
+  def waiting(self, most: int) -> list[photograph_file.PhotographFile]:
+    """At most so many photographs that have not been analysed, the first ones."""
+    with self._lock:
+      found = [one for one in self._photographs.values() if one.state == photograph_file.WAITING]
+      return found[:most]
+
+  def analyse(self, photographs: Sequence[photograph_file.PhotographFile]) -> None:
+    """Finds and classifies the cells of these photographs; called by the worker's thread alone."""
+    try:
+      found = self._analysis.find(photographs, self._journal)
+    except Exception as error:
+      if self.is_closed:
+        return
+      reason = ' '.join(str(error).split()) or type(error).__name__
+      with self._lock:
+        for one in photographs:
+          one.state, one.reason = photograph_file.FAILED, f'could not be analysed ({reason})'
+        self._touch(photographs)
+      return
+    with self._lock:
+      for one, result in zip(photographs, found, strict=True):
+        one.state = photograph_file.FAILED if result.reason else photograph_file.DONE
+        one.cells, one.frames, one.reason = result.cells, result.frames, result.reason
+      self._touch(photographs)
+      self._classify()
+
+  def label(self, identities: Sequence[str], name: str | None) -> None:
+    """Labels cells, each `PHOTOGRAPH/NUMBER`, with a class; None takes the labels back.
+
+    Raises:
+      Refused: there is no such cell or class.
+    """
+    with self._lock:
+      if name is not None and name not in self._analysis.class_names:
+        raise Refused(f'{name}: no class of this model')
+      keys = {self._cell(identity).key for identity in identities}
+      for key in keys:
+        if name is None:
+          self._labels.pop(key, None)
+        else:
+          self._labels[key] = Label(name, _now())
+      # Two files with the same bytes show the same cells.
+      self._touch([p for p in self._photographs.values() if any(one.key in keys for one in p.cells)])
+
+  def photograph(self, identity: str) -> photograph_file.PhotographFile | None:
+    """The photograph of this id; None if this session has none."""
+    with self._lock:
+      return self._photographs.get(identity)
+
+  def state(self, since: int) -> dict[str, Any]:
+    """What the page shows, as JSON values; of photographs only those that have changed since that version."""
+    with self._lock:
+      rows = {one.key: row for row, one in enumerate(self._classified.cells)} if self._classified else {}
+      photographs = list(self._photographs.values())
+      return {
+        'version': self._version,
+        'photographs': [self._describe(one, rows) for one in photographs if one.version > since],
+        'num': len(photographs),
+        'num_waiting': sum(one.state == photograph_file.WAITING for one in photographs),
+        'problems': self._problems,
+        'count': self.count(),
+        'labels': {
+          name: sum(one.name == name for one in self._labels.values()) for name in self._analysis.class_names
+        },
+      }
+
+  def count(self) -> dict[str, Any] | None:
+    """The differential count, with the labels in place of what was predicted; None without cells."""
+    with self._lock:
+      corrected = self.corrected()
+      if corrected is None:
+        return None
+      counted = differential_count.count(corrected, self._analysis.confidence)
+      lines = [*differential_count.warnings(counted), differential_count.duplicates(counted)]
+      return {**counted, 'warnings': [line for line in lines if line]}
+
+  def classified(self) -> differential_count.ClassifiedCells | None:
+    """The cells as the network names them; None without cells."""
+    with self._lock:
+      return self._classified
+
+  def corrected(self) -> differential_count.ClassifiedCells | None:
+    """The cells with the labels in place of what was predicted; None without cells."""
+    with self._lock:
+      if self._classified is None:
+        return None
+      predicted = tuple(
+        self._labels[one.key].name if one.key in self._labels else name
+        for one, name in zip(self._classified.cells, self._classified.predicted, strict=True)
+      )
+      return dataclasses.replace(self._classified, predicted=predicted)
+
+  def labels(self) -> dict[str, Label]:
+    """The labels by key of the cell."""
+    with self._lock:
+      return dict(self._labels)
+
+  def photographs(self) -> list[photograph_file.PhotographFile]:
+    """Those that are here, in order of arrival."""
+    with self._lock:
+      return list(self._photographs.values())
+
+  def close(self) -> None:
+    """Deletes everything."""
+    with self._lock:
+      self.is_closed = True
+      self._photographs, self._labels, self._classified, self._problems = {}, {}, None, []
+    shutil.rmtree(self.folder, ignore_errors=True)
+
+  def _cell(self, identity: str) -> cell.Cell:
+    name, _, number = identity.partition('/')
+    photograph = self._photographs.get(name)
+    if photograph is None or not number.isdecimal() or not 1 <= int(number) <= len(photograph.cells):
+      raise Refused('this cell is not here any more; load the page again')
+    return photograph.cells[int(number) - 1]
+
+  def _classify(self) -> None:
+    cells = [one for photograph in self._photographs.values() for one in photograph.cells]
+    before, self._classified = self._classified, None
+    if not cells:
+      return
+    self._classified = self._analysis.classify(cells, self._journal)
+    # Another folder's judgement can change what is withheld of photographs that were shown before.
+    named = dict(zip([one.key for one in before.cells], before.predicted, strict=True)) if before else {}
+    changed = {
+      one.file
+      for one, name in zip(cells, self._classified.predicted, strict=True)
+      if named.get(one.key) not in (None, name)
+    }
+    self._touch([one for one in self._photographs.values() if one.shown in changed])
+
+  def _touch(self, photographs: Sequence[photograph_file.PhotographFile]) -> None:
+    self._version += 1
+    for one in photographs:
+      one.version = self._version
+
+  def _describe(self, photograph: photograph_file.PhotographFile, rows: dict[str, int]) -> dict[str, Any]:
+    return {
+      'id': photograph.id,
+      'file': photograph.shown,
+      'size': photograph.size,
+      'state': photograph.state,
+      'reason': photograph.reason,
+      'cells': [
+        self._describe_cell(photograph, one, frame, rows[one.key])
+        for one, frame in zip(photograph.cells, photograph.frames, strict=True)
+        if one.key in rows
+      ],
+    }
+
+  def _describe_cell(
+    self, photograph: photograph_file.PhotographFile, one: cell.Cell, frame: cell.Box | None, row: int
+  ) -> dict[str, Any]:
+    assert self._classified is not None
+    classified, label = self._classified, self._labels.get(one.key)
+    return {
+      'id': f'{photograph.id}/{one.number}',
+      'number': one.number,
+      'box': one.box and one.box.as_tuple(),
+      'frame': frame and frame.as_tuple(),
+      'predicted': classified.predicted[row],
+      'likeliest': classified.likeliest[row],
+      'confidence': float(classified.probs_NK[row].max()),
+      'set': classified.sets[row],
+      'unlike': classified.judgement.reason_N[row] if classified.judgement else '',
+      'label': label and label.name,
+    }
+
+
+def _now() -> str:
+  return datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds').replace('+00:00', 'Z')

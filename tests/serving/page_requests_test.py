@@ -1,0 +1,342 @@
+"""The page asked as a browser does and as an attacker would: limits, sessions, exports, what is left behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import time
+import zipfile
+
+import html_checker
+import numpy as np
+import page_server
+import pytest
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import image_files
+from bloodcell_jax.data.sources import label_csv
+from bloodcell_jax.serving import uploaded_name
+
+HOSTILE = '../../etc/</script><img src=x onerror=alert(1)>.png'
+
+
+@pytest.fixture(scope='module')
+def server(tmp_path_factory):
+  with page_server.running(tmp_path_factory.mktemp('serve'), num_sessions=100) as running:
+    yield running
+
+
+def only(state):
+  (photograph,) = state['photographs']
+  return photograph
+
+
+def test_a_photograph_becomes_cells_with_classes_and_pictures(server):
+  browser = server.browser()
+  assert browser.upload('field.png', page_server.field_png()) == (200, {'is_new': True})
+  photograph = only(browser.analysed())
+  assert (photograph['file'], photograph['size'], photograph['state']) == ('field.png', [640, 480], 'done')
+  centres = sorted(
+    ((left + right) / 2, (top + bottom) / 2)
+    for left, top, right, bottom in (each['box'] for each in photograph['cells'])
+  )
+  assert np.allclose(centres, [(160, 140), (470, 330)], atol=15)
+  for each in photograph['cells']:
+    left, top, right, bottom = each['frame']
+    assert left <= each['box'][0] < each['box'][2] <= right
+    assert right - left == bottom - top
+    assert 0.25 <= each['confidence'] <= 1
+    for path, kind in ((f'/cells/{each["id"]}.jpg', 'jpeg'), (f'/cells/{each["id"]}-heat.png', 'png')):
+      status, headers, data = browser.ask('GET', path)
+      assert (status, headers['content-type']) == (200, f'image/{kind}')
+      assert data
+  assert browser.ask('GET', f'/cells/{photograph["id"]}/3.jpg')[0] == 404
+  for size in ('large', 'small'):
+    assert browser.ask('GET', f'/photographs/{photograph["id"]}/{size}.jpg')[0] == 200
+  assert browser.ask('GET', f'/photographs/{photograph["id"]}/whole.jpg')[0] == 404
+
+
+def test_a_photograph_without_a_cell_says_so_and_is_no_error(server):
+  browser = server.browser()
+  browser.upload('pale.png', page_server.png(np.full((480, 640, 3), 230, np.uint8)))
+  photograph = only(browser.analysed())
+  assert (photograph['state'], photograph['reason']) == ('failed', 'no white cell was found')
+  assert browser.state()['count'] is None
+
+
+def test_labels_change_the_count_and_come_out_as_the_list_that_a_training_takes(server, tmp_path):
+  browser = server.browser()
+  for i in range(3):
+    browser.upload(f'slides/monday/{i}.png', page_server.cell_png(i))
+  cells = [each['cells'][0] for each in browser.analysed()['photographs']]
+  name = 'MONOCYTE'
+  status, state = browser.post(
+    '/labels', {'cells': [each['id'] for each in cells[:2]], 'label': name, 'since': 0}
+  )
+  assert status == 200
+  assert state['labels'][name] == 2
+  labelled = [each['cells'][0]['label'] for each in state['photographs']]
+  assert labelled.count(name) == 2
+  before = sum(each['predicted'] == name for each in cells[2:])
+  assert state['count']['classes'][name]['count'] == 2 + before
+  status, headers, data = browser.ask('GET', '/export/labels.csv')
+  assert 'corrections.csv' in headers['content-disposition']
+  rows = list(csv.DictReader(io.StringIO(data.decode())))
+  # As tests/inference/review_page_test.py has them.
+  assert list(rows[0]) == ['file', 'sha256_16', 'machine_label', 'human_label', 'confidence', 'model', 'time']
+  assert [row['file'] for row in rows] == ['monday/0.png', 'monday/1.png']
+  (tmp_path / 'monday').mkdir()
+  for i in range(3):
+    (tmp_path / 'monday' / f'{i}.png').write_bytes(page_server.cell_png(i))
+  (tmp_path / 'corrections.csv').write_bytes(data)
+  read = label_csv.read(str(tmp_path / 'corrections.csv'), str(tmp_path))
+  assert [(each.file, each.label) for each in read] == [('monday/0.png', name), ('monday/1.png', name)]
+  for i, each in enumerate(read):
+    label_csv.check_digest(each, image_files.sha256_16(page_server.cell_png(i)))
+  with pytest.raises(types.UserError, match='has changed'):
+    label_csv.check_digest(read[0], image_files.sha256_16(page_server.cell_png(1)))
+  browser.post('/labels', {'cells': [cells[0]['id']], 'label': None, 'since': 0})
+  assert browser.state()['labels'][name] == 1
+  assert browser.post('/labels', {'cells': [cells[0]['id']], 'label': 'BLAST', 'since': 0})[0] == 422
+  assert browser.post('/labels', {'cells': ['nowhere/1'], 'label': name, 'since': 0})[0] == 422
+
+
+def test_labelled_cells_of_a_field_come_out_as_images_that_a_training_takes(server, tmp_path):
+  browser = server.browser()
+  browser.upload('field.png', page_server.field_png())
+  browser.upload('one.png', page_server.cell_png(0))
+  cells = [each for photograph in browser.analysed()['photographs'] for each in photograph['cells']]
+  assert browser.ask('GET', '/export/labelled-cells.zip')[0] == 422
+  for each, name in zip(cells, ('MONOCYTE', 'LYMPHOCYTE', 'NEUTROPHIL'), strict=True):
+    browser.post('/labels', {'cells': [each['id']], 'label': name, 'since': 0})
+  status, _, data = browser.ask('GET', '/export/labelled-cells.zip')
+  assert status == 200
+  with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    for entry in archive.namelist():
+      target = tmp_path / entry
+      target.parent.mkdir(parents=True, exist_ok=True)
+      target.write_bytes(archive.read(entry))
+  folder = tmp_path / 'labelled-cells'
+  read = label_csv.read(str(folder / 'labels.csv'), str(folder))
+  assert [each.label for each in read] == ['MONOCYTE', 'LYMPHOCYTE', 'NEUTROPHIL']
+  for each in read:
+    label_csv.check_digest(each, image_files.sha256_16((folder / each.file).read_bytes()))
+  assert (folder / read[2].file).read_bytes() == page_server.cell_png(0), 'a single cell is copied as it is'
+  groups = [row['group'] for row in csv.DictReader((folder / 'groups.csv').read_text().splitlines())]
+  assert groups[0] == groups[1] != groups[2]
+  predictions = list(csv.DictReader(io.StringIO(browser.ask('GET', '/export/predictions.csv')[2].decode())))
+  assert [row['left'] != '' for row in predictions] == [True, True, False]
+  assert b'MONOCYTE' in browser.ask('GET', '/export/differential.csv')[2]
+
+
+@pytest.mark.parametrize(
+  ('name', 'data', 'reason'),
+  [
+    ('notes.png', b'no image', 'notes.png: is not an image of a known kind'),
+    ('empty.png', b'', 'empty.png: is empty'),
+    ('cut.png', page_server.cell_png(0)[:900], 'cut.png: is cut short or damaged'),
+    ('a.docx', b'x', 'a.docx: .docx: not one of'),
+    ('a.zip', b'x', 'a.zip: is an archive; unpack it'),
+    ('a\nb.png', b'x', 'a\\nb.png: the name has characters'),
+    ('wide.png', page_server.png(np.zeros((1001, 1000, 3), np.uint8)), 'wide.png: has 1000x1001 pixels, more than'),
+    ('big.png', b'x' * (10**6 + 1), 'big.png: has 1.0 MB; the most is 1 MB'),
+  ],
+)  # fmt: skip
+def test_a_bad_file_is_one_sentence_and_leaves_nothing(server, name, data, reason):
+  browser = server.browser()
+  before = set(server.files())
+  status, answer = browser.upload(name, data)
+  assert status == 422
+  assert answer['problem'].startswith(reason)
+  assert '\n' not in answer['problem']
+  assert set(server.files()) == before
+  assert browser.state()['problems'] == [answer['problem']]
+  assert browser.upload('good.png', page_server.cell_png(0))[0] == 200
+  assert set(server.files()) != before, 'the check itself must see a file'
+
+
+def test_a_session_takes_no_more_than_its_limits(server):
+  browser = server.browser()
+  for i in range(5):
+    assert browser.upload(f'{i}.png', page_server.cell_png(i))[0] == 200
+  status, answer = browser.upload('6.png', page_server.cell_png(6))
+  assert (status, answer['problem']) == (422, '6.png: is one file too many; the most is 5')
+  assert server.browser().upload('6.png', page_server.cell_png(6))[0] == 200, (
+    'another person has limits of their own'
+  )
+  other = server.browser()
+  large = page_server.png(np.random.default_rng(0).integers(0, 255, (550, 550, 3)).astype(np.uint8))
+  statuses = [other.upload(f'{i}.png', large + bytes([i]))[0] for i in range(3)]
+  assert statuses == [200, 200, 422]
+
+
+def test_the_same_photograph_is_taken_once_and_another_of_its_name_is_refused(server):
+  browser = server.browser()
+  assert browser.upload('a.png', page_server.cell_png(0))[1] == {'is_new': True}
+  assert browser.upload('a.png', page_server.cell_png(0))[1] == {'is_new': False}
+  status, answer = browser.upload('a.png', page_server.cell_png(1))
+  assert status == 422
+  assert 'another photograph of this name' in answer['problem']
+  assert browser.upload('b/a.png', page_server.cell_png(1))[0] == 200
+  assert browser.state()['num'] == 2
+
+
+def test_names_are_judged_before_their_files_are_sent(server):
+  files = [['d/.DS_Store', 9], ['d/Thumbs.db', 9], ['d/a.jpg', 9], ['d/b.jpg', 10**7], ['d/c.txt', 9]]
+  answers = server.browser().post('/names', {'files': files})[1]['answers']
+  assert answers[:3] == [None, None, '']
+  assert answers[3].startswith('d/b.jpg: has 10.0 MB')
+  assert answers[4].startswith('d/c.txt: .txt: not one of')
+
+
+def test_a_hostile_name_names_no_other_file_and_becomes_no_html(server):
+  browser = server.browser()
+  outside = set(server.folder.parent.rglob('*'))
+  assert browser.upload(HOSTILE, page_server.cell_png(0))[0] == 200
+  photograph = only(browser.analysed())
+  assert photograph['file'] == uploaded_name.cleaned(HOSTILE)
+  assert not photograph['file'].startswith(('.', '/'))
+  assert {
+    path for path in set(server.folder.parent.rglob('*')) - outside if server.folder not in path.parents
+  } == set()
+  text = browser.ask('GET', '/')[2].decode()
+  assert '<img src=x' not in text
+  assert (
+    html_checker.check(text.replace('<input', '<br').replace('<progress', '<br').replace('</progress>', ''))
+    == []
+  )
+
+
+def test_two_people_do_not_see_each_others_photographs(server):
+  one, two = server.browser(), server.browser()
+  one.upload('a.png', page_server.cell_png(0))
+  photograph = only(one.analysed())
+  addresses = [
+    f'/photographs/{photograph["id"]}/large.jpg', f'/cells/{photograph["id"]}/1.jpg',
+    f'/cells/{photograph["id"]}/1-heat.png',
+  ]  # fmt: skip
+  for address in addresses:
+    assert one.ask('GET', address)[0] == 200
+    assert two.ask('GET', address)[0] == 404
+    assert two.ask('GET', address, Cookie='')[0] == 410
+    assert two.ask('GET', address, Cookie='bloodcell_1=x')[0] == 410
+  assert two.state()['photographs'] == []
+  assert (
+    two.post('/labels', {'cells': [photograph['cells'][0]['id']], 'label': 'MONOCYTE', 'since': 0})[0] == 422
+  )
+  assert one.state()['labels']['MONOCYTE'] == 0
+  assert two.ask('GET', '/export/labels.csv')[0] == 422
+  assert 'HttpOnly' in one.set_cookie
+  assert 'SameSite=strict' in one.set_cookie
+  assert len(photograph['id']) >= 20, 'not to be guessed'
+
+
+def test_only_the_page_itself_is_answered(server):
+  browser = server.browser()
+  own = f'127.0.0.1:{server.port}'
+  for host in (
+    'evil.example',
+    f'evil.example:{server.port}',
+    '127.0.0.1',
+    f'127.0.0.1:{server.port + 1}',
+    '0.0.0.0',
+  ):
+    assert browser.ask('GET', '/state', Host=host)[0] == 421, host
+  for host in (own, f'localhost:{server.port}'):
+    assert browser.ask('GET', '/state', Host=host)[0] == 200
+  body = json.dumps({'cells': [], 'label': None, 'since': 0}).encode()
+  for wrong in (
+    {'Origin': 'http://evil.example'}, {'Origin': 'null'}, {'Origin': f'http://localhost:{server.port}'},
+    {'Sec_Fetch_Site': 'cross-site'}, {'Sec_Fetch_Site': 'same-site'}, {'X_Bloodcell_Token': ''},
+    {'X_Bloodcell_Token': server.browser().token},
+  ):  # fmt: skip
+    sent = {name.replace('_', '-'): value for name, value in wrong.items()}
+    assert browser.ask('POST', '/labels', body, **sent)[0] == 403, wrong
+  assert browser.ask('POST', '/labels', body, Origin=f'http://{own}')[0] == 200
+  assert browser.ask('POST', '/labels', body)[0] == 200
+
+
+def test_every_answer_forbids_what_the_page_does_not_need(server):
+  browser = server.browser()
+  for path in ('/', '/static/serve.js', '/state', '/nowhere'):
+    headers = browser.ask('GET', path)[1]
+    assert "default-src 'none'" in headers['content-security-policy']
+    assert 'unsafe' not in headers['content-security-policy']
+    assert (headers['cache-control'], headers['x-content-type-options']) == ('no-store', 'nosniff')
+    assert headers['cross-origin-resource-policy'] == 'same-origin'
+    assert 'access-control-allow-origin' not in headers
+  assert browser.ask('GET', '/static/..%2fapp.py')[0] == 404
+
+
+def test_what_is_deleted_is_gone(server):
+  browser = server.browser()
+  before = set(server.files())
+  browser.upload('a.png', page_server.cell_png(0))
+  browser.analysed()
+  assert set(server.files()) > before
+  assert browser.post('/delete', {})[0] == 200
+  assert set(server.files()) == before
+  assert browser.ask('GET', '/state')[0] == 410
+  assert browser.upload('a.png', page_server.cell_png(0))[0] == 410
+
+
+def test_photographs_are_deleted_after_a_time_without_use_and_sessions_are_limited(tmp_path):
+  with page_server.running(tmp_path, minutes=1.5 / 60, num_sessions=2) as server:
+    browser = server.browser()
+    server.browser()
+    browser.upload('a.png', page_server.cell_png(0))
+    assert server.files()
+    assert b'Too many people' in browser.ask('GET', '/', Cookie='')[2]
+    assert browser.ask('GET', '/state')[0] == 200
+    end = time.monotonic() + 10
+    while server.files() and time.monotonic() < end:
+      time.sleep(0.1)
+    assert not server.files()
+    assert browser.ask('GET', '/state')[0] == 410
+    server.browser()
+
+
+FAKE = """
+import pathlib, sys
+print(*sys.argv[1:])
+folder = next(a for a in sys.argv if a.startswith('--config.data.dir=')).partition('=')[2]
+print(sorted(path.name for path in pathlib.Path(folder).iterdir()))
+sys.exit(3)
+"""
+
+
+def test_the_command_adapt_gets_the_labelled_cells_and_its_lines_are_shown_to_its_owner(tmp_path):
+  (tmp_path / 'main.py').write_text(FAKE)
+  with page_server.running(tmp_path, (sys.executable, str(tmp_path / 'main.py'))) as server:
+    browser, other = server.browser(), server.browser()
+    assert b'id="adapt-start"' in browser.page
+    browser.upload('one.png', page_server.cell_png(0))
+    cell = only(browser.analysed())['cells'][0]
+    assert browser.post('/adapt', {'name': 'mine'}) == (422, {'problem': 'no cell is labelled yet'})
+    assert not (tmp_path / 'runs' / 'mine-labelled').exists()
+    browser.post('/labels', {'cells': [cell['id']], 'label': 'MONOCYTE', 'since': 0})
+    for name in ('../mine', '', '-x', 'a b', 'a' * 41):
+      assert browser.post('/adapt', {'name': name})[0] == 422, name
+    assert browser.post('/adapt', {'name': 'mine'})[0] == 200
+    end = time.monotonic() + 20
+    while (state := json.loads(browser.ask('GET', '/adapt')[2]))['is_running']:
+      assert time.monotonic() < end
+      time.sleep(0.1)
+    assert state['code'] == 3
+    command, flags, files = state['lines']
+    assert f'--to={tmp_path / "runs" / "mine"}' in command
+    assert flags.split()[:2] == ['adapt', f'--workdir={tmp_path / "run"}']
+    assert f'--config.data.labels_csv={tmp_path / "runs" / "mine-labelled" / "labels.csv"}' in flags
+    assert files == "['groups.csv', 'images', 'labels.csv']"
+    assert browser.post('/adapt', {'name': 'mine'})[0] == 422, 'what is there is not written over'
+    hidden = json.loads(other.ask('GET', '/adapt')[2])
+    assert (hidden['lines'], hidden['name'], hidden['is_own']) == ([], '', False)
+
+
+def test_without_the_command_adapt_its_section_is_one_sentence(server):
+  browser = server.browser()
+  assert b'id="adapt-start"' not in browser.page
+  assert b'has no command adapt' in browser.page
+  assert browser.post('/adapt', {'name': 'mine'})[0] == 404
