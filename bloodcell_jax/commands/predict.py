@@ -15,7 +15,19 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.images import conversions, decode, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
-from bloodcell_jax.inference import cell_finder, classifier, differential_count, file_predictions, review_page
+from bloodcell_jax.inference import (
+  cell_finder,
+  classifier,
+  count_page,
+  differential_count,
+  error_rates,
+  field_overlaps,
+  file_predictions,
+  laboratory_count,
+  overlays,
+  review_page,
+  reviewers,
+)
 from bloodcell_jax.reports import page, report, review_images
 from bloodcell_jax.runs import unlike_measure
 from bloodcell_jax.stats import unlike
@@ -35,9 +47,13 @@ def define_flags() -> None:
   )
   flags.DEFINE_string(
     'cells',
-    'one',
-    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart',
+    '',
+    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart; if empty, '
+    'one for a network of whole pictures (data.view full), else auto',
   )
+  flags.DEFINE_bool('overlays', True, 'a picture of each photograph that was searched, with its cells boxed')
+  flags.DEFINE_integer('count', 0, 'cells in count.html and count.csv, such as 100 or 200; 0 for all')
+  flags.DEFINE_list('reviewers', [], 'two lists exported by the review page, A.csv,B.csv, to be compared')
   flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each cell on the review page')
   flags.DEFINE_enum(
     'unlike', 'withhold', ['withhold', 'keep'],
@@ -56,6 +72,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if values.review_max < 0:
     raise types.UserError(f'review_max is {values.review_max}; it must be 0 or more')
   cell_finder.check(values.cells)
+  laboratory_count.check(values.count)
+  reviewers.check(values.reviewers)
   folder = workdir.Workdir(request.folder())
   found = input_paths.read(request.paths)
   files, left_out = found.inputs, found.problems
@@ -65,17 +83,20 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   console.keep(folder.log)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
-  network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(values.cells))
+  cells = values.cells or cell_finder.usual(spec.view)
+  network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(cells))
   target = _target(folder, request.paths, network)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   progress.line(f'{len(files):,} files; {len(known.known):,} cells were predicted before')
+  trained = folder.read_environment()['data'].get('image_sizes', {})
+  singles = cell_finder.survey([file.path for file in files], spec.max_pixels, trained, cells)
   predictions = file_predictions.predict_files(
     loaded,
     files,
     spec,
     known,
     progress.counter('images predicted'),
-    cell_finder.finder(values.cells),
+    cell_finder.finder(cells, singles),
     cell_finder.framer(spec.view),
   )
   classified = differential_count.classify(
@@ -85,13 +106,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     loaded.rule,
     _judgement(loaded, predictions),
   )
+  classified = field_overlaps.counted_once(classified, predictions.path, spec, loaded.made.poll)
   difference = differential_count.count(classified, loaded.made.experiment.intervals.confidence)
   problems = [*left_out, *predictions.problems]
   photographs = {one.file: known.about[one.digest] for one in predictions.cells if one.digest in known.about}
   converted = conversions.count(
     types.Problem(file, note) for file, about in photographs.items() for note in about.notes
   )
-  trained = folder.read_environment()['data'].get('image_sizes', {})
   # Cells that were found are cut out at one scale, whatever the size of their photograph.
   wholes = [] if classified.has_boxes else [about.size for about in photographs.values()]
   other_size = sizes.warning(wholes, trained)
@@ -109,10 +130,14 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     'reading': found.remarks(),
     'conversions': converted,
     'other_size': other_size,
+    'overlays': overlays.write(target, classified, predictions.path, spec, loaded.made.poll)
+    if values.overlays
+    else {},
   }
   differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', difference)
   atomic.write_json(target / prediction_folder.FILE, about)
+  _write_laboratory_count(target, folder, loaded, classified, about)
   rows = review_page.least_certain(classified, values.review_max)
   pictures = _pictures(loaded, predictions, rows, spec)
   atomic.write_text(
@@ -128,6 +153,36 @@ def _target(folder: workdir.Workdir, paths: Sequence[str], network: str) -> path
   target = pathlib.Path(flags.FLAGS.to)
   prediction_folder.claim(target, paths, folder.path, network)
   return target
+
+
+def _write_laboratory_count(
+  target: pathlib.Path,
+  folder: workdir.Workdir,
+  loaded: classifier.Classifier,
+  classified: differential_count.ClassifiedCells,
+  about: dict[str, Any],
+) -> None:
+  """`count.html` and `count.csv`."""
+  confidence, seed = loaded.made.experiment.intervals.confidence, loaded.made.experiment.seed
+  paths = flags.FLAGS.reviewers
+  counted = laboratory_count.count(
+    classified,
+    flags.FLAGS.count,
+    error_rates.read(folder, loaded.class_names, loaded.rule),
+    reviewers.compare(paths, confidence, seed) if paths else None,
+    confidence,
+    seed,
+  )
+  laboratory_count.write(target / 'count.csv', counted)
+  facts = [
+    ('Photographs', ', '.join(about[prediction_folder.PATHS][:5])),
+    ('Network', f'{folder.path.name}, fingerprint {about[prediction_folder.MODEL]}'),
+    ('Not in the count', differential_count.not_counted(about['differential']) or 'nothing'),
+  ]
+  first = unlike.line(about['differential']['unlike'])
+  notes = [first[:1].upper() + first[1:], loaded.note, report.RESEARCH_ONLY]
+  text = count_page.render(counted, f'Differential count of {target.name}', facts, list(filter(None, notes)))
+  atomic.write_text(target / 'count.html', text)
 
 
 def _judgement(
@@ -222,11 +277,16 @@ def _print_summary(
     progress.line(
       'the run has no calibration.json, so every cell is accepted; evaluate the run to calibrate it'
     )
-  notes = (differential_count.duplicates(difference), *differential_count.warnings(difference), loaded.note)
+  notes = (
+    differential_count.duplicates(difference),
+    differential_count.not_counted(difference),
+    *differential_count.warnings(difference),
+    loaded.note,
+  )
   for note in notes:
     if note:
       progress.line(note)
-  progress.line(f'{target / "predictions.csv"}, differential.csv, review.html')
+  progress.line(f'{target / "predictions.csv"}, differential.csv, review.html, count.html, count.csv')
   progress.line(report.RESEARCH_ONLY)
 
 
@@ -253,7 +313,9 @@ def _differential(difference: dict[str, Any]) -> str:
     rows.insert(0, (differential_count.UNLIKE, f'{difference["num_unlike"]:,}', '', '', ''))
   rows.append((differential_count.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
   confidence = f'{100 * difference["confidence"]:g} %'
-  duplicates = differential_count.duplicates(difference)
+  duplicates = ' '.join(
+    filter(None, (differential_count.duplicates(difference), differential_count.not_counted(difference)))
+  )
   return (
     '<h2>Differential count</h2>'
     + page.table(
@@ -263,7 +325,7 @@ def _differential(difference: dict[str, Any]) -> str:
     )
     + (f'<p class="small">{page.text(duplicates)}</p>' if duplicates else '')
     + '<p class="small">The intervals (Goodman 1965) are simultaneous and describe the sampling of cells. They do not '
-    'include the errors of the network, and two different images of one cell count as two cells.</p>'
+    'include the errors of the network, which count.html does.</p>'
   )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.resources
 import json
+import threading
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ def find(image_HWC: np.ndarray) -> Field:
     image_HWC: uint8 RGB, of any size. Memory grows with the image itself only: it is searched at a scale of
       `candidate.WORKING` pixels to a red cell.
   """
+  _load_libraries()
   diameter = red_cells.diameter(image_HWC)
   if diameter is not None and diameter < _NARROWEST:
     diameter = None
@@ -79,6 +81,17 @@ def find(image_HWC: np.ndarray) -> Field:
       for i, ((one, p), box) in enumerate(zip(chosen, boxes, strict=True))
     ),
   )
+
+
+# Parts of scikit-image import one another: two threads that import two of them at once see unfinished modules.
+_LOADING = threading.Lock()
+
+
+def _load_libraries() -> None:
+  with _LOADING:
+    from skimage import filters, morphology, segmentation
+
+    del filters, morphology, segmentation
 
 
 @dataclasses.dataclass(frozen=True)

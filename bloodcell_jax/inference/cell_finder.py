@@ -72,14 +72,19 @@ def usual(view: str) -> str:
   return ONE if view == 'full' else AUTO
 
 
-def survey(paths: Sequence[str], max_pixels: int, trained: Mapping[str, Sequence[int]]) -> Singles:
+def survey(
+  paths: Sequence[str], max_pixels: int, trained: Mapping[str, Sequence[int]], cells: str
+) -> Singles:
   """Looks at some of the photographs, spread evenly over all; those that cannot be read are passed over.
 
   Args:
     paths: of the photographs.
     max_pixels: those with more are not read.
     trained: `sizes.summary` of the training images; empty where the run does not record it.
+    cells: as `finder` takes it; nothing is read unless it is `auto`.
   """
+  if cells != AUTO:
+    return UNKNOWN
   smallest, largest = (max(trained[name]) if trained else 0 for name in ('smallest', 'largest'))
   known = dataclasses.replace(UNKNOWN, smallest=smallest, largest=largest)
   sides, are_single = [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,22 @@ import numpy as np
 from bloodcell_jax.base import cell
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.fields import repeats
-from bloodcell_jax.inference import photographs
+from bloodcell_jax.inference import differential_count, photographs
+
+
+def counted_once(
+  classified: differential_count.ClassifiedCells,
+  paths: Sequence[str],
+  spec: decode.Spec,
+  poll: Callable[[], None],
+) -> differential_count.ClassifiedCells:
+  """The same cells with their `repeat_of`; arguments as of `repeated`."""
+
+  def is_doubtful(row: int) -> bool:
+    return differential_count.is_left_out(classified.cells[row])
+
+  repeats_N = repeated(classified.cells, paths, spec, is_doubtful, poll)
+  return dataclasses.replace(classified, repeat_of=repeats_N)
 
 
 def repeated(

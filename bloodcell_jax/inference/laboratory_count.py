@@ -70,7 +70,7 @@ def count(
   # The rates are of cells like the training's.
   holds = judgement is None or not judgement.is_unlike_N[rows].any()
   shares = None
-  if rates is not None and holds and len(rows):
+  if rates is not None and holds and count_K.any():
     outcome_J = np.append(count_K, num_unclassified)
     shares = corrected_shares.estimate(outcome_J, rates.outcome_GKJ, confidence, seed)
   files = {classified.cells[row].digest for row in rows}

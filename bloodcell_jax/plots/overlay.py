@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -33,7 +33,7 @@ class Labelled:
 def draw(photograph_HWC: np.ndarray, cells: Sequence[Labelled], title: str) -> Image.Image:
   """The picture, with a line of text below the photograph.
 
-  Letters have about 1/45 of the longer side, at any size of the photograph.
+  Letters are at least 14 pixels high, and at least 1/75 of the longer side of the picture.
 
   Args:
     photograph_HWC: uint8 RGB.
@@ -45,7 +45,7 @@ def draw(photograph_HWC: np.ndarray, cells: Sequence[Labelled], title: str) -> I
   size = max(1, round(width * factor)), max(1, round(height * factor))
   shown = Image.fromarray(photograph_HWC).resize(size, Image.Resampling.LANCZOS)
   letters = ''.join([title, _KEY, *itertools.chain(*(one.words for one in cells))])
-  font = ImageFont.truetype(fonts.file(frozenset(letters)), max(12, round(max(size) / 50)))
+  font = ImageFont.truetype(fonts.file(frozenset(letters)), max(14, round(max(size) / 75)))
   margin = round(font.size / 3)
   footer = _wrapped(f'{title}: {_KEY}', font, size[0] - 2 * margin)
   line_height = round(1.35 * font.size)
@@ -55,46 +55,64 @@ def draw(photograph_HWC: np.ndarray, cells: Sequence[Labelled], title: str) -> I
   for i, words in enumerate(footer):
     pencil.text((margin, size[1] + i * line_height), words, figure.TEXT, font)
   line = max(2, round(max(size) / 300))
-  taken: list[tuple[float, float, float, float]] = []
-  for one in cells:
-    outline = tuple(
-      min(at * factor, limit - 1) for at, limit in zip(one.box.as_tuple(), size * 2, strict=True)
-    )
-    colour = figure.COLORS[one.number % len(figure.COLORS)]
-    # A pale rim keeps the line apart from a dark nucleus.
-    _rectangle(pencil, outline, 'white', line + 2, None)
-    _rectangle(pencil, outline, colour, line, _DASHES[one.kind])
+  outlines = [
+    tuple(min(at * factor, limit - 1) for at, limit in zip(one.box.as_tuple(), size * 2, strict=True))
+    for one in cells
+  ]
+  colours = [figure.COLORS[one.number % len(figure.COLORS)] for one in cells]
+  labels: list[tuple[float, ...]] = []
+  for i, (one, outline, colour) in enumerate(zip(cells, outlines, colours, strict=True)):
     label = '\n'.join(one.words)
     box = pencil.multiline_textbbox((0, 0), label, font)
     room = box[2] + 2 * margin, box[3] + 2 * margin
-    x, y = next(_free_places(outline, room, size, taken))
-    taken.append((x, y, x + room[0], y + room[1]))
-    pencil.rectangle(taken[-1], 'white', colour, max(1, line // 2))
+    others = [other for j, other in enumerate(outlines) if j != i]
+    x, y = _place(outline, room, size, labels, others)
+    labels.append((x, y, x + room[0], y + room[1]))
+    pencil.rectangle((x, y, x + room[0], y + room[1]), 'white', colour, max(1, line // 2))
     pencil.multiline_text((x + margin, y + margin), label, 'black', font)
+  # No label hides a box. A pale rim keeps the line apart from a dark nucleus.
+  for one, outline, colour in zip(cells, outlines, colours, strict=True):
+    _rectangle(pencil, outline, 'white', line + 2, None)
+    _rectangle(pencil, outline, colour, line, _DASHES[one.kind])
   return picture
 
 
-def _free_places(
+def _place(
   outline: tuple[float, ...],
   room: tuple[float, float],
   size: tuple[int, int],
-  taken: Sequence[tuple[float, float, float, float]],
-) -> Iterator[tuple[float, float]]:
-  """Upper left corners for a label, those that cover no other label first: above the box, below, beside, in it."""
+  labels: Sequence[tuple[float, ...]],
+  boxes: Sequence[tuple[float, ...]],
+) -> tuple[float, float]:
+  """The upper left corner of a label: of above the box, below it, beside and in it, where it covers least.
+
+  Another label costs ten times what another box of the same area does.
+  """
   left, top, right, bottom = outline
   width, height = room
-  places = [
-    (left, top - height), (left, bottom), (right, top), (left - width, top), (left, top), (left, bottom - height),
+  corners = [
+    (left, top - height), (left, bottom), (right - width, top - height), (right - width, bottom), (right, top),
+    (left - width, top), (right, bottom - height), (left - width, bottom - height), (left, top),
   ]  # fmt: skip
-  inside = [
+  places = [
     (float(np.clip(x, 0, max(0, size[0] - width))), float(np.clip(y, 0, max(0, size[1] - height))))
-    for x, y in places
+    for x, y in corners
   ]
-  fits = [place for place, wanted in zip(inside, places, strict=True) if np.allclose(place, wanted)]
-  for x, y in fits + inside:
-    if not any(x < c and a < x + width and y < d and b < y + height for a, b, c, d in taken):
-      yield x, y
-  yield inside[0]
+
+  def cost(place: tuple[float, float]) -> float:
+    own = place[0], place[1], place[0] + width, place[1] + height
+    return (
+      10 * sum(_shared(own, other) for other in labels)
+      + sum(_shared(own, other) for other in boxes)
+      + 0.3 * _shared(own, outline)
+    )
+
+  return min(places, key=cost)
+
+
+def _shared(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+  """The area that two boxes have in common."""
+  return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def _rectangle(
