@@ -1,8 +1,8 @@
 """White cells found in whole photographs: recall and precision on TRAIN by cross-validation and on TEST, with time.
 
 `python -m benchmarks.fields --data=FOLDER` prints the tables; `--fit` writes the detector's weights first, from TRAIN's
-photographs alone, in their own colours and in those of `recolouring`. FOLDER has the Kaggle layout with `boxes.csv` (file, kind, xmin, ymin, xmax, ymax of BCCD)
-and `originals.csv` (source, label, official_split, field_group).
+photographs alone, in their own colours and in those of `recolouring`. FOLDER has the Kaggle layout with `boxes.csv`
+(file, kind, xmin, ymin, xmax, ymax of BCCD) and `originals.csv` (source, label, official_split, field_group).
 """
 
 from __future__ import annotations
@@ -201,9 +201,7 @@ def main() -> None:
     for key, f in figures.items():
       if isinstance(f, dict):
         print(f'  {key}: {f["value"]:.3f} [{f["low"]:.3f}, {f["high"]:.3f}]')
-  print(
-    f'{1 / np.median([p.seconds for p in test]):.0f} photographs a second on one core, decoded before'
-  )
+  print(f'{1 / np.median([p.seconds for p in test]):.0f} photographs a second on one core, decoded before')
   if values.json:
     values.json.write_text(json.dumps({'rows': rows}, indent=1))
 

@@ -10,7 +10,12 @@ NEUTROPHIL = ((-15, -12), (15, -12), (0, 16))
 
 
 def draw(
-  white_cells=WHITE_CELLS, platelets=((320, 60), (90, 400)), lobes=NEUTROPHIL, lobe=20, size=(640, 480), seed=0
+  white_cells=WHITE_CELLS,
+  platelets=((320, 60), (90, 400)),
+  lobes=NEUTROPHIL,
+  lobe=20,
+  size=(640, 480),
+  seed=0,
 ):
   """A photograph, uint8 [480, 640, 3], of red cells 60 pixels wide; white cells have a nucleus of these lobes."""
   image = Image.new('RGB', size, (225, 222, 220))

@@ -74,7 +74,9 @@ def test_the_same_command_predicts_no_cell_again(predicted):
 def test_a_folder_without_a_white_cell_is_a_count_of_nothing(finished, tmp_path):
   Image.fromarray(draw((), platelets=())).save(tmp_path / 'red.png')
   to = tmp_path / 'out'
-  code, out, err = run('predict', tmp_path / 'red.png', f'--workdir={finished[0]}', f'--to={to}', '--cells=many')
+  code, out, err = run(
+    'predict', tmp_path / 'red.png', f'--workdir={finished[0]}', f'--to={to}', '--cells=many'
+  )
   assert code == 0, err
   assert 'There is no cell to count.' in out
   assert read_rows(to / 'predictions.csv') == []

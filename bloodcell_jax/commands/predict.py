@@ -20,15 +20,15 @@ from bloodcell_jax.inference import (
   classifier,
   count_page,
   differential_count,
-  error_rates,
   field_overlaps,
   file_predictions,
   laboratory_count,
   overlays,
+  page_sections,
   review_page,
   reviewers,
 )
-from bloodcell_jax.reports import page, report, review_images
+from bloodcell_jax.reports import report, review_images
 from bloodcell_jax.runs import unlike_measure
 from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import journal, prediction_folder, workdir
@@ -48,8 +48,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'cells',
     '',
-    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart; if empty, '
-    'one for a network of whole pictures (data.view full), else auto',
+    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart; if '
+    'empty, one for a network of whole pictures (data.view full), else auto',
   )
   flags.DEFINE_bool('overlays', True, 'a picture of each photograph that was searched, with its cells boxed')
   flags.DEFINE_integer('count', 0, 'cells in count.html and count.csv, such as 100 or 200; 0 for all')
@@ -137,7 +137,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', difference)
   atomic.write_json(target / prediction_folder.FILE, about)
-  _write_laboratory_count(target, folder, loaded, classified, about)
+  count_page.write(
+    target, folder, loaded, classified, about, laboratory_count.Wanted(values.count, tuple(values.reviewers))
+  )
   rows = review_page.least_certain(classified, values.review_max)
   pictures = _pictures(loaded, predictions, rows, spec)
   atomic.write_text(
@@ -153,36 +155,6 @@ def _target(folder: workdir.Workdir, paths: Sequence[str], network: str) -> path
   target = pathlib.Path(flags.FLAGS.to)
   prediction_folder.claim(target, paths, folder.path, network)
   return target
-
-
-def _write_laboratory_count(
-  target: pathlib.Path,
-  folder: workdir.Workdir,
-  loaded: classifier.Classifier,
-  classified: differential_count.ClassifiedCells,
-  about: dict[str, Any],
-) -> None:
-  """`count.html` and `count.csv`."""
-  confidence, seed = loaded.made.experiment.intervals.confidence, loaded.made.experiment.seed
-  paths = flags.FLAGS.reviewers
-  counted = laboratory_count.count(
-    classified,
-    flags.FLAGS.count,
-    error_rates.read(folder, loaded.class_names, loaded.rule),
-    reviewers.compare(paths, confidence, seed) if paths else None,
-    confidence,
-    seed,
-  )
-  laboratory_count.write(target / 'count.csv', counted)
-  facts = [
-    ('Photographs', ', '.join(about[prediction_folder.PATHS][:5])),
-    ('Network', f'{folder.path.name}, fingerprint {about[prediction_folder.MODEL]}'),
-    ('Not in the count', differential_count.not_counted(about['differential']) or 'nothing'),
-  ]
-  first = unlike.line(about['differential']['unlike'])
-  notes = [first[:1].upper() + first[1:], loaded.note, report.RESEARCH_ONLY]
-  text = count_page.render(counted, f'Differential count of {target.name}', facts, list(filter(None, notes)))
-  atomic.write_text(target / 'count.html', text)
 
 
 def _judgement(
@@ -221,10 +193,10 @@ def _review(
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {about["model"]}'},
     [note for note in notes if note],
     [
-      _sources(about),
-      _differential(difference),
-      '' if first else _performance(folder),
-      _problems(about['problems']),
+      page_sections.sources(about),
+      page_sections.differential(difference),
+      '' if first else page_sections.performance(folder),
+      page_sections.problems(about['problems']),
     ],
   )
 
@@ -288,58 +260,3 @@ def _print_summary(
       progress.line(note)
   progress.line(f'{target / "predictions.csv"}, differential.csv, review.html, count.html, count.csv')
   progress.line(report.RESEARCH_ONLY)
-
-
-def _sources(about: dict[str, Any]) -> str:
-  """A line about where the images and the network come from."""
-  paths, run = about[prediction_folder.PATHS], about[prediction_folder.RUN]
-  images = f'{", ".join(paths[:5])}{f" and {len(paths) - 5:,} more" if len(paths) > 5 else ""}'
-  line = f'Images: {images}. Run: {run} (fingerprint {about[prediction_folder.MODEL]}).'
-  return f'<p class="small file">{page.text(line)}</p>'
-
-
-def _differential(difference: dict[str, Any]) -> str:
-  rows = [
-    (
-      name,
-      f'{entry["count"]:,}',
-      'n/a' if entry['share'] is None else f'{entry["share"]:.1%}',
-      'n/a' if entry['low'] is None else f'{entry["low"]:.1%} to {entry["high"]:.1%}',
-      f'{entry["likeliest"]:,}',
-    )
-    for name, entry in difference['classes'].items()
-  ]
-  if difference['num_unlike']:
-    rows.insert(0, (differential_count.UNLIKE, f'{difference["num_unlike"]:,}', '', '', ''))
-  rows.append((differential_count.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
-  confidence = f'{100 * difference["confidence"]:g} %'
-  duplicates = ' '.join(
-    filter(None, (differential_count.duplicates(difference), differential_count.not_counted(difference)))
-  )
-  return (
-    '<h2>Differential count</h2>'
-    + page.table(
-      'cells by class',
-      ('class', 'accepted', 'share of accepted', f'{confidence} interval', 'all, by likeliest class'),
-      rows,
-    )
-    + (f'<p class="small">{page.text(duplicates)}</p>' if duplicates else '')
-    + '<p class="small">The intervals (Goodman 1965) are simultaneous and describe the sampling of cells. They do not '
-    'include the errors of the network, which count.html does.</p>'
-  )
-
-
-def _performance(folder: workdir.Workdir) -> str:
-  """A line about the figures of the network on labelled images; '' if the run has none."""
-  if not folder.metrics.exists():
-    return ''
-  line = report.performance(folder)
-  return f'<p>{page.text(line)}</p>' if line else ''
-
-
-def _problems(lines: Sequence[str]) -> str:
-  if not lines:
-    return ''
-  items = ''.join(f'<li>{page.text(line)}</li>' for line in lines[:100])
-  more = f'<p>and {len(lines) - 100:,} more, in predict.json</p>' if len(lines) > 100 else ''
-  return f'<h2>Files left out: {len(lines):,}</h2><ul class="small">{items}</ul>{more}'

@@ -81,7 +81,9 @@ def registered(
     for i in pair:
       if i not in known:
         photograph_HWC = read(i)
-        known[i] = None if photograph_HWC is None else (photograph_HWC.shape, keypoints.detect(photograph_HWC))
+        known[i] = (
+          None if photograph_HWC is None else (photograph_HWC.shape, keypoints.detect(photograph_HWC))
+        )
     both = [known[i] for i in pair]
     if None not in both:
       collector = keypoints.Collector(2)
@@ -104,8 +106,7 @@ def same_cells(
 ) -> list[list[tuple[int, int]]]:
   """The cells that several photographs show, each as (photograph, index of the box) in ascending order.
 
-  A box of a is one of b if the map carries its centre into that, and the inverse map carries that one's centre back into
-  it.
+  A box of a is one of b if the map carries its centre into that, and the inverse map carries that one's centre back.
 
   Args:
     boxes: of each photograph.

@@ -73,9 +73,12 @@ def _joined(
   rows, columns = np.indices(basin_HW.shape)
   while (num := int(basin_HW.max())) > 1:
     area_I = np.bincount(basin_HW.ravel(), minlength=num + 1)
-    centre_I2 = np.stack(
-      [np.bincount(basin_HW.ravel(), weights=at.ravel(), minlength=num + 1) for at in (rows, columns)], 1
-    ) / np.maximum(area_I, 1)[:, None]
+    centre_I2 = (
+      np.stack(
+        [np.bincount(basin_HW.ravel(), weights=at.ravel(), minlength=num + 1) for at in (rows, columns)], 1
+      )
+      / np.maximum(area_I, 1)[:, None]
+    )
     to_join = []
     for i, j in itertools.combinations(range(1, num + 1), 2):
       near_HW = cv2.dilate((basin_HW == j).astype(np.uint8), np.ones((3, 3))) > 0

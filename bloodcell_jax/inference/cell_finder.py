@@ -35,7 +35,9 @@ _WHITE_CELL = 1.9
 class Singles:
   """What is known of photographs of single cells before each is searched."""
 
-  smallest: int  # longer side in pixels of the training images, if these showed a cell each; 0 where not known
+  smallest: (
+    int  # longer side in pixels of the training images, if these showed a cell each; 0 where not known
+  )
   largest: int
   sides: tuple[int, ...]  # longer sides of some of the photographs that are about square
   are_single: tuple[bool, ...]  # whether each of those shows a single cell in its middle
@@ -99,9 +101,7 @@ def survey(
   return dataclasses.replace(known, sides=tuple(sides), are_single=tuple(are_single))
 
 
-def finder(
-  cells: str, singles: Singles = UNKNOWN
-) -> Callable[[np.ndarray], Sequence[cell.Region | None]]:
+def finder(cells: str, singles: Singles = UNKNOWN) -> Callable[[np.ndarray], Sequence[cell.Region | None]]:
   """What gives the cells of a photograph; None alone is the whole photograph as one cell.
 
   Args:

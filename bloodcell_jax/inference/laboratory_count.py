@@ -1,4 +1,4 @@
-"""The count as a laboratory reads it: so many cells in the order of the photographs, and what the network's errors add."""
+"""The count as a laboratory reads it: so many cells in the order of the photographs, corrected for errors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from bloodcell_jax.base import types
 from bloodcell_jax.inference import differential_count, error_rates, reviewers
 from bloodcell_jax.stats import corrected_shares
 from bloodcell_jax.system import atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+  """What the user asks for."""
+
+  num: int  # cells; 0 for all
+  reviewers: tuple[str, ...]  # two lists of labels, or none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +47,9 @@ class Count:
 def check(wanted: int) -> None:
   """Raises UserError for a number of cells below 0."""
   if wanted < 0:
-    raise types.UserError(f'count is {wanted}; name how many cells to count, such as 100 or 200, or 0 for all')
+    raise types.UserError(
+      f'count is {wanted}; name how many cells to count, such as 100 or 200, or 0 for all'
+    )
 
 
 def count(
@@ -93,8 +103,8 @@ def remarks(counted: Count) -> list[str]:
     groups = len(counted.rates.outcome_GKJ)
     lines.append(
       f'The corrected shares and their {100 * counted.confidence:g} % intervals know how often the network errs and '
-      f'abstains, by the {groups:,} groups of its {counted.rates.split} split, and the sampling of the cells. They hold if '
-      'it errs as often on these photographs.'
+      f'abstains, by the {groups:,} groups of its {counted.rates.split} split, and the sampling of the cells. They hold '
+      'if it errs as often on these photographs.'
     )
   elif counted.rates is None:
     lines.append('The run keeps no predictions of labelled images, so that its errors are not known here.')
@@ -113,7 +123,9 @@ def agreed(compared: reviewers.Reviewers, confidence: float) -> str:
     if np.isnan(found.low)
     else f'{100 * confidence:g} % interval {found.low:.2f} to {found.high:.2f}, resampling {found.unit}'
   )
-  kappa = 'not defined, as there is one label only' if np.isnan(found.kappa) else f'{found.kappa:.2f} ({interval})'
+  kappa = (
+    'not defined, as there is one label only' if np.isnan(found.kappa) else f'{found.kappa:.2f} ({interval})'
+  )
   return (
     f'{compared.names[0]} and {compared.names[1]} both labelled {found.num:,} cells and agree on {found.share:.0%} of '
     f"them; Cohen's kappa is {kappa}."

@@ -62,7 +62,7 @@ def write(
 
 
 def labelled(classified: differential_count.ClassifiedCells, row: int) -> overlay.Labelled:
-  """The box and the words of one cell: its class and confidence, then why it is not counted, or what makes it doubtful."""
+  """The box and the words of one cell: its class and confidence, and what makes it doubtful or not counted."""
   one, likeliest = classified.cells[row], classified.likeliest[row]
   is_named = classified.predicted[row] == likeliest
   words = [f'{"" if is_named else "? "}{likeliest} {classified.probs_NK[row].max():.0%}']

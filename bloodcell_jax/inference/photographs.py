@@ -63,7 +63,9 @@ def visit(
     return boxes
 
   whole = dataclasses.replace(spec, view='full', stretch_brightness=False)
-  contents = decode.each((one.path for one in photographs), whole, lambda digest, data: True, look_at, nothing)
+  contents = decode.each(
+    (one.path for one in photographs), whole, lambda digest, data: True, look_at, nothing
+  )
   for i, _ in enumerate(contents):
     yield seen.pop(i, None)
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from bloodcell_jax.fields import detector
 
+
 def is_right(found, factor=1.0):
   centres = sorted((one.column / factor, one.row / factor) for one in found.cells)
   return len(centres) == len(WHITE_CELLS) and np.allclose(centres, WHITE_CELLS, atol=15)

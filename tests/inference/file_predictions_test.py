@@ -106,7 +106,9 @@ def test_the_stretch_is_that_of_the_photograph_and_not_of_each_cell(files, tmp_p
   image_HWC[:, 10:] = 200
   Image.fromarray(image_HWC).save(files[0].path)
   spec = decode.Spec(8, 'full', 'nearest', True, 10**6, 'memory')
-  ((_, content),) = decode.each([files[0].path], spec, lambda digest, data: True, lambda i, digest, x: [one.box for one in halves(x)])
+  ((_, content),) = decode.each(
+    [files[0].path], spec, lambda digest, data: True, lambda i, digest, x: [one.box for one in halves(x)]
+  )
   assert [image.max() for _, image in content] == [127, 255]
 
 

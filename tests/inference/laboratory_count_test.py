@@ -24,7 +24,9 @@ RATES = error_rates.ErrorRates('test', np.tile(np.array([[8, 1, 1], [0, 9, 1]]),
 
 def classified(confident=6, unsure=2):
   probs_NK = np.array([[0.9, 0.1], [0.2, 0.8]] * (confident // 2) + [[0.5, 0.5]] * unsure)
-  cells = [cell.Cell(f'{i // 2}.png', f'{i // 2}', i % 2 + 1, cell.Box(i, 0, i + 5, 5)) for i in range(len(probs_NK))]
+  cells = [
+    cell.Cell(f'{i // 2}.png', f'{i // 2}', i % 2 + 1, cell.Box(i, 0, i + 5, 5)) for i in range(len(probs_NK))
+  ]
   return differential_count.classify(cells, probs_NK, NAMES, RULE, None)
 
 
@@ -77,7 +79,9 @@ def test_the_error_rates_are_those_of_the_run_with_its_threshold(tmp_path):
 
 
 def write_labels(path, labels):
-  lines = [f'{i // 2}.png,{i % 2},{9 * i},0,{9 * i + 5},5,sha256:{i // 2},{name}' for i, name in enumerate(labels)]
+  lines = [
+    f'{i // 2}.png,{i % 2},{9 * i},0,{9 * i + 5},5,sha256:{i // 2},{name}' for i, name in enumerate(labels)
+  ]
   path.write_text('file,cell,left,top,right,bottom,sha256_16,human_label\n' + '\n'.join(lines) + '\n')
   return str(path)
 
@@ -91,7 +95,9 @@ def test_two_reviewers_are_compared_on_the_cells_that_both_have_labelled(tmp_pat
   assert compared.agreement.low < 0.5 < compared.agreement.high
   assert "Cohen's kappa is 0.50 (95 % interval" in laboratory_count.agreed(compared, 0.95)
   # Negative control: with herself she agrees.
-  assert reviewers.compare([first, write_labels(tmp_path / 'a.csv', 'AABB' * 8)], 0.95, 0).agreement.kappa == 1
+  assert (
+    reviewers.compare([first, write_labels(tmp_path / 'a.csv', 'AABB' * 8)], 0.95, 0).agreement.kappa == 1
+  )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,9 @@ def upper_line(kind):
 
 
 def test_a_doubtful_box_is_dashed_and_one_that_is_not_counted_is_dotted():
-  sure, doubtful, left_out = (upper_line(kind) for kind in (overlay.SURE, overlay.DOUBTFUL, overlay.NOT_COUNTED))
+  sure, doubtful, left_out = (
+    upper_line(kind) for kind in (overlay.SURE, overlay.DOUBTFUL, overlay.NOT_COUNTED)
+  )
   assert sure == 1
   assert 0.5 < doubtful < 0.85
   assert 0.2 < left_out < doubtful
@@ -32,7 +34,9 @@ def test_a_doubtful_box_is_dashed_and_one_that_is_not_counted_is_dotted():
 def test_the_picture_has_a_readable_size_whatever_the_photograph(shape):
   height, width = shape[:2]
   box = cell.Box(0, 0, width // 2, height // 2)
-  picture = overlay.draw(np.zeros(shape, np.uint8), [overlay.Labelled(box, ('嗜碱 51%',), overlay.SURE, 9)], 'x')
+  picture = overlay.draw(
+    np.zeros(shape, np.uint8), [overlay.Labelled(box, ('嗜碱 51%',), overlay.SURE, 9)], 'x'
+  )
   assert 800 <= picture.width <= 2400
   assert picture.height > picture.width * height / width
 

@@ -51,6 +51,8 @@ def test_a_class_that_was_never_evaluated_has_a_wide_interval_and_no_cells_have_
 
 def test_the_same_seed_gives_the_same_interval():
   count_J, outcomes = drawn(np.random.default_rng(3))
-  first, second, other = (corrected_shares.estimate(count_J, outcomes, 0.95, seed).low_K for seed in (0, 0, 1))
+  first, second, other = (
+    corrected_shares.estimate(count_J, outcomes, 0.95, seed).low_K for seed in (0, 0, 1)
+  )
   np.testing.assert_array_equal(first, second)
   assert (first != other).any()
