@@ -94,7 +94,19 @@ def batch(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bloodcell_jax(name: str) -> Callable[[], float]:
-  """This project's step, exactly as in a run."""
+  """This project's step, exactly as in a run: images from the host, the loss read after each."""
+  step = ours(name, 'pmap', is_placed=False)
+  return lambda: float(step())
+
+
+def ours(name: str, parallel: str, is_placed: bool) -> Callable[[], Any]:
+  """This project's step, which returns its loss, or a part of the map of `forward_only`, without waiting for it.
+
+  Args:
+    name: of `CASES`.
+    parallel: one of `devices.PARALLEL`.
+    is_placed: the batch lies on the device beforehand (with 'jit' alone).
+  """
   from bloodcell_jax.system import process
 
   process.set_up()
@@ -122,16 +134,20 @@ def bloodcell_jax(name: str) -> Callable[[], float]:
   if case.forward_only:
     apply = devices.make_apply(
       lambda params, inputs: model.apply({'params': params}, inputs.image_BHWC, method='features'),
-      devices.devices(0),
+      devices.devices(0, parallel),
     )
-    return lambda: float(apply(params, inputs)[0, 0, 0, 0])
+    return lambda: apply(params, inputs)[0, 0, 0, 0]
   update, tx = _update(model, params, case.num_frozen)
-  train_step = devices.make_train(update, devices.devices(0))
+  on = devices.devices(0, parallel)
+  train_step = devices.make_train(update, on)
   key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
+  if is_placed:
+    rows = jax.sharding.NamedSharding(on.mesh, jax.sharding.PartitionSpec(devices.AXIS))
+    inputs = jax.device_put(inputs, rows)
 
-  def run() -> float:
+  def run() -> Any:
     state[0], report = train_step(state[0], inputs, key, np.float32(1))
-    return float(report.loss)
+    return report.loss
 
   return run
 
@@ -179,7 +195,7 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
     for m in range(num)
   ]
   key_M = jnp.stack([rng.key(seed, 'dropout') for seed in range(num)])
-  train_step = devices.make_train_members(update, devices.devices(0), how)
+  train_step = devices.make_train_members(update, devices.devices(0, 'pmap'), how)
 
   def run() -> float:
     batch_M = jax.tree.map(lambda *leaf_M: np.stack(leaf_M), *batches)
@@ -226,7 +242,23 @@ def keras_on(backend: str, name: str) -> Callable[[], float]:
 
 
 def pytorch(name: str) -> Callable[[], float]:
-  """PyTorch in channels_last, all cores."""
+  """PyTorch in channels_last on the CPU, all cores."""
+  step = torch_step(name, 'cpu', is_placed=True, is_compiled=False, is_half=False)
+  return lambda: step().item()
+
+
+def torch_step(
+  name: str, device: str, is_placed: bool, is_compiled: bool, is_half: bool
+) -> Callable[[], Any]:
+  """PyTorch's step in channels_last, which returns its loss without waiting for it.
+
+  Args:
+    name: of `CASES`.
+    device: 'cpu' or 'cuda'.
+    is_placed: the batch lies on the device beforehand.
+    is_compiled: by `torch.compile`.
+    is_half: convolutions and products in bfloat16, by `torch.autocast`.
+  """
   import torch
   from torch import nn
 
@@ -243,13 +275,15 @@ def pytorch(name: str) -> Callable[[], float]:
     stack.append(nn.MaxPool2d(2))
     side //= 2
   image_BHWC, target_BK = batch(case)
-  image = torch.from_numpy(image_BHWC).permute(0, 3, 1, 2)  # a view: these strides are channels_last
+  # A view: these strides are channels_last.
+  image = torch.from_numpy(image_BHWC).permute(0, 3, 1, 2).to(device if is_placed else 'cpu')
   if case.forward_only:
-    base = nn.Sequential(*stack).to(memory_format=torch.channels_last).eval()
+    base = nn.Sequential(*stack).to(device, memory_format=torch.channels_last).eval()
+    apply = torch.compile(base) if is_compiled else base
 
-    def forward() -> float:
-      with torch.inference_mode():
-        return base(image)[0, 0, 0, 0].item()
+    def forward() -> Any:
+      with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=is_half):
+        return apply(image.to(device))[0, 0, 0, 0]
 
     return forward
   stack.append(nn.Flatten())
@@ -259,17 +293,19 @@ def pytorch(name: str) -> Callable[[], float]:
       stack.append(nn.Dropout(case.dropout_rate))
     stack += [nn.Linear(width, units), *([nn.ReLU()] if units != CLASSES else [])]
     width = units
-  model = nn.Sequential(*stack).to(memory_format=torch.channels_last)
+  model = nn.Sequential(*stack).to(device, memory_format=torch.channels_last)
+  network = torch.compile(model) if is_compiled else model
   trained = [p for p in model.parameters() if p.requires_grad]
   optimizer = torch.optim.RMSprop(trained, 1e-3, alpha=0.9, eps=1e-7)
-  target = torch.from_numpy(target_BK)
+  target = torch.from_numpy(target_BK).to(device)
 
-  def run() -> float:
+  def run() -> Any:
     optimizer.zero_grad()
-    loss = nn.functional.cross_entropy(model(image), target)
+    with torch.autocast(device, torch.bfloat16, enabled=is_half):
+      loss = nn.functional.cross_entropy(network(image.to(device)), target)
     loss.backward()
     optimizer.step()
-    return loss.item()
+    return loss.detach()
 
   return run
 

@@ -169,6 +169,7 @@ def get_config() -> config_dict.ConfigDict:
   t.checkpoint_every = 1.0  # in units of checkpoint_unit
   t.checkpoint_unit = 'epochs'  # epochs, steps or minutes; the best and the last epoch are always saved
   t.num_devices = 0  # devices that share a batch; 0 for all
+  t.parallel = 'pmap'  # how they share it: pmap, or jit over a mesh; the results are the same
 
   c.stages = s = config_dict.ConfigDict()
   # Names of the stages, each with a section made by `stage` above; () for a single stage that trains all weights.

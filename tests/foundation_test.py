@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import pathlib
@@ -154,7 +155,7 @@ def batch(num: int) -> types.Batch:
 
 @pytest.mark.parametrize('num', [1, 4, 5, 7])
 def test_every_row_is_in_one_shard_and_padding_has_no_weight(num):
-  sharded = devices.shard(batch(num), 2)
+  sharded = devices.shard(batch(num), devices.devices(2, 'pmap'), 0)
   assert sharded.weight_B.shape[0] == 2
   weight_B = sharded.weight_B.reshape(-1)
   assert weight_B.sum() == num
@@ -168,14 +169,19 @@ def test_a_function_gives_the_same_on_one_and_two_devices(num):
   def double(params, given):
     return params * given.image_BHWC.reshape(-1)
 
-  for count in (1, 2):
-    apply = devices.make_apply(double, devices.devices(count))
+  for count, parallel in itertools.product((1, 2), devices.PARALLEL):
+    apply = devices.make_apply(double, devices.devices(count, parallel))
     np.testing.assert_array_equal(apply(jnp.float32(2), batch(num)), 2 * np.arange(1, num + 1))
 
 
 def test_more_devices_than_there_are_is_an_error_that_names_the_key():
   with pytest.raises(types.UserError, match=r'train\.num_devices is 99'):
-    devices.devices(99)
+    devices.devices(99, 'pmap')
+
+
+def test_an_unknown_way_to_share_a_batch_is_an_error_that_names_the_key():
+  with pytest.raises(types.UserError, match=r"train\.parallel is 'xmap'; choose one of pmap, jit"):
+    devices.devices(1, 'xmap')
 
 
 def run_set_up(**environment: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ def test_a_finite_gradient_and_an_update_beyond_all_bounds_are_reported():
     lambda params, image, *_: image.reshape(len(image), -1) @ params['dense_1']['kernel'],
     step.softmax(0.0, 0.0), tx, 0.0, jax.tree.map(lambda _: True, params), devices.AXIS,
   )  # fmt: skip
-  run = devices.make_train(made, devices.devices(1))
+  run = devices.make_train(made, devices.devices(1, 'pmap'))
   image = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 1, 1, 3)
   given = types.Batch(image, np.eye(2, dtype=np.float32)[[0, 1, 1, 1]], np.ones(4, np.float32), np.arange(4))
   for scale, finite in ((1.0, True), (np.inf, False)):

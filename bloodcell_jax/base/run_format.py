@@ -21,7 +21,7 @@ from bloodcell_jax.base import rng, types
 KEY = 'format'  # an entry of config.json, not a key of a user's config
 CURRENT = 2
 # Keys that configs of earlier versions lack, with the value that those runs were trained with.
-ADDED = {'weights.include_top': False, 'evaluate.unlike_share': 0.03}
+ADDED = {'weights.include_top': False, 'evaluate.unlike_share': 0.03, 'train.parallel': 'pmap'}
 # Earlier name of a key -> its name today; `*` stands for the name of a stage.
 RENAMED_KEYS = {
   'data.embedded.num_views': 'data.embedded.num_copies',

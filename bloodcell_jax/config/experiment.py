@@ -51,6 +51,7 @@ class Experiment:
   batch_size: int
   class_weight: str
   num_devices: int
+  parallel: str  # one of `devices.PARALLEL`
   cross_validation: folds.Spec
   ensemble: method.Spec
   objective: step.Spec
@@ -136,6 +137,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     batch_size=train.positive('batch_size'),
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
     num_devices=train.take('num_devices', int),
+    parallel=train.take('parallel', str),
     cross_validation=train.spec(folds.Spec),
     ensemble=sections['ensemble'].spec(method.Spec),
     objective=train.spec(step.Spec),

@@ -19,7 +19,7 @@ from bloodcell_jax.train import checkpoint, devices, history, side_by_side
 from bloodcell_jax.train import progress as progress_lib
 
 # The fields of an experiment that the shared program depends on.
-SHARED = ('model', 'stages', 'batch_size', 'objective', 'svr', 'num_devices', 'loop')
+SHARED = ('model', 'stages', 'batch_size', 'objective', 'svr', 'num_devices', 'parallel', 'loop')
 # The share of free memory to use; the rest is for evaluation and fragmentation.
 SHARE = 0.9
 
@@ -101,7 +101,7 @@ def _weight(job: job_lib.Job) -> float:
 
 def way(job: job_lib.Job) -> str:
   """How a step runs the members, one of `devices.MEMBERS`: by `map` on a CPU, where `vmap` is slower."""
-  return 'map' if job.devices[0].platform == 'cpu' else 'vmap'
+  return 'map' if job.devices.platform == 'cpu' else 'vmap'
 
 
 def plan(job: job_lib.Job, requested: int) -> int:
@@ -111,9 +111,9 @@ def plan(job: job_lib.Job, requested: int) -> int:
     job: the job of one of them.
     requested: `ensemble.vectorized`; 0 for 1 on a CPU, elsewhere as many as fit into the free memory of a device.
   """
-  if requested or job.devices[0].platform == 'cpu':
+  if requested or job.devices.platform == 'cpu':
     return requested or 1
-  return fitting(needed(job), memory.free(job.devices[0]))
+  return fitting(needed(job), memory.free(job.devices.each[0]))
 
 
 def fitting(needed: int, free: int) -> int:

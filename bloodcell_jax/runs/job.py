@@ -65,7 +65,7 @@ class Job:
     self.statistics = statistics
     self.stop = stop
     self._targets: Targets | None = None
-    self.devices = devices.devices(experiment.num_devices)
+    self.devices = devices.devices(experiment.num_devices, experiment.parallel)
     self.num_classes = len(data.table.class_names)
     experiment.intervals.check_classes(data.table.class_names)
     self.model: nn.Module = zoo.build(experiment.model, self.num_classes)

@@ -31,7 +31,7 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
   data = job.data
   converted, trained = data.conversions(None), data.rows.get('train', np.zeros(0, np.int64))
   folder.write_environment(
-    job.devices,
+    job.devices.each,
     {
       'name': data.table.name,
       'synthetic': data.table.synthetic,

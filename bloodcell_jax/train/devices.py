@@ -1,13 +1,15 @@
-"""Functions compiled over several devices; the only file that uses `jax.pmap`."""
+"""Functions compiled over several devices, by `jax.pmap` or `jax.jit` over a mesh; the only file that knows which."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from bloodcell_jax.base import types
 from bloodcell_jax.system import memory
@@ -17,70 +19,123 @@ AXIS = 'device'
 MEMBERS = ('vmap', 'map')
 
 
-def devices(num_devices: int) -> list[jax.Device]:
+# Ways to divide a step over devices.
+PMAP, JIT = 'pmap', 'jit'
+PARALLEL = (PMAP, JIT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+  """Devices that share each batch, and how a function is divided over them."""
+
+  each: tuple[jax.Device, ...]  # one or more
+  parallel: str  # one of PARALLEL
+
+  def __len__(self) -> int:
+    return len(self.each)
+
+  def __iter__(self) -> Iterator[jax.Device]:
+    return iter(self.each)
+
+  @property
+  def platform(self) -> str:
+    """cpu, gpu or tpu."""
+    return self.each[0].platform
+
+  @functools.cached_property
+  def mesh(self) -> jax.sharding.Mesh:
+    """All of them on one axis."""
+    return jax.sharding.Mesh(np.array(self.each), (AXIS,))
+
+  @functools.cached_property
+  def replicated(self) -> jax.sharding.NamedSharding:
+    """The layout of an array that is whole on each of them."""
+    return jax.sharding.NamedSharding(self.mesh, PartitionSpec())
+
+
+def devices(num_devices: int, parallel: str) -> Devices:
   """The first `num_devices` local devices; all of them when it is 0.
 
+  Args:
+    num_devices: 0 or more.
+    parallel: one of PARALLEL: `jax.pmap`, or `jax.jit` with the batch sharded over a mesh. Both give the same bits on
+      one device, and the same to float tolerance on several.
+
   Raises:
-    UserError: there are fewer.
+    UserError: there are fewer devices, or no such way.
   """
+  if parallel not in PARALLEL:
+    raise types.UserError(f'train.parallel is {parallel!r}; choose one of {", ".join(PARALLEL)}')
   local = jax.local_devices()
   if num_devices > len(local):
     raise types.UserError(
       f'train.num_devices is {num_devices}, but this process sees {len(local)} ({local[0].platform})'
     )
-  return local[: num_devices or len(local)]
+  return Devices(tuple(local[: num_devices or len(local)]), parallel)
 
 
-def shard(batch: types.Batch, num_devices: int) -> types.Batch:
-  """The batch as [devices, rows a device, ...], padded with rows of weight 0.
+def shard(batch: Any, on: Devices, axis: int) -> Any:
+  """The batch with its axis of rows divided over the devices, padded with rows of weight 0.
+
+  For `pmap` as a new first axis of devices, for `jit` by the sharding of the compiled function, where an array that is
+  on the devices and divides evenly stays there.
 
   **Guarantees**: every row of the batch is in exactly one shard, in order.
   """
-  return jax.tree.map(lambda x: _split(x, num_devices, 0), batch)
+  return jax.tree.map(lambda x: _split(x, on, axis), batch)
 
 
-def _split(x: Any, num_devices: int, axis: int) -> np.ndarray:
-  """The array with its axis `axis` of rows divided over devices, a new first axis; padded with zeros."""
-  x = np.asarray(x)
+def _split(x: Any, on: Devices, axis: int) -> Any:
   size = x.shape[axis]
-  per_device = -(-size // num_devices)
-  if missing := per_device * num_devices - size:
+  per_device = -(-size // len(on))
+  missing = per_device * len(on) - size
+  if on.parallel == JIT and not missing:
+    return x
+  x = np.asarray(x)
+  if missing:
     x = np.pad(x, [(0, missing if i == axis else 0) for i in range(x.ndim)])
-  return np.moveaxis(x.reshape(*x.shape[:axis], num_devices, per_device, *x.shape[axis + 1 :]), axis, 0)
+  if on.parallel == JIT:
+    return x
+  return np.moveaxis(x.reshape(*x.shape[:axis], len(on), per_device, *x.shape[axis + 1 :]), axis, 0)
 
 
-def replicate(tree: Any, on: Sequence[jax.Device]) -> Any:
+def replicate(tree: Any, on: Devices) -> Any:
   """The tree on every device, in the layout of a mapped function's outputs; the tree itself if it is so already.
 
   Inputs in another layout would recompile the mapped function in each of a run's first two steps and in the first step
   of every epoch.
   """
-  replicated = _replicated(tuple(on))
   # With nothing to move, `device_put` still takes as long as a small network's update.
-  if all(isinstance(leaf, jax.Array) and leaf.sharding == replicated for leaf in jax.tree.leaves(tree)):
+  if all(isinstance(leaf, jax.Array) and leaf.sharding == on.replicated for leaf in jax.tree.leaves(tree)):
     return tree
-  return jax.device_put(tree, replicated)
+  return jax.device_put(tree, on.replicated)
 
 
-@functools.cache
-def _replicated(on: tuple[jax.Device, ...]) -> jax.sharding.NamedSharding:
-  return jax.sharding.NamedSharding(jax.sharding.Mesh(np.array(on), (AXIS,)), jax.sharding.PartitionSpec())
+def _map_step(step: Callable[..., Any], on: Devices, axis: int) -> Any:
+  """`step(state, batch, key, scale)` compiled; `axis` is that of the batch's rows."""
+  if on.parallel == PMAP:
+    return jax.pmap(
+      step,
+      axis_name=AXIS,
+      in_axes=(None, 0, None, None),
+      out_axes=(None, None),
+      devices=list(on),
+      donate_argnums=0,
+    )
+  specs = (PartitionSpec(), PartitionSpec(*[None] * axis, AXIS), PartitionSpec(), PartitionSpec())
+  return _jit(step, on, specs, PartitionSpec(), donate_argnums=0)
 
 
-def _map_step(step: Callable[..., Any], on: Sequence[jax.Device]) -> Any:
-  return jax.pmap(
-    step,
-    axis_name=AXIS,
-    in_axes=(None, 0, None, None),
-    out_axes=(None, None),
-    devices=list(on),
-    donate_argnums=0,
-  )
+def _jit(function: Callable[..., Any], on: Devices, in_specs: Any, out_specs: Any, **options: Any) -> Any:
+  # The step itself makes its outputs equal on all devices, which JAX cannot check through every optimizer.
+  local = jax.shard_map(function, mesh=on.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+  shardings = tuple(jax.sharding.NamedSharding(on.mesh, spec) for spec in in_specs)
+  return jax.jit(local, in_shardings=shardings, **options)
 
 
 def needed_bytes(
   step: Callable[..., Any],
-  on: Sequence[jax.Device],
+  on: Devices,
   state: Any,
   batch: types.Batch,
   key: jax.Array,
@@ -90,7 +145,7 @@ def needed_bytes(
 
   Compiles the program without running it; arguments may be shapes instead of arrays.
   """
-  stats = _map_step(step, on).lower(state, shard(batch, len(on)), key, scale).compile().memory_analysis()
+  stats = _map_step(step, on, 0).lower(state, shard(batch, on, 0), key, scale).compile().memory_analysis()
   return stats.argument_size_in_bytes + _added_bytes(stats)
 
 
@@ -100,7 +155,7 @@ def _added_bytes(stats: Any) -> int:
   return stats.output_size_in_bytes - stats.alias_size_in_bytes + stats.temp_size_in_bytes
 
 
-def _with_memory_check(mapped: Any, on: Sequence[jax.Device], work: str, key: str) -> Callable[..., Any]:
+def _with_memory_check(mapped: Any, on: Devices, work: str, key: str) -> Callable[..., Any]:
   """The mapped function, which before its first call checks that enough memory is free; else the system may kill it.
 
   JAX reuses the compilation of the check for the call. `work` is named in the error with `key`, which makes it smaller.
@@ -114,15 +169,15 @@ def _with_memory_check(mapped: Any, on: Sequence[jax.Device], work: str, key: st
       if stats:
         advice = f'lower {key} or data.image_size'
         # XLA's estimate is exact except on CPUs.
-        factor = memory.PEAK_FACTOR if on[0].platform == 'cpu' else 1
-        memory.require(_added_bytes(stats), memory.free(on[0]), work, advice, peak_factor=factor)
+        factor = memory.PEAK_FACTOR if on.platform == 'cpu' else 1
+        memory.require(_added_bytes(stats), memory.free(on.each[0]), work, advice, peak_factor=factor)
       is_checked = True
     return mapped(*args)
 
   return run
 
 
-def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
+def make_train(step: Callable[..., Any], on: Devices) -> Callable[..., Any]:
   """`step(state, batch, key, scale)` compiled over the devices; state in and out without a device axis.
 
   The state is donated: the caller's copy is deleted by the call. `step` itself sums over devices
@@ -130,11 +185,11 @@ def make_train(step: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[.
 
   The compiled function raises RunError before its first call where too little memory is free.
   """
-  mapped = _with_memory_check(_map_step(step, on), on, 'an update', 'train.batch_size')
-  return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, len(on)), key, scale)
+  mapped = _with_memory_check(_map_step(step, on, 0), on, 'an update', 'train.batch_size')
+  return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, on, 0), key, scale)
 
 
-def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: str) -> Callable[..., Any]:
+def make_train_members(step: Callable[..., Any], on: Devices, how: str) -> Callable[..., Any]:
   """As `make_train`, for many members in one program: all inputs and outputs have a leading axis M of members.
 
   **Guarantees**: each member's update equals that of `make_train` for it alone, to float tolerance; the batch of
@@ -152,28 +207,32 @@ def make_train_members(step: Callable[..., Any], on: Sequence[jax.Device], how: 
   def one_by_one(*args_M: Any) -> Any:
     return jax.lax.map(lambda args: step(*args), args_M)
 
-  parallel = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on)
+  parallel = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on, 1)
   mapped = _with_memory_check(
     parallel, on, 'an update of all members', 'ensemble.vectorized, train.batch_size'
   )
 
   def run(state_M: Any, batch_M: types.Batch, key_M: jax.Array, scale_M: np.ndarray) -> Any:
-    batch = jax.tree.map(lambda x: _split(x, len(on), 1), batch_M)
-    return mapped(replicate(state_M, on), batch, key_M, scale_M)
+    return mapped(replicate(state_M, on), shard(batch_M, on, 1), key_M, scale_M)
 
   return run
 
 
-def make_apply(function: Callable[..., Any], on: Sequence[jax.Device]) -> Callable[..., Any]:
+def make_apply(function: Callable[..., Any], on: Devices) -> Callable[..., Any]:
   """`function(params, batch) -> array_B...` compiled over the devices, without the rows of padding.
 
   The compiled function raises RunError before its first call where too little memory is free.
   """
-  parallel = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
+  if on.parallel == PMAP:
+    parallel = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
+  else:
+    rows = PartitionSpec(AXIS)
+    parallel = _jit(function, on, (PartitionSpec(), rows), rows)
   mapped = _with_memory_check(parallel, on, 'a batch', 'evaluate.batch_size')
 
   def apply(params: Any, batch: types.Batch) -> np.ndarray:
-    out = np.asarray(mapped(replicate(params, on), shard(batch, len(on))))
-    return out.reshape(-1, *out.shape[2:])[: len(batch.weight_B)]
+    out = np.asarray(mapped(replicate(params, on), shard(batch, on, 0)))
+    rows_first = out.reshape(-1, *out.shape[2:]) if on.parallel == PMAP else out
+    return rows_first[: len(batch.weight_B)]
 
   return apply

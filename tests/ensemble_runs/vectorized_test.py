@@ -16,7 +16,7 @@ from bloodcell_jax.ensemble_runs import vectorized
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import checkpoint, history, progress, signals
+from bloodcell_jax.train import checkpoint, devices, history, progress, signals
 from configs import default
 
 CHANGES = {
@@ -210,7 +210,7 @@ def test_how_many_at_once_is_asked_for_or_follows_from_the_platform_and_the_memo
   weights = sum(leaf.nbytes for leaf in jax.tree.leaves(made.params))
   assert 3 * weights < taken < 2**30, 'parameters, their momentum and their mean, and what a step keeps'
   assert vectorized.needed(make(0, **{'train.batch_size': 20})) > taken
-  assert memory.free(made.devices[0]) > 2**20
+  assert memory.free(made.devices.each[0]) > 2**20
 
   class Gpu:
     platform = 'gpu'
@@ -219,7 +219,7 @@ def test_how_many_at_once_is_asked_for_or_follows_from_the_platform_and_the_memo
       return {'bytes_limit': 11 * taken, 'bytes_in_use': taken}
 
   monkeypatch.setattr(vectorized, 'needed', lambda made: taken)
-  made.devices = [Gpu()]
+  made.devices = devices.Devices((Gpu(),), 'pmap')
   assert (vectorized.plan(made, 0), vectorized.way(made)) == (9, 'vmap')
   assert memory.free(Gpu()) == 10 * taken
 

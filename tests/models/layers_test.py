@@ -224,7 +224,7 @@ def drop(num_devices: int, seed: int = 0, by_place_on_the_device: bool = False) 
   batch = types.Batch(
     np.ones((6, 4, 10, 1), np.float32), np.eye(6, 4), np.ones(6, np.float32), np.arange(6, dtype=np.int32)
   )
-  return devices.make_apply(apply, devices.devices(num_devices))({}, batch)
+  return devices.make_apply(apply, devices.devices(num_devices, 'pmap'))({}, batch)
 
 
 def test_a_batch_spread_over_devices_is_masked_as_on_one():

@@ -93,7 +93,9 @@ def test_without_kernel_locks_number_host_and_start_decide(tmp_path, system):
   # A killed one is not waited for.
   with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as third:
     assert third.stdout.readline() == 'held\n'
-    marker = next(path for path in folder.iterdir() if path.name in (lock.FILE, f'{lock.FILE}.soft') and path.read_text())
+    marker = next(
+      path for path in folder.iterdir() if path.name in (lock.FILE, f'{lock.FILE}.soft') and path.read_text()
+    )
     lines = marker.read_text().splitlines()
     assert lines[:2] == [str(third.pid), socket.gethostname()]
     third.kill()

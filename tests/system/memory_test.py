@@ -107,7 +107,7 @@ def batch() -> types.Batch:
 def test_a_batch_that_does_not_fit_is_refused_before_it_is_computed(monkeypatch, batch, capsys):
   out = batch.image_BHWC.nbytes
   monkeypatch.setattr(memory, 'free', lambda device: out - 1)
-  apply = devices.make_apply(double, devices.devices(1))
+  apply = devices.make_apply(double, devices.devices(1, 'pmap'))
   with pytest.raises(types.RunError, match=r'lower evaluate\.batch_size'):
     apply(np.float32(2), batch)
   monkeypatch.setattr(memory, 'free', lambda device: out)
@@ -120,7 +120,7 @@ def test_a_batch_that_does_not_fit_is_refused_before_it_is_computed(monkeypatch,
 
 def test_a_batch_with_room_to_spare_is_computed_without_a_word(monkeypatch, batch, capsys):
   monkeypatch.setattr(memory, 'free', lambda device: memory.PEAK_FACTOR * batch.image_BHWC.nbytes)
-  devices.make_apply(double, devices.devices(1))(np.float32(2), batch)
+  devices.make_apply(double, devices.devices(1, 'pmap'))(np.float32(2), batch)
   assert capsys.readouterr().err == ''
 
 
@@ -167,7 +167,9 @@ def test_the_question_costs_no_second_compilation(kind, is_kept, batch, tmp_path
     names.append(name)
 
   # Functions that no other test has compiled.
-  call, other = (of_two_kinds(devices.devices(1), added)[kind] for added in (1.5 + is_kept, 3.5 + is_kept))
+  call, other = (
+    of_two_kinds(devices.devices(1, 'pmap'), added)[kind] for added in (1.5 + is_kept, 3.5 + is_kept)
+  )
   call_again = dataclasses.replace(batch, weight_B=batch.weight_B + 1)
   jax.random.key(0)  # compiled before anything is counted
   # Every program is kept, or none.

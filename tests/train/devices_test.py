@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +53,8 @@ def pieces():
 
 
 @functools.cache
-def compiled(how: str, num_devices: int):
-  on = devices.devices(num_devices)
+def compiled(how: str, num_devices: int, parallel: str = 'pmap'):
+  on = devices.devices(num_devices, parallel)
   return (
     devices.make_train(pieces()[0], on)
     if how == 'alone'
@@ -58,9 +62,9 @@ def compiled(how: str, num_devices: int):
   )
 
 
-def alone(num_devices: int, seeds=SEEDS, num: int = 6):
+def alone(num_devices: int, seeds=SEEDS, num: int = 6, parallel: str = 'pmap'):
   """Final states and reports of members trained one after the other."""
-  run, ends = compiled('alone', num_devices), []
+  run, ends = compiled('alone', num_devices, parallel), []
   for seed, scale in zip(seeds, SCALES, strict=True):
     current = pieces()[1](seed)
     for at in range(STEPS):
@@ -69,9 +73,9 @@ def alone(num_devices: int, seeds=SEEDS, num: int = 6):
   return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *ends)
 
 
-def together(how: str, num_devices: int, seeds=SEEDS, num: int = 6):
+def together(how: str, num_devices: int, seeds=SEEDS, num: int = 6, parallel: str = 'pmap'):
   """The same in one program."""
-  run = compiled(how, num_devices)
+  run = compiled(how, num_devices, parallel)
   state_M = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(pieces()[1](seed) for seed in seeds))
   key_M = jnp.stack([rng.key(seed, 'dropout') for seed in seeds])
   for at in range(STEPS):
@@ -91,6 +95,17 @@ def test_members_trained_together_are_those_trained_alone(how, num_devices, num)
   close(together(how, num_devices, num=num), alone(num_devices, num=num))
 
 
+@pytest.mark.parametrize('num', [6, 5], ids=['even', 'padded'])
+def test_jit_over_a_mesh_gives_the_bits_of_pmap_on_one_device_and_nearly_on_two(num):
+  by_pmap, by_jit = (alone(1, num=num, parallel=parallel) for parallel in devices.PARALLEL)
+  jax.tree.map(np.testing.assert_array_equal, by_jit, by_pmap)
+  close(alone(2, num=num, parallel='jit'), by_pmap)
+
+
+def test_members_over_a_mesh_are_those_trained_alone():
+  close(together('map', 2, num=5, parallel='jit'), alone(1, num=5))
+
+
 @pytest.mark.parametrize('how', devices.MEMBERS)
 def test_the_comparison_sees_swapped_seeds(how):
   with pytest.raises(AssertionError):
@@ -100,7 +115,7 @@ def test_the_comparison_sees_swapped_seeds(how):
 def test_the_state_of_the_members_is_donated():
   run = compiled('map', 1)
   state_M = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(pieces()[1](seed) for seed in SEEDS))
-  state_M = devices.replicate(state_M, devices.devices(1))
+  state_M = devices.replicate(state_M, devices.devices(1, 'pmap'))
   batch_M = jax.tree.map(lambda *leaves: np.stack(leaves), *(batch(seed, 0, 6) for seed in SEEDS))
   run(state_M, batch_M, jnp.stack([rng.key(seed, 'dropout') for seed in SEEDS]), SCALES)
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state_M.params))
@@ -108,7 +123,7 @@ def test_the_state_of_the_members_is_donated():
 
 @pytest.mark.parametrize('num_devices', [1, 2])
 def test_a_replicated_tree_is_returned_as_it_is_and_another_one_is_moved(num_devices):
-  on = devices.devices(num_devices)
+  on = devices.devices(num_devices, 'pmap')
   tree = devices.replicate({'a': np.ones(3, np.float32), 'b': jnp.zeros(2)}, on)
   # The tree itself: `device_put` would build another one of the same arrays.
   assert devices.replicate(tree, on) is tree
@@ -121,12 +136,26 @@ def test_a_replicated_tree_is_returned_as_it_is_and_another_one_is_moved(num_dev
     np.testing.assert_array_equal(moved['b'], tree['b'])
 
 
-def test_the_state_after_an_update_needs_no_move():
-  run, on = compiled('alone', 2), devices.devices(2)
+@pytest.mark.parametrize('parallel', devices.PARALLEL)
+def test_the_state_after_an_update_needs_no_move(parallel):
+  run, on = compiled('alone', 2, parallel), devices.devices(2, parallel)
   current, _ = run(pieces()[1](3), batch(3, 0, 6), rng.key(3, 'dropout'), SCALES[0])
   assert devices.replicate(current, on) is current
 
 
+def test_one_two_four_and_eight_devices_end_at_the_same_parameters():
+  """Twenty updates with dropout, by a process that sees eight devices."""
+  env = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=8', 'JAX_PLATFORMS': 'cpu'}
+  done = subprocess.run(
+    [sys.executable, '-m', 'tests.train.many_devices'], env=env, capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  gaps = json.loads(done.stdout)
+  assert len(gaps) == 8
+  assert max(gaps[name] for name in gaps if name != 'one image less') < 1e-5
+  assert gaps['one image less'] > 1e-3, 'the comparison sees a difference'
+
+
 def test_another_way_is_an_error_that_names_the_two():
   with pytest.raises(ValueError, match='vmap, map'):
-    devices.make_train_members(pieces()[0], devices.devices(1), 'scan')
+    devices.make_train_members(pieces()[0], devices.devices(1, 'pmap'), 'scan')

@@ -51,7 +51,7 @@ def parts_of(name: str):
   tx = keras.build(OPTIMIZER)
   everything = jax.tree.map(lambda leaf: True, params)
   update = step.make(apply, step.softmax(0.0, 0.0), tx, 0.9, everything, devices.AXIS)
-  made = devices.make_train(update, devices.devices(0))
+  made = devices.make_train(update, devices.devices(0, 'pmap'))
   return arrays, params, tx, made
 
 

@@ -41,7 +41,7 @@ def make(
   weights = staged.Spec(trainable, (), optimizer)
   tx, is_trained = staged.build(weights, params), staged.trainable(weights, params)
   made = step.make(apply, step.softmax(label_smoothing, l2), tx, ema, is_trained, devices.AXIS)
-  return devices.make_train(made, devices.devices(num_devices)), state.create(params, tx, ema > 0, 0)
+  return devices.make_train(made, devices.devices(num_devices, 'pmap')), state.create(params, tx, ema > 0, 0)
 
 
 def update(num_devices: int, given: types.Batch, **options):
