@@ -103,8 +103,8 @@ def remarks(counted: Count) -> list[str]:
     groups = len(counted.rates.outcome_GKJ)
     lines.append(
       f'The corrected shares and their {100 * counted.confidence:g} % intervals know how often the network errs and '
-      f'abstains, by the {groups:,} groups of its {counted.rates.split} split, and the sampling of the cells. They hold '
-      'if it errs as often on these photographs.'
+      f'abstains, by the {groups:,} groups of its {counted.rates.split} split, and the sampling of the cells. They '
+      'hold if it errs as often on these photographs.'
     )
   elif counted.rates is None:
     lines.append('The run keeps no predictions of labelled images, so that its errors are not known here.')

@@ -28,8 +28,8 @@ class Journal:
 
   A cell is a line `{"sha256_16", "probs", "look", "crc32"}`, without `look` where nothing measures what a cell looks
   like, and with `Cell.key` under `sha256_16`: a renamed file is not predicted again and a changed one is. A photograph
-  that was cut into cells has a line `{"sha256_16", "boxes", "marks", "crc32"}` before those of its cells; `marks`, a list
-  for each box, is there only where a cell has some. What was read of a photograph is a line `{"sha256_16", "size",
+  that was cut into cells has a line `{"sha256_16", "boxes", "marks", "crc32"}` before those of its cells; `marks`, a
+  list for each box, is there only where a cell has some. What was read of a photograph is a line `{"sha256_16", "size",
   "notes", "crc32"}`, which earlier versions did not write. A last line that a kill cut short is dropped.
   """
 
