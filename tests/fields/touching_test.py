@@ -29,7 +29,7 @@ def test_two_nuclei_that_touch_are_two_and_two_lobes_within_one_cell_are_one():
 
 
 def test_each_of_two_cells_that_touch_has_its_box_and_is_marked():
-  together = ((250, 200), (352, 200))
+  together = ((250, 200), (346, 200))
   found = detector.find(drawn_field.draw(together, lobes=((0, 0),), lobe=46)).cells
   assert len(found) == 2
   assert all(detector.TOUCHING in one.marks for one in found)
