@@ -1,8 +1,9 @@
 """White cells found in whole photographs: recall and precision on TRAIN by cross-validation and on TEST, with time.
 
 `python -m benchmarks.fields --data=FOLDER` prints the tables; `--fit` writes the detector's weights first, from TRAIN's
-photographs alone, in their own colours and in those of `recolouring`. FOLDER has the Kaggle layout with `boxes.csv`
-(file, kind, xmin, ymin, xmax, ymax of BCCD) and `originals.csv` (source, label, official_split, field_group).
+photographs alone, in their own colours and those of `recolouring`, and without their white cells. FOLDER has
+the Kaggle layout with `boxes.csv` (file, kind, xmin, ymin, xmax, ymax of BCCD) and `originals.csv` (source, label,
+official_split, field_group).
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ WEIGHTS = pathlib.Path(detector.__file__).with_name('detector.json')
 # a red cell's diameter.
 _LEAST_NUCLEUS = 0.1
 _FOLDS = 8
+# What is left of a photograph beside its white cells: least share of it, and distance from their boxes in pixels.
+WITHOUT = 'strips without white cells'
+_LEAST_STRIP, _BESIDE = 0.35, 15
 _THRESHOLD = 0.35
 _INTERVALS = intervals.Spec(2000, 0.95, 'bca', ())
 
@@ -48,7 +52,7 @@ class Photograph:
 
 
 def read(folder: pathlib.Path, splits: tuple[str, ...], colours: str) -> list[Photograph]:
-  """Every annotated photograph of these splits in these colours, with its candidates."""
+  """Every annotated photograph of these splits in these colours, or WITHOUT its white cells, with its candidates."""
   boxes: dict[str, list[list[int]]] = collections.defaultdict(list)
   names = set()
   with open(folder / 'boxes.csv', newline='') as file:
@@ -64,7 +68,14 @@ def read(folder: pathlib.Path, splits: tuple[str, ...], colours: str) -> list[Ph
     if facts[name]['official_split'] not in splits:
       continue
     image_HWC = np.asarray(Image.open(base / name).convert('RGB'))
-    image_HWC = recolouring.RECOLOURINGS[colours](image_HWC)
+    boxes_B4 = np.array(boxes[name], float).reshape(-1, 4)
+    if colours == WITHOUT:
+      strip_HWC = _strip_without(image_HWC, boxes_B4)
+      if strip_HWC is None:
+        continue
+      image_HWC, boxes_B4 = strip_HWC, boxes_B4[:0]
+    else:
+      image_HWC = recolouring.RECOLOURINGS[colours](image_HWC)
     start = time.perf_counter()
     diameter = red_cells.diameter(image_HWC) or min(image_HWC.shape[:2]) / 5
     factor = candidate.WORKING / diameter
@@ -74,7 +85,7 @@ def read(folder: pathlib.Path, splits: tuple[str, ...], colours: str) -> list[Ph
         name,
         facts[name]['official_split'],
         facts[name]['field_group'],
-        np.array(boxes[name], float).reshape(-1, 4),
+        boxes_B4,
         image_HWC.shape[:2],
         diameter,
         factor,
@@ -83,6 +94,20 @@ def read(folder: pathlib.Path, splits: tuple[str, ...], colours: str) -> list[Ph
       )
     )
   return photographs
+
+
+def _strip_without(image_HWC: np.ndarray, boxes_B4: np.ndarray) -> np.ndarray | None:
+  """The largest strip beside the white cells; None where it is small, or nothing is annotated.
+
+  Photographs without a white cell are missing: in those that have no annotation there are some.
+  """
+  if not len(boxes_B4):
+    return None
+  left, top = (int(at) - _BESIDE for at in boxes_B4[:, :2].min(0))
+  right, bottom = (int(at) + _BESIDE for at in boxes_B4[:, 2:].max(0))
+  strips = [image_HWC[:, : max(0, left)], image_HWC[:, right:], image_HWC[: max(0, top)], image_HWC[bottom:]]
+  largest = max(strips, key=lambda strip: strip.size)
+  return np.ascontiguousarray(largest) if largest.size > _LEAST_STRIP * image_HWC.size else None
 
 
 def _is_in(one: candidate.Candidate, photograph: Photograph) -> np.ndarray:
@@ -174,7 +199,8 @@ def main() -> None:
   parser.add_argument('--fit', action='store_true', help="write the detector's weights")
   parser.add_argument('--json', type=pathlib.Path)
   values = parser.parse_args()
-  train = {colours: read(values.data, ('train',), colours) for colours in recolouring.RECOLOURINGS}
+  kinds = (*recolouring.RECOLOURINGS, WITHOUT)
+  train = {colours: read(values.data, ('train',), colours) for colours in kinds}
   test = read(values.data, ('test',), recolouring.AS_IS)
   if values.fit:
     rule = fit([p for photographs in train.values() for p in photographs])
@@ -199,7 +225,7 @@ def main() -> None:
       figures['set'], figures['photographs'], 'photographs,', figures['cells'], 'cells,', figures['found']
     )
     for key, f in figures.items():
-      if isinstance(f, dict):
+      if isinstance(f, dict) and f['value'] is not None:
         print(f'  {key}: {f["value"]:.3f} [{f["low"]:.3f}, {f["high"]:.3f}]')
   print(f'{1 / np.median([p.seconds for p in test]):.0f} photographs a second on one core, decoded before')
   if values.json:
