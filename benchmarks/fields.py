@@ -1,7 +1,7 @@
 """White cells found in whole photographs: recall and precision on TRAIN by cross-validation and on TEST, with time.
 
 `python -m benchmarks.fields --data=FOLDER` prints the tables; `--fit` writes the detector's weights first, from TRAIN's
-photographs alone, in their own colours and those of `recolouring`, and without their white cells. FOLDER has
+photographs alone, in their own colours and those of `recolouring`, without their white cells and in mosaics. FOLDER has
 the Kaggle layout with `boxes.csv` (file, kind, xmin, ymin, xmax, ymax of BCCD) and `originals.csv` (source, label,
 official_split, field_group).
 """
@@ -15,12 +15,13 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks import recolouring
+from benchmarks import field_mosaics, recolouring
 from bloodcell_jax.fields import candidate, detector, red_cells, stain
 from bloodcell_jax.stats import bootstrap, intervals
 
@@ -32,6 +33,8 @@ _FOLDS = 8
 # What is left of a photograph beside its white cells: least share of it, and distance from their boxes in pixels.
 WITHOUT = 'strips without white cells'
 _LEAST_STRIP, _BESIDE = 0.35, 15
+MOSAICS = 'mosaics'
+KINDS = (*recolouring.RECOLOURINGS, WITHOUT, MOSAICS)
 _THRESHOLD = 0.35
 _INTERVALS = intervals.Spec(2000, 0.95, 'bca', ())
 
@@ -51,8 +54,8 @@ class Photograph:
   seconds: float
 
 
-def read(folder: pathlib.Path, splits: tuple[str, ...], colours: str) -> list[Photograph]:
-  """Every annotated photograph of these splits in these colours, or WITHOUT its white cells, with its candidates."""
+def read(folder: pathlib.Path, splits: tuple[str, ...], kind: str) -> list[Photograph]:
+  """Every annotated photograph of these splits, of this kind of KINDS, with its candidates."""
   boxes: dict[str, list[list[int]]] = collections.defaultdict(list)
   names = set()
   with open(folder / 'boxes.csv', newline='') as file:
@@ -63,37 +66,48 @@ def read(folder: pathlib.Path, splits: tuple[str, ...], colours: str) -> list[Ph
   with open(folder / 'originals.csv', newline='') as file:
     facts = {row['source']: row for row in csv.DictReader(file)}
   base = next(folder.rglob('JPEGImages'))
-  photographs = []
-  for name in sorted(names):
-    if facts[name]['official_split'] not in splits:
-      continue
-    image_HWC = np.asarray(Image.open(base / name).convert('RGB'))
-    boxes_B4 = np.array(boxes[name], float).reshape(-1, 4)
-    if colours == WITHOUT:
-      strip_HWC = _strip_without(image_HWC, boxes_B4)
-      if strip_HWC is None:
-        continue
-      image_HWC, boxes_B4 = strip_HWC, boxes_B4[:0]
-    else:
-      image_HWC = recolouring.RECOLOURINGS[colours](image_HWC)
-    start = time.perf_counter()
-    diameter = red_cells.diameter(image_HWC) or min(image_HWC.shape[:2]) / 5
-    factor = candidate.WORKING / diameter
-    found = candidate.candidates(stain.resized(image_HWC, factor))
-    photographs.append(
-      Photograph(
-        name,
-        facts[name]['official_split'],
-        facts[name]['field_group'],
-        boxes_B4,
-        image_HWC.shape[:2],
-        diameter,
-        factor,
-        found,
-        time.perf_counter() - start,
-      )
-    )
-  return photographs
+  chosen = [name for name in sorted(names) if facts[name]['official_split'] in splits]
+  image_of = {name: np.asarray(Image.open(base / name).convert('RGB')) for name in chosen}
+  boxes_of = {name: np.array(boxes[name], float).reshape(-1, 4) for name in chosen}
+  views: Iterable[tuple[str, np.ndarray | None, np.ndarray]]
+  if kind == MOSAICS:
+    with_cells = [name for name in chosen if boxes[name]]
+    fold = folds({facts[name]['field_group'] for name in chosen})
+    of_fold = [[n for n in with_cells if fold[facts[n]['field_group']] == k] for k in range(_FOLDS)]
+    views = field_mosaics.draw(of_fold, image_of, boxes)
+  elif kind == WITHOUT:
+    views = ((name, _strip_without(image_of[name], boxes_of[name]), np.zeros((0, 4))) for name in chosen)
+  else:
+    change = recolouring.RECOLOURINGS[kind]
+    views = ((name, change(image_of[name]), boxes_of[name]) for name in chosen)
+  return [
+    _photograph(name, facts[name], image_HWC, boxes_B4)
+    for name, image_HWC, boxes_B4 in views
+    if image_HWC is not None
+  ]
+
+
+def folds(groups: set[str]) -> dict[str, int]:
+  """The fold of each field."""
+  return {group: i % _FOLDS for i, group in enumerate(sorted(groups))}
+
+
+def _photograph(name: str, facts: dict[str, str], image_HWC: np.ndarray, boxes_B4: np.ndarray) -> Photograph:
+  start = time.perf_counter()
+  diameter = red_cells.diameter(image_HWC) or min(image_HWC.shape[:2]) / 5
+  factor = candidate.WORKING / diameter
+  found = candidate.candidates(stain.resized(image_HWC, factor))
+  return Photograph(
+    name,
+    facts['official_split'],
+    facts['field_group'],
+    boxes_B4,
+    image_HWC.shape[:2],
+    diameter,
+    factor,
+    found,
+    time.perf_counter() - start,
+  )
 
 
 def _strip_without(image_HWC: np.ndarray, boxes_B4: np.ndarray) -> np.ndarray | None:
@@ -199,15 +213,13 @@ def main() -> None:
   parser.add_argument('--fit', action='store_true', help="write the detector's weights")
   parser.add_argument('--json', type=pathlib.Path)
   values = parser.parse_args()
-  kinds = (*recolouring.RECOLOURINGS, WITHOUT)
-  train = {colours: read(values.data, ('train',), colours) for colours in kinds}
+  train = {kind: read(values.data, ('train',), kind) for kind in KINDS}
   test = read(values.data, ('test',), recolouring.AS_IS)
   if values.fit:
     rule = fit([p for photographs in train.values() for p in photographs])
     WEIGHTS.write_text(json.dumps(dataclasses.asdict(rule), indent=1) + '\n')
     detector.fitted_rule.cache_clear()
-  groups = sorted({p.group for p in train[recolouring.AS_IS]})
-  fold = {group: i % _FOLDS for i, group in enumerate(groups)}
+  fold = folds({p.group for p in train[recolouring.AS_IS]})
   held_out = {colours: np.zeros((len(photographs), 4), int) for colours, photographs in train.items()}
   for k in range(_FOLDS):
     rule = fit([p for photographs in train.values() for p in photographs if fold[p.group] != k])

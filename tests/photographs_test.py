@@ -13,14 +13,14 @@ from starting import read_rows, run
 
 @pytest.fixture(scope='module')
 def predicted(finished, tmp_path_factory):
-  """The results for two views of one field, a field of one cut cell, red cells alone, and a black picture."""
+  """The results for two views of one field, a field with a cut cell, an empty one and a black picture."""
   folder = tmp_path_factory.mktemp('photographs')
   slide = draw(((300, 240), (520, 380)), size=(900, 600), seed=1)
   images = {
     'a': slide[:480, :640],
     'b': slide[100:580, 130:770],
     'cut': draw(((160, 140), (632, 330)), seed=2),
-    'red': draw((), platelets=(), seed=3),
+    'empty': np.full((480, 640, 3), 225, np.uint8),
     'black': np.zeros((480, 640, 3), np.uint8),
   }
   (folder / 'slides').mkdir()
@@ -43,7 +43,7 @@ def test_each_cell_has_a_line_with_its_box_and_marks_and_overlaps_are_counted_on
   assert abs(int(rows[0]['left']) - int(rows[2]['left']) - 130) < 8
   assert '2 cells are shown again by overlapping photographs of one field, and counted once' in out
   assert '1 cut by the edge' in out
-  for name in ('red.png', 'black.png'):
+  for name in ('empty.png', 'black.png'):
     assert f'left out: {name}: no white cell was found in it' in out
   difference = json.loads((folder / 'predict.json').read_text())['differential']
   assert (difference['num_cells'], difference['num_repeats']) == (3, 2)
@@ -72,10 +72,10 @@ def test_the_same_command_predicts_no_cell_again(predicted):
 
 
 def test_a_folder_without_a_white_cell_is_a_count_of_nothing(finished, tmp_path):
-  Image.fromarray(draw((), platelets=())).save(tmp_path / 'red.png')
+  Image.fromarray(np.full((480, 640, 3), 225, np.uint8)).save(tmp_path / 'empty.png')
   to = tmp_path / 'out'
   code, out, err = run(
-    'predict', tmp_path / 'red.png', f'--workdir={finished[0]}', f'--to={to}', '--cells=many'
+    'predict', tmp_path / 'empty.png', f'--workdir={finished[0]}', f'--to={to}', '--cells=many'
   )
   assert code == 0, err
   assert 'There is no cell to count.' in out
