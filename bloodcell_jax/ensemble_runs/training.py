@@ -201,7 +201,8 @@ def _out_of_fold(
   predictions = []
   for one in members:
     folder = workdir.Workdir(one.folder.path / folds.OUT_OF_FOLD)
-    config = {**one.config, 'train.folds': exp.ensemble.folds}
+    # These networks answer for the images that they were not trained on, and for no other split.
+    config = {**one.config, 'train.folds': exp.ensemble.folds, 'evaluate.splits': ()}
     progress.line(f'member {one.number} of {len(members)}, out of fold:')
     cross_validation.run_on(config, folder, data, stop, progress)
     predictions.append(predictions_csv.read(folder.predictions(folds.OUT_OF_FOLD)))
