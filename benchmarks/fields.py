@@ -26,9 +26,6 @@ from bloodcell_jax.fields import candidate, detector, red_cells, stain
 from bloodcell_jax.stats import bootstrap, intervals
 
 WEIGHTS = pathlib.Path(detector.__file__).with_name('detector.json')
-# Least area of a nucleus that a candidate in a white cell's box must have to count as one in the fit; of the square of
-# a red cell's diameter.
-_LEAST_NUCLEUS = 0.1
 _FOLDS = 8
 # What is left of a photograph beside its white cells: least share of it, and distance from their boxes in pixels.
 WITHOUT = 'strips without white cells'
@@ -136,7 +133,9 @@ def fit(photographs: list[Photograph]) -> detector.Rule:
   rows = [(one, p, _is_in(one, p)) for p in photographs for one in p.candidates]
   names = tuple(rows[0][0].features)
   value_NF = np.array([[one.features[name] for name in names] for one, _, _ in rows])
-  is_cell_N = np.array([r.any() and one.features['area'] > np.log(_LEAST_NUCLEUS) for one, _, r in rows])
+  is_cell_N = np.array(
+    [r.any() and one.features['area'] > np.log(detector.LEAST_NUCLEUS) for one, _, r in rows]
+  )
   scaler = preprocessing.StandardScaler().fit(value_NF)
   model = linear_model.LogisticRegression(C=0.3, max_iter=5000).fit(scaler.transform(value_NF), is_cell_N)
   margins = []

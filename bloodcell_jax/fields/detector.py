@@ -15,10 +15,12 @@ from bloodcell_jax.base import cell
 from bloodcell_jax.fields import candidate, red_cells, stain
 
 # Changes with everything that decides which cells are found; part of the fingerprint of predictions.
-VERSION = 4
+VERSION = 5
 # What makes a cell doubtful, in the order in which it is listed.
 CUT, TOUCHING, SMUDGED, BLURRED = 'cut by the edge', 'touching', 'smudged', 'out of focus'
 MARKS = (CUT, TOUCHING, SMUDGED, BLURRED)
+# Least area of a white cell's nucleus, of the square of a red cell's diameter: smaller ones are platelets and dirt.
+LEAST_NUCLEUS = 0.1
 # A red cell in pixels: outside these limits a photograph is taken for one without a scale.
 _NARROWEST = 5
 # A photograph without a scale, such as one nucleus on a pale ground: red cells to its shorter side.
@@ -110,6 +112,8 @@ class Rule:
 
   def probability(self, one: candidate.Candidate) -> float:
     """That the candidate is a white cell."""
+    if one.features['area'] <= np.log(LEAST_NUCLEUS):
+      return 0.0
     values = np.array([one.features[name] for name in self.names])
     logit = float((values - self.mean) / np.array(self.scale) @ np.array(self.weight) + self.bias)
     return float(1 / (1 + np.exp(-np.clip(logit, -50, 50))))
