@@ -3,7 +3,8 @@
     python -m benchmarks.unlike --run=runs/NAME --home=FOLDER --foreign=FOLDER --foreign=FOLDER --json=FILE
 
 Every folder holds class folders. Images of the home folder must not be among the run's training images; they are shown
-as they are, degraded, and as another camera, stain and magnification would show them.
+as they are, class by class, degraded, and as another camera, stain and magnification would show them. Images of
+`--new` are of classes that the run does not know. The second table says how many images of small folders are withheld.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import folders
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.stats import calibration, unlike
+from bloodcell_jax.stats import calibration, look_reference, unlike
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 
@@ -38,14 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument('--run', required=True, help='folder of a run')
   parser.add_argument('--home', required=True, help="class folders of the run's laboratory, not trained on")
   parser.add_argument('--foreign', action='append', default=[], help='class folders of another laboratory')
+  parser.add_argument('--new', action='append', default=[], help='class folders that the run does not know')
   parser.add_argument('--groups_csv', default='', help='CSV of file,group for the home folder')
   parser.add_argument('--most', type=int, default=60, help='images of each changed or foreign folder')
+  parser.add_argument('--plain', action='store_true', help='no degraded images')
   parser.add_argument('--json', default='', help='file for the results')
   values = parser.parse_args(arguments)
   loaded = classifier.load(workdir.Workdir(values.run), signals.Stop())
   if loaded.measure is None:
     raise types.UserError(f'{values.run}: has no measure of unlike images; evaluate it first')
-  home = _table(values.home, values.groups_csv, loaded.class_names)
+  home = _table(values.home, values.groups_csv, loaded.class_names, False)
   rng = np.random.default_rng(0)
   some = home.take(rng.permutation(len(home))[: values.most])
   reference_N, groups_N = np.zeros(0), home.group
@@ -54,9 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     '| images | unlike, of images by themselves | folder | named | errors of the named | area under the curve |'
   )
   print('|---|---:|---|---:|---:|---:|')
-  shown = [('home', home, 'as it is'), *(('home', some, name) for name in CHANGES if name != 'as it is')]
-  for folder in values.foreign:
-    other = _table(folder, '', loaded.class_names)
+  shown = [('home', home, 'as it is')]
+  for k in np.unique(home.label):
+    shown.append(
+      (f'home, {home.class_names[k]} alone', home.take(np.flatnonzero(home.label == k)), 'as it is')
+    )
+  if not values.plain:
+    shown += [('home', some, name) for name in CHANGES if name != 'as it is']
+  for folder in (*values.foreign, *values.new):
+    other = _table(folder, '', loaded.class_names, folder in values.new)
     name = os.path.basename(folder.rstrip('/'))
     shown.append((name, other.take(rng.permutation(len(other))[: values.most]), 'as it is'))
   for name, table, change in shown:
@@ -66,14 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     row['auc'] = _area(reference_N, groups_N, distance_N, table.group)
     rows.append(row)
     print(_line(row), flush=True)
+  print('\n| images withheld in folders of | 1 | 2 | 3 | 4 |\n|---|---:|---:|---:|---:|')
+  for row in rows:
+    shares = ' | '.join(f'{share:.1%}' for share in row['small'].values())
+    print(f'| {row["images"]}, {row["change"]} | {shares} |')
   if values.json:
     pathlib.Path(values.json).write_text(json.dumps({'machine': machine.describe(), 'rows': rows}, indent=1))
 
 
-def _table(folder: str, groups_csv: str, class_names: Sequence[str]) -> types.Table:
+def _table(folder: str, groups_csv: str, class_names: Sequence[str], new: bool) -> types.Table:
+  """The images of classes that the run knows, or of those that it does not."""
   table, _ = folders.table(folder, groups_csv, '')
-  known = [i for i, k in enumerate(table.label) if table.class_names[k] in class_names]
-  return table.take(known)
+  return table.take(
+    [i for i, k in enumerate(table.label) if (table.class_names[k] not in class_names) == new]
+  )
 
 
 def _row(
@@ -88,7 +103,8 @@ def _row(
   )
   assert loaded.measure is not None
   assert loaded.rule is not None
-  label_N = np.array([loaded.class_names.index(table.class_names[k]) for k in table.label], np.int32)
+  own = {name: k for k, name in enumerate(loaded.class_names)}
+  label_N = np.array([own.get(table.class_names[k], -1) for k in table.label], np.int32)
   predictions = types.Predictions(probs_NK, label_N, table.group, table.file, loaded.class_names)
   named_N = calibration.is_accepted(loaded.rule, calibration.scaled(predictions, loaded.rule.temperature))
   reference, spec_of_unlike = loaded.measure.reference, loaded.made.experiment.unlike
@@ -111,8 +127,19 @@ def _row(
     'named': float(left_N.mean()),
     'error_before': float(wrong_N[named_N].mean()) if named_N.any() else None,
     'error': float(wrong_N[left_N].mean()) if left_N.any() else None,
+    'small': _small(reference, look_NL, spec_of_unlike),
   }
-  return row, (unlike.distances(reference, look_NL) / reference.ordinary_A).max(1)
+  return row, (look_reference.distances(reference, look_NL) / reference.ordinary_A).max(1)
+
+
+def _small(reference: look_reference.Reference, look_NL: np.ndarray, spec: unlike.Spec) -> dict[int, float]:
+  """By size of folder the share of images withheld, of folders drawn from these images."""
+  rng, shares = np.random.default_rng(0), {}
+  for size in range(1, unlike.LEAST_IMAGES):
+    drawn = [rng.choice(len(look_NL), min(size, len(look_NL)), replace=False) for _ in range(_RESAMPLES)]
+    judged = [unlike.judge(reference, look_NL[rows], ['x'] * len(rows), spec, False) for rows in drawn]
+    shares[size] = float(np.mean([one.withheld_N.mean() for one in judged]))
+  return shares
 
 
 def _area(home_N: np.ndarray, group_N: np.ndarray, other_M: np.ndarray, group_M: np.ndarray) -> list[float]:

@@ -22,6 +22,8 @@ import pytest
 import shared_runs
 import starting
 
+from bloodcell_jax.storage import workdir
+
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -59,6 +61,33 @@ def finished(tmp_path_factory) -> tuple[pathlib.Path, str]:
 
   folder = shared_runs.copy('finished', train, tmp_path_factory)
   return folder / 'tiny', (folder / 'printed.txt').read_text()
+
+
+@pytest.fixture(scope='module')
+def single(blank_figures, tmp_path_factory) -> workdir.Workdir:
+  """A finished run of one network, for `tests/identity`."""
+  import small_run
+
+  return workdir.Workdir(shared_runs.copy('single', small_run.run, tmp_path_factory))
+
+
+@pytest.fixture(scope='module')
+def ensemble(blank_figures, tmp_path_factory) -> workdir.Workdir:
+  """A finished ensemble of two networks, for `tests/identity`."""
+  import small_run
+
+  def train(folder: pathlib.Path) -> None:
+    small_run.run(folder, 'svr', **{'ensemble.method': 'average'})
+
+  return workdir.Workdir(shared_runs.copy('ensemble', train, tmp_path_factory))
+
+
+@pytest.fixture(scope='module')
+def averaged(blank_figures, tmp_path_factory) -> workdir.Workdir:
+  """A finished ensemble of three networks, for `tests/ensemble_runs`."""
+  import small_ensemble
+
+  return workdir.Workdir(shared_runs.copy('averaged', small_ensemble.run, tmp_path_factory))
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import signal
 import sys
 
 import blank_figure
-from soak import watching
 
 from bloodcell_jax.system import process
 
@@ -42,7 +41,6 @@ if __name__ == '__main__':
     os.environ.clear()
     os.environ.update(request['environment'])
     sys.argv = ['main.py', *request['arguments']]
-    watching.begin()
     if not request['draws']:
       figure.png = blank_figure.png
     # The child comes to its end as any Python process does.

@@ -17,9 +17,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import Any
-
-from soak import watching
 
 ROOT = pathlib.Path(__file__).parent.parent
 # The smallest images that the network takes, few of them, few steps: seconds a run.
@@ -79,19 +76,18 @@ def _loaded() -> subprocess.Popen[str]:
   return process
 
 
-def run(*arguments: object, draws: bool = False, plan: dict[str, Any] | None = None) -> tuple[int, str, str]:
+def run(*arguments: object, draws: bool = False) -> tuple[int, str, str]:
   """Exit code, standard output, standard error.
 
   Args:
     *arguments: of main.py.
     draws: whether figures are drawn; otherwise each is a small white picture.
-    plan: what the process does to itself, as `soak.watching` reads it.
   """
   with _LOCK, tempfile.TemporaryDirectory() as folder:
     paths = {name: pathlib.Path(folder, name) for name in ('out', 'err')}
     request = {
       'arguments': [*map(str, arguments)],
-      'environment': {**_environment(), **({watching.PLAN: json.dumps(plan)} if plan else {})},
+      'environment': _environment(),
       'draws': draws,
       **{name: str(path) for name, path in paths.items()},
     }

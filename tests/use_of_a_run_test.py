@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import browser
 import html_checker
 import numpy as np
 import pytest
+from PIL import Image
 from starting import read_rows, run
 
 from bloodcell_jax.data import reading
@@ -131,6 +133,46 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   assert (about['differential']['num_cells'], about['differential']['num_duplicates']) == (1, 1)
   assert 'id="heat"' in (target / 'review.html').read_text()
   assert 'id="heat"' not in (run_copy / 'predict/slide-2/review.html').read_text()
+
+
+def test_predict_withholds_recoloured_and_magnified_cells_and_names_their_home_twins(finished, tmp_path):
+  folder, _ = finished
+  exp = classifier.load(workdir.Workdir(folder), signals.Stop()).made.experiment
+  table = reading.read_table(exp.data)[0]
+  for name in ('home', 'recoloured', 'magnified'):
+    (tmp_path / 'slides' / name).mkdir(parents=True)
+  _, first = np.unique(table.group, return_index=True)
+  for i in [row for row in first if table.split[row] == 'TEST'][:12]:
+    image = Image.open(io.BytesIO(table.content[i])).convert('RGB')
+    width, height = image.size
+    inner = image.crop((width // 3, height // 3, 2 * width // 3, 2 * height // 3))
+    green = Image.merge('RGB', [image.getchannel(channel) for channel in 'GRB'])
+    for name, changed in (('home', image), ('recoloured', green), ('magnified', inner)):
+      changed.save(tmp_path / 'slides' / name / f'{i}.png')
+  code, out, err = run(
+    'predict', str(tmp_path / 'slides'), f'--workdir={folder}', '--heat_maps=false', f'--to={tmp_path / "to"}'
+  )
+  assert code == 0, err
+  rows = read_rows(tmp_path / 'to/predictions.csv')
+  withheld = {
+    name: [
+      row for row in rows if row['file'].startswith(name) and row['predicted'] == 'unclassified (unlike)'
+    ]
+    for name in ('home', 'recoloured', 'magnified')
+  }
+  assert len(withheld['recoloured']) == len(withheld['magnified']) == 12
+  assert any(row['unlike_reason'] == 'stain' for row in withheld['recoloured'])
+  assert all(row['set'] == '' and row['unlike_reason'] for row in withheld['magnified'])
+  # The first line of the count says so, with the reason, in cells.
+  first_line = out[out.index('material of another laboratory') :].split('\n')[0]
+  assert 'stain' in first_line
+  assert re.search(r' of 36 cells are unclassified \(unlike\)$', first_line)
+  assert out.index('material of another laboratory') < out.index('EOSINOPHIL:')
+  counted = read_rows(tmp_path / 'to/differential.csv')
+  assert counted[0]['class'] == 'unclassified (unlike)'
+  # Negative control: their home twins are not withheld as a folder, and hardly one by one.
+  assert len(withheld['home']) <= 2
+  assert int(counted[0]['count']) == 24 + len(withheld['home'])
 
 
 @pytest.mark.parametrize(

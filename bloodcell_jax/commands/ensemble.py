@@ -49,7 +49,7 @@ def define_flags() -> None:
 def run(request: commands.Request, stop: signals.Stop) -> None:
   """Trains or continues an ensemble, combines runs, or fits trees."""
   if flags.FLAGS.combine:
-    _combine(request)
+    _combine(request, stop)
     return
   if flags.FLAGS.trees:
     _trees(request, stop)
@@ -81,7 +81,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)
 
 
-def _combine(request: commands.Request) -> None:
+def _combine(request: commands.Request, stop: signals.Stop) -> None:
   """Writes the combination of the runs' saved predictions to --workdir."""
   if len(request.paths) < 2:
     raise types.UserError(
@@ -127,7 +127,7 @@ def _combine(request: commands.Request) -> None:
   converted = {
     split: entry['conversions'] for split, entry in runs[0].read_splits().items() if 'conversions' in entry
   }
-  combined_run.write(folder, result, exp, note, None, progress, converted)
+  combined_run.write(folder, result, exp, note, None, stop, progress, converted)
   report.write(folder)
   progress.line(f'report: {folder.report}')
   if note:

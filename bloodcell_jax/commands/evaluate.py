@@ -106,7 +106,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
-  judgement = _judgement(folder, models, data, split, exp, progress) if data_dir else None
+  judgements = _judgements(folder, models, data, split, exp, progress) if data_dir else {}
   of_run = environment['data']
   note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
   about: dict[str, Any] | None = None
@@ -134,16 +134,27 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
       folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
       calibration_file.write(folder, rule, fitted_for)
-      network = models.networks[0] if models.has_own_weights else None
-      unlike_measure.write(folder, data, fitted_for, network, exp.seed)
+      unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
+      judgements = unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)
     if name not in wanted:
       continue
     image_of, converted = data.image_of(name), data.conversions(name)
     figures = scoring.write(
-      folder, name, predictions, exp, note, models.origin, rule, image_of, judgement, converted, about
+      folder,
+      name,
+      predictions,
+      exp,
+      note,
+      models.origin,
+      rule,
+      image_of,
+      judgements.get(name),
+      converted,
+      about,
     )
-    if first := unlike.line(figures.get('unlike')):
-      progress.line(first)
+    first = unlike.line(figures.get('unlike'))
+    if first and (data_dir or unlike.is_foreign(figures['unlike'])):
+      progress.line(first if data_dir else f'{name}: {first}')
     progress.line(scoring.line(name, figures))
   if data_dir:
     progress.line(f'{split}: {sentence}')
@@ -153,22 +164,22 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     progress.line(note)
 
 
-def _judgement(
+def _judgements(
   folder: workdir.Workdir,
   models: model_set.ModelSet,
   data: dataset.Dataset,
   split: str,
   exp: experiment.Experiment,
   progress: progress_lib.Progress,
-) -> unlike.Judgement | None:
-  """How unlike the training the images of a folder are; None, and a line, where the run has no measure."""
+) -> dict[str, unlike.Judgement]:
+  """By split how unlike the training the images of a folder are; none, and a line, where the run has no measure."""
   measure = unlike_measure.read(folder, models)
   if measure is None:
     progress.line(unlike_measure.missing(folder))
-    return None
+    return {}
   look_NL = unlike_measure.of_rows(measure, models.networks[0], data, data.rows[split])
   keep = flags.FLAGS.unlike == 'keep'
-  return unlike.judge(measure.reference, look_NL, [split] * len(look_NL), exp.unlike, keep)
+  return {split: unlike.judge(measure.reference, look_NL, [split] * len(look_NL), exp.unlike, keep)}
 
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:

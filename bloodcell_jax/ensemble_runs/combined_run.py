@@ -16,10 +16,11 @@ from bloodcell_jax.ensembles import averaging, combination, curve, diversity, me
 from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
 from bloodcell_jax.reports import selection
-from bloodcell_jax.runs import forward, model_set, scoring, unlike_measure
-from bloodcell_jax.stats import bootstrap, metrics, paired
+from bloodcell_jax.runs import forward, model_set, saved_run, scoring, unlike_measure
+from bloodcell_jax.stats import bootstrap, metrics, paired, unlike
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
 
 # Split -> the predictions of each member, with the same rows in the same order.
 Answers = Mapping[str, Sequence[types.Predictions]]
@@ -105,6 +106,7 @@ def write(
   exp: experiment.Experiment,
   note: str,
   data: dataset.Dataset | None,
+  stop: signals.Stop,
   progress: progress_lib.Progress,
   conversions: Mapping[str, Mapping[str, int]],
 ) -> None:
@@ -115,7 +117,8 @@ def write(
     result: the members, their answers and how they are combined.
     exp: the settings of intervals and calibration, and the seed.
     note: the result of `scoring.note`.
-    data: the images, for the review of misclassified ones; None without images.
+    data: the images, for the review of misclassified ones and the measure of unlike ones; None without images.
+    stop: polled between batches.
     progress: where progress is printed.
     conversions: by split those of its images, where they are known without `data`.
   """
@@ -134,6 +137,7 @@ def write(
     else None
   )
   origin = {'members': len(result.members)}
+  judgements: dict[str, unlike.Judgement] = {}
   if fitted is not None:
     is_one = result.combine in method.WEIGHT_AVERAGES
     fitted_for = calibration_file.FittedFor(
@@ -146,12 +150,14 @@ def write(
     )
     calibration_file.write(folder, fitted, fitted_for)
     if data is not None:
-      unlike_measure.write(folder, data, fitted_for, None, exp.seed)
+      network = None if is_one else _first_network(folder, result.members, data, stop, progress)
+      unlike_measure.write(folder, data, fitted_for, network, exp.seed)
+      judgements = unlike_measure.judge_splits(folder, network, data, combined, exp.unlike)
   for split in sorted(combined, key=lambda name: name == 'validation'):
     image_of = data.image_of(split) if data is not None and split in data.rows else None
     converted = conversions.get(split) if data is None else data.conversions_of(combined[split].file_N)
     figures = scoring.write(
-      folder, split, combined[split], exp, note, origin, fitted, image_of, None, converted
+      folder, split, combined[split], exp, note, origin, fitted, image_of, judgements.get(split), converted
     )
     progress.line(scoring.line(split, figures))
   entry = {
@@ -166,6 +172,18 @@ def write(
     **result.details,
   }
   ensemble_file.write(folder, entry, result.rule)
+
+
+def _first_network(
+  folder: workdir.Workdir,
+  members: Sequence[str],
+  data: dataset.Dataset,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+) -> model_set.Network:
+  """The network whose features tell the content of an image."""
+  own = workdir.Workdir(ensemble_file.member(folder, int(members[0])))
+  return model_set.load_network(own, saved_run.read_experiment(own, None), data, stop, progress)[0]
 
 
 def best(answers: Answers) -> int | None:

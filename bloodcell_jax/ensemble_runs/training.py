@@ -87,7 +87,7 @@ def run(
       )
       return
     result = _combine(members, exp, data, stop, progress)
-  combined_run.write(folder, result, exp, note, data, progress, {})
+  combined_run.write(folder, result, exp, note, data, stop, progress, {})
   report.write(folder)
   progress.line(f'report: {folder.report}')
   if note:

@@ -11,7 +11,7 @@ from typing import Any
 import bloodcell_jax
 from bloodcell_jax.base import tree
 from bloodcell_jax.data.sources import registry
-from bloodcell_jax.export import contract, examples, formats, parity, program
+from bloodcell_jax.export import contract, examples, formats, parity, program, unlike_json
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import report, selection
 from bloodcell_jax.stats import metrics
@@ -81,7 +81,11 @@ def _origin(weights_path: str, network: str) -> str:
   if not weights_path:
     return 'random initial weights'
   record = _published(weights_path, network)
-  return f'{record.title}, trained by {record.trained_by}' if record else f'the weights of {pathlib.Path(weights_path).name}'
+  return (
+    f'{record.title}, trained by {record.trained_by}'
+    if record
+    else f'the weights of {pathlib.Path(weights_path).name}'
+  )
 
 
 def licences(weights_path: str, network: str, source: str) -> list[str]:
@@ -145,8 +149,8 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     _list(card['pixels']['steps']),
     'Calibration:',
     _list(card['calibration']['steps'], '-'),
-    'Images unlike the training: the program does not know them. It names the cells of another laboratory as it names '
-    'those of its own; `predict` withholds them.',
+    'Images unlike the training:',
+    unlike_json.sentence(loaded),
     '## Agreement of the formats with the trained network',
     "Measured on images of the run's own data; the export fails if a probability differs by more "
     f'than {parity.LIMIT:g}.',

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from bloodcell_jax.base import types
-from bloodcell_jax.export import card, contract, formats, parity, program, samples
+from bloodcell_jax.export import card, contract, formats, parity, program, samples, unlike_json
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
@@ -64,6 +64,8 @@ def write(
     values = card.values(run, loaded, exported, parities, sizes)
     atomic.write_json(temporary / CONTRACT, contract.build(loaded, exported))
     atomic.write_json(temporary / CARD, values)
+    if (known := unlike_json.values(loaded)) is not None:
+      atomic.write_json(temporary / unlike_json.FILE, known)
     atomic.write_text(temporary / CARD_TEXT, card.text(values, loaded, chosen))
 
 

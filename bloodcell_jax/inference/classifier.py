@@ -68,7 +68,9 @@ class Classifier:
     if self.measure.classes is None:
       return self.probabilities(image_BHWC), unlike_measure.looks(self.measure, image_BHWC, None)
     size = self.made.experiment.evaluate_batch_size
-    probs_BK, embedding_BD = _outputs(self.models.networks[0], image_BHWC, size, True)
+    first, embedding_BD = _outputs(self.models.networks[0], image_BHWC, size, True)
+    others = [_outputs(each, image_BHWC, size, False)[0] for each in self.models.networks[1:]]
+    probs_BK = combination.apply(self.models.combination, np.stack([first, *others]), np)
     return probs_BK, unlike_measure.looks(self.measure, image_BHWC, embedding_BD)
 
 

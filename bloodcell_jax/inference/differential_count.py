@@ -129,7 +129,9 @@ def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
   total = sum(counts)
   bounds_K2 = differential.intervals(counts, confidence)
   judgement = classified.judgement
-  about = None if judgement is None else unlike.summary(judgement.take(rows))
+  about = None
+  if judgement is not None:
+    about = {**unlike.summary(judgement.take(rows)), unlike.COUNTED: 'cells'}
   # The interval is of cells of the training's kind.
   holds = not (about and about['kept'])
   num_images = len({one.digest for one in classified.cells})

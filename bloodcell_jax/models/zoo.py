@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,11 +115,7 @@ def init(model: nn.Module, image_size: int, seed: int) -> Any:
   Raises:
     UserError: the images are too small for the network's poolings.
   """
-  image_BHWC, position_B = jnp.zeros((1, image_size, image_size, 3)), jnp.zeros([1], jnp.int32)
-
-  def create(key: jax.Array) -> Any:
-    return model.init(key, image_BHWC, position_B, False)['params']
-
+  create = functools.partial(_create, model=model, image_size=image_size)
   key = rng.key(seed, 'init')
   try:
     is_empty = any(0 in leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(create, key)))
@@ -128,4 +125,11 @@ def init(model: nn.Module, image_size: int, seed: int) -> Any:
     raise types.UserError(
       f'data.image_size is {image_size}: too small for this network, a feature map would be empty'
     )
-  return jax.jit(create)(key)
+  return create(key)
+
+
+@functools.partial(jax.jit, static_argnames=('model', 'image_size'))
+def _create(key: jax.Array, model: nn.Module, image_size: int) -> Any:
+  """The parameters for this key. Compiled once for all equal networks, such as the members of an ensemble."""
+  image_BHWC, position_B = jnp.zeros((1, image_size, image_size, 3)), jnp.zeros([1], jnp.int32)
+  return model.init(key, image_BHWC, position_B, False)['params']

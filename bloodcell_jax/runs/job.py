@@ -196,6 +196,11 @@ class Job:
     return devices.make_apply(logits, self.devices)
 
   @functools.cached_property
+  def apply_to_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
+    """The compiled `(params, batch) -> embedding_BD` of the whole network: the input of the output layer."""
+    return self.make_apply(self.model, method=_embedding)
+
+  @functools.cached_property
   def apply_with_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply_to_views`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
     kind = self.experiment.tta
@@ -289,8 +294,12 @@ class Job:
     self.stop.poll()
 
 
+def _embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
+  return model.embedding(model.features(image_BHWC), position_B, train)
+
+
 def _head_with_embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
-  embedding_BD = model.embedding(model.features(image_BHWC), position_B, train)
+  embedding_BD = _embedding(model, image_BHWC, position_B, train)
   return model.logits(embedding_BD), embedding_BD
 
 

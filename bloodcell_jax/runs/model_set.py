@@ -88,6 +88,13 @@ class ModelSet:
       temperature=first.temperature if self.has_own_weights else 1.0,
     )
 
+  def differing(self, known: calibration_file.FittedFor) -> list[str]:
+    """In words, how the networks that something was fitted for differ from these; empty where they do not."""
+    own = self.fitted_for()
+    if (known.members, known.combine) != (own.members, own.combine):
+      return ['other members, or another way to combine them']
+    return ['other weights'] if known.fingerprint and known.fingerprint != own.fingerprint else []
+
 
 def combined(rule: combination.Combination, members: list[types.Predictions]) -> types.Predictions:
   """The combined predictions of members that hold the same rows in the same order."""
@@ -257,11 +264,7 @@ def read_rule(
     'conformal_score': (rule.conformal.score, spec.conformal_score),
   }
   differing = [f'evaluate.{key}={old} and not {new}' for key, (old, new) in pairs.items() if old != new]
-  own = models.fitted_for()
-  if (known.members, known.combine) != (own.members, own.combine):
-    differing.append('other members, or another way to combine them')
-  elif known.fingerprint and known.fingerprint != own.fingerprint:
-    differing.append('other weights')
+  differing += models.differing(known)
   if differing:
     raise types.UserError(
       f'{folder.calibration}: was fitted for {", ".join(differing)}; run `evaluate --workdir={folder.path}` with the '

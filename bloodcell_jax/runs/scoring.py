@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -58,13 +59,15 @@ def write(
     origin: the checkpoint that predicted, written to the entry.
     rule: the calibration of the run, fitted on validation; None without one.
     image_of: the uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
-    judgement: how unlike the training the images are; None for the run's own splits.
+    judgement: how unlike the training the images are; None where it is not known. Images of a run's own split keep
+      their class in its predictions, and count as withheld in what `doubt` says.
     conversions: by conversion the number of images of the split, written to the entry; None if not known.
     about: further keys of the entry, for images that are not a split of the run; None for one that is.
   """
   if split == workdir.FOLDS:
     raise ValueError(f'{split!r} cannot name a split: metrics.json uses it for the folds')
-  predictions_csv.write(folder.predictions(split), predictions, judgement)
+  shown = dataclasses.replace(judgement, keep=True) if judgement is not None and about is None else judgement
+  predictions_csv.write(folder.predictions(split), predictions, shown)
   groups_csv.write(folder.groups(split), groups_csv.table(predictions))
   if image_of is not None:
     review_images.write(

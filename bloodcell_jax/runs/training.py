@@ -23,6 +23,7 @@ from bloodcell_jax.runs import (
   stage_training,
   unlike_measure,
 )
+from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.train import history, signals
 from bloodcell_jax.train import progress as progress_lib
@@ -127,11 +128,23 @@ def train_run(
       rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature)
       calibration_file.write(folder, rule, fitted_for)
       unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
+      judgements = unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)
     if split not in wanted:
       continue
     figures = scoring.write(
-      folder, split, predictions, exp, note, origin, rule, data.image_of(split), None, data.conversions(split)
+      folder,
+      split,
+      predictions,
+      exp,
+      note,
+      origin,
+      rule,
+      data.image_of(split),
+      judgements.get(split),
+      data.conversions(split),
     )
+    if unlike.is_foreign(figures.get('unlike')):
+      progress.line(f'{split}: {unlike.line(figures["unlike"])}')
     progress.line(scoring.line(split, figures))
     if scoring.warning(split, figures):
       progress.line(scoring.warning(split, figures))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,15 @@ import numpy as np
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import appearance
-from bloodcell_jax.runs import model_set, output_layer
-from bloodcell_jax.stats import content, unlike
+from bloodcell_jax.runs import model_set
+from bloodcell_jax.stats import content, look_reference, unlike
 from bloodcell_jax.storage import calibration_file, unlike_file, workdir
 
-# Most images that are looked at, one of each group before a second of any: 6 ms each.
+# Most images that are looked at of training, and as many of validation, one of each group before a second of any: 6 ms
+# each. Those of validation go through the network as well.
 MOST_IMAGES = 400
-# Most of them that go through the network: half from training, for where the classes lie, half from validation.
-MOST_EMBEDDED = 300
+# The splits that a measure is fitted on.
+FITTED_ON = ('train', 'validation')
 # Least spread of the content's number, a logarithm.
 _LEAST_CONTENT = 0.1
 
@@ -34,24 +36,28 @@ def write(
     folder: the run's.
     data: its images, divided.
     fitted_for: which networks.
-    network: the one network of the run; None where several answer together, whose features are not looked at.
+    network: the network of the run, the first where several answer together; None where no features are looked at.
     seed: of the run.
   """
   folder.unlike.unlink(missing_ok=True)
-  rows = _sample(data, ('train', 'validation'), MOST_IMAGES, seed)
-  if len(np.unique(data.table.group[rows])) < unlike.LEAST_GROUPS:
+  learned, unseen = (_sample(data, split, seed) for split in FITTED_ON)
+  rows = np.concatenate([learned, unseen])
+  table = data.table.take(rows)
+  if len(np.unique(table.group)) < look_reference.LEAST_GROUPS:
     return False
-  classes = None
-  content_N = np.full(len(rows), np.nan)
-  if network is not None:
-    classes, content_N = _content(network, data, rows)
+  classes, content_N = None, np.full(len(rows), np.nan)
+  if network is not None and _tells_content(data.table.take(unseen), data.table.label[learned]):
+    embedding_ND, label_N = _embed(network, unseen), data.table.label[unseen]
+    classes = content.fit(embedding_ND, label_N)
+    fold_N = look_reference.folds(data.table.group[unseen])
+    content_N[len(learned) :] = content.held_out_distances(embedding_ND, label_N, fold_N)
   look_ND = np.concatenate([_describe(data.image_NHWC, rows), content_N[:, None]], 1)
   num = look_ND.shape[1] if classes is not None else len(appearance.ASPECTS)
-  reference = unlike.fit(
+  reference = look_reference.fit(
     look_ND[:, :num],
-    data.table.label[rows],
-    data.table.group[rows],
-    (*appearance.ASPECTS, unlike.CONTENT)[:num],
+    table.label,
+    table.group,
+    (*appearance.ASPECTS, look_reference.CONTENT)[:num],
     np.array((*appearance.LEAST_SPREAD, _LEAST_CONTENT))[:num],
     seed,
   )
@@ -68,11 +74,9 @@ def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Mea
   measure = unlike_file.read(folder)
   if measure is None or measure.version != appearance.VERSION:
     return None
-  known, own = measure.fitted_for, models.fitted_for()
-  same = (known.members, known.combine) == (own.members, own.combine)
-  if not same or (known.fingerprint and known.fingerprint != own.fingerprint):
+  if differing := models.differing(measure.fitted_for):
     raise types.UserError(
-      f'{folder.unlike}: was fitted for other networks; run `evaluate --workdir={folder.path}`, which fits it anew'
+      f'{folder.unlike}: was fitted for {differing[0]}; run `evaluate --workdir={folder.path}`, which fits it anew'
     )
   return measure
 
@@ -81,7 +85,7 @@ def missing(folder: workdir.Workdir) -> str:
   """What to say where a run has no measure."""
   return (
     f'{folder.path}: has no measure of unlike images, so that images of another laboratory are named like its own; '
-    f'`evaluate --workdir={folder.path}` fits it, if training and validation have {unlike.LEAST_GROUPS} groups'
+    f'`evaluate --workdir={folder.path}` fits it, if training and validation have {look_reference.LEAST_GROUPS} groups'
   )
 
 
@@ -93,7 +97,7 @@ def looks(
   Args:
     measure: of the run.
     image_BHWC: uint8, cropped and resized for the network.
-    embedding_BD: the network's; used where the measure has classes.
+    embedding_BD: of the network that the measure was fitted with; used where the measure has classes.
   """
   look_BD = appearance.describe(image_BHWC)
   if measure.classes is None:
@@ -103,47 +107,77 @@ def looks(
 
 
 def of_rows(
-  measure: unlike_file.Measure, network: model_set.Network, data: dataset.Dataset, rows: np.ndarray
+  measure: unlike_file.Measure, network: model_set.Network | None, data: dataset.Dataset, rows: np.ndarray
 ) -> np.ndarray:
-  """[N, L] the looks of rows of a data set whose job the network has."""
+  """[N, L] the looks of rows of a data set; `network` as for `write`, its job has the data."""
   look_ND = _describe(data.image_NHWC, rows)
   if measure.classes is None:
     return look_ND
+  assert network is not None
   embedding_ND = _embed(network, rows)
   return np.concatenate([look_ND, content.distances(measure.classes, embedding_ND)[:, None]], 1)
 
 
-def _content(
-  network: model_set.Network,
+def judge_splits(
+  folder: workdir.Workdir,
+  network: model_set.Network | None,
   data: dataset.Dataset,
-  rows: np.ndarray,
-) -> tuple[content.Classes | None, np.ndarray]:
-  """Where the classes lie, of training images, and the distances of validation images among the rows; NaN of others."""
-  content_N = np.full(len(rows), np.nan)
-  inside = np.flatnonzero(np.isin(rows, data.rows['validation']))[: MOST_EMBEDDED // 2]
-  learned = rows[np.isin(rows, data.rows['train'])][: MOST_EMBEDDED // 2]
-  if len(np.unique(data.table.group[rows[inside]])) < unlike.LEAST_GROUPS or not len(learned):
-    return None, content_N
-  classes = content.fit(_embed(network, learned), data.table.label[learned])
-  content_N[inside] = content.distances(classes, _embed(network, rows[inside]))
-  return classes, content_N
+  splits: Iterable[str],
+  spec: unlike.Spec,
+) -> dict[str, unlike.Judgement]:
+  """How unlike the training the images of a run's own splits are, each split judged as a folder.
+
+  Of none where the run has no measure, and not of the splits that it was fitted on.
+
+  Args:
+    folder: the run's, with the measure that `write` wrote.
+    network: as for `write`; its job has the data.
+    data: the images.
+    splits: which.
+    spec: how many are withheld.
+  """
+  rows_of = {
+    split: data.rows[split] for split in splits if split not in FITTED_ON and len(data.rows.get(split, ()))
+  }
+  measure = unlike_file.read(folder)
+  if measure is None or not rows_of:
+    return {}
+  # An image of several splits is looked at once.
+  rows = np.unique(np.concatenate(list(rows_of.values())))
+  look_NL = of_rows(measure, network, data, rows)
+  return {
+    split: unlike.judge(
+      measure.reference, look_NL[np.searchsorted(rows, inside)], [split] * len(inside), spec, False
+    )
+    for split, inside in rows_of.items()
+  }
+
+
+def _tells_content(unseen: types.Table, learned_N: np.ndarray) -> bool:
+  """Whether images that were not trained on are enough to say where the classes lie: some groups, two of each class."""
+  groups = [len(np.unique(unseen.group[unseen.label == k])) for k in np.unique(learned_N)]
+  return len(np.unique(unseen.group)) >= look_reference.LEAST_GROUPS and min(groups, default=0) >= 2
 
 
 def _embed(network: model_set.Network, rows: np.ndarray) -> np.ndarray:
-  job = network.job
-  return output_layer.embed(job, job.model, network.params, job.in_order(rows))
+  """[N, D] of the images as they are."""
+  job, parts = network.job, []
+  for batch in job.in_order(rows):
+    job.poll()
+    parts.append(job.apply_to_embedding(network.params, batch)[np.asarray(batch.weight_B) > 0])
+  return np.concatenate(parts)
 
 
-def _sample(data: dataset.Dataset, splits: tuple[str, ...], most: int, seed: int) -> np.ndarray:
-  """At most so many different rows of the splits, in random order, one of each group before a second of any."""
-  rows = np.unique(np.concatenate([data.rows.get(split, np.zeros(0, np.int64)) for split in splits]))
+def _sample(data: dataset.Dataset, split: str, seed: int) -> np.ndarray:
+  """At most MOST_IMAGES rows of the split in random order, one of each group before a second of any."""
+  rows = np.unique(data.rows.get(split, np.zeros(0, np.int64)))
   rows = rng.generator(seed, 'looks').permutation(rows)
   _, index_N = np.unique(data.table.group[rows], return_inverse=True)
   order = np.argsort(index_N, kind='stable')
   first: Any = np.concatenate([[0], np.flatnonzero(np.diff(index_N[order])) + 1]) if len(rows) else []
   place_N = np.empty(len(rows), np.int64)
   place_N[order] = np.arange(len(rows)) - np.repeat(first, np.bincount(index_N))
-  return rows[np.argsort(place_N, kind='stable')[:most]]
+  return rows[np.argsort(place_N, kind='stable')[:MOST_IMAGES]]
 
 
 def _describe(image_NHWC: np.ndarray, rows: np.ndarray) -> np.ndarray:

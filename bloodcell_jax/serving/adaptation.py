@@ -126,9 +126,10 @@ class Adaptation:
 
   def _read(self, process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-      # A progress bar rewrites its line; its last state is shown.
-      text = line.rstrip('\r\n').rpartition('\r')[2]
-      if text.strip():
-        self._lines.append(text)
-    process.wait()
+    # Closes its output, and waits.
+    with process:
+      for line in process.stdout:
+        # A progress bar rewrites its line; its last state is shown.
+        text = line.rstrip('\r\n').rpartition('\r')[2]
+        if text.strip():
+          self._lines.append(text)

@@ -58,6 +58,18 @@ class Analysis:
     return f'{self.name} {self.network}'
 
   @property
+  def notes(self) -> list[str]:
+    """What must be read before the page's figures."""
+    notes = [self.loaded.note]
+    if self.loaded.measure is None:
+      notes.append(
+        'This model has no measure of unlike images: cells of another laboratory or stain are named like its own.'
+      )
+    if self.loaded.rule is None:
+      notes.append('This model has no calibration: every cell is named, and none is marked as doubtful.')
+    return [note for note in notes if note]
+
+  @property
   def class_names(self) -> tuple[str, ...]:
     """K names, in the order of the probabilities."""
     return self.loaded.class_names
@@ -140,7 +152,7 @@ class Analysis:
       return [frame for frame in frames if frame is not None]
 
     ((_, content),) = decode.each(
-      [str(photograph.path)], self.spec, lambda digest: True, lambda i, digest, _: boxes, frames_of
+      [str(photograph.path)], self.spec, lambda *_: True, lambda *_: boxes, frames_of
     )
     if not isinstance(content, list):
       raise types.RunError(f'{photograph.shown}: cannot be read again')

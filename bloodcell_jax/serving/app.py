@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import pathlib
 import secrets
 import urllib.parse
@@ -17,6 +16,7 @@ from starlette import applications, concurrency, requests, responses, routing
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.serving import (
   adaptation,
+  answers,
   exported_file,
   guard,
   photograph_file,
@@ -28,13 +28,8 @@ from bloodcell_jax.serving import (
 from bloodcell_jax.serving import session as session_lib
 
 TOKEN = 'x-bloodcell-token'
-_MOST_JSON = 10**6  # bytes of a request other than a photograph
 _DECODED_AT_ONCE = 2
 _FULL = 'Too many people use this page now. Try again later.\n'
-
-
-class Gone(Exception):
-  """The session has been deleted."""
 
 
 class App:
@@ -72,7 +67,7 @@ class App:
           routing.Route('/adapt/stop', change(self._adapt_stop), methods=['POST']),
           routing.Route('/delete', change(self._delete), methods=['POST']),
         ],
-        exception_handlers={session_lib.Refused: _refused, Gone: _gone},
+        exception_handlers={session_lib.Refused: answers.refused, answers.Gone: answers.gone},
       ),
       (f'127.0.0.1:{port}', f'localhost:{port}', *(('127.0.0.1', 'localhost') if port == 80 else ())),
     )
@@ -83,7 +78,7 @@ class App:
     async def endpoint(request: requests.Request) -> responses.Response:
       session = self._sessions.find(self._secret(request))
       if session is None:
-        raise Gone
+        raise answers.Gone
       return await answer(request, session)
 
     return endpoint
@@ -93,7 +88,7 @@ class App:
 
     async def checked(request: requests.Request, session: session_lib.Session) -> responses.Response:
       if not secrets.compare_digest(request.headers.get(TOKEN, '').encode(), session.token.encode()):
-        return responses.JSONResponse({'problem': 'load the page again'}, 403)
+        return responses.JSONResponse({'problem': answers.AGAIN}, 403)
       return await answer(request, session)
 
     return self._reading(checked)
@@ -117,7 +112,7 @@ class App:
 
   async def _static(self, request: requests.Request) -> responses.Response:
     if request.path_params['name'] not in start_page.RESOURCES:
-      return _missing()
+      return answers.missing()
     text, kind = start_page.read_resource(request.path_params['name'])
     return responses.Response(text, media_type=kind)
 
@@ -127,19 +122,23 @@ class App:
 
   async def _names(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     """Says of each file, before it is sent, whether it may be: '' yes, null passed over, or the reason."""
-    listed = await _read_json(request)
-    answers: list[str | None] = []
-    for entry in listed.get('files', []) if isinstance(listed, dict) else []:
-      name = uploaded_name.cleaned(str(entry[0]))
+    asked = await answers.read_json(request)
+    try:
+      listed = [(str(name), int(size)) for name, size in asked['files']]
+    except (KeyError, TypeError, ValueError):
+      raise session_lib.Refused(answers.AGAIN) from None
+    replies: list[str | None] = []
+    for given, size in listed:
+      name = uploaded_name.cleaned(given)
       if uploaded_name.is_litter(name):
-        answers.append(None)
+        replies.append(None)
         continue
-      reason = uploaded_name.refusal(name) or self._limits.refusal(int(entry[1]), 0, 0)
+      reason = uploaded_name.refusal(name) or self._limits.refusal(size, 0, 0)
       problem = f'{uploaded_name.shown(name)}: {reason}' if reason else ''
       if problem:
         session.remember(problem)
-      answers.append(problem)
-    return responses.JSONResponse({'answers': answers})
+      replies.append(problem)
+    return responses.JSONResponse({'answers': replies})
 
   async def _upload(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     name = uploaded_name.cleaned(urllib.parse.unquote(request.headers.get('x-name', '')))
@@ -198,34 +197,34 @@ class App:
     photograph = session.photograph(request.path_params['id'])
     size = request.path_params['size']
     if photograph is None or size not in photograph_file.SIDES:
-      return _missing()
-    return _file(photograph.picture(size), 'image/jpeg')
+      return answers.missing()
+    return answers.file(photograph.picture(size), 'image/jpeg')
 
   async def _cell(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     photograph, number = session.photograph(request.path_params['id']), request.path_params['number']
     if photograph is None or not 1 <= number <= len(photograph.cells):
-      return _missing()
-    return _file(photograph.cell_picture(number), 'image/jpeg')
+      return answers.missing()
+    return answers.file(photograph.cell_picture(number), 'image/jpeg')
 
   async def _heat(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     photograph, number = session.photograph(request.path_params['id']), request.path_params['number']
     if photograph is None or not 1 <= number <= len(photograph.cells):
-      return _missing()
+      return answers.missing()
     path = photograph.heat_picture(number)
     if not path.exists():
       task = self._sessions.worker.submit(worker.CLICK, lambda: self._analysis.draw_heat(photograph, number))
       data = await asyncio.wrap_future(task)
       if not data:
-        return _missing()
+        return answers.missing()
       path.write_bytes(data)
-    return _file(path, 'image/png')
+    return answers.file(path, 'image/png')
 
   async def _label(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
-    asked = await _read_json(request)
+    asked = await answers.read_json(request)
     try:
       since, name, cells = int(asked['since']), asked['label'], [str(each) for each in asked['cells']]
     except (KeyError, TypeError, ValueError):
-      raise session_lib.Refused('load the page again') from None
+      raise session_lib.Refused(answers.AGAIN) from None
     session.label(cells, None if name is None else str(name))
     return responses.JSONResponse(session.state(since))
 
@@ -236,7 +235,7 @@ class App:
   async def _export(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     name = request.path_params['name']
     if name not in exported_file.TYPES:
-      return _missing()
+      return answers.missing()
     data = await concurrency.run_in_threadpool(exported_file.content, name, session, self._analysis)
     # The name under which the review page exports labels.
     shown = 'corrections.csv' if name == exported_file.LABELS else name
@@ -247,9 +246,9 @@ class App:
     return responses.JSONResponse(self._adapting.state(self._secret(request)))
 
   async def _adapt(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
-    asked = await _read_json(request)
+    asked = await answers.read_json(request)
     if not self._adapting.is_there or not isinstance(asked, dict):
-      return _missing()
+      return answers.missing()
     secret = self._secret(request)
     await concurrency.run_in_threadpool(
       self._adapting.start, secret, session, str(asked.get('name', '')), self._analysis.spec.max_pixels
@@ -267,38 +266,7 @@ class App:
     return answer
 
 
-async def _read_json(request: requests.Request) -> Any:
-  data = b''
-  async for part in request.stream():
-    data += part
-    if len(data) > _MOST_JSON:
-      raise session_lib.Refused('this was too much at once; load the page again')
-  try:
-    return json.loads(data)
-  except ValueError:
-    raise session_lib.Refused('load the page again') from None
-
-
-def _file(path: pathlib.Path, kind: str) -> responses.Response:
-  try:
-    return responses.Response(path.read_bytes(), media_type=kind)
-  except OSError:
-    return _missing()
-
-
-def _missing() -> responses.Response:
-  return responses.PlainTextResponse('not here\n', 404)
-
-
 def _remove(path: pathlib.Path) -> None:
   """Removes an upload with the pictures that were made of it."""
   for one in path.parent.glob(f'{path.name}*'):
     one.unlink(missing_ok=True)
-
-
-async def _refused(request: requests.Request, error: Exception) -> responses.Response:
-  return responses.JSONResponse({'problem': str(error)}, 422)
-
-
-async def _gone(request: requests.Request, error: Exception) -> responses.Response:
-  return responses.JSONResponse({'problem': 'the photographs have been deleted; load the page again'}, 410)

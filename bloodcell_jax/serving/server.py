@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import pathlib
 import shutil
@@ -107,10 +108,10 @@ def run(
   """
   port = opened.getsockname()[1]
   networks = worker.Worker()
-  networks.submit(worker.PREPARATION, analysing.warm_up_heat_maps)
   # Of Pillow about metadata, in every thread that decodes.
   with decode.quiet(), upload_folder() as folder:
     sessions = session_list.SessionList(folder, analysing, limit, networks)
+    logging.getLogger('uvicorn.error').disabled = False
     # In a thread of its own it leaves the signals to the program.
     server = uvicorn.Server(_config(app.App(sessions, adapting, port)))
     serving = threading.Thread(target=server.run, kwargs={'sockets': [opened]}, name='server', daemon=True)
@@ -122,6 +123,8 @@ def run(
     while not stop.requested and serving.is_alive():
       serving.join(0.2)
       sessions.expire()
+    # Requests that are cut off are no errors.
+    logging.getLogger('uvicorn.error').disabled = True
     server.should_exit = True
     serving.join(_FOR_REQUESTS)
     server.force_exit = True

@@ -17,6 +17,7 @@ from bloodcell_jax.inference import differential_count
 from bloodcell_jax.serving import analysis as analysis_lib
 from bloodcell_jax.serving import limits as limits_lib
 from bloodcell_jax.serving import photograph_file
+from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import journal as journal_lib
 
 # Most sentences about files that could not be used; later ones replace the first.
@@ -189,7 +190,9 @@ class Session:
       if corrected is None:
         return None
       counted = differential_count.count(corrected, self._analysis.confidence)
-      lines = [*differential_count.warnings(counted), differential_count.duplicates(counted)]
+      first = unlike.line(counted['unlike'])
+      lines = [first[:1].upper() + first[1:], *differential_count.warnings(counted)]
+      lines.append(differential_count.duplicates(counted))
       return {**counted, 'warnings': [line for line in lines if line]}
 
   def classified(self) -> differential_count.ClassifiedCells | None:

@@ -37,6 +37,7 @@ class SessionList:
     self._folder = folder
     self._lock = threading.Lock()
     self._sessions: dict[str, session_lib.Session] = {}
+    self._is_prepared = False
 
   def begin(self) -> tuple[str, session_lib.Session] | None:
     """A new session and its secret; None if there are as many as there may be."""
@@ -93,5 +94,9 @@ class SessionList:
         session.analyse(group)
         # At the end of the queue, behind another person's photographs.
         self.analyse(session)
+      elif not self._is_prepared:
+        # Not before: a compilation that has begun would keep the first photographs waiting.
+        self._is_prepared = True
+        self.worker.submit(worker_lib.PREPARATION, self.analysis.warm_up_heat_maps)
 
     self.worker.submit(worker_lib.PHOTOGRAPHS, advance)

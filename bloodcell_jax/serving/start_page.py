@@ -62,7 +62,7 @@ def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: st
     f'<h1>{TITLE}</h1>',
     f'<p class="small file">Model: {page.text(analysis.name)}, for {page.text(", ".join(names))}. '
     f'{page.text(report.RESEARCH_ONLY)}</p>',
-    f'<p class="note" role="note">{page.text(analysis.loaded.note)}</p>' if analysis.loaded.note else '',
+    *(f'<p class="note" role="note">{page.text(note)}</p>' for note in analysis.notes),
     _DROP.format(
       most=page.text(most),
       privacy=page.text(privacy),

@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 
-# Directions in which the features are compared, and the most numbers of the matrix that turns to them.
-_MOST_DIRECTIONS, _MOST_NUMBERS = 32, 2**18
+# Directions in which the features are compared, the fewest images for each, and the most numbers of the matrix that
+# turns to them.
+_MOST_DIRECTIONS, _IMAGES_A_DIRECTION, _MOST_NUMBERS = 32, 4, 2**18
 _SHRINKAGE = 0.1
 
 
@@ -23,7 +24,10 @@ class Classes:
 
 
 def fit(embedding_ND: np.ndarray, label_N: np.ndarray) -> Classes:
-  """The classes of images that the network was trained on.
+  """Where the classes lie.
+
+  Images that the network has not been trained on say best where others will lie: those of the training lie closer to
+  their classes.
 
   Args:
     embedding_ND: the input of the output layer.
@@ -32,7 +36,10 @@ def fit(embedding_ND: np.ndarray, label_N: np.ndarray) -> Classes:
   mean_D = embedding_ND.mean(0)
   centred_ND = embedding_ND - mean_D
   _, _, right = np.linalg.svd(centred_ND, full_matrices=False)
-  num = max(1, min(_MOST_DIRECTIONS, len(right), _MOST_NUMBERS // embedding_ND.shape[1]))
+  most = min(
+    _MOST_DIRECTIONS, len(embedding_ND) // _IMAGES_A_DIRECTION, _MOST_NUMBERS // embedding_ND.shape[1]
+  )
+  num = max(1, min(most, len(right)))
   basis_DR = right[:num].T
   inside_NR = centred_ND @ basis_DR
   kinds, index_N = np.unique(label_N, return_inverse=True)
@@ -49,6 +56,17 @@ def fit(embedding_ND: np.ndarray, label_N: np.ndarray) -> Classes:
     np.linalg.inv(covariance_RR),
     max(float(left_N.mean()), 1e-3 * level),
   )
+
+
+def held_out_distances(embedding_ND: np.ndarray, label_N: np.ndarray, fold_N: np.ndarray) -> np.ndarray:
+  """[N] the `distances` of each image from the classes of the other folds; NaN where those lack its class."""
+  distance_N = np.full(len(embedding_ND), np.nan)
+  for fold in np.unique(fold_N):
+    inside_N = fold_N == fold
+    known_N = inside_N & np.isin(label_N, label_N[~inside_N])
+    if known_N.any():
+      distance_N[known_N] = distances(fit(embedding_ND[~inside_N], label_N[~inside_N]), embedding_ND[known_N])
+  return distance_N
 
 
 def distances(classes: Classes, embedding_ND: np.ndarray) -> np.ndarray:

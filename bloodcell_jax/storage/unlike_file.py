@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import content, unlike
+from bloodcell_jax.stats import content, look_reference
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import atomic
 
@@ -24,8 +24,9 @@ class Measure:
   """What says how unlike the training an image is."""
 
   version: int  # of the numbers that describe an image
-  reference: unlike.Reference
-  classes: content.Classes | None  # of the network's features; None where several networks answer together
+  reference: look_reference.Reference
+  # Of the features of the network, the first where several answer together; None where they are not looked at.
+  classes: content.Classes | None
   fitted_for: calibration_file.FittedFor
 
 
@@ -56,13 +57,13 @@ def read(folder: workdir.Workdir) -> Measure | None:
       arrays = {name: archive[name] for name in archive.files}
     known = json.loads(str(arrays['fitted_for']))
     inside = {key.removeprefix(_CONTENT): value for key, value in arrays.items() if key.startswith(_CONTENT)}
-    values = {field.name: arrays[field.name] for field in dataclasses.fields(unlike.Reference)}
+    values = {field.name: arrays[field.name] for field in dataclasses.fields(look_reference.Reference)}
     for name in ('aspects', 'folder_aspects'):
       values[name] = tuple(values[name].tolist())
     values['folder_limit'] = float(values['folder_limit'])
     return Measure(
       int(arrays['version']),
-      unlike.Reference(**values),
+      look_reference.Reference(**values),
       content.Classes(**{**inside, 'rest': float(inside['rest'])}) if inside else None,
       calibration_file.FittedFor(**{**known, 'members': tuple(known['members'])}),
     )

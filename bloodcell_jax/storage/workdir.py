@@ -118,7 +118,8 @@ class Workdir:
     if any(path.exists() for path in (self.metrics, self.history, self.ensemble, self.report)):
       return True
     return any(
-      next(self.path.glob(f'{parts}{self.checkpoints.name}/*'), None) for parts in ('', 'members/*/', 'folds/*/')
+      next(self.path.glob(f'{parts}{self.checkpoints.name}/*'), None)
+      for parts in ('', 'members/*/', 'folds/*/')
     )
 
   def with_format(self, config: Mapping[str, Any]) -> dict[str, Any]:

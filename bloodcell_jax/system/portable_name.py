@@ -6,7 +6,13 @@ import re
 import unicodedata
 
 # Devices of Windows, which no file may be called there, whatever its extension.
-_DEVICES = {'con', 'prn', 'aux', 'nul', *(f'{port}{i}' for port in ('com', 'lpt') for i in '123456789\u00b9\u00b2\u00b3')}
+_DEVICES = {
+  'con',
+  'prn',
+  'aux',
+  'nul',
+  *(f'{port}{i}' for port in ('com', 'lpt') for i in '123456789\u00b9\u00b2\u00b3'),
+}
 
 
 def portable_name(text: str) -> str:

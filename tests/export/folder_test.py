@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+import starting
 import trained
 from PIL import Image
 
@@ -30,10 +31,7 @@ NUM = 3
 
 def export(*arguments: object) -> tuple[int, str, str]:
   """Exit code, standard output, standard error of the command."""
-  environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': ''}
-  command = [sys.executable, 'main.py', 'export', *map(str, arguments)]
-  done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-  return done.returncode, done.stdout, done.stderr
+  return starting.run('export', *arguments)
 
 
 @pytest.fixture(scope='module')
@@ -63,7 +61,8 @@ def test_the_export_of_another_run_is_not_replaced(tmp_path):
   (target / folder.CARD).write_text(json.dumps({'run': str(one.path)}))
   folder.check(target, one)
   with pytest.raises(
-    types.UserError, match=r'portable: holds the export of another run \(.*\); choose another folder with --to'
+    types.UserError,
+    match=r'portable: holds the export of another run \(.*\); choose another folder with --to',
   ):
     folder.check(target, two)
   # Inside its run an export belongs to it, wherever the run lay before; an earlier version named no run.

@@ -19,6 +19,8 @@ from bloodcell_jax.runs import run_data, saved_run
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import journal, predictions_csv, workdir
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 
 def calibrated(probs_NK: np.ndarray, loaded: classifier.Classifier) -> np.ndarray:
   nothing = np.zeros(len(probs_NK), np.int32)

@@ -17,6 +17,8 @@ from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.runs import model_set, scoring
 from bloodcell_jax.storage import calibration_file, workdir
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 OTHER_KEYS = {
   'tta': 'mirrors', 'max_error': 0.2, 'miscoverage': 0.3, 'conformal_score': 'aps', 'confidence': 0.8,
   'interval': 'percentile', 'num_resamples': 120, 'prevalence': (0.1, 0.2, 0.3, 0.4),

@@ -16,6 +16,8 @@ from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checkpoint, checksums
 
+pytestmark = pytest.mark.usefixtures('blank_figures')
+
 
 def aged(folder: workdir.Workdir) -> None:
   """Makes the folder what it was before calibration and figures said what they were made from."""

@@ -249,3 +249,17 @@ def test_validation_judges_an_epoch_by_the_residuals_that_are_left():
   exact = changed.figures(stage, residual.target_NK[rows], table)
   assert exact['val_loss'] == 0
   assert made.figures(stage, residual.target_NK[rows], table)['val_loss'] > 0.5, 'the cross-entropy of labels'
+
+
+@pytest.mark.parametrize('tta', ['none', 'mirrors'])
+def test_outputs_with_the_embedding_are_those_without_it(tta):
+  exp = resolve('cnn_a', **{'evaluate.tta': tta})
+  made = new(exp, read('cnn_a'))
+  batch = next(iter(made.in_order(made.data.rows['train'][:3])))
+  expected = made.apply_to_views(made.params, batch)
+  both = made.apply_with_embedding(made.params, batch)
+  np.testing.assert_allclose(both[:, : made.num_classes], expected, atol=1e-5)
+  embedding = made.apply_to_embedding(made.params, batch)
+  np.testing.assert_allclose(both[:, made.num_classes :], embedding, atol=1e-5)
+  # Negative control: another image has another embedding.
+  assert np.abs(embedding[0] - embedding[1]).max() > 1e-3

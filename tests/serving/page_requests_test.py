@@ -154,6 +154,7 @@ def test_a_bad_file_is_one_sentence_and_leaves_nothing(server, name, data, reaso
   assert set(server.files()) == before
   assert browser.state()['problems'] == [answer['problem']]
   assert browser.upload('good.png', page_server.cell_png(0))[0] == 200
+  browser.analysed()
   assert set(server.files()) != before, 'the check itself must see a file'
 
 
@@ -189,6 +190,8 @@ def test_names_are_judged_before_their_files_are_sent(server):
   assert answers[:3] == [None, None, '']
   assert answers[3].startswith('d/b.jpg: has 10.0 MB')
   assert answers[4].startswith('d/c.txt: .txt: not one of')
+  for wrong in ([], {}, {'files': [1]}, {'files': [['a.jpg', 'x']]}, None):
+    assert server.browser().post('/names', wrong) == (422, {'problem': 'load the page again'})
 
 
 def test_a_hostile_name_names_no_other_file_and_becomes_no_html(server):
@@ -339,4 +342,4 @@ def test_without_the_command_adapt_its_section_is_one_sentence(server):
   browser = server.browser()
   assert b'id="adapt-start"' not in browser.page
   assert b'has no command adapt' in browser.page
-  assert browser.post('/adapt', {'name': 'mine'})[0] == 404
+  assert browser.ask('POST', '/adapt', b'{"name": "mine"}')[0] == 404

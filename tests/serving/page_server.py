@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import re
+import socket
 import tempfile
 import threading
 import time
@@ -107,6 +108,18 @@ class Browser:
     )
     return status, json.loads(answer)
 
+  @contextlib.contextmanager
+  def half_sent(self, name: str) -> Iterator[None]:
+    """An upload of which half the bytes have arrived."""
+    with socket.create_connection(('127.0.0.1', self.port)) as connection:
+      connection.sendall(
+        f'POST /photographs HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nCookie: {self.cookie}\r\n'
+        f'X-Bloodcell-Token: {self.token}\r\nX-Name: {name}\r\nContent-Length: 2000\r\n\r\n'.encode()
+      )
+      connection.sendall(b'x' * 1000)
+      time.sleep(0.5)
+      yield
+
   def state(self) -> Any:
     return json.loads(self.ask('GET', '/state')[2])
 
@@ -131,7 +144,7 @@ class Server:
   def files(self) -> list[pathlib.Path]:
     """What lies on the disk for all sessions, without their journals."""
     found = [path for path in self.folder.rglob('*') if path.is_file()]
-    return [path for path in found if path.name not in ('journal.jsonl', '.lock')]
+    return [path for path in found if path.name not in ('journal.jsonl', '.lock', '.lock.owner')]
 
 
 @contextlib.contextmanager

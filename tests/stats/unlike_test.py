@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import content, unlike
+from bloodcell_jax.stats import content, look_reference, unlike
 
 ASPECTS = ('stain', 'stain', 'scale', 'sharpness')
 SPEC = unlike.Spec(0.03)
@@ -19,7 +19,9 @@ def looks(num, seed, shift=(0, 0, 0, 0)):
 @pytest.fixture(scope='module')
 def reference():
   look_ND = looks(300, 0)
-  return unlike.fit(look_ND, np.arange(300) % 3, np.arange(300).astype(str), ASPECTS, np.full(4, 0.01), 0)
+  return look_reference.fit(
+    look_ND, np.arange(300) % 3, np.arange(300).astype(str), ASPECTS, np.full(4, 0.01), 0
+  )
 
 
 def judge(reference, look_ND, folders=None, keep=False):
@@ -45,17 +47,36 @@ def test_a_wild_image_is_unlike_and_its_aspect_is_the_reason(reference):
   assert judged.withheld_N.sum() < 6
 
 
-def test_a_folder_shifted_as_a_whole_is_withheld_even_where_each_image_is_usual(reference):
-  shifted = looks(60, 3, (2.2, 2.2, 0, 0.5))
-  judged = judge(reference, shifted)
-  assert (judged.unlike_N > 0.97).mean() < 0.9, 'not all are unlike by themselves'
+def test_a_folder_shifted_as_a_whole_is_withheld_even_where_most_of_its_images_are_usual():
+  rng, aspects = np.random.default_rng(3), ('stain',) * 14 + ('scale',)
+  look_ND = rng.normal(size=(300, 15))
+  groups = np.arange(300).astype(str)
+  reference = look_reference.fit(look_ND, np.arange(300) % 3, groups, aspects, np.full(15, 0.01), 0)
+  home = rng.normal(size=(60, 15))
+  judged = judge(reference, home + np.array([0.9] * 14 + [0.0]))
+  assert (judged.unlike_N > 0.97).mean() < 0.25, 'most are usual by themselves'
   assert judged.withheld_N.all()
-  assert 'stain' in judged.foreign[0].foreign
-  assert 'scale' not in judged.foreign[0].foreign
-  assert 'unlike the training: ' in unlike.line(unlike.summary(judged))
+  assert judged.foreign[0].foreign == ('stain',)
+  assert 'unlike the training: stain' in unlike.line(unlike.summary(judged))
   # Negative control: its twin of the same laboratory is named.
-  assert not judge(reference, looks(60, 3)).foreign
-  assert 'another laboratory' not in unlike.line(unlike.summary(judge(reference, looks(60, 3))))
+  twin = judge(reference, home)
+  assert not twin.foreign
+  assert 'another laboratory' not in unlike.line(unlike.summary(twin))
+
+
+def test_a_folder_of_few_images_is_withheld_where_most_of_them_are_unlike(reference):
+  look_ND = looks(9, 8)
+  look_ND[[0, 1, 4], 0] = 9
+  folders = ['abroad'] * 3 + ['home'] * 3 + ['other'] * 3
+  judged = judge(reference, look_ND, folders)
+  assert [folder.name for folder in judged.foreign] == ['abroad']
+  assert judged.withheld_N[:3].all()
+  assert judged.reason_N[2] == 'stain'
+  # Negative control: one unlike image of three leaves the others of its folder as they are.
+  assert judged.withheld_N[3:].tolist() == [False, True, False, False, False, False]
+  # A single image is judged by itself.
+  assert judge(reference, look_ND[:1]).withheld_N.all()
+  assert not judge(reference, look_ND[:1]).foreign
 
 
 def test_each_folder_is_judged_by_itself(reference):
@@ -79,11 +100,13 @@ def test_unlike_images_are_named_where_that_is_wanted_and_the_line_says_so(refer
   assert judged.is_unlike_N.all()
   assert not judged.withheld_N.any()
   assert 'expect many errors' in unlike.line(unlike.summary(judged))
+  assert '20 of 20 images are' in unlike.line(unlike.summary(judged))
+  assert '20 of 20 cells are' in unlike.line({**unlike.summary(judged), unlike.COUNTED: 'cells'})
 
 
 def test_few_groups_and_a_share_out_of_range_are_refused():
   with pytest.raises(ValueError, match='9 groups'):
-    unlike.fit(looks(90, 0), np.zeros(90, int), np.arange(90) % 9, ASPECTS, np.full(4, 0.01), 0)
+    look_reference.fit(looks(90, 0), np.zeros(90, int), np.arange(90) % 9, ASPECTS, np.full(4, 0.01), 0)
   with pytest.raises(types.UserError, match='unlike_share'):
     unlike.Spec(0.6)
 
@@ -96,3 +119,18 @@ def test_content_far_from_every_class_is_farther_than_content_of_a_class():
   home_N = content.distances(classes, centre_KD[label_N] + rng.normal(size=(150, 40)))
   new_N = content.distances(classes, -centre_KD[label_N] + rng.normal(size=(150, 40)))
   assert np.quantile(home_N, 0.95) < np.quantile(new_N, 0.05)
+
+
+def test_held_out_distances_of_content_are_those_of_new_images_and_not_of_fitted_ones():
+  rng = np.random.default_rng(0)
+  embedding_ND, label_N = rng.normal(size=(80, 40)), np.arange(80) % 2
+  classes = content.fit(embedding_ND, label_N)
+  held_out_N = content.held_out_distances(embedding_ND, label_N, np.arange(80) % 5)
+  new = np.median(content.distances(classes, rng.normal(size=(400, 40))))
+  assert abs(np.median(held_out_N) - new) < 0.5 * abs(
+    np.median(content.distances(classes, embedding_ND)) - new
+  )
+  # A class that the other folds lack has no distance.
+  label_N[:2] = 2
+  alone = content.held_out_distances(embedding_ND, label_N, np.where(label_N == 2, 0, 1 + np.arange(80) % 4))
+  np.testing.assert_array_equal(np.isnan(alone), label_N == 2)

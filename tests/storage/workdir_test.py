@@ -40,7 +40,9 @@ def test_another_config_is_refused_by_every_differing_key_and_both_values(folder
   assert folder.read_config() == {**CONFIG, 'format': run_format.CURRENT}
 
 
-@pytest.mark.parametrize('result', ['history.jsonl', 'metrics.json', 'members/2/checkpoints/8', 'folds/1/checkpoints/8'])
+@pytest.mark.parametrize(
+  'result', ['history.jsonl', 'metrics.json', 'members/2/checkpoints/8', 'folds/1/checkpoints/8']
+)
 def test_a_command_that_was_refused_leaves_no_run_and_one_that_trained_does(result, tmp_path):
   folder = workdir.Workdir(tmp_path)
   folder.write_config(CONFIG)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from bloodcell_jax.data.images import locate
 
@@ -33,10 +33,11 @@ ASPECTS = tuple(aspect for _, aspect in NAMES)
 # Differences below these are of no account, whatever a laboratory's own spread: densities, a share, natural logarithms.
 LEAST_SPREAD = (0.01, 0.01, 0.01, 0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.05, 0.1, 0.02, 0.1, 0.1, 0.1, 0.1)
 # Raised whenever the numbers change: a reference of other numbers is not used.
-VERSION = 1
+VERSION = 2
 
-# Black corners, which augmentation leaves, tell nothing of the laboratory: pixels below this level in every channel.
-_FILL = 12
+# Black corners, which augmentation leaves, tell nothing of the laboratory: pixels below this level in every channel,
+# and those near them, as a share of the frame's side, where resizing and JPEG have mixed black with the image.
+_FILL, _NEAR_FILL = 12, 1 / 32
 # Least area of a nucleus, as a fraction of the frame: stands in where none is found.
 _LEAST_AREA = 0.002
 # Optical density above the background's at which a pixel shows a cell.
@@ -53,14 +54,14 @@ def describe(images: Iterable[np.ndarray]) -> np.ndarray:
 
 def _describe(image_HWC: np.ndarray) -> list[float]:
   density_HWC = -np.log10((image_HWC.astype(np.float32) + 1) / 256)
-  valid_HW = image_HWC.max(2) >= _FILL
-  if valid_HW.mean() < 0.05:
-    valid_HW = np.ones_like(valid_HW)
+  valid_HW = _valid(image_HWC)
   total_HW = density_HWC.mean(2)
   background_HW = valid_HW & (total_HW <= np.quantile(total_HW[valid_HW], 0.25))
   background_C = np.median(density_HWC[background_HW], 0)
   mask_HW = locate.mask(image_HWC)
-  nucleus_HW = valid_HW & (total_HW >= np.quantile(total_HW[valid_HW], 0.9)) if mask_HW is None else mask_HW
+  nucleus_HW = valid_HW & (total_HW >= np.quantile(total_HW[valid_HW], 0.9) if mask_HW is None else mask_HW)
+  if not nucleus_HW.any():
+    nucleus_HW = valid_HW
   covered_HW = valid_HW & (total_HW > background_C.mean() + _COVERED)
   cells_HW = covered_HW & ~nucleus_HW
   if cells_HW.sum() < 10:
@@ -79,6 +80,16 @@ def _describe(image_HWC: np.ndarray) -> list[float]:
     bands[1] - bands[2],
     bands[0] - bands[1],
   ]
+
+
+def _valid(image_HWC: np.ndarray) -> np.ndarray:
+  """bool [H, W]: the pixels that are neither fill nor near it; all where hardly any are left."""
+  filled_HW = image_HWC.max(2) < _FILL
+  if filled_HW.any():
+    radius = max(1, round(_NEAR_FILL * max(filled_HW.shape)))
+    near = Image.fromarray(np.uint8(255 * filled_HW)).filter(ImageFilter.MaxFilter(2 * radius + 1))
+    filled_HW = np.asarray(near) > 0
+  return ~filled_HW if filled_HW.mean() < 0.95 else np.ones_like(filled_HW)
 
 
 def _colour(density_C: np.ndarray) -> tuple[float, float, float]:
