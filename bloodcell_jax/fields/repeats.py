@@ -129,8 +129,8 @@ def same_cells(
           parent.setdefault(first, first)
           break
   groups: dict[tuple[int, int], list[tuple[int, int]]] = collections.defaultdict(list)
-  for one in sorted(parent):
-    groups[root(one)].append(one)
+  for each in sorted(parent):
+    groups[root(each)].append(each)
   return [group for _, group in sorted(groups.items()) if len(group) > 1]
 
 

@@ -100,7 +100,7 @@ def predict_files(
   def boxes_of(_: int, digest: str, photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
     regions = journal.regions.get(digest) or cells_of(photograph_HWC)
     searched[digest] = tuple(one for one in regions if one is not None)
-    return [one and one.box for one in regions]
+    return [None if one is None else one.box for one in regions]
 
   size = loaded.made.experiment.evaluate_batch_size
   photographs: list[tuple[input_paths.Input, str]] = []
