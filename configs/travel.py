@@ -2,9 +2,9 @@
 
     python main.py --config=configs/travel.py:small --config.data.source=laboratories --config.data.dir=PLACES
 
-PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16's
-first four blocks, then block 4; `small`, AlexNet's first three convolutions, 4 MB. docs/travel.md has what
-was measured.
+PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16, then block 5 as
+well, which has not been trained yet; `small`, AlexNet's first three convolutions, 4 MB. docs/travel.md has what was
+measured.
 """
 
 from ml_collections import config_dict

@@ -10,7 +10,8 @@ import numpy as np
 import threadpoolctl
 from scipy import sparse
 
-from bloodcell_jax.audit import forest, geometry, keypoints, vocabulary
+from bloodcell_jax.audit import forest, vocabulary
+from bloodcell_jax.fields import geometry, keypoints
 
 # Numbers of inliers. A pair with LEAST joins a single image to a group. Two groups of several images, where a false
 # pair would merge many images, need a pair with STRONG, or NUM_WITNESSES pairs with FEW that are of different images

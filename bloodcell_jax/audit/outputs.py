@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.audit import geometry, grouping, near_duplicates, scan, summary
+from bloodcell_jax.audit import grouping, near_duplicates, scan, summary
 from bloodcell_jax.base import types
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import remarks
+from bloodcell_jax.fields import geometry
 from bloodcell_jax.plots import figure, samples
 from bloodcell_jax.runs import scoring
 from bloodcell_jax.system import atomic

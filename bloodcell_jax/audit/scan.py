@@ -10,9 +10,10 @@ from concurrent import futures
 
 import numpy as np
 
-from bloodcell_jax.audit import colour_nn, grouping, keypoints
+from bloodcell_jax.audit import colour_nn, grouping
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import copies, decode, photograph
+from bloodcell_jax.fields import keypoints
 
 _Keypoints = tuple[np.ndarray, np.ndarray, tuple[int, int]]  # of keypoints.detect
 _BLOCK = 256  # images between two calls of `poll`

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from bloodcell_jax.audit import keypoints
+from bloodcell_jax.fields import keypoints
 
 _NUM_WORDS = 2048  # without their mirror images
 _ON_SAMPLE = 40_000  # descriptors that words are learned from

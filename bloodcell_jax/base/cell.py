@@ -29,6 +29,14 @@ class Box:
 
 
 @dataclasses.dataclass(frozen=True)
+class Region:
+  """A cell that was found in a photograph: where it is, and what makes it doubtful."""
+
+  box: Box
+  marks: tuple[str, ...]  # such as 'touching'
+
+
+@dataclasses.dataclass(frozen=True)
 class Cell:
   """One cell of one photograph.
 
@@ -43,6 +51,7 @@ class Cell:
   digest: str  # `sha256_16` of the photograph's bytes
   number: int  # within the photograph, from 1
   box: Box | None  # None: the whole photograph
+  marks: tuple[str, ...] = ()  # of `Region`
 
   @property
   def key(self) -> str:

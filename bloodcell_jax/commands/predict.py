@@ -18,8 +18,20 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.images import conversions, decode, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
-from bloodcell_jax.inference import cell_finder, classifier, differential_count, file_predictions, review_page
-from bloodcell_jax.reports import page, report, review_images
+from bloodcell_jax.inference import (
+  cell_finder,
+  classifier,
+  count_page,
+  differential_count,
+  field_overlaps,
+  file_predictions,
+  laboratory_count,
+  overlays,
+  page_sections,
+  review_page,
+  reviewers,
+)
+from bloodcell_jax.reports import report, review_images
 from bloodcell_jax.runs import unlike_measure
 from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import box, journal, label_next_csv, prediction_folder, workdir
@@ -41,10 +53,13 @@ def define_flags() -> None:
   )
   flags.DEFINE_string(
     'cells',
-    'one',
-    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart, as with '
-    'the model in the box',
+    '',
+    'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart; if '
+    'empty, one for a network of whole pictures (data.view full), else auto, as with the model in the box',
   )
+  flags.DEFINE_bool('overlays', True, 'a picture of each photograph that was searched, with its cells boxed')
+  flags.DEFINE_integer('count', 0, 'cells in count.html and count.csv, such as 100 or 200; 0 for all')
+  flags.DEFINE_list('reviewers', [], 'two lists exported by the review page, A.csv,B.csv, to be compared')
   flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each cell on the review page')
   flags.DEFINE_enum(
     'unlike', 'withhold', ['withhold', 'keep'],
@@ -61,12 +76,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if values.review_max < 0:
     raise types.UserError(f'review_max is {values.review_max}; it must be 0 or more')
   cell_finder.check(values.cells)
+  laboratory_count.check(values.count)
+  reviewers.check(values.reviewers)
   is_box = not request.workdir or box.is_meant(request.workdir)
-  cells = values.cells
   if is_box:
     progress.line(box.line())
-    # It was trained on single cells, and is first shown whole fields.
-    cells = cell_finder.AUTO if flags.FLAGS['cells'].using_default_value else cells
   folder = workdir.Workdir(box.FOLDER if is_box else request.folder())
   found = input_paths.read(request.paths)
   files, left_out = found.inputs, found.problems
@@ -77,18 +91,24 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     console.keep(folder.log)
   spec = loaded.made.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
+  # The model in the box was trained on single cells, and is first shown whole fields.
+  cells = values.cells or (cell_finder.AUTO if is_box else cell_finder.usual(spec.view))
   network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(cells))
   target = _target(folder, request.paths, network, box.PREDICTIONS if is_box else folder.path / 'predict')
   console.keep(target / folder.log.name)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   progress.line(f'{len(files):,} files; {len(known.known):,} cells were predicted before')
+  trained = folder.read_environment()['data'].get('image_sizes', {})
+  # Among the training images of the model in the box are whole photographs of one cell each, so their size tells nothing.
+  sizes_of_singles = {} if is_box else trained
+  singles = cell_finder.survey([file.path for file in files], spec.max_pixels, sizes_of_singles, cells)
   predictions = file_predictions.predict_files(
     loaded,
     files,
     spec,
     known,
     progress.counter('images predicted'),
-    cell_finder.finder(cells),
+    cell_finder.finder(cells, singles),
     cell_finder.framer(spec.view),
   )
   classified = differential_count.classify(
@@ -98,13 +118,13 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     loaded.rule,
     _judgement(loaded, predictions),
   )
+  classified = field_overlaps.counted_once(classified, predictions.path, spec, loaded.made.poll)
   difference = differential_count.count(classified, loaded.made.experiment.intervals.confidence)
   problems = [*left_out, *predictions.problems]
   photographs = {one.file: known.about[one.digest] for one in predictions.cells if one.digest in known.about}
   converted = conversions.count(
     types.Problem(file, note) for file, about in photographs.items() for note in about.notes
   )
-  trained = folder.read_environment()['data'].get('image_sizes', {})
   # Cells that were found are cut out at one scale, whatever the size of their photograph.
   wholes = [] if classified.has_boxes else [about.size for about in photographs.values()]
   other_size = sizes.warning(wholes, trained)
@@ -122,10 +142,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     'reading': found.remarks(),
     'conversions': converted,
     'other_size': other_size,
+    'overlays': overlays.write(target, classified, predictions.path, spec, loaded.made.poll)
+    if values.overlays
+    else {},
   }
   differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', difference)
   atomic.write_json(target / prediction_folder.FILE, about)
+  count_page.write(
+    target, folder, loaded, classified, about, laboratory_count.Wanted(values.count, tuple(values.reviewers))
+  )
   rows, num_next = review_page.in_order(classified, label_next_csv.read(folder), values.review_max)
   pictures = _pictures(loaded, predictions, rows, spec)
   atomic.write_text(
@@ -183,10 +209,10 @@ def _review(
     {'title': f'{target.name}, by {folder.path.name}', 'model': f'{folder.path.name} {about["model"]}'},
     [note for note in notes if note],
     [
-      _sources(about),
-      _differential(difference),
-      '' if first else _performance(folder),
-      _problems(about['problems']),
+      page_sections.sources(about),
+      page_sections.differential(difference),
+      '' if first else page_sections.performance(folder),
+      page_sections.problems(about['problems']),
     ],
   )
 
@@ -239,62 +265,14 @@ def _print_summary(
     progress.line(
       'the run has no calibration.json, so every cell is accepted; evaluate the run to calibrate it'
     )
-  notes = (differential_count.duplicates(difference), *differential_count.warnings(difference), loaded.note)
+  notes = (
+    differential_count.duplicates(difference),
+    differential_count.not_counted(difference),
+    *differential_count.warnings(difference),
+    loaded.note,
+  )
   for note in notes:
     if note:
       progress.line(note)
-  progress.line(f'{target / "predictions.csv"}, differential.csv, review.html')
+  progress.line(f'{target / "predictions.csv"}, differential.csv, review.html, count.html, count.csv')
   progress.line(report.RESEARCH_ONLY)
-
-
-def _sources(about: dict[str, Any]) -> str:
-  """A line about where the images and the network come from."""
-  paths, run = about[prediction_folder.PATHS], about[prediction_folder.RUN]
-  images = f'{", ".join(paths[:5])}{f" and {len(paths) - 5:,} more" if len(paths) > 5 else ""}'
-  line = f'Images: {images}. Run: {run} (fingerprint {about[prediction_folder.MODEL]}).'
-  return f'<p class="small file">{page.text(line)}</p>'
-
-
-def _differential(difference: dict[str, Any]) -> str:
-  rows = [
-    (
-      name,
-      f'{entry["count"]:,}',
-      'n/a' if entry['share'] is None else f'{entry["share"]:.1%}',
-      'n/a' if entry['low'] is None else f'{entry["low"]:.1%} to {entry["high"]:.1%}',
-      f'{entry["likeliest"]:,}',
-    )
-    for name, entry in difference['classes'].items()
-  ]
-  if difference['num_unlike']:
-    rows.insert(0, (differential_count.UNLIKE, f'{difference["num_unlike"]:,}', '', '', ''))
-  rows.append((differential_count.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
-  confidence = f'{100 * difference["confidence"]:g} %'
-  duplicates = differential_count.duplicates(difference)
-  return (
-    '<h2>Differential count</h2>'
-    + page.table(
-      'cells by class',
-      ('class', 'accepted', 'share of accepted', f'{confidence} interval', 'all, by likeliest class'),
-      rows,
-    )
-    + (f'<p class="small">{page.text(duplicates)}</p>' if duplicates else '')
-    + '<p class="small">The intervals (Goodman 1965) are simultaneous and describe the sampling of cells. They do not '
-    'include the errors of the network, and two different images of one cell count as two cells.</p>'
-  )
-
-
-def _performance(folder: workdir.Workdir) -> str:
-  """A line about the figures of the network on labelled images; '' if the run has none."""
-  if not folder.metrics.exists():
-    return ''
-  line = report.performance(folder)
-  return f'<p>{page.text(line)}</p>' if line else ''
-
-
-def _problems(lines: Sequence[str]) -> str:
-  if not lines:
-    return ''
-  items = ''.join(f'<li>{page.text(line)}</li>' for line in lines[:100])
-  more = f'<p>and {len(lines) - 100:,} more, in predict.json</p>' if len(lines) > 100 else ''
-  return f'<h2>Files left out: {len(lines):,}</h2><ul class="small">{items}</ul>{more}'

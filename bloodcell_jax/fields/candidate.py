@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from bloodcell_jax.fields import stain
+from bloodcell_jax.fields import stain, touching
 
 # Pixels to a red cell's diameter at the working scale; all lengths below are in red cells.
 WORKING = 32
@@ -53,7 +54,7 @@ def candidates(working_HWC: np.ndarray) -> list[Candidate]:
   if highest < _LEAST_CONTRAST:
     return []
   limit = max(_LEAST_CONTRAST, float(filters.threshold_otsu(np.clip(stained_N, 0, highest), nbins=128)))
-  label_HW, boxes = _objects(score_HW > limit)
+  label_HW, boxes = _objects(score_HW > limit, total_HW <= layers.ground)
   maps = _Maps(density_HWC, score_HW, layers, red_C, limit)
   found = [maps.measure(label_HW, i, box) for i, box in boxes]
   largest = max((one.features['area'] for one in found), default=0)
@@ -71,8 +72,8 @@ def _disk(radius: int) -> np.ndarray:
   return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
-def _objects(mask_HW: np.ndarray) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-  """Labels of the objects, lobes joined, and (label, [left, top, width, height] with room for the lobes' gap)."""
+def _objects(mask_HW: np.ndarray, ground_HW: np.ndarray) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+  """Labels of the nuclei, lobes joined, and (label, [left, top, width, height] that holds it)."""
   mask_HW = cv2.morphologyEx(mask_HW.astype(np.uint8), cv2.MORPH_OPEN, _disk(1))
   _, label_HW, stats, _ = cv2.connectedComponentsWithStats(mask_HW, connectivity=8)
   is_kept = stats[:, 4] >= _LEAST_AREA * WORKING**2
@@ -80,7 +81,27 @@ def _objects(mask_HW: np.ndarray) -> tuple[np.ndarray, list[tuple[int, np.ndarra
   mask_HW = is_kept[label_HW].astype(np.uint8)
   joined_HW = cv2.dilate(mask_HW, _disk(round(_GAP * WORKING)))
   num, label_HW, stats, _ = cv2.connectedComponentsWithStats(joined_HW, connectivity=8)
-  return label_HW * mask_HW, [(i, stats[i, :4]) for i in range(1, min(num, MOST + 1))]
+  label_HW *= mask_HW
+  label_HW[label_HW > MOST] = 0
+  return label_HW, _separated(label_HW, ground_HW, [stats[i, :4] for i in range(1, min(num, MOST + 1))])
+
+
+def _separated(
+  label_HW: np.ndarray, ground_HW: np.ndarray, boxes: Sequence[np.ndarray]
+) -> list[tuple[int, np.ndarray]]:
+  """(label, box) of each nucleus; those that touch get labels of their own, in place."""
+  highest, room = len(boxes), round(touching.WAIST * WORKING)
+  pieces = []
+  for i, box in enumerate(boxes, 1):
+    left, top, width, height = (int(v) for v in box)
+    window = np.s_[max(0, top - room) : top + height + room, max(0, left - room) : left + width + room]
+    part_HW = touching.parts(label_HW[window] == i, ground_HW[window], WORKING)
+    pieces.append((i, box))
+    for part in range(2, int(part_HW.max()) + 1):
+      highest += 1
+      label_HW[window][part_HW == part] = highest
+      pieces.append((highest, box))
+  return pieces
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.resources
 import json
+import threading
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from bloodcell_jax.base import cell
 from bloodcell_jax.fields import candidate, red_cells, stain
 
 # Changes with everything that decides which cells are found; part of the fingerprint of predictions.
-VERSION = 1
-# Marks, in the order in which they are listed.
-MARKS = ('cut by the edge', 'touching', 'smudged', 'out of focus')
+VERSION = 5
+# What makes a cell doubtful, in the order in which it is listed.
+CUT, TOUCHING, SMUDGED, BLURRED = 'cut by the edge', 'touching', 'smudged', 'out of focus'
+MARKS = (CUT, TOUCHING, SMUDGED, BLURRED)
+# Least area of a white cell's nucleus, of the square of a red cell's diameter: smaller ones are platelets and dirt.
+LEAST_NUCLEUS = 0.1
 # A red cell in pixels: outside these limits a photograph is taken for one without a scale.
 _NARROWEST = 5
 # A photograph without a scale, such as one nucleus on a pale ground: red cells to its shorter side.
@@ -52,6 +56,7 @@ def find(image_HWC: np.ndarray) -> Field:
     image_HWC: uint8 RGB, of any size. Memory grows with the image itself only: it is searched at a scale of
       `candidate.WORKING` pixels to a red cell.
   """
+  _load_libraries()
   diameter = red_cells.diameter(image_HWC)
   if diameter is not None and diameter < _NARROWEST:
     diameter = None
@@ -80,6 +85,17 @@ def find(image_HWC: np.ndarray) -> Field:
   )
 
 
+# Parts of scikit-image import one another: two threads that import two of them at once see unfinished modules.
+_LOADING = threading.Lock()
+
+
+def _load_libraries() -> None:
+  with _LOADING:
+    from skimage import filters, morphology, segmentation
+
+    del filters, morphology, segmentation
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
   """Logistic regression on a candidate's features, and what was fitted beside it."""
@@ -96,6 +112,8 @@ class Rule:
 
   def probability(self, one: candidate.Candidate) -> float:
     """That the candidate is a white cell."""
+    if one.features['area'] <= np.log(LEAST_NUCLEUS):
+      return 0.0
     values = np.array([one.features[name] for name in self.names])
     logit = float((values - self.mean) / np.array(self.scale) @ np.array(self.weight) + self.bias)
     return float(1 / (1 + np.exp(-np.clip(logit, -50, 50))))

@@ -7,8 +7,10 @@ import numpy as np
 
 from bloodcell_jax.fields import stain
 
-# Longest side of the reduced photograph in which red cells are measured.
+# Longest side of the reduced photograph in which red cells are looked for.
 _SIDE = 160
+# Where they are narrower than this in it, they are measured again, this wide, in one of at most so many pixels a side.
+_NARROW, _WIDE, _MOST_SIDE = 16, 26, 1200
 # What each measure gives for red cells of known width, as a share of it: medians over TRAIN.
 _DISTANCE, _BLOBS = 0.84, 0.84
 
@@ -22,8 +24,19 @@ def diameter(image_HWC: np.ndarray) -> float | None:
   Args:
     image_HWC: uint8 RGB.
   """
-  step = min(1.0, _SIDE / max(image_HWC.shape[:2]))
-  small_HWC = stain.resized(image_HWC, step)
+  longest = max(image_HWC.shape[:2])
+  step = min(1.0, _SIDE / longest)
+  small = _diameter(stain.resized(image_HWC, step))
+  for _ in range(2):
+    finer = min(1.0, step * _WIDE / small, _MOST_SIDE / longest) if small else step
+    if small is None or small >= _NARROW or finer < 1.2 * step:
+      break
+    step, small = finer, _diameter(stain.resized(image_HWC, finer))
+  return None if small is None else small / step
+
+
+def _diameter(small_HWC: np.ndarray) -> float | None:
+  """The width in pixels of this image, in which a red cell has about _WIDE."""
   layers = stain.layers(stain.density(small_HWC))
   if layers is None:
     return None
@@ -38,8 +51,8 @@ def diameter(image_HWC: np.ndarray) -> float | None:
   blobs = _by_blobs(stained_HW, nucleus_HW, distance) / _BLOBS
   distance /= _DISTANCE
   if not len(single):
-    return float(np.sqrt(distance * blobs)) / step
-  return float(np.median([_weighted_median(single, single**2), distance, blobs])) / step
+    return float(np.sqrt(distance * blobs))
+  return float(np.median([_weighted_median(single, single**2), distance, blobs]))
 
 
 def _without_holes(mask_HW: np.ndarray) -> np.ndarray:

@@ -1,13 +1,22 @@
-"""Where the cells of a photograph are, and the frame around each that a network sees."""
+"""Where the cells of a photograph are, and the frame around each that a network sees.
+
+Photographs of one cell each and fields of many are told apart by their size, beside that of the training images; by
+what they show; and, where they are about square, by what most others of about their size show.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from bloodcell_jax.base import cell, types
+<<<<<<< HEAD
 from bloodcell_jax.data.images import cell_view
+=======
+from bloodcell_jax.data.images import decode
+>>>>>>> main
 from bloodcell_jax.fields import detector, red_cells
 
 AUTO, ONE, MANY = 'auto', 'one', 'many'
@@ -15,6 +24,10 @@ AUTO, ONE, MANY = 'auto', 'one', 'many'
 _LEAST_SIDE = 200
 # A picture of a single cell is about square, at most this many red cells wide, with the cell this near its middle.
 _MOST_RED_CELLS, _MOST_ASPECT, _OFF_CENTRE = 6.5, 1.1, 0.15
+# Photographs that are looked at before the first is predicted, and the factor between sizes that count as alike.
+_SAMPLED, _ALIKE = 32, 1.25
+# Photographs are of the size of the training images up to this factor.
+_SAME = 1.05
 # Side of the frame in red cells: the crop around the nucleus in the photographs of the study has 224 pixels, a red cell
 # has 105 and a whole photograph 480 rows.
 _FRAMES = {'nucleus': 224 / 105, 'full': 480 / 105}
@@ -24,29 +37,94 @@ _GENEROUS = 2.2
 _WHITE_CELL = 1.9
 
 
+@dataclasses.dataclass(frozen=True)
+class Singles:
+  """What is known of photographs of single cells before each is searched."""
+
+  smallest: (
+    int  # longer side in pixels of the training images, if these showed a cell each; 0 where not known
+  )
+  largest: int
+  sides: tuple[int, ...]  # longer sides of some of the photographs that are about square
+  are_single: tuple[bool, ...]  # whether each of those shows a single cell in its middle
+
+  def is_whole(self, shape: Sequence[int]) -> bool:
+    """Whether a photograph of this size needs no search: it is as large as those of training, or too small."""
+    longer = max(shape[:2])
+    return min(shape[:2]) < _LEAST_SIDE or self.smallest / _SAME <= longer <= self.largest * _SAME
+
+  def is_single(self, field: detector.Field, shape: Sequence[int]) -> bool:
+    """Whether a photograph that was searched shows a single cell, by itself or as most of about its size do."""
+    if not _is_square(shape):
+      return False
+    near = [
+      single
+      for side, single in zip(self.sides, self.are_single, strict=True)
+      if 1 / _ALIKE <= side / max(shape[:2]) <= _ALIKE
+    ]
+    return sum(near) >= len(near) / 2 if near else _is_in_the_middle(field, shape)
+
+
+# Nothing is known: each photograph is judged by itself.
+UNKNOWN = Singles(0, 0, (), ())
+
+
 def check(cells: str) -> None:
   """Raises UserError for an unknown kind of photograph."""
-  if cells not in (AUTO, ONE, MANY):
+  if cells and cells not in (AUTO, ONE, MANY):
     raise types.UserError(f'cells is {cells!r}; choose one of {AUTO}, {ONE}, {MANY}')
 
 
-def finder(cells: str) -> Callable[[np.ndarray], Sequence[cell.Box | None]]:
-  """What gives the boxes of a photograph's cells; None alone is the whole photograph as one cell.
+def usual(view: str) -> str:
+  """The kind of photographs where the user names none: a network of whole pictures gets whole pictures."""
+  return ONE if view == 'full' else AUTO
+
+
+def survey(
+  paths: Sequence[str], max_pixels: int, trained: Mapping[str, Sequence[int]], cells: str
+) -> Singles:
+  """Looks at some of the photographs, spread evenly over all; those that cannot be read are passed over.
+
+  Args:
+    paths: of the photographs.
+    max_pixels: those with more are not read.
+    trained: `sizes.summary` of the training images; empty where the run does not record it.
+    cells: as `finder` takes it; nothing is read unless it is `auto`.
+  """
+  if cells != AUTO:
+    return UNKNOWN
+  smallest, largest = (max(trained[name]) if trained else 0 for name in ('smallest', 'largest'))
+  known = dataclasses.replace(UNKNOWN, smallest=smallest, largest=largest)
+  sides, are_single = [], []
+  for i in np.unique(np.linspace(0, len(paths) - 1, _SAMPLED).round().astype(int)) if len(paths) else ():
+    try:
+      photograph_HWC = decode.upright(paths[i], max_pixels)
+    except decode.DecodeError:
+      continue
+    if _is_square(photograph_HWC.shape) and not known.is_whole(photograph_HWC.shape):
+      sides.append(max(photograph_HWC.shape[:2]))
+      are_single.append(_is_in_the_middle(detector.find(photograph_HWC), photograph_HWC.shape))
+  return dataclasses.replace(known, sides=tuple(sides), are_single=tuple(are_single))
+
+
+def finder(cells: str, singles: Singles = UNKNOWN) -> Callable[[np.ndarray], Sequence[cell.Region | None]]:
+  """What gives the cells of a photograph; None alone is the whole photograph as one cell.
 
   Args:
     cells: `one`, every photograph shows one cell; `many`, search each; `auto`, search those that are not pictures of a
-      single cell in their middle.
+      single cell.
+    singles: what `auto` knows of the latter.
   """
 
-  def boxes_of(photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
-    if cells == ONE or (cells == AUTO and min(photograph_HWC.shape[:2]) < _LEAST_SIDE):
+  def regions_of(photograph_HWC: np.ndarray) -> Sequence[cell.Region | None]:
+    if cells == ONE or (cells == AUTO and singles.is_whole(photograph_HWC.shape)):
       return (None,)
     field = detector.find(photograph_HWC)
-    if cells == AUTO and _is_single(field, photograph_HWC.shape):
+    if cells == AUTO and singles.is_single(field, photograph_HWC.shape):
       return (None,)
-    return tuple(one.box for one in field.cells)
+    return tuple(cell.Region(one.box, one.marks) for one in field.cells)
 
-  return boxes_of
+  return regions_of
 
 
 def framer(view: str) -> Callable[[np.ndarray, Sequence[cell.Box]], list[cell.Box]]:
@@ -90,9 +168,16 @@ def fingerprint(cells: str) -> str:
   return '' if cells == ONE else f'{cells} {_FRAMES} {detector.fingerprint()}'
 
 
-def _is_single(field: detector.Field, shape: Sequence[int]) -> bool:
+def _is_square(shape: Sequence[int]) -> bool:
+  return max(shape[:2]) <= _MOST_ASPECT * min(shape[:2])
+
+
+def _is_in_the_middle(field: detector.Field, shape: Sequence[int]) -> bool:
+  """Whether an about square photograph shows few red cells and a white one in its middle."""
   height, width = shape[:2]
-  if field.diameter is None or not field.cells or max(height, width) > _MOST_ASPECT * min(height, width):
+  if not field.cells:
     return False
+  if field.diameter is None:
+    return len(field.cells) == 1
   off = min(max(abs(one.row / height - 0.5), abs(one.column / width - 0.5)) for one in field.cells)
   return max(height, width) <= _MOST_RED_CELLS * field.diameter and off <= _OFF_CENTRE

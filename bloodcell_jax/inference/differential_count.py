@@ -12,11 +12,14 @@ import numpy as np
 
 from bloodcell_jax.base import cell, types
 from bloodcell_jax.data.images import image_files
+from bloodcell_jax.fields import detector
 from bloodcell_jax.stats import calibration, conformal, differential, unlike
 from bloodcell_jax.system import atomic
 
 UNCLASSIFIED = 'unclassified'
 UNLIKE = unlike.WITHHELD
+# Cells with these marks are classified but not counted: a class is told from the whole cell.
+LEFT_OUT = (detector.CUT, detector.SMUDGED)
 # If more than this share is left for review, the shares of the accepted cells can be further from those of all cells
 # than the sampling error of 200 cells.
 MOST_LEFT = 0.05
@@ -38,6 +41,8 @@ class ClassifiedCells:
   class_names: tuple[str, ...]  # K
   calibrated: bool
   judgement: unlike.Judgement | None  # None if the run has no measure of unlike images
+  # N: the row of the same cell in an overlapping photograph, which is counted in place of this one; None for none.
+  repeat_of: tuple[int | None, ...]
 
   def __len__(self) -> int:
     return len(self.cells)
@@ -46,6 +51,20 @@ class ClassifiedCells:
   def has_boxes(self) -> bool:
     """Whether a photograph may hold several cells."""
     return any(one.box is not None for one in self.cells)
+
+  @property
+  def countable(self) -> list[int]:
+    """The rows that a count is of, in order: every cell once, those with a mark of LEFT_OUT not at all."""
+    first: dict[str, int] = {}
+    for row, one in enumerate(self.cells):
+      if self.repeat_of[row] is None and not is_left_out(one):
+        first.setdefault(one.key, row)
+    return list(first.values())
+
+
+def is_left_out(one: cell.Cell) -> bool:
+  """Whether the cell is seen too badly to be counted."""
+  return any(mark in LEFT_OUT for mark in one.marks)
 
 
 def classify(
@@ -86,23 +105,25 @@ def classify(
     for name, sure, withheld in zip(likeliest, accepted_N, withheld_N, strict=True)
   )
   return ClassifiedCells(
-    tuple(cells), scaled.probs_NK, likeliest, predicted, sets, tuple(names), rule is not None, judgement
-  )
+    tuple(cells), scaled.probs_NK, likeliest, predicted, sets, tuple(names), rule is not None, judgement,
+    (None,) * len(cells),
+  )  # fmt: skip
 
 
 def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
-  """The differential count of the distinct cells: two files with the same bytes are one photograph.
+  """The differential count of the `countable` cells: two files with the same bytes are one photograph.
 
   Returns:
     `classes`: by class `{count, share, low, high, likeliest}`, the first four of the accepted cells (`num_named`), the
-    last of all of them by likeliest class; `low` and `high` are None where unlike cells are named. `num_images` and
-    `num_cells` count photographs and cells that differ, `num_unclassified` the cells left for review, `num_unlike`
-    those withheld as unlike, `num_duplicates` the files that repeat the bytes of another one. `unlike` is
-    `unlike.summary`, None without a measure.
+    last of all that are counted by likeliest class; `low` and `high` are None where unlike cells are named.
+    `num_images` and `num_cells` count photographs with cells and the cells to be counted, `num_repeats` cells that an
+    overlapping photograph shows again, `left_out` those with a mark of LEFT_OUT by mark, `num_unclassified` the cells
+    left for review, `num_unlike` those withheld as unlike, `num_duplicates` the files that repeat the bytes of another
+    one. `unlike` is `unlike.summary`, None without a measure.
   """
-  first = {one.key: row for row, one in reversed(list(enumerate(classified.cells)))}
+  rows = classified.countable
   predicted, likeliest = (
-    [column[row] for row in first.values()] for column in (classified.predicted, classified.likeliest)
+    [column[row] for row in rows] for column in (classified.predicted, classified.likeliest)
   )
   counts = [predicted.count(name) for name in classified.class_names]
   total = sum(counts)
@@ -110,13 +131,15 @@ def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
   judgement = classified.judgement
   about = None
   if judgement is not None:
-    about = {**unlike.summary(judgement.take(list(first.values()))), unlike.COUNTED: 'cells'}
+    about = {**unlike.summary(judgement.take(rows)), unlike.COUNTED: 'cells'}
   # The interval is of cells of the training's kind.
   holds = not (about and about['kept'])
   num_images = len({one.digest for one in classified.cells})
   return {
     'num_images': num_images,
-    'num_cells': len(first),
+    'num_cells': len(rows),
+    'num_repeats': sum(row is not None for row in classified.repeat_of),
+    'left_out': left_out(classified),
     'num_duplicates': len({(one.file, one.digest) for one in classified.cells}) - num_images,
     'num_named': total,
     'num_unclassified': predicted.count(UNCLASSIFIED),
@@ -136,16 +159,29 @@ def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
   }
 
 
+def left_out(classified: ClassifiedCells) -> dict[str, int]:
+  """How many cells are not counted, by the first of their marks in LEFT_OUT; cells counted elsewhere are not here."""
+  seen = {
+    one.key: next(mark for mark in LEFT_OUT if mark in one.marks)
+    for one, repeated in zip(classified.cells, classified.repeat_of, strict=True)
+    if repeated is None and is_left_out(one)
+  }
+  marks = list(seen.values())
+  return {mark: marks.count(mark) for mark in LEFT_OUT if mark in marks}
+
+
 def warnings(counted: dict[str, Any]) -> list[str]:
   """Warnings about a count of few cells, or one that leaves many cells for review."""
   lines = []
   num, few = counted['num_named'], differential.LEAST_CELLS
+  if not counted['num_cells']:
+    return ['There is no cell to count.']
   if num < few:
     lines.append(
       f'{num} {"cell was" if num == 1 else "cells were"} accepted, fewer than {few}: too few for a differential count, '
       'as the width of the intervals shows.'
     )
-  left = (counted['num_unclassified'] + counted['num_unlike']) / counted['num_cells']
+  left = (counted['num_unclassified'] + counted['num_unlike']) / max(1, counted['num_cells'])
   if left > MOST_LEFT:
     lines.append(
       f'{left:.0%} of the cells are left for review. The network abstains on some classes more often than on others, '
@@ -163,14 +199,30 @@ def duplicates(counted: dict[str, Any]) -> str:
   return f'{repeats} byte for byte; each cell is counted once.'
 
 
+def not_counted(counted: dict[str, Any]) -> str:
+  """A line about cells that are not counted, or counted once although several photographs show them; '' for none."""
+  repeats, marked = counted['num_repeats'], sum(counted['left_out'].values())
+  lines = []
+  if repeats:
+    lines.append(
+      f'{repeats:,} {"cell is" if repeats == 1 else "cells are"} shown again by overlapping photographs of one field, '
+      'and counted once'
+    )
+  if marked:
+    by_mark = ', '.join(f'{num:,} {mark}' for mark, num in counted['left_out'].items())
+    lines.append(f'not counted, because a class is told from a whole cell: {by_mark}')
+  return '. '.join(line[:1].upper() + line[1:] for line in lines) + ('.' if lines else '')
+
+
 def write_predictions(path: str | os.PathLike[str], classified: ClassifiedCells) -> None:
   """`predictions.csv`, a line a cell.
 
   Its columns are `file, predicted, likeliest, confidence, set, prob_<CLASS>..., unlike, unlike_reason, sha256_16`;
   `unlike` is empty where the run has no measure of it.
 
-  Where photographs hold several cells, `cell, left, top, right, bottom` follow `file`, in pixels of the photograph. The
-  classes of a set are separated by semicolons.
+  Where photographs hold several cells, `cell, left, top, right, bottom` follow `file`, in pixels of the photograph, and
+  `marks` and `repeat_of` come last: what makes a cell doubtful, and FILE#CELL of the same cell in an overlapping
+  photograph, which is counted in its place. Marks and the classes of a set are separated by semicolons.
   """
   columns = _columns(classified)
   rows: list[list[Any]] = [list(columns)]
@@ -183,6 +235,10 @@ def _columns(classified: ClassifiedCells) -> dict[str, Callable[[int], Any]]:
   cells, probs_NK, judgement = classified.cells, classified.probs_NK, classified.judgement
   places: dict[str, Callable[[int], Any]] = {'cell': lambda i: cells[i].number}
   places |= {side: functools.partial(_side, cells, side) for side in ('left', 'top', 'right', 'bottom')}
+  last: dict[str, Callable[[int], Any]] = {
+    'marks': lambda i: ';'.join(cells[i].marks),
+    'repeat_of': lambda i: _name(cells, classified.repeat_of[i]),
+  }
   return {
     'file': lambda i: cells[i].file,
     **(places if classified.has_boxes else {}),
@@ -197,7 +253,12 @@ def _columns(classified: ClassifiedCells) -> dict[str, Callable[[int], Any]]:
     'unlike': lambda i: f'{judgement.unlike_N[i]:.4f}' if judgement else '',
     'unlike_reason': lambda i: judgement.reason_N[i] if judgement else '',
     'sha256_16': lambda i: image_files.marked(cells[i].digest),
+    **(last if classified.has_boxes else {}),
   }
+
+
+def _name(cells: Sequence[cell.Cell], row: int | None) -> str:
+  return '' if row is None else f'{cells[row].file}#{cells[row].number}'
 
 
 def _side(cells: Sequence[cell.Cell], side: str, i: int) -> int | str:
@@ -210,7 +271,8 @@ def _probability(probs_NK: np.ndarray, k: int, i: int) -> str:
 
 
 def write_count(path: str | os.PathLike[str], counted: dict[str, Any]) -> None:
-  """`differential.csv`: `class, count, share, low, high, likeliest`; unlike cells first, if any, unclassified last."""
+  """`differential.csv`: `class, count, share, low, high, likeliest`; unlike cells first, if any, unclassified
+  after the classes, cells that are not counted last."""
   rows: list[list[Any]] = [['class', 'count', 'share', 'low', 'high', 'likeliest']]
   if counted['num_unlike']:
     rows.append([UNLIKE, counted['num_unlike'], '', '', '', ''])
@@ -218,4 +280,7 @@ def write_count(path: str | os.PathLike[str], counted: dict[str, Any]) -> None:
     shares = ['' if entry[key] is None else f'{entry[key]:.4f}' for key in ('share', 'low', 'high')]
     rows.append([name, entry['count'], *shares, entry['likeliest']])
   rows.append([UNCLASSIFIED, counted['num_unclassified'], '', '', '', ''])
+  rows += ([f'not counted: {mark}', num, '', '', '', ''] for mark, num in counted['left_out'].items())
+  if counted['num_repeats']:
+    rows.append(['not counted: shown again', counted['num_repeats'], '', '', '', ''])
   atomic.write_csv(path, rows)

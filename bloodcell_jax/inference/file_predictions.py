@@ -14,24 +14,26 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import forward
 from bloodcell_jax.storage import journal as journal_lib
 
+# What is said of a photograph without one.
+NO_CELL = 'no white cell was found in it'
 FramesOf = Callable[[np.ndarray, Sequence[cell.Box]], Sequence[cell.Box]]
-# A photograph, uint8 [H, W, 3], upright and at its own size, to the box of each cell in it, or None alone for the whole
+# A photograph, uint8 [H, W, 3], upright and at its own size, to each cell in it, or None alone for the whole
 # photograph; empty if there is no cell.
-CellsOf = Callable[[np.ndarray], Sequence[cell.Box | None]]
+CellsOf = Callable[[np.ndarray], Sequence[cell.Region | None]]
 
 
 @dataclasses.dataclass(frozen=True)
 class CellPredictions:
   """What the network predicts for the cells of some image files."""
 
-  cells: tuple[cell.Cell, ...]  # N, file by file
+  cells: tuple[cell.Cell, ...]  # N, file by file; none where no photograph shows one
   path: tuple[str, ...]  # N: of the photograph
   probs_NK: np.ndarray  # as the network gives them
   look_NL: np.ndarray | None  # what each looks like; None without a measure of unlike images
   problems: list[types.Problem]  # files that could not be used, or in which there is no cell
 
 
-def cells_of(photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
+def cells_of(photograph_HWC: np.ndarray) -> Sequence[cell.Region | None]:
   """The whole photograph as one cell."""
   del photograph_HWC
   return (None,)
@@ -91,18 +93,22 @@ def predict_files(
 
   Raises:
     signals.Stopped: a stop was requested; what has been predicted is in the journal.
-    UserError: none of the files can be used.
+    UserError: none of the files can be read.
     RunError: the output for a cell is not finite.
   """
 
   def boxes_of(_: int, digest: str, photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
-    return journal.boxes.get(digest) or cells_of(photograph_HWC)
+    regions = journal.regions.get(digest) or cells_of(photograph_HWC)
+    searched[digest] = tuple(one for one in regions if one is not None)
+    return [None if one is None else one.box for one in regions]
 
   size = loaded.made.experiment.evaluate_batch_size
   photographs: list[tuple[input_paths.Input, str]] = []
   problems: list[types.Problem] = []
   waiting: dict[str, tuple[str, np.ndarray]] = {}  # key -> file, image
-  about: dict[str, journal_lib.Photograph] = {}  # filled by several threads
+  # Filled by several threads.
+  about: dict[str, journal_lib.Photograph] = {}
+  searched: dict[str, tuple[cell.Region, ...]] = {}
 
   def is_wanted(digest: str, data: bytes) -> bool:
     # Earlier versions did not describe photographs, and decoded some of them otherwise.
@@ -136,7 +142,8 @@ def predict_files(
         if digest not in journal.about and redefined.is_redefined(about[digest].notes):
           journal.forget(digest)
         journal.describe(digest, about.pop(digest))
-      for key, image in [] if content is None else _missing(journal, digest, content):
+      regions = searched.pop(digest, ()) or journal.regions.get(digest, ())
+      for key, image in [] if content is None else _missing(journal, digest, content, regions):
         waiting.setdefault(key, (file.shown, image))
     while len(waiting) >= size:
       predict(size)
@@ -145,7 +152,7 @@ def predict_files(
   if waiting:
     predict(size)
   journal.flush()
-  return _gather(photographs, journal, problems, len(files))
+  return _gather(photographs, journal, problems, len(loaded.class_names))
 
 
 def read_images(
@@ -171,15 +178,17 @@ def read_images(
 
 
 def _missing(
-  journal: journal_lib.Journal, digest: str, content: Sequence[tuple[cell.Box | None, np.ndarray]]
+  journal: journal_lib.Journal,
+  digest: str,
+  content: Sequence[tuple[cell.Box | None, np.ndarray]],
+  regions: Sequence[cell.Region],
 ) -> Iterator[tuple[str, np.ndarray]]:
   """The cells of a photograph that the journal lacks: (key, image). Records the boxes first."""
-  boxes = [box for box, _ in content if box is not None]
-  is_whole = len(content) == 1 and not boxes
-  if not is_whole and len(boxes) < len(content):
+  is_whole = len(content) == 1 and content[0][0] is None
+  if not is_whole and len(regions) < len(content):
     raise ValueError('a photograph is one cell as a whole, or has a box for each cell')
-  if not is_whole and digest not in journal.boxes:
-    journal.add_boxes(digest, boxes)
+  if not is_whole and digest not in journal.regions:
+    journal.add_regions(digest, regions)
   for one, (_, image) in zip(journal.cells('', digest), content, strict=True):
     if one.key not in journal.known:
       yield one.key, image
@@ -189,23 +198,23 @@ def _gather(
   photographs: Sequence[tuple[input_paths.Input, str]],
   journal: journal_lib.Journal,
   problems: list[types.Problem],
-  num_files: int,
+  num_classes: int,
 ) -> CellPredictions:
   cells: list[cell.Cell] = []
   paths: list[str] = []
   for file, digest in photographs:
     inside = journal.cells(file.shown, digest)
     if not inside:
-      problems.append(types.Problem(file.shown, 'no cell was found in it'))
+      problems.append(types.Problem(file.shown, NO_CELL))
     cells += inside
     paths += [file.path] * len(inside)
-  if not cells:
-    raise types.UserError(f'none of the {num_files} files can be used; the first: {problems[0]}')
+  if not photographs:
+    raise types.UserError(f'none of the {len(problems)} files can be used; the first: {problems[0]}')
   looks = [journal.looks[one.key] for one in cells if one.key in journal.looks]
   return CellPredictions(
     tuple(cells),
     tuple(paths),
-    np.stack([journal.known[one.key] for one in cells]),
-    np.stack(looks) if len(looks) == len(cells) else None,
+    np.array([journal.known[one.key] for one in cells], np.float64).reshape(-1, num_classes),
+    np.stack(looks) if cells and len(looks) == len(cells) else None,
     problems,
   )

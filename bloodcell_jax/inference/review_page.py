@@ -97,6 +97,7 @@ def render(
         'likeliest': classified.likeliest[row],
         'confidence': float(classified.probs_NK[row].max()),
         'set': list(classified.sets[row]),
+        'marks': [*one.marks, *_repeated(classified, row)],
         'image': image,
         'heat': heat,
       }
@@ -133,6 +134,11 @@ def render(
     f'<script>{_read_resource("review.js")}</script>',
   ]
   return page.whole(about['title'], parts)
+
+
+def _repeated(classified: differential_count.ClassifiedCells, row: int) -> list[str]:
+  repeated = classified.repeat_of[row]
+  return [] if repeated is None else [f'counted in {classified.cells[repeated].file}']
 
 
 def _omission(num: int, num_all: int, noun: str) -> str:

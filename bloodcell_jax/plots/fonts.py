@@ -47,3 +47,11 @@ def _letters(path: str) -> frozenset[int]:
     return frozenset(ft2font.FT2Font(path).get_charmap())
   except (RuntimeError, OSError, ValueError):
     return frozenset()
+
+
+def file(letters: frozenset[str]) -> str:
+  """The file of one font for text that is drawn without Matplotlib: of those that lack fewest letters its own first."""
+  wanted = {ord(letter) for letter in letters if letter.isprintable()}
+  files = [_own_path(), *(path for _, path in installed())]
+  own = wanted - _letters(files[0])
+  return files[0] if not own else min(files, key=lambda path: len(wanted - _letters(path)))

@@ -152,7 +152,7 @@ class Analysis:
       return [frame for frame in frames if frame is not None]
 
     ((_, content),) = decode.each(
-      [str(photograph.path)], self.spec, lambda *_: True, lambda *_: boxes, frames_of
+      [str(photograph.path)], self.spec, lambda digest, data: True, lambda i, digest, _: boxes, frames_of
     )
     if not isinstance(content, list):
       raise types.RunError(f'{photograph.shown}: cannot be read again')

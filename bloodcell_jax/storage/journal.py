@@ -8,6 +8,7 @@ import os
 import pathlib
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +28,9 @@ class Journal:
 
   A cell is a line `{"sha256_16", "probs", "look", "crc32"}`, without `look` where nothing measures what a cell looks
   like, and with `Cell.key` under `sha256_16`: a renamed file is not predicted again and a changed one is. A photograph
-  that was cut into cells has a line `{"sha256_16", "boxes", "crc32"}` before those of its cells. What was read of a
-  photograph is a line `{"sha256_16", "size", "notes", "crc32"}`, which earlier versions did not write. A last line that
-  a kill cut short is dropped.
+  that was cut into cells has a line `{"sha256_16", "boxes", "marks", "crc32"}` before those of its cells; `marks`, a
+  list for each box, is there only where a cell has some. What was read of a photograph is a line `{"sha256_16", "size",
+  "notes", "crc32"}`, which earlier versions did not write. A last line that a kill cut short is dropped.
   """
 
   def __init__(self, path: str | os.PathLike[str], network: str, class_names: Sequence[str]):
@@ -49,7 +50,8 @@ class Journal:
     self.looks: dict[
       str, np.ndarray
     ] = {}  # key of a cell -> look_L, of networks with a measure of unlike images
-    self.boxes: dict[str, tuple[cell.Box, ...]] = {}  # digest of a photograph -> its cells, where it was cut
+    # Digest of a photograph -> its cells, where it was cut.
+    self.regions: dict[str, tuple[cell.Region, ...]] = {}
     self.about: dict[str, Photograph] = {}  # digest of a photograph -> what was read of it
     self._waiting: list[dict] = []
     lines = self._path.read_bytes().split(b'\n') if self._path.exists() else []
@@ -67,7 +69,7 @@ class Journal:
 
   def is_complete(self, digest: str) -> bool:
     """Whether every cell of the photograph has been predicted."""
-    if digest not in self.boxes:
+    if digest not in self.regions:
       return digest in self.known
     return all(key in self.known for key in self.keys(digest))
 
@@ -77,20 +79,24 @@ class Journal:
 
   def cells(self, file: str, digest: str) -> list[cell.Cell]:
     """The cells of a photograph, with the name of its file."""
-    boxes = self.boxes.get(digest, (None,))
-    return [cell.Cell(file, digest, i, box) for i, box in enumerate(boxes, 1)]
+    if digest not in self.regions:
+      return [cell.Cell(file, digest, 1, None)]
+    return [cell.Cell(file, digest, i, one.box, one.marks) for i, one in enumerate(self.regions[digest], 1)]
 
   def forget(self, digest: str) -> None:
     """Drops what is known of the cells of a photograph, so that they are predicted again."""
     for key in self.keys(digest):
       self.known.pop(key, None)
       self.looks.pop(key, None)
-    self.boxes.pop(digest, None)
+    self.regions.pop(digest, None)
 
-  def add_boxes(self, digest: str, boxes: Sequence[cell.Box]) -> None:
+  def add_regions(self, digest: str, regions: Sequence[cell.Region]) -> None:
     """Records where the cells of a photograph are, before the first of them is added; on the disk before it returns."""
-    self.boxes[digest] = tuple(boxes)
-    self._append([{'sha256_16': digest, 'boxes': [box.as_tuple() for box in boxes]}])
+    self.regions[digest] = tuple(regions)
+    entry: dict[str, Any] = {'sha256_16': digest, 'boxes': [one.box.as_tuple() for one in regions]}
+    if any(one.marks for one in regions):
+      entry['marks'] = [list(one.marks) for one in regions]
+    self._append([entry])
 
   def describe(self, digest: str, about: Photograph) -> None:
     """Records what was read of a photograph; on the disk with the next cells, or after `flush`."""
@@ -137,7 +143,11 @@ class Journal:
       return True
     if 'boxes' in entry:
       try:
-        self.boxes[key] = tuple(cell.Box(*box) for box in entry['boxes'])
+        marks = entry.get('marks', [()] * len(entry['boxes']))
+        self.regions[key] = tuple(
+          cell.Region(cell.Box(*box), tuple(map(str, those)))
+          for box, those in zip(entry['boxes'], marks, strict=True)
+        )
       except (TypeError, ValueError):
         return False
       return True

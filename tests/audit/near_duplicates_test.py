@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bloodcell_jax.audit import geometry, grouping, keypoints, near_duplicates
+from bloodcell_jax.audit import grouping, near_duplicates
 from bloodcell_jax.data.sources import smear
+from bloodcell_jax.fields import geometry, keypoints
 
 HEIGHT, WIDTH = 240, 320
 

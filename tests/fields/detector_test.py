@@ -4,34 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from drawn_field import WHITE_CELLS
+from drawn_field import draw as field
+from PIL import Image
 
 from bloodcell_jax.fields import detector
-from bloodcell_jax.inference import cell_finder
-
-WHITE_CELLS = ((160, 140), (470, 330))
-
-
-def field(white_cells=WHITE_CELLS, platelets=((320, 60), (90, 400))):
-  """A drawn photograph, uint8 [480, 640, 3], of red cells 60 pixels wide."""
-  image = Image.new('RGB', (640, 480), (225, 222, 220))
-  draw = ImageDraw.Draw(image)
-
-  def disc(x, y, radius, colour):
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
-
-  for x in range(50, 640, 90):
-    for y in range(50, 480, 90):
-      if all(np.hypot(x - a, y - b) > 95 for a, b in white_cells):
-        disc(x, y, 30, (196, 140, 136))
-  for x, y in white_cells:
-    disc(x, y, 52, (205, 190, 212))
-    for dx, dy in ((-15, -12), (15, -12), (0, 16)):
-      disc(x + dx, y + dy, 20, (104, 68, 156))
-  for x, y in platelets:
-    disc(x, y, 7, (120, 84, 166))
-  noise = np.random.default_rng(0).normal(0, 3, (480, 640, 1))
-  return (np.asarray(image) + noise).clip(0, 255).astype(np.uint8)
 
 
 def is_right(found, factor=1.0):
@@ -59,11 +36,3 @@ def test_boxes_hold_the_nucleus():
 @pytest.mark.parametrize('shape', [(480, 640, 3), (3, 4, 3), (1, 1, 3)])
 def test_an_image_of_one_tone_has_no_cells(level, shape):
   assert detector.find(np.full(shape, level, np.uint8)).cells == ()
-
-
-def test_a_thumbnail_is_one_cell_and_a_field_has_boxes():
-  boxes_of = cell_finder.finder('auto')
-  assert boxes_of(np.zeros((64, 64, 3), np.uint8)) == (None,)
-  assert len(boxes_of(field())) == 2
-  assert None not in boxes_of(field())
-  assert cell_finder.finder('one')(field()) == (None,)

@@ -1,6 +1,7 @@
 """Classified cells: classes, abstention, and a count that says how little it knows."""
 
 import csv
+import dataclasses
 
 import numpy as np
 
@@ -93,9 +94,54 @@ def test_the_box_of_a_cell_stands_beside_its_file(tmp_path):
   cells = [cell.Cell('a.png', '1', 1, cell.Box(0, 1, 5, 6)), cell.Cell('a.png', '1', 2, cell.Box(5, 1, 9, 7))]
   differential_count.write_predictions(tmp_path / 'p.csv', classify(None, [*cells, CELLS[2]]))
   lines = [line.split(',')[:7] for line in (tmp_path / 'p.csv').read_text().splitlines()]
+  last = [line.split(',')[-2:] for line in (tmp_path / 'p.csv').read_text().splitlines()]
+  assert last == [['marks', 'repeat_of'], *[['', '']] * 3]
   assert lines == [
     ['file', 'cell', 'left', 'top', 'right', 'bottom', 'predicted'],
     ['a.png', '1', '0', '1', '5', '6', 'A'],
     ['a.png', '2', '5', '1', '9', '7', 'A'],
     ['c.png', '1', '', '', '', '', 'C'],
   ]
+
+
+def doubtful(marks=('cut by the edge', 'touching', ''), repeat_of=(None, None, None)):
+  boxes = [cell.Box(9 * i, 0, 9 * i + 5, 5) for i in range(3)]
+  cells = [
+    cell.Cell('a.png', '1', i + 1, box, (mark,) if mark else ())
+    for i, (box, mark) in enumerate(zip(boxes, marks, strict=True))
+  ]
+  return dataclasses.replace(classify(None, cells), repeat_of=repeat_of)
+
+
+def test_a_cell_that_is_cut_is_listed_and_not_counted_and_one_that_touches_another_is(tmp_path):
+  classified = doubtful()
+  counted = differential_count.count(classified, 0.95)
+  assert [entry['count'] for entry in counted['classes'].values()] == [1, 0, 1]
+  assert (counted['num_cells'], counted['left_out']) == (2, {'cut by the edge': 1})
+  assert differential_count.not_counted(counted).endswith('from a whole cell: 1 cut by the edge.')
+  differential_count.write_predictions(tmp_path / 'p.csv', classified)
+  rows = list(csv.DictReader((tmp_path / 'p.csv').read_text().splitlines()))
+  assert [row['marks'] for row in rows] == ['cut by the edge', 'touching', '']
+  differential_count.write_count(tmp_path / 'd.csv', counted)
+  assert 'not counted: cut by the edge,1' in (tmp_path / 'd.csv').read_text()
+  # Negative control: without the mark it is counted, and nothing is said.
+  counted = differential_count.count(doubtful(('', '', '')), 0.95)
+  assert (counted['num_cells'], differential_count.not_counted(counted)) == (3, '')
+
+
+def test_a_cell_that_another_photograph_shows_again_is_counted_once(tmp_path):
+  classified = doubtful(('', '', ''), (None, 0, None))
+  counted = differential_count.count(classified, 0.95)
+  assert (counted['num_cells'], counted['num_repeats']) == (2, 1)
+  assert '1 cell is shown again' in differential_count.not_counted(counted)
+  differential_count.write_predictions(tmp_path / 'p.csv', classified)
+  rows = list(csv.DictReader((tmp_path / 'p.csv').read_text().splitlines()))
+  assert [row['repeat_of'] for row in rows] == ['', 'a.png#1', '']
+
+
+def test_no_cell_is_a_count_of_nothing(tmp_path):
+  empty = differential_count.classify([], np.zeros((0, 3)), NAMES, RULE, None)
+  counted = differential_count.count(empty, 0.95)
+  assert (counted['num_cells'], differential_count.warnings(counted)) == (0, ['There is no cell to count.'])
+  differential_count.write_predictions(tmp_path / 'p.csv', empty)
+  assert (tmp_path / 'p.csv').read_text().startswith('file,predicted,')

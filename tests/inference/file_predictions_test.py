@@ -54,7 +54,8 @@ class Classifier:
 def halves(photograph_HWC):
   """The left and the right half of each photograph."""
   height, width = photograph_HWC.shape[:2]
-  return cell.Box(0, 0, width // 2, height), cell.Box(width // 2, 0, width, height)
+  left, right = cell.Box(0, 0, width // 2, height), cell.Box(width // 2, 0, width, height)
+  return cell.Region(left, ('touching',)), cell.Region(right, ())
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_the_stretch_is_that_of_the_photograph_and_not_of_each_cell(files, tmp_p
   Image.fromarray(image_HWC).save(files[0].path)
   spec = decode.Spec(8, 'full', 'nearest', True, 10**6, 'memory')
   ((_, content),) = decode.each(
-    [files[0].path], spec, lambda digest, data: True, lambda i, digest, x: halves(x)
+    [files[0].path], spec, lambda digest, data: True, lambda i, digest, x: [one.box for one in halves(x)]
   )
   assert [image.max() for _, image in content] == [127, 255]
 
@@ -147,10 +148,24 @@ def test_boxes_in_the_journal_are_not_looked_for_again(files, tmp_path):
 def test_a_photograph_without_a_cell_is_listed_and_the_others_are_predicted(files, tmp_path):
   for _ in range(2):
     predictions = predict(files, tmp_path, lambda x: halves(x) if x.max() > 20 else ())
-    assert [str(problem) for problem in predictions.problems] == ['0.png: no cell was found in it']
+    assert [str(problem) for problem in predictions.problems] == ['0.png: no white cell was found in it']
     assert len(predictions.cells) == 4
+
+
+def test_a_folder_without_a_cell_is_no_error_and_one_without_an_image_is(files, tmp_path):
+  predictions = predict(files, tmp_path, lambda x: ())
+  assert (predictions.cells, predictions.probs_NK.shape) == ((), (0, 2))
+  assert len(predictions.problems) == 3
+  pathlib.Path(files[0].path).write_bytes(b'')
   with pytest.raises(types.UserError, match='none of the 1 files'):
-    predict(files[:1], tmp_path, halves)
+    predict(files[:1], tmp_path / 'other', halves)
+
+
+def test_what_makes_a_cell_doubtful_is_known_again_after_a_kill(files, tmp_path):
+  with pytest.raises(Killed):
+    predict(files, tmp_path, halves, Classifier(1))
+  marks = [one.marks for one in predict(files, tmp_path, halves).cells]
+  assert marks == [('touching',), ()] * 3
 
 
 def test_two_files_with_the_same_bytes_are_predicted_once(files, tmp_path):

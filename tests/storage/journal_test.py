@@ -57,13 +57,13 @@ def test_damage_in_the_middle_is_one_line_that_names_the_file(tmp_path):
 
 def test_the_boxes_of_a_photograph_and_the_cells_that_are_missing_are_known_again(tmp_path):
   path = tmp_path / 'journal.jsonl'
-  boxes = (cell.Box(0, 0, 5, 5), cell.Box(5, 0, 9, 5))
+  regions = cell.Region(cell.Box(0, 0, 5, 5), ()), cell.Region(cell.Box(5, 0, 9, 5), ('touching',))
   log = journal.Journal(path, 'net', CLASSES)
   log.add(['whole'], PROBS[:1], None)
-  log.add_boxes('cut', boxes)
+  log.add_regions('cut', regions)
   log.add(['cut#0,0,5,5'], PROBS[1:2], None)
   again = journal.Journal(path, 'net', CLASSES)
-  assert again.boxes == {'cut': boxes}
+  assert again.regions == {'cut': regions}
   assert again.keys('cut') == ['cut#0,0,5,5', 'cut#5,0,9,5']
   assert (again.is_complete('whole'), again.is_complete('cut'), again.is_complete('new')) == (
     True,

@@ -29,6 +29,7 @@ MOST_SIDE = 10**8
 
 _CHUNK = 32  # images a task decodes
 _AHEAD = 128  # images that `each` decodes ahead
+_AHEAD_CUT = 8  # photographs, each of many cells, that it decodes ahead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +199,7 @@ def each(
     try:
       for i, path in enumerate(paths):
         waiting.append(pool.submit(decode_one, i, path))
-        if len(waiting) >= _AHEAD:
+        if len(waiting) >= (_AHEAD if frames_of is None else _AHEAD_CUT):
           yield waiting.popleft().result()
       while waiting:
         yield waiting.popleft().result()

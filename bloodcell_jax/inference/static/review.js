@@ -49,6 +49,7 @@
     card.append(frame, make('strong', item.predicted), make('span', (100 * item.confidence).toFixed(0) + ' %', 'sure'));
     if (item.predicted !== item.likeliest) card.append(make('div', 'likeliest ' + item.likeliest, 'small'));
     if (item.set.length) card.append(make('div', 'possible: ' + item.set.join(', '), 'small'));
+    if (item.marks.length) card.append(make('div', item.marks.join(', '), 'small marks'));
     card.append(make('div', title(item), 'small file'), make('div', '', 'human'));
     return card;
   });

@@ -79,9 +79,7 @@ def test_a_cell_of_a_field_is_seen_as_the_same_cell_alone(tmp_path):
   spec = decode.Spec(SIZE, 'cell', 'bilinear', False, 10**6, 'memory')
   box = cell.Box(88, 58, 172, 142)
   frames = cell_finder.framer('cell')
-  ((_, cells),) = decode.each(
-    [str(tmp_path / 'field.png')], spec, lambda *_: True, lambda *_: (box,), frames
-  )
+  ((_, cells),) = decode.each([str(tmp_path / 'field.png')], spec, lambda *_: True, lambda *_: (box,), frames)
   ((_, view_HWC),) = cells
   alone, _ = decode.image((tmp_path / 'field.png').read_bytes(), spec)
   assert difference(view_HWC, alone) < 4

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bloodcell_jax.audit import keypoints
 from bloodcell_jax.data.sources import smear
+from bloodcell_jax.fields import keypoints
 
 
 @pytest.fixture(scope='module')

@@ -7,7 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from bloodcell_jax.audit import keypoints
+from bloodcell_jax.fields import keypoints
 
 # Ratio test: a match counts if the second-best is clearly worse. Lowe 2004, section 7.1.
 _RATIO = 0.8

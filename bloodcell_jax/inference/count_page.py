@@ -1,0 +1,120 @@
+"""`count.html`: the count on a page to print, with room for the people who review it."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from bloodcell_jax.inference import (
+  classifier,
+  differential_count,
+  error_rates,
+  laboratory_count,
+  reviewers,
+)
+from bloodcell_jax.reports import page, report
+from bloodcell_jax.stats import unlike
+from bloodcell_jax.storage import prediction_folder, workdir
+from bloodcell_jax.system import atomic
+
+_STYLE = """<style>
+.count table { font-size: 1rem; } .count { margin: 1rem 0; }
+.sign { display: grid; grid-template-columns: repeat(2, 1fr); gap: 3rem 2rem; margin-top: 3rem; }
+.sign div { border-top: 1px solid #1c1c1c; padding-top: .25rem; font-size: .85rem; }
+@page { size: A4; margin: 18mm; }
+@media print { body { font-size: 10.5pt; padding: 0; } .count table { font-size: 10.5pt; } .sign {
+  break-inside: avoid; } }
+</style>"""
+
+
+def write(
+  target: pathlib.Path,
+  folder: workdir.Workdir,
+  loaded: classifier.Classifier,
+  classified: differential_count.ClassifiedCells,
+  about: dict[str, Any],
+  wanted: laboratory_count.Wanted,
+) -> None:
+  """Writes `count.html` and `count.csv`.
+
+  Args:
+    target: folder of the prediction.
+    folder: of the run.
+    loaded: what predicted.
+    classified: all cells.
+    about: what `predict.json` holds.
+    wanted: what the user asked for.
+  """
+  confidence, seed = loaded.made.experiment.intervals.confidence, loaded.made.experiment.seed
+  counted = laboratory_count.count(
+    classified,
+    wanted.num,
+    error_rates.read(folder, loaded.class_names, loaded.rule),
+    reviewers.compare(wanted.reviewers, confidence, seed) if wanted.reviewers else None,
+    confidence,
+    seed,
+  )
+  laboratory_count.write(target / 'count.csv', counted)
+  facts = [
+    ('Photographs', ', '.join(about[prediction_folder.PATHS][:5])),
+    ('Network', f'{folder.path.name}, fingerprint {about[prediction_folder.MODEL]}'),
+    ('Not in the count', differential_count.not_counted(about['differential']) or 'nothing'),
+  ]
+  first = unlike.line(about['differential']['unlike'])
+  notes = [first[:1].upper() + first[1:], loaded.note, report.RESEARCH_ONLY]
+  text = render(counted, f'Differential count of {target.name}', facts, list(filter(None, notes)))
+  atomic.write_text(target / 'count.html', text)
+
+
+def render(
+  counted: laboratory_count.Count, title: str, facts: Sequence[tuple[str, str]], notes: Sequence[str]
+) -> str:
+  """The page, self-contained.
+
+  Args:
+    counted: what was counted.
+    title: of the page.
+    facts: (what, which) of the prediction, such as its images and its network.
+    notes: what must be read first.
+  """
+  num = len(counted.rows)
+  cells = f'{num:,} {"cell" if num == 1 else "cells"} of {counted.num_files:,} ' + (
+    'photograph' if counted.num_files == 1 else 'photographs'
+  )
+  order = 'all of them' if not counted.wanted else f'the first {num:,} in the order of the photographs'
+  parts = [
+    _STYLE,
+    f'<h1>{page.text(title)}</h1>',
+    *(f'<p class="note" role="note">{page.text(note)}</p>' for note in notes),
+    f'<p><strong>{page.text(cells)}</strong>, {order}.</p>',
+    f'<div class="count">{_table(counted)}</div>',
+    *(f'<p>{page.text(line)}</p>' for line in laboratory_count.remarks(counted)),
+    '<dl class="small">'
+    + ''.join(
+      f'<dt><strong>{page.text(what)}</strong></dt><dd>{page.text(which)}</dd>' for what, which in facts
+    )
+    + '</dl>',
+    '<div class="sign">'
+    + ''.join(f'<div>{words}</div>' for words in ('Reviewed by, date', 'Reviewed by, date'))
+    + '</div>',
+  ]
+  return page.whole(title, parts)
+
+
+def _table(counted: laboratory_count.Count) -> str:
+  percent = f'{100 * counted.confidence:g} %'
+  rows = []
+  for name, num, share, corrected, low, high in laboratory_count.table(counted):
+    interval = f'{float(low):.1%} to {float(high):.1%}' if low else 'n/a'
+    rows.append((name, num, _percent(share), _percent(corrected), interval))
+  rows.append((differential_count.UNCLASSIFIED, str(counted.num_unclassified), '', '', ''))
+  if counted.num_unlike:
+    rows.append((differential_count.UNLIKE, str(counted.num_unlike), '', '', ''))
+  rows.append(('all', str(len(counted.rows)), '', '', ''))
+  head = ('class', 'cells', 'share of the named', 'corrected for errors', f'{percent} interval')
+  return page.table('white blood cells by class', head, rows)
+
+
+def _percent(share: str) -> str:
+  return f'{float(share):.1%}' if share else 'n/a'

@@ -1,0 +1,155 @@
+"""The count as a laboratory reads it: so many cells in the order of the photographs, corrected for errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.inference import differential_count, error_rates, reviewers
+from bloodcell_jax.stats import corrected_shares
+from bloodcell_jax.system import atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+  """What the user asks for."""
+
+  num: int  # cells; 0 for all
+  reviewers: tuple[str, ...]  # two lists of labels, or none
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+  """So many cells by class."""
+
+  wanted: int  # 0: all
+  rows: tuple[int, ...]  # of the cells that were counted
+  num_files: int  # in which these are
+  class_names: tuple[str, ...]  # K
+  count_K: np.ndarray  # named by the network
+  num_unclassified: int
+  num_unlike: int
+  confidence: float
+  shares: corrected_shares.Shares | None  # None where the error rates are not known or do not hold
+  rates: error_rates.ErrorRates | None
+  reviewers: reviewers.Reviewers | None
+
+  @property
+  def num_named(self) -> int:
+    return int(self.count_K.sum())
+
+
+def check(wanted: int) -> None:
+  """Raises UserError for a number of cells below 0."""
+  if wanted < 0:
+    raise types.UserError(
+      f'count is {wanted}; name how many cells to count, such as 100 or 200, or 0 for all'
+    )
+
+
+def count(
+  classified: differential_count.ClassifiedCells,
+  wanted: int,
+  rates: error_rates.ErrorRates | None,
+  compared: reviewers.Reviewers | None,
+  confidence: float,
+  seed: int,
+) -> Count:
+  """Counts the first cells.
+
+  Args:
+    classified: all cells.
+    wanted: how many, those left for review included, as a laboratory counts; 0 for all.
+    rates: of the network's errors; None where they are not known.
+    compared: two reviewers' labels; None for none.
+    confidence: in (0, 1), of each interval.
+    seed: of the draws.
+  """
+  rows = classified.countable[: wanted or None]
+  predicted = [classified.predicted[row] for row in rows]
+  names = classified.class_names
+  count_K = np.array([predicted.count(name) for name in names])
+  num_unclassified = predicted.count(differential_count.UNCLASSIFIED)
+  num_unlike = predicted.count(differential_count.UNLIKE)
+  judgement = classified.judgement
+  # The rates are of cells like the training's.
+  holds = judgement is None or not judgement.is_unlike_N[rows].any()
+  shares = None
+  if rates is not None and holds and count_K.any():
+    outcome_J = np.append(count_K, num_unclassified)
+    shares = corrected_shares.estimate(outcome_J, rates.outcome_GKJ, confidence, seed)
+  files = {classified.cells[row].digest for row in rows}
+  return Count(
+    wanted, tuple(rows), len(files), names, count_K, num_unclassified, num_unlike, confidence, shares, rates,
+    compared,
+  )  # fmt: skip
+
+
+def remarks(counted: Count) -> list[str]:
+  """What must be read beside the figures, lines for people."""
+  lines = []
+  num = len(counted.rows)
+  if counted.wanted and num < counted.wanted:
+    lines.append(f'{counted.wanted:,} cells were asked for; there are {num:,} to count.')
+  left = counted.num_unclassified + counted.num_unlike
+  if left:
+    lines.append(f'{left:,} of {num:,} cells are left for a person: review.html shows them first.')
+  if counted.shares is not None and counted.rates is not None:
+    groups = len(counted.rates.outcome_GKJ)
+    lines.append(
+      f'The corrected shares and their {100 * counted.confidence:g} % intervals know how often the network errs and '
+      f'abstains, by the {groups:,} groups of its {counted.rates.split} split, and the sampling of the cells. They '
+      'hold if it errs as often on these photographs.'
+    )
+  elif counted.rates is None:
+    lines.append('The run keeps no predictions of labelled images, so that its errors are not known here.')
+  else:
+    lines.append('Some cells are unlike the training, so that the error rates of the network do not hold.')
+  if counted.reviewers is not None:
+    lines.append(agreed(counted.reviewers, counted.confidence))
+  return lines
+
+
+def agreed(compared: reviewers.Reviewers, confidence: float) -> str:
+  """A line about how far two reviewers agree."""
+  found = compared.agreement
+  interval = (
+    'no interval'
+    if np.isnan(found.low)
+    else f'{100 * confidence:g} % interval {found.low:.2f} to {found.high:.2f}, resampling {found.unit}'
+  )
+  kappa = (
+    'not defined, as there is one label only' if np.isnan(found.kappa) else f'{found.kappa:.2f} ({interval})'
+  )
+  return (
+    f'{compared.names[0]} and {compared.names[1]} both labelled {found.num:,} cells and agree on {found.share:.0%} of '
+    f"them; Cohen's kappa is {kappa}."
+  )
+
+
+def table(counted: Count) -> list[list[str]]:
+  """A row for each class: name, count, share of the named, corrected share, low, high; '' where not known."""
+  rows = []
+  for k, name in enumerate(counted.class_names):
+    num = int(counted.count_K[k])
+    share = f'{num / counted.num_named:.4f}' if counted.num_named else ''
+    corrected: Sequence[str] = ('', '', '')
+    if counted.shares is not None:
+      of_class = (counted.shares.value_K[k], counted.shares.low_K[k], counted.shares.high_K[k])
+      corrected = tuple(f'{value:.4f}' for value in of_class)
+    rows.append([name, str(num), share, *corrected])
+  return rows
+
+
+def write(path: str | os.PathLike[str], counted: Count) -> None:
+  """`count.csv`: `class, count, share, corrected, low, high`; cells without a class last."""
+  rows: list[list[Any]] = [['class', 'count', 'share', 'corrected', 'low', 'high'], *table(counted)]
+  rows.append([differential_count.UNCLASSIFIED, counted.num_unclassified, '', '', '', ''])
+  if counted.num_unlike:
+    rows.append([differential_count.UNLIKE, counted.num_unlike, '', '', '', ''])
+  atomic.write_csv(path, rows)

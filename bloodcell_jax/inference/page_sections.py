@@ -1,0 +1,67 @@
+"""What the review page says above the cells: where they come from, the differential count, files left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bloodcell_jax.inference import differential_count
+from bloodcell_jax.reports import page, report
+from bloodcell_jax.storage import prediction_folder, workdir
+
+
+def sources(about: dict[str, Any]) -> str:
+  """A line about where the images and the network come from."""
+  paths, run = about[prediction_folder.PATHS], about[prediction_folder.RUN]
+  images = f'{", ".join(paths[:5])}{f" and {len(paths) - 5:,} more" if len(paths) > 5 else ""}'
+  line = f'Images: {images}. Run: {run} (fingerprint {about[prediction_folder.MODEL]}).'
+  return f'<p class="small file">{page.text(line)}</p>'
+
+
+def differential(difference: dict[str, Any]) -> str:
+  """The differential count as a table."""
+  rows = [
+    (
+      name,
+      f'{entry["count"]:,}',
+      'n/a' if entry['share'] is None else f'{entry["share"]:.1%}',
+      'n/a' if entry['low'] is None else f'{entry["low"]:.1%} to {entry["high"]:.1%}',
+      f'{entry["likeliest"]:,}',
+    )
+    for name, entry in difference['classes'].items()
+  ]
+  if difference['num_unlike']:
+    rows.insert(0, (differential_count.UNLIKE, f'{difference["num_unlike"]:,}', '', '', ''))
+  rows.append((differential_count.UNCLASSIFIED, f'{difference["num_unclassified"]:,}', '', '', ''))
+  confidence = f'{100 * difference["confidence"]:g} %'
+  duplicates = ' '.join(
+    filter(None, (differential_count.duplicates(difference), differential_count.not_counted(difference)))
+  )
+  return (
+    '<h2>Differential count</h2>'
+    + page.table(
+      'cells by class',
+      ('class', 'accepted', 'share of accepted', f'{confidence} interval', 'all, by likeliest class'),
+      rows,
+    )
+    + (f'<p class="small">{page.text(duplicates)}</p>' if duplicates else '')
+    + '<p class="small">The intervals (Goodman 1965) are simultaneous and describe the sampling of cells. They do not '
+    'include the errors of the network, which count.html does.</p>'
+  )
+
+
+def performance(folder: workdir.Workdir) -> str:
+  """A line about the figures of the network on labelled images; '' if the run has none."""
+  if not folder.metrics.exists():
+    return ''
+  line = report.performance(folder)
+  return f'<p>{page.text(line)}</p>' if line else ''
+
+
+def problems(lines: Sequence[str]) -> str:
+  """The files that were left out; '' if there are none."""
+  if not lines:
+    return ''
+  items = ''.join(f'<li>{page.text(line)}</li>' for line in lines[:100])
+  more = f'<p>and {len(lines) - 100:,} more, in predict.json</p>' if len(lines) > 100 else ''
+  return f'<h2>Files left out: {len(lines):,}</h2><ul class="small">{items}</ul>{more}'

@@ -1,0 +1,128 @@
+"""So many cells as a laboratory counts them; error rates of the run; two reviewers; a page to print."""
+
+import csv
+
+import html_checker
+import numpy as np
+import pytest
+
+from bloodcell_jax.base import cell, types
+from bloodcell_jax.inference import (
+  count_page,
+  differential_count,
+  error_rates,
+  laboratory_count,
+  reviewers,
+)
+from bloodcell_jax.stats import calibration, conformal
+from bloodcell_jax.storage import predictions_csv, workdir
+
+NAMES = ('A', 'B')
+RULE = calibration.Calibration(1.0, 0.05, 0.6, conformal.Conformal('lac', 0.1, 0.7), 100, 20)
+RATES = error_rates.ErrorRates('test', np.tile(np.array([[8, 1, 1], [0, 9, 1]]), (20, 1, 1)))
+
+
+def classified(confident=6, unsure=2):
+  probs_NK = np.array([[0.9, 0.1], [0.2, 0.8]] * (confident // 2) + [[0.5, 0.5]] * unsure)
+  cells = [
+    cell.Cell(f'{i // 2}.png', f'{i // 2}', i % 2 + 1, cell.Box(i, 0, i + 5, 5)) for i in range(len(probs_NK))
+  ]
+  return differential_count.classify(cells, probs_NK, NAMES, RULE, None)
+
+
+def count(wanted=0, rates=RATES, compared=None, **cells):
+  return laboratory_count.count(classified(**cells), wanted, rates, compared, 0.95, 0)
+
+
+def test_the_first_cells_are_counted_in_the_order_of_the_photographs():
+  assert count(4).rows == (0, 1, 2, 3)
+  assert (count(4).count_K.tolist(), count(4).num_unclassified, count(4).num_files) == ([2, 2], 0, 2)
+  assert (count(0).count_K.tolist(), count(0).num_unclassified) == ([3, 3], 2)
+  short = laboratory_count.remarks(count(100))
+  assert '100 cells were asked for; there are 8 to count.' in short
+  assert not any('asked for' in line for line in laboratory_count.remarks(count(4)))
+  with pytest.raises(types.UserError, match='count is -1'):
+    laboratory_count.check(-1)
+
+
+def test_the_shares_are_corrected_where_the_errors_are_known_and_not_otherwise(tmp_path):
+  counted = count()
+  # A tenth of A is named B, and no B is named A: there are more A than are named so.
+  assert counted.shares.value_K[0] > 0.5
+  assert (counted.shares.low_K <= counted.shares.value_K).all()
+  laboratory_count.write(tmp_path / 'count.csv', counted)
+  rows = list(csv.DictReader((tmp_path / 'count.csv').read_text().splitlines()))
+  assert [(row['class'], row['count'], row['share']) for row in rows] == [
+    ('A', '3', '0.5000'), ('B', '3', '0.5000'), ('unclassified', '2', ''),
+  ]  # fmt: skip
+  assert float(rows[0]['low']) < float(rows[0]['corrected']) < float(rows[0]['high'])
+  # Negative control: neither without the error rates, nor where nothing is named.
+  for other in (count(rates=None), count(confident=0)):
+    assert other.shares is None
+    assert laboratory_count.table(other)[0][3:] == ['', '', '']
+
+
+def test_the_error_rates_are_those_of_the_run_with_its_threshold(tmp_path):
+  folder = workdir.Workdir(tmp_path)
+  assert error_rates.read(folder, NAMES, RULE) is None
+  probs_NK = np.array([[0.9, 0.1], [0.55, 0.45], [0.3, 0.7]])
+  for split, label in (('validation', 1), ('test', 0)):
+    predictions = types.Predictions(
+      probs_NK, np.full(3, label, np.int32), np.array(['g', 'g', 'h']), np.array(['1', '2', '3']), NAMES
+    )
+    folder.predictions(split).parent.mkdir(exist_ok=True)
+    predictions_csv.write(folder.predictions(split), predictions, None)
+  rates = error_rates.read(folder, NAMES, RULE)
+  assert rates.split == 'test'
+  assert rates.outcome_GKJ.tolist() == [[[1, 0, 1], [0, 0, 0]], [[0, 1, 0], [0, 0, 0]]]
+  assert error_rates.read(folder, NAMES, None).outcome_GKJ[0, 0].tolist() == [2, 0, 0]
+
+
+def write_labels(path, labels):
+  lines = [
+    f'{i // 2}.png,{i % 2},{9 * i},0,{9 * i + 5},5,sha256:{i // 2},{name}' for i, name in enumerate(labels)
+  ]
+  path.write_text('file,cell,left,top,right,bottom,sha256_16,human_label\n' + '\n'.join(lines) + '\n')
+  return str(path)
+
+
+def test_two_reviewers_are_compared_on_the_cells_that_both_have_labelled(tmp_path):
+  first = write_labels(tmp_path / 'ann.csv', 'AABB' * 8)
+  second = write_labels(tmp_path / 'ben.csv', 'AABA' * 6)
+  compared = reviewers.compare([first, second], 0.95, 0)
+  assert (compared.names, compared.numbers) == (('ann', 'ben'), (32, 24))
+  assert (compared.agreement.num, compared.agreement.share, compared.agreement.kappa) == (24, 0.75, 0.5)
+  assert compared.agreement.low < 0.5 < compared.agreement.high
+  assert "Cohen's kappa is 0.50 (95 % interval" in laboratory_count.agreed(compared, 0.95)
+  # Negative control: with herself she agrees.
+  assert (
+    reviewers.compare([first, write_labels(tmp_path / 'a.csv', 'AABB' * 8)], 0.95, 0).agreement.kappa == 1
+  )
+
+
+@pytest.mark.parametrize(
+  ('paths', 'message'),
+  [
+    (['ann.csv'], 'names 1 file'),
+    (['ann.csv', 'ann.csv'], 'names 2 files'),
+    (['ann.csv', 'none.csv'], 'none.csv: No such file'),
+    (['ann.csv', 'other.csv'], 'no cell is labelled in both'),
+    (['ann.csv', 'twice.csv'], 'line 4 labels a cell B that is A above'),
+  ],
+)
+def test_lists_that_cannot_be_compared_are_one_line(tmp_path, paths, message):
+  write_labels(tmp_path / 'ann.csv', 'AB')
+  write_labels(tmp_path / 'other.csv', '')
+  lines = (tmp_path / 'ann.csv').read_text().splitlines()
+  (tmp_path / 'twice.csv').write_text('\n'.join([*lines, lines[1].replace(',A', ',B')]) + '\n')
+  with pytest.raises(types.UserError, match=message):
+    reviewers.compare([str(tmp_path / path) for path in paths], 0.95, 0)
+
+
+def test_the_page_is_self_contained_and_shows_the_count():
+  text = count_page.render(count(4), 'slides <1>', [('Network', 'tiny & small')], ['Research use only.'])
+  assert html_checker.check(text) == []
+  assert '<strong>4 cells of 2 photographs</strong>, the first 4 in the order' in text
+  assert 'slides &lt;1&gt;' in text
+  assert 'Reviewed by, date' in text
+  assert '@media print' in text

@@ -1,0 +1,84 @@
+"""Photographs of whole fields through `predict`: boxes, marks, pictures, each cell once, the count to print."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from drawn_field import draw
+from PIL import Image
+from starting import read_rows, run
+
+
+@pytest.fixture(scope='module')
+def predicted(finished, tmp_path_factory):
+  """The results for two views of one field, a field with a cut cell, an empty one and a black picture."""
+  folder = tmp_path_factory.mktemp('photographs')
+  slide = draw(((300, 240), (520, 380)), size=(900, 600), seed=1)
+  images = {
+    'a': slide[:480, :640],
+    'b': slide[100:580, 130:770],
+    'cut': draw(((160, 140), (632, 330)), seed=2),
+    'empty': np.full((480, 640, 3), 225, np.uint8),
+    'black': np.zeros((480, 640, 3), np.uint8),
+  }
+  (folder / 'slides').mkdir()
+  for name, image_HWC in images.items():
+    Image.fromarray(image_HWC).save(folder / 'slides' / f'{name}.png')
+  arguments = ('predict', folder / 'slides', f'--workdir={finished[0]}', f'--to={folder / "out"}')
+  code, out, err = run(*arguments, '--cells=many', '--count=3', '--heat_maps=false')
+  assert code == 0, err
+  return folder / 'out', out, arguments
+
+
+def test_each_cell_has_a_line_with_its_box_and_marks_and_overlaps_are_counted_once(predicted):
+  folder, out, _ = predicted
+  rows = read_rows(folder / 'predictions.csv')
+  assert [(row['file'], row['cell']) for row in rows] == [
+    ('a.png', '1'), ('a.png', '2'), ('b.png', '1'), ('b.png', '2'), ('cut.png', '1'), ('cut.png', '2'),
+  ]  # fmt: skip
+  assert [row['repeat_of'] for row in rows] == ['', '', 'a.png#1', 'a.png#2', '', '']
+  assert [row['marks'] for row in rows] == ['', '', '', '', '', 'cut by the edge']
+  assert abs(int(rows[0]['left']) - int(rows[2]['left']) - 130) < 8
+  assert '2 cells are shown again by overlapping photographs of one field, and counted once' in out
+  assert '1 cut by the edge' in out
+  for name in ('empty.png', 'black.png'):
+    assert f'left out: {name}: no white cell was found in it' in out
+  difference = json.loads((folder / 'predict.json').read_text())['differential']
+  assert (difference['num_cells'], difference['num_repeats']) == (3, 2)
+
+
+def test_each_photograph_has_its_picture_and_the_count_a_page(predicted):
+  folder, _, _ = predicted
+  shown = json.loads((folder / 'predict.json').read_text())['overlays']
+  assert shown == {f'{name}.png': f'overlays/{name}.jpg' for name in ('a', 'b', 'cut')}
+  for path in shown.values():
+    with Image.open(folder / path) as picture:
+      assert picture.width == 800
+  assert '3 cells of 2 photographs' in (folder / 'count.html').read_text()
+  rows = read_rows(folder / 'count.csv')
+  assert sum(int(row['count']) for row in rows) == 3
+  assert 'cut by the edge' in (folder / 'review.html').read_text()
+
+
+def test_the_same_command_predicts_no_cell_again(predicted):
+  folder, _, arguments = predicted
+  before = (folder / 'predictions.csv').read_bytes()
+  code, out, _ = run(*arguments, '--cells=many', '--count=3', '--heat_maps=false')
+  assert code == 0
+  assert '6 cells were predicted before' in out
+  assert (folder / 'predictions.csv').read_bytes() == before
+
+
+def test_a_folder_without_a_white_cell_is_a_count_of_nothing(finished, tmp_path):
+  Image.fromarray(np.full((480, 640, 3), 225, np.uint8)).save(tmp_path / 'empty.png')
+  to = tmp_path / 'out'
+  code, out, err = run(
+    'predict', tmp_path / 'empty.png', f'--workdir={finished[0]}', f'--to={to}', '--cells=many'
+  )
+  assert code == 0, err
+  assert 'There is no cell to count.' in out
+  assert read_rows(to / 'predictions.csv') == []
+  assert (to / 'predictions.csv').read_text().startswith('file,')
+  assert (to / 'review.html').exists()
