@@ -12,11 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from bloodcell_jax.base import cell, types
-<<<<<<< HEAD
-from bloodcell_jax.data.images import cell_view
-=======
-from bloodcell_jax.data.images import decode
->>>>>>> main
+from bloodcell_jax.data.images import cell_view, decode
 from bloodcell_jax.fields import detector, red_cells
 
 AUTO, ONE, MANY = 'auto', 'one', 'many'
