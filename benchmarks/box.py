@@ -4,8 +4,8 @@
 
 Each FOLDER, a folder of classes with test images of one laboratory, is scored first by `evaluate --data_dir` under its
 own name. What is written is the run without its checkpoints and its images: config, weights, calibration, measure of
-unlike images, figures, digests of the images it has seen, its answers on drawn smears, and a card. An earlier model is
-replaced once all of it is written.
+unlike images, figures, predictions of the test split (which say how often it errs), digests of the images it has seen,
+its answers on drawn smears, and a card. An earlier model is replaced once all of it is written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks import box_card
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import embedded
-from bloodcell_jax.inference import classifier
+from bloodcell_jax.inference import classifier, error_rates
 from bloodcell_jax.runs import compact_run, input_pixels, model_set, saved_run
 from bloodcell_jax.storage import box, workdir
 from bloodcell_jax.system import atomic
@@ -107,13 +107,17 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
     _write_json(made.environment, _without_places(folder.read_environment()))
     _write_json(made.metrics, _without_places(folder.read_metrics()))
     _write_json(temporary / ANSWERS, answers(loaded))
+    if (known := error_rates.read(folder, loaded.class_names, loaded.rule)) is not None:
+      made.predictions(known.split).parent.mkdir()
+      shutil.copyfile(folder.predictions(known.split), made.predictions(known.split))
+    written = [path for path in sorted(temporary.rglob('*')) if path.is_file()]
     digests = {
-      path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(temporary.iterdir())
+      path.relative_to(temporary).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in written
     }
     card = box_card.values(made, loaded, images, _command(folder), digests, _figures_of(others))
     _write_json(temporary / box.CARD, card)
     (temporary / box.CARD_TEXT).write_text(box_card.text(card), 'utf-8')
-    num_bytes = sum(path.stat().st_size for path in temporary.iterdir())
+    num_bytes = sum(path.stat().st_size for path in temporary.rglob('*') if path.is_file())
     if num_bytes > MOST_BYTES:
       raise types.UserError(
         f'{run}: takes {num_bytes:,} bytes; the model in the box has at most {MOST_BYTES:,}'

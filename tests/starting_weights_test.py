@@ -186,6 +186,7 @@ def test_after_a_mistyped_path_the_corrected_command_is_not_refused_as_another_c
     entry.train(experiment.nest(wrong), folder, signals.Stop())
   assert not folder.config.exists()
   folder.write_config(config)
-  folder.checkpoints.mkdir()
+  # A folder without anything trained would give way.
+  (folder.checkpoints / '8').mkdir(parents=True)
   with pytest.raises(types.UserError, match=r'another config: .*weights.path'):
     entry.train(experiment.nest(wrong), folder, signals.Stop())

@@ -56,7 +56,7 @@ def spread_folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed:
 
   Example:
     >>> spread_folds(np.array([0, 0, 0, 1, 1]), np.array(list('aabcd')), 2, 0).tolist()
-    [0, 0, 1, 0, 1]
+    [1, 1, 0, 0, 1]
   """
   _, first_G, index_N = np.unique(group_N, return_index=True, return_inverse=True)
   drawn_G = rng.generator(seed, 'spread folds').permutation(len(first_G))

@@ -99,7 +99,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   progress.line(f'{len(files):,} files; {len(known.known):,} cells were predicted before')
   trained = folder.read_environment()['data'].get('image_sizes', {})
-  # Among the training images of the model in the box are whole photographs of one cell each, so their size tells nothing.
+  # Among the training images of the model in the box are whole photographs of one cell each: their size says nothing.
   sizes_of_singles = {} if is_box else trained
   singles = cell_finder.survey([file.path for file in files], spec.max_pixels, sizes_of_singles, cells)
   predictions = file_predictions.predict_files(

@@ -45,6 +45,12 @@ def read_card() -> dict[str, Any]:
   return card
 
 
+def files() -> dict[str, pathlib.Path]:
+  """Every file of it, by its path within the folder, as `/` writes it."""
+  paths = [path for path in sorted(FOLDER.rglob('*')) if path.is_file()]
+  return {path.relative_to(FOLDER).as_posix(): path for path in paths}
+
+
 def line() -> str:
   """What is said where the model in the box is used. Raises as `read_card`."""
   card = read_card()
@@ -68,6 +74,7 @@ def copy() -> pathlib.Path:
       )
     return COPY
   with atomic.folder(COPY) as temporary:
-    for path in FOLDER.iterdir():
-      shutil.copyfile(path, temporary / path.name)
+    for name, path in files().items():
+      (temporary / name).parent.mkdir(exist_ok=True)
+      shutil.copyfile(path, temporary / name)
   return COPY

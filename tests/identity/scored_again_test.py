@@ -14,6 +14,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds
+from bloodcell_jax.reports import selection
 from bloodcell_jax.runs import model_set, scoring
 from bloodcell_jax.storage import calibration_file, workdir
 
@@ -150,4 +151,5 @@ def test_a_scored_folder_takes_no_name_that_a_run_uses_itself(single, tmp_path, 
 
 def test_every_split_of_every_kind_of_run_has_a_name_that_no_scored_folder_takes():
   used = {*dataset.SPLITS, folds.HELD_OUT, folds.OUT_OF_FOLD, bagging.OUT_OF_BAG, 'train', workdir.FOLDS}
+  used.add(selection.CROSS_FITTED)
   assert used == set(scoring.RESERVED)

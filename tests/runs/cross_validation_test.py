@@ -62,7 +62,8 @@ def test_every_image_of_train_is_predicted_once_by_a_network_that_never_saw_it(f
   groups = [{row['group'] for row in part} for part in held]
   assert sum(map(len, groups)) == len(set().union(*groups)) == 24, 'a group is in one fold'
   by_file = {row['file']: row for part in held for row in part}
-  assert all(row == by_file[row['file']] for row in rows)
+  # Those of a fold say as well how unlike its own training images each is.
+  assert all(row.items() < by_file[row['file']].items() for row in rows)
 
 
 def test_mean_and_spread_are_numpy_s_over_the_folds(finished, metrics):

@@ -13,7 +13,7 @@ from benchmarks import box as box_maker
 from benchmarks import box_card
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
-from bloodcell_jax.inference import classifier
+from bloodcell_jax.inference import classifier, error_rates
 from bloodcell_jax.storage import box, workdir
 from bloodcell_jax.train import signals
 
@@ -29,7 +29,7 @@ def loaded() -> classifier.Classifier:
 
 
 def test_the_card_has_the_digest_of_every_other_file(card):
-  assert set(card['sha256']) == {path.name for path in box.FOLDER.iterdir()} - {box.CARD, box.CARD_TEXT}
+  assert set(card['sha256']) == set(box.files()) - {box.CARD, box.CARD_TEXT}
 
 
 def test_a_file_that_was_changed_is_refused(tmp_path, monkeypatch):
@@ -79,8 +79,17 @@ def test_calibration_and_measure_belong_to_the_network(loaded):
   assert loaded.measure.fitted_for.fingerprint == loaded.models.networks[0].fingerprint
 
 
+def test_the_box_knows_how_often_it_errs(loaded):
+  known = error_rates.read(workdir.Workdir(box.FOLDER), loaded.class_names, loaded.rule)
+  assert known is not None
+  assert known.split in ('test_clean', 'test')
+  outcome_KJ = known.outcome_GKJ.sum(0)
+  entry = workdir.Workdir(box.FOLDER).read_splits()[known.split]
+  assert outcome_KJ.sum() == entry['num_images']
+
+
 def test_the_box_is_small_and_names_no_place_of_a_computer():
-  assert sum(path.stat().st_size for path in box.FOLDER.iterdir()) <= box_maker.MOST_BYTES
+  assert sum(path.stat().st_size for path in box.files().values()) <= box_maker.MOST_BYTES
   place = re.compile(r'[\'" =:]/\w+/\w')
   assert place.search('"dir": "/home/someone/cells"')
   for path in box.FOLDER.glob('*.json'):
@@ -91,8 +100,9 @@ def test_other_commands_work_in_a_copy(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   request = commands.Request(None, '', box.NAME, ())
   assert request.folder() == box.COPY == request.folder()
-  copied = {path.name: path.read_bytes() for path in box.COPY.iterdir()}
-  assert copied == {path.name: path.read_bytes() for path in box.FOLDER.iterdir()}
+  assert box.files()
+  for name, path in box.files().items():
+    assert (box.COPY / name).read_bytes() == path.read_bytes()
   # What is written there later is kept; the model of another version is not taken for this one.
   (box.COPY / 'metrics.json').write_text('{}')
   assert (request.folder() / 'metrics.json').read_text() == '{}'
