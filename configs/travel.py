@@ -3,8 +3,8 @@
     python main.py --config=configs/travel.py:small --config.data.source=laboratories --config.data.dir=PLACES
 
 PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16, then block 5 as
-well, which has not been trained yet; `small`, AlexNet's first three convolutions, 4 MB; `scratch`, CNN B at 96x96 without
-weights of others, 1.6 MB, which is the model in the box. docs/travel.md has what was measured.
+well, which has not been trained yet; `small`, AlexNet's first three convolutions, 4 MB; `scratch`, CNN B at 96x96
+without weights of others, 1.6 MB, which is the model in the box. docs/travel.md has what was measured.
 """
 
 from ml_collections import config_dict

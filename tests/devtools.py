@@ -101,7 +101,7 @@ class Page:
     """Clicks into the middle of an element with the mouse, where a person could."""
     x, y, is_on_top = self.evaluate(
       f'(() => {{ const e = document.querySelectorAll({json.dumps(selector)})[{index}];'
-      'e.scrollIntoView({block: "center", inline: "center"}); const b = e.getBoundingClientRect();'
+      'e.scrollIntoView({block: "center", inline: "center", behavior: "instant"}); const b = e.getBoundingClientRect();'
       'const x = b.x + b.width / 2, y = b.y + b.height / 2; const top = document.elementFromPoint(x, y);'
       'return [x, y, e === top || e.contains(top)]; })()'
     )
