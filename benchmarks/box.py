@@ -97,24 +97,25 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
   if to.exists() and any(to.iterdir()) and not (to / box.CARD).exists():
     raise types.UserError(f'{to}: holds something else than a model in the box')
   with atomic.folder(to) as temporary:
-    made = workdir.Workdir(temporary)
-    _write_weights(folder, made, loaded)
+    target = workdir.Workdir(temporary)
+    _write_weights(folder, target, loaded)
     for path in (folder.calibration, folder.unlike, folder.statistics, folder.digests):
       if path.exists():
         shutil.copyfile(path, temporary / path.name)
     config = {key: '' if key in workdir.PLACES else value for key, value in folder.read_config().items()}
-    _write_json(made.config, _without_places(config))
-    _write_json(made.environment, _without_places(folder.read_environment()))
-    _write_json(made.metrics, _without_places(folder.read_metrics()))
+    _write_json(target.config, _without_places(config))
+    _write_json(target.environment, _without_places(folder.read_environment()))
+    _write_json(target.metrics, _without_places(folder.read_metrics()))
     _write_json(temporary / ANSWERS, answers(loaded))
     if (known := error_rates.read(folder, loaded.class_names, loaded.rule)) is not None:
-      made.predictions(known.split).parent.mkdir()
-      shutil.copyfile(folder.predictions(known.split), made.predictions(known.split))
+      target.predictions(known.split).parent.mkdir()
+      shutil.copyfile(folder.predictions(known.split), target.predictions(known.split))
     written = [path for path in sorted(temporary.rglob('*')) if path.is_file()]
     digests = {
-      path.relative_to(temporary).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in written
+      path.relative_to(temporary).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+      for path in written
     }
-    card = box_card.values(made, loaded, images, _command(folder), digests, _figures_of(others))
+    card = box_card.values(target, loaded, images, _command(folder), digests, _figures_of(others))
     _write_json(temporary / box.CARD, card)
     (temporary / box.CARD_TEXT).write_text(box_card.text(card), 'utf-8')
     num_bytes = sum(path.stat().st_size for path in temporary.rglob('*') if path.is_file())
@@ -128,7 +129,7 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
 def answers(loaded: classifier.Classifier) -> dict[str, Any]:
   """The network's probabilities, before calibration, on the drawn smears."""
   smears = embedded.draw_all(SMEARS)
-  spec = loaded.made.experiment.data.decode
+  spec = loaded.job.experiment.data.decode
   image_BHWC = np.stack([decode.image(smear.png, spec)[0] for smear in smears])
   probs_BK = loaded.probabilities(image_BHWC)
   return {
@@ -140,16 +141,16 @@ def answers(loaded: classifier.Classifier) -> dict[str, Any]:
   }
 
 
-def _write_weights(folder: workdir.Workdir, made: workdir.Workdir, loaded: classifier.Classifier) -> None:
+def _write_weights(folder: workdir.Workdir, target: workdir.Workdir, loaded: classifier.Classifier) -> None:
   if compact_run.is_here(folder):
-    shutil.copyfile(folder.path / own.FILE, made.path / own.FILE)
+    shutil.copyfile(folder.path / own.FILE, target.path / own.FILE)
     return
   job, params, _ = model_set.load_best(
-    folder, saved_run.read_experiment(folder, None), loaded.made.data, signals.Stop(), progress_lib.Progress()
+    folder, saved_run.read_experiment(folder, None), loaded.job.data, signals.Stop(), progress_lib.Progress()
   )
   assert set(tree.names(params)) == set(tree.names(loaded.params))
   pixels = input_pixels.saved(folder, job.experiment)
-  compact_run.write_weights(made, params, pixels, loaded.class_names)
+  compact_run.write_weights(target, params, pixels, loaded.class_names)
 
 
 def _write_json(path: pathlib.Path, value: Any) -> None:

@@ -58,7 +58,7 @@ def values(
     digests: by name of a file in the folder, its SHA-256.
     others: by name of another run, its splits as in `metrics.json`.
   """
-  exp, environment = loaded.made.experiment, made.read_environment()
+  exp, environment = loaded.job.experiment, made.read_environment()
   return {
     'format': FORMAT,
     'name': '-'.join([exp.model.name, *images]),
@@ -89,7 +89,7 @@ def values(
 
 def _licences(loaded: classifier.Classifier) -> list[str]:
   """Of the code and of the weights that training began with; those of the images follow."""
-  exp = loaded.made.experiment
+  exp = loaded.job.experiment
   return export_card.licences(exp.weights.path, exp.model.name, exp.data.source)[:-1]
 
 

@@ -94,7 +94,7 @@ def _table(folder: str, groups_csv: str, class_names: Sequence[str], new: bool) 
 def _row(
   loaded: classifier.Classifier, name: str, table: types.Table, change: str
 ) -> tuple[dict[str, Any], np.ndarray]:
-  spec, size = loaded.made.experiment.data.decode, loaded.made.experiment.evaluate_batch_size
+  spec, size = loaded.job.experiment.data.decode, loaded.job.experiment.evaluate_batch_size
   images = np.stack([_image(content, spec, CHANGES[change]) for content in table.content])
   each = [loaded.probabilities_and_looks(images[i : i + size]) for i in range(0, len(images), size)]
   probs_NK, look_NL = (
@@ -107,14 +107,14 @@ def _row(
   label_N = np.array([own.get(table.class_names[k], -1) for k in table.label], np.int32)
   predictions = types.Predictions(probs_NK, label_N, table.group, table.file, loaded.class_names)
   named_N = calibration.is_accepted(loaded.rule, calibration.scaled(predictions, loaded.rule.temperature))
-  reference, spec_of_unlike = loaded.measure.reference, loaded.made.experiment.unlike
+  reference, spec_of_unlike = loaded.measure.reference, loaded.job.experiment.unlike
   judgement = unlike.judge(reference, look_NL, [''] * len(label_N), spec_of_unlike, False)
   alone_N = judgement.unlike_N > 1 - spec_of_unlike.unlike_share
   wrong_N = probs_NK.argmax(1) != label_N
   left_N = named_N & ~judgement.withheld_N
   folder = judgement.folders[0]
   row = {
-    'model': loaded.made.experiment.model.name,
+    'model': loaded.job.experiment.model.name,
     'who': 'bloodcell_jax',
     'images': name,
     'change': change,

@@ -74,7 +74,7 @@ def test_a_run_keeps_its_doubt_and_says_what_it_is_worth_on_each_split(finished)
 def test_a_finished_run_is_loaded_as_a_classifier_that_says_the_same(finished):
   folder, _ = finished
   loaded = classifier.load(workdir.Workdir(folder), signals.Stop())
-  exp = loaded.made.experiment
+  exp = loaded.job.experiment
   data = reading.build(exp.data, exp.seed, '/nonexistent', lambda done, total: None)
   rows = data.rows['test'][:7]
   written = {row['file']: row for row in read_rows(folder / 'predictions/test.csv')}
@@ -92,7 +92,7 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   folder, _ = finished
   run_copy, images = tmp_path / 'run', tmp_path / 'slide'
   shutil.copytree(folder, run_copy)
-  exp = classifier.load(workdir.Workdir(folder), signals.Stop()).made.experiment
+  exp = classifier.load(workdir.Workdir(folder), signals.Stop()).job.experiment
   table = reading.read_table(exp.data)[0]
   test = np.flatnonzero(table.split == 'TEST')[:9]
   (images / 'inner').mkdir(parents=True)
@@ -137,7 +137,7 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
 
 def test_predict_withholds_recoloured_and_magnified_cells_and_names_their_home_twins(finished, tmp_path):
   folder, _ = finished
-  exp = classifier.load(workdir.Workdir(folder), signals.Stop()).made.experiment
+  exp = classifier.load(workdir.Workdir(folder), signals.Stop()).job.experiment
   table = reading.read_table(exp.data)[0]
   for name in ('home', 'recoloured', 'magnified'):
     (tmp_path / 'slides' / name).mkdir(parents=True)

@@ -76,7 +76,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     progress.line(f'the first {max_images} of {len(images):,} images; set another number with --max_images=N')
   paths = prediction_folder.absolute(request.paths)
   explanations = _Explanations(folder.path / 'explain', loaded, label, problems, progress, paths)
-  spec = loaded.made.experiment.data.decode
+  spec = loaded.job.experiment.data.decode
   explanations.explain(_decoded(images, max_images, spec, explanations.leave_out), stop)
   if not explanations.entries:
     raise types.UserError(f'{problems[-1]}; no image could be read')
@@ -138,7 +138,7 @@ class _Explanations:
     note = self.loaded.note
     kernel = self.loaded.params[self.explainer.first_convolution]['kernel']
     if kernel.shape[2] == 3:
-      function = self.loaded.made.transform.standardize.preprocessing_function
+      function = self.loaded.job.transform.standardize.preprocessing_function
       title = f'{self.explainer.first_convolution}: {kernel.shape[3]} filters, each scaled on its own'
       fig = feature_maps.filters(np.asarray(kernel), 'BGR' if function == 'caffe' else 'RGB', title)
       figure.write(self.folder / 'filters.png', fig, note)

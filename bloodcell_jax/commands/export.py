@@ -53,7 +53,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   for line in left_out:
     progress.line(line)
   export_folder.write(
-    target, folder, loaded, program.build(loaded), chosen, images, loaded.made.poll, progress.line
+    target, folder, loaded, program.build(loaded), chosen, images, loaded.job.poll, progress.line
   )
   progress.line(f'model card: {target / export_folder.CARD_TEXT}')
   if loaded.note:

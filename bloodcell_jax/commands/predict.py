@@ -89,7 +89,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   loaded = classifier.load(folder, stop)
   if not is_box:
     console.keep(folder.log)
-  spec = loaded.made.experiment.data.decode
+  spec = loaded.job.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
   # The model in the box was trained on single cells, and is first shown whole fields.
   cells = values.cells or (cell_finder.AUTO if is_box else cell_finder.usual(spec.view))
@@ -118,8 +118,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     loaded.rule,
     _judgement(loaded, predictions),
   )
-  classified = field_overlaps.counted_once(classified, predictions.path, spec, loaded.made.poll)
-  difference = differential_count.count(classified, loaded.made.experiment.intervals.confidence)
+  classified = field_overlaps.counted_once(classified, predictions.path, spec, loaded.job.poll)
+  difference = differential_count.count(classified, loaded.job.experiment.intervals.confidence)
   problems = [*left_out, *predictions.problems]
   photographs = {one.file: known.about[one.digest] for one in predictions.cells if one.digest in known.about}
   converted = conversions.count(
@@ -142,7 +142,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     'reading': found.remarks(),
     'conversions': converted,
     'other_size': other_size,
-    'overlays': overlays.write(target, classified, predictions.path, spec, loaded.made.poll)
+    'overlays': overlays.write(target, classified, predictions.path, spec, loaded.job.poll)
     if values.overlays
     else {},
   }
@@ -177,7 +177,7 @@ def _judgement(
   if loaded.measure is None or predictions.look_NL is None:
     return None
   folders = [os.path.dirname(path) for path in predictions.path]
-  spec = loaded.made.experiment.unlike
+  spec = loaded.job.experiment.unlike
   keep = flags.FLAGS.unlike == 'keep'
   return unlike.judge(loaded.measure.reference, predictions.look_NL, folders, spec, keep)
 
@@ -226,7 +226,7 @@ def _pictures(
   images = file_predictions.read_images(predictions, rows, spec, cell_finder.framer(spec.view))
   without = ((image_HWC, None) for image_HWC in images)
   for image_HWC, heat_HW in heat_maps.heats(loaded, images) if flags.FLAGS.heat_maps else without:
-    loaded.made.poll()
+    loaded.job.poll()
     yield (
       ('', '')
       if image_HWC is None

@@ -91,7 +91,7 @@ class Explainer:
   """
 
   def __init__(self, loaded: classifier.Classifier):
-    job = loaded.made
+    job = loaded.job
     size = job.experiment.data.decode.image_size
     self.size, self._job, self._params = size, job, loaded.params
     self._probe = inside.Probe(job.model, loaded.params, (size, size, 3), layers.MAPS, BATCH)

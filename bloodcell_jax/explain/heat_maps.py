@@ -29,7 +29,7 @@ class HeatMaps:
   """
 
   def __init__(self, loaded: classifier.Classifier, batch_size: int):
-    size = loaded.made.experiment.data.decode.image_size
+    size = loaded.job.experiment.data.decode.image_size
     self._networks = loaded.models.networks
     self._probes = [
       inside.Probe(each.job.model, each.params, (size, size, 3), layers.MAPS, batch_size)
@@ -59,7 +59,7 @@ def heats(
   """
   drawn = HeatMaps(loaded, BATCH)
   for batch in _batched(images):
-    loaded.made.poll()
+    loaded.job.poll()
     present = [image_HWC for image_HWC in batch if image_HWC is not None]
     maps = iter(drawn.draw(np.stack(present)) if present else ())
     for image_HWC in batch:

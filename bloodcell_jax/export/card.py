@@ -38,7 +38,7 @@ def values(
     parities: by format, its agreement with the run's own network.
     sizes: by format, in bytes.
   """
-  exp, data = loaded.made.experiment, folder.read_environment()['data']
+  exp, data = loaded.job.experiment, folder.read_environment()['data']
   return {
     **contract.build(loaded, exported),
     'format': FORMAT,
@@ -119,7 +119,7 @@ def _figures(folder: workdir.Workdir) -> dict[str, Any]:
 
 def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequence[formats.Format]) -> str:
   """The contents of `model_card.md`."""
-  model, exp = card['model'], loaded.made.experiment
+  model, exp = card['model'], loaded.job.experiment
   parts = [
     f'# {model["name"]}: classifier of white blood cells, {len(card["class_names"])} classes',
     f'**{USE}**',

@@ -17,7 +17,7 @@ FORMAT = 'bloodcell_jax model 1'
 
 def build(loaded: classifier.Classifier, exported: program.Program) -> dict[str, Any]:
   """The contract as JSON values; the lists `steps` are for people, in order of execution."""
-  spec, size = loaded.made.experiment.data.decode, exported.image_size
+  spec, size = loaded.job.experiment.data.decode, exported.image_size
   return {
     'format': FORMAT,
     'note': loaded.note,

@@ -56,7 +56,7 @@ def write(
         fmt.read(path, exported),
         images,
         reference_NK,
-        loaded.made.experiment.evaluate_batch_size,
+        loaded.job.experiment.evaluate_batch_size,
       )
       parities[fmt.name], sizes[fmt.name] = result, _size(path)
       log(f'{fmt.name}: {sizes[fmt.name] / 1e6:,.1f} MB, {result.line()}')

@@ -38,7 +38,7 @@ class Parity:
 
 def reference(loaded: classifier.Classifier, image_NHWC: np.ndarray) -> np.ndarray:
   """Probabilities [N, K] float64 of the run's own network, calibrated if the run has a temperature."""
-  size, num = loaded.made.experiment.evaluate_batch_size, len(image_NHWC)
+  size, num = loaded.job.experiment.evaluate_batch_size, len(image_NHWC)
   with jax.default_matmul_precision('highest'):
     parts = [loaded.probabilities(image_NHWC[i : i + size]) for i in range(0, num, size)]
   unused_N = np.zeros(num, np.int32)

@@ -30,7 +30,7 @@ class Program:
   # By name: parameters, and statistics of the training images; for an ensemble under `member_K/`, K from 1.
   weights: dict[str, np.ndarray]
   standardize: standardize.Spec
-  views: str  # one of data.views.KINDS
+  tta: str  # one of `test_time.KINDS`
   image_size: int  # pixels a side, S
   temperature: float  # > 0, by which the logits are divided; 1 if the run is not calibrated
   class_names: tuple[str, ...]  # K, in the order of the probabilities
@@ -65,14 +65,14 @@ class Program:
   def _logits(self, model: nn.Module, own: Mapping[str, jax.Array], image_BHWC: jax.Array) -> jax.Array:
     params = tree.nest({name: x for name, x in own.items() if not name.startswith(pixels.PREFIX)})
     input_BHWC = pixels.apply(self.standardize, own, image_BHWC)
-    outputs = [plain.forward(model, params, one) for one in test_time.copies(input_BHWC, self.views)]
+    outputs = [plain.forward(model, params, one) for one in test_time.copies(input_BHWC, self.tta)]
     return outputs[0] if len(outputs) == 1 else forward.pooled(jnp.stack(outputs))
 
 
 def build(loaded: classifier.Classifier) -> Program:
   """The program of a classifier: a run's best checkpoint, or the members of an ensemble."""
   networks = loaded.models.networks
-  exp, spec = loaded.made.experiment, loaded.made.transform.standardize
+  exp, spec = loaded.job.experiment, loaded.job.transform.standardize
   weights: dict[str, np.ndarray] = {}
   for i, network in enumerate(networks):
     own = {name: np.asarray(x, np.float32) for name, x in tree.names(network.params).items()}
@@ -83,7 +83,7 @@ def build(loaded: classifier.Classifier) -> Program:
     combination=loaded.models.combination,
     weights=weights,
     standardize=spec,
-    views=exp.tta,
+    tta=exp.tta,
     image_size=exp.data.decode.image_size,
     temperature=loaded.rule.temperature if loaded.rule else 1.0,
     class_names=loaded.class_names,

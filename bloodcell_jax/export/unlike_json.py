@@ -33,14 +33,14 @@ def values(loaded: classifier.Classifier) -> dict[str, Any] | None:
     'ordinary': {aspect: float(reference.ordinary_A[at]) for aspect, at in zip(known, place, strict=True)},
     'held_out': np.round(reference.held_out_N, 6).tolist(),
     'folder_limit': reference.folder_limit,
-    'unlike_share': loaded.made.experiment.unlike.unlike_share,
+    'unlike_share': loaded.job.experiment.unlike.unlike_share,
     'steps': steps(loaded),
   }
 
 
 def steps(loaded: classifier.Classifier) -> list[str]:
   """How a caller judges images, in words."""
-  share = loaded.made.experiment.unlike.unlike_share
+  share = loaded.job.experiment.unlike.unlike_share
   farthest = look_reference.FARTHEST
   return [
     'x: the numbers of the image after cropping and resizing, before the program, as '

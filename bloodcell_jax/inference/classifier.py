@@ -12,7 +12,8 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.ensembles import combination
-from bloodcell_jax.runs import job, model_set, saved_run, scoring, unlike_measure
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.runs import model_set, saved_run, scoring, unlike_measure
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import unlike_file, workdir
 from bloodcell_jax.train import progress, signals
@@ -28,7 +29,7 @@ class Classifier:
   measure: unlike_file.Measure | None  # of unlike images; None where the run has none
 
   @property
-  def made(self) -> job.Job:
+  def job(self) -> job_lib.Job:
     """The job of the first network: its way from grey levels to the network's input is that of all."""
     return self.models.networks[0].job
 
@@ -45,7 +46,7 @@ class Classifier:
   @property
   def class_names(self) -> tuple[str, ...]:
     """K names, in the order of the probabilities."""
-    return self.made.data.table.class_names
+    return self.job.data.table.class_names
 
   def probabilities(self, image_BHWC: np.ndarray) -> np.ndarray:
     """[B, K] float64, as the networks give them, before any calibration.
@@ -55,7 +56,7 @@ class Classifier:
     Args:
       image_BHWC: uint8, cropped and resized by `decode`; at most as many as the evaluation's batch size.
     """
-    size, num = self.made.experiment.evaluate_batch_size, len(image_BHWC)
+    size, num = self.job.experiment.evaluate_batch_size, len(image_BHWC)
     if num > size:
       raise ValueError(f'{num} images; a batch has {size} at most')
     probs_MNK = np.stack([_outputs(each, image_BHWC, size, False)[0] for each in self.models.networks])
@@ -67,7 +68,7 @@ class Classifier:
       return self.probabilities(image_BHWC), None
     if self.measure.classes is None:
       return self.probabilities(image_BHWC), unlike_measure.looks(self.measure, image_BHWC, None)
-    size = self.made.experiment.evaluate_batch_size
+    size = self.job.experiment.evaluate_batch_size
     first, embedding_BD = _outputs(self.models.networks[0], image_BHWC, size, True)
     others = [_outputs(each, image_BHWC, size, False)[0] for each in self.models.networks[1:]]
     probs_BK = combination.apply(self.models.combination, np.stack([first, *others]), np)
@@ -75,10 +76,10 @@ class Classifier:
 
 
 def from_network(
-  made: job.Job, params: Any, rule: calibration.Calibration | None, note: str, origin: dict[str, int]
+  job: job_lib.Job, params: Any, rule: calibration.Calibration | None, note: str, origin: dict[str, int]
 ) -> Classifier:
   """The classifier of a single network."""
-  return Classifier(model_set.single(model_set.Network(made, params, 1.0), origin), rule, note, None)
+  return Classifier(model_set.single(model_set.Network(job, params, 1.0), origin), rule, note, None)
 
 
 def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
@@ -119,6 +120,6 @@ def _outputs(
   filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
   target_BK = np.zeros((size, num_classes), np.float32)
   batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
-  apply = network.job.apply_with_embedding if with_embedding else network.job.apply_to_views
+  apply = network.job.apply_with_embedding if with_embedding else network.job.apply_with_tta
   output = np.asarray(apply(network.params, batch))[:num]
   return special.softmax(output[:, :num_classes].astype(np.float64), axis=1), output[:, num_classes:]

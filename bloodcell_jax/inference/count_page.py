@@ -46,7 +46,7 @@ def write(
     about: what `predict.json` holds.
     wanted: what the user asked for.
   """
-  confidence, seed = loaded.made.experiment.intervals.confidence, loaded.made.experiment.seed
+  confidence, seed = loaded.job.experiment.intervals.confidence, loaded.job.experiment.seed
   counted = laboratory_count.count(
     classified,
     wanted.num,

@@ -46,9 +46,9 @@ def fingerprint(loaded: classifier.Classifier, spec: decode.Spec, cells: str = '
   return feature_cache.key(
     weights=' '.join(tree.fingerprint(network.params) for network in networks),
     combination=f'{rule.kind} {tree.fingerprint(dict(rule.arrays))}',
-    views=loaded.made.experiment.tta,
+    views=loaded.job.experiment.tta,
     decoding=repr(dataclasses.replace(spec, cache='memory')),
-    standardize=repr(loaded.made.transform.standardize),
+    standardize=repr(loaded.job.transform.standardize),
     statistics=repr([each and [each.mean_C, each.std_C] for each in learned]),
     class_names=' '.join(loaded.class_names),
     **({'cells': cells} if cells else {}),
@@ -102,7 +102,7 @@ def predict_files(
     searched[digest] = tuple(one for one in regions if one is not None)
     return [None if one is None else one.box for one in regions]
 
-  size = loaded.made.experiment.evaluate_batch_size
+  size = loaded.job.experiment.evaluate_batch_size
   photographs: list[tuple[input_paths.Input, str]] = []
   problems: list[types.Problem] = []
   waiting: dict[str, tuple[str, np.ndarray]] = {}  # key -> file, image
@@ -133,7 +133,7 @@ def predict_files(
     on_read,
   )
   for i, (file, (digest, content)) in enumerate(zip(files, contents, strict=True)):
-    loaded.made.poll()
+    loaded.job.poll()
     if isinstance(content, decode.DecodeError):
       problems.append(types.Problem(file.shown, str(content)))
     else:
@@ -147,7 +147,7 @@ def predict_files(
         waiting.setdefault(key, (file.shown, image))
     while len(waiting) >= size:
       predict(size)
-      loaded.made.poll()
+      loaded.job.poll()
     on_progress(i + 1, len(files))
   if waiting:
     predict(size)

@@ -46,7 +46,7 @@ def outputs(
 
 
 def pooled(logits_VBK: jax.Array) -> jax.Array:
-  """[B, K] logarithms of the mean over V views of the softmax of each."""
+  """[B, K] logarithms of the mean over V augmented copies of the softmax of each."""
   return jax.nn.logsumexp(jax.nn.log_softmax(logits_VBK), axis=0) - np.log(len(logits_VBK))
 
 

@@ -32,7 +32,7 @@ class Features:
   """Cached features, which replace the images in a stage with frozen blocks."""
 
   model: nn.Module  # the network after its frozen blocks
-  arrays: stream.Arrays  # of the training split; the views of an image are consecutive
+  arrays: stream.Arrays  # of the training split; the copies of an image are consecutive
   # the endless training batches from a given step on
   batches: Callable[[int], Generator[types.Batch, None, None]]
   evaluate: Callable[[Any], dict[str, float]]  # params -> val_loss, val_accuracy
@@ -62,15 +62,15 @@ def build(
     raise types.UserError(
       'augment.mixup_alpha or cutmix_alpha mixes images; set stages.cache_features=False with it'
     )
-  num_views = exp.features.num_augmented if exp.transform.is_random else 1
+  num_copies = exp.features.num_augmented if exp.transform.is_random else 1
   maps = {
-    split: _maps(job, network, params, depth, split, views, folder, progress)
-    for split, views in (('train', num_views), ('validation', 1))
+    split: _maps(job, network, params, depth, split, num, folder, progress)
+    for split, num in (('train', num_copies), ('validation', 1))
   }
   model = network.from_block(zoo.options(exp.model, job.num_classes), depth + 1)
   apply = job.make_apply(model)
   arrays = {
-    split: _arrays(job, split, split_maps, num_views if split == 'train' else 1)
+    split: _arrays(job, split, split_maps, num_copies if split == 'train' else 1)
     for split, split_maps in maps.items()
   }
 
@@ -99,16 +99,16 @@ def _maps(
   params: Any,
   depth: int,
   split: str,
-  num_views: int,
+  num_copies: int,
   folder: pathlib.Path,
   progress: progress_lib.Progress,
 ) -> np.ndarray:
-  """The output of block `depth` for each view of each image of a split; the views of an image are consecutive."""
+  """The output of block `depth` for each augmented copy of each image of a split; those of an image are consecutive."""
   exp, rows = job.experiment, job.data.rows[split]
   # The cached output of a lower block, where another stage has one, saves computing that part again.
   lower = max((d for d in (depth_of(job, s) for s in exp.stages) if 0 < d < depth), default=0)
-  source = _maps(job, network, params, lower, split, num_views, folder, progress) if lower else None
-  shape = (len(rows) * num_views, *map_shape(job, network, params, depth))
+  source = _maps(job, network, params, lower, split, num_copies, folder, progress) if lower else None
+  shape = (len(rows) * num_copies, *map_shape(job, network, params, depth))
   random = exp.transform.is_random and split == 'train'
   name = f'block{depth}-{split}-' + feature_cache.key(
     weights=tree.fingerprint(tree.nest(network.weights_of(params, depth))),
@@ -117,15 +117,15 @@ def _maps(
     transform=repr(job.transform if random else job.transform.standardize),
     statistics=repr(job.statistics and [job.statistics.mean_C, job.statistics.std_C]),
     seed=str(exp.seed if random else ''),
-    num_views=str(num_views),
+    num_views=str(num_copies),
     dtype=exp.features.dtype,
   )
   size = feature_cache.num_bytes(shape, exp.features.dtype)
   progress.line(
-    f'features of block {depth}, {split}: {len(rows):,} images x {num_views}, '
+    f'features of block {depth}, {split}: {len(rows):,} images x {num_copies}, '
     f'{feature_cache.format_bytes(size)} in {folder}'
   )
-  images = source if lower else _images(job, split, num_views, random)
+  images = source if lower else _images(job, split, num_copies, random)
   forward = _forward(job, network, params, depth, lower, images)
 
   def on_progress(done: int, total: int) -> None:
@@ -134,16 +134,18 @@ def _maps(
   return feature_cache.read_or_build(folder, name, shape, exp.features.dtype, forward, on_progress)
 
 
-def _images(job: job_lib.Job, split: str, num_views: int, random: bool) -> Callable[[np.ndarray], np.ndarray]:
-  """A function from items to the network's input: view `item % num_views` of row `item // num_views`."""
+def _images(
+  job: job_lib.Job, split: str, num_copies: int, random: bool
+) -> Callable[[np.ndarray], np.ndarray]:
+  """A function from items to the network's input: copy `item % num_copies` of row `item // num_copies`."""
   rows, image_NHWC = job.data.rows[split], job.data.image_NHWC
   if not random:
-    return lambda items: job.standardize(image_NHWC[rows[items // num_views]])
+    return lambda items: job.standardize(image_NHWC[rows[items // num_copies]])
   draw = transform.make_operands(job.transform, job.experiment.seed, image_NHWC, rows)
   apply = transform.make_apply(job.transform, job.statistics, image_NHWC.shape[1:])
 
   def augmented(items: np.ndarray) -> np.ndarray:
-    chosen = rows[items // num_views]
+    chosen = rows[items // num_copies]
     return apply(image_NHWC[chosen], draw(items, chosen)).numpy()
 
   return augmented
@@ -187,9 +189,9 @@ def _forward(
   return compute
 
 
-def _arrays(job: job_lib.Job, split: str, maps: np.ndarray, num_views: int) -> stream.Arrays:
+def _arrays(job: job_lib.Job, split: str, maps: np.ndarray, num_copies: int) -> stream.Arrays:
   """The features with the targets and weights of their rows."""
-  rows = np.repeat(job.data.rows[split], num_views)
+  rows = np.repeat(job.data.rows[split], num_copies)
   whole = job.arrays
   laboratory_N = None if whole.laboratory_N is None else whole.laboratory_N[rows]
   return stream.Arrays(maps, whole.target_NK[rows], whole.weight_N[rows], laboratory_N)

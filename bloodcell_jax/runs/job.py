@@ -187,7 +187,7 @@ class Job:
     return self.make_apply(self.model)
 
   @functools.cached_property
-  def apply_to_views(self) -> Callable[[Any, types.Batch], np.ndarray]:
+  def apply_with_tta(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply`, with test-time augmentation by `evaluate.tta`: the logarithm of the mean probabilities."""
     kind = self.experiment.tta
     if kind == test_time.NONE:
@@ -207,7 +207,7 @@ class Job:
 
   @functools.cached_property
   def apply_with_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
-    """As `apply_to_views`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
+    """As `apply_with_tta`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
     kind = self.experiment.tta
 
     def both(params: Any, batch: types.Batch) -> Any:
@@ -245,7 +245,7 @@ class Job:
     """The predictions for a split, each image once. Raises `signals.Stopped` where a stop was requested."""
     rows = self.data.rows[split]
     return forward.run(
-      self.apply_to_views, params, self.in_order(rows), self.data.table.take(rows), self.poll
+      self.apply_with_tta, params, self.in_order(rows), self.data.table.take(rows), self.poll
     )
 
   def predict_each(self, params: Any, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:

@@ -45,7 +45,7 @@ class Analysis:
 
   def __init__(self, loaded: classifier.Classifier, name: str, view: str, cells: str):
     self.loaded = classifier.in_batches(loaded, _BATCH)
-    decoding = loaded.made.experiment.data.decode
+    decoding = loaded.job.experiment.data.decode
     self.spec = dataclasses.replace(decoding, view=view or decoding.view)
     self.name = name
     self.network = file_predictions.fingerprint(self.loaded, self.spec, cell_finder.fingerprint(cells))
@@ -169,7 +169,7 @@ class Analysis:
         self.loaded.measure.reference,
         np.stack([journal.looks[key] for key in keys]),
         [one.file.rpartition('/')[0] for one in cells],
-        self.loaded.made.experiment.unlike,
+        self.loaded.job.experiment.unlike,
         False,
       )
     probs_NK = np.stack([journal.known[key] for key in keys])
@@ -178,4 +178,4 @@ class Analysis:
   @property
   def confidence(self) -> float:
     """Of the intervals of the count."""
-    return self.loaded.made.experiment.intervals.confidence
+    return self.loaded.job.experiment.intervals.confidence

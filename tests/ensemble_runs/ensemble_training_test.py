@@ -203,7 +203,7 @@ def test_members_of_different_architecture_stand_side_by_side(tmp_path):
 def test_the_ensemble_classifies_and_is_evaluated_like_any_run(averaged, tmp_path, monkeypatch):
   folder = workdir.Workdir(copied(averaged, tmp_path / 'copy'))
   loaded = classifier.load(folder, signals.Stop())
-  exp = loaded.made.experiment
+  exp = loaded.job.experiment
   data = run_data.reader(saved_run.read_experiment(folder, None), tmp_path)(lambda done, total: None)
   rows = data.rows['test']
   images = data.image_NHWC[rows][: exp.evaluate_batch_size]

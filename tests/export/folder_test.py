@@ -152,7 +152,7 @@ def test_the_examples_run_without_jax_and_name_the_probabilities_of_the_run(run,
     assert tuple(lines[0]) == loaded.class_names
     assert ['conv2d_1/kernel', '[3,', '3,', '3,', '32]'] in lines
     return
-  image_HWC, _ = decode.image(str(file), loaded.made.experiment.data.decode)
+  image_HWC, _ = decode.image(str(file), loaded.job.experiment.data.decode)
   expected_K = trained.probabilities(loaded, image_HWC[None])[0]
   assert [line[0] for line in lines] == list(loaded.class_names)
   np.testing.assert_allclose([float(line[1]) for line in lines], expected_K, atol=2e-5)
@@ -165,7 +165,7 @@ def test_the_stubs_do_block_jax(tmp_path):
 
 
 def write(target: pathlib.Path, run, loaded, chosen, poll=lambda: None) -> None:
-  images = trained.images(loaded.made.experiment.data.decode.image_size, NUM)
+  images = trained.images(loaded.job.experiment.data.decode.image_size, NUM)
   folder.write(target, run, loaded, program.build(loaded), chosen, images, poll, lambda line: None)
 
 

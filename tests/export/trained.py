@@ -88,7 +88,7 @@ def _spread(loaded: classifier.Classifier, image_BHWC: np.ndarray) -> Any:
 
 def write_run(path: pathlib.Path, loaded: classifier.Classifier) -> workdir.Workdir:
   """The folder of a finished and evaluated run of this classifier, without its pictures."""
-  folder, made = workdir.Workdir(path), loaded.made
+  folder, made = workdir.Workdir(path), loaded.job
   exp, read = made.experiment, made.data
   stage = exp.stages[0]
   folder.write_config(config(exp.model.name))

@@ -31,8 +31,8 @@ def calibrated(probs_NK: np.ndarray, loaded: classifier.Classifier) -> np.ndarra
 def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.ClassifiedCells:
   """What `predict` says of the files of the test split, in the order of its CSV."""
   loaded = load(folder)
-  spec = loaded.made.experiment.data.decode
-  table = reading.read_table(loaded.made.experiment.data)[0]
+  spec = loaded.job.experiment.data.decode
+  table = reading.read_table(loaded.job.experiment.data)[0]
   content = dict(zip(table.file.tolist(), table.content, strict=True))
   found = []
   to.mkdir()
@@ -108,7 +108,7 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   assert (again.threshold is None) == (rule.threshold is None)
   if 'validation' in trained:
     # Threshold and sets are those of these very predictions.
-    targets = load(folder).made.experiment.calibration
+    targets = load(folder).job.experiment.calibration
     own = calibration.fit_at(
       again.temperature, predictions_csv.read(folder.predictions('validation')), targets
     )

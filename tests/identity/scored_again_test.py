@@ -94,7 +94,7 @@ def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_othe
       again(patch)
   loaded = load(folder)
   views = folder.read_config()['evaluate.tta']
-  assert loaded.made.experiment.tta == views
+  assert loaded.job.experiment.tta == views
   if loaded.rule is not None:
     assert saved(folder)['fitted_for']['tta'] == views
   for entry in folder.read_metrics().values():

@@ -68,7 +68,7 @@ def member_of(folder: workdir.Workdir, k: int) -> workdir.Workdir:
 
 def images_by_class(folder: workdir.Workdir, to: pathlib.Path) -> pathlib.Path:
   """The test images as a folder of classes."""
-  table = reading.read_table(load(folder).made.experiment.data)[0]
+  table = reading.read_table(load(folder).job.experiment.data)[0]
   names = set(predictions_csv.read(folder.predictions('test')).file_N.tolist())
   for file, label, content in zip(table.file.tolist(), table.label, table.content, strict=True):
     if file in names:

@@ -31,7 +31,7 @@ class Classifier:
   def __init__(self, num_batches=None):
     self.predicted = []
     self.num_batches = num_batches
-    self.made = self
+    self.job = self
     self.experiment = self
     self.evaluate_batch_size = 3
 

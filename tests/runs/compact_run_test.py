@@ -34,7 +34,7 @@ def compact(run, tmp_path) -> workdir.Workdir:
   folder = workdir.Workdir(tmp_path)
   for path in (run.config, run.environment, run.calibration):
     shutil.copy(path, tmp_path)
-  compact_run.write_weights(folder, loaded.params, loaded.made.transform.standardize, loaded.class_names)
+  compact_run.write_weights(folder, loaded.params, loaded.job.transform.standardize, loaded.class_names)
   return folder
 
 

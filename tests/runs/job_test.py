@@ -256,7 +256,7 @@ def test_outputs_with_the_embedding_are_those_without_it(tta):
   exp = resolve('cnn_a', **{'evaluate.tta': tta})
   made = new(exp, read('cnn_a'))
   batch = next(iter(made.in_order(made.data.rows['train'][:3])))
-  expected = made.apply_to_views(made.params, batch)
+  expected = made.apply_with_tta(made.params, batch)
   both = made.apply_with_embedding(made.params, batch)
   np.testing.assert_allclose(both[:, : made.num_classes], expected, atol=1e-5)
   embedding = made.apply_to_embedding(made.params, batch)
