@@ -28,7 +28,7 @@ def reference():
 def loaded(reference, classes=None):
   measure = None if reference is None else types.SimpleNamespace(reference=reference, classes=classes)
   made = types.SimpleNamespace(experiment=types.SimpleNamespace(unlike=unlike.Spec(SHARE)))
-  return types.SimpleNamespace(measure=measure, made=made)
+  return types.SimpleNamespace(measure=measure, job=made)
 
 
 def follow(known, look_ND):
