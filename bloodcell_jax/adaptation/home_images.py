@@ -8,7 +8,7 @@ import numpy as np
 
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.runs import data_place, run_data
+from bloodcell_jax.runs import compact_run, data_place, run_data
 from bloodcell_jax.storage import workdir
 
 # By split, the most images of each class. The first ones are trained on again; the others say what becomes of the old
@@ -35,6 +35,11 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> 
   Raises:
     UserError: they are gone, or are not those that the run was trained on.
   """
+  if compact_run.is_here(folder) and not data_dir:
+    raise types.UserError(
+      f'{folder.path}: came without the images that it was trained on, and an adaptation needs some of them; adapt a '
+      'run of your own, or name their folder with --home_dir'
+    )
   try:
     data = run_data.undecoded(folder, data_place.find(folder, exp, data_dir))
   except types.UserError as error:

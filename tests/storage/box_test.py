@@ -12,6 +12,7 @@ import pytest
 from benchmarks import box as box_maker
 from benchmarks import box_card
 from bloodcell_jax import commands
+from bloodcell_jax.adaptation import home_images
 from bloodcell_jax.base import types
 from bloodcell_jax.inference import classifier, error_rates
 from bloodcell_jax.storage import box, workdir
@@ -86,6 +87,11 @@ def test_the_box_knows_how_often_it_errs(loaded):
   outcome_KJ = known.outcome_GKJ.sum(0)
   entry = workdir.Workdir(box.FOLDER).read_splits()[known.split]
   assert outcome_KJ.sum() == entry['num_images']
+
+
+def test_it_cannot_be_adapted_without_its_images(loaded):
+  with pytest.raises(types.UserError, match=r'came without the images .* adapt a run of your own'):
+    home_images.read(workdir.Workdir(box.FOLDER), loaded.job.experiment, '')
 
 
 def test_the_box_is_small_and_names_no_place_of_a_computer():
