@@ -36,6 +36,9 @@ def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
   c.train.monitor = 'val_loss'
   c.train.steps_per_epoch = 100
   c.evaluate.tta = 'mirrors'
+  # The threshold is one for all laboratories. At 5 % of all validation images the photographs of blood-cells, a tenth
+  # of them, had 17 % errors among the named; at 1 % they had 8 % or fewer.
+  c.evaluate.max_error = 0.01
   # Those of ImageNet's weights, not of a laboratory.
   c.augment.preprocessing_function = 'weights'
   c.augment.rescale = 0.0

@@ -10,6 +10,7 @@ import numpy as np
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import appearance
+from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.runs import model_set
 from bloodcell_jax.stats import content, look_reference, unlike
 from bloodcell_jax.storage import calibration_file, unlike_file, workdir
@@ -55,7 +56,7 @@ def write(
   num = look_ND.shape[1] if classes is not None else len(appearance.ASPECTS)
   reference = look_reference.fit(
     look_ND[:, :num],
-    table.label,
+    _kinds(table, network),
     table.group,
     (*appearance.ASPECTS, look_reference.CONTENT)[:num],
     np.array((*appearance.LEAST_SPREAD, _LEAST_CONTENT))[:num],
@@ -63,6 +64,13 @@ def write(
   )
   unlike_file.write(folder, unlike_file.Measure(appearance.VERSION, reference, classes, fitted_for))
   return True
+
+
+def _kinds(table: types.Table, network: model_set.Network | None) -> np.ndarray:
+  """[N] what a folder may hold alone: one class, and where several laboratories train the network, one class of one."""
+  if network is None or network.job.experiment.data.source != laboratories.NAME:
+    return table.label
+  return laboratories.numbers(table) * len(table.class_names) + table.label
 
 
 def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Measure | None:

@@ -77,7 +77,7 @@ def fit(
   Args:
     look_ND: of images of the training; a number that is not known of an image is NaN, which only an aspect as a whole
       can be.
-    label_N: their classes: limits allow for a folder of one class.
+    label_N: their classes, or classes of laboratories: limits allow for a folder of one of them.
     group_N: their groups.
     aspects: D, of each number.
     least_spread_D: spreads below which a difference is of no account.
