@@ -11,7 +11,7 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.inference import differential_count, error_rates, reviewers
-from bloodcell_jax.stats import corrected_shares
+from bloodcell_jax.stats import corrected_shares, unlike
 from bloodcell_jax.system import atomic
 
 
@@ -77,8 +77,10 @@ def count(
   num_unclassified = predicted.count(differential_count.UNCLASSIFIED)
   num_unlike = predicted.count(differential_count.UNLIKE)
   judgement = classified.judgement
-  # The rates are of cells like the training's.
-  holds = judgement is None or not judgement.is_unlike_N[rows].any()
+  # The rates are of cells like the training's: a few others, not named, are left out as elsewhere.
+  holds = judgement is None or not (
+    unlike.is_foreign(unlike.summary(judgement)) or (judgement.keep and judgement.is_unlike_N[rows].any())
+  )
   shares = None
   if rates is not None and holds and count_K.any():
     outcome_J = np.append(count_K, num_unclassified)
@@ -109,7 +111,10 @@ def remarks(counted: Count) -> list[str]:
   elif counted.rates is None:
     lines.append('The run keeps no predictions of labelled images, so that its errors are not known here.')
   else:
-    lines.append('Some cells are unlike the training, so that the error rates of the network do not hold.')
+    lines.append(
+      'The cells look like those of another laboratory, or unlike ones were named all the same, so that the error '
+      'rates of the network do not hold.'
+    )
   if counted.reviewers is not None:
     lines.append(agreed(counted.reviewers, counted.confidence))
   return lines

@@ -14,7 +14,7 @@ from bloodcell_jax.inference import (
   laboratory_count,
   reviewers,
 )
-from bloodcell_jax.stats import calibration, conformal
+from bloodcell_jax.stats import calibration, conformal, unlike
 from bloodcell_jax.storage import predictions_csv, workdir
 
 NAMES = ('A', 'B')
@@ -22,12 +22,19 @@ RULE = calibration.Calibration(1.0, 0.05, 0.6, conformal.Conformal('lac', 0.1, 0
 RATES = error_rates.ErrorRates('test', np.tile(np.array([[8, 1, 1], [0, 9, 1]]), (20, 1, 1)))
 
 
-def classified(confident=6, unsure=2):
+def judgement(num_unlike, foreign, keep):
+  is_unlike_N = np.arange(8) < num_unlike
+  folders = (unlike.Folder('slides', 8, foreign, 9.0 if foreign else 0.5),)
+  reasons = tuple('stain' if is_unlike else '' for is_unlike in is_unlike_N)
+  return unlike.Judgement(is_unlike_N * 1.0, is_unlike_N, reasons, folders, keep)
+
+
+def classified(confident=6, unsure=2, judged=None):
   probs_NK = np.array([[0.9, 0.1], [0.2, 0.8]] * (confident // 2) + [[0.5, 0.5]] * unsure)
   cells = [
     cell.Cell(f'{i // 2}.png', f'{i // 2}', i % 2 + 1, cell.Box(i, 0, i + 5, 5)) for i in range(len(probs_NK))
   ]
-  return differential_count.classify(cells, probs_NK, NAMES, RULE, None)
+  return differential_count.classify(cells, probs_NK, NAMES, RULE, judged)
 
 
 def count(wanted=0, rates=RATES, compared=None, **cells):
@@ -60,6 +67,15 @@ def test_the_shares_are_corrected_where_the_errors_are_known_and_not_otherwise(t
   for other in (count(rates=None), count(confident=0)):
     assert other.shares is None
     assert laboratory_count.table(other)[0][3:] == ['', '', '']
+
+
+def test_the_error_rates_hold_beside_a_few_unlike_cells_and_not_for_another_laboratory():
+  few = count(judged=judgement(1, (), False))
+  assert few.num_unlike == 1
+  assert few.shares is not None
+  for judged in (judgement(8, ('stain',), False), judgement(8, ('stain',), True), judgement(1, (), True)):
+    assert count(judged=judged).shares is None
+  assert any('do not hold' in line for line in laboratory_count.remarks(count(judged=judgement(1, (), True))))
 
 
 def test_the_error_rates_are_those_of_the_run_with_its_threshold(tmp_path):
