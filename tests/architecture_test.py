@@ -244,6 +244,7 @@ def missing_paths(text: str) -> list[str]:
     'checkpoints/',
     'config.json',
     'figures/',
+    'overlays/',
     'labels.csv',
     'groups.csv',
     'groups_by_folder.csv',
