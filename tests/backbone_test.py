@@ -216,7 +216,7 @@ def test_what_a_backbone_has_not_is_one_clear_line(registered, state_dict):
   path, tensors = state_dict
   with pytest.raises(types.UserError, match=r'model.channels is 1, but toy takes three'):
     make(**{'model.channels': 1})
-  with pytest.raises(types.UserError, match=r"'auto'; that is for vgg16, and model.name is 'toy'"):
+  with pytest.raises(types.UserError, match=r"'auto'; that is for alexnet3, vgg16, and model.name is 'toy'"):
     pretrained.read('auto', 'toy')
   with pytest.raises(types.UserError, match=r"that is for toy, vgg16, and model.name is 'cnn_a'"):
     pretrained.read(str(path), 'cnn_a')
