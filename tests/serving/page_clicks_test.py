@@ -162,9 +162,11 @@ def test_a_folder_of_fifty_photographs_stays_fluent_on_a_small_screen(started, p
     '[...document.querySelectorAll(".item strong")].map(e => Number(/(\\d+)\\s%/.exec(e.textContent)[1]))'
   )
   assert confidence == sorted(confidence)
-  for num_labelled in (2, 3, 4):
+  # From the least certain one on, each label leads to the next cell; the one of before may be among these four.
+  page.click('.item')
+  for _ in range(4):
     page.click('[data-class="1"]')
-    page.wait(f'document.querySelector("#status").innerText.includes("{num_labelled} labelled by you")')
+  page.wait('[4, 5].includes(Number(/(\\d+) labelled/.exec(document.querySelector("#status").innerText)[1]))')
   assert page.num('[data-export="labels.csv"]:disabled') == 0
   assert problems(page, 400) == []
 
