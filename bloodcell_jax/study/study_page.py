@@ -20,6 +20,7 @@ from bloodcell_jax.train import history
 
 PAGE, TEXT, DATA = 'study.html', 'study.md', 'study.json'
 STYLE = """<style>
+p, li { overflow-wrap: anywhere; } .headline strong { white-space: normal; }
 table.study td { white-space: normal; min-width: 6rem; } table.study tbody th { white-space: normal; min-width: 11rem; }
 table.study tr.part th { font-weight: bold; text-align: left; padding-top: .9rem; color: var(--accent); }
 table.study td { vertical-align: top; text-align: left; } table.study th { vertical-align: top; text-align: left; }
