@@ -93,11 +93,7 @@ def compare(model: str, ways: list[tuple[str, str]], rounds: int, steps: int) ->
   try:
     for one in children.values():
       one.ask(2)
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in ways}
-    for i in range(rounds):
-      # The order rotates, so that no contestant always follows the same one.
-      for key in ways[i % len(ways) :] + ways[: i % len(ways)]:
-        times[key].append(children[key].ask(steps))
+    times = child.in_turn(children, rounds, steps)
   finally:
     for one in children.values():
       one.close()

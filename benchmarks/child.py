@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -38,6 +38,17 @@ class Child:
     """Kills the process."""
     self._process.kill()
     self._process.wait()
+
+
+def in_turn(children: Mapping[Any, Child], rounds: int, steps: int) -> dict[Any, list[Any]]:
+  """By contestant its answers, one a round, each asked for so many steps while the others are idle."""
+  answers: dict[Any, list[Any]] = {name: [] for name in children}
+  names = list(children)
+  for i in range(rounds):
+    # The order rotates, so that no contestant always follows the same one.
+    for name in names[i % len(names) :] + names[: i % len(names)]:
+      answers[name].append(children[name].ask(steps))
+  return answers
 
 
 def serve(make: Callable[[], Callable[[int], Any]]) -> None:

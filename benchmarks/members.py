@@ -50,11 +50,7 @@ def compare(model: str, num: int, who: list[str], rounds: int, steps: int) -> li
     first = {name: c.ask(1)[0] * (num if name in SHARED else 1) for name, c in children.items()}
     for c in children.values():
       c.ask(1)
-    times: dict[str, list[list[float]]] = {name: [] for name in who}
-    for i in range(rounds):
-      # The order rotates, so that no contestant always follows the same one.
-      for name in who[i % len(who) :] + who[: i % len(who)]:
-        times[name].append(children[name].ask(steps))
+    times = child.in_turn(children, rounds, steps)
   finally:
     for c in children.values():
       c.close()

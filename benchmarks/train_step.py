@@ -42,11 +42,8 @@ def compare(model: str, who: list[str], rounds: int, steps: int) -> list[dict[st
     first = {name: c.ask(1)[0] for name, c in children.items()}
     for c in children.values():
       c.ask(2)
-    times: dict[str, list[float]] = {name: [] for name in who}
-    for i in range(rounds):
-      # The order rotates, so that no contestant always follows the same one.
-      for name in who[i % len(who) :] + who[: i % len(who)]:
-        times[name] += children[name].ask(steps)
+    parts = child.in_turn(children, rounds, steps)
+    times = {name: [ms for part in parts[name] for ms in part] for name in who}
   finally:
     for c in children.values():
       c.close()
