@@ -88,8 +88,7 @@ class Job:
       target_NK, weight_N = self._targets.target_NK, weight_N * self._targets.weight_N
     laboratory_N = None
     if self.experiment.draw == stream.LABORATORIES:
-      is_one = self.experiment.data.source != laboratories.NAME
-      laboratory_N = np.zeros(len(label_N), np.int32) if is_one else laboratories.numbers(self.data.table)
+      laboratory_N = laboratories.numbers(self.data.table, self.experiment.data.source)
     return stream.Arrays(self.data.image_NHWC, target_NK, weight_N, laboratory_N)
 
   def with_targets(self, targets: Targets | None) -> Job:

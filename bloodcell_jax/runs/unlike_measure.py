@@ -68,9 +68,10 @@ def write(
 
 def _kinds(table: types.Table, network: model_set.Network | None) -> np.ndarray:
   """[N] what a folder may hold alone: one class, and where several laboratories train the network, one class of one."""
-  if network is None or network.job.experiment.data.source != laboratories.NAME:
+  if network is None:
     return table.label
-  return laboratories.numbers(table) * len(table.class_names) + table.label
+  laboratory_N = laboratories.numbers(table, network.job.experiment.data.source)
+  return laboratory_N * len(table.class_names) + table.label
 
 
 def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Measure | None:

@@ -59,8 +59,10 @@ def read(folder: str) -> source.Reading:
   )
 
 
-def numbers(table: types.Table) -> np.ndarray:
-  """[N] int32: the number of each row's laboratory, in alphabetical order, of a table of `read`."""
+def numbers(table: types.Table, data_source: str) -> np.ndarray:
+  """[N] int32: the number of each row's laboratory, in alphabetical order; 0 for the one of any other data source."""
+  if data_source != NAME:
+    return np.zeros(len(table), np.int32)
   name_N = [group.split('/', 1)[0] for group in table.group.tolist()]
   return np.unique(name_N, return_inverse=True)[1].astype(np.int32)
 
