@@ -115,7 +115,7 @@ def text(card: Mapping[str, Any]) -> str:
       f'- {image["title"]}. {image["licence"]}. {image["citation"]}' for image in card['images'].values()
     ),
     'Photographs (images) of each split; no group, that is photograph or field of a smear, is in two of them:',
-    _table(
+    export_card.table(
       ['split', *card['class_names']],
       [
         [split, *(_count(classes, name) for name in card['class_names'])] for split, classes in counts.items()
@@ -141,7 +141,9 @@ def text(card: Mapping[str, Any]) -> str:
     '## Licences',
     '\n'.join(f'- {line}' for line in card['licences']),
     '## SHA-256',
-    _table(['file', 'SHA-256'], [[f'`{name}`', f'`{digest}`'] for name, digest in card['sha256'].items()]),
+    export_card.table(
+      ['file', 'SHA-256'], [[f'`{name}`', f'`{digest}`'] for name, digest in card['sha256'].items()]
+    ),
   ]
   return '\n\n'.join(parts) + '\n'
 
@@ -158,31 +160,24 @@ def _figure_table(figures: Mapping[str, Any]) -> str:
       split,
       f'{entry["num_groups"]:,}',
       f'{entry["num_images"]:,}',
-      *(number(entry.get(name)) for name in _SHOWN),
+      *(export_card.figure(entry.get(name)) for name in _SHOWN),
     ]
     for split, entry in figures.items()
   ]
-  return _table(['images', 'groups', 'number of images', *(titles[name] for name in _SHOWN)], rows)
+  return export_card.table(['images', 'groups', 'number of images', *(titles[name] for name in _SHOWN)], rows)
 
 
 def _class_table(card: Mapping[str, Any]) -> str:
   rows = [
-    [split, name, f'{own["num_groups"]:,}', number(own['recall']), number(own['precision'])]
+    [
+      split,
+      name,
+      f'{own["num_groups"]:,}',
+      export_card.figure(own['recall']),
+      export_card.figure(own['precision']),
+    ]
     for split, entry in card['figures'].items()
     for name, own in entry['per_class'].items()
     if own['num_groups']
   ]
-  return _table(['images', 'class', 'groups', 'recall', 'precision'], rows)
-
-
-def number(entry: Mapping[str, float | None] | None) -> str:
-  """A figure with its interval, as the card writes it."""
-  if entry is None or entry['value'] is None:
-    return 'n/a'
-  low, high = entry['low'], entry['high']
-  interval = 'no interval' if low is None or high is None else f'{low:.3f}, {high:.3f}'
-  return f'{entry["value"]:.3f} [{interval}]'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  return '\n'.join(f'| {" | ".join(line)} |' for line in (head, ['---'] * len(head), *rows))
+  return export_card.table(['images', 'class', 'groups', 'recall', 'precision'], rows)

@@ -133,7 +133,7 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     f'{model["began_with"]}{_epoch(checkpoint)}. Data: {card["data"]["name"]} (fingerprint '
     f'{card["data"]["fingerprint"]}). Run: {card["run"]}. '
     f'{registry.SOURCES[exp.data.source].splits}',
-    _table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
+    table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
     '## Performance',
     _performance(card),
     '## Input and output',
@@ -152,7 +152,7 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     '## Agreement of the formats with the trained network',
     "Measured on images of the run's own data; the export fails if a probability differs by more "
     f'than {parity.LIMIT:g}.',
-    _table(
+    table(
       ['format', 'runs on', 'bytes', 'max difference', 'top-1 agreement', 'images'], _parities(card, written)
     ),
     '## Examples',
@@ -182,7 +182,8 @@ def _epoch(checkpoint: Mapping[str, int]) -> str:
   return f', best epoch {checkpoint["best_epoch"]} of {checkpoint["epochs"]}'
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  """A Markdown table."""
   lines = [head, ['---'] * len(head), *rows]
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
@@ -202,14 +203,14 @@ def _performance(card: Mapping[str, Any]) -> str:
       split,
       f'{entry["num_groups"]:,}',
       f'{entry["num_images"]:,}',
-      *(_figure(entry.get(f.name)) for f in metrics.FIGURES),
+      *(figure(entry.get(f.name)) for f in metrics.FIGURES),
     ]
     for split, entry in card['figures'].items()
   ]
   head = ['split', 'groups', 'images', *(f.title for f in metrics.FIGURES)]
   confidence = {entry['interval']['confidence'] for entry in card['figures'].values()}
   shares = ' and '.join(f'{100 * share:g}%' for share in sorted(confidence))
-  parts = [report.INTERVALS.format(share=shares), _table(head, rows)]
+  parts = [report.INTERVALS.format(share=shares), table(head, rows)]
   chosen = {split: entry['chose'] for split, entry in card['figures'].items()}
   parts += [line for line in (selection.sentence(split, chosen) for split in chosen) if line]
   if any(entry.get('doubt') for entry in card['figures'].values()):
@@ -229,7 +230,8 @@ def _performance(card: Mapping[str, Any]) -> str:
   return '\n\n'.join(parts)
 
 
-def _figure(entry: Mapping[str, float | None] | None) -> str:
+def figure(entry: Mapping[str, float | None] | None) -> str:
+  """A figure with its interval, as a card writes it."""
   if entry is None or entry['value'] is None:
     return 'n/a'
   low, high = entry['low'], entry['high']

@@ -14,6 +14,7 @@ from benchmarks import box_card
 from bloodcell_jax import commands
 from bloodcell_jax.adaptation import home_images
 from bloodcell_jax.base import types
+from bloodcell_jax.export import card as card_lib
 from bloodcell_jax.inference import classifier, error_rates
 from bloodcell_jax.storage import box, workdir
 from bloodcell_jax.train import signals
@@ -58,7 +59,7 @@ def test_the_page_of_the_card_is_written_from_its_values(card):
   text = (box.FOLDER / box.CARD_TEXT).read_text()
   assert text == box_card.text(card)
   for entry in card['figures'].values():
-    assert box_card.number(entry['accuracy']) in text
+    assert card_lib.figure(entry['accuracy']) in text
   for words in ('Research use only', 'DOI 10.17632/snkd93bnjr.1', 'MIT', 'CC BY 4.0', f'Seed {card["seed"]}'):
     assert words in text
   wrong = {**card, 'figures': {**card['figures'], 'test': card['figures']['validation']}}
