@@ -131,7 +131,7 @@ def render(
       },
     ),
     _data('items', items),
-    f'<script>{_read_resource("review.js")}</script>',
+    f'<script>{_read_resource("pressed_sign.js")}{_read_resource("review.js")}</script>',
   ]
   return page.whole(about['title'], parts)
 

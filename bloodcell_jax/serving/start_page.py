@@ -16,6 +16,7 @@ TITLE = 'White cells in your photographs'
 # Files of the page, by the name under which it asks for them: the package's room, and the type.
 RESOURCES = {
   'review.css': ('bloodcell_jax.inference', 'text/css'),
+  'pressed_sign.js': ('bloodcell_jax.inference', 'text/javascript'),
   'serve.css': ('bloodcell_jax.serving', 'text/css'),
   **{
     f'{name}.js': ('bloodcell_jax.serving', 'text/javascript')
@@ -72,7 +73,7 @@ def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: st
     _palette(analysis),
     _adapt(can_adapt),
     f'<script type="application/json" id="about">{_json(about)}</script>',
-    '<script type="module" src="/static/serve.js"></script>',
+    '<script src="/static/pressed_sign.js"></script><script type="module" src="/static/serve.js"></script>',
   ]
   return page.whole(TITLE, parts)
 

@@ -231,23 +231,11 @@ export class Cells {
     return below < 0 ? cards.length : below;
   }
 
-  // The digit or letter of a key, a capital one with Shift; '' for any other. The row of digits gives other signs on a
-  // French keyboard, and other scripts have no letters a to z: there the place of the key decides.
-  sign(event) {
-    const sign = event.key.toLowerCase();
-    if (/^[0-9]$/.test(sign)) return sign;
-    if (sign.length > 1 && !['dead', 'process', 'unidentified'].includes(sign)) return '';
-    const [, kind, place] = /^(Digit|Numpad|Key)([0-9A-Z])$/.exec(event.code) || ['', '', ''];
-    if (kind === 'Digit' || kind === 'Numpad') return event.shiftKey ? '' : place;
-    const letter = /^[a-z]$/.test(sign) ? sign : place.toLowerCase();
-    return event.shiftKey ? letter.toUpperCase() : letter;
-  }
-
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select, input, textarea')) return;
     const inside = event.target.closest('#grid, #palette, #frame');
     const isButton = event.target.closest('button:not(.box), a, summary');
-    const sign = this.sign(event);
+    const sign = pressedSign(event);
     const k = sign ? about.keys.indexOf(sign) : -1;
     const moves = {ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: () => this.columns(), ArrowUp: () => -this.columns()};
     if (moves[event.key]) {
