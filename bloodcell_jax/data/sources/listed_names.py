@@ -17,8 +17,8 @@ def is_absolute(name: str) -> bool:
   """Whether the name is a whole path, of this system or of Windows.
 
   Example:
-    >>> [is_absolute(name) for name in ('/a/1.png', 'C:\\\\a\\\\1.png', '\\\\\\\\server\\\\a\\\\1.png', 'a/1.png', 'a:1.png')]
-    [True, True, True, False, False]
+    >>> [is_absolute(name) for name in ('/a/1.png', 'C:\\\\a\\\\1.png', '\\\\\\\\server\\\\1.png', 'a/1.png')]
+    [True, True, True, False]
   """
   plain = name.replace('\\', '/')
   return plain.startswith('/') or bool(_DRIVE.match(plain))
@@ -32,8 +32,10 @@ class Names:
 
   Example:
     >>> listed = Names(['A/a.png', 'A/b.png', 'A/B.png'])
-    >>> [listed.find(name) for name in ('A/b.png', 'a\\\\A.PNG ', 'A/c.png', 'D:\\\\cells\\\\A\\\\a.png', '/else/A/a.png')]
-    ['A/b.png', 'A/a.png', '', 'A/a.png', '']
+    >>> [listed.find(name) for name in ('A/b.png', 'a\\\\A.PNG ', 'A/c.png')]
+    ['A/b.png', 'A/a.png', '']
+    >>> [listed.find(name) for name in ('D:\\\\cells\\\\A\\\\a.png', 'd:/Cells/A/b.png', '/else/A/a.png')]
+    ['A/a.png', 'A/b.png', '']
   """
 
   def __init__(self, files: Iterable[str], folder_name: str = ''):
@@ -105,18 +107,15 @@ class _Below:
 
   def find(self, name: str) -> str:
     for spelling in _spellings(name):
-      if is_absolute(spelling):
-        found = self._of_whole(spelling)
-      else:
-        found = self._exact(spelling) or self._of_folder(spelling)
-      if found:
+      find = self._of_whole if is_absolute(spelling) else self._of_relative
+      if found := find(spelling):
         return found
     return ''
 
-  def _of_folder(self, name: str) -> str:
+  def _of_relative(self, name: str) -> str:
     first, _, rest = name.partition('/')
     is_own = rest and self._folder_name and names.key(first) == names.key(self._folder_name)
-    return self._exact(rest) if is_own else ''
+    return self._exact(name) or (self._exact(rest) if is_own else '')
 
   def _of_whole(self, name: str) -> str:
     parts = name.split('/')
