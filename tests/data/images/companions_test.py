@@ -33,8 +33,8 @@ def save(image: Image.Image, path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
   'name',
   [
-    '1_mask.png', '1-mask.png', '1_seg.png', '1 segmentation.tif', '1_label.png', 'mask_1.png', '1_GT.bmp', '1_Mask.JPG',
-    'masks/1.png', 'Masks/1_mask.png', 'labels/1.tif', 'cell_masks/1.png',
+    '1_mask.png', '1-mask.png', '1_seg.png', '1 segmentation.tif', '1_label.png', 'mask_1.png', '1_GT.bmp',
+    '1_Mask.JPG',     'masks/1.png', 'Masks/1_mask.png', 'labels/1.tif', 'cell_masks/1.png',
   ],
 )  # fmt: skip
 @pytest.mark.parametrize('values', [(255, 128), (1, 2)])

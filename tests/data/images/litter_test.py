@@ -11,7 +11,8 @@ FOLDERS = (
   '@eaDir', '#recycle', '#snapshot', '@Recycle', '.@__thumb', '.snapshot', '$RECYCLE.BIN', 'System Volume Information',
   'RECYCLER', '__MACOSX', '.Trashes', '.Spotlight-V100', '.fseventsd', '.AppleDouble', '.TemporaryItems', '.Trash-1000',
   '.thumbnails', 'lost+found', '.ipynb_checkpoints', '__pycache__', '.picasaoriginals', 'Thumbnails', '.git', '.cache',
-  '@SynoResource', '@GMT-2024.01.01-00.00.00', 'OneDriveTemp', 'MSOCache', '@sharebin', 'Network Recycle Bin 1', 'recycle',
+  '@SynoResource', '@GMT-2024.01.01-00.00.00', 'OneDriveTemp', 'MSOCache', '@sharebin', 'Network Recycle Bin 1',
+  'recycle',
   'TheVolumeSettingsFolder', 'Adobe Bridge Cache', 'CVS', 'node_modules', 'Deleted Items',
   'Network Trash Folder', '@Recently-Snapshot', '@tmp', 'LOST.DIR', 'Papierkorb', 'Previews.lrdata',
 )  # fmt: skip
@@ -61,8 +62,8 @@ def test_files_of_other_programs_are_no_problem_and_counted(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-  'name', ['NEUTROPHIL', 'cache miss', 'thumb.png', 'recycle.png', 'a~b.png', 'icon.png', '~.png', 'eaDir', 'Trash', '@1.png',
-   'albumart', 'download', '12:30.png', 'recycled cells', 'original', '#1 cell.png']
+  'name', ['NEUTROPHIL', 'cache miss', 'thumb.png', 'recycle.png', 'a~b.png', 'icon.png', '~.png', 'eaDir', 'Trash',
+   '@1.png', 'albumart', 'download', '12:30.png', 'recycled cells', 'original', '#1 cell.png']
 )  # fmt: skip
 def test_what_may_be_a_class_or_an_image_is_no_litter(name):
   assert litter.kind(name) == ''
