@@ -148,10 +148,7 @@ def train_run(
     progress.line(scoring.line(split, figures))
     if scoring.warning(split, figures):
       progress.line(scoring.warning(split, figures))
-  report.write(folder)
-  progress.line(f'report: {folder.report}')
-  if note:
-    progress.line(note)
+  report.publish(folder, note, progress)
 
 
 def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int) -> str:
