@@ -95,7 +95,7 @@ def train_run(
   note = scoring.note(data.table.synthetic, leak)
   if note:
     progress.line(note)
-  progress.line(summary.table(job.model, job.params, exp.data.decode.image_size))
+  progress.line(summary.table(job.model, job.shapes, exp.data.decode.image_size))
   progress.line(length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train'])))
   try:
     records = stage_training.run(job, initial, folder, progress)
