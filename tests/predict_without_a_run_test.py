@@ -9,8 +9,11 @@ import pytest
 import recoloured
 import starting
 
+from bloodcell_jax.base import tree
 from bloodcell_jax.data.sources import embedded
-from bloodcell_jax.inference import differential_count
+from bloodcell_jax.inference import classifier, differential_count
+from bloodcell_jax.storage import box, workdir
+from bloodcell_jax.train import signals
 
 SMEARS = embedded.Spec(num_train=3, num_test=0, num_copies=1, height=240, width=320, seed=3)
 
@@ -51,8 +54,12 @@ def test_the_box_is_adapted_without_its_images_and_the_run_is_one_without_images
   assert out.startswith('the model in the box is used: ')
   assert not (to / 'images').exists()
   result = json.loads((to / 'adaptation.json').read_text())['result']
-  gain = result['new']['after']['accuracy']['value'] - result['new']['before']['accuracy']['value']
-  assert gain > 0.1
+  assert result['labels'] == {name: 5 for name in ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')}
+  before, after = (classifier.load(workdir.Workdir(path), signals.Stop()) for path in (box.FOLDER, to))
+  pairs = {name: (tree.names(before.params)[name], leaf) for name, leaf in tree.names(after.params).items()}
+  changed = {name for name, (one, other) in pairs.items() if not np.array_equal(one, other)}
+  layer = after.job.experiment.model.network.output_layer
+  assert changed == {f'{layer}/kernel', f'{layer}/bias'}
   # What becomes of the box's own images is said from their features.
   assert result['home']['test']['after']['accuracy']['value'] > 0.7
   # It predicts, and is adapted again; its own labels are not new to it.

@@ -30,6 +30,8 @@ _SAME = 1.05
 _FRAMES = {'nucleus': 224 / 105, 'full': 480 / 105}
 # Side of the frame in sides of the cell's box, where the view finds the nucleus in it and cuts by its area.
 _GENEROUS = 2.2
+# Changes with how a frame becomes the network's input.
+_FRAMING = 2
 # Where no red cell was recognised: a white cell's box in red cells.
 _WHITE_CELL = 1.9
 
@@ -179,7 +181,7 @@ def _around(box: cell.Box, shape: Sequence[int]) -> cell.Box:
 
 def fingerprint(cells: str) -> str:
   """Text that changes with anything that decides the boxes and frames; empty where nothing is searched."""
-  return '' if cells == ONE else f'{cells} {_FRAMES} {detector.fingerprint()}'
+  return '' if cells == ONE else f'{cells} {_FRAMES} {_FRAMING} {detector.fingerprint()}'
 
 
 def _is_square(shape: Sequence[int]) -> bool:

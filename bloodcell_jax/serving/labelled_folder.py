@@ -48,7 +48,7 @@ def write(session: session_lib.Session, folder: pathlib.Path, max_pixels: int) -
         (place / file).write_bytes(data)
         digest = image_files.marked(image_files.sha256_16(data))
         lists[LABELS].append([file, labels[one.key].name, digest])
-        lists[GROUPS].append([file, photograph.digest])
+        lists[GROUPS].append([file, image_files.marked(photograph.digest)])
     if len(lists[LABELS]) == 1:
       raise session_lib.Refused('no cell is labelled yet')
     for name, rows in lists.items():
