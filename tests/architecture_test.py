@@ -65,7 +65,7 @@ LIBRARIES = {
   'PIL': ('data/', 'plots/', 'explain/cam.py', 'reports/review_images.py'),
   'h5py': ('weights/hdf5.py',),
   'safetensors': ('weights/', 'export/'),
-  'filelock': ('system/lock.py',),
+  'filelock': ('system/lock.py', 'system/program_cache.py'),
   'starlette': ('serving/',),
   'uvicorn': ('serving/',),
   'onnx': ('export/onnx_',),
