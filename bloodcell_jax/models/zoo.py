@@ -30,6 +30,7 @@ NETWORKS: dict[str, backbone_lib.Network] = {
   'cnn_svr': backbone_lib.Network(cnn_svr.cnn_svr, 'dense_3', **_PLAIN),
   'alexnet3': alexnet.BACKBONE,
   'vgg16': vgg16.BACKBONE,
+  'vgg16_block4': vgg16.BLOCK4,
 }
 
 
