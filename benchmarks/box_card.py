@@ -129,8 +129,8 @@ def text(card: Mapping[str, Any]) -> str:
   if not card['figures_of_other_runs']:
     parts += [
       '## Across laboratories',
-      'Not measured: no run of this recipe was trained on one of the laboratories and scored on the other. The figures above '
-      'are of laboratories that it was trained on.',
+      'Not measured: no run of this recipe was trained on one of the laboratories and scored on the other. The figures '
+      'above are of laboratories that it was trained on.',
     ]
   else:
     parts.append('## Across laboratories: runs of the same recipe on other images')
