@@ -155,14 +155,11 @@ def adapt(
     **compared,
   }
   adaptation_file.finish(new, result)
-  report.write(new)
   entries = adaptation_file.read(new)
   assert entries is not None, 'it was written above'
   for line in adaptation_section.lines(entries):
     progress.line(line)
-  progress.line(f'report: {new.report}')
-  if note := scoring.note(data.table.synthetic, data.leaking().counts()):
-    progress.line(note)
+  report.publish(new, scoring.note(data.table.synthetic, data.leaking().counts()), progress)
 
 
 def _images(

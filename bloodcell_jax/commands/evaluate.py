@@ -169,10 +169,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       progress.line(warning)
   if data_dir:
     progress.line(f'{split}: {sentence}')
-  report.write(folder)
-  progress.line(f'report: {folder.report}')
-  if note:
-    progress.line(note)
+  report.publish(folder, note, progress)
 
 
 def _judgements(
