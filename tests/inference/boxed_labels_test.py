@@ -82,7 +82,7 @@ def test_a_list_of_whole_photographs_has_no_boxes(slides, tmp_path):
     ({4: 2000}, 'reaches beyond the photograph of 640x480'),
     ({2: 'x'}, 'is no box in pixels'),
     ({2: 300}, 'is no box in pixels'),
-    ({6: 'sha256:' + '0' * 16}, 'has changed since it was labelled'),
+    ({6: 'sha256:' + 'f' * 16}, 'has changed since it was labelled'),
     ({8: ''}, 'lacks a label'),
     ({2: '', 3: '', 4: '', 5: ''}, 'is labelled as a whole and in parts'),
   ],
