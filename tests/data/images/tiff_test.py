@@ -123,15 +123,16 @@ def behind_a_preview() -> bytes:
   return buffer.getvalue()
 
 
+IN_256_HWC = np.asarray(Image.fromarray(RGB_HWC).quantize(256).convert('RGB'))
 ODD = {
   'BigTIFF, big-endian, 8 bits': (lambda: write(RGB_HWC, **RGB, byteorder='>', bigtiff=True), RGB_HWC, ()),
   'BigTIFF, big-endian, 12 bits': (
     lambda: write(RGB_HWC.astype(np.uint16) * 16, **RGB, byteorder='>', bigtiff=True), RGB_HWC,
     ('12 bits a channel, in samples of 16, scaled to 8',)),
   'a palette of 8 bits': (
-    lambda: indexed(8), np.asarray(Image.fromarray(RGB_HWC).quantize(256).convert('RGB')), ('palette converted to RGB',)),
+    lambda: indexed(8), IN_256_HWC, ('palette converted to RGB',)),
   'a palette of 16 bits': (
-    lambda: indexed(16), np.asarray(Image.fromarray(RGB_HWC).quantize(256).convert('RGB')), ('palette converted to RGB',)),
+    lambda: indexed(16), IN_256_HWC, ('palette converted to RGB',)),
   'signed 8': (
     lambda: write((RGB_HWC // 2).astype(np.int8), **RGB), RGB_HWC,
     ('signed samples of 8 bits, 7 of them used, scaled to 8',)),

@@ -80,7 +80,7 @@ def test_classes_that_get_equal_names_as_the_line_says_are_shared(tmp_path):
   write(tmp_path / 'a', ('MONO', 'NEUTROPHIL'), seed=1)
   write(tmp_path / 'b', ('MONOCYTE', 'NEUTROPHIL'), seed=2)
   with pytest.raises(
-    types.UserError, match='the laboratories share 1 classes.*; give equal classes equal names'
+    types.UserError, match=r'the laboratories share 1 classes.*; give equal classes equal names'
   ):
     laboratories.read(str(tmp_path))
   for split in ('TRAIN', 'TEST'):

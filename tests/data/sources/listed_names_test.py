@@ -63,7 +63,7 @@ def test_whole_paths_on_this_computer_are_those_of_the_folder_or_none(slides, tm
 
 def test_whole_paths_of_two_places_are_not_mixed(slides):
   with pytest.raises(
-    types.UserError, match='line 3 names E:/new/sub dir/2 a.png, which is no file in the folder'
+    types.UserError, match=r'line 3 names E:/new/sub dir/2 a\.png, which is no file in the folder'
   ):
     labels(slides, 'D:/old/sub dir/1 a.png,A', 'E:/new/sub dir/2 a.png,B')
 
