@@ -7,6 +7,7 @@ import pathlib
 import textwrap
 
 import numpy as np
+import starting
 import tiny
 from soak import comparing, kill
 
@@ -75,12 +76,14 @@ CONFIG = """
 
 
 def study(folder: pathlib.Path, plan: dict | None, *flags: object) -> tuple[int, str]:
-  """Exit code and what was printed, of a process that is killed where `plan` says so."""
+  """Exit code and what was printed; of a process of its own, killed where `plan` says so, if there is one."""
   config = folder.parent / 'tiny_study.py'
   config.write_text(textwrap.dedent(CONFIG.format(tests=str(pathlib.Path(__file__).parent))))
-  code, said, _ = kill.start(
-    ('study', f'--config={config}', *map(str, flags)), folder, plan, folder.parent / 'site'
-  )
+  command = ('study', f'--config={config}', *map(str, flags))
+  if plan is None:
+    code, out, err = starting.run(*command, f'--workdir={folder}', draws=True)
+    return code, out + err
+  code, said, _ = kill.start(command, folder, plan, folder.parent / 'site')
   return code, said
 
 
