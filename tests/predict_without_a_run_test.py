@@ -54,7 +54,7 @@ def test_the_box_is_adapted_without_its_images_and_the_run_is_one_without_images
   assert out.startswith('the model in the box is used: ')
   assert not (to / 'images').exists()
   result = json.loads((to / 'adaptation.json').read_text())['result']
-  assert result['labels'] == {name: 5 for name in ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')}
+  assert result['labels'] == dict.fromkeys(('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL'), 5)
   before, after = (classifier.load(workdir.Workdir(path), signals.Stop()) for path in (box.FOLDER, to))
   pairs = {name: (tree.names(before.params)[name], leaf) for name, leaf in tree.names(after.params).items()}
   changed = {name for name, (one, other) in pairs.items() if not np.array_equal(one, other)}

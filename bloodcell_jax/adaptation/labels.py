@@ -97,7 +97,8 @@ def _check_number(labels_csv: str, table: types.Table, new_classes: Sequence[str
       kind = 'new class' if name in new_classes else 'class'
       rest = '' if name in new_classes else ', or take its label out'
       raise types.UserError(
-        f'{labels_csv}: the {kind} {name} has labels of {num} independent images; label {least} or more{rest}'
+        f'{labels_csv}: the {kind} {name} has labels of {num} independent {"image" if num == 1 else "images"}; label '
+        f'{least} or more{rest}'
       )
   if (num_classes := sum(num > 0 for num in num_of.values())) < LEAST_CLASSES:
     raise types.UserError(

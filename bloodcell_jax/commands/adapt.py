@@ -14,6 +14,8 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.adaptation import adapted_run, laboratory
 from bloodcell_jax.base import types
+from bloodcell_jax.inference import boxed_labels, cell_folder
+from bloodcell_jax.runs import saved_run
 from bloodcell_jax.storage import box, prediction_folder, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress as progress_lib
@@ -72,6 +74,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   new = pathlib.Path(flags.FLAGS.to or f'{str(folder.path).rstrip("/")}-{name}')
   if new.resolve() == folder.path.resolve():
     raise types.UserError(f'{new}: is the run itself; choose another folder with --to')
+  if boxed_labels.are_in(values['labels_csv']):
+    values = _cut_out(values, new, saved_run.read_experiment(folder, None).data.decode.max_pixels, progress)
   wanted = adapted_run.Request(
     run=folder,
     **values,
@@ -80,6 +84,26 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     num_proposed=flags.FLAGS.propose,
   )
   adapted_run.adapt(wanted, workdir.Workdir(new), stop, progress)
+
+
+def _cut_out(
+  values: dict[str, str], new: pathlib.Path, max_pixels: int, progress: progress_lib.Progress
+) -> dict[str, str]:
+  """The same for labels of cells within photographs, which are cut out into a folder beside the new run."""
+  if values['groups_csv']:
+    raise types.UserError(
+      f'{values["groups_csv"]}: the labels are of cells within photographs, and those of one photograph are one group; '
+      'leave --groups_csv out'
+    )
+  place = pathlib.Path(f'{str(new).rstrip("/")}-labelled')
+  if place.exists() and not (place / cell_folder.GROUPS).is_file():
+    raise types.UserError(
+      f'{place}: is there already, and the labelled cells go there; name another run with --to'
+    )
+  num = boxed_labels.write(values['labels_csv'], values['data_dir'], place, max_pixels)
+  progress.line(f'{place}: {num:,} labelled cells, cut out of their photographs')
+  lists = {'labels_csv': cell_folder.LABELS, 'groups_csv': cell_folder.GROUPS}
+  return {'data_dir': str(place), **{key: str(place / name) for key, name in lists.items()}}
 
 
 def _values() -> dict[str, str]:

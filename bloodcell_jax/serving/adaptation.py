@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from bloodcell_jax.inference import cell_folder
 from bloodcell_jax.serving import labelled_folder
 from bloodcell_jax.serving import session as session_lib
 
@@ -114,8 +115,8 @@ class Adaptation:
       'adapt',
       f'--workdir={self._run}',
       f'--config.data.dir={images}',
-      f'--config.data.labels_csv={images / labelled_folder.LABELS}',
-      f'--config.data.groups_csv={images / labelled_folder.GROUPS}',
+      f'--config.data.labels_csv={images / cell_folder.LABELS}',
+      f'--config.data.groups_csv={images / cell_folder.GROUPS}',
       f'--to={new}',
     ]
 

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def of_table(
 
 def joined(parts: Sequence[HomeFeatures]) -> HomeFeatures:
   """All of them, with the network and the classes of the last."""
-  columns = {
+  columns: dict[str, Any] = {
     name: np.concatenate([getattr(one, name) for one in parts]) for name in (*_COLUMNS, 'embedding_ND')
   }
   return dataclasses.replace(parts[-1], **columns)
