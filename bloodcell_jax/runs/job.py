@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import flax.linen as nn
@@ -23,7 +23,7 @@ from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
-from bloodcell_jax.runs import forward
+from bloodcell_jax.runs import forward, programs
 from bloodcell_jax.system import memory
 from bloodcell_jax.train import devices, plan, signals, step
 from bloodcell_jax.train import state as state_lib
@@ -134,7 +134,18 @@ class Job:
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The compiled training step `(state, batch, key, scale) -> (state, report)` of a stage."""
-    return devices.make_train(self.update(stage, model), self.devices)
+    e = self.experiment
+    parts = (
+      stage.weights,
+      stage.loss,
+      stage.auxiliary,
+      e.objective,
+      self._residual,
+      e.svr,
+      self._total_weight(stage),
+    )
+    key = ('train', model, self.model, *parts, self.devices, e.batch_size, e.data.decode.image_size)
+    return programs.share(key, lambda: devices.make_train(self.update(stage, model), self.devices))
 
   def update(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The training step of a stage before compilation, to be mapped over devices.
@@ -161,16 +172,27 @@ class Job:
     of the training images: a mean over images like the cross-entropy, so that learning rates are comparable.
     """
     objective, spec = self.experiment.objective, self.experiment.svr
-    if self._targets is not None and self._targets.is_residual:
+    if self._residual:
       return step.squares(objective.l2)
     if stage.loss != svr.NAME:
       return step.softmax(objective.label_smoothing, objective.l2)
-    total = float(self.arrays.weight_N[self.data.rows['train']].sum())
+    total = self._total_weight(stage)
     output_kernel = f'{self.experiment.model.network.output_layer}/kernel'
     return step.Loss(
       lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), spec.epsilon),
       ((output_kernel, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),
     )
+
+  @property
+  def _residual(self) -> bool:
+    """Whether the targets are residuals."""
+    return self._targets is not None and self._targets.is_residual
+
+  def _total_weight(self, stage: stages.Stage) -> float:
+    """The total weight of the training images, by which a support vector regression is divided; 0 for another loss."""
+    if stage.loss != svr.NAME:
+      return 0.0
+    return float(self.arrays.weight_N[self.data.rows['train']].sum())
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
     """The compiled `(params, batch) -> logits_BK` of a network for evaluation; `options` go to its `apply`."""
@@ -178,7 +200,15 @@ class Job:
     def logits(params: Any, batch: types.Batch) -> Any:
       return model.apply({'params': params}, batch.image_BHWC, batch.position_B, False, **options)
 
-    return devices.make_apply(logits, self.devices)
+    return self._shared_apply(logits, 'logits', model, tuple(sorted(options.items())))
+
+  def _shared_apply(
+    self, function: Callable[..., Any], *key: Any
+  ) -> Callable[[Any, types.Batch], np.ndarray]:
+    """The function compiled for batches of an evaluation; `key` says which function of which network it is."""
+    e = self.experiment
+    whole = (*key, self.devices, e.evaluate_batch_size, e.data.decode.image_size)
+    return programs.share(whole, lambda: devices.make_apply(function, self.devices))
 
   @functools.cached_property
   def apply(self) -> Callable[[Any, types.Batch], np.ndarray]:
@@ -188,37 +218,32 @@ class Job:
   @functools.cached_property
   def apply_with_tta(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply`, with test-time augmentation by `evaluate.tta`: the logarithm of the mean probabilities."""
-    kind = self.experiment.tta
+    kind, model = self.experiment.tta, self.model
     if kind == test_time.NONE:
       return self.apply
 
     def logits(params: Any, batch: types.Batch) -> Any:
       seen = test_time.copies(batch.image_BHWC, kind)
-      outputs: list[Any] = [self.model.apply({'params': params}, x, batch.position_B, False) for x in seen]
+      outputs: list[Any] = [model.apply({'params': params}, x, batch.position_B, False) for x in seen]
       return forward.pooled(jnp.stack(outputs))
 
-    return devices.make_apply(logits, self.devices)
-
-  @functools.cached_property
-  def apply_to_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
-    """The compiled `(params, batch) -> embedding_BD` of the whole network: the input of the output layer."""
-    return self.make_apply(self.model, method=_embedding)
+    return self._shared_apply(logits, 'test-time augmentation', model, kind)
 
   @functools.cached_property
   def apply_with_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply_with_tta`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
-    kind = self.experiment.tta
+    kind, model = self.experiment.tta, self.model
 
     def both(params: Any, batch: types.Batch) -> Any:
       pairs: list[Any] = [
-        self.model.apply({'params': params}, x, batch.position_B, False, method=_head_with_embedding)
+        model.apply({'params': params}, x, batch.position_B, False, method=_head_with_embedding)
         for x in test_time.copies(batch.image_BHWC, kind)
       ]
       outputs = [output for output, _ in pairs]
       logits = outputs[0] if kind == test_time.NONE else forward.pooled(jnp.stack(outputs))
       return jnp.concatenate([logits, pairs[0][1]], 1)
 
-    return devices.make_apply(both, self.devices)
+    return self._shared_apply(both, 'embedding', model, kind)
 
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches, from step `start` on."""
@@ -247,18 +272,6 @@ class Job:
       self.apply_with_tta, params, self.in_order(rows), self.data.table.take(rows), self.poll
     )
 
-  def predict_each(self, params: Any, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
-    """(split, its predictions); a subset of an earlier split, such as test_clean, reuses its predictions."""
-    predictions: dict[str, types.Predictions] = {}
-    for split in splits:
-      rows = self.data.rows[split]
-      whole = next((name for name in predictions if np.isin(rows, self.data.rows[name]).all()), None)
-      if whole is None:
-        predictions[split] = self.predict(params, split)
-      else:
-        predictions[split] = predictions[whole].take(np.searchsorted(self.data.rows[whole], rows))
-      yield split, predictions[split]
-
   def evaluate(self, params: Any) -> dict[str, float]:
     """The validation metrics of an epoch."""
     return forward.figures(self.predict(params, 'validation'))
@@ -278,7 +291,7 @@ class Job:
   def figures(self, stage: stages.Stage, output_NK: np.ndarray, table: types.Table) -> dict[str, float]:
     """The validation metrics of an epoch of the stage; `table` describes the rows of `output_NK`."""
     figures = forward.figures(forward.from_logits(output_NK, table))
-    if self._targets is not None and self._targets.is_residual:
+    if self._targets is not None and self._residual:
       target_NK = self._targets.target_NK[self.data.rows['validation']]
       return {**figures, 'val_loss': float(((output_NK - target_NK) ** 2).sum(1).mean())}
     if stage.loss == svr.NAME:
