@@ -12,7 +12,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.study import run_folder, running, study_page
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -54,6 +54,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
   budget_lib.check(budget, lengths, sum(budget_lib.num_trainings(one.row.flat) for one in wanted))
   run_folder.check(wanted, rows, root, budget)
   lock.take(root)
+  console.keep(root / 'log.txt')
   failed = running.run(
     wanted, budget, stop, progress, lambda: _write(rows, root, progress, announce=False), flags.FLAGS.debug
   )

@@ -64,7 +64,7 @@ def test_batches_of_another_size_are_evaluated_by_another_program():
 
 def test_a_program_keeps_no_job_and_no_images():
   made = new(resolve('cnn_a'), read('cnn_a'))
-  step_of(made), made.apply, made.apply_with_embedding  # noqa: B018
+  assert step_of(made) is not made.apply is not made.apply_with_embedding
   seen = weakref.ref(made)
   del made
   gc.collect()
