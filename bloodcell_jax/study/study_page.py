@@ -6,7 +6,8 @@ import base64
 import json
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ table.study td.figure { white-space: nowrap; font-variant-numeric: tabular-nums;
   table.study td.figure { min-width: 0; }
 }
 </style>"""
+SECONDS_BETWEEN_PAGES = 60.0
 _FIGURE = re.compile(r'[+-]?\d\.\d{3} \[')
 
 
@@ -54,6 +56,30 @@ def write(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
   atomic.write_text(root / PAGE, html(entries, data, circumstances, picture))
   atomic.write_text(root / TEXT, markdown(entries, data, circumstances))
   atomic.write_json(root / DATA, json.loads(json.dumps(contents)))
+
+
+class Pages:
+  """The page of a study that is being run, written at most once a minute: its curves take as long as a short run.
+
+  Args:
+    rows: of the study.
+    root: its folder.
+    now: the clock, in seconds.
+  """
+
+  def __init__(
+    self,
+    rows: Sequence[study_config.Row],
+    root: pathlib.Path,
+    now: Callable[[], float] = time.monotonic,
+  ):
+    self._rows, self._root, self._now, self._last = rows, root, now, now()
+
+  def write_now_and_then(self) -> None:
+    """Writes the page where the last was written long enough ago."""
+    if self._now() - self._last >= SECONDS_BETWEEN_PAGES:
+      write(self._rows, self._root)
+      self._last = self._now()
 
 
 def read(

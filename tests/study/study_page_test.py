@@ -53,6 +53,17 @@ def test_a_half_finished_study_says_what_each_row_is(half):
   assert not re.search(r'(src|href)="(?!data:|#)', page), 'the page needs nothing else'
 
 
+def test_a_page_is_written_after_a_row_but_at_most_once_a_minute(half):
+  rows, root = half
+  times = iter([0.0, 59.0, 60.0, 61.0, 119.0])
+  pages, written = study_page.Pages(rows, root, lambda: next(times)), []
+  for _ in range(3):
+    (root / 'study.html').unlink(missing_ok=True)
+    pages.write_now_and_then()
+    written.append((root / 'study.html').exists())
+  assert written == [False, True, False]
+
+
 def test_training_figures_are_those_of_the_scored_epoch(half):
   rows, root = half
   (first, *_) = summary.rows(rows, root)
