@@ -120,10 +120,11 @@ def get_config() -> config_dict.ConfigDict:
   a.cutmix_alpha = 0.0  # the same for pasting a rectangle of another image; 0 for none
 
   c.model = m = config_dict.ConfigDict()
-  m.name = 'cnn_a'  # cnn_a, cnn_b, cnn_svr, alexnet3 or vgg16
+  # cnn_a, cnn_b, cnn_svr, alexnet3, vgg16 or vgg16_block4, which ends with its fourth block.
+  m.name = 'cnn_a'
   m.dropout_rate = 0.2  # fraction of units dropped in training, in [0, 1)
-  # flatten; rbf: neurons of radial basis functions; average: global average pooling (vgg16 and alexnet3; the others
-  # flatten).
+  # flatten; rbf: neurons of radial basis functions; average: global average pooling; mean_max: it and global max
+  # pooling side by side (both for vgg16, vgg16_block4 and alexnet3; the others flatten).
   m.head = 'flatten'
   # cnn_svr: of the first dense layer; vgg16: of the hidden layer of the heads flatten and rbf.
   m.head_units = 256

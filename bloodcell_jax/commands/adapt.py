@@ -1,7 +1,11 @@
-"""`adapt`: makes a run for another laboratory from a few labels, and proposes which images to label next."""
+"""`adapt`: makes a run for another laboratory from a few labels, and proposes which images to label next.
+
+Without the folder of a run it adapts the model in the box.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -10,7 +14,7 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.adaptation import adapted_run, laboratory
 from bloodcell_jax.base import types
-from bloodcell_jax.storage import prediction_folder, workdir
+from bloodcell_jax.storage import box, prediction_folder, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -42,8 +46,6 @@ def define_flags() -> None:
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
   """Adapts the run; without labels, only proposes which images to label."""
-  if not request.workdir:
-    raise types.UserError('adapt needs the folder of a run: --workdir=runs/NAME')
   if request.paths:
     raise types.UserError(
       f'{request.paths[0]}: adapt takes no paths; name the folder of images with --data_dir'
@@ -53,7 +55,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError('adapt needs the images of the new laboratory: --data_dir=FOLDER')
   if flags.FLAGS.propose < 0:
     raise types.UserError(f'propose is {flags.FLAGS.propose}; it must be 0 or more')
-  folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
+  progress = progress_lib.Progress()
+  if not request.workdir:
+    progress.line(box.line())
+    request = dataclasses.replace(request, workdir=box.NAME)
+  folder = workdir.Workdir(request.folder())
   if not values['labels_csv']:
     network = adapted_run.load(folder, stop, progress)
     lock.take(folder.path)

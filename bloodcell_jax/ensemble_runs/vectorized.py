@@ -136,6 +136,6 @@ def needed(job: job_lib.Job) -> int:
     np.zeros(size, np.float32),
     np.arange(size, dtype=np.int32),
   )
-  state = jax.eval_shape(lambda: job.initial_state(stage, job.params, 0))
+  state = jax.eval_shape(lambda params: job.initial_state(stage, params, 0), job.shapes)
   update = job.update(stage, job.model)
   return devices.needed_bytes(update, job.devices, state, batch, job.dropout_key(), np.float32(1))

@@ -10,7 +10,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -23,7 +22,7 @@ from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
-from bloodcell_jax.runs import forward, programs
+from bloodcell_jax.runs import compiled, forward
 from bloodcell_jax.system import memory
 from bloodcell_jax.train import devices, plan, signals, step
 from bloodcell_jax.train import state as state_lib
@@ -76,6 +75,11 @@ class Job:
     """Newly initialized parameters."""
     return zoo.init(self.model, self.experiment.data.decode.image_size, self.experiment.seed)
 
+  @property
+  def shapes(self) -> Any:
+    """The shapes and dtypes of the parameters, of which none is computed."""
+    return zoo.shapes(self.model, self.experiment.data.decode.image_size)
+
   @functools.cached_property
   def arrays(self) -> stream.Arrays:
     """The images with targets and weights."""
@@ -115,14 +119,14 @@ class Job:
 
   def optimizer(self, stage: stages.Stage) -> optax.GradientTransformation:
     """The optimizer of a stage, for its trainable weights."""
-    return staged.build(stage.weights, self.params)
+    return staged.build(stage.weights, self.shapes)
 
   def initial_state(self, stage: stages.Stage, params: Any, step: int) -> state_lib.State:
     """The state before the first update of a stage, which is update number `step` of the run."""
     return state_lib.create(params, self.optimizer(stage), self.experiment.objective.ema_momentum > 0, step)
 
   def template(self, name: str) -> state_lib.State:
-    """A state with the shapes and dtypes of the stage of this name, to restore a checkpoint into.
+    """The shapes and dtypes of a state of the stage of this name, to restore a checkpoint by.
 
     Raises:
       UserError: the experiment has no such stage.
@@ -130,22 +134,14 @@ class Job:
     names = [stage.fit.name for stage in self.experiment.stages]
     if name not in names:
       raise types.UserError(f'the checkpoint is of a stage {name!r}; the config has {", ".join(names)}')
-    return self.initial_state(self.experiment.stages[names.index(name)], self.params, 0)
+    stage = self.experiment.stages[names.index(name)]
+    state = jax.eval_shape(lambda params: self.initial_state(stage, params, 0), self.shapes)
+    first = jax.sharding.SingleDeviceSharding(self.devices.each[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=first), state)
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The compiled training step `(state, batch, key, scale) -> (state, report)` of a stage."""
-    e = self.experiment
-    parts = (
-      stage.weights,
-      stage.loss,
-      stage.auxiliary,
-      e.objective,
-      self._residual,
-      e.svr,
-      self._total_weight(stage),
-    )
-    key = ('train', model, self.model, *parts, self.devices, e.batch_size, e.data.decode.image_size)
-    return programs.share(key, lambda: devices.make_train(self.update(stage, model), self.devices))
+    return compiled.train_step(model, self.devices, *self._step_settings(stage))
 
   def update(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The training step of a stage before compilation, to be mapped over devices.
@@ -154,16 +150,13 @@ class Job:
       stage: the stage to train.
       model: the network, or the part of it after the cached blocks.
     """
+    return compiled.update(model, *self._step_settings(stage))
 
-    def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
-      options = _apply_options(stage)
-      return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key}, **options)
-
-    is_trained, momentum = (
-      staged.trainable(stage.weights, self.params),
-      self.experiment.objective.ema_momentum,
-    )
-    return step.make(apply, self.loss(stage), self.optimizer(stage), momentum, is_trained, devices.AXIS)
+  def _step_settings(self, stage: stages.Stage) -> tuple[Any, ...]:
+    """The arguments of `compiled.update` after the network."""
+    exp, options = self.experiment, tuple(sorted(_apply_options(stage).items()))
+    momentum, size = exp.objective.ema_momentum, exp.data.decode.image_size
+    return options, self.loss(stage), stage.weights, momentum, self.model, size
 
   def loss(self, stage: stages.Stage) -> step.Loss:
     """The loss of the stage.
@@ -172,43 +165,17 @@ class Job:
     of the training images: a mean over images like the cross-entropy, so that learning rates are comparable.
     """
     objective, spec = self.experiment.objective, self.experiment.svr
-    if self._residual:
+    if self._targets is not None and self._targets.is_residual:
       return step.squares(objective.l2)
     if stage.loss != svr.NAME:
       return step.softmax(objective.label_smoothing, objective.l2)
-    total = self._total_weight(stage)
+    total = float(self.arrays.weight_N[self.data.rows['train']].sum())
     output_kernel = f'{self.experiment.model.network.output_layer}/kernel'
-    return step.Loss(
-      lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), spec.epsilon),
-      ((output_kernel, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),
-    )
-
-  @property
-  def _residual(self) -> bool:
-    """Whether the targets are residuals."""
-    return self._targets is not None and self._targets.is_residual
-
-  def _total_weight(self, stage: stages.Stage) -> float:
-    """The total weight of the training images, by which a support vector regression is divided; 0 for another loss."""
-    if stage.loss != svr.NAME:
-      return 0.0
-    return float(self.arrays.weight_N[self.data.rows['train']].sum())
+    return _regression(spec.epsilon, output_kernel, 1 / (2 * spec.cost * total), objective.l2)
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
     """The compiled `(params, batch) -> logits_BK` of a network for evaluation; `options` go to its `apply`."""
-
-    def logits(params: Any, batch: types.Batch) -> Any:
-      return model.apply({'params': params}, batch.image_BHWC, batch.position_B, False, **options)
-
-    return self._shared_apply(logits, 'logits', model, tuple(sorted(options.items())))
-
-  def _shared_apply(
-    self, function: Callable[..., Any], *key: Any
-  ) -> Callable[[Any, types.Batch], np.ndarray]:
-    """The function compiled for batches of an evaluation; `key` says which function of which network it is."""
-    e = self.experiment
-    whole = (*key, self.devices, e.evaluate_batch_size, e.data.decode.image_size)
-    return programs.share(whole, lambda: devices.make_apply(function, self.devices))
+    return compiled.apply(model, self.devices, **options)
 
   @functools.cached_property
   def apply(self) -> Callable[[Any, types.Batch], np.ndarray]:
@@ -218,32 +185,13 @@ class Job:
   @functools.cached_property
   def apply_with_tta(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply`, with test-time augmentation by `evaluate.tta`: the logarithm of the mean probabilities."""
-    kind, model = self.experiment.tta, self.model
-    if kind == test_time.NONE:
-      return self.apply
-
-    def logits(params: Any, batch: types.Batch) -> Any:
-      seen = test_time.copies(batch.image_BHWC, kind)
-      outputs: list[Any] = [model.apply({'params': params}, x, batch.position_B, False) for x in seen]
-      return forward.pooled(jnp.stack(outputs))
-
-    return self._shared_apply(logits, 'test-time augmentation', model, kind)
+    kind = self.experiment.tta
+    return self.apply if kind == test_time.NONE else compiled.apply_with_tta(self.model, self.devices, kind)
 
   @functools.cached_property
   def apply_with_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply_with_tta`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
-    kind, model = self.experiment.tta, self.model
-
-    def both(params: Any, batch: types.Batch) -> Any:
-      pairs: list[Any] = [
-        model.apply({'params': params}, x, batch.position_B, False, method=_head_with_embedding)
-        for x in test_time.copies(batch.image_BHWC, kind)
-      ]
-      outputs = [output for output, _ in pairs]
-      logits = outputs[0] if kind == test_time.NONE else forward.pooled(jnp.stack(outputs))
-      return jnp.concatenate([logits, pairs[0][1]], 1)
-
-    return self._shared_apply(both, 'embedding', model, kind)
+    return compiled.apply_with_embedding(self.model, self.devices, self.experiment.tta)
 
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches, from step `start` on."""
@@ -291,7 +239,7 @@ class Job:
   def figures(self, stage: stages.Stage, output_NK: np.ndarray, table: types.Table) -> dict[str, float]:
     """The validation metrics of an epoch of the stage; `table` describes the rows of `output_NK`."""
     figures = forward.figures(forward.from_logits(output_NK, table))
-    if self._targets is not None and self._residual:
+    if self._targets is not None and self._targets.is_residual:
       target_NK = self._targets.target_NK[self.data.rows['validation']]
       return {**figures, 'val_loss': float(((output_NK - target_NK) ** 2).sum(1).mean())}
     if stage.loss == svr.NAME:
@@ -311,13 +259,13 @@ class Job:
     self.stop.poll()
 
 
-def _embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
-  return model.embedding(model.features(image_BHWC), position_B, train)
-
-
-def _head_with_embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
-  embedding_BD = _embedding(model, image_BHWC, position_B, train)
-  return model.logits(embedding_BD), embedding_BD
+@functools.lru_cache(64)
+def _regression(epsilon: float, output_kernel: str, cost: float, l2: float) -> step.Loss:
+  """Support vector regression; `cost` is the factor of the output layer's sum of squares."""
+  return step.Loss(
+    lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), epsilon),
+    ((output_kernel, cost), (step.DENSE_KERNELS, l2)),
+  )
 
 
 def _apply_options(stage: stages.Stage) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Adaptation:
   """At most one training, in a process of its own.
 
   Args:
-    program: how this program is started, up to the command; empty where it has no command `adapt`.
+    program: how this program is started, up to the command.
     run: the folder of the run to adapt.
     place: the folder for the new runs.
   """
@@ -35,11 +35,6 @@ class Adaptation:
     self._owner = ''
     self._name = ''
     self._lines: collections.deque[str] = collections.deque(maxlen=_MOST_LINES)
-
-  @property
-  def is_there(self) -> bool:
-    """Whether the command is part of this program."""
-    return bool(self._program)
 
   def start(self, owner: str, session: session_lib.Session, name: str, max_pixels: int) -> None:
     """Writes the labelled cells beside the new run and starts its training.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 
 from bloodcell_jax.base import cell
 from bloodcell_jax.data.images import decode, image_files
@@ -12,7 +11,7 @@ from bloodcell_jax.inference import cell_finder
 from bloodcell_jax.reports import review_images
 from bloodcell_jax.serving import photograph_file
 from bloodcell_jax.serving import session as session_lib
-from bloodcell_jax.system import atomic
+from bloodcell_jax.system import atomic, portable_name
 
 LABELS, GROUPS = 'labels.csv', 'groups.csv'
 # The square around a cell that is saved: as much as a whole photograph of the study shows, so that a training with
@@ -49,7 +48,7 @@ def write(session: session_lib.Session, folder: pathlib.Path, max_pixels: int) -
         (place / file).write_bytes(data)
         digest = image_files.marked(image_files.sha256_16(data))
         lists[LABELS].append([file, labels[one.key].name, digest])
-        lists[GROUPS].append([file, photograph.digest])
+        lists[GROUPS].append([file, image_files.marked(photograph.digest)])
     if len(lists[LABELS]) == 1:
       raise session_lib.Refused('no cell is labelled yet')
     for name, rows in lists.items():
@@ -77,11 +76,11 @@ def _name(number: int, shown: str, one: cell.Cell) -> str:
 
   Example:
     >>> _name(3, 'slides/Zelle ü 1.JPG', cell.Cell('', '', 1, None))
-    '0003-Zelle_1.jpg'
+    '0003-Zelle_ü_1.jpg'
     >>> _name(3, 'a.jpg', cell.Cell('', '', 2, cell.Box(0, 0, 1, 1)))
     '0003-a-cell-2.png'
   """
   stem, extension = os.path.splitext(shown.rpartition('/')[2])
-  plain = re.sub(r'[^A-Za-z0-9-]+', '_', stem).strip('_')[:40]
+  plain = portable_name.portable_name(stem)[:40]
   end = extension.lower() if one.box is None else f'-cell-{one.number}.png'
   return f'{number:04}-{plain}{end}'

@@ -74,5 +74,7 @@ def _without_places(command: str) -> str:
     return ''
   if 'study' not in words:
     return ''
+  if pathlib.Path(words[0]).name == 'main.py':
+    words = ['python', 'main.py', *words[1:]]
   kept = [f'{_PLACE}FOLDER' if word.startswith(_PLACE) else word for word in words]
   return shlex.join(word for word in kept if not word.startswith('--workdir'))

@@ -203,6 +203,8 @@ def markdown_lines(parts: Sequence[table_lib.Section], level: str) -> list[str]:
     lines += [f'- {line}' if many else line for line in part.paragraphs]
     lines += [''] if part.paragraphs else []
     for table in part.tables:
+      # The heading says what a table alone in its section is of.
+      lines += [f'{table.caption[:1].upper()}{table.caption[1:]}:', ''] if len(part.tables) > 1 else []
       lines += _markdown_table(table)
   return lines
 

@@ -185,7 +185,17 @@ def make_train(step: Callable[..., Any], on: Devices) -> Callable[..., Any]:
 
   The compiled function raises RunError before its first call where too little memory is free.
   """
-  mapped = _with_memory_check(_map_step(step, on, 0), on, 'an update', 'train.batch_size')
+  return check_train(map_train(step, on), on)
+
+
+def map_train(step: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """The step compiled over the devices, to be called by way of `check_train` only."""
+  return _map_step(step, on, 0)
+
+
+def check_train(parallel: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """What `make_train` returns, of a step that `map_train` has compiled."""
+  mapped = _with_memory_check(parallel, on, 'an update', 'train.batch_size')
   return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, on, 0), key, scale)
 
 
@@ -223,11 +233,19 @@ def make_apply(function: Callable[..., Any], on: Devices) -> Callable[..., Any]:
 
   The compiled function raises RunError before its first call where too little memory is free.
   """
+  return check_apply(map_apply(function, on), on)
+
+
+def map_apply(function: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """The function compiled over the devices, to be called by way of `check_apply` only."""
   if on.parallel == PMAP:
-    parallel = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
-  else:
-    rows = PartitionSpec(AXIS)
-    parallel = _jit(function, on, (PartitionSpec(), rows), rows)
+    return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
+  rows = PartitionSpec(AXIS)
+  return _jit(function, on, (PartitionSpec(), rows), rows)
+
+
+def check_apply(parallel: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """What `make_apply` returns, of a function that `map_apply` has compiled."""
   mapped = _with_memory_check(parallel, on, 'a batch', 'evaluate.batch_size')
 
   def apply(params: Any, batch: types.Batch) -> np.ndarray:

@@ -13,6 +13,7 @@ from scipy import special
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading, tensorflow_cpu
+from bloodcell_jax.runs import compiled as compiled_lib
 from bloodcell_jax.runs import job
 from bloodcell_jax.train import signals
 from configs import cnn_a, cnn_b
@@ -242,7 +243,7 @@ def test_outputs_with_the_embedding_are_those_without_it(tta):
   expected = made.apply_with_tta(made.params, batch)
   both = made.apply_with_embedding(made.params, batch)
   np.testing.assert_allclose(both[:, : made.num_classes], expected, atol=1e-5)
-  embedding = made.make_apply(made.model, method=job._embedding)(made.params, batch)
+  embedding = made.make_apply(made.model, method=compiled_lib.embedding)(made.params, batch)
   np.testing.assert_allclose(both[:, made.num_classes :], embedding, atol=1e-5)
   # Negative control: another image has another embedding.
   assert np.abs(embedding[0] - embedding[1]).max() > 1e-3

@@ -336,10 +336,3 @@ def test_the_command_adapt_gets_the_labelled_cells_and_its_lines_are_shown_to_it
     assert browser.post('/adapt', {'name': 'mine'})[0] == 422, 'what is there is not written over'
     hidden = json.loads(other.ask('GET', '/adapt')[2])
     assert (hidden['lines'], hidden['name'], hidden['is_own']) == ([], '', False)
-
-
-def test_without_the_command_adapt_its_section_is_one_sentence(server):
-  browser = server.browser()
-  assert b'id="adapt-start"' not in browser.page
-  assert b'has no command adapt' in browser.page
-  assert browser.ask('POST', '/adapt', b'{"name": "mine"}')[0] == 404

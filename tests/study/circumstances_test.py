@@ -28,7 +28,7 @@ def trained(root, name, date, *commands):
 
 
 def test_each_date_machine_and_command_is_named_once_and_no_place_on_this_machine(tmp_path):
-  begun = "main.py study --budget=0.2 --config.data.dir='/home/me/my images' --workdir=/tmp/x"
+  begun = "/x/main.py study --budget=0.2 --config.data.dir='/home/me/my images' --workdir=/tmp/x"
   more = 'main.py study --rows=b'
   folders = [
     trained(tmp_path, 'b', '2026-11-28', more, f'{more} --report_only'),
@@ -38,7 +38,7 @@ def test_each_date_machine_and_command_is_named_once_and_no_place_on_this_machin
   assert found['dates'] == ['2026-11-27', '2026-11-28']
   assert found['machines'] == ['Linux, 2 cores, 1 x cpu']
   assert found['versions'] == ['bloodcell_jax 0.1.0, Python 3.11.7, jax 0.10, flax 0.12, optax 0.2']
-  assert found['commands'] == ['main.py study --budget=0.2 --config.data.dir=FOLDER', more]
+  assert found['commands'] == ['python main.py study --budget=0.2 --config.data.dir=FOLDER', f'python {more}']
 
 
 def test_a_study_of_which_nothing_is_known_says_nothing(tmp_path):
@@ -52,5 +52,9 @@ def test_the_page_names_them(tmp_path):
   trained(tmp_path, 'a', '2026-11-27', 'main.py study --budget=0.2')
   study_page.write(rows, tmp_path)
   text = (tmp_path / 'study.md').read_text()
-  for words in ('Trained on 2026-11-27.', 'Machine: Linux, 2 cores', 'Command: main.py study --budget=0.2.'):
+  for words in (
+    'Trained on 2026-11-27.',
+    'Machine: Linux, 2 cores',
+    'Command: python main.py study --budget=0.2.',
+  ):
     assert words in text

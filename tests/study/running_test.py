@@ -90,7 +90,7 @@ def test_a_study_that_is_killed_goes_on_to_the_same_bits_and_takes_more_rows(tmp
   assert code == 0, said
   rows = {row['name']: row for row in json.loads((whole / 'study.json').read_text())['rows']}
   assert [rows[name]['state'] for name in ('a', 'a-adam', 'forest')] == ['complete', 'not run', 'complete']
-  plan = {'at': 'step', 'after': 0.0, 'nth': 7, 'delay': 0.0, 'note': str(tmp_path / 'note.json')}
+  plan = {'at': 'evaluation', 'after': 0.0, 'nth': 2, 'delay': 0.0, 'note': str(tmp_path / 'note.json')}
   code, said = study(folder, plan, '--rows=a')
   assert code == -9, said
   code, said = study(folder, None, '--rows=a*')
