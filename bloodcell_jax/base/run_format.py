@@ -25,6 +25,7 @@ ADDED = {
   'weights.include_top': False,
   'evaluate.unlike_share': 0.03,
   'train.parallel': 'pmap',
+  'train.dtype': 'float32',
   'train.draw': 'images',
 }
 # Earlier name of a key -> its name today; `*` stands for the name of a stage.

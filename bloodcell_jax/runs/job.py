@@ -10,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -24,7 +25,7 @@ from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
 from bloodcell_jax.runs import compiled, forward
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import devices, plan, signals, step
+from bloodcell_jax.train import devices, plan, precision, signals, step
 from bloodcell_jax.train import state as state_lib
 
 # (params, image_BHWC, position_B, dropout key) -> logits_BK
@@ -141,7 +142,7 @@ class Job:
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The compiled training step `(state, batch, key, scale) -> (state, report)` of a stage."""
-    return compiled.train_step(model, self.devices, *self._step_settings(stage))
+    return compiled.train_step(self._in_dtype(model), self.devices, *self._step_settings(stage))
 
   def update(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The training step of a stage before compilation, to be mapped over devices.
@@ -150,7 +151,13 @@ class Job:
       stage: the stage to train.
       model: the network, or the part of it after the cached blocks.
     """
-    return compiled.update(model, *self._step_settings(stage))
+    return compiled.update(self._in_dtype(model), *self._step_settings(stage))
+
+  def _in_dtype(self, model: nn.Module) -> nn.Module:
+    """The network as an update computes it: in `train.dtype`; evaluation keeps float32."""
+    dtype = precision.dtype(self.experiment.dtype, self.devices.platform)
+    # Equal networks share their compiled functions, so one that stays as it is has to stay the same.
+    return model if dtype == jnp.float32 else model.clone(dtype=dtype)
 
   def _step_settings(self, stage: stages.Stage) -> tuple[Any, ...]:
     """The arguments of `compiled.update` after the network."""

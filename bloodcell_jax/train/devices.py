@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec
 
 from bloodcell_jax.base import types
 from bloodcell_jax.system import memory
+from bloodcell_jax.train import precision
 
 AXIS = 'device'
 # Ways to train many members in one program.
@@ -113,6 +114,7 @@ def replicate(tree: Any, on: Devices) -> Any:
 
 def _map_step(step: Callable[..., Any], on: Devices, axis: int) -> Any:
   """`step(state, batch, key, scale)` compiled; `axis` is that of the batch's rows."""
+  step = precision.exact(step, on.platform)
   if on.parallel == PMAP:
     return jax.pmap(
       step,
@@ -238,6 +240,7 @@ def make_apply(function: Callable[..., Any], on: Devices) -> Callable[..., Any]:
 
 def map_apply(function: Callable[..., Any], on: Devices) -> Callable[..., Any]:
   """The function compiled over the devices, to be called by way of `check_apply` only."""
+  function = precision.exact(function, on.platform)
   if on.parallel == PMAP:
     return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
   rows = PartitionSpec(AXIS)

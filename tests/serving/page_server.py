@@ -132,6 +132,12 @@ class Browser:
     return state
 
 
+def only(state: Any) -> Any:
+  """The one photograph of a state."""
+  (photograph,) = state['photographs']
+  return photograph
+
+
 class Server:
   """A running server."""
 
