@@ -33,6 +33,7 @@ NOT_FOLLOWED: dict[str, str] = {
   'no study here; run one first': 'a study takes minutes; it is run in study/',
   'train.steps_per_epoch is 0; give the row a number':
     'every row of configs/study.py has one, and they are run in study/',
+  'rows is empty; give a row, as': 'the rows of that config are run in study/',
   'there are two of this name; give each its own': 'every row of configs/study.py has its own',
   'cannot be read ({}); repair or remove it':
     'a damaged photograph without it is an ordinary set, written in offline_test.py',
