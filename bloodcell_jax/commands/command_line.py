@@ -59,6 +59,8 @@ def main(argv: list[str]) -> int:
   stop.install()
   for line in filter(None, (note, memory.shortage())):
     print(line, file=sys.stderr, flush=True)
+  if not memory.can_load_libraries():
+    return _fail(_OUT_OF_MEMORY, EXIT_FAILED)
   try:
     command = importlib.import_module(f'bloodcell_jax.commands.{name}')
   except (ImportError, OSError, MemoryError) as error:

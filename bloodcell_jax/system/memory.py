@@ -19,6 +19,8 @@ except ImportError:  # not on Windows
 
 # Least resident memory and least address space of the smallest run, in bytes, measured (docs/reliability.md).
 LEAST, LEAST_ADDRESSES = 700_000_000, 3_500_000_000
+# Address space in which the libraries load or raise; in 0.8 GB one of them ended the process.
+LEAST_TO_LOAD = 1_000_000_000
 # Observed peak memory was up to this many times the estimate for programs and batches (thread stacks, buffers kept by
 # the allocator); see docs/reliability.md.
 PEAK_FACTOR = 4
@@ -100,6 +102,11 @@ def shortage() -> str:
       f'{LEAST_ADDRESSES / 1e9:.1f} GB, most of them unused: it may fail'
     )
   return ''
+
+
+def can_load_libraries() -> bool:
+  """Whether the address space suffices to load the libraries; with less, some of them end the process."""
+  return min(_of_process(), default=LEAST_TO_LOAD) >= LEAST_TO_LOAD
 
 
 def is_short(error: BaseException) -> bool:
