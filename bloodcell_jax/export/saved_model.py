@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from typing import Any
+
 from bloodcell_jax.data import tensorflow_cpu
 from bloodcell_jax.export import program, tensorflow_operations, traced
 
@@ -28,7 +30,7 @@ def write(path: pathlib.Path, exported: program.Program) -> None:
   }
   module.class_names = tf.Variable(list(exported.class_names), trainable=False, name='class_names')
 
-  def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
+  def classify(image: Any) -> dict[str, Any]:
     weights = [module.weights[name] for name in sorted(module.weights)]
     (output,) = tensorflow_operations.run(closed, [*weights, image], tf.shape(image)[0])
     return {program.OUTPUT: output}
