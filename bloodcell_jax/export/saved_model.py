@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-
-from typing import Any
 
 from bloodcell_jax.data import tensorflow_cpu
 from bloodcell_jax.export import program, tensorflow_operations, traced
