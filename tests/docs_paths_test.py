@@ -41,6 +41,7 @@ def missing_paths(text: str) -> list[str]:
     'label_next.csv',
     'images/',
     'lists/',
+    '1.txt',
   )
   return [
     p for p in found if not p.startswith(made) and not any((ROOT / top / p).exists() for top in ('', PACKAGE))

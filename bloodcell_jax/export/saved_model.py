@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def write(path: pathlib.Path, exported: program.Program) -> None:
   }
   module.class_names = tf.Variable(list(exported.class_names), trainable=False, name='class_names')
 
-  def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
+  def classify(image: Any) -> dict[str, Any]:
     weights = [module.weights[name] for name in sorted(module.weights)]
     (output,) = tensorflow_operations.run(closed, [*weights, image], tf.shape(image)[0])
     return {program.OUTPUT: output}
