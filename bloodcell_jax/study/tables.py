@@ -107,9 +107,9 @@ def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
   short = [entry for entry in entries if (share := table.share(entry)) is not None and share < 0.9]
   if short:
     least = min(share for entry in short if (share := table.share(entry)) is not None)
-    rows, they = ('row is', 'it is') if len(short) == 1 else ('rows are', 'they are')
+    rows, own, they = ('row is', 'its', 'it is') if len(short) == 1 else ('rows are', 'their', 'they are')
     found.append(
-      f'{len(short)} {rows} shorter than the whole length, the shortest with {table.percent(least)} of it: {they} not '
+      f'{len(short)} {rows} shorter than {own} whole length, the shortest with {table.percent(least)} of it: {they} not '
       'trained to the end.'
     )
   return [*found, report.RESEARCH_ONLY]
