@@ -109,8 +109,8 @@ def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     least = min(share for entry in short if (share := table.share(entry)) is not None)
     rows, own, they = ('row is', 'its', 'it is') if len(short) == 1 else ('rows are', 'their', 'they are')
     found.append(
-      f'{len(short)} {rows} shorter than {own} whole length, the shortest with {table.percent(least)} of it: {they} not '
-      'trained to the end.'
+      f'{len(short)} {rows} shorter than {own} whole length, the shortest with {table.percent(least)} of it: '
+      f'{they} not trained to the end.'
     )
   return [*found, report.RESEARCH_ONLY]
 
