@@ -19,7 +19,8 @@ READING = (
   'photographs than training; because it chose the epoch, its figure is optimistic.',
   "The study's figures are mostly training accuracy, or are on its 71 held-out images, or it does not say. Compare "
   'them with the column that they belong to, not with TEST-clean.',
-  "The length is epochs x updates an epoch, and in brackets its share of the study's.",
+  "The length is epochs x updates an epoch, and in brackets its share of the whole length, which is the study's where "
+  'it gives one.',
 )
 
 
@@ -63,8 +64,9 @@ SEEDS = (
   'deviation over two or three seeds is rough, and is no interval for new photographs.'
 )
 CHOSEN = (
-  'Nothing was chosen or fitted on TEST, TEST-clean or TEST_SIMPLE: these figures are evidence. Figures on a split '
-  'that chose something are not.'
+  'No run chose or fitted anything on TEST, TEST-clean or TEST_SIMPLE; figures on a split that chose something are no '
+  'evidence. A few decisions about the method itself were made after figures of TEST had been seen; docs/results.md '
+  'lists them.'
 )
 RUNS = (
   'Each is an ordinary run: evaluate, predict, explain and export work on its folder, and it has a report.'
@@ -105,10 +107,10 @@ def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
   short = [entry for entry in entries if (share := table.share(entry)) is not None and share < 0.9]
   if short:
     least = min(share for entry in short if (share := table.share(entry)) is not None)
-    verb = 'row is' if len(short) == 1 else 'rows are'
+    rows, own, they = ('row is', 'its', 'it is') if len(short) == 1 else ('rows are', 'their', 'they are')
     found.append(
-      f"{len(short)} {verb} shorter than the study's own length, the least has {table.percent(least)} of it: not "
-      'finished networks.'
+      f'{len(short)} {rows} shorter than {own} whole length, the shortest with {table.percent(least)} of it: '
+      f'{they} not trained to the end.'
     )
   return [*found, report.RESEARCH_ONLY]
 
