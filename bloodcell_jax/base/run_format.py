@@ -26,6 +26,8 @@ ADDED = {
   'evaluate.unlike_share': 0.03,
   'train.parallel': 'pmap',
   'train.draw': 'images',
+  'train.max_copies': 0,
+  'logistic.strength': 1e-3,
 }
 # Earlier name of a key -> its name today; `*` stands for the name of a stage.
 RENAMED_KEYS = {
