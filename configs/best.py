@@ -1,10 +1,10 @@
-"""The recipe that cross-validation on the Kaggle training photographs prefers so far; docs/best.md has its figures.
+"""Frozen AlexNet, a logistic regression on pooled features, chosen by cross-validation on TRAIN: see docs/best.md.
 
     python main.py --config=configs/best.py:quick --config.data.source=kaggle --config.data.dir=FOLDER
 
 AlexNet's first three convolutions with ImageNet's weights look at a crop around the nucleus; a logistic regression is
 fitted on mean and maximum of their maps. Variants: `quick` takes ten copies of each photograph; `whole` (the default)
-takes all and answers by the mean over eight symmetries. Without real images it runs on a few synthetic smears.
+takes all and answers by the mean over eight symmetries, which has not been scored. Without real images it runs on a few synthetic smears.
 """
 
 from ml_collections import config_dict
