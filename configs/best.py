@@ -4,7 +4,8 @@
 
 AlexNet's first three convolutions with ImageNet's weights look at a crop around the nucleus; a logistic regression is
 fitted on mean and maximum of their maps. Variants: `quick` takes ten copies of each photograph; `whole` (the default)
-takes all and answers by the mean over eight symmetries, which has not been scored. Without real images it runs on a few synthetic smears.
+takes all and answers by the mean over eight symmetries, which has not been scored. Without real images it runs on a
+few synthetic smears.
 """
 
 from ml_collections import config_dict
