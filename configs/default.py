@@ -181,6 +181,9 @@ def get_config() -> config_dict.ConfigDict:
   t.checkpoint_every = 1.0  # in units of checkpoint_unit
   t.checkpoint_unit = 'epochs'  # epochs, steps or minutes; the best and the last epoch are always saved
   t.num_devices = 0  # devices that share a batch; 0 for all
+  # What the layers compute in during an update: float32, bfloat16, or auto: float32 on a CPU and bfloat16 on a GPU.
+  # Parameters, sums, losses, evaluation and exports are float32.
+  t.dtype = 'auto'
   t.parallel = 'pmap'  # how they share it: pmap, or jit over a mesh; the results are the same
 
   c.stages = s = config_dict.ConfigDict()

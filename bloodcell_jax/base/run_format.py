@@ -25,6 +25,7 @@ ADDED = {
   'weights.include_top': False,
   'evaluate.unlike_share': 0.03,
   'train.parallel': 'pmap',
+  'train.dtype': 'float32',
   'train.draw': 'images',
   'train.max_copies': 0,
   'logistic.strength': 1e-3,

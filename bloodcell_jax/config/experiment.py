@@ -21,7 +21,7 @@ from bloodcell_jax.heads import logistic, svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.stats import calibration, intervals, unlike
 from bloodcell_jax.system import home
-from bloodcell_jax.train import plan, step
+from bloodcell_jax.train import plan, precision, step
 from bloodcell_jax.weights import pretrained
 
 PIPELINES = ('tf_data', 'numpy')
@@ -54,6 +54,7 @@ class Experiment:
   max_copies: int  # images of one photograph in train and in validation; 0 for all
   num_devices: int
   parallel: str  # one of `devices.PARALLEL`
+  dtype: str  # one of `precision.NAMES`
   cross_validation: folds.Spec
   ensemble: method.Spec
   objective: step.Spec
@@ -144,6 +145,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     max_copies=train.take('max_copies', int),
     num_devices=train.take('num_devices', int),
     parallel=train.take('parallel', str),
+    dtype=precision.check(train.take('dtype', str)),
     cross_validation=train.spec(folds.Spec),
     ensemble=sections['ensemble'].spec(method.Spec),
     objective=train.spec(step.Spec),

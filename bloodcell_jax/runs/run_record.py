@@ -56,15 +56,20 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
     title = f'{data.table.file[rows[0]]}, under augmentation'
     sheet = augmentation_sheet.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
     figure.write(folder.figures / 'augmentation.png', sheet, note)
-  figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), note)
+  counts = tuple((split, tuple(classes.items())) for split, classes in data.counts().items())
+  figure.write_shared(folder.figures / 'distribution.png', _distribution, counts, note)
+
+
+def _distribution(counts: tuple[tuple[str, tuple[tuple[str, tuple[int, int]], ...]], ...]) -> Any:
+  return distribution.plot({split: dict(classes) for split, classes in counts})
 
 
 def _network(job: job_lib.Job) -> dict[str, Any]:
   """The network, and the numbers of trainable and frozen parameters in each stage."""
-  sizes = {name: int(np.size(leaf)) for name, leaf in tree.names(job.params).items()}
+  sizes = {name: int(leaf.size) for name, leaf in tree.names(job.shapes).items()}
   stages = []
   for stage in job.experiment.stages:
-    is_trained = tree.names(staged.trainable(stage.weights, job.params))
+    is_trained = tree.names(staged.trainable(stage.weights, job.shapes))
     trained = sum(size for name, size in sizes.items() if is_trained[name])
     stages.append({'name': stage.fit.name, 'trained': trained, 'frozen': sum(sizes.values()) - trained})
   return {

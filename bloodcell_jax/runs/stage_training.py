@@ -27,7 +27,7 @@ def run(
 
   Args:
     job: the job.
-    initial: the initial parameters of the run.
+    initial: the initial parameters of the run; None for newly initialized ones, which a run that continues needs not.
     folder: the run's.
     progress: where progress is printed.
 
@@ -77,7 +77,8 @@ def begin(
   A fitted head depends on those parameters and the images only: a run that is interrupted before the first checkpoint
   of the stage fits it again to the same bits.
   """
-  params, step = (before.state.params, int(before.state.step)) if before else (initial, 0)
+  fresh = job.params if before is None and initial is None else initial
+  params, step = (before.state.params, int(before.state.step)) if before else (fresh, 0)
   if stage.output_layer:
     features = frozen_features.build(job, stage, params, folder.cache, progress)
     params = output_layer.fit(job, stage, params, features, progress)
@@ -146,14 +147,14 @@ def check_frozen(
 
 def _frozen(job: job_lib.Job, stage: stages.Stage, params: Any) -> str:
   """The fingerprint of the stage's frozen weights; empty where there are none."""
-  is_trained = tree.names(staged.trainable(stage.weights, job.params))
+  is_trained = tree.names(staged.trainable(stage.weights, job.shapes))
   kept = {name: leaf for name, leaf in tree.names(params).items() if not is_trained[name]}
   return tree.fingerprint(tree.nest(kept)) if kept else ''
 
 
 def _print_stage(job: job_lib.Job, stage: stages.Stage, params: Any, progress: progress_lib.Progress) -> None:
   """Prints the settings of a stage and its trainable and frozen weights."""
-  is_trained = staged.trainable(stage.weights, job.params)
+  is_trained = staged.trainable(stage.weights, job.shapes)
   rate = stage.weights.optimizer.learning_rate
   progress.line(
     f'stage {stage.fit.name}: {stage.fit.epochs} epochs of {job.loop_spec.steps_per_epoch} updates, '

@@ -48,7 +48,7 @@ def write(
     return False
   classes, content_N = None, np.full(len(rows), np.nan)
   if network is not None and _tells_content(data.table.take(unseen), data.table.label[learned]):
-    embedding_ND, label_N = _embed(network, unseen), data.table.label[unseen]
+    embedding_ND, label_N = network.outputs.embedding(unseen), data.table.label[unseen]
     classes = content.fit(embedding_ND, label_N)
     fold_N = look_reference.folds(data.table.group[unseen])
     content_N[len(learned) :] = content.held_out_distances(embedding_ND, label_N, fold_N)
@@ -123,7 +123,7 @@ def of_rows(
   if measure.classes is None:
     return look_ND
   assert network is not None
-  embedding_ND = _embed(network, rows)
+  embedding_ND = network.outputs.embedding(rows)
   return np.concatenate([look_ND, content.distances(measure.classes, embedding_ND)[:, None]], 1)
 
 
@@ -166,15 +166,6 @@ def _tells_content(unseen: types.Table, learned_N: np.ndarray) -> bool:
   """Whether images that were not trained on are enough to say where the classes lie: some groups, two of each class."""
   groups = [len(np.unique(unseen.group[unseen.label == k])) for k in np.unique(learned_N)]
   return len(np.unique(unseen.group)) >= look_reference.LEAST_GROUPS and min(groups, default=0) >= 2
-
-
-def _embed(network: model_set.Network, rows: np.ndarray) -> np.ndarray:
-  """[N, D] of the images as they are."""
-  job, parts = network.job, []
-  for batch in job.in_order(rows):
-    job.poll()
-    parts.append(job.apply_to_embedding(network.params, batch)[np.asarray(batch.weight_B) > 0])
-  return np.concatenate(parts)
 
 
 def _sample(data: dataset.Dataset, split: str, seed: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -10,10 +11,9 @@ import recoloured
 
 from bloodcell_jax.adaptation import labels
 from bloodcell_jax.base import types
-from bloodcell_jax.data import dataset
 
 KNOWN = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
-NOTHING = dataset.empty(KNOWN).table
+NOTHING: frozenset[str] = frozenset()
 
 
 @pytest.fixture(scope='module')
@@ -66,6 +66,21 @@ def test_an_unknown_class_is_refused_with_the_nearest_one_and_taken_as_a_new_cla
   assert 'reads like MONOCYTE' in refusal(path, tmp_path, rows, 3, ('monocyte',))
 
 
+def test_a_class_that_the_run_knows_is_left_out_of_the_new_ones_as_the_line_says(folder, tmp_path):
+  path, rows = folder
+  for new, words in (
+    (('MONOCYTE',), 'leave it out'),
+    (('monocyte ',), 'which the run knows; label with that'),
+  ):
+    assert words in refusal(path, tmp_path, rows, new=new)
+  assert read(path, tmp_path, rows).class_names == KNOWN
+  other = [(file, 'MONOZYT' if label == 'MONOCYTE' else label, digest) for file, label, digest in rows]
+  assert 'Correct the label' in refusal(path, tmp_path, other)
+  meant = re.search(r'did you mean (\w+)\?', refusal(path, tmp_path, other))[1]
+  corrected = [(file, label.replace('MONOZYT', meant), digest) for file, label, digest in other]
+  assert read(path, tmp_path, corrected).class_names == KNOWN
+
+
 def test_too_few_labels_and_too_few_classes_are_refused(folder, tmp_path):
   path, rows = folder
   assert 'label 2 or more, or take its label out' in refusal(path, tmp_path, rows, num=1)
@@ -84,6 +99,6 @@ def test_nothing_labelled_a_changed_image_and_a_missing_one_are_refused(folder, 
 def test_images_of_the_run_itself_are_refused(folder, tmp_path):
   path, rows = folder
   own = read(path, tmp_path, rows)
-  said = refusal(path, tmp_path, rows, home=own)
+  said = refusal(path, tmp_path, rows, home=frozenset(own.digest.tolist()))
   assert '12 of 12 labelled images are images of the run itself' in said
   assert len(read(path, tmp_path, rows, home=NOTHING)) == 12
