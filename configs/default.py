@@ -22,7 +22,8 @@ def stage(
   s.learning_rate_multipliers = ()  # ((pattern, factor), ...), factor > 0; the first pattern that matches a weight
   s.early_stopping_patience = 0  # epochs without improvement until the stage ends; 0 for never
   s.loss = 'cross_entropy'  # cross_entropy, or svr: that of a support vector regression, see the section svr
-  # Replaces the output layer when the stage begins: svr (fitted on the network's embeddings) or rbf; '' keeps it.
+  # Replaces the output layer when the stage begins: logistic or svr (fitted on the network's embeddings, see the
+  # sections of these names) or rbf; '' keeps it.
   s.output_layer = ''
   # N > 0 trains through the auxiliary classifier behind convolution N (one more: behind the dense layers); 0 for none.
   s.auxiliary = 0
@@ -164,6 +165,9 @@ def get_config() -> config_dict.ConfigDict:
   # images: all alike; laboratories: the laboratory first, then the class, then the image (a source other
   # than laboratories is one laboratory).
   t.draw = 'images'
+  # Images of one photograph that training and validation take, drawn once a run; 0 for all. Copies of a photograph say
+  # less than other photographs and cost as much time.
+  t.max_copies = 0
   t.class_weight = 'none'  # none, or balanced: classes weigh inversely to their frequency
   t.ema_momentum = 0.0  # of a moving average of the weights, which is evaluated in their place; 0 for none
   t.monitor = 'val_loss'  # selects the best epoch: val_loss, val_accuracy, loss or accuracy
@@ -194,6 +198,11 @@ def get_config() -> config_dict.ConfigDict:
   c.svr = r = config_dict.ConfigDict()  # support vector regression, one per class, on targets of +1 and -1
   r.epsilon = 0.1  # half width of the tube in which errors cost nothing, in [0, 1)
   r.cost = 1.0  # C: weight of the errors against half the squared norm of the output layer's weights, > 0
+
+  c.logistic = g = (
+    config_dict.ConfigDict()
+  )  # logistic regression as an output layer, on standardized features
+  g.strength = 1e-3  # > 0, of the penalty on the squares of its weights, beside the mean cross-entropy
 
   c.trees = f = config_dict.ConfigDict()  # random forest and gradient boosting on a run's features
   f.num_trees = 200  # random forest: trees

@@ -27,6 +27,8 @@ ADDED = {
   'train.parallel': 'pmap',
   'train.dtype': 'float32',
   'train.draw': 'images',
+  'train.max_copies': 0,
+  'logistic.strength': 1e-3,
 }
 # Earlier name of a key -> its name today; `*` stands for the name of a stage.
 RENAMED_KEYS = {

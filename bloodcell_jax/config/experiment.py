@@ -17,7 +17,7 @@ from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.data.images import decode, feature_cache
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.ensembles import method
-from bloodcell_jax.heads import svr, trees
+from bloodcell_jax.heads import logistic, svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.stats import calibration, intervals, unlike
 from bloodcell_jax.system import home
@@ -51,6 +51,7 @@ class Experiment:
   batch_size: int
   class_weight: str
   draw: str  # one of stream.DRAWS
+  max_copies: int  # images of one photograph in train and in validation; 0 for all
   num_devices: int
   parallel: str  # one of `devices.PARALLEL`
   dtype: str  # one of `precision.NAMES`
@@ -58,6 +59,7 @@ class Experiment:
   ensemble: method.Spec
   objective: step.Spec
   svr: svr.Spec
+  logistic: logistic.Spec
   trees: trees.Spec
   monitor: str  # the figure that selects the run's best epoch
   loop: plan.Spec
@@ -107,6 +109,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     'model',
     'weights',
     'svr',
+    'logistic',
     'trees',
     'optimizer',
     'stages',
@@ -139,6 +142,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     batch_size=train.positive('batch_size'),
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
     draw=train.choice('draw', stream.DRAWS),
+    max_copies=train.take('max_copies', int),
     num_devices=train.take('num_devices', int),
     parallel=train.take('parallel', str),
     dtype=precision.check(train.take('dtype', str)),
@@ -146,6 +150,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     ensemble=sections['ensemble'].spec(method.Spec),
     objective=train.spec(step.Spec),
     svr=sections['svr'].spec(svr.Spec),
+    logistic=sections['logistic'].spec(logistic.Spec),
     trees=sections['trees'].spec(trees.Spec),
     monitor=train.take('monitor', str),
     loop=train.spec(plan.Spec),
@@ -157,6 +162,8 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     tta=evaluate.choice('tta', test_time.KINDS),
   )
   stages_lib.check(experiment.stages, experiment.model)
+  if experiment.max_copies < 0:
+    raise types.UserError(f'train.max_copies is {experiment.max_copies}; it must be 1 or more, or 0 for all')
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
   if experiment.draw == stream.LABORATORIES and experiment.class_weight != 'none':

@@ -19,7 +19,18 @@ from bloodcell_jax.train import checkpoint, devices, history, side_by_side
 from bloodcell_jax.train import progress as progress_lib
 
 # The fields of an experiment that the shared program depends on.
-SHARED = ('model', 'stages', 'batch_size', 'objective', 'svr', 'num_devices', 'parallel', 'dtype', 'loop')
+SHARED = (
+  'model',
+  'stages',
+  'batch_size',
+  'objective',
+  'svr',
+  'logistic',
+  'num_devices',
+  'parallel',
+  'dtype',
+  'loop',
+)
 # The share of free memory to use; the rest is for evaluation and fragmentation.
 SHARE = 0.9
 

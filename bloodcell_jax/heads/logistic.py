@@ -8,8 +8,23 @@ import numpy as np
 
 from bloodcell_jax.base import types
 
+# Its name in the config, as an output layer.
+NAME = 'logistic'
 # The fit has converged where no entry of the gradient exceeds this; at most so many iterations.
 _LEAST_GRADIENT, _MOST_ITERATIONS = 1e-5, 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """Hyperparameters of a logistic regression that is fitted as an output layer."""
+
+  strength: (
+    float  # > 0: the penalty is strength / 2 times the mean square of the kernel on standardized features
+  )
+
+  def __post_init__(self):
+    if not 0 < self.strength < float('inf'):
+      raise types.UserError(f'logistic.strength is {self.strength}; it must be above 0')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +99,36 @@ def fit(
   )
   kernel_DK = found.x[: start_DK.size].reshape(shape) / scale
   return Linear(kernel_DK, found.x[start_DK.size :] - centre_D @ kernel_DK)
+
+
+def fit_new(
+  feature_ND: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray, num_classes: int, spec: Spec
+) -> Linear:
+  """A layer fitted from nothing: `fit` on features that are each divided by their own standard deviation.
+
+  A network's channels differ in size by orders of magnitude; undivided, the largest alone would be listened to.
+
+  **Guarantees**: the logits do not change where a feature is multiplied by a number, up to rounding.
+
+  Args:
+    feature_ND: the input of the output layer.
+    label_N: class of each row, in [0, K).
+    weight_N: >= 0, of each row; only their ratios matter.
+    num_classes: K.
+    spec: the strength of the penalty.
+
+  Raises:
+    RunError: a feature is not finite.
+  """
+  share_N = weight_N.astype(np.float64) / weight_N.sum()
+  feature_ND = feature_ND.astype(np.float64)
+  mean_D = share_N @ feature_ND
+  std_D = np.sqrt(share_N @ np.square(feature_ND - mean_D))
+  # One that never changes, up to rounding, says nothing; divided by nearly 0 it would be noise.
+  factor_D = np.where(std_D > 1e-6 * np.abs(mean_D), 1 / np.maximum(std_D, 1e-30), 0)
+  nothing = Linear(np.zeros((feature_ND.shape[1], num_classes)), np.zeros(num_classes))
+  fitted = fit(feature_ND * factor_D, label_N, weight_N, nothing, spec.strength)
+  return Linear(fitted.kernel_DK * factor_D[:, None], fitted.bias_K)
 
 
 def _log_softmax(logits_NK: np.ndarray) -> np.ndarray:

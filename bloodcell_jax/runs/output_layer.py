@@ -11,7 +11,7 @@ import numpy as np
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import stages
 from bloodcell_jax.data import stream
-from bloodcell_jax.heads import rbf, svr
+from bloodcell_jax.heads import logistic, rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
 from bloodcell_jax.runs import compiled, frozen_features
 from bloodcell_jax.runs import job as job_lib
@@ -32,7 +32,8 @@ def fit(
 
   Args:
     job: the job.
-    stage: the stage, which names the head; 'svr' replaces the last dense layer, 'rbf' also the neurons before it.
+    stage: the stage, which names the head; 'svr' and 'logistic' replace the last dense layer, 'rbf' also the
+      neurons before it.
     params: the network's weights.
     features: the cached features of the frozen blocks, used instead of the images; None without a cache.
     progress: where progress is printed.
@@ -58,6 +59,12 @@ def fit(
   if stage.output_layer == rbf.NAME:
     kernel_DK, bias_K = rbf.outputs(embedding_ND, target_NK, weight_N)
     summary = f'{len(centre_MD)} neurons of radial basis functions'
+  elif stage.output_layer == logistic.NAME:
+    label_N, spec = arrays.target_NK.argmax(1), job.experiment.logistic
+    linear = logistic.fit_new(embedding_ND, label_N, weight_N, job.num_classes, spec)
+    kernel_DK, bias_K = linear.kernel_DK, linear.bias_K
+    share = float((weight_N * (linear.logits(embedding_ND).argmax(1) == label_N)).sum() / weight_N.sum())
+    summary = f'logistic regression of strength {spec.strength:g}, training accuracy {share:.3f}'
   else:
     fitted = svr.fit(embedding_ND, target_NK, weight_N, job.experiment.svr)
     kernel_DK, bias_K = fitted.kernel_DK, fitted.bias_K

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable
 
+import numpy as np
+
 from bloodcell_jax.base import run_format
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
-from bloodcell_jax.data.division import bagging, folds, leaks
+from bloodcell_jax.data.division import bagging, copies, folds, leaks
 from bloodcell_jax.data.images import conversions
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import workdir
@@ -47,6 +49,13 @@ def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset
   )
   if exp.ensemble.member and exp.ensemble.method == method.BAGGING:
     rows = bagging.divide(data.table, rows, exp.seed, run_format.bag_stream(exp.format, 'bag'))
+  if exp.max_copies:
+    few: dict[str, np.ndarray] = {
+      name: copies.few(data.table, rows[name], exp.max_copies, exp.division_seed)
+      for name in ('train', 'validation')
+      if name in rows
+    }
+    rows = {**rows, **few}
   return data.with_rows(rows)
 
 

@@ -49,3 +49,36 @@ def test_a_feature_that_is_not_finite_is_refused():
   broken_ND[3, 1] = np.inf
   with pytest.raises(types.RunError, match='not finite'):
     logistic.fit(broken_ND, LABEL_N, WEIGHT_N, ZERO, 0.01)
+
+
+def test_a_new_layer_is_the_minimum_of_scikit_learn_on_standardized_features():
+  strength = 0.01
+  layer = logistic.fit_new(FEATURE_ND, LABEL_N, WEIGHT_N, 3, logistic.Spec(strength))
+  share_N = WEIGHT_N / WEIGHT_N.sum()
+  centred_ND = FEATURE_ND - share_N @ FEATURE_ND
+  # The mean square norm of standardized features is their number.
+  input_ND = centred_ND / np.sqrt(share_N @ np.square(centred_ND)) / np.sqrt(FEATURE_ND.shape[1])
+  other = linear_model.LogisticRegression(C=1 / strength, tol=1e-8, max_iter=10_000)
+  other.fit(input_ND, LABEL_N, sample_weight=share_N)
+  np.testing.assert_allclose(layer.probabilities(FEATURE_ND), other.predict_proba(input_ND), atol=2e-3)
+
+
+def test_a_new_layer_hears_a_small_feature_as_well_as_a_large_one():
+  factor_D = np.array([1e-4, 1e3, 1, 10, 0.1])
+  spec = logistic.Spec(0.01)
+  before = logistic.fit_new(FEATURE_ND, LABEL_N, WEIGHT_N, 3, spec).probabilities(FEATURE_ND)
+  scaled_ND = FEATURE_ND * factor_D
+  after = logistic.fit_new(scaled_ND, LABEL_N, WEIGHT_N, 3, spec).probabilities(scaled_ND)
+  np.testing.assert_allclose(after, before, atol=1e-6)
+  # Negative control: without the standardization the large one drowns the others.
+  drowned = logistic.fit(scaled_ND, LABEL_N, WEIGHT_N, ZERO, spec.strength).probabilities(scaled_ND)
+  assert np.abs(drowned - before).max() > 0.1
+
+
+def test_a_feature_that_never_changes_is_left_alone_and_a_strength_of_0_is_refused():
+  constant_ND = np.concatenate([FEATURE_ND, np.full((60, 1), 7.0)], 1)
+  layer = logistic.fit_new(constant_ND, LABEL_N, WEIGHT_N, 3, logistic.Spec(0.01))
+  assert not layer.kernel_DK[5].any()
+  assert layer.kernel_DK[:5].any()
+  with pytest.raises(types.UserError, match=r'logistic\.strength is 0; it must be above 0'):
+    logistic.Spec(0)

@@ -260,3 +260,22 @@ def test_every_variant_resolves_and_a_misspelt_one_is_named():
     }
   with pytest.raises(ValueError, match='svm'):
     cnn_svr.get_config('svm')
+
+
+def test_a_logistic_fit_replaces_the_output_layer_and_names_images_better_than_before():
+  made = make('softmax', **{'stages.softmax.output_layer': 'logistic'})
+  stage = made.experiment.stages[0]
+  fitted = output_layer.fit(made, stage, made.params, None, progress.Progress())
+  names = tree.names(fitted)
+  changed = {name for name, leaf in tree.names(made.params).items() if not np.array_equal(leaf, names[name])}
+  assert changed == {'dense_3/kernel', 'dense_3/bias'}
+  rows = made.data.rows['train']
+  embedding_ND = output_layer.embed(made, made.model, made.params, made.in_order(rows))
+  label_N = made.data.table.label[rows]
+  right = {
+    key: (
+      (embedding_ND @ np.asarray(layer['kernel']) + np.asarray(layer['bias'])).argmax(1) == label_N
+    ).mean()
+    for key, layer in (('before', made.params['dense_3']), ('after', fitted['dense_3']))
+  }
+  assert right['after'] > right['before'] + 0.2
