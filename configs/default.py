@@ -22,7 +22,7 @@ def stage(
   s.learning_rate_multipliers = ()  # ((pattern, factor), ...), factor > 0; the first pattern that matches a weight
   s.early_stopping_patience = 0  # epochs without improvement until the stage ends; 0 for never
   s.loss = 'cross_entropy'  # cross_entropy, or svr: that of a support vector regression, see the section svr
-  # Replaces the output layer when the stage begins: svr (fitted on the network's embeddings) or rbf; '' keeps it.
+  # Replaces the output layer when the stage begins: svr or logistic (fitted on the network's embeddings) or rbf; '' keeps it.
   s.output_layer = ''
   # N > 0 trains through the auxiliary classifier behind convolution N (one more: behind the dense layers); 0 for none.
   s.auxiliary = 0
@@ -51,7 +51,8 @@ def get_config() -> config_dict.ConfigDict:
   d.labels_csv = ''
   d.image_size = 64  # side of the network's square input, pixels
   # full: the whole image; nucleus: a square around the nucleus, of a fixed share of the image; cell: a square around it
-  # with a side of 3 times the square root of its area, so that cells have one scale whatever the magnification.
+  # with a side of 3 times the square root of its area, so that cells have one scale whatever the magnification;
+  # cell_close: the same with 2.2 times, which shows hardly more than the cell.
   d.view = 'full'
   # For resizing: nearest (as Keras' load_img), bilinear, bicubic, lanczos or box.
   d.interpolation = 'bilinear'
@@ -123,7 +124,7 @@ def get_config() -> config_dict.ConfigDict:
   m.name = 'cnn_a'  # cnn_a, cnn_b, cnn_svr, alexnet3 or vgg16
   m.dropout_rate = 0.2  # fraction of units dropped in training, in [0, 1)
   # flatten; rbf: neurons of radial basis functions; average: global average pooling (vgg16 and alexnet3; the others
-  # flatten).
+  # flatten); average_max: average and maximum side by side (vgg16 and alexnet3 only).
   m.head = 'flatten'
   # cnn_svr: of the first dense layer; vgg16: of the hidden layer of the heads flatten and rbf.
   m.head_units = 256

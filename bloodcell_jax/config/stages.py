@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import section
-from bloodcell_jax.heads import rbf, svr
+from bloodcell_jax.heads import logistic, rbf, svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.train import history, plan
 
 CROSS_ENTROPY = 'cross_entropy'
 LOSSES = (CROSS_ENTROPY, svr.NAME)
-OUTPUT_LAYERS = ('', svr.NAME, rbf.NAME)
+OUTPUT_LAYERS = ('', svr.NAME, rbf.NAME, logistic.NAME)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,12 @@ import numpy as np
 
 from bloodcell_jax.base import types
 
+# What a stage is told to fit as its output layer.
+NAME = 'logistic'
+# Of a layer that is fitted alone.
+_STRENGTH = 3e-3
+# A feature that hardly varies is divided by no less than this share of the mean standard deviation.
+_LEAST_SPREAD = 0.1
 # The fit has converged where no entry of the gradient exceeds this; at most so many iterations.
 _LEAST_GRADIENT, _MOST_ITERATIONS = 1e-5, 2000
 
@@ -26,6 +32,43 @@ class Linear:
   def probabilities(self, feature_ND: np.ndarray) -> np.ndarray:
     """[N, K] the softmax of the logits."""
     return np.exp(_log_softmax(self.logits(feature_ND)))
+
+
+def fit_alone(feature_ND: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray, num_classes: int) -> Linear:
+  """The layer fitted on features alone, each standardized, every class with the same share of the weight.
+
+  The layer takes the features as they are: the standardization is part of it.
+
+  Args:
+    feature_ND: the input of the output layer.
+    label_N: class of each row, in [0, num_classes).
+    weight_N: >= 0, of each row; within a class only their ratios matter.
+    num_classes: of the layer; those without rows get no weight.
+
+  Raises:
+    RunError: a feature is not finite.
+  """
+  total_K = np.bincount(label_N, weight_N, num_classes)
+  share_N = weight_N / np.maximum(total_K, 1e-12)[label_N]
+  share_N = share_N / share_N.sum()
+  mean_D, spread_D = moments(feature_ND, share_N)
+  zero = Linear(np.zeros((feature_ND.shape[1], num_classes)), np.zeros(num_classes))
+  layer = fit((feature_ND - mean_D) / spread_D, label_N, share_N, zero, _STRENGTH)
+  kernel_DK = layer.kernel_DK / spread_D[:, None]
+  return Linear(kernel_DK, layer.bias_K - mean_D @ kernel_DK)
+
+
+def moments(feature_ND: np.ndarray, share_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """[D] the mean, and what a feature is divided by: its standard deviation, and a share of the mean of all.
+
+  Args:
+    feature_ND: of some images.
+    share_N: >= 0, of each, of sum 1.
+  """
+  feature_ND = feature_ND.astype(np.float64)
+  mean_D = share_N @ feature_ND
+  spread_D = np.sqrt(share_N @ np.square(feature_ND - mean_D))
+  return mean_D, spread_D + _LEAST_SPREAD * spread_D.mean() + 1e-12
 
 
 def fit(

@@ -127,7 +127,7 @@ def framer(view: str) -> Callable[[np.ndarray, Sequence[cell.Box]], list[cell.Bo
   """What gives the square around each cell that a network of this `data.view` was trained on, within the photograph."""
 
   def frames_of(photograph_HWC: np.ndarray, boxes: Sequence[cell.Box]) -> list[cell.Box]:
-    if view == cell_view.NAME:
+    if view in cell_view.SIDES:
       return [_around(box, photograph_HWC.shape) for box in boxes]
     diameter = red_cells.diameter(photograph_HWC)
     return [frame(box, diameter, photograph_HWC.shape) for box in boxes]

@@ -138,6 +138,15 @@ class GlobalAveragePooling(nn.Module):
     return x_BHWC.mean((1, 2))
 
 
+class GlobalMaxPooling(nn.Module):
+  """The maximum over height and width, [B, C]. Source: Keras `GlobalMaxPooling2D`."""
+
+  keras_class = 'GlobalMaxPooling2D'
+
+  def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+    return x_BHWC.max((1, 2))
+
+
 class Dropout(nn.Module):
   """Zeroes a share of the units in training and scales the rest by 1 / (1 - rate). Source: Keras `Dropout`.
 

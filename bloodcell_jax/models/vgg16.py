@@ -9,7 +9,7 @@ from bloodcell_jax.models import backbone, layers
 
 # (convolutions, filters) of each block. Source: Simonyan and Zisserman 2015, table 1, column D.
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
-HEADS = (*backbone.HEADS, 'imagenet')
+HEADS = (*backbone.BACKBONE_HEADS, 'imagenet')
 # Of fc1 and fc2. Source: as BLOCKS.
 IMAGENET_UNITS = 4096
 
@@ -87,7 +87,7 @@ class VGG16(backbone.BlockNetwork):
 BACKBONE = backbone.Backbone(
   create=backbone.creator(VGG16),
   output_layer='dense_2',
-  heads=backbone.HEADS,
+  heads=backbone.BACKBONE_HEADS,
   channels=(3,),
   has_auxiliary=False,
   features=tuple(rf'block{i}_.*' for i in range(1, len(BLOCKS) + 1)),

@@ -11,7 +11,7 @@ import numpy as np
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import stages
 from bloodcell_jax.data import stream
-from bloodcell_jax.heads import rbf, svr
+from bloodcell_jax.heads import logistic, rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
 from bloodcell_jax.runs import frozen_features
 from bloodcell_jax.runs import job as job_lib
@@ -32,7 +32,8 @@ def fit(
 
   Args:
     job: the job.
-    stage: the stage, which names the head; 'svr' replaces the last dense layer, 'rbf' also the neurons before it.
+    stage: the stage, which names the head; 'svr' and 'logistic' replace the last dense layer, 'rbf' also
+      the neurons before it.
     params: the network's weights.
     features: the cached features of the frozen blocks, used instead of the images; None without a cache.
     progress: where progress is printed.
@@ -58,6 +59,10 @@ def fit(
   if stage.output_layer == rbf.NAME:
     kernel_DK, bias_K = rbf.outputs(embedding_ND, target_NK, weight_N)
     summary = f'{len(centre_MD)} neurons of radial basis functions'
+  elif stage.output_layer == logistic.NAME:
+    layer = logistic.fit_alone(embedding_ND, arrays.target_NK.argmax(1), weight_N, job.num_classes)
+    kernel_DK, bias_K = layer.kernel_DK, layer.bias_K
+    summary = 'logistic'
   else:
     fitted = svr.fit(embedding_ND, target_NK, weight_N, job.experiment.svr)
     kernel_DK, bias_K = fitted.kernel_DK, fitted.bias_K

@@ -16,6 +16,8 @@ from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import atomic
 
 _CONTENT = 'content_'
+# What files of before lack.
+_ABSENT: dict[str, Any] = {'spread_D': None, 'whole_RR': None}
 _DAMAGE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, OSError)
 
 
@@ -38,7 +40,8 @@ def write(folder: workdir.Workdir, measure: Measure) -> None:
     **{key: np.asarray(value) for key, value in vars(measure.reference).items()},
   }
   if measure.classes is not None:
-    arrays |= {_CONTENT + key: np.asarray(value) for key, value in vars(measure.classes).items()}
+    learned = {key: value for key, value in vars(measure.classes).items() if value is not None}
+    arrays |= {_CONTENT + key: np.asarray(value) for key, value in learned.items()}
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)
   atomic.write_bytes(folder.unlike, buffer.getvalue())
@@ -64,7 +67,7 @@ def read(folder: workdir.Workdir) -> Measure | None:
     return Measure(
       int(arrays['version']),
       look_reference.Reference(**values),
-      content.Classes(**{**inside, 'rest': float(inside['rest'])}) if inside else None,
+      content.Classes(**{**_ABSENT, **inside, 'rest': float(inside['rest'])}) if inside else None,
       calibration_file.FittedFor(**{**known, 'members': tuple(known['members'])}),
     )
   except _DAMAGE as error:

@@ -49,3 +49,23 @@ def test_a_feature_that_is_not_finite_is_refused():
   broken_ND[3, 1] = np.inf
   with pytest.raises(types.RunError, match='not finite'):
     logistic.fit(broken_ND, LABEL_N, WEIGHT_N, ZERO, 0.01)
+
+
+def test_alone_each_feature_is_standardized_and_classes_count_alike():
+  label_N = np.repeat([0, 1, 2], [40, 15, 5])
+  feature_ND = (RNG.normal(size=(60, 5)) + 2 * np.eye(3, 5)[label_N]) * (1, 10, 100, 1, 1) + 3
+  layer = logistic.fit_alone(feature_ND, label_N, np.ones(60), 3)
+  # In other units, and with every image of the first class twice, it says the same.
+  units = np.array([1000, 0.01, 1, 1, 1])
+  twice = np.r_[np.arange(60), np.flatnonzero(label_N == 0)]
+  other = logistic.fit_alone(feature_ND[twice], label_N[twice], np.ones(100), 3)
+  np.testing.assert_allclose(other.probabilities(feature_ND), layer.probabilities(feature_ND), atol=1e-3)
+  assert (layer.probabilities(feature_ND).argmax(1) == label_N).mean() > 0.8
+  plain = logistic.fit(feature_ND * units, label_N, np.ones(60), ZERO, 3e-3)
+  assert (plain.probabilities(feature_ND * units).argmax(1) == label_N).mean() < 0.75
+
+
+def test_moments_keep_a_constant_feature_finite():
+  mean_D, spread_D = logistic.moments(np.array([[1.0, 0], [3, 0]]), np.array([0.5, 0.5]))
+  assert mean_D.tolist() == [2, 0]
+  assert spread_D == pytest.approx([1.05, 0.05])

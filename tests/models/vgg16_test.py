@@ -59,6 +59,15 @@ def test_images_from_32_pixels_on_are_taken_and_smaller_ones_refused():
   [
     ('flatten', [('flatten_1', 8192), ('dense_1', 256), ('dropout_1', 256), ('dense_2', 4)]),
     ('average', [('global_average_pooling2d_1', 512), ('dropout_1', 512), ('dense_2', 4)]),
+    (
+      'average_max',
+      [
+        ('global_average_pooling2d_1', 512),
+        ('global_max_pooling2d_1', 512),
+        ('dropout_1', 1024),
+        ('dense_2', 4),
+      ],
+    ),
     ('imagenet', [('flatten_1', 8192), ('fc1', 4096), ('fc2', 4096), ('predictions', 4)]),
   ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.stats import content, look_reference, unlike
+from bloodcell_jax.storage import calibration_file, unlike_file, workdir
 
 ASPECTS = ('stain', 'stain', 'scale', 'sharpness')
 SPEC = unlike.Spec(0.03)
@@ -119,6 +122,52 @@ def test_content_far_from_every_class_is_farther_than_content_of_a_class():
   home_N = content.distances(classes, centre_KD[label_N] + rng.normal(size=(150, 40)))
   new_N = content.distances(classes, -centre_KD[label_N] + rng.normal(size=(150, 40)))
   assert np.quantile(home_N, 0.95) < np.quantile(new_N, 0.05)
+
+
+def test_what_all_images_vary_in_says_little_of_a_new_class():
+  rng = np.random.default_rng(0)
+  centre_KD = np.zeros((4, 60))
+  centre_KD[np.arange(3), np.arange(3)] = 5
+  centre_KD[3, :3] = 5 / 3  # the new class lies between the others
+  spread_D = np.where(np.arange(60) < 3, 1, 5)  # of every class; the last 57 tell no class
+
+  def images(kinds_N):
+    return centre_KD[kinds_N] + spread_D * rng.normal(size=(len(kinds_N), 60))
+
+  def missed(classes):
+    home_N, new_N = (content.distances(classes, images(kinds_N)) for kinds_N in (np.arange(900) % 3, np.full(300, 3)))
+    return (new_N < np.quantile(home_N, 0.97)).mean()
+
+  label_N = np.arange(600) % 3
+  classes = content.fit(images(label_N), label_N)
+  nearest = dataclasses.replace(classes, whole_RR=np.zeros_like(classes.whole_RR))
+  assert missed(classes) < 0.7 * missed(nearest)
+  # Far from everything it is far nevertheless.
+  far_N = content.distances(classes, images(label_N) + 60)
+  assert far_N.min() > content.distances(classes, images(label_N)).max()
+
+
+def test_a_measure_of_before_is_read_and_judges_as_before(tmp_path):
+  rng = np.random.default_rng(0)
+  embedding_ND, label_N = rng.normal(size=(80, 6)).astype(np.float32), np.arange(80) % 2
+  fitted = content.fit(embedding_ND, label_N)
+  before = dataclasses.replace(fitted, spread_D=None, whole_RR=None)
+  reference = look_reference.fit(looks(90, 0), np.zeros(90, int), np.arange(90), ASPECTS, np.full(4, 0.01), 0)
+  fitted_for = calibration_file.FittedFor({}, (), '', 'none', '', 1.0)
+  folder = workdir.Workdir(tmp_path)
+  unlike_file.write(folder, unlike_file.Measure(2, reference, before, fitted_for))
+  read = unlike_file.read(folder).classes
+  assert read.spread_D is None and read.whole_RR is None
+  inside_NR = (embedding_ND - before.mean_D) @ before.basis_DR
+  off_NKR = inside_NR[:, None] - before.centre_KR
+  square_N = np.einsum('nkr,rs,nks->nk', off_NKR, before.precision_RR, off_NKR).min(1)
+  left_N = np.maximum(0, np.square(embedding_ND - before.mean_D).sum(1) - np.square(inside_NR).sum(1))
+  expected_N = np.log(square_N / 6 + left_N / before.rest + 1e-6)
+  np.testing.assert_allclose(content.distances(read, embedding_ND), expected_N, rtol=1e-4)
+  unlike_file.write(folder, unlike_file.Measure(2, reference, fitted, fitted_for))
+  again = content.distances(unlike_file.read(folder).classes, embedding_ND)
+  np.testing.assert_allclose(again, content.distances(fitted, embedding_ND))
+  assert np.abs(again - expected_N).max() > 0.1
 
 
 def test_held_out_distances_of_content_are_those_of_new_images_and_not_of_fitted_ones():
