@@ -228,5 +228,8 @@ def get_config() -> config_dict.ConfigDict:
   # Of images like the training's, the share that may be withheld as unlike, in [0, 0.5]; of images of another
   # laboratory nearly all are.
   v.unlike_share = 0.03
+  # Whether images of a folder that is another laboratory's material are classified with their features shifted and
+  # scaled to the mean and spread of the training's; of 30 images or more, by a single network without the rbf head.
+  v.align_features = False
   v.conformal_score = 'lac'  # of the conformal sets: lac or aps
   return c

@@ -107,6 +107,7 @@ def _pooled(c: config_dict.ConfigDict) -> None:
   c.augment.quarter_turns = True
   c.augment.mirrors = True
   c.evaluate.tta = 'symmetries'
+  c.evaluate.align_features = True
   c.train.draw = 'images'
   c.train.label_smoothing = 0.0
   c.train.steps_per_epoch = 1

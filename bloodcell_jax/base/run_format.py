@@ -23,6 +23,7 @@ CURRENT = 2
 # Keys that configs of earlier versions lack, with the value that those runs were trained with.
 ADDED = {
   'weights.include_top': False,
+  'evaluate.align_features': False,
   'evaluate.unlike_share': 0.03,
   'train.parallel': 'pmap',
   'train.draw': 'images',

@@ -13,7 +13,7 @@ from bloodcell_jax.data.images import appearance
 from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.optim import staged
 from bloodcell_jax.runs import model_set
-from bloodcell_jax.stats import content, look_reference, unlike
+from bloodcell_jax.stats import content, feature_shift, look_reference, unlike
 from bloodcell_jax.storage import calibration_file, unlike_file, workdir
 from bloodcell_jax.weights import published
 
@@ -48,12 +48,13 @@ def write(
   table = data.table.take(rows)
   if len(np.unique(table.group)) < look_reference.LEAST_GROUPS:
     return False
-  classes, content_N = None, np.full(len(rows), np.nan)
+  classes, features, content_N = None, None, np.full(len(rows), np.nan)
   if network is not None and _tells_content(data.table.take(unseen), data.table.label[learned]):
     # Features that no image has trained are those of the training's images too: the more, the better.
     apart = rows if _has_frozen_features(network) else unseen
     embedding_ND, label_N = _embed(network, apart), data.table.label[apart]
-    classes = content.fit(embedding_ND, label_N)
+    classes = content.fit(embedding_ND, label_N, content.num_directions(len(label_N)))
+    features = feature_shift.fit(embedding_ND, label_N)
     fold_N = look_reference.folds(data.table.group[apart])
     held_out_N = content.held_out_distances(embedding_ND, label_N, fold_N)
     content_N[len(learned) :] = held_out_N[-len(unseen) :]
@@ -67,7 +68,8 @@ def write(
     np.array((*appearance.LEAST_SPREAD, _LEAST_CONTENT))[:num],
     seed,
   )
-  unlike_file.write(folder, unlike_file.Measure(appearance.VERSION, reference, classes, fitted_for))
+  measure = unlike_file.Measure(appearance.VERSION, reference, classes, features, fitted_for)
+  unlike_file.write(folder, measure)
   return True
 
 

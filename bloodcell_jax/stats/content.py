@@ -30,7 +30,12 @@ class Classes:
   whole_RR: np.ndarray | None  # precision around the mean of all; None in those
 
 
-def fit(embedding_ND: np.ndarray, label_N: np.ndarray) -> Classes:
+def num_directions(num_images: int) -> int:
+  """In how many directions features are compared: as many as four fifths of the images, a fold's rest, allow."""
+  return max(1, min(_MOST_DIRECTIONS, 4 * num_images // 5 // _IMAGES_A_DIRECTION))
+
+
+def fit(embedding_ND: np.ndarray, label_N: np.ndarray, num_directions: int) -> Classes:
   """Where the classes lie.
 
   Images that the network has not been trained on say best where others will lie: those of the training lie closer to
@@ -39,15 +44,13 @@ def fit(embedding_ND: np.ndarray, label_N: np.ndarray) -> Classes:
   Args:
     embedding_ND: the input of the output layer.
     label_N: their classes.
+    num_directions: those of largest variance in which they are compared. Distances in another number do not compare.
   """
   mean_D, spread_D = embedding_ND.mean(0), embedding_ND.std(0)
   spread_D = spread_D + _LEAST_SPREAD * spread_D.mean() + 1e-12
   centred_ND = (embedding_ND - mean_D) / spread_D
   _, _, right = np.linalg.svd(centred_ND, full_matrices=False)
-  most = min(
-    _MOST_DIRECTIONS, len(embedding_ND) // _IMAGES_A_DIRECTION, _MOST_NUMBERS // embedding_ND.shape[1]
-  )
-  num = max(1, min(most, len(right)))
+  num = max(1, min(num_directions, _MOST_NUMBERS // embedding_ND.shape[1], len(right)))
   basis_DR = right[:num].T
   inside_NR = centred_ND @ basis_DR
   kinds, index_N = np.unique(label_N, return_inverse=True)
@@ -74,12 +77,14 @@ def _precision(around_NR: np.ndarray) -> np.ndarray:
 
 def held_out_distances(embedding_ND: np.ndarray, label_N: np.ndarray, fold_N: np.ndarray) -> np.ndarray:
   """[N] the `distances` of each image from the classes of the other folds; NaN where those lack its class."""
-  distance_N = np.full(len(embedding_ND), np.nan)
+  distance_N, num = np.full(len(embedding_ND), np.nan), num_directions(len(embedding_ND))
   for fold in np.unique(fold_N):
     inside_N = fold_N == fold
     known_N = inside_N & np.isin(label_N, label_N[~inside_N])
     if known_N.any():
-      distance_N[known_N] = distances(fit(embedding_ND[~inside_N], label_N[~inside_N]), embedding_ND[known_N])
+      distance_N[known_N] = distances(
+        fit(embedding_ND[~inside_N], label_N[~inside_N], num), embedding_ND[known_N]
+      )
   return distance_N
 
 

@@ -65,7 +65,7 @@ def test_the_steps_give_what_the_run_says(reference):
 
 def test_what_is_not_carried_is_said(reference):
   assert 'content' not in unlike_json.sentence(loaded(reference))
-  classes = content.fit(np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2)
+  classes = content.fit(np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2, 4)
   assert 'content from the classes' in unlike_json.sentence(loaded(reference, classes))
   assert unlike_json.values(loaded(None)) is None
   assert 'has no measure of unlike images; evaluate it' in unlike_json.sentence(loaded(None))

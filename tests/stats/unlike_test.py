@@ -118,7 +118,7 @@ def test_content_far_from_every_class_is_farther_than_content_of_a_class():
   rng = np.random.default_rng(0)
   centre_KD = 6 * rng.normal(size=(3, 40))
   label_N = np.arange(150) % 3
-  classes = content.fit(centre_KD[label_N] + rng.normal(size=(150, 40)), label_N)
+  classes = content.fit(centre_KD[label_N] + rng.normal(size=(150, 40)), label_N, 30)
   home_N = content.distances(classes, centre_KD[label_N] + rng.normal(size=(150, 40)))
   new_N = content.distances(classes, -centre_KD[label_N] + rng.normal(size=(150, 40)))
   assert np.quantile(home_N, 0.95) < np.quantile(new_N, 0.05)
@@ -139,7 +139,7 @@ def test_what_all_images_vary_in_says_little_of_a_new_class():
     return (new_N < np.quantile(home_N, 0.97)).mean()
 
   label_N = np.arange(600) % 3
-  classes = content.fit(images(label_N), label_N)
+  classes = content.fit(images(label_N), label_N, 60)
   nearest = dataclasses.replace(classes, whole_RR=np.zeros_like(classes.whole_RR))
   assert missed(classes) < 0.7 * missed(nearest)
   # Far from everything it is far nevertheless.
@@ -150,12 +150,12 @@ def test_what_all_images_vary_in_says_little_of_a_new_class():
 def test_a_measure_of_before_is_read_and_judges_as_before(tmp_path):
   rng = np.random.default_rng(0)
   embedding_ND, label_N = rng.normal(size=(80, 6)).astype(np.float32), np.arange(80) % 2
-  fitted = content.fit(embedding_ND, label_N)
+  fitted = content.fit(embedding_ND, label_N, 6)
   before = dataclasses.replace(fitted, spread_D=None, whole_RR=None)
   reference = look_reference.fit(looks(90, 0), np.zeros(90, int), np.arange(90), ASPECTS, np.full(4, 0.01), 0)
   fitted_for = calibration_file.FittedFor({}, (), '', 'none', '', 1.0)
   folder = workdir.Workdir(tmp_path)
-  unlike_file.write(folder, unlike_file.Measure(2, reference, before, fitted_for))
+  unlike_file.write(folder, unlike_file.Measure(2, reference, before, None, fitted_for))
   read = unlike_file.read(folder).classes
   assert read.spread_D is None and read.whole_RR is None
   inside_NR = (embedding_ND - before.mean_D) @ before.basis_DR
@@ -164,7 +164,7 @@ def test_a_measure_of_before_is_read_and_judges_as_before(tmp_path):
   left_N = np.maximum(0, np.square(embedding_ND - before.mean_D).sum(1) - np.square(inside_NR).sum(1))
   expected_N = np.log(square_N / 6 + left_N / before.rest + 1e-6)
   np.testing.assert_allclose(content.distances(read, embedding_ND), expected_N, rtol=1e-4)
-  unlike_file.write(folder, unlike_file.Measure(2, reference, fitted, fitted_for))
+  unlike_file.write(folder, unlike_file.Measure(2, reference, fitted, None, fitted_for))
   again = content.distances(unlike_file.read(folder).classes, embedding_ND)
   np.testing.assert_allclose(again, content.distances(fitted, embedding_ND))
   assert np.abs(again - expected_N).max() > 0.1
@@ -173,7 +173,7 @@ def test_a_measure_of_before_is_read_and_judges_as_before(tmp_path):
 def test_held_out_distances_of_content_are_those_of_new_images_and_not_of_fitted_ones():
   rng = np.random.default_rng(0)
   embedding_ND, label_N = rng.normal(size=(80, 40)), np.arange(80) % 2
-  classes = content.fit(embedding_ND, label_N)
+  classes = content.fit(embedding_ND, label_N, content.num_directions(80))
   held_out_N = content.held_out_distances(embedding_ND, label_N, np.arange(80) % 5)
   new = np.median(content.distances(classes, rng.normal(size=(400, 40))))
   assert abs(np.median(held_out_N) - new) < 0.5 * abs(
@@ -183,3 +183,10 @@ def test_held_out_distances_of_content_are_those_of_new_images_and_not_of_fitted
   label_N[:2] = 2
   alone = content.held_out_distances(embedding_ND, label_N, np.where(label_N == 2, 0, 1 + np.arange(80) % 4))
   np.testing.assert_array_equal(np.isnan(alone), label_N == 2)
+
+
+def test_images_of_foreign_folders_are_known_by_their_folder(reference):
+  look_ND = np.concatenate([looks(20, 1), looks(20, 2, (6, 6, 0, 0)), looks(3, 4)])
+  folders = ['home'] * 20 + ['abroad'] * 20 + ['few'] * 3
+  judged = judge(reference, look_ND, folders)
+  np.testing.assert_array_equal(unlike.in_foreign(judged, folders), np.array(folders) == 'abroad')
