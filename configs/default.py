@@ -22,7 +22,8 @@ def stage(
   s.learning_rate_multipliers = ()  # ((pattern, factor), ...), factor > 0; the first pattern that matches a weight
   s.early_stopping_patience = 0  # epochs without improvement until the stage ends; 0 for never
   s.loss = 'cross_entropy'  # cross_entropy, or svr: that of a support vector regression, see the section svr
-  # Replaces the output layer when the stage begins: svr or logistic (fitted on the network's embeddings) or rbf; '' keeps it.
+  # Replaces the output layer when the stage begins: svr or logistic (fitted on the network's embeddings) or rbf; ''
+  # keeps it.
   s.output_layer = ''
   # N > 0 trains through the auxiliary classifier behind convolution N (one more: behind the dense layers); 0 for none.
   s.auxiliary = 0

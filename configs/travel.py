@@ -5,7 +5,7 @@
 PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16, then block 5 as
 well, which has not been trained yet; `small`, AlexNet's first three convolutions, 4 MB; `scratch`, CNN B at 96x96
 without weights of others, 1.6 MB, which is the model in the box; `pooled`, a logistic layer on the mean and maximum of
-AlexNet's third convolution, in a minute, for one laboratory or several, the best to be adapted to another.
+AlexNet's third convolution, in minutes, for one laboratory or several, the best to be adapted to another.
 docs/travel.md and docs/adapt.md have what was measured.
 """
 

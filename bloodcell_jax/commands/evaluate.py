@@ -205,7 +205,11 @@ def _aligned(
   """The networks for images of another laboratory, where the run asks for it; else the same."""
   measure, rows = unlike_file.read(folder), np.arange(len(data.table))
   is_foreign = judgement is not None and bool(judgement.foreign)
-  if not is_foreign or len(rows) < aligned_network.LEAST_IMAGES or not aligned_network.can_align(models, measure):
+  if (
+    not is_foreign
+    or len(rows) < aligned_network.LEAST_IMAGES
+    or not aligned_network.can_align(models, measure)
+  ):
     return models
   assert measure is not None, 'it can be aligned'
   progress.line(

@@ -135,7 +135,9 @@ def test_what_all_images_vary_in_says_little_of_a_new_class():
     return centre_KD[kinds_N] + spread_D * rng.normal(size=(len(kinds_N), 60))
 
   def missed(classes):
-    home_N, new_N = (content.distances(classes, images(kinds_N)) for kinds_N in (np.arange(900) % 3, np.full(300, 3)))
+    home_N, new_N = (
+      content.distances(classes, images(kinds_N)) for kinds_N in (np.arange(900) % 3, np.full(300, 3))
+    )
     return (new_N < np.quantile(home_N, 0.97)).mean()
 
   label_N = np.arange(600) % 3
@@ -157,7 +159,8 @@ def test_a_measure_of_before_is_read_and_judges_as_before(tmp_path):
   folder = workdir.Workdir(tmp_path)
   unlike_file.write(folder, unlike_file.Measure(2, reference, before, None, fitted_for))
   read = unlike_file.read(folder).classes
-  assert read.spread_D is None and read.whole_RR is None
+  assert read.spread_D is None
+  assert read.whole_RR is None
   inside_NR = (embedding_ND - before.mean_D) @ before.basis_DR
   off_NKR = inside_NR[:, None] - before.centre_KR
   square_N = np.einsum('nkr,rs,nks->nk', off_NKR, before.precision_RR, off_NKR).min(1)
