@@ -57,9 +57,10 @@ def decoding(spec: decode.Spec) -> list[str]:
     )
   if spec.view in cell_view.SIDES:
     steps.append(
-      f'crop a square around the nucleus with a side of {cell_view.SIDES[spec.view]:g} times the square root of its '
-      'area, beyond the edge of the image in the colour of its ground (`bloodcell_jax/data/images/cell_view.py`); if no '
-      'nucleus is found, take the whole image, made square in the same colour'
+      f'crop a square around the nucleus with a side of {cell_view.SIDES[spec.view]:g} times the square root of '
+      'its area, beyond the edge of the image in the colour of its ground '
+      '(`bloodcell_jax/data/images/cell_view.py`); if no nucleus is found, take the whole image, made square in the '
+      'same colour'
     )
   size = spec.image_size
   steps.append(
