@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import child, contestants, machine
+from benchmarks import child, contestants, machine, step_cases
 
 OURS, PYTORCH = 'bloodcell_jax', 'pytorch'
 WAYS = {OURS: ('placed', 'fed'), PYTORCH: ('placed', 'fed', 'compiled', 'half')}
@@ -97,7 +97,7 @@ def compare(model: str, ways: list[tuple[str, str]], rounds: int, steps: int) ->
   finally:
     for one in children.values():
       one.close()
-  case = contestants.CASES[model]
+  case = step_cases.CASES[model]
   rows = []
   for who, way in ways:
     median = statistics.median(times[who, way])
@@ -108,7 +108,7 @@ def compare(model: str, ways: list[tuple[str, str]], rounds: int, steps: int) ->
         'way': way,
         'ms': round(median, 3),
         'images_per_second': round(case.batch_size / median * 1e3, 1),
-        'gflops': round(contestants.gflop(case) / median * 1e3, 1),
+        'gflops': round(step_cases.gflop(case) / median * 1e3, 1),
         'study_seconds': round(STUDY_UPDATES * median / 1e3, 1),
       }
     )
@@ -138,7 +138,7 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
   """Prints the table and writes the JSON, or runs as a child process."""
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-  parser.add_argument('--models', default='cnn_a,cnn_b', help=f'among {", ".join(contestants.CASES)}')
+  parser.add_argument('--models', default='cnn_a,cnn_b', help=f'among {", ".join(step_cases.CASES)}')
   parser.add_argument('--peers', default='', help=f'{PYTORCH}, or nothing')
   parser.add_argument('--members', type=int, default=0, help='networks in one program; 0 for none')
   parser.add_argument('--rounds', type=int, default=5)
@@ -150,7 +150,7 @@ def main() -> None:
     child.serve(lambda: timed(*flags.child))
     return
   who, models = [OURS, *filter(None, flags.peers.split(','))], flags.models.split(',')
-  for name, known in [(n, WAYS) for n in who] + [(n, contestants.CASES) for n in models]:
+  for name, known in [(n, WAYS) for n in who] + [(n, step_cases.CASES) for n in models]:
     if name not in known:
       parser.error(f'{name}: unknown; choose among {", ".join(known)}')
   if PYTORCH in who and importlib.util.find_spec('torch') is None:

@@ -49,12 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
   known = network.job.data.table.class_names
   wanted = tuple(sorted((*known, *filter(None, values.new_classes.split(',')))))
   cache = pathlib.Path(values.cache or tempfile.mkdtemp())
-  home = home_images.read(folder, network.job.experiment, '').sample
-  judged = home.get('test', home['validation'])
+  home = home_images.read(folder, network.job.experiment, '', network.fingerprint)
   target = _some(_with_classes(folders.table(values.folder, values.groups_csv, '')[0], wanted), values.most)
   examples = [
-    _examples(network, _with_classes(table, wanted), cache, progress)
-    for table in (home['train'], judged, target)
+    *_home_examples(network, home, wanted, cache, progress),
+    _examples(network, _with_classes(target, wanted), cache, progress),
   ]
   before = layers.grown(layers.read(network), known, wanted)
   both = layers.Layers(before, before, np.isin(wanted, known))
@@ -158,6 +157,23 @@ def _examples(
   ).image_NHWC
   embedding_ND = features.embed(network, table, image_NHWC, cache, progress)
   return head_choice.Examples(embedding_ND, table.label, table.group)
+
+
+def _home_examples(
+  network: Any,
+  home: home_images.HomeImages,
+  wanted: tuple[str, ...],
+  cache: pathlib.Path,
+  progress: progress_lib.Progress,
+) -> list[head_choice.Examples]:
+  """The old laboratory's, for training and for judging; of a run that came without its images, their features."""
+  if home.features is None:
+    judged = 'test' if 'test' in home.sample else 'validation'
+    tables = [_with_classes(home.sample[split], wanted) for split in ('train', judged)]
+    return [_examples(network, table, cache, progress) for table in tables]
+  judged = 'test' if 'test' in home.features.splits() else 'validation'
+  parts = [home.features.with_classes(wanted).of_split(split) for split in ('train', judged)]
+  return [head_choice.Examples(part.embedding_ND, part.label_N, part.group_N) for part in parts]
 
 
 def _with_classes(table: types.Table, wanted: tuple[str, ...]) -> types.Table:

@@ -5,7 +5,8 @@
 Each FOLDER, a folder of classes with test images of one laboratory, is scored first by `evaluate --data_dir` under its
 own name. What is written is the run without its checkpoints and its images: config, weights, calibration, measure of
 unlike images, figures, predictions of the test split (which say how often it errs), digests of the images it has seen,
-its answers on drawn smears, and a card. An earlier model is replaced once all of it is written.
+the features of some of them (from which it is adapted), its answers on drawn smears, and a card. An earlier model is
+replaced once all of it is written.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 import numpy as np
 
 from benchmarks import box_card
+from bloodcell_jax.adaptation import features, home_images
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.inference import classifier, error_rates
 from bloodcell_jax.runs import compact_run, input_pixels, model_set, saved_run
-from bloodcell_jax.storage import box, workdir
+from bloodcell_jax.storage import box, home_features, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -107,6 +110,7 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
     _write_json(target.environment, _without_places(folder.read_environment()))
     _write_json(target.metrics, _without_places(folder.read_metrics()))
     _write_json(temporary / ANSWERS, answers(loaded))
+    (temporary / home_features.FILE).write_bytes(home_features.packed(features_of_home(folder, loaded)))
     if (known := error_rates.read(folder, loaded.class_names, loaded.rule)) is not None:
       target.predictions(known.split).parent.mkdir()
       shutil.copyfile(folder.predictions(known.split), target.predictions(known.split))
@@ -124,6 +128,20 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
         f'{run}: takes {num_bytes:,} bytes; the model in the box has at most {MOST_BYTES:,}'
       )
   return num_bytes
+
+
+def features_of_home(folder: workdir.Workdir, loaded: classifier.Classifier) -> home_features.HomeFeatures:
+  """What the network makes of a sample of the run's images, by which they stand in an adaptation."""
+  network, progress = loaded.models.networks[0], progress_lib.Progress()
+  exp = saved_run.read_experiment(folder, None)
+  sample = home_images.read(folder, exp, '', network.fingerprint).sample
+  parts = []
+  with tempfile.TemporaryDirectory() as cache:
+    for split, table in sample.items():
+      decoded = decode.table(table, exp.data.decode, cache, lambda done, total: None)
+      embedding_ND = features.embed(network, table, decoded.image_NHWC, pathlib.Path(cache), progress)
+      parts.append(home_features.of_table(network.fingerprint, split, table, embedding_ND))
+  return home_features.joined(parts)
 
 
 def answers(loaded: classifier.Classifier) -> dict[str, Any]:

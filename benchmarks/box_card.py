@@ -126,7 +126,13 @@ def text(card: Mapping[str, Any]) -> str:
     'Of each class, recall and precision:',
     _class_table(card),
   ]
-  if card['figures_of_other_runs']:
+  if not card['figures_of_other_runs']:
+    parts += [
+      '## Across laboratories',
+      'Not measured: no run of this recipe was trained on one of the laboratories and scored on the other. The figures '
+      'above are of laboratories that it was trained on.',
+    ]
+  else:
     parts.append('## Across laboratories: runs of the same recipe on other images')
     for run, splits in card['figures_of_other_runs'].items():
       parts += [f'{run}:', _figure_table(splits)]

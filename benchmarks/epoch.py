@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import child, contestants, machine
+from benchmarks import child, contestants, machine, step_cases
 from bloodcell_jax.system import process
 
 OURS, KERAS = 'bloodcell_jax', 'keras_tensorflow'
@@ -128,7 +128,7 @@ def keras(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
   import keras as k
   import tensorflow as tf
 
-  target_NK = np.eye(contestants.CLASSES, dtype=np.float32)[source.table.label]
+  target_NK = np.eye(step_cases.CLASSES, dtype=np.float32)[source.table.label]
 
   def images(rows: np.ndarray) -> Any:
     return tf.data.Dataset.from_tensor_slices((source.image_NHWC[rows], target_NK[rows]))

@@ -23,7 +23,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import child, contestants, machine
+from benchmarks import child, machine, step_cases
 
 OURS, KERAS, WHOLE = 'bloodcell_jax', 'keras bottleneck', 'keras whole'
 CONTESTANTS = (OURS, KERAS, WHOLE)
@@ -54,7 +54,7 @@ def measure(rounds: int, is_tiny: bool) -> dict[tuple[str, str], list[float]]:
     rounds: rounds in which every part is timed.
     is_tiny: images of 32x32 in batches of two, to test that everything runs; the times mean nothing.
   """
-  parts = [(part, case + contestants.TINY * is_tiny, who, count) for part, case, who, count in PARTS]
+  parts = [(part, case + step_cases.TINY * is_tiny, who, count) for part, case, who, count in PARTS]
   children = [child.Child('benchmarks.train_step', FRAMEWORKS[who], case) for _, case, who, _ in parts]
   times: dict[tuple[str, str], list[float]] = {(part, who): [] for part, _, who, _ in parts}
   try:
@@ -63,7 +63,7 @@ def measure(rounds: int, is_tiny: bool) -> dict[tuple[str, str], list[float]]:
     for i in range(rounds):
       order = list(zip(parts, children, strict=True))
       for (part, case, who, count), c in order[:: -1 if i % 2 else 1]:
-        per = contestants.CASES[case].batch_size if part in (FEATURES, MORE_FEATURES) else 1
+        per = step_cases.CASES[case].batch_size if part in (FEATURES, MORE_FEATURES) else 1
         times[part, who].append(statistics.median(c.ask(count)) / per)
   finally:
     for c in children:

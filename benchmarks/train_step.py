@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import child, contestants, machine
+from benchmarks import child, contestants, machine, step_cases
 
 OURS = 'bloodcell_jax'
 
@@ -47,7 +47,7 @@ def compare(model: str, who: list[str], rounds: int, steps: int) -> list[dict[st
   finally:
     for c in children.values():
       c.close()
-  gflop = contestants.gflop(contestants.CASES[model])
+  gflop = step_cases.gflop(step_cases.CASES[model])
   ours = statistics.median(times[OURS]) if OURS in times else None
   rows = []
   for name in who:
@@ -93,7 +93,7 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
   """Prints the table and writes the JSON, or runs as a child process."""
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-  parser.add_argument('--models', default='cnn_a,cnn_b', help=f'among {", ".join(contestants.CASES)}')
+  parser.add_argument('--models', default='cnn_a,cnn_b', help=f'among {", ".join(step_cases.CASES)}')
   parser.add_argument(
     '--peers', default='keras_tensorflow', help=f'among {", ".join(set(contestants.WHO) - {OURS})}'
   )
@@ -106,7 +106,7 @@ def main() -> None:
     child.serve(lambda: timed(*flags.child))
     return
   who, models = [OURS, *filter(None, flags.peers.split(','))], flags.models.split(',')
-  for name, known in [(n, contestants.WHO) for n in who] + [(n, contestants.CASES) for n in models]:
+  for name, known in [(n, contestants.WHO) for n in who] + [(n, step_cases.CASES) for n in models]:
     if name not in known:
       parser.error(f'{name}: unknown; choose among {", ".join(known)}')
   result: dict[str, Any] = {'machine': machine.describe(), 'rows': []}

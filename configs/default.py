@@ -122,10 +122,11 @@ def get_config() -> config_dict.ConfigDict:
   a.cutmix_alpha = 0.0  # the same for pasting a rectangle of another image; 0 for none
 
   c.model = m = config_dict.ConfigDict()
-  m.name = 'cnn_a'  # cnn_a, cnn_b, cnn_svr, alexnet3 or vgg16
+  # cnn_a, cnn_b, cnn_svr, alexnet3, vgg16 or vgg16_block4, which ends with its fourth block.
+  m.name = 'cnn_a'
   m.dropout_rate = 0.2  # fraction of units dropped in training, in [0, 1)
-  # flatten; rbf: neurons of radial basis functions; average: global average pooling (vgg16 and alexnet3; the others
-  # flatten); average_max: average and maximum side by side (vgg16 and alexnet3 only).
+  # flatten; rbf: neurons of radial basis functions; average: global average pooling; mean_max: it and global max
+  # pooling side by side (both for vgg16, vgg16_block4 and alexnet3; the others flatten).
   m.head = 'flatten'
   # cnn_svr: of the first dense layer; vgg16: of the hidden layer of the heads flatten and rbf.
   m.head_units = 256
@@ -178,6 +179,9 @@ def get_config() -> config_dict.ConfigDict:
   t.checkpoint_every = 1.0  # in units of checkpoint_unit
   t.checkpoint_unit = 'epochs'  # epochs, steps or minutes; the best and the last epoch are always saved
   t.num_devices = 0  # devices that share a batch; 0 for all
+  # What the layers compute in during an update: float32, bfloat16, or auto: float32 on a CPU and bfloat16 on a GPU.
+  # Parameters, sums, losses, evaluation and exports are float32.
+  t.dtype = 'auto'
   t.parallel = 'pmap'  # how they share it: pmap, or jit over a mesh; the results are the same
 
   c.stages = s = config_dict.ConfigDict()

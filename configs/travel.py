@@ -98,7 +98,7 @@ def _pooled(c: config_dict.ConfigDict) -> None:
   c.data.view = 'cell_close'
   c.data.image_size = 112
   c.model.name = 'alexnet3'
-  c.model.head = 'average_max'
+  c.model.head = 'mean_max'
   c.model.dropout_rate = 0.0
   # A linear layer gains nothing from other augmentation: only the symmetries of a square, which lose no pixel.
   c.augment = default.get_config().augment

@@ -182,7 +182,7 @@ def test_without_labels_it_only_proposes(places):
 @pytest.mark.parametrize(
   ('arguments', 'said'),
   [
-    ([], 'adapt needs the folder of a run'),
+    ([], 'adapt needs the images of the new laboratory'),
     (['--workdir={run}'], 'adapt needs the images of the new laboratory'),
     (['--workdir={other}', '--data_dir={other}', '--labels_csv={labels.csv}'], 'no run here'),
     (['--workdir={run}', '--data_dir={other}/none', '--labels_csv={labels.csv}'], 'no such folder'),

@@ -27,6 +27,24 @@ from bloodcell_jax.storage import workdir
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 ROOT = pathlib.Path(__file__).parent.parent
+# Files of few long tests, the longest first.
+LONG = (
+  'study/running_test.py', 'entry_point_test.py', 'old_runs_test.py', 'kill_test.py', 'starved_test.py',
+  'ensemble_runs/vectorized_test.py', 'unread_output_test.py', 'other_system_test.py', 'hostile_names_test.py',
+  'without_attributes_test.py', 'adapt_command_test.py', 'full_disk_test.py', 'moved_run_test.py', 'advice_test.py',
+  'ensemble_runs/ensemble_training_test.py', 'identity/same_probabilities_test.py', 'weights/files_fuzz_test.py',
+)  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+  """The workers take files in the order of `LONG`, not those of most tests first."""
+  config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Long files come first: the last one would keep one worker busy while the other has nothing left to do."""
+  place = {ROOT / 'tests' / name: number for number, name in enumerate(LONG)}
+  items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope='session')

@@ -202,7 +202,7 @@ AUGMENTED = (
 
 def test_an_augmented_run_keeps_its_statistics_and_is_scored_with_them(tmp_path):
   folder = tmp_path / 'run'
-  code, out, err = run(*AUGMENTED, f'--workdir={folder}', draws=True)
+  code, out, err = run(*AUGMENTED, f'--workdir={folder}', draws=True, loads=('tensorflow',))
   assert code == 0, err
   assert 'fitting statistics on 96 training images' in out
   assert (folder / 'figures' / 'augmentation.png').exists()
@@ -224,7 +224,9 @@ def test_an_augmented_run_keeps_its_statistics_and_is_scored_with_them(tmp_path)
 
 
 def test_augment_draws_sheets_and_saves_images_but_over_nothing(tmp_path):
-  code, _, err = run('augment', *AUGMENTED, f'--workdir={tmp_path / "run"}', draws=True)
+  code, _, err = run(
+    'augment', *AUGMENTED, f'--workdir={tmp_path / "run"}', draws=True, loads=('tensorflow',)
+  )
   assert code == 0, err
   assert sorted(path.name for path in (tmp_path / 'run' / 'figures').iterdir()) == [
     'augmentation.png',

@@ -15,14 +15,30 @@ import blank_figure
 from bloodcell_jax.system import process
 
 SECONDS = 300
+# What most commands load, here and not in each copy: commands, and what they load when it is first needed.
+LOADED = (
+  *(
+    f'bloodcell_jax.commands.{name}' for name in ('train', 'evaluate', 'predict', 'explain', 'audit', 'adapt')
+  ),
+  *('sklearn.model_selection', 'sklearn.metrics', 'scipy.optimize', 'scipy.stats'),
+  *('skimage.filters', 'skimage.measure', 'skimage.morphology', 'ml_collections.config_flags'),
+  *(
+    'tensorboard.compat.proto.event_pb2',
+    'tensorboard.summary.writer.record_writer',
+    'jaxlib.mlir.dialects.mhlo',
+  ),
+)
 
 
 def serve() -> dict | None:
   """Forks at each request; returns the request in the child, and None in the parent at the end of input."""
   for line in sys.stdin:
+    request = json.loads(line)
+    for name in request['loads']:
+      importlib.import_module(name)
     child = os.fork()
     if not child:
-      return json.loads(line)
+      return request
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
   return None
@@ -30,8 +46,8 @@ def serve() -> dict | None:
 
 if __name__ == '__main__':
   process.set_up()
-  for name in ('train', 'evaluate', 'predict'):
-    importlib.import_module(f'bloodcell_jax.commands.{name}')
+  for name in LOADED:
+    importlib.import_module(name)
   figure = importlib.import_module('bloodcell_jax.plots.figure')
   request = serve()
   if request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import itertools
 import json
 import os
@@ -198,7 +199,9 @@ def run_set_up(**environment: str) -> dict[str, str]:
 
 
 def test_the_process_sets_itself_up_once_and_leaves_what_the_user_set():
-  assert run_set_up()['XLA_FLAGS'] == f'{process.YNN}='
+  # An unknown flag aborts the process, so only the versions that know it get it.
+  known = importlib.metadata.version('jaxlib').startswith(('0.9.', '0.10.'))
+  assert run_set_up().get('XLA_FLAGS', '') == (f'{process.YNN}=' if known else '')
   given = f'--xla_force_host_platform_device_count=2 {process.YNN}=LIBRARY_FUSION_TYPE_DOT'
   assert run_set_up(XLA_FLAGS=given)['XLA_FLAGS'] == given
   assert run_set_up(TF_CPP_MIN_LOG_LEVEL='0')['TF_CPP_MIN_LOG_LEVEL'] == '0'

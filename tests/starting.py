@@ -76,12 +76,13 @@ def _loaded() -> subprocess.Popen[str]:
   return process
 
 
-def run(*arguments: object, draws: bool = False) -> tuple[int, str, str]:
+def run(*arguments: object, draws: bool = False, loads: tuple[str, ...] = ()) -> tuple[int, str, str]:
   """Exit code, standard output, standard error.
 
   Args:
     *arguments: of main.py.
     draws: whether figures are drawn; otherwise each is a small white picture.
+    loads: modules that the command would take long to load; those after it find them loaded too.
   """
   with _LOCK, tempfile.TemporaryDirectory() as folder:
     paths = {name: pathlib.Path(folder, name) for name in ('out', 'err')}
@@ -89,6 +90,7 @@ def run(*arguments: object, draws: bool = False) -> tuple[int, str, str]:
       'arguments': [*map(str, arguments)],
       'environment': _environment(),
       'draws': draws,
+      'loads': loads,
       **{name: str(path) for name, path in paths.items()},
     }
     process = _loaded()

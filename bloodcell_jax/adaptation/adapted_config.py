@@ -17,8 +17,8 @@ def derive(
   saved: Mapping[str, Any],
   exp: experiment.Experiment,
   run: pathlib.Path,
-  images: pathlib.Path,
-  groups_csv: pathlib.Path,
+  images: pathlib.Path | None,
+  groups_csv: pathlib.Path | None,
 ) -> dict[str, Any]:
   """The flat config of an ordinary run on copied images that begins with the weights of another.
 
@@ -26,8 +26,8 @@ def derive(
     saved: the flat config of that run.
     exp: its experiment.
     run: its folder.
-    images: the folder of the copied images.
-    groups_csv: the list of their groups.
+    images: the folder of the copied images; None for a run that keeps none.
+    groups_csv: the list of their groups; None as for images.
   """
   kept = {
     key: value for key, value in saved.items() if not (key.startswith('stages.') and key.count('.') > 1)
@@ -50,8 +50,8 @@ def derive(
     **kept,
     'seed': exp.seed,
     'data.source': 'folders',
-    'data.dir': str(images.absolute()),
-    'data.groups_csv': str(groups_csv.absolute()),
+    'data.dir': '' if images is None else str(images.absolute()),
+    'data.groups_csv': '' if groups_csv is None else str(groups_csv.absolute()),
     'data.labels_csv': '',
     'data.test_fraction': 0.0,
     # The predictions that the calibration is fitted on have no views.

@@ -16,6 +16,7 @@ from bloodcell_jax.adaptation import (
   head_choice,
   home_images,
   image_folder,
+  labelled_images,
   labels,
   laboratory,
   layers,
@@ -26,6 +27,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.reports import adaptation_section, report
 from bloodcell_jax.runs import (
+  compact_run,
   input_pixels,
   model_set,
   run_data,
@@ -35,7 +37,7 @@ from bloodcell_jax.runs import (
   stage_training,
 )
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.storage import adaptation_file, workdir
+from bloodcell_jax.storage import adaptation_file, home_features, workdir
 from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import checkpoint, checkpoint_folder, history, signals
 from bloodcell_jax.train import progress as progress_lib
@@ -75,6 +77,9 @@ def adapt(
 ) -> None:
   """Makes the run, or continues to make it, in a folder of its own; a complete one is left as it is.
 
+  A run that came without its images, as the model in the box, gives one without images: what its network makes of its
+  own images, `home.npz`, stands for them.
+
   **Guarantees**: killed and called again with the same request, the run comes to the same bits.
 
   Args:
@@ -90,9 +95,9 @@ def adapt(
   began = time.monotonic()
   before = load(request.run, stop, progress)
   exp_before, known = before.job.experiment, before.job.data.table.class_names
-  home = home_images.read(request.run, exp_before, request.home_dir)
+  home = home_images.read(request.run, exp_before, request.home_dir, before.fingerprint)
   labelled = labels.read(
-    request.data_dir, request.labels_csv, request.groups_csv, known, request.new_classes, home.whole
+    request.data_dir, request.labels_csv, request.groups_csv, known, request.new_classes, home.digests
   )
   lock.take(new.path)
   is_complete = adaptation_file.claim(new, _identity(request, before, labelled))
@@ -101,38 +106,44 @@ def adapt(
   if is_complete:
     progress.line(f'{new.path}: complete; the report is {new.report}')
     return
-  groups_csv = image_folder.write(new, home.sample, labelled)
-  images = new.path / image_folder.FOLDER
-  new.write_config(
-    adapted_config.derive(request.run.read_config(), exp_before, request.run.path, images, groups_csv)
-  )
-  exp = experiment.from_flat(new.read_config())
-  read = run_data.read_images(exp, new, stop, progress)
-  run_data.check_leaks(exp, read, progress)
-  data = dataclasses.replace(read, table=dataclasses.replace(read.table, synthetic=home.whole.synthetic))
-  own = _job(request.run, exp_before, new, exp, data, stop, progress)
+  exp, data, rows = _images(request.run, exp_before, new, home, labelled, stop, progress)
+  own = _job(request.run, before, new, exp, data, stop, progress)
   run_record.describe(new, own, data.leaking().counts())
 
   embedding_ND = features.embed(before, data.table, data.image_NHWC, new.cache, progress)
-  rows = image_folder.new_rows(data)
+  kept = home.features and home.features.with_classes(labelled.class_names)
   home_rows = np.setdiff1d(data.rows['train'], rows)
-  progress.line(f'fitting the output layer on {len(home_rows):,} old and {len(rows):,} new images')
+  fresh = head_choice.Examples(embedding_ND[rows], data.table.label[rows], data.table.group[rows])
+  if kept is None:
+    old = head_choice.Examples(
+      embedding_ND[home_rows], data.table.label[home_rows], data.table.group[home_rows]
+    )
+  else:
+    part = kept.of_split('train')
+    old = head_choice.Examples(part.embedding_ND, part.label_N, part.group_N)
+  num_home = len(old.label_N)
+  progress.line(f'fitting the output layer on {num_home:,} old and {len(rows):,} new images')
   layer_before = layers.grown(layers.read(before), known, labelled.class_names)
-  old, fresh = (
-    head_choice.Examples(embedding_ND[chosen], data.table.label[chosen], data.table.group[chosen])
-    for chosen in (home_rows, rows)
-  )
   choice = head_choice.choose(old, fresh, layer_before, exp.seed, stop.poll)
   known_K = np.isin(labelled.class_names, known)
   both = layers.Layers(layer_before, choice.layer, known_K)
   crossed = types.Predictions(
     choice.cross_fitted_NK, labelled.label, labelled.group, labelled.file, labelled.class_names
   )
-  record = _record(choice, old, fresh, crossed, time.monotonic() - began)
-  _save(new, own, layers.replaced(before, choice.layer, own.params), record)
-  models = model_set.single(*model_set.load_network(new, exp, data, stop, progress))
+  params = layers.replaced(before, choice.layer, own.params)
+  if kept is None:
+    _save(new, own, params, _record(choice, old, fresh, crossed, time.monotonic() - began))
+    models = model_set.single(*model_set.load_network(new, exp, data, stop, progress))
+  else:
+    compact_run.write_weights(new, params, own.transform.standardize, labelled.class_names)
+    network = model_set.Network(own, params, 1.0)
+    models = model_set.single(network, {'best_epoch': 1, 'epochs': 1})
+    more = home_features.of_table(
+      network.fingerprint, 'train', data.table, embedding_ND, f'{image_folder.NEW} '
+    )
+    home_features.write(new, home_features.joined([kept, more]))
 
-  compared = scores.write(new, models, data, rows, both, embedding_ND, crossed, progress)
+  compared = scores.write(new, models, data, rows, both, embedding_ND, crossed, kept, progress)
   laboratory.look(
     new, models, request.data_dir, data, rows, embedding_ND[rows], request.num_proposed, progress
   )
@@ -140,18 +151,41 @@ def adapt(
     **dataclasses.asdict(choice.settings),
     'num_folds': choice.num_folds,
     'labels': {name: int((labelled.label == k).sum()) for k, name in enumerate(labelled.class_names)},
-    'num_home': len(home_rows),
+    'num_home': num_home,
     **compared,
   }
   adaptation_file.finish(new, result)
-  report.write(new)
   entries = adaptation_file.read(new)
   assert entries is not None, 'it was written above'
   for line in adaptation_section.lines(entries):
     progress.line(line)
-  progress.line(f'report: {new.report}')
-  if note := scoring.note(data.table.synthetic, data.leaking().counts()):
-    progress.line(note)
+  report.publish(new, scoring.note(data.table.synthetic, data.leaking().counts()), progress)
+
+
+def _images(
+  run: workdir.Workdir,
+  exp_before: experiment.Experiment,
+  new: workdir.Workdir,
+  home: home_images.HomeImages,
+  labelled: types.Table,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+) -> tuple[experiment.Experiment, dataset.Dataset, np.ndarray]:
+  """The experiment of the adapted run, which is written; its images; the rows of the new laboratory's, as labelled."""
+  saved = run.read_config()
+  if home.features is not None:
+    new.write_config(adapted_config.derive(saved, exp_before, run.path, None, None))
+    exp = experiment.from_flat(new.read_config())
+    data = labelled_images.read(labelled, home.synthetic, exp.data, new.cache, stop, progress)
+    return exp, data, data.rows['train']
+  groups_csv = image_folder.write(new, home.sample, labelled)
+  images = new.path / image_folder.FOLDER
+  new.write_config(adapted_config.derive(saved, exp_before, run.path, images, groups_csv))
+  exp = experiment.from_flat(new.read_config())
+  read = run_data.read_images(exp, new, stop, progress)
+  run_data.check_leaks(exp, read, progress)
+  data = dataclasses.replace(read, table=dataclasses.replace(read.table, synthetic=home.synthetic))
+  return exp, data, image_folder.new_rows(data)
 
 
 def _identity(request: Request, before: model_set.Network, labelled: types.Table) -> dict[str, Any]:
@@ -170,7 +204,7 @@ def _identity(request: Request, before: model_set.Network, labelled: types.Table
 
 def _job(
   run: workdir.Workdir,
-  exp_before: experiment.Experiment,
+  before: model_set.Network,
   new: workdir.Workdir,
   exp: experiment.Experiment,
   data: dataset.Dataset,
@@ -178,7 +212,7 @@ def _job(
   progress: progress_lib.Progress,
 ) -> job_lib.Job:
   """The job of the adapted run, whose images become input as those of the run before."""
-  pixels = input_pixels.saved(run, exp_before)
+  pixels = before.job.transform.standardize
   if pixels.centers and not new.statistics.exists():
     shutil.copyfile(run.statistics, new.statistics)
   return job_lib.Job(exp, data, pixels, input_pixels.statistics(new, pixels, data, progress), stop)

@@ -1,4 +1,4 @@
-"""A sample of the images that a run was trained, validated and tested on, without decoding any."""
+"""A sample of the images that a run was trained, validated and tested on, without decoding any; or their features."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.runs import compact_run, data_place, run_data
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.data.sources import laboratories
+from bloodcell_jax.runs import compact_run, data_place, run_data, seen_images
+from bloodcell_jax.storage import home_features, workdir
 
-# By split, the most images of each class. The first ones are trained on again; the others say what becomes of the old
-# laboratory's images.
+# By split, the most images of each class and laboratory. The first ones are trained on again; the others say what
+# becomes of the old laboratory's images.
 MOST = {'train': 150, 'validation': 40, 'test': 60}
 
 
@@ -20,26 +21,34 @@ MOST = {'train': 150, 'validation': 40, 'test': 60}
 class HomeImages:
   """The images of a run."""
 
-  whole: types.Table
+  digests: frozenset[str]  # of all of them, as `Table.digest` has them
+  synthetic: bool
   sample: dict[str, types.Table]  # by split: train, validation, and test where the run has one
+  features: (
+    home_features.HomeFeatures | None
+  )  # in place of the sample, for a run that came without its images
 
 
-def read(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> HomeImages:
+def read(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str, network: str) -> HomeImages:
   """The images of the run in the folder.
 
   Args:
     folder: the run's.
     exp: its experiment.
     data_dir: the folder that its images are in now; '' where its config says.
+    network: the fingerprint of its network.
 
   Raises:
     UserError: they are gone, or are not those that the run was trained on.
   """
   if compact_run.is_here(folder) and not data_dir:
-    raise types.UserError(
-      f'{folder.path}: came without the images that it was trained on, and an adaptation needs some of them; adapt a '
-      'run of your own, or name their folder with --home_dir'
-    )
+    if not home_features.is_here(folder):
+      raise types.UserError(
+        f'{folder.path}: came without the images that it was trained on and without {home_features.FILE}, and an '
+        'adaptation needs one of them; adapt another run, or name the folder of the images with --home_dir'
+      )
+    synthetic = folder.read_environment()['data']['synthetic']
+    return HomeImages(seen_images.digests(folder), synthetic, {}, home_features.read(folder, network))
   try:
     data = run_data.undecoded(folder, data_place.find(folder, exp, data_dir))
   except types.UserError as error:
@@ -47,18 +56,27 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> 
   rows = dict(data.rows)
   # Images of fields that are in training too say nothing.
   rows['test'] = rows.get('test_clean', rows.get('test', np.zeros(0, np.int64)))
+  laboratory_N = laboratories.numbers(data.table, exp.data.source)
   sample = {
-    split: data.table.take(_sample(data.table, rows[split], most, exp.seed)) for split, most in MOST.items()
+    split: data.table.take(_sample(data.table, laboratory_N, rows[split], most, exp.seed))
+    for split, most in MOST.items()
   }
-  return HomeImages(data.table, {split: table for split, table in sample.items() if len(table)})
+  return HomeImages(
+    frozenset(data.table.digest.tolist()),
+    data.table.synthetic,
+    {split: table for split, table in sample.items() if len(table)},
+    None,
+  )
 
 
-def _sample(table: types.Table, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-  """At most so many rows of each class, ascending; one of each group before a second of any."""
+def _sample(
+  table: types.Table, laboratory_N: np.ndarray, rows: np.ndarray, most: int, seed: int
+) -> np.ndarray:
+  """At most so many rows of each class and laboratory, ascending; one of each group before a second of any."""
   rows = rng.generator(seed, 'home images').permutation(rows)
   taken = []
-  for k in range(len(table.class_names)):
-    own = rows[table.label[rows] == k]
+  for k, laboratory in np.ndindex(len(table.class_names), int(laboratory_N.max(initial=0)) + 1):
+    own = rows[(table.label[rows] == k) & (laboratory_N[rows] == laboratory)]
     seen: dict[str, int] = {}
     place = []
     for group in table.group[own].tolist():

@@ -12,7 +12,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import atomic
+from bloodcell_jax.system import atomic, portable_name
 
 FOLDER = 'images'
 # What the names of the images of the old and of the new laboratory begin with.
@@ -61,4 +61,4 @@ def new_rows(data: dataset.Dataset) -> np.ndarray:
 def _plain(file: str) -> str:
   """The last part of the name, in characters that every file system takes."""
   stem, suffix = os.path.splitext(os.path.basename(file))
-  return re.sub(r'[^A-Za-z0-9-]+', '_', stem)[-60:] + suffix.lower()
+  return portable_name.portable_name(stem)[-60:] + suffix.lower()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def read(
   groups_csv: str,
   class_names: Sequence[str],
   new_classes: Sequence[str],
-  home: types.Table,
+  seen: Collection[str],
 ) -> types.Table:
   """The labelled images, with the classes of the adapted run: those of the run and the new ones, in alphabetical order.
 
@@ -33,7 +33,7 @@ def read(
     groups_csv: which of the labelled images show the same field; '' where each is a group of its own.
     class_names: of the run.
     new_classes: that the labels have and the run does not know.
-    home: every image of the run.
+    seen: digests of the run's own images.
 
   Raises:
     UserError: as `folders.read`; a class is unknown or has too few labels, or the run has seen an image.
@@ -52,7 +52,7 @@ def read(
     if not known:
       raise types.UserError(_unknown(labels_csv, name, class_names))
     meant.append(known)
-  _check_seen(labels_csv, given, home)
+  _check_seen(labels_csv, given, seen)
   own = tuple(sorted(every))
   label_N = np.array([own.index(meant[k]) for k in given.label], np.int32)
   table = dataclasses.replace(given, label=label_N, class_names=own)
@@ -80,12 +80,12 @@ def _unknown(labels_csv: str, name: str, class_names: Sequence[str]) -> str:
   )
 
 
-def _check_seen(labels_csv: str, given: types.Table, home: types.Table) -> None:
-  seen = np.flatnonzero(np.isin(given.digest, home.digest))
-  if len(seen):
+def _check_seen(labels_csv: str, given: types.Table, seen: Collection[str]) -> None:
+  rows = [row for row, digest in enumerate(given.digest.tolist()) if digest in seen]
+  if rows:
     raise types.UserError(
-      f'{labels_csv}: {len(seen):,} of {len(given):,} labelled images are images of the run itself, such as '
-      f'{given.file[seen[0]]}; adapt is for another laboratory: leave them out, or train again with them'
+      f'{labels_csv}: {len(rows):,} of {len(given):,} labelled images are images of the run itself, such as '
+      f'{given.file[rows[0]]}; adapt is for another laboratory: leave them out, or train again with them'
     )
 
 
@@ -97,7 +97,8 @@ def _check_number(labels_csv: str, table: types.Table, new_classes: Sequence[str
       kind = 'new class' if name in new_classes else 'class'
       rest = '' if name in new_classes else ', or take its label out'
       raise types.UserError(
-        f'{labels_csv}: the {kind} {name} has labels of {num} independent images; label {least} or more{rest}'
+        f'{labels_csv}: the {kind} {name} has labels of {num} independent {"image" if num == 1 else "images"}; label '
+        f'{least} or more{rest}'
       )
   if (num_classes := sum(num > 0 for num in num_of.values())) < LEAST_CLASSES:
     raise types.UserError(

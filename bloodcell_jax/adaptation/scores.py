@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.runs import cross_fitted, model_set, scoring
 from bloodcell_jax.stats import bootstrap, paired
-from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.storage import calibration_file, home_features, workdir
 from bloodcell_jax.train import progress as progress_lib
 
 # Shown for the run before and after.
@@ -29,6 +30,7 @@ def write(
   both: layers.Layers,
   embedding_ND: np.ndarray,
   crossed: types.Predictions,
+  kept: home_features.HomeFeatures | None,
   progress: progress_lib.Progress,
 ) -> dict[str, Any]:
   """Fits the calibration on the cross-fitted predictions, scores the splits, and compares with the run before.
@@ -41,6 +43,7 @@ def write(
     both: the output layers before and after.
     embedding_ND: of every row of the data.
     crossed: the cross-fitted predictions of `rows`.
+    kept: features of old images, of the same classes, where the data has none of these; else None.
     progress: where progress is printed.
 
   Returns:
@@ -57,41 +60,54 @@ def write(
   before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(embedding_ND[rows]))
   result: dict[str, Any] = {'new': _compare(before, crossed, exp), 'home': {}}
   for split in HOME_SPLITS:
-    if split in data.rows:
-      own = data.rows[split]
-      before, after = (
-        _predictions(data, own, probs_NK)
-        for probs_NK in (
-          both.probabilities_before(embedding_ND[own]),
-          both.after.probabilities(embedding_ND[own]),
-        )
+    old = _old_images(split, data, embedding_ND, kept)
+    if old is None:
+      continue
+    before, after = (
+      dataclasses.replace(old.predictions, probs_NK=probs_NK)
+      for probs_NK in (
+        both.probabilities_before(old.embedding_ND),
+        both.after.probabilities(old.embedding_ND),
       )
-      figures = scoring.write(
-        folder,
-        split,
-        after,
-        exp,
-        note,
-        models.origin,
-        rule,
-        data.image_of(split),
-        None,
-        data.conversions(split),
-      )
-      progress.line(f'old images, {scoring.line(split, figures)}')
-      result['home'][split] = _compare(before, after, exp)
+    )
+    image_of, converted = old.image_of, old.conversions
+    figures = scoring.write(folder, split, after, exp, note, models.origin, rule, image_of, None, converted)
+    progress.line(f'old images, {scoring.line(split, figures)}')
+    result['home'][split] = _compare(before, after, exp)
   return result
+
+
+@dataclasses.dataclass(frozen=True)
+class _OldImages:
+  """Images of the old laboratory in one split."""
+
+  embedding_ND: np.ndarray
+  predictions: types.Predictions  # without probabilities
+  image_of: Callable[[int], np.ndarray] | None
+  conversions: Mapping[str, int] | None
+
+
+def _old_images(
+  split: str, data: dataset.Dataset, embedding_ND: np.ndarray, kept: home_features.HomeFeatures | None
+) -> _OldImages | None:
+  """Those of the data, or those that `kept` has the features of; None where there are none."""
+  none_NK = np.zeros((0, len(data.table.class_names)))
+  if kept is not None:
+    part = kept.of_split(split)
+    about = types.Predictions(none_NK, part.label_N, part.group_N, part.file_N, part.class_names)
+    return _OldImages(part.embedding_ND, about, None, None) if len(part) else None
+  if split not in data.rows:
+    return None
+  rows = data.rows[split]
+  table = data.table.take(rows)
+  about = types.Predictions(none_NK, table.label, table.group, table.file, table.class_names)
+  return _OldImages(embedding_ND[rows], about, data.image_of(split), data.conversions(split))
 
 
 def loss_and_accuracy(probs_NK: np.ndarray, label_N: np.ndarray) -> tuple[float, float]:
   """The mean cross-entropy in nats, and the accuracy."""
   probs_N = np.maximum(probs_NK[np.arange(len(label_N)), label_N], np.nextafter(0, 1))
   return float(-np.log(probs_N).mean()), float((probs_NK.argmax(1) == label_N).mean())
-
-
-def _predictions(data: dataset.Dataset, rows: np.ndarray, probs_NK: np.ndarray) -> types.Predictions:
-  table = data.table.take(rows)
-  return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
 
 
 def _compare(

@@ -26,6 +26,7 @@ ADDED = {
   'evaluate.align_features': False,
   'evaluate.unlike_share': 0.03,
   'train.parallel': 'pmap',
+  'train.dtype': 'float32',
   'train.draw': 'images',
 }
 # Earlier name of a key -> its name today; `*` stands for the name of a stage.

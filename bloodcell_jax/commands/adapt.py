@@ -1,7 +1,11 @@
-"""`adapt`: makes a run for another laboratory from a few labels, and proposes which images to label next."""
+"""`adapt`: makes a run for another laboratory from a few labels, and proposes which images to label next.
+
+Without the folder of a run it adapts the model in the box.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -10,7 +14,9 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.adaptation import adapted_run, laboratory
 from bloodcell_jax.base import types
-from bloodcell_jax.storage import prediction_folder, workdir
+from bloodcell_jax.inference import boxed_labels, cell_folder
+from bloodcell_jax.runs import saved_run
+from bloodcell_jax.storage import box, prediction_folder, workdir
 from bloodcell_jax.system import lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -42,8 +48,6 @@ def define_flags() -> None:
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
   """Adapts the run; without labels, only proposes which images to label."""
-  if not request.workdir:
-    raise types.UserError('adapt needs the folder of a run: --workdir=runs/NAME')
   if request.paths:
     raise types.UserError(
       f'{request.paths[0]}: adapt takes no paths; name the folder of images with --data_dir'
@@ -53,7 +57,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError('adapt needs the images of the new laboratory: --data_dir=FOLDER')
   if flags.FLAGS.propose < 0:
     raise types.UserError(f'propose is {flags.FLAGS.propose}; it must be 0 or more')
-  folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
+  progress = progress_lib.Progress()
+  if not request.workdir:
+    progress.line(box.line())
+    request = dataclasses.replace(request, workdir=box.NAME)
+  folder = workdir.Workdir(request.folder())
   if not values['labels_csv']:
     network = adapted_run.load(folder, stop, progress)
     lock.take(folder.path)
@@ -66,6 +74,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   new = pathlib.Path(flags.FLAGS.to or f'{str(folder.path).rstrip("/")}-{name}')
   if new.resolve() == folder.path.resolve():
     raise types.UserError(f'{new}: is the run itself; choose another folder with --to')
+  if boxed_labels.are_in(values['labels_csv']):
+    values = _cut_out(values, new, saved_run.read_experiment(folder, None).data.decode.max_pixels, progress)
   wanted = adapted_run.Request(
     run=folder,
     **values,
@@ -74,6 +84,26 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     num_proposed=flags.FLAGS.propose,
   )
   adapted_run.adapt(wanted, workdir.Workdir(new), stop, progress)
+
+
+def _cut_out(
+  values: dict[str, str], new: pathlib.Path, max_pixels: int, progress: progress_lib.Progress
+) -> dict[str, str]:
+  """The same for labels of cells within photographs, which are cut out into a folder beside the new run."""
+  if values['groups_csv']:
+    raise types.UserError(
+      f'{values["groups_csv"]}: the labels are of cells within photographs, and those of one photograph are one group; '
+      'leave --groups_csv out'
+    )
+  place = pathlib.Path(f'{str(new).rstrip("/")}-labelled')
+  if place.exists() and not (place / cell_folder.GROUPS).is_file():
+    raise types.UserError(
+      f'{place}: is there already, and the labelled cells go there; name another run with --to'
+    )
+  num = boxed_labels.write(values['labels_csv'], values['data_dir'], place, max_pixels)
+  progress.line(f'{place}: {num:,} labelled cells, cut out of their photographs')
+  lists = {'labels_csv': cell_folder.LABELS, 'groups_csv': cell_folder.GROUPS}
+  return {'data_dir': str(place), **{key: str(place / name) for key, name in lists.items()}}
 
 
 def _values() -> dict[str, str]:

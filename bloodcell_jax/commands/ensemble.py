@@ -128,10 +128,7 @@ def _combine(request: commands.Request, stop: signals.Stop) -> None:
     split: entry['conversions'] for split, entry in runs[0].read_splits().items() if 'conversions' in entry
   }
   combined_run.write(folder, result, exp, note, None, stop, progress, converted)
-  report.write(folder)
-  progress.line(f'report: {folder.report}')
-  if note:
-    progress.line(note)
+  report.publish(folder, note, progress)
 
 
 def _answers(

@@ -17,7 +17,7 @@ from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
-from bloodcell_jax.data.images import sizes
+from bloodcell_jax.data.images import cell_view, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import (
@@ -95,7 +95,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     build = run_data.reader(exp, folder.cache)
   data = run_data.read(build, stop, progress)
   seen_N2 = data.size_N2 if data_dir and data.size_N2 is not None else np.zeros((0, 2), np.int32)
-  if other_size := sizes.warning(seen_N2, environment['data'].get('image_sizes', {})):
+  has_scale = exp.data.decode.view in cell_view.SIDES
+  if not has_scale and (other_size := sizes.warning(seen_N2, environment['data'].get('image_sizes', {}))):
     progress.line(other_size)
   if not data_dir:
     folder.check_data(data.fingerprint())
@@ -171,10 +172,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       progress.line(warning)
   if data_dir:
     progress.line(f'{split}: {sentence}')
-  report.write(folder)
-  progress.line(f'report: {folder.report}')
-  if note:
-    progress.line(note)
+  report.publish(folder, note, progress)
 
 
 def _judgements(

@@ -11,7 +11,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.export import folder as export_folder
 from bloodcell_jax.export import formats, parity, program, samples
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.runs import data_place, saved_run
+from bloodcell_jax.runs import compact_run, data_place, saved_run
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
@@ -44,12 +44,17 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   exp = saved_run.read_experiment(folder, request.config)
   console.keep(folder.log)
   saved_run.refuse_cross_validation(folder, exp, 'export')
-  exp = data_place.find(folder, exp, commands.data_dir())
+  has_images = bool(commands.data_dir()) or not compact_run.is_here(folder)
+  if has_images:
+    exp = data_place.find(folder, exp, commands.data_dir())
   lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)
-  progress.line(f'reading images: {exp.data.source}')
-  images = samples.read(folder, exp, parity.MAX_IMAGES)
-  data_place.remember(folder, exp)
+  progress.line(
+    f'reading images: {exp.data.source if has_images else "drawn smears, as the run came without its own"}'
+  )
+  images = samples.read(folder, exp, parity.MAX_IMAGES) if has_images else samples.draw(folder, exp)
+  if has_images:
+    data_place.remember(folder, exp)
   for line in left_out:
     progress.line(line)
   export_folder.write(

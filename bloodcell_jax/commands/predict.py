@@ -15,7 +15,7 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import conversions, decode, sizes
+from bloodcell_jax.data.images import cell_view, conversions, decode, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
 from bloodcell_jax.inference import (
@@ -92,17 +92,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     console.keep(folder.log)
   spec = loaded.job.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
-  # The model in the box was trained on single cells, and is first shown whole fields.
-  cells = values.cells or (cell_finder.AUTO if is_box else cell_finder.usual(spec.view))
+  cells = values.cells or cell_finder.usual(spec.view)
   network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(cells))
   target = _target(folder, request.paths, network, box.PREDICTIONS if is_box else folder.path / 'predict')
   console.keep(target / folder.log.name)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
-  progress.line(f'{len(files):,} files; {len(known.known):,} cells were predicted before')
+  noun = 'file' if len(files) == 1 else 'files'
+  progress.line(f'{len(files):,} {noun}; {len(known.known):,} cells were predicted before')
   trained = folder.read_environment()['data'].get('image_sizes', {})
-  # Among the training images of the model in the box are whole photographs of one cell each: their size says nothing.
-  sizes_of_singles = {} if is_box else trained
-  singles = cell_finder.survey([file.path for file in files], spec.max_pixels, sizes_of_singles, cells)
+  known_sizes = cell_finder.known_of(spec.view, trained)
+  singles = cell_finder.survey([file.path for file in files], spec.max_pixels, known_sizes, cells)
   predictions = file_predictions.predict_files(
     loaded,
     files,
@@ -130,8 +129,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   converted = conversions.count(
     types.Problem(file, note) for file, about in photographs.items() for note in about.notes
   )
-  # Cells that were found are cut out at one scale, whatever the size of their photograph.
-  wholes = [] if classified.has_boxes else [about.size for about in photographs.values()]
+  # Cells that were found, or are cut by their own scale, are seen at one scale, whatever the size of their photograph.
+  has_scale = classified.has_boxes or spec.view in cell_view.SIDES
+  wholes = [] if has_scale else [about.size for about in photographs.values()]
   other_size = sizes.warning(wholes, trained)
   aligned = foreign_cells.line(num_aligned) if num_aligned else ''
   for line in filter(None, (conversions.line(converted), other_size, aligned)):

@@ -75,7 +75,10 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
   opened = server.bind(values.port)
   folder = workdir.Workdir(request.folder())
   progress.line(f'{folder.path}: the model is being loaded')
-  analysing = analysis.Analysis(classifier.load(folder, stop), folder.path.name, values.view, values.cells)
+  trained = folder.read_environment()['data'].get('image_sizes', {})
+  analysing = analysis.Analysis(
+    classifier.load(folder, stop), folder.path.name, values.view, values.cells, trained
+  )
   console.keep(folder.log)
   adapting = adaptation.Adaptation(_program(), folder.path, pathlib.Path('runs'))
   analysing.warm_up()
@@ -96,8 +99,6 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
 
 
 def _program() -> tuple[str, ...]:
-  """How this program is started, up to the command; empty where it has no command `adapt`."""
-  if 'adapt' not in commands.SUMMARIES:
-    return ()
+  """How this program is started, up to the command."""
   script = sys.argv[0]
   return (sys.executable, script) if script.endswith('.py') else (script,)

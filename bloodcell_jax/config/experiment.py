@@ -21,7 +21,7 @@ from bloodcell_jax.heads import rbf, svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.stats import calibration, intervals, unlike
 from bloodcell_jax.system import home
-from bloodcell_jax.train import plan, step
+from bloodcell_jax.train import plan, precision, step
 from bloodcell_jax.weights import pretrained
 
 PIPELINES = ('tf_data', 'numpy')
@@ -53,6 +53,7 @@ class Experiment:
   draw: str  # one of stream.DRAWS
   num_devices: int
   parallel: str  # one of `devices.PARALLEL`
+  dtype: str  # one of `precision.NAMES`
   cross_validation: folds.Spec
   ensemble: method.Spec
   objective: step.Spec
@@ -141,6 +142,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     draw=train.choice('draw', stream.DRAWS),
     num_devices=train.take('num_devices', int),
     parallel=train.take('parallel', str),
+    dtype=precision.check(train.take('dtype', str)),
     cross_validation=train.spec(folds.Spec),
     ensemble=sections['ensemble'].spec(method.Spec),
     objective=train.spec(step.Spec),

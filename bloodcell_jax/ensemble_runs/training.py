@@ -89,10 +89,7 @@ def run(
       return
     result = _combine(members, exp, data, stop, progress)
   combined_run.write(folder, result, exp, note, data, stop, progress, {})
-  report.write(folder)
-  progress.line(f'report: {folder.report}')
-  if note:
-    progress.line(note)
+  report.publish(folder, note, progress)
 
 
 def _train_each(

@@ -19,7 +19,7 @@ from bloodcell_jax.train import checkpoint, devices, history, side_by_side
 from bloodcell_jax.train import progress as progress_lib
 
 # The fields of an experiment that the shared program depends on.
-SHARED = ('model', 'stages', 'batch_size', 'objective', 'svr', 'num_devices', 'parallel', 'loop')
+SHARED = ('model', 'stages', 'batch_size', 'objective', 'svr', 'num_devices', 'parallel', 'dtype', 'loop')
 # The share of free memory to use; the rest is for evaluation and fragmentation.
 SHARE = 0.9
 
@@ -136,6 +136,6 @@ def needed(job: job_lib.Job) -> int:
     np.zeros(size, np.float32),
     np.arange(size, dtype=np.int32),
   )
-  state = jax.eval_shape(lambda: job.initial_state(stage, job.params, 0))
+  state = jax.eval_shape(lambda params: job.initial_state(stage, params, 0), job.shapes)
   update = job.update(stage, job.model)
   return devices.needed_bytes(update, job.devices, state, batch, job.dropout_key(), np.float32(1))

@@ -7,13 +7,10 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import export
 
 from bloodcell_jax.base import types
-from bloodcell_jax.export import onnx_graph, onnx_operations, program
+from bloodcell_jax.export import onnx_graph, onnx_operations, program, traced
 from bloodcell_jax.system import atomic
 
 # From 2023, so that runtimes of recent years read them.
@@ -42,13 +39,9 @@ def build(exported: program.Program) -> Any:
   import onnx
   from onnx import TensorProto, helper, numpy_helper
 
-  (num,) = export.symbolic_shape('n')
-  image = jax.ShapeDtypeStruct((num, *exported.input_shape), jnp.uint8)
-  traced = jax.make_jaxpr(exported.probabilities)(exported.weights, image)  # type: ignore[arg-type]
-  # JAX takes the entries of a dictionary in the order of their names.
   weights = [onnx_graph.Constant(array, name) for name, array in sorted(exported.weights.items())]
   graph = onnx_graph.Graph(program.INPUT)
-  (output,) = onnx_operations.translate(graph, traced, [*weights, program.INPUT])
+  (output,) = onnx_operations.translate(graph, traced.trace(exported), [*weights, program.INPUT])
   graph.nodes.append(helper.make_node('Identity', [graph.tensor(output)], [program.OUTPUT], program.OUTPUT))
   model = helper.make_model(
     helper.make_graph(

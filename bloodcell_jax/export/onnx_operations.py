@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from bloodcell_jax.base import types
+from bloodcell_jax.export import traced
 from bloodcell_jax.export.onnx_graph import Constant, Graph, Value
 
 # Element by element, with the same meaning in both.
@@ -19,8 +20,6 @@ _ELEMENTWISE = {
 }  # fmt: skip
 _REDUCTIONS = {'reduce_max': 'ReduceMax', 'reduce_min': 'ReduceMin', 'reduce_sum': 'ReduceSum'}
 _UNCHANGED = ('stop_gradient', 'copy', 'copy_p')
-# Of a call: where the called function stands.
-_CALLED = ('jaxpr', 'call_jaxpr', 'fun_jaxpr')
 
 
 def translate(graph: Graph, closed: Any, inputs: Sequence[Value]) -> list[Value]:
@@ -37,45 +36,33 @@ def translate(graph: Graph, closed: Any, inputs: Sequence[Value]) -> list[Value]
   Raises:
     UserError: it has an operation that stands nowhere here.
   """
-  jaxpr = closed.jaxpr
-  constants = [Constant(np.asarray(value), '') for value in closed.consts]
-  values: dict[Any, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *inputs], strict=True))
-
-  def read(atom: Any) -> Value:
-    if hasattr(atom, 'val'):
-      return Constant(np.asarray(atom.val, atom.aval.dtype), '')
-    return values[atom]
-
-  for equation in jaxpr.eqns:
-    outputs = _apply(graph, equation, [read(atom) for atom in equation.invars])
-    values.update(zip(equation.outvars, outputs, strict=True))
-  return [read(atom) for atom in jaxpr.outvars]
+  apply = functools.partial(_apply, graph)
+  return [_value(output) for output in traced.run(closed, inputs, apply, _array)]
 
 
-def _apply(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
-  name, parameters = equation.primitive.name, equation.params
-  if called := next((parameters[key] for key in _CALLED if key in parameters), None):
-    return translate(graph, called, inputs)
-  known = [value.array for value in inputs if isinstance(value, Constant)]
-  if len(known) == len(inputs) and None not in _sizes(equation.outvars[0].aval.shape):
-    result = equation.primitive.bind(*known, **parameters)
-    return [Constant(np.asarray(jax.device_get(result)), '')]
+def _array(value: Value | np.ndarray) -> np.ndarray | None:
+  if isinstance(value, np.ndarray):
+    return value
+  return value.array if isinstance(value, Constant) else None
+
+
+def _value(value: Value | np.ndarray) -> Value:
+  return Constant(value, '') if isinstance(value, np.ndarray) else value
+
+
+def _apply(graph: Graph, equation: Any, taken: list[Value | np.ndarray]) -> Value:
+  name, parameters, inputs = equation.primitive.name, equation.params, [_value(value) for value in taken]
   if name in _UNCHANGED:
-    return inputs
+    return inputs[0]
   if name in _OPERATIONS:
-    return [_OPERATIONS[name](graph, equation, inputs)]
+    return _OPERATIONS[name](graph, equation, inputs)
   if name in _ELEMENTWISE:
-    return [graph.node(_ELEMENTWISE[name], *inputs)]
+    return graph.node(_ELEMENTWISE[name], *inputs)
   if name in _REDUCTIONS:
-    return [graph.node(_REDUCTIONS[name], *inputs, graph.numbers(parameters['axes']), keepdims=0)]
+    return graph.node(_REDUCTIONS[name], *inputs, graph.numbers(parameters['axes']), keepdims=0)
   raise types.UserError(
     f'onnx: the network has the operation {name}, which this format is not written for; leave it out with --format'
   )
-
-
-def _sizes(shape: Sequence[Any]) -> list[int | None]:
-  """The sizes of a shape; None for one that depends on the number of images."""
-  return [int(size) if isinstance(size, int | np.integer) else None for size in shape]
 
 
 def _rank(equation: Any, index: int = 0) -> int:
@@ -140,20 +127,17 @@ def _product(graph: Graph, equation: Any, inputs: list[Value]) -> Value:
 
 
 def _reshape(graph: Graph, equation: Any, inputs: list[Value]) -> Value:
-  sizes = _sizes(equation.outvars[0].aval.shape)
+  sizes = traced.sizes(equation.outvars[0].aval.shape)
   # The one size that is not known follows from the others.
   return graph.node('Reshape', inputs[0], graph.numbers([-1 if size is None else size for size in sizes]))
 
 
 def _broadcast(graph: Graph, equation: Any, inputs: list[Value]) -> Value:
-  before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-  aligned: list[Any] = [1] * len(after)
-  for axis, place in enumerate(equation.params['broadcast_dimensions']):
-    aligned[place] = before[axis]
+  before, after = traced.aligned(equation), traced.sizes(equation.outvars[0].aval.shape)
   x: Value = inputs[0]
-  if len(before) < len(after):
-    x = graph.node('Reshape', x, graph.numbers([-1 if s is None else s for s in _sizes(aligned)]))
-  return x if tuple(aligned) == tuple(after) else graph.node('Expand', x, graph.shape(_sizes(after)))
+  if _rank(equation) < len(after):
+    x = graph.node('Reshape', x, graph.numbers([-1 if size is None else size for size in before]))
+  return x if before == after else graph.node('Expand', x, graph.shape(after))
 
 
 def _gather(graph: Graph, equation: Any, inputs: list[Value]) -> Value:

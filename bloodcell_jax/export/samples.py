@@ -1,4 +1,4 @@
-"""A few images of a run's own data, without decoding the others."""
+"""A few images of a run's own data, without decoding the others; or drawn ones, where it came without its images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.division import folds
 from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.sources import embedded, embedded_source
 from bloodcell_jax.runs import run_data
 from bloodcell_jax.storage import workdir
+
+_SMEARS = embedded.Spec(num_train=8, num_test=0, num_copies=1, height=240, width=320, seed=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +39,22 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, max_images: int) -
   chosen = chosen[
     np.unique(np.linspace(0, len(chosen) - 1, min(max_images, len(chosen))).round().astype(np.int64))
   ]
-  table = data.table.take(chosen)
+  return _decoded(folder, exp, split, data.table.take(chosen), 'the run was made with this image: restore it')
+
+
+def draw(folder: workdir.Workdir, exp: experiment.Experiment) -> Samples:
+  """Drawn smears, for a run that came without its images."""
+  table = embedded_source.table(_SMEARS)
+  return _decoded(
+    folder, exp, 'drawn smears, as the run came without its images', table, 'it was drawn just now'
+  )
+
+
+def _decoded(
+  folder: workdir.Workdir, exp: experiment.Experiment, split: str, table: types.Table, remedy: str
+) -> Samples:
   spec = dataclasses.replace(exp.data.decode, cache='memory')
   decoded = decode.table(table, spec, pathlib.Path(folder.cache), lambda done, total: None)
   for problem in decoded.problems:
-    raise types.UserError(f'{problem}; the run was made with this image: restore it')
+    raise types.UserError(f'{problem}; {remedy}')
   return Samples(split, table, decoded.image_NHWC)

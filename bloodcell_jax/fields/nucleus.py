@@ -7,6 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from bloodcell_jax.base import cell
 from bloodcell_jax.fields import stain
 
 # Longest side, in pixels, of the reduced image in which a nucleus is searched, then measured.
@@ -34,7 +35,7 @@ class Nucleus:
   area: float
 
 
-def find(image_HWC: np.ndarray) -> Nucleus | None:
+def find(image_HWC: np.ndarray, within: cell.Box | None = None) -> Nucleus | None:
   """The nucleus of the white cell, the one nearest to the middle if there are several; None if there is none.
 
   Searched in the reduced image, then measured again in a square around it, so that the area of a cell does not depend
@@ -42,9 +43,11 @@ def find(image_HWC: np.ndarray) -> Nucleus | None:
 
   Args:
     image_HWC: uint8 RGB, of any size.
+    within: where it lies, in pixels of the image, so that a neighbour's is not taken for a part of it; None for
+      anywhere.
   """
   height, width = image_HWC.shape[:2]
-  first = _largest(image_HWC, _SEARCHED)
+  first = _largest(image_HWC, _SEARCHED, within)
   if first is None or first.area < _LEAST_SHARE * height * width:
     return None
   half = _AROUND * np.sqrt(first.area) / 2
@@ -52,7 +55,11 @@ def find(image_HWC: np.ndarray) -> Nucleus | None:
   around_HWC = image_HWC[
     top : max(top, round(first.row + half)), left : max(left, round(first.column + half))
   ]
-  second = _largest(around_HWC, _MEASURED) if around_HWC.size else None
+  # What was found lies in the box, so that a part of the box is in the square.
+  moved = within and cell.Box(
+    max(0, within.left - left), max(0, within.top - top), within.right - left, within.bottom - top
+  )
+  second = _largest(around_HWC, _MEASURED, moved) if around_HWC.size else None
   if second is None:
     return None
   found = Nucleus(second.row + top, second.column + left, second.area)
@@ -61,7 +68,7 @@ def find(image_HWC: np.ndarray) -> Nucleus | None:
   return found if is_same and 0.3 < found.area / first.area < 3 else first
 
 
-def _largest(image_HWC: np.ndarray, longest: int) -> Nucleus | None:
+def _largest(image_HWC: np.ndarray, longest: int, within: cell.Box | None) -> Nucleus | None:
   """The stained object with the most contrast and area near the middle."""
   from skimage import filters
 
@@ -78,6 +85,14 @@ def _largest(image_HWC: np.ndarray, longest: int) -> Nucleus | None:
     return None
   limit = max(_LEAST_CONTRAST / 2, float(filters.threshold_otsu(np.clip(stained_N, 0, highest), nbins=128)))
   mask_HW = cv2.morphologyEx((score_HW > limit).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+  if within is not None:
+    y, x = (small / whole for small, whole in zip(mask_HW.shape, image_HWC.shape[:2], strict=True))
+    is_inside_HW = np.zeros(mask_HW.shape, bool)
+    is_inside_HW[
+      max(0, round(within.top * y)) : max(0, round(within.bottom * y)),
+      max(0, round(within.left * x)) : max(0, round(within.right * x)),
+    ] = True
+    mask_HW = mask_HW * is_inside_HW.astype(np.uint8)
   num, label_HW, _stats, centre_N2 = cv2.connectedComponentsWithStats(mask_HW, connectivity=8)
   if num == 1:
     return None

@@ -1,7 +1,8 @@
 """Where the cells of a photograph are, and the frame around each that a network sees.
 
-Photographs of one cell each and fields of many are told apart by their size, beside that of the training images; by
-what they show; and, where they are about square, by what most others of about their size show.
+Photographs of one cell each and fields of many are told apart by their size, where the training images were of one
+size and the network sees what that size shows; by what they show; and, where they are about square, by what most others
+of about their size show.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _SAME = 1.05
 _FRAMES = {'nucleus': 224 / 105, 'full': 480 / 105}
 # Side of the frame in sides of the cell's box, where the view finds the nucleus in it and cuts by its area.
 _GENEROUS = 2.2
+# Changes with how a frame becomes the network's input.
+_FRAMING = 2
 # Where no red cell was recognised: a white cell's box in red cells.
 _WHITE_CELL = 1.9
 
@@ -38,7 +41,7 @@ class Singles:
   """What is known of photographs of single cells before each is searched."""
 
   smallest: (
-    int  # longer side in pixels of the training images, if these showed a cell each; 0 where not known
+    int  # longer side in pixels of the training images; 0 where it says nothing of how many cells there are
   )
   largest: int
   sides: tuple[int, ...]  # longer sides of some of the photographs that are about square
@@ -76,25 +79,42 @@ def usual(view: str) -> str:
   return ONE if view == 'full' else AUTO
 
 
-def survey(
-  paths: Sequence[str], max_pixels: int, trained: Mapping[str, Sequence[int]], cells: str
-) -> Singles:
+def known_of(view: str, trained: Mapping[str, Sequence[int]]) -> Singles:
+  """What the training images say: photographs of their size show what they showed, if all were of about one size.
+
+  Images of several sizes, as of several laboratories, can be fields as well as single cells. A network that sees each
+  cell by its nucleus' own scale is shown the same of either.
+
+  Args:
+    view: the `data.view` that is in use.
+    trained: `sizes.summary` of the training images; empty where the run does not record it.
+  """
+  if view in cell_view.SIDES or not trained:
+    return UNKNOWN
+  smallest, largest = (max(trained[name]) for name in ('smallest', 'largest'))
+  return (
+    dataclasses.replace(UNKNOWN, smallest=smallest, largest=largest)
+    if largest <= _ALIKE * smallest
+    else UNKNOWN
+  )
+
+
+def survey(paths: Sequence[str], max_pixels: int, known: Singles, cells: str) -> Singles:
   """Looks at some of the photographs, spread evenly over all; those that cannot be read are passed over.
 
   Args:
     paths: of the photographs.
     max_pixels: those with more are not read.
-    trained: `sizes.summary` of the training images; empty where the run does not record it.
+    known: of the training images.
     cells: as `finder` takes it; nothing is read unless it is `auto`.
   """
   if cells != AUTO:
     return UNKNOWN
-  smallest, largest = (max(trained[name]) if trained else 0 for name in ('smallest', 'largest'))
-  known = dataclasses.replace(UNKNOWN, smallest=smallest, largest=largest)
   sides, are_single = [], []
   for i in np.unique(np.linspace(0, len(paths) - 1, _SAMPLED).round().astype(int)) if len(paths) else ():
     try:
-      photograph_HWC = decode.upright(paths[i], max_pixels)
+      with decode.quiet():
+        photograph_HWC = decode.upright(paths[i], max_pixels)
     except decode.DecodeError:
       continue
     if _is_square(photograph_HWC.shape) and not known.is_whole(photograph_HWC.shape):
@@ -161,7 +181,7 @@ def _around(box: cell.Box, shape: Sequence[int]) -> cell.Box:
 
 def fingerprint(cells: str) -> str:
   """Text that changes with anything that decides the boxes and frames; empty where nothing is searched."""
-  return '' if cells == ONE else f'{cells} {_FRAMES} {detector.fingerprint()}'
+  return '' if cells == ONE else f'{cells} {_FRAMES} {_FRAMING} {detector.fingerprint()}'
 
 
 def _is_square(shape: Sequence[int]) -> bool:

@@ -83,11 +83,14 @@ def render(
     'photograph' if counted.num_files == 1 else 'photographs'
   )
   order = 'all of them' if not counted.wanted else f'the first {num:,} in the order of the photographs'
+  named = [f'{counted.num_named:,} named']
+  named += [f'{counted.num_unclassified:,} in doubt'] if counted.num_unclassified else []
+  named += [f'{counted.num_unlike:,} withheld as unlike the training'] if counted.num_unlike else []
   parts = [
     _STYLE,
     f'<h1>{page.text(title)}</h1>',
+    f'<p><strong>{page.text(cells)}</strong>, {order}: {page.text(", ".join(named))}.</p>',
     *(f'<p class="note" role="note">{page.text(note)}</p>' for note in notes),
-    f'<p><strong>{page.text(cells)}</strong>, {order}.</p>',
     f'<div class="count">{_table(counted)}</div>',
     *(f'<p>{page.text(line)}</p>' for line in laboratory_count.remarks(counted)),
     '<dl class="small">'

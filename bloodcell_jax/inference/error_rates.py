@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from bloodcell_jax.runs import scoring
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import predictions_csv, workdir
 
-# Splits that nothing was chosen on come first.
-_SPLITS = ('test_clean', 'test', 'validation')
+# Those of the laboratory that a run was adapted to come first, then splits that nothing was chosen on.
+_SPLITS = (scoring.CROSS_FITTED, 'test_clean', 'test', 'validation')
 
 
 @dataclasses.dataclass(frozen=True)

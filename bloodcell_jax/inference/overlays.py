@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pathlib
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.inference import differential_count, photographs
 from bloodcell_jax.plots import overlay
-from bloodcell_jax.system import atomic
+from bloodcell_jax.system import atomic, portable_name
 
 FOLDER = 'overlays'
 _LONGEST_NAME = 100
@@ -89,7 +88,7 @@ def file_names(files: Sequence[str], digests: Sequence[str]) -> list[str]:
   """
   names: list[str] = []
   for file, digest in zip(files, digests, strict=True):
-    stem = re.sub(r'[^\w. -]+', '_', str(pathlib.PurePath(file).with_suffix(''))).strip(' ._')
+    stem = portable_name.portable_name(str(pathlib.PurePath(file).with_suffix('')))
     name = f'{stem}.jpg'
     # Some file systems do not tell capital letters from small ones.
     if not stem or len(name.encode()) > _LONGEST_NAME or name.lower() in {other.lower() for other in names}:

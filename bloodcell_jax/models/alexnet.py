@@ -46,7 +46,7 @@ class AlexNet3(backbone.BlockNetwork):
 BACKBONE = backbone.Backbone(
   create=backbone.creator(AlexNet3),
   output_layer='dense_2',
-  heads=backbone.BACKBONE_HEADS,
+  heads=backbone.HEADS,
   channels=(3,),
   has_auxiliary=False,
   features=tuple(rf'block{i}_.*' for i in range(1, len(CONVS) + 1)),

@@ -19,7 +19,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from bloodcell_jax.base import tree
@@ -115,10 +114,9 @@ class Backbone(Network):
     }
 
 
-HEADS = ('flatten', 'average', 'rbf')
-# Those of backbones alone.
-AVERAGE_MAX = 'average_max'
-BACKBONE_HEADS = (*HEADS, AVERAGE_MAX)
+HEADS = ('flatten', 'average', 'mean_max', 'rbf')
+# Those without a hidden layer, which take a map of any size.
+POOLED = ('average', 'mean_max')
 # Patterns of the names of weights of the heads of all networks here.
 OWN_HEADS = (r'(dense|rbf|auxiliary)_\d+/.*',)
 
@@ -128,11 +126,11 @@ class BlockNetwork(nn.Module):
 
   flatten: flatten, `dense_1` with relu, dropout, `dense_2`, as in the study.
   average: mean over the map, dropout, `dense_2`.
-  average_max: mean and maximum over the map side by side, dropout, `dense_2`.
+  mean_max: mean and maximum over the map side by side, dropout, `dense_2`.
   rbf: as flatten, with neurons of radial basis functions, `rbf_1`, before `dense_2`.
   """
 
-  head_kind: str  # one of BACKBONE_HEADS
+  head_kind: str  # one of HEADS
   head_units: int  # of the hidden dense layer of the flatten and rbf heads; the others leave it unused
   dropout_rate: float  # in [0, 1)
   num_classes: int  # K
@@ -143,12 +141,13 @@ class BlockNetwork(nn.Module):
 
   def set_up_head(self) -> None:
     """The layers of the head; called by `setup`."""
-    if self.head_kind not in BACKBONE_HEADS:
-      raise ValueError(f'head_kind is {self.head_kind!r}; choose one of {", ".join(BACKBONE_HEADS)}')
-    if self.head_kind == AVERAGE_MAX:
-      self.global_max_pooling2d_1 = layers.GlobalMaxPooling()
-    if self.head_kind in ('average', AVERAGE_MAX):
+    if self.head_kind not in HEADS:
+      raise ValueError(f'head_kind is {self.head_kind!r}; choose one of {", ".join(HEADS)}')
+    if self.head_kind in POOLED:
       self.global_average_pooling2d_1 = layers.GlobalAveragePooling()
+      if self.head_kind == 'mean_max':
+        self.global_max_pooling2d_1 = layers.GlobalMaxPooling()
+        self.concatenate_1 = layers.Concatenate()
     else:
       self.flatten_1 = layers.Flatten()
       self.dense_1 = layers.Dense(self.head_units, 'relu', self.dtype)
@@ -164,11 +163,11 @@ class BlockNetwork(nn.Module):
 
   def embedding(self, feature_BHWC: jax.Array, position_B: jax.Array, train: bool) -> jax.Array:
     """The input [B, D] of the last layer, for a feature map."""
-    if self.head_kind in ('average', AVERAGE_MAX):
+    if self.head_kind in POOLED:
       x = self.keep('global_average_pooling2d_1', self.global_average_pooling2d_1(feature_BHWC))
-      if self.head_kind == AVERAGE_MAX:
-        most_BC = self.keep('global_max_pooling2d_1', self.global_max_pooling2d_1(feature_BHWC))
-        x = jnp.concatenate([x, most_BC], -1)
+      if self.head_kind == 'mean_max':
+        largest_BC = self.keep('global_max_pooling2d_1', self.global_max_pooling2d_1(feature_BHWC))
+        x = self.keep('concatenate_1', self.concatenate_1(x, largest_BC))
     else:
       x = self.keep('flatten_1', self.flatten_1(feature_BHWC))
       x = self.keep('dense_1', self.dense_1(x))

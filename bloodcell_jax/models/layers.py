@@ -147,6 +147,15 @@ class GlobalMaxPooling(nn.Module):
     return x_BHWC.max((1, 2))
 
 
+class Concatenate(nn.Module):
+  """Several inputs side by side, [B, sum of D]. Source: Keras `Concatenate`."""
+
+  keras_class = 'Concatenate'
+
+  def __call__(self, *x_BD: jax.Array) -> jax.Array:
+    return jnp.concatenate(x_BD, -1)
+
+
 class Dropout(nn.Module):
   """Zeroes a share of the units in training and scales the rest by 1 / (1 - rate). Source: Keras `Dropout`.
 

@@ -30,6 +30,7 @@ NETWORKS: dict[str, backbone_lib.Network] = {
   'cnn_svr': backbone_lib.Network(cnn_svr.cnn_svr, 'dense_3', **_PLAIN),
   'alexnet3': alexnet.BACKBONE,
   'vgg16': vgg16.BACKBONE,
+  'vgg16_block4': vgg16.BLOCK4,
 }
 
 
@@ -116,17 +117,27 @@ def init(model: nn.Module, image_size: int, seed: int) -> Any:
   Raises:
     UserError: the images are too small for the network's poolings.
   """
-  create = functools.partial(_create, model=model, image_size=image_size)
-  key = rng.key(seed, 'init')
+  shapes(model, image_size)
+  return _create(rng.key(seed, 'init'), model=model, image_size=image_size)
+
+
+@functools.lru_cache(64)
+def shapes(model: nn.Module, image_size: int) -> Any:
+  """The shapes and dtypes of the network's parameters, of which none is computed; the arguments are those of `init`.
+
+  Raises:
+    UserError: the images are too small for the network's poolings.
+  """
   try:
-    is_empty = any(0 in leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(create, key)))
+    found = jax.eval_shape(lambda: _create(rng.key(0, 'init'), model=model, image_size=image_size))
+    is_empty = any(0 in leaf.shape for leaf in jax.tree.leaves(found))
   except ZeroDivisionError:  # from the initializer of a kernel without inputs
     is_empty = True
   if is_empty:
     raise types.UserError(
       f'data.image_size is {image_size}: too small for this network, a feature map would be empty'
     )
-  return create(key)
+  return found
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'image_size'))

@@ -11,6 +11,7 @@ from bloodcell_jax.stats import metrics as merits
 from bloodcell_jax.storage import adaptation_file, ensemble_file, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
+from bloodcell_jax.train import progress as progress_lib
 
 RESEARCH_ONLY = 'Research use only. Not a medical device, never a diagnosis.'
 NOT_SCORED = '<p>No split of this run has been scored yet; run the command evaluate.</p>'
@@ -78,6 +79,14 @@ def write(folder: workdir.Workdir) -> None:
     _code(folder.read_config()),
   ]
   atomic.write_text(folder.report, page.whole(folder.path.name, parts))
+
+
+def publish(folder: workdir.Workdir, note: str, progress: progress_lib.Progress) -> None:
+  """Writes `report.html` and ends a command: prints where the report is, and the note on its data, if any."""
+  write(folder)
+  progress.line(f'report: {folder.report}')
+  if note:
+    progress.line(note)
 
 
 def performance(folder: workdir.Workdir) -> str:

@@ -193,7 +193,4 @@ def _join(
   atomic.write_json(folder.metrics, entries)
   for split, values in of_split.items():
     progress.line(line(split, values))
-  report.write(folder)
-  progress.line(f'report: {folder.report}')
-  if note:
-    progress.line(note)
+  report.publish(folder, note, progress)

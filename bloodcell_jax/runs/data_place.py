@@ -11,7 +11,7 @@ from typing import Any
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.sources import registry
-from bloodcell_jax.runs import run_data
+from bloodcell_jax.runs import compact_run, run_data
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic, lock
 
@@ -30,8 +30,13 @@ def find(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> 
   A list of groups or labels that is gone is replaced by the copy that the run keeps.
 
   Raises:
-    UserError: the images or a list are gone.
+    UserError: the images or a list are gone, or the run came without its images.
   """
+  if compact_run.is_here(folder) and not data_dir:
+    raise types.UserError(
+      f'{folder.path}: came without the images that it was trained on; give it others: a folder of labelled ones to '
+      '`evaluate --data_dir=FOLDER`, any to `explain` and `predict`'
+    )
   data = dataclasses.replace(exp.data, dir=data_dir) if data_dir and _uses_dir(exp) else exp.data
   exp = dataclasses.replace(exp, data=data)
   if is_lost(exp):

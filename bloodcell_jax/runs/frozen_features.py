@@ -90,7 +90,7 @@ def build(
 def depth_of(job: job_lib.Job, stage: stages.Stage) -> int:
   """The number of frozen blocks, counted from the input; 0 for a network without blocks."""
   network = job.experiment.model.backbone
-  return network.num_frozen(staged.trainable(stage.weights, job.params)) if network else 0
+  return network.num_frozen(staged.trainable(stage.weights, job.shapes)) if network else 0
 
 
 def _maps(

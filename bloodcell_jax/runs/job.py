@@ -23,9 +23,9 @@ from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
-from bloodcell_jax.runs import forward
+from bloodcell_jax.runs import compiled, forward
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import devices, plan, signals, step
+from bloodcell_jax.train import devices, plan, precision, signals, step
 from bloodcell_jax.train import state as state_lib
 
 # (params, image_BHWC, position_B, dropout key) -> logits_BK
@@ -76,6 +76,11 @@ class Job:
     """Newly initialized parameters."""
     return zoo.init(self.model, self.experiment.data.decode.image_size, self.experiment.seed)
 
+  @property
+  def shapes(self) -> Any:
+    """The shapes and dtypes of the parameters, of which none is computed."""
+    return zoo.shapes(self.model, self.experiment.data.decode.image_size)
+
   @functools.cached_property
   def arrays(self) -> stream.Arrays:
     """The images with targets and weights."""
@@ -115,14 +120,14 @@ class Job:
 
   def optimizer(self, stage: stages.Stage) -> optax.GradientTransformation:
     """The optimizer of a stage, for its trainable weights."""
-    return staged.build(stage.weights, self.params)
+    return staged.build(stage.weights, self.shapes)
 
   def initial_state(self, stage: stages.Stage, params: Any, step: int) -> state_lib.State:
     """The state before the first update of a stage, which is update number `step` of the run."""
     return state_lib.create(params, self.optimizer(stage), self.experiment.objective.ema_momentum > 0, step)
 
   def template(self, name: str) -> state_lib.State:
-    """A state with the shapes and dtypes of the stage of this name, to restore a checkpoint into.
+    """The shapes and dtypes of a state of the stage of this name, to restore a checkpoint by.
 
     Raises:
       UserError: the experiment has no such stage.
@@ -130,11 +135,14 @@ class Job:
     names = [stage.fit.name for stage in self.experiment.stages]
     if name not in names:
       raise types.UserError(f'the checkpoint is of a stage {name!r}; the config has {", ".join(names)}')
-    return self.initial_state(self.experiment.stages[names.index(name)], self.params, 0)
+    stage = self.experiment.stages[names.index(name)]
+    state = jax.eval_shape(lambda params: self.initial_state(stage, params, 0), self.shapes)
+    first = jax.sharding.SingleDeviceSharding(self.devices.each[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=first), state)
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The compiled training step `(state, batch, key, scale) -> (state, report)` of a stage."""
-    return devices.make_train(self.update(stage, model), self.devices)
+    return compiled.train_step(self._in_dtype(model), self.devices, *self._step_settings(stage))
 
   def update(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The training step of a stage before compilation, to be mapped over devices.
@@ -143,16 +151,19 @@ class Job:
       stage: the stage to train.
       model: the network, or the part of it after the cached blocks.
     """
+    return compiled.update(self._in_dtype(model), *self._step_settings(stage))
 
-    def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
-      options = _apply_options(stage)
-      return model.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key}, **options)
+  def _in_dtype(self, model: nn.Module) -> nn.Module:
+    """The network as an update computes it: in `train.dtype`; evaluation keeps float32."""
+    dtype = precision.dtype(self.experiment.dtype, self.devices.platform)
+    # Equal networks share their compiled functions, so one that stays as it is has to stay the same.
+    return model if dtype == jnp.float32 else model.clone(dtype=dtype)
 
-    is_trained, momentum = (
-      staged.trainable(stage.weights, self.params),
-      self.experiment.objective.ema_momentum,
-    )
-    return step.make(apply, self.loss(stage), self.optimizer(stage), momentum, is_trained, devices.AXIS)
+  def _step_settings(self, stage: stages.Stage) -> tuple[Any, ...]:
+    """The arguments of `compiled.update` after the network."""
+    exp, options = self.experiment, tuple(sorted(_apply_options(stage).items()))
+    momentum, size = exp.objective.ema_momentum, exp.data.decode.image_size
+    return options, self.loss(stage), stage.weights, momentum, self.model, size
 
   def loss(self, stage: stages.Stage) -> step.Loss:
     """The loss of the stage.
@@ -167,18 +178,11 @@ class Job:
       return step.softmax(objective.label_smoothing, objective.l2)
     total = float(self.arrays.weight_N[self.data.rows['train']].sum())
     output_kernel = f'{self.experiment.model.network.output_layer}/kernel'
-    return step.Loss(
-      lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), spec.epsilon),
-      ((output_kernel, 1 / (2 * spec.cost * total)), (step.DENSE_KERNELS, objective.l2)),
-    )
+    return _regression(spec.epsilon, output_kernel, 1 / (2 * spec.cost * total), objective.l2)
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
     """The compiled `(params, batch) -> logits_BK` of a network for evaluation; `options` go to its `apply`."""
-
-    def logits(params: Any, batch: types.Batch) -> Any:
-      return model.apply({'params': params}, batch.image_BHWC, batch.position_B, False, **options)
-
-    return devices.make_apply(logits, self.devices)
+    return compiled.apply(model, self.devices, **options)
 
   @functools.cached_property
   def apply(self) -> Callable[[Any, types.Batch], np.ndarray]:
@@ -189,36 +193,17 @@ class Job:
   def apply_with_tta(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply`, with test-time augmentation by `evaluate.tta`: the logarithm of the mean probabilities."""
     kind = self.experiment.tta
-    if kind == test_time.NONE:
-      return self.apply
-
-    def logits(params: Any, batch: types.Batch) -> Any:
-      seen = test_time.copies(batch.image_BHWC, kind)
-      outputs: list[Any] = [self.model.apply({'params': params}, x, batch.position_B, False) for x in seen]
-      return forward.pooled(jnp.stack(outputs))
-
-    return devices.make_apply(logits, self.devices)
+    return self.apply if kind == test_time.NONE else compiled.apply_with_tta(self.model, self.devices, kind)
 
   @functools.cached_property
   def apply_to_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """The compiled `(params, batch) -> embedding_BD` of the whole network: the input of the output layer."""
-    return self.make_apply(self.model, method=_embedding)
+    return self.make_apply(self.model, method=compiled.embedding)
 
   @functools.cached_property
   def apply_with_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply_with_tta`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
-    kind = self.experiment.tta
-
-    def both(params: Any, batch: types.Batch) -> Any:
-      pairs: list[Any] = [
-        self.model.apply({'params': params}, x, batch.position_B, False, method=_head_with_embedding)
-        for x in test_time.copies(batch.image_BHWC, kind)
-      ]
-      outputs = [output for output, _ in pairs]
-      logits = outputs[0] if kind == test_time.NONE else forward.pooled(jnp.stack(outputs))
-      return jnp.concatenate([logits, pairs[0][1]], 1)
-
-    return devices.make_apply(both, self.devices)
+    return compiled.apply_with_embedding(self.model, self.devices, self.experiment.tta)
 
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches, from step `start` on."""
@@ -298,13 +283,13 @@ class Job:
     self.stop.poll()
 
 
-def _embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
-  return model.embedding(model.features(image_BHWC), position_B, train)
-
-
-def _head_with_embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
-  embedding_BD = _embedding(model, image_BHWC, position_B, train)
-  return model.logits(embedding_BD), embedding_BD
+@functools.lru_cache(64)
+def _regression(epsilon: float, output_kernel: str, cost: float, l2: float) -> step.Loss:
+  """Support vector regression; `cost` is the factor of the output layer's sum of squares."""
+  return step.Loss(
+    lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), epsilon),
+    ((output_kernel, cost), (step.DENSE_KERNELS, l2)),
+  )
 
 
 def _apply_options(stage: stages.Stage) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from bloodcell_jax.config import stages
 from bloodcell_jax.data import stream
 from bloodcell_jax.heads import logistic, rbf, svr
 from bloodcell_jax.models import rbf as rbf_layer
-from bloodcell_jax.runs import frozen_features
+from bloodcell_jax.runs import compiled, frozen_features
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import progress as progress_lib
 
@@ -85,7 +85,7 @@ def embed(job: job_lib.Job, model: Any, params: Any, batches: Iterable[types.Bat
   Raises:
     signals.Stopped: a stop was requested.
   """
-  apply, parts = job.make_apply(model, method=_embedding), []
+  apply, parts = job.make_apply(model, method=compiled.embedding), []
   for batch in batches:
     job.poll()
     parts.append(apply(params, batch)[np.asarray(batch.weight_B) > 0])
@@ -103,10 +103,6 @@ def _training(
   rows, whole = job.data.rows['train'], job.arrays
   arrays = stream.Arrays(whole.image_NHWC, whole.target_NK[rows], whole.weight_N[rows])
   return job.model, arrays, job.in_order(rows)
-
-
-def _embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
-  return model.embedding(model.features(image_BHWC), position_B, train)
 
 
 def _activations(feature_ND: np.ndarray, centre_MD: Any, log_width_M: Any) -> np.ndarray:

@@ -61,10 +61,10 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
 
 def _network(job: job_lib.Job) -> dict[str, Any]:
   """The network, and the numbers of trainable and frozen parameters in each stage."""
-  sizes = {name: int(np.size(leaf)) for name, leaf in tree.names(job.params).items()}
+  sizes = {name: int(leaf.size) for name, leaf in tree.names(job.shapes).items()}
   stages = []
   for stage in job.experiment.stages:
-    is_trained = tree.names(staged.trainable(stage.weights, job.params))
+    is_trained = tree.names(staged.trainable(stage.weights, job.shapes))
     trained = sum(size for name, size in sizes.items() if is_trained[name])
     stages.append({'name': stage.fit.name, 'trained': trained, 'frozen': sum(sizes.values()) - trained})
   return {

@@ -106,6 +106,13 @@ def compare(folder: workdir.Workdir, data: dataset.Dataset, split: str) -> Seen 
   return Seen(len(data.rows[split]), trained, chosen, unknown)
 
 
+def digests(folder: workdir.Workdir) -> frozenset[str]:
+  """Those of the files that the run has seen, as `Table.digest` has them; none if it kept none. Raises as `compare`."""
+  if not folder.digests.exists():
+    return frozenset()
+  return frozenset(digest.removeprefix(image_files.MARK) for _, _, digest, _ in _read(folder) if digest)
+
+
 def entry(seen: Seen | None) -> dict[str, Any]:
   """The keys of an entry in `metrics.json` about what the run has seen."""
   return {'seen': None if seen is None else seen.as_dict()}

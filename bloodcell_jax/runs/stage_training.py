@@ -146,14 +146,14 @@ def check_frozen(
 
 def _frozen(job: job_lib.Job, stage: stages.Stage, params: Any) -> str:
   """The fingerprint of the stage's frozen weights; empty where there are none."""
-  is_trained = tree.names(staged.trainable(stage.weights, job.params))
+  is_trained = tree.names(staged.trainable(stage.weights, job.shapes))
   kept = {name: leaf for name, leaf in tree.names(params).items() if not is_trained[name]}
   return tree.fingerprint(tree.nest(kept)) if kept else ''
 
 
 def _print_stage(job: job_lib.Job, stage: stages.Stage, params: Any, progress: progress_lib.Progress) -> None:
   """Prints the settings of a stage and its trainable and frozen weights."""
-  is_trained = staged.trainable(stage.weights, job.params)
+  is_trained = staged.trainable(stage.weights, job.shapes)
   rate = stage.weights.optimizer.learning_rate
   progress.line(
     f'stage {stage.fit.name}: {stage.fit.epochs} epochs of {job.loop_spec.steps_per_epoch} updates, '

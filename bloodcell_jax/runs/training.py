@@ -95,7 +95,7 @@ def train_run(
   note = scoring.note(data.table.synthetic, leak)
   if note:
     progress.line(note)
-  progress.line(summary.table(job.model, job.params, exp.data.decode.image_size))
+  progress.line(summary.table(job.model, job.shapes, exp.data.decode.image_size))
   progress.line(length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train'])))
   try:
     records = stage_training.run(job, initial, folder, progress)
@@ -148,10 +148,7 @@ def train_run(
     progress.line(scoring.line(split, figures))
     if scoring.warning(split, figures):
       progress.line(scoring.warning(split, figures))
-  report.write(folder)
-  progress.line(f'report: {folder.report}')
-  if note:
-    progress.line(note)
+  report.publish(folder, note, progress)
 
 
 def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int) -> str:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from bloodcell_jax.inference import cell_folder
 from bloodcell_jax.serving import labelled_folder
 from bloodcell_jax.serving import session as session_lib
 
@@ -23,7 +24,7 @@ class Adaptation:
   """At most one training, in a process of its own.
 
   Args:
-    program: how this program is started, up to the command; empty where it has no command `adapt`.
+    program: how this program is started, up to the command.
     run: the folder of the run to adapt.
     place: the folder for the new runs.
   """
@@ -35,11 +36,6 @@ class Adaptation:
     self._owner = ''
     self._name = ''
     self._lines: collections.deque[str] = collections.deque(maxlen=_MOST_LINES)
-
-  @property
-  def is_there(self) -> bool:
-    """Whether the command is part of this program."""
-    return bool(self._program)
 
   def start(self, owner: str, session: session_lib.Session, name: str, max_pixels: int) -> None:
     """Writes the labelled cells beside the new run and starts its training.
@@ -119,8 +115,8 @@ class Adaptation:
       'adapt',
       f'--workdir={self._run}',
       f'--config.data.dir={images}',
-      f'--config.data.labels_csv={images / labelled_folder.LABELS}',
-      f'--config.data.groups_csv={images / labelled_folder.GROUPS}',
+      f'--config.data.labels_csv={images / cell_folder.LABELS}',
+      f'--config.data.groups_csv={images / cell_folder.GROUPS}',
       f'--to={new}',
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -41,15 +41,23 @@ class Analysis:
     name: of the run, for people.
     view: as `data.view`; that of the run if empty.
     cells: one, many or auto, as `cell_finder.finder` takes it.
+    trained: `sizes.summary` of the run's training images; empty where it is not known.
   """
 
-  def __init__(self, loaded: classifier.Classifier, name: str, view: str, cells: str):
+  def __init__(
+    self,
+    loaded: classifier.Classifier,
+    name: str,
+    view: str,
+    cells: str,
+    trained: Mapping[str, Sequence[int]],
+  ):
     self.loaded = classifier.in_batches(loaded, _BATCH)
     decoding = loaded.job.experiment.data.decode
     self.spec = dataclasses.replace(decoding, view=view or decoding.view)
     self.name = name
     self.network = file_predictions.fingerprint(self.loaded, self.spec, cell_finder.fingerprint(cells))
-    self._cells_of = cell_finder.finder(cells)
+    self._cells_of = cell_finder.finder(cells, cell_finder.known_of(self.spec.view, trained))
     self._frames_of = cell_finder.framer(self.spec.view)
 
   @property

@@ -104,7 +104,7 @@ class App:
       if begun is None:
         return responses.PlainTextResponse(_FULL, 503)
       secret, session = begun
-    text = start_page.render(self._analysis, self._limits, session.token, self._adapting.is_there)
+    text = start_page.render(self._analysis, self._limits, session.token)
     answer = responses.HTMLResponse(text)
     if secret:
       answer.set_cookie(self._cookie, secret, httponly=True, samesite='strict')
@@ -247,8 +247,8 @@ class App:
 
   async def _adapt(self, request: requests.Request, session: session_lib.Session) -> responses.Response:
     asked = await answers.read_json(request)
-    if not self._adapting.is_there or not isinstance(asked, dict):
-      return answers.missing()
+    if not isinstance(asked, dict):
+      raise session_lib.Refused(answers.AGAIN)
     secret = self._secret(request)
     await concurrency.run_in_threadpool(
       self._adapting.start, secret, session, str(asked.get('name', '')), self._analysis.spec.max_pixels

@@ -190,9 +190,10 @@ class Session:
       if corrected is None:
         return None
       counted = differential_count.count(corrected, self._analysis.confidence)
-      first = unlike.line(counted['unlike'])
+      # Those that a person has labelled are withheld no more.
+      first = unlike.line(counted['unlike']) if counted['num_unlike'] else ''
       lines = [first[:1].upper() + first[1:], *differential_count.warnings(counted)]
-      lines.append(differential_count.duplicates(counted))
+      lines += [differential_count.duplicates(counted), differential_count.not_counted(counted)]
       return {**counted, 'warnings': [line for line in lines if line]}
 
   def classified(self) -> differential_count.ClassifiedCells | None:
@@ -284,6 +285,7 @@ class Session:
       'confidence': float(classified.probs_NK[row].max()),
       'set': classified.sets[row],
       'unlike': classified.judgement.reason_N[row] if classified.judgement else '',
+      'marks': one.marks,
       'label': label and label.name,
     }
 

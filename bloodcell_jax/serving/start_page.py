@@ -23,9 +23,6 @@ RESOURCES = {
     for name in ('serve', 'server', 'upload', 'field', 'cells', 'count', 'adapt')
   },
 }
-_NO_ADAPTATION = (
-  'This version has no command adapt, so a model cannot be adapted to your labels from this page.'
-)
 
 
 def read_resource(name: str) -> tuple[str, str]:
@@ -34,14 +31,13 @@ def read_resource(name: str) -> tuple[str, str]:
   return importlib.resources.files(room).joinpath('static', name).read_text('utf-8'), kind
 
 
-def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: str, can_adapt: bool) -> str:
+def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: str) -> str:
   """The page of a session.
 
   Args:
     analysis: the classifier.
     limits: shown, and checked in the browser before a file is sent.
     token: which the page sends with every change.
-    can_adapt: whether there is a command `adapt`.
   """
   names = analysis.class_names
   about = {
@@ -71,7 +67,7 @@ def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: st
     ),
     _RESULTS,
     _palette(analysis),
-    _adapt(can_adapt),
+    _ADAPT,
     f'<script type="application/json" id="about">{_json(about)}</script>',
     '<script src="/static/pressed_sign.js"></script><script type="module" src="/static/serve.js"></script>',
   ]
@@ -102,7 +98,8 @@ _RESULTS = """
 <ul class="legend small"><li><span class="key sure-key"></span>named</li>
 <li><span class="key doubt-key"></span>in doubt: look at it</li>
 <li><span class="key unlike-key"></span>unlike the training: not named</li>
-<li><span class="key yours-key"></span>labelled by you</li></ul>
+<li><span class="key yours-key"></span>labelled by you</li>
+<li>cut by the edge or smudged: not counted</li></ul>
 <ul id="strip" aria-label="Photographs"></ul>
 </section>
 <section id="count" aria-labelledby="count-title">
@@ -130,6 +127,16 @@ press its key. <kbd>Enter</kbd> agrees with the likeliest class, <kbd>Backspace<
 <span id="status" role="status"></span></div>
 <ul id="grid"></ul></div>
 """
+_ADAPT = (
+  '<section id="adapt" hidden aria-labelledby="adapt-title"><h2 id="adapt-title">Adapt to my laboratory</h2>'
+  '<p class="small">Trains a new run on the cells that you have labelled, from this model. Label cells that are '
+  'certain too, not only those in doubt. The labelled cells are kept in a folder beside the '
+  'new run.</p><p id="adapt-labels"></p><p class="buttons"><label>Name of the new run '
+  '<input id="adapt-name" value="my-laboratory" maxlength="40" spellcheck="false" autocomplete="off"></label>'
+  '<button type="button" id="adapt-start">Adapt to my laboratory</button>'
+  '<button type="button" id="adapt-stop" hidden>Stop</button></p>'
+  '<p id="adapt-state" role="status"></p><pre id="adapt-lines" hidden tabindex="0"></pre></section>'
+)
 
 
 def _palette(analysis: analysis_lib.Analysis) -> str:
@@ -145,21 +152,6 @@ def _palette(analysis: analysis_lib.Analysis) -> str:
     '<div id="chosen-pictures"></div><div><p id="chosen"></p>'
     f'<div class="buttons">{buttons}<button type="button" id="agree"><kbd>Enter</kbd> Agree</button>'
     '<button type="button" id="undo"><kbd>Backspace</kbd> Take back</button></div></div></div>'
-  )
-
-
-def _adapt(can_adapt: bool) -> str:
-  if not can_adapt:
-    return f'<section id="adapt" hidden><p class="small">{page.text(_NO_ADAPTATION)}</p></section>'
-  return (
-    '<section id="adapt" hidden aria-labelledby="adapt-title"><h2 id="adapt-title">Adapt to my laboratory</h2>'
-    '<p class="small">Trains a new run on the cells that you have labelled, from this model. Label cells that are '
-    'certain too, not only those in doubt. The labelled cells are kept in a folder beside the '
-    'new run.</p><p id="adapt-labels"></p><p class="buttons"><label>Name of the new run '
-    '<input id="adapt-name" value="my-laboratory" maxlength="40" spellcheck="false" autocomplete="off"></label>'
-    '<button type="button" id="adapt-start">Adapt to my laboratory</button>'
-    '<button type="button" id="adapt-stop" hidden>Stop</button></p>'
-    '<p id="adapt-state" role="status"></p><pre id="adapt-lines" hidden tabindex="0"></pre></section>'
   )
 
 

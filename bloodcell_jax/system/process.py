@@ -10,6 +10,8 @@ import platform
 
 import platformdirs
 
+from bloodcell_jax.system import program_cache
+
 SWITCH = 'BLOODCELL_NO_SETUP'
 # Size above which the least recently used programs are removed; a network of the study takes about half a megabyte.
 MOST_CACHED_BYTES = 500 * 2**20
@@ -53,6 +55,7 @@ def keep_compiled() -> str:
     os.environ[CACHE] = str(place / 'xla' / _processor())
   os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
   os.environ.setdefault('JAX_COMPILATION_CACHE_MAX_SIZE', str(MOST_CACHED_BYTES))
+  program_cache.remove_halves(os.environ[CACHE])
   return ''
 
 

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec
 
 from bloodcell_jax.base import types
 from bloodcell_jax.system import memory
+from bloodcell_jax.train import precision
 
 AXIS = 'device'
 # Ways to train many members in one program.
@@ -113,6 +114,7 @@ def replicate(tree: Any, on: Devices) -> Any:
 
 def _map_step(step: Callable[..., Any], on: Devices, axis: int) -> Any:
   """`step(state, batch, key, scale)` compiled; `axis` is that of the batch's rows."""
+  step = precision.exact(step, on.platform)
   if on.parallel == PMAP:
     return jax.pmap(
       step,
@@ -185,7 +187,17 @@ def make_train(step: Callable[..., Any], on: Devices) -> Callable[..., Any]:
 
   The compiled function raises RunError before its first call where too little memory is free.
   """
-  mapped = _with_memory_check(_map_step(step, on, 0), on, 'an update', 'train.batch_size')
+  return check_train(map_train(step, on), on)
+
+
+def map_train(step: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """The step compiled over the devices, to be called by way of `check_train` only."""
+  return _map_step(step, on, 0)
+
+
+def check_train(parallel: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """What `make_train` returns, of a step that `map_train` has compiled."""
+  mapped = _with_memory_check(parallel, on, 'an update', 'train.batch_size')
   return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, on, 0), key, scale)
 
 
@@ -223,11 +235,20 @@ def make_apply(function: Callable[..., Any], on: Devices) -> Callable[..., Any]:
 
   The compiled function raises RunError before its first call where too little memory is free.
   """
+  return check_apply(map_apply(function, on), on)
+
+
+def map_apply(function: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """The function compiled over the devices, to be called by way of `check_apply` only."""
+  function = precision.exact(function, on.platform)
   if on.parallel == PMAP:
-    parallel = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
-  else:
-    rows = PartitionSpec(AXIS)
-    parallel = _jit(function, on, (PartitionSpec(), rows), rows)
+    return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=list(on))
+  rows = PartitionSpec(AXIS)
+  return _jit(function, on, (PartitionSpec(), rows), rows)
+
+
+def check_apply(parallel: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """What `make_apply` returns, of a function that `map_apply` has compiled."""
   mapped = _with_memory_check(parallel, on, 'a batch', 'evaluate.batch_size')
 
   def apply(params: Any, batch: types.Batch) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -38,18 +39,24 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-  """What a stage minimises: a mean over examples plus an L2 penalty."""
+  """What a stage minimises: a mean over examples plus an L2 penalty.
+
+  **Guarantees**: the functions that make one give the same object for equal arguments, so that equal losses can share a
+  compiled step.
+  """
 
   per_example: Callable[[jax.Array, jax.Array | np.ndarray], jax.Array]  # (output_BK, target_BK) -> [B]
   # (pattern of names, factor): the factor times the sum of squares is added; the first match wins, else none.
   l2: tuple[tuple[str, float], ...]
 
 
+@functools.lru_cache(64)
 def softmax(label_smoothing: float, l2: float) -> Loss:
   """Cross-entropy of the softmax, with `l2` on dense kernels. The numbers are those of `Spec`."""
   return Loss(lambda o, t: cross_entropy(o, t, label_smoothing), ((DENSE_KERNELS, l2),))
 
 
+@functools.lru_cache(64)
 def squares(l2: float) -> Loss:
   """The squared error summed over classes, with `l2` on dense kernels: for targets that are not probabilities."""
   return Loss(lambda o, t: jnp.sum((o - t) ** 2, -1), ((DENSE_KERNELS, l2),))

@@ -176,7 +176,11 @@ ALEXNET_TORCHVISION = Weights(
     layers={f'AlexNet_0/Conv_{i}': name for i, name in enumerate(_ALEXNET_CONVS[:3])},
   ),
 )
-RECORDS: list[Weights] = [VGG16_KERAS, VGG16_TORCHVISION, ALEXNET_TORCHVISION]
+# The same files; a network that ends earlier leaves the later blocks unread.
+_OF_BLOCK4 = [
+  dataclasses.replace(record, network='vgg16_block4') for record in (VGG16_KERAS, VGG16_TORCHVISION)
+]
+RECORDS: list[Weights] = [VGG16_KERAS, VGG16_TORCHVISION, ALEXNET_TORCHVISION, *_OF_BLOCK4]
 
 
 def by_publisher(network: str, publisher: str, where: str) -> Weights:

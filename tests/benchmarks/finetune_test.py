@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from benchmarks import contestants, finetune
+from benchmarks import finetune, step_cases
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -21,7 +21,7 @@ def test_keras_on_kept_features_has_the_same_parts_as_this_project():
   assert cases(finetune.KERAS) == cases(finetune.OURS)
   # Negative control: the contestant that computes frozen blocks in every step has other parts.
   assert cases(finetune.WHOLE).isdisjoint(cases(finetune.OURS))
-  assert all(case + contestants.TINY in contestants.CASES for _, case, _, _ in finetune.PARTS)
+  assert all(case + step_cases.TINY in step_cases.CASES for _, case, _, _ in finetune.PARTS)
 
 
 def test_the_job_counts_features_once_an_image_for_those_that_keep_them():

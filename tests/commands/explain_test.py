@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 
+import few_filters
 import html_checker
 import jax
 import numpy as np
@@ -20,7 +21,6 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.explain import explainer as explainer_lib
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.models import vgg16
 from bloodcell_jax.plots import figure
 from bloodcell_jax.runs import job
 from bloodcell_jax.train import signals
@@ -187,8 +187,14 @@ def test_a_stop_between_images_leaves_whole_files_and_the_page_before(run, image
   assert not [path for path in (run / 'explain').iterdir() if path.name.startswith('.')]
 
 
+@pytest.fixture
+def narrow():
+  with few_filters.blocks(FEW):
+    yield
+
+
+@pytest.mark.usefixtures('narrow')
 def test_vgg16_is_explained_with_its_own_pixels(monkeypatch):
-  monkeypatch.setattr(vgg16, 'BLOCKS', FEW)
   flat = {
     **experiment.flat(finetune.get_config()), 'data.image_size': 40, 'weights.path': '', 'model.head': 'average',
     'augment.preprocessing_function': '', 'train.num_devices': 1,

@@ -8,7 +8,8 @@ from PIL import Image
 from bloodcell_jax.base import types
 from bloodcell_jax.inference import cell_finder
 
-TRAINED = {'smallest': [180, 180], 'median': [320, 240], 'largest': [320, 240]}
+TRAINED = {'smallest': [320, 240], 'median': [320, 240], 'largest': [320, 240]}
+OF_TWO = {'smallest': [180, 180], 'median': [180, 180], 'largest': [640, 480]}
 
 
 def single(side=300):
@@ -40,18 +41,31 @@ def test_a_thumbnail_is_one_cell_and_a_field_has_boxes():
 
 def test_a_photograph_of_the_size_of_the_training_images_is_one_cell_and_a_larger_one_is_searched():
   small = np.asarray(Image.fromarray(drawn_field.draw()).resize((320, 240)))
-  singles = cell_finder.survey([], 10**9, TRAINED, 'auto')
+  singles = cell_finder.survey([], 10**9, cell_finder.known_of('nucleus', TRAINED), 'auto')
   assert is_whole(cell_finder.finder('auto', singles)(small))
   assert not is_whole(cell_finder.finder('auto', singles)(drawn_field.draw()))
   # Negative control: nothing is known of the training.
   assert not is_whole(cell_finder.finder('auto')(small))
 
 
+def test_the_size_of_training_images_says_nothing_where_they_had_several_or_the_cell_has_its_own_scale():
+  field = drawn_field.draw(size=(640, 480))
+  for view, trained in (('nucleus', OF_TWO), ('cell', TRAINED), ('cell', OF_TWO), ('nucleus', {})):
+    assert cell_finder.known_of(view, trained) == cell_finder.UNKNOWN
+    assert not is_whole(cell_finder.finder('auto', cell_finder.known_of(view, trained))(field))
+  # Negative control: a network of photographs of this size alone.
+  alike = {name: [640, 480] for name in TRAINED}
+  assert is_whole(cell_finder.finder('auto', cell_finder.known_of('nucleus', alike))(field))
+
+
 def test_most_of_a_folder_decide_for_an_unclear_picture_of_their_size_and_not_for_fields(tmp_path):
   unclear = drawn_field.draw(((70, 70),), platelets=(), size=(300, 300))
   fields = [drawn_field.draw(size=(640, 600)), drawn_field.draw(size=(640, 480))]
   singles = cell_finder.survey(
-    save(tmp_path / 'mixed', [single(), single(), single(), unclear, *fields]), 10**9, {}, 'auto'
+    save(tmp_path / 'mixed', [single(), single(), single(), unclear, *fields]),
+    10**9,
+    cell_finder.UNKNOWN,
+    'auto',
   )
   regions_of = cell_finder.finder('auto', singles)
   assert is_whole(regions_of(unclear))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bloodcell_jax.base import tree, types
-from bloodcell_jax.models import layers, vgg16
+from bloodcell_jax.models import layers, vgg16, zoo
 from bloodcell_jax.weights import merge, pretrained
 
 SIDES = [150, 75, 37, 18, 9, 4]  # of the study: the image, then after each block
@@ -47,6 +47,37 @@ def test_with_its_own_top_it_has_the_parameters_of_keras():
   assert found['predictions']['kernel'].shape == (4096, 1000)
 
 
+def test_it_can_end_at_block_4_with_mean_and_maximum_of_its_map():
+  model = zoo.build(zoo.Spec('vgg16_block4', 0.0, 'mean_max', 1, 3, 1, False), 4)
+  draw = np.random.default_rng(1).standard_normal
+  params = jax.tree.map(lambda leaf: jnp.array(draw(leaf.shape, np.float32) / 30), shapes(model, 34))
+  assert tree.count({name: leaf for name, leaf in params.items() if name.startswith('block')}) == 7_635_264
+  assert params['dense_2']['kernel'].shape == (1024, 4)
+  image_BHWC = jnp.asarray(np.random.default_rng(0).random((2, 34, 34, 3), np.float32))
+
+  @jax.jit
+  def both(params):
+    map_BHWC = build(last_block=4).apply({'params': params}, image_BHWC, method='features')
+    return model.apply({'params': params}, image_BHWC, jnp.arange(2), False), map_BHWC
+
+  logits_BK, map_BHWC = both(params)
+  dense = params['dense_2']
+  pooled_BD = np.concatenate([np.mean(map_BHWC, (1, 2)), np.max(map_BHWC, (1, 2))], 1)
+  assert relative(pooled_BD @ dense['kernel'] + dense['bias'], logits_BK) < 1e-4
+  turned_BD = np.concatenate([pooled_BD[:, 512:], pooled_BD[:, :512]], 1)
+  assert relative(turned_BD @ dense['kernel'] + dense['bias'], logits_BK) > 1e-2, 'their order must be seen'
+
+
+def test_that_which_ends_at_block_4_begins_with_the_same_published_weights():
+  whole, part = pretrained.read('auto', 'vgg16'), pretrained.read('auto', 'vgg16_block4')
+  network = zoo.NETWORKS['vgg16_block4']
+  model = zoo.build(zoo.Spec('vgg16_block4', 0.0, 'mean_max', 1, 3, 1, False), 4)
+  empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(model, 34))
+  read = tree.names(merge.merge(empty, part.params, network.features, network.other_heads, part.origin))
+  assert part.convention == whole.convention
+  np.testing.assert_array_equal(read['block4_conv3/kernel'], whole.params['block4_conv3/kernel'])
+
+
 def test_images_from_32_pixels_on_are_taken_and_smaller_ones_refused():
   for head in vgg16.HEADS:
     shapes(build(head), 32)
@@ -60,10 +91,11 @@ def test_images_from_32_pixels_on_are_taken_and_smaller_ones_refused():
     ('flatten', [('flatten_1', 8192), ('dense_1', 256), ('dropout_1', 256), ('dense_2', 4)]),
     ('average', [('global_average_pooling2d_1', 512), ('dropout_1', 512), ('dense_2', 4)]),
     (
-      'average_max',
+      'mean_max',
       [
         ('global_average_pooling2d_1', 512),
         ('global_max_pooling2d_1', 512),
+        ('concatenate_1', 1024),
         ('dropout_1', 1024),
         ('dense_2', 4),
       ],

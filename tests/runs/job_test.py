@@ -14,7 +14,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading, tensorflow_cpu
 from bloodcell_jax.runs import job
-from bloodcell_jax.train import signals
+from bloodcell_jax.train import devices, signals
 from configs import cnn_a, cnn_b
 
 # The smallest sides that leave a pixel after the last pooling.
@@ -62,6 +62,23 @@ def build(name: str, **changes) -> job.Job:
   made = new(resolve(name, **changes), read(name))
   made.apply, made.params = compiled(name), fresh(name, made.experiment.seed)
   return made
+
+
+def numbers(dtype: str) -> tuple[bool, bool]:
+  """Whether an update, and whether the evaluation, computes in bfloat16 anywhere."""
+  made = new(resolve('cnn_a', **{'train.dtype': dtype}), read('cnn_a'))
+  stage = made.experiment.stages[0]
+  state = made.template(stage.fit.name)
+  batch = next(made.batches(0))
+  step = jax.make_jaxpr(made.update(stage, made.model), axis_env=[(devices.AXIS, 1)])
+  update = step(state, batch, made.dropout_key(), np.float32(1))
+  whole = jax.make_jaxpr(lambda p: made.model.apply({'params': p}, batch.image_BHWC, batch.position_B, False))
+  return 'bf16' in str(update), 'bf16' in str(whole(made.shapes))
+
+
+def test_bfloat16_is_for_updates_alone_and_auto_has_none_on_a_cpu():
+  assert numbers('bfloat16') == (True, False)
+  assert numbers('auto') == (False, False)
 
 
 def test_an_evaluation_is_of_every_image_of_the_split_once():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+import few_filters
 import jax
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ import pytest
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
-from bloodcell_jax.models import vgg16
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import checkpoint, events, history, plan, progress, signals, state
@@ -31,8 +31,7 @@ NARROW = ((2, 4), (2, 6), (3, 8), (3, 12), (3, 16))
 
 @pytest.fixture(scope='module', autouse=True)
 def narrow():
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(vgg16, 'BLOCKS', NARROW)
+  with few_filters.blocks(NARROW):
     yield
 
 

@@ -132,6 +132,12 @@ class Browser:
     return state
 
 
+def only(state: Any) -> Any:
+  """The one photograph of a state."""
+  (photograph,) = state['photographs']
+  return photograph
+
+
 class Server:
   """A running server."""
 
@@ -157,7 +163,7 @@ def running(place: pathlib.Path, program: tuple[str, ...] = (), **limits: Any) -
   from bloodcell_jax.train import signals
 
   opened, stop, ready = server.bind(0), signals.Stop(), threading.Event()
-  analysing = analysis.Analysis(loaded(), 'run', '', 'auto')
+  analysing = analysis.Analysis(loaded(), 'run', '', 'auto', {})
   adapting = adaptation.Adaptation(program, place / 'run', place / 'runs')
   limit = limits_lib.Limits(**{**LIMITS, **limits})
   with pytest.MonkeyPatch.context() as patch:

@@ -12,11 +12,11 @@ import pytest
 from benchmarks import box as box_maker
 from benchmarks import box_card
 from bloodcell_jax import commands
-from bloodcell_jax.adaptation import home_images
+from bloodcell_jax.adaptation import home_images, layers
 from bloodcell_jax.base import types
 from bloodcell_jax.export import card as card_lib
 from bloodcell_jax.inference import classifier, error_rates
-from bloodcell_jax.storage import box, workdir
+from bloodcell_jax.storage import box, home_features, workdir
 from bloodcell_jax.train import signals
 
 
@@ -90,9 +90,26 @@ def test_the_box_knows_how_often_it_errs(loaded):
   assert outcome_KJ.sum() == entry['num_images']
 
 
-def test_it_cannot_be_adapted_without_its_images(loaded):
-  with pytest.raises(types.UserError, match=r'came without the images .* adapt a run of your own'):
-    home_images.read(workdir.Workdir(box.FOLDER), loaded.job.experiment, '')
+def test_it_brings_what_an_adaptation_needs_of_its_images(loaded, tmp_path):
+  fingerprint = loaded.models.networks[0].fingerprint
+  home = home_images.read(workdir.Workdir(box.FOLDER), loaded.job.experiment, '', fingerprint)
+  assert not home.sample
+  assert home.digests
+  learned = home.features.of_split('train')
+  laboratory_N = np.array([group.split('/')[0] for group in learned.group_N.tolist()])
+  for laboratory in np.unique(laboratory_N):
+    assert set(learned.label_N[laboratory_N == laboratory].tolist()) == set(range(len(loaded.class_names)))
+  # They are the output layer's input: with it they give the classes of these images, and shuffled they do not.
+  layer = layers.read(loaded.models.networks[0])
+  judged = home.features.of_split('test')
+  right_N = layer.logits(judged.embedding_ND).argmax(1) == judged.label_N
+  assert right_N.mean() > 0.85
+  assert (layer.logits(judged.embedding_ND[::-1]).argmax(1) == judged.label_N).mean() < 0.6
+  # Without them it is refused.
+  shutil.copytree(box.FOLDER, tmp_path / 'box')
+  (tmp_path / 'box' / home_features.FILE).unlink()
+  with pytest.raises(types.UserError, match=r'came without the images .* adapt another run'):
+    home_images.read(workdir.Workdir(tmp_path / 'box'), loaded.job.experiment, '', fingerprint)
 
 
 def test_the_box_is_small_and_names_no_place_of_a_computer():

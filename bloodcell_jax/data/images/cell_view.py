@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from bloodcell_jax.base import cell
 from bloodcell_jax.fields import nucleus, stain
 
 # The values of data.view.
@@ -17,7 +18,11 @@ NOTE = 'no nucleus found, the full image is used'
 
 
 def cut(
-  image_HWC: np.ndarray, view: str, size: int, resampling: Image.Resampling
+  image_HWC: np.ndarray,
+  view: str,
+  size: int,
+  resampling: Image.Resampling,
+  within: cell.Box | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """The square around the cell as uint8 [size, size, 3], and what is to be noted.
 
@@ -31,9 +36,10 @@ def cut(
     view: a key of SIDES.
     size: of the result, pixels.
     resampling: of the resizing.
+    within: as for `nucleus.find`.
   """
   height, width = image_HWC.shape[:2]
-  found = nucleus.find(image_HWC)
+  found = nucleus.find(image_HWC, within)
   notes: tuple[str, ...] = ()
   if found is None:
     middle, side = (height / 2, width / 2), float(max(height, width))

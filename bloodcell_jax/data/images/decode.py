@@ -183,7 +183,7 @@ def each(
       # A frame shows the cell as the network was trained on it, except that of a view by the cell's own scale.
       whole = spec if spec.view in cell_view.SIDES else dataclasses.replace(spec, view='full')
       sized = [
-        _sized(_cut(stretched, frame), whole if is_framed else spec)
+        _sized(_cut(stretched, frame), *((whole, _moved(box, frame)) if is_framed else (spec, None)))
         for box, frame in zip(boxes, frames, strict=True)
       ]
       if on_read is not None:
@@ -230,7 +230,7 @@ def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...
   upright, notes = photograph.upright(content, spec.max_pixels)
   if spec.stretch_brightness:
     upright = stretch(upright)
-  array, more = _sized(upright, spec)
+  array, more = _sized(upright, spec, None)
   return array, notes + more, upright.size
 
 
@@ -243,11 +243,19 @@ def _cut(photograph: Image.Image, box: cell.Box | None) -> Image.Image:
   return photograph.crop(box.as_tuple())
 
 
-def _sized(upright: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
-  """The image as uint8 [S, S, 3], cropped as the spec says, and what is to be noted."""
+def _moved(box: cell.Box | None, frame: cell.Box | None) -> cell.Box | None:
+  """The box in pixels of its frame."""
+  if box is None or frame is None:
+    return None
+  return cell.Box(box.left - frame.left, box.top - frame.top, box.right - frame.left, box.bottom - frame.top)
+
+
+def _sized(upright: Image.Image, spec: Spec, within: cell.Box | None) -> tuple[np.ndarray, tuple[str, ...]]:
+  """The image as uint8 [S, S, 3], cropped as the spec says, and what is to be noted; `within`: the box of its cell."""
   notes: tuple[str, ...] = ()
   if spec.view in cell_view.SIDES:
-    return cell_view.cut(np.asarray(upright), spec.view, spec.image_size, INTERPOLATIONS[spec.interpolation])
+    how = INTERPOLATIONS[spec.interpolation]
+    return cell_view.cut(np.asarray(upright), spec.view, spec.image_size, how, within)
   if spec.view == 'nucleus':
     array = np.asarray(upright)
     centre = locate.nucleus(array)

@@ -7,8 +7,6 @@ export class Adapt {
   constructor() {
     this.section = document.getElementById('adapt');
     this.button = document.getElementById('adapt-start');
-    // Without the command the section is one sentence.
-    if (!this.button) return;
     this.stopButton = document.getElementById('adapt-stop');
     this.status = document.getElementById('adapt-state');
     this.button.addEventListener('click', () => this.start());
@@ -20,7 +18,6 @@ export class Adapt {
 
   update(labels) {
     this.section.hidden = false;
-    if (!this.button) return;
     const given = Object.entries(labels).filter(([, num]) => num);
     const num = given.reduce((sum, [, each]) => sum + each, 0);
     document.getElementById('adapt-labels').textContent = num

@@ -6,7 +6,13 @@ export const mark = cell => cell.label ? 'yours'
   : cell.predicted === about.unlike ? 'unlike'
   : cell.predicted === about.unclassified ? 'doubt' : 'sure';
 
-export const caption = cell => {
+// What makes a cell doubtful whatever its class, such as that the edge cuts it; '' for none.
+const markText = cell => cell.marks.join(', ');
+
+// The class as it is marked, with what makes the cell doubtful.
+export const caption = cell => [className(cell), markText(cell)].filter(Boolean).join(', ');
+
+const className = cell => {
   const percent = `\u00a0${(100 * cell.confidence).toFixed(0)}\u00a0%`;
   return {
     yours: () => cell.label,

@@ -68,6 +68,27 @@ def test_the_close_view_shows_the_same_cell_larger():
   np.testing.assert_array_equal(decode.image(file.getvalue(), spec)[0], close_HWC)
 
 
+def test_each_of_two_cells_that_touch_is_in_the_middle_of_its_own_view():
+  # Two nuclei, nearly touching, as lobes of one would be.
+  first, second = drawn(30, (100, 96)), drawn(30, (100, 164))
+  image_HWC = np.minimum(first, second)
+  boxes = [cell.Box(60, 64, 132, 136), cell.Box(128, 64, 200, 136)]
+  views = [cell_view.cut(image_HWC, cell_view.NAME, SIZE, Image.Resampling.BILINEAR, box)[0] for box in boxes]
+  for view_HWC in views:
+    middle_HWC = view_HWC[SIZE // 2 - 4 : SIZE // 2 + 4, SIZE // 2 - 4 : SIZE // 2 + 4]
+    assert share_of_nucleus(middle_HWC) == 1
+  # Their neighbours lie on opposite sides.
+  left, right = (view_HWC[:, : SIZE // 4] for view_HWC in views)
+  assert share_of_nucleus(right) > 0.1 > share_of_nucleus(left)
+  # Negative control: without their boxes they are one nucleus, between the two.
+  middle_HWC = cut(image_HWC)[:, SIZE // 2 - 2 : SIZE // 2 + 2]
+  assert share_of_nucleus(middle_HWC) < 0.35
+  # The box of a cell that stands alone changes nothing.
+  alone = drawn(30, (100, 130))
+  boxed = cell_view.cut(alone, cell_view.NAME, SIZE, Image.Resampling.BILINEAR, cell.Box(94, 64, 166, 136))[0]
+  assert difference(boxed, cut(alone)) < 1
+
+
 def test_beyond_the_edge_lies_the_ground_and_the_cell_stays_in_the_middle():
   view_HWC = cut(drawn(30, (20, 130)))
   assert np.abs(view_HWC[:8].astype(int) - GROUND).max() < 12

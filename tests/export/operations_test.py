@@ -1,4 +1,4 @@
-"""Each operation of the networks and of what combines them gives in ONNX what it gives in JAX."""
+"""Each operation of the networks and of what combines them gives in ONNX and TensorFlow what it gives in JAX."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import combination
+from bloodcell_jax.export import formats, onnx_file
 
-onnx_file = pytest.importorskip('bloodcell_jax.export.onnx_file')
-pytest.importorskip('onnxruntime')
+FORMATS = ('onnx', 'savedmodel')
 
 SIDE, NUM_CLASSES, NUM = 6, 3, 5
 GENERATOR = np.random.default_rng(0)
@@ -36,11 +36,14 @@ class Traced:
   class_names: tuple[str, ...]
 
 
-def both(function: Callable[[Any, jax.Array], jax.Array], path) -> tuple[np.ndarray, np.ndarray]:
+def both(function: Callable[[Any, jax.Array], jax.Array], name: str, path) -> tuple[np.ndarray, np.ndarray]:
   """The outputs of JAX and of the written file, for a batch and one image alone."""
   made = Traced(function, WEIGHTS, (SIDE, SIDE, 3), ('A', 'B', 'C'))
-  onnx_file.write(path / 'model.onnx', made)
-  run = onnx_file.read(path / 'model.onnx', made)
+  known = formats.FORMATS[name]
+  if known.missing():
+    pytest.skip(f'{known.missing()[0]} is not installed')
+  known.write(path / known.file, made)
+  run = known.read(path / known.file, made)
   expected_NK = np.asarray(function(WEIGHTS, jnp.asarray(IMAGES)))
   np.testing.assert_allclose(run(IMAGES[:1]), expected_NK[:1], rtol=1e-5, atol=1e-6)
   return expected_NK, run(IMAGES)
@@ -129,22 +132,25 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.parametrize('format_name', FORMATS)
 @pytest.mark.parametrize('name', FUNCTIONS)
-def test_the_file_gives_what_jax_gives(name, tmp_path):
-  expected_NK, found_NK = both(FUNCTIONS[name], tmp_path)
+def test_the_file_gives_what_jax_gives(name, format_name, tmp_path):
+  expected_NK, found_NK = both(FUNCTIONS[name], format_name, tmp_path)
   assert np.ptp(expected_NK, axis=0).max() > 1e-3, 'a function that sees nothing would pass'
   np.testing.assert_allclose(found_NK, expected_NK, rtol=1e-5, atol=1e-6)
 
 
-def test_an_operation_that_is_not_written_is_named(tmp_path):
-  with pytest.raises(types.UserError, match='the operation cumsum'):
-    both(lambda weights, image: jnp.cumsum(logits(weights, image), 1), tmp_path)
+@pytest.mark.parametrize('format_name', FORMATS)
+def test_an_operation_that_is_not_written_is_named(format_name, tmp_path):
+  with pytest.raises(types.UserError, match=f'{format_name}: the network has the operation cumsum'):
+    both(lambda weights, image: jnp.cumsum(logits(weights, image), 1), format_name, tmp_path)
 
 
 def test_weights_keep_their_names_and_are_stored_once(tmp_path):
   def twice(weights: Any, image: jax.Array) -> jax.Array:
     return convolution('VALID', (1, 1))(weights, image) + convolution('SAME', (1, 1))(weights, image)
 
+  pytest.importorskip('onnx')
   made = Traced(twice, WEIGHTS, (SIDE, SIDE, 3), ('A', 'B', 'C'))
   (kernel,) = [each for each in onnx_file.build(made).graph.initializer if len(each.dims) == 4]
   assert kernel.name == 'kernel'

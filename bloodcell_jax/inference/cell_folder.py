@@ -1,0 +1,104 @@
+"""Labelled cells of photographs as a folder of images with lists, from which a run can be trained or adapted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from bloodcell_jax.base import cell, types
+from bloodcell_jax.data.images import decode, image_files
+from bloodcell_jax.inference import cell_finder
+from bloodcell_jax.reports import review_images
+from bloodcell_jax.system import atomic, portable_name
+
+LABELS, GROUPS = 'labels.csv', 'groups.csv'
+# The square around a cell that is saved: as much as a whole photograph of the study shows, so that a training with
+# either `data.view` crops it as it crops those.
+_VIEW = 'full'
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledCell:
+  """One cell with its class."""
+
+  number: int  # within the photograph, from 1
+  box: cell.Box | None  # None: the whole photograph
+  label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledPhotograph:
+  """A photograph with those of its cells that have a label."""
+
+  path: str
+  shown: str  # its name, for people
+  digest: str  # `sha256_16` of its bytes
+  cells: tuple[LabelledCell, ...]
+
+
+def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_pixels: int) -> int:
+  """Writes `images/`, `labels.csv` (`file,label,sha256_16`) and `groups.csv` (`file,group`); the number of images.
+
+  A photograph of a single cell is copied byte for byte; of any other each labelled cell is cut out. The cells of one
+  photograph are one group. The folder appears once it is complete; the same arguments give the same bytes.
+
+  Raises:
+    UserError: nothing is labelled, or a box reaches beyond its photograph.
+    DecodeError: a photograph cannot be used.
+    OSError: a photograph cannot be read.
+  """
+  lists = {LABELS: [['file', 'label', 'sha256_16']], GROUPS: [['file', 'group']]}
+  with atomic.folder(folder) as place:
+    (place / 'images').mkdir()
+    for number, photograph in enumerate(photographs, 1):
+      for one, data in zip(photograph.cells, _contents(photograph, max_pixels), strict=True):
+        file = f'images/{_name(number, photograph.shown, one)}'
+        (place / file).write_bytes(data)
+        # Marked, so that no program takes a digest for a number.
+        lists[LABELS].append([file, one.label, image_files.marked(image_files.sha256_16(data))])
+        lists[GROUPS].append([file, image_files.marked(photograph.digest)])
+    if len(lists[LABELS]) == 1:
+      raise types.UserError('no cell is labelled yet')
+    for name, rows in lists.items():
+      atomic.write_csv(place / name, rows)
+  return len(lists[LABELS]) - 1
+
+
+def _contents(photograph: LabelledPhotograph, max_pixels: int) -> Sequence[bytes]:
+  """The file of each cell's image."""
+  boxes = [one.box for one in photograph.cells if one.box is not None]
+  if not photograph.cells:
+    return []
+  if not boxes:
+    return [image_files.read(photograph.path)] * len(photograph.cells)
+  if len(boxes) < len(photograph.cells):
+    raise types.UserError(f'{photograph.shown}: is labelled as a whole and in parts; keep one of the two')
+  photograph_HWC = decode.upright(photograph.path, max_pixels)
+  height, width = photograph_HWC.shape[:2]
+  for box in boxes:
+    if box.right > width or box.bottom > height:
+      raise types.UserError(
+        f'{photograph.shown}: {box.as_tuple()} reaches beyond the photograph of {width}x{height} pixels; label it again'
+      )
+  frames = cell_finder.framer(_VIEW)(photograph_HWC, boxes)
+  return [
+    review_images.png_file(photograph_HWC[frame.top : frame.bottom, frame.left : frame.right])
+    for frame in frames
+  ]
+
+
+def _name(number: int, shown: str, one: LabelledCell) -> str:
+  """A name that any file system takes and that recalls the photograph's.
+
+  Example:
+    >>> _name(3, 'slides/Zelle ü 1.JPG', LabelledCell(1, None, ''))
+    '0003-Zelle_ü_1.jpg'
+    >>> _name(3, 'a.jpg', LabelledCell(2, cell.Box(0, 0, 1, 1), ''))
+    '0003-a-cell-2.png'
+  """
+  stem, extension = os.path.splitext(shown.rpartition('/')[2])
+  plain = portable_name.portable_name(stem)[:40]
+  end = extension.lower() if one.box is None else f'-cell-{one.number}.png'
+  return f'{number:04}-{plain}{end}'

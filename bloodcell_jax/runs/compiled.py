@@ -1,0 +1,151 @@
+"""Compiled functions of networks, shared by all jobs of a process whose networks and settings are equal.
+
+To trace a training step and to load its compiled program takes a second or more; the members of an ensemble, the folds
+of a cross-validation and a study's seeds differ in their data and weights alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.augmentation import test_time
+from bloodcell_jax.models import zoo
+from bloodcell_jax.optim import staged
+from bloodcell_jax.runs import forward
+from bloodcell_jax.train import devices, step
+
+# Functions kept of each kind; the least recently used are dropped with their programs.
+MOST = 16
+Apply = Callable[[Any, types.Batch], np.ndarray]
+
+
+def apply(model: nn.Module, on: devices.Devices, **options: Any) -> Apply:
+  """The compiled `(params, batch) -> array_B...` of a network for evaluation; `options` go to its `apply`.
+
+  The function raises RunError before its first call where too little memory is free, in each job anew.
+  """
+  return devices.check_apply(_outputs(model, on, tuple(sorted(options.items()))), on)
+
+
+def apply_with_tta(model: nn.Module, on: devices.Devices, kind: str) -> Apply:
+  """As `apply`, with test-time augmentation of a kind: the logarithm of the mean probabilities."""
+  return devices.check_apply(_pooled(model, on, kind), on)
+
+
+def apply_with_embedding(model: nn.Module, on: devices.Devices, kind: str) -> Apply:
+  """As `apply_with_tta`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
+  return devices.check_apply(_pooled_with_embedding(model, on, kind), on)
+
+
+def embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
+  """The input of the output layer: a method for `apply`."""
+  return model.embedding(model.features(image_BHWC), position_B, train)
+
+
+def train_step(
+  model: nn.Module,
+  on: devices.Devices,
+  options: tuple[tuple[str, Any], ...],
+  loss: step.Loss,
+  weights: staged.Spec,
+  ema_momentum: float,
+  whole: nn.Module,
+  image_size: int,
+) -> Callable[..., Any]:
+  """The compiled training step `(state, batch, key, scale) -> (state, report)`; the arguments are those of `update`.
+
+  The function raises RunError before its first call where too little memory is free, in each job anew.
+  """
+  return devices.check_train(
+    _mapped_step(model, on, options, loss, weights, ema_momentum, whole, image_size), on
+  )
+
+
+@functools.lru_cache(MOST)
+def update(
+  model: nn.Module,
+  options: tuple[tuple[str, Any], ...],
+  loss: step.Loss,
+  weights: staged.Spec,
+  ema_momentum: float,
+  whole: nn.Module,
+  image_size: int,
+) -> Callable[..., Any]:
+  """The training step before compilation, to be mapped over devices.
+
+  Args:
+    model: the network, or the part of it after the cached blocks.
+    options: for its `apply`, sorted by name.
+    loss: the objective.
+    weights: which are trained, and how.
+    ema_momentum: in [0, 1), of the moving average of the weights; 0 switches it off.
+    whole: the network, whose weights the step takes.
+    image_size: of the images that `whole` takes, in pixels.
+  """
+
+  def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
+    return model.apply(
+      {'params': params}, image_BHWC, position_B, True, rngs={'dropout': key}, **dict(options)
+    )
+
+  shapes = zoo.shapes(whole, image_size)
+  return step.make(
+    apply,
+    loss,
+    staged.build(weights, shapes),
+    ema_momentum,
+    staged.trainable(weights, shapes),
+    devices.AXIS,
+  )
+
+
+@functools.lru_cache(MOST)
+def _mapped_step(model: nn.Module, on: devices.Devices, *settings: Any) -> Callable[..., Any]:
+  return devices.map_train(update(model, *settings), on)
+
+
+@functools.lru_cache(MOST)
+def _outputs(
+  model: nn.Module, on: devices.Devices, options: tuple[tuple[str, Any], ...]
+) -> Callable[..., Any]:
+  def outputs(params: Any, batch: types.Batch) -> Any:
+    return model.apply({'params': params}, batch.image_BHWC, batch.position_B, False, **dict(options))
+
+  return devices.map_apply(outputs, on)
+
+
+@functools.lru_cache(MOST)
+def _pooled(model: nn.Module, on: devices.Devices, kind: str) -> Callable[..., Any]:
+  def logits(params: Any, batch: types.Batch) -> Any:
+    seen = test_time.copies(batch.image_BHWC, kind)
+    outputs: list[Any] = [model.apply({'params': params}, x, batch.position_B, False) for x in seen]
+    return forward.pooled(jnp.stack(outputs))
+
+  return devices.map_apply(logits, on)
+
+
+@functools.lru_cache(MOST)
+def _pooled_with_embedding(model: nn.Module, on: devices.Devices, kind: str) -> Callable[..., Any]:
+  def both(params: Any, batch: types.Batch) -> Any:
+    pairs: list[Any] = [
+      model.apply({'params': params}, x, batch.position_B, False, method=_head_with_embedding)
+      for x in test_time.copies(batch.image_BHWC, kind)
+    ]
+    outputs = [output for output, _ in pairs]
+    logits = outputs[0] if kind == test_time.NONE else forward.pooled(jnp.stack(outputs))
+    return jnp.concatenate([logits, pairs[0][1]], 1)
+
+  return devices.map_apply(both, on)
+
+
+def _head_with_embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
+  embedding_BD = embedding(model, image_BHWC, position_B, train)
+  return model.logits(embedding_BD), embedding_BD

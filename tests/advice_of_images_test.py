@@ -1,0 +1,47 @@
+"""Lines about image files: an image saved as its line says is read."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+
+from bloodcell_jax.data.images import photograph
+
+
+def tiff(array: np.ndarray, **options) -> bytes:
+  buffer = io.BytesIO()
+  tifffile.imwrite(buffer, array, **options)
+  return buffer.getvalue()
+
+
+EIGHT_HWC = np.random.default_rng(0).integers(0, 255, (16, 20, 3), np.uint8)
+GREY = {'photometric': 'minisblack'}
+# a file; words of the line; what it says, done
+IMAGES = {
+  'below 0': (tiff(EIGHT_HWC.astype(np.int16) - 99, photometric='rgb'), 'save it with 8 or 16 bits'),
+  'complex': (tiff(EIGHT_HWC[..., 0].astype(np.complex64), **GREY), 'save it with 8 or 16 bits'),
+  'not finite': (tiff(np.full((16, 20), np.nan, np.float32), **GREY), 'save it with 8 or 16 bits'),
+  '32 bits': (tiff(EIGHT_HWC.astype(np.uint32) << 20, photometric='rgb'), 'save it with 8 or 16'),
+  'a stack': (
+    tiff(np.stack([EIGHT_HWC] * 4), photometric='rgb'), 'save one of them, or their projection, as an RGB image'),
+  'three pages': (tiff(np.moveaxis(EIGHT_HWC, -1, 0), **GREY), 'save it as RGB; else save one of them'),
+  'five channels': (
+    tiff(np.concatenate([EIGHT_HWC] * 2, -1)[..., :5].astype(np.uint16) * 257, **GREY, planarconfig='contig'),
+    'save it as RGB'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', IMAGES)
+def test_an_image_saved_as_the_line_says_is_read(kind):
+  data, words = IMAGES[kind]
+  with pytest.raises(photograph.rgb.DecodeError) as caught:
+    photograph.upright(data, 10**6)
+  assert words in str(caught.value)
+  for better in (
+    tiff(EIGHT_HWC, photometric='rgb'),
+    tiff(EIGHT_HWC.astype(np.uint16) * 257, photometric='rgb'),
+  ):
+    np.testing.assert_array_equal(np.asarray(photograph.upright(better, 10**6)[0]), EIGHT_HWC)

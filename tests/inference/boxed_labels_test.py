@@ -1,0 +1,105 @@
+"""Labels of cells within photographs: each cell becomes an image, and what does not fit is one line."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+
+import drawn_field
+import numpy as np
+import pytest
+from PIL import Image
+
+from bloodcell_jax.base import types
+from bloodcell_jax.data.images import image_files
+from bloodcell_jax.data.sources import folders
+from bloodcell_jax.inference import boxed_labels, cell_folder
+
+HEADER = ('file', 'cell', 'left', 'top', 'right', 'bottom', 'sha256_16', 'machine_label', 'human_label')
+BOXES = ((108, 88, 212, 192), (418, 278, 522, 382))  # around drawn_field.WHITE_CELLS
+
+
+@pytest.fixture(scope='module')
+def slides(tmp_path_factory) -> pathlib.Path:
+  folder = tmp_path_factory.mktemp('lab') / 'slides'
+  folder.mkdir()
+  for i in range(2):
+    Image.fromarray(drawn_field.draw(seed=i)).save(folder / f'{i}.png')
+  return folder
+
+
+def rows_of(slides: pathlib.Path) -> list[list]:
+  """Both cells of both photographs, as the review page lists them."""
+  rows = []
+  for i in range(2):
+    digest = image_files.marked(image_files.sha256_16((slides / f'{i}.png').read_bytes()))
+    for n, label in enumerate(('MONOCYTE', 'NEUTROPHIL')):
+      rows.append([f'{i}.png', n + 1, *BOXES[n], digest, 'unclassified', label])
+  return rows
+
+
+def write_list(path: pathlib.Path, rows: list[list], header=HEADER) -> str:
+  with open(path, 'w', newline='') as file:
+    csv.writer(file).writerows([header, *rows])
+  return str(path)
+
+
+def test_each_labelled_cell_is_an_image_of_its_class_and_those_of_a_photograph_are_one_group(
+  slides, tmp_path
+):
+  labels = write_list(tmp_path / 'corrections.csv', rows_of(slides))
+  assert boxed_labels.are_in(labels)
+  place = tmp_path / 'cells'
+  assert boxed_labels.write(labels, str(slides), place, 10**9) == 4
+  table = folders.read(str(place), str(place / cell_folder.GROUPS), str(place / cell_folder.LABELS)).table
+  assert [table.class_names[k] for k in table.label] == ['MONOCYTE', 'NEUTROPHIL'] * 2
+  assert len(set(table.group[:2])) == len(set(table.group[2:])) == 1
+  assert len(set(table.group)) == 2
+  # The dark nucleus is in the middle of each.
+  for content in table.content:
+    image_HWC = np.asarray(Image.open(content))
+    height, width = image_HWC.shape[:2]
+    middle = image_HWC[height // 2 - 5 : height // 2 + 5, width // 2 - 5 : width // 2 + 5]
+    assert middle.mean() < image_HWC.mean() - 15
+  before = {path.name: path.read_bytes() for path in place.rglob('*') if path.is_file()}
+  boxed_labels.write(labels, str(slides), place, 10**9)
+  assert {path.name: path.read_bytes() for path in place.rglob('*') if path.is_file()} == before
+
+
+def test_a_list_of_whole_photographs_has_no_boxes(slides, tmp_path):
+  whole = [[row[0], row[1], '', '', '', '', *row[6:]] for row in rows_of(slides)[::2]]
+  assert not boxed_labels.are_in(write_list(tmp_path / 'a.csv', whole))
+  assert not boxed_labels.are_in(
+    write_list(tmp_path / 'b.csv', [['0.png', 'MONOCYTE']], ('file', 'human_label'))
+  )
+
+
+@pytest.mark.parametrize(
+  ('change', 'said'),
+  [
+    ({0: 'gone.png'}, 'is no file in the folder'),
+    ({0: '../slides/0.png'}, 'is no file in the folder'),
+    ({4: 2000}, 'reaches beyond the photograph of 640x480'),
+    ({2: 'x'}, 'is no box in pixels'),
+    ({2: 300}, 'is no box in pixels'),
+    ({6: 'sha256:' + 'f' * 16}, 'has changed since it was labelled'),
+    ({8: ''}, 'lacks a label'),
+    ({2: '', 3: '', 4: '', 5: ''}, 'is labelled as a whole and in parts'),
+  ],
+)
+def test_what_does_not_fit_is_refused_in_one_line_and_nothing_is_written(slides, tmp_path, change, said):
+  rows = rows_of(slides)
+  for column, value in change.items():
+    rows[0][column] = value
+  labels = write_list(tmp_path / 'labels.csv', rows)
+  with pytest.raises(types.UserError, match=said) as refused:
+    boxed_labels.write(labels, str(slides), tmp_path / 'cells', 10**9)
+  assert '\n' not in str(refused.value)
+  assert [path.name for path in tmp_path.iterdir()] == ['labels.csv']
+
+
+def test_a_cell_with_two_labels_is_refused(slides, tmp_path):
+  rows = rows_of(slides)
+  labels = write_list(tmp_path / 'labels.csv', [*rows, [*rows[0][:-1], 'LYMPHOCYTE']])
+  with pytest.raises(types.UserError, match='labels a cell LYMPHOCYTE that is MONOCYTE above'):
+    boxed_labels.write(labels, str(slides), tmp_path / 'cells', 10**9)
