@@ -31,6 +31,9 @@ _SHRINKAGE = 0.1
 _DRAWS, _DRAW_SIZES = 100, (5, 20)
 # Quantile of an aspect's distances by which it is divided, so that aspects compare.
 _ORDINARY = 0.99
+# The same for content: of the few images that may be withheld, most are for it, because another laboratory is known by
+# its folder and a new class is not.
+_ORDINARY_CONTENT = 0.97
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Reference:
   mean_D: np.ndarray  # of the standardized numbers
   # Of the standardized numbers, shrunk; 0 between aspects fitted on different images.
   covariance_DD: np.ndarray
-  ordinary_A: np.ndarray  # by aspect, the distance that _ORDINARY of the held-out images do not exceed
+  ordinary_A: np.ndarray  # by aspect, the distance that most held-out images do not exceed, see _ORDINARY
   held_out_N: (
     np.ndarray
   )  # ascending: distances of held-out images, in units of ordinary_A, the largest aspect
@@ -96,8 +99,9 @@ def fit(
     inside_N = fold_N == fold
     rest = _measures(look_ND[~inside_N], aspects, least_spread_D)
     distance_NA[inside_N] = distances(rest, look_ND[inside_N])
-  ordinary_A = np.nanquantile(distance_NA, _ORDINARY, axis=0)
-  ordinary_A = np.maximum(ordinary_A, 1e-6)
+  share_A = [_ORDINARY_CONTENT if aspect == CONTENT else _ORDINARY for aspect in names(aspects)]
+  columns = zip(distance_NA.T, share_A, strict=True)
+  ordinary_A = np.maximum([np.nanquantile(distance_N, share) for distance_N, share in columns], 1e-6)
   held_out_N = np.sort((_completed(distance_NA, seed) / ordinary_A).max(1))
   reference = dataclasses.replace(whole, ordinary_A=ordinary_A, held_out_N=held_out_N)
   drawn = _drawn_distances(reference, look_ND, label_N, group_N, seed)

@@ -61,7 +61,7 @@ def test_it_can_end_at_block_4_with_mean_and_maximum_of_its_map():
     return model.apply({'params': params}, image_BHWC, jnp.arange(2), False), map_BHWC
 
   logits_BK, map_BHWC = both(params)
-  dense = params['dense_2']
+  dense = {key: np.asarray(leaf) for key, leaf in params['dense_2'].items()}
   pooled_BD = np.concatenate([np.mean(map_BHWC, (1, 2)), np.max(map_BHWC, (1, 2))], 1)
   assert relative(pooled_BD @ dense['kernel'] + dense['bias'], logits_BK) < 1e-4
   turned_BD = np.concatenate([pooled_BD[:, 512:], pooled_BD[:, :512]], 1)
