@@ -127,6 +127,14 @@ TOGETHER = {
     {'stages.block5.is_candidate': True}),
   'so nothing would be trained; give a pattern such as .*': (
     'finetune', {'stages.head.trainable': ()}, {'stages.head.trainable': ('.*',)}),
+  "draws classes alike; set it to 'none'": (
+    'default', {'train.class_weight': 'balanced', 'train.draw': 'laboratories'}, {'train.class_weight': 'none'}),
+  'choose one of average, snapshot, bagging, samme, samme_r, gradient, or leave it empty': (
+    'default', {'ensemble.method': 'nonsense'}, {'ensemble.method': ''}),
+  'set it to False with vgg16': ('finetune', {'model.auxiliary': True}, {'model.auxiliary': False}),
+  'so that their epochs cannot be compared; set it only for stages of one loss': (
+    'cnn_svr', {'stages.softmax.is_candidate': True}, {'stages.softmax.is_candidate': False}),
+  "set that to 'rbf'": ('cnn_svr', {'stages.svr.output_layer': 'rbf'}, {'model.head': 'rbf'}),
   'give each stage a name of its own': (
     'finetune', {'stages.order': ('head', 'head')}, {'stages.order': ('head', 'block5')}),
   'give pairs of a pattern and a factor above 0': (

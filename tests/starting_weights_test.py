@@ -120,9 +120,12 @@ def test_without_its_top_a_run_gives_its_features_alone_to_any_classes(trained, 
     kept = best(trained)
     assert all(first[name].tobytes() == kept[name].tobytes() for name in features)
     with pytest.raises(
-      types.UserError, match=r'include_top is True, but .* for the classes .*, and the data has A, B'
+      types.UserError,
+      match=r'include_top is True, but .* for the classes .* data has A, B.*: set it to False for a fresh head',
     ):
       begin(path, tmp_path / f'{i} top', five, **{'weights.include_top': True})
+    # What the line says, in the folder of the command that was refused.
+    begin(path, tmp_path / f'{i} top', five, **{'weights.include_top': False})
 
 
 def test_another_network_is_refused_by_the_names_of_its_weights(trained, tmp_path):

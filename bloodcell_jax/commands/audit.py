@@ -17,7 +17,7 @@ from bloodcell_jax.base import rng, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import reading
 from bloodcell_jax.data.images import conversions, copies, image_files
-from bloodcell_jax.system import atomic, lock
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -74,6 +74,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
   outputs.write(folder, scanned, duplicates, copies_P2, proposed_N, exp.data.decode.max_pixels, stop.poll)
   # Written last: where it exists, everything else does.
   atomic.write_json(folder / 'audit.json', summary)
+  console.keep(folder / 'log.txt')
   for line in messages.lines(summary, folder):
     progress.line(line)
   if summary['leak']:

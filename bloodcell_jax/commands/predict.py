@@ -280,5 +280,6 @@ def _print_summary(
   for note in notes:
     if note:
       progress.line(note)
-  progress.line(f'{target / "predictions.csv"}, differential.csv, review.html, count.html, count.csv')
+  more = ', overlays/' if (target / overlays.FOLDER).is_dir() else ''
+  progress.line(f'{target / "predictions.csv"}, differential.csv, review.html, count.html, count.csv{more}')
   progress.line(report.RESEARCH_ONLY)

@@ -12,7 +12,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.study import run_folder, running, study_page
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -35,7 +35,7 @@ def define_flags() -> None:
 
 
 def run(request: commands.Request, stop: signals.Stop) -> int | None:
-  """Trains or continues the runs and writes study.html, study.md and study.json after each; 1 if one failed."""
+  """Trains or continues the runs, and writes study.html, study.md and study.json as it goes on; 1 if one failed."""
   if request.paths:
     raise types.UserError(f'{request.paths[0]}: study takes no paths; the images are config.data.dir')
   progress, root = progress_lib.Progress(), pathlib.Path(request.workdir or 'runs/study')
@@ -44,7 +44,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
     if not root.is_dir():
       raise types.UserError(f'{root}: no study here; run one first')
     lock.take(root)
-    _write(rows, root, progress, announce=True)
+    _write(rows, root, progress)
     return None
   budget, seeds = budget_lib.parse(flags.FLAGS.budget), budget_lib.seeds(flags.FLAGS.seeds)
   names = budget_lib.select(flags.FLAGS.rows, [row.name for row in rows])
@@ -54,10 +54,10 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
   budget_lib.check(budget, lengths, sum(budget_lib.num_trainings(one.row.flat) for one in wanted))
   run_folder.check(wanted, rows, root, budget)
   lock.take(root)
-  failed = running.run(
-    wanted, budget, stop, progress, lambda: _write(rows, root, progress, announce=False), flags.FLAGS.debug
-  )
-  _write(rows, root, progress, announce=True)
+  console.keep(root / 'log.txt')
+  pages = study_page.Pages(rows, root)
+  failed = running.run(wanted, budget, stop, progress, pages.write_now_and_then, flags.FLAGS.debug)
+  _write(rows, root, progress)
   if failed:
     progress.line(
       f'{failed} of {len(wanted)} runs failed; the page says why, and the same command tries them again'
@@ -65,9 +65,6 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
   return EXIT_FAILED if failed else None
 
 
-def _write(
-  rows: Sequence[study_config.Row], root: pathlib.Path, progress: progress_lib.Progress, announce: bool
-) -> None:
+def _write(rows: Sequence[study_config.Row], root: pathlib.Path, progress: progress_lib.Progress) -> None:
   study_page.write(rows, root)
-  if announce:
-    progress.line(f'study: {root / study_page.PAGE}')
+  progress.line(f'study: {root / study_page.PAGE}')

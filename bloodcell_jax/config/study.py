@@ -70,6 +70,8 @@ def resolve(config: Any) -> tuple[Row, ...]:
       raise types.UserError(f'row {row.name}: there are two of this name; give each its own')
     rows[row.name] = row
   top.finish()
+  if not rows:
+    raise types.UserError('rows is empty; give a row, as configs/study.py does')
   for row in rows.values():
     if row.reference and row.reference not in rows:
       raise types.UserError(f'row {row.name}: reference is {row.reference!r}, which is no row of the study')

@@ -237,7 +237,7 @@ def _weight_average(
   chosen = [members[i] for i in kept]
   wanted = member.scored(exp, data)
   network = model_set.fit_temperature(job, mean_of(kept))
-  instead = dict(job.predict_each(network.params, wanted))
+  instead = {split: network.outputs.predictions(split) for split in wanted}
   names = tuple(str(each.number) for each in chosen)
   rule = combination.mean(len(chosen))
   more = {'method': exp.ensemble.method}

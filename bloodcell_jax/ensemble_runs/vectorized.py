@@ -38,7 +38,7 @@ def run(
 
   Args:
     jobs: one for each member.
-    initials: the initial parameters of each.
+    initials: the initial parameters of each; None for newly initialized ones.
     folders: of each; their names are the names of the members.
     progress: where progress is printed.
 

@@ -89,7 +89,9 @@ def render(
   parts = [
     _STYLE,
     f'<h1>{page.text(title)}</h1>',
-    f'<p><strong>{page.text(cells)}</strong>, {order}: {page.text(", ".join(named))}.</p>',
+    f'<p><strong>{page.text(cells)}</strong>, {order}: {page.text(", ".join(named))}.</p>'
+    if num
+    else '<p><strong>There is no cell to count.</strong></p>',
     *(f'<p class="note" role="note">{page.text(note)}</p>' for note in notes),
     f'<div class="count">{_table(counted)}</div>',
     *(f'<p>{page.text(line)}</p>' for line in laboratory_count.remarks(counted)),

@@ -47,11 +47,5 @@ def plot(confusion_KK: np.ndarray, class_names: Sequence[str], title: str) -> mp
   axis.set_xlabel('predicted')
   axis.set_ylabel('labelled (number of images)')
   figure.title(fig, title)
-  axis.grid(False)
-  # White lines between the cells.
-  axis.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
-  axis.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
-  axis.grid(which='minor', color='white', lw=2)
-  axis.tick_params(which='both', length=0)
-  axis.spines[:].set_visible(False)
+  figure.divide_cells(axis, num_classes)
   return fig

@@ -25,6 +25,7 @@ def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figu
   class_names = list(dict.fromkeys(name for classes in counts.values() for name in classes))
   color = {name: figure.COLORS[k % len(figure.COLORS)] for k, name in enumerate(class_names)}
   labels: dict[float, str] = {}
+  lines: list[tuple[float, int, int, str]] = []  # (y, photographs, images, class)
   most, y = 1, 0.0
   for split, classes in counts.items():
     axis.text(
@@ -36,9 +37,7 @@ def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figu
       labels[y] = name
       most = max(most, num_images)
       if num_photographs:
-        axis.plot([num_photographs, num_images], [y, y], color=color[name], lw=3, alpha=0.35, zorder=2)
-        axis.plot(num_images, y, 'o', ms=7, mfc='white', mec=color[name], mew=1.8, zorder=3)
-        axis.plot(num_photographs, y, 'o', ms=7, color=color[name], zorder=4)
+        lines.append((y, num_photographs, num_images, name))
         _beside(axis, num_photographs, y, f'{num_photographs:,}', -8, 'right')
         ratio = num_images / num_photographs
         _beside(axis, num_images, y, f'{num_images:,}', 8, 'left')
@@ -52,11 +51,17 @@ def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figu
         _beside(axis, 1, y, 'none', 0, 'left')
       y += 1
     y += 0.4
+  for name in dict.fromkeys(line[-1] for line in lines):
+    height, photographs, images, _ = zip(*(line for line in lines if line[-1] == name), strict=True)
+    axis.hlines(height, photographs, images, color=color[name], lw=3, alpha=0.35, zorder=2)
+    axis.plot(images, height, 'o', ms=7, mfc='white', mec=color[name], mew=1.8, zorder=3)
+    axis.plot(photographs, height, 'o', ms=7, color=color[name], zorder=4)
   axis.set_xscale('log')
   axis.set_xlim(0.55, 2.6 * most)
   axis.set_ylim(y - 0.8, -0.7)
   axis.set_yticks(list(labels), list(labels.values()))
   axis.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
+  axis.xaxis.set_minor_locator(ticker.NullLocator())
   axis.set_xlabel('number (logarithmic axis)')
   axis.grid(axis='y', visible=False)
   axis.tick_params(axis='y', length=0)

@@ -25,11 +25,12 @@ def plot(columns: Mapping[str, Sequence[Any]], best_epoch: int) -> mpl_figure.Fi
   """
   epochs = np.asarray(columns['epoch'])
   has_rate = 'learning_rate' in columns
-  fig, panels = figure.new(
-    1 + has_rate, 2, 9, 3.3 + 0.9 * has_rate, sharex=True, height_ratios=(3, 1) if has_rate else (1,)
-  )
+  layout = [['loss', 'accuracy'], ['rate', 'accuracy']] if has_rate else [['loss', 'accuracy']]
+  heights = (3, 1) if has_rate else (1,)
+  fig, panels = figure.mosaic(layout, 9, 3.3 + 0.9 * has_rate, sharex=True, height_ratios=heights)
   few: dict[str, Any] = {'marker': 'o', 'markersize': 4} if len(epochs) < 6 else {}
-  for axis, name, unit in zip(panels, ('loss', 'accuracy'), ('cross-entropy, nats', ''), strict=False):
+  for name, unit in (('loss', 'cross-entropy, nats'), ('accuracy', '')):
+    axis = panels[name]
     values = np.asarray([columns[name], columns[f'val_{name}']], float)
     for row, label, color in zip(values, ('training', 'validation'), figure.COLORS, strict=False):
       axis.plot(epochs, row, color=color, label=label, **few)
@@ -43,16 +44,17 @@ def plot(columns: Mapping[str, Sequence[Any]], best_epoch: int) -> mpl_figure.Fi
     _scale(axis, name, values[np.isfinite(values)])
     axis.set_title(name.capitalize(), pad=18 if len(set(columns.get('stage', ()))) > 1 else 6)
   if has_rate:
-    for axis in panels[2:]:
-      axis.plot(epochs, columns['learning_rate'], color=figure.MUTED, drawstyle='steps-mid', lw=1.4, **few)
-      _borders(axis, epochs, columns.get('stage', ()), named=False)
-      axis.set_yscale('log')
-      _powers(axis)
-    panels[2].set_ylabel('learning rate')
-  for axis in panels[-2:]:
+    rate = panels['rate']
+    rate.plot(epochs, columns['learning_rate'], color=figure.MUTED, drawstyle='steps-mid', lw=1.4, **few)
+    _borders(rate, epochs, columns.get('stage', ()), named=False)
+    rate.set_yscale('log')
+    _powers(rate)
+    rate.set_ylabel('learning rate')
+    panels['loss'].tick_params(labelbottom=False)
+  for axis in (panels['rate' if has_rate else 'loss'], panels['accuracy']):
     axis.set_xlabel('epoch')
     axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
-  fig.legend(*panels[0].get_legend_handles_labels(), loc='outside upper right', ncols=3)
+  fig.legend(*panels['loss'].get_legend_handles_labels(), loc='outside upper right', ncols=3)
   return fig
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import flax.linen as nn
@@ -196,11 +196,6 @@ class Job:
     return self.apply if kind == test_time.NONE else compiled.apply_with_tta(self.model, self.devices, kind)
 
   @functools.cached_property
-  def apply_to_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
-    """The compiled `(params, batch) -> embedding_BD` of the whole network: the input of the output layer."""
-    return self.make_apply(self.model, method=compiled.embedding)
-
-  @functools.cached_property
   def apply_with_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply_with_tta`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
     return compiled.apply_with_embedding(self.model, self.devices, self.experiment.tta)
@@ -231,18 +226,6 @@ class Job:
     return forward.run(
       self.apply_with_tta, params, self.in_order(rows), self.data.table.take(rows), self.poll
     )
-
-  def predict_each(self, params: Any, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
-    """(split, its predictions); a subset of an earlier split, such as test_clean, reuses its predictions."""
-    predictions: dict[str, types.Predictions] = {}
-    for split in splits:
-      rows = self.data.rows[split]
-      whole = next((name for name in predictions if np.isin(rows, self.data.rows[name]).all()), None)
-      if whole is None:
-        predictions[split] = self.predict(params, split)
-      else:
-        predictions[split] = predictions[whole].take(np.searchsorted(self.data.rows[whole], rows))
-      yield split, predictions[split]
 
   def evaluate(self, params: Any) -> dict[str, float]:
     """The validation metrics of an epoch."""

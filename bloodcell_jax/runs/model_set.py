@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.ensembles import combination, method
 from bloodcell_jax.heads import svr
-from bloodcell_jax.runs import compact_run, forward, input_pixels, saved_run
+from bloodcell_jax.runs import compact_run, forward, input_pixels, row_outputs, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
@@ -31,6 +32,11 @@ class Network:
   params: Any  # with which the outputs are logits
   # The weights of the output layer have been divided by it, to make them logits; 1 for those trained on cross-entropy.
   temperature: float
+
+  @functools.cached_property
+  def outputs(self) -> row_outputs.RowOutputs:
+    """What it puts out for rows of its data."""
+    return row_outputs.RowOutputs(self.job, self.params)
 
   @property
   def fingerprint(self) -> str:
@@ -65,10 +71,9 @@ class ModelSet:
 
   def predict_each(self, splits: Iterable[str]) -> Iterator[tuple[str, types.Predictions]]:
     """(split, its predictions, each image once). Raises `signals.Stopped` where a stop was requested."""
-    splits = list(splits)
-    each = [network.job.predict_each(network.params, splits) for network in self.networks]
-    for answers in zip(*each, strict=True):
-      yield answers[0][0], combined(self.combination, [predictions for _, predictions in answers])
+    for split in splits:
+      each = [network.outputs.predictions(split) for network in self.networks]
+      yield split, combined(self.combination, each)
 
   @property
   def has_own_weights(self) -> bool:

@@ -37,7 +37,7 @@ def prepare(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> tuple[job_lib.Job, Any]:
-  """Writes the config of a run; returns its job and its initial parameters.
+  """Writes the config of a run; returns its job and its initial parameters, None for newly initialized ones.
 
   Raises:
     UserError: the folder holds a run of another config, or the initial weights cannot be read or do not fit.
@@ -54,4 +54,4 @@ def prepare(
     taken = 'all weights' if exp.weights.include_top else 'features'
     pixels_as = read.convention.name if read.convention else 'there'
     progress.line(f'{taken} from {read.origin}, pixels as {pixels_as}')
-  return job, starting_weights.put(read, job)
+  return job, starting_weights.put(read, job) if read else None

@@ -56,7 +56,12 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
     title = f'{data.table.file[rows[0]]}, under augmentation'
     sheet = augmentation_sheet.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
     figure.write(folder.figures / 'augmentation.png', sheet, note)
-  figure.write(folder.figures / 'distribution.png', distribution.plot(data.counts()), note)
+  counts = tuple((split, tuple(classes.items())) for split, classes in data.counts().items())
+  figure.write_shared(folder.figures / 'distribution.png', _distribution, counts, note)
+
+
+def _distribution(counts: tuple[tuple[str, tuple[tuple[str, tuple[int, int]], ...]], ...]) -> Any:
+  return distribution.plot({split: dict(classes) for split, classes in counts})
 
 
 def _network(job: job_lib.Job) -> dict[str, Any]:

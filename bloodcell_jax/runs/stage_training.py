@@ -27,7 +27,7 @@ def run(
 
   Args:
     job: the job.
-    initial: the initial parameters of the run.
+    initial: the initial parameters of the run; None for newly initialized ones, which a run that continues needs not.
     folder: the run's.
     progress: where progress is printed.
 
@@ -77,7 +77,8 @@ def begin(
   A fitted head depends on those parameters and the images only: a run that is interrupted before the first checkpoint
   of the stage fits it again to the same bits.
   """
-  params, step = (before.state.params, int(before.state.step)) if before else (initial, 0)
+  fresh = job.params if before is None and initial is None else initial
+  params, step = (before.state.params, int(before.state.step)) if before else (fresh, 0)
   if stage.output_layer:
     features = frozen_features.build(job, stage, params, folder.cache, progress)
     params = output_layer.fit(job, stage, params, features, progress)

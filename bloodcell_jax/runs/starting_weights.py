@@ -54,7 +54,7 @@ def read(path: str, network: str) -> pretrained.Pretrained:
   )
 
 
-def put(read: pretrained.Pretrained | None, job: job_lib.Job) -> Any:
+def put(read: pretrained.Pretrained, job: job_lib.Job) -> Any:
   """The initial parameters of the job: newly initialized, except those read from elsewhere.
 
   Weights of the features are always used; those of the head only with `weights.include_top`, from a run of this
@@ -63,8 +63,6 @@ def put(read: pretrained.Pretrained | None, job: job_lib.Job) -> Any:
   Raises:
     UserError: the weights do not fit the network, or the head is for other classes.
   """
-  if read is None:
-    return job.params
   spec, model = job.experiment.weights, job.experiment.model
   if spec.include_top:
     _check_classes(read, job.data.table.class_names)

@@ -52,7 +52,7 @@ def write(
   if network is not None and _tells_content(data.table.take(unseen), data.table.label[learned]):
     # Features that no image has trained are those of the training's images too: the more, the better.
     apart = rows if _has_frozen_features(network) else unseen
-    embedding_ND, label_N = _embed(network, apart), data.table.label[apart]
+    embedding_ND, label_N = network.outputs.embedding(apart), data.table.label[apart]
     classes = content.fit(embedding_ND, label_N, content.num_directions(len(label_N)))
     features = feature_shift.fit(embedding_ND, label_N)
     fold_N = look_reference.folds(data.table.group[apart])
@@ -130,7 +130,7 @@ def of_rows(
   if measure.classes is None:
     return look_ND
   assert network is not None
-  embedding_ND = _embed(network, rows)
+  embedding_ND = network.outputs.embedding(rows)
   return np.concatenate([look_ND, content.distances(measure.classes, embedding_ND)[:, None]], 1)
 
 
@@ -188,15 +188,6 @@ def _has_frozen_features(network: model_set.Network) -> bool:
     if chosen
   }
   return all(name.startswith(f'{exp.model.network.output_layer}/') for name in trained)
-
-
-def _embed(network: model_set.Network, rows: np.ndarray) -> np.ndarray:
-  """[N, D] of the images as they are."""
-  job, parts = network.job, []
-  for batch in job.in_order(rows):
-    job.poll()
-    parts.append(job.apply_to_embedding(network.params, batch)[np.asarray(batch.weight_B) > 0])
-  return np.concatenate(parts)
 
 
 def _sample(data: dataset.Dataset, split: str, seed: int) -> np.ndarray:

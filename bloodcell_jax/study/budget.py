@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -175,13 +176,25 @@ def check(budget: Budget, own: Mapping[str, Length], trainings: int) -> None:
     raise types.UserError(
       f'budget is {budget} for {trainings} networks, less than {LEAST_SECONDS:g} s each; give more, or fewer --rows'
     )
-  for name, length in own.items():
-    # Of the shortest stage.
-    least = 1 / (length.steps * min(length.epochs))
-    if 0 < budget.share < least:
-      raise types.UserError(
-        f'budget is {budget}, which is less than one update of row {name} ({length}); the least is {least:.2g}'
-      )
+  # One update of the shortest stage; the row that needs most, so that the advice holds for all of them.
+  least = {name: 1 / (length.steps * min(length.epochs)) for name, length in own.items()}
+  name = max(least, key=lambda each: least[each], default='')
+  if name and 0 < budget.share < least[name]:
+    raise types.UserError(
+      f'budget is {budget}, which is less than one update of row {name} ({own[name]}); the least is '
+      f'{_rounded_up(least[name])}'
+    )
+
+
+def _rounded_up(share: float) -> str:
+  """A share with two digits, not below it, as `parse` reads it.
+
+  Example:
+    >>> _rounded_up(1 / 12600), _rounded_up(0.1), _rounded_up(1)
+    ('0.00008', '0.1', '1')
+  """
+  digits = 1 - math.floor(math.log10(share))
+  return f'{math.ceil(share * 10**digits - 1e-9) / 10**digits:.{digits}f}'.rstrip('0').rstrip('.')
 
 
 def num_trainings(flat: Mapping[str, Any]) -> int:

@@ -27,6 +27,7 @@ class Plan:
     costs: by `cost.key` of a run's experiment.
     counts: by run name and seed, the images of the data.
     budget: for all of them.
+    began: when a budget in minutes began, by the clock.
     now: the clock, in seconds.
 
   Raises:
@@ -39,10 +40,11 @@ class Plan:
     costs: Mapping[str, cost_lib.Cost],
     counts: cost_lib.Counts,
     budget: budget_lib.Budget,
+    began: float,
     now: Callable[[], float] = time.monotonic,
   ):
     self._runs, self._costs, self._counts, self._budget, self._now = list(runs), costs, counts, budget, now
-    self._began = self._run_began = now()
+    self._began, self._run_began = began, now()
     self._estimated = self._taken = _TRUST
     self.num_done, self._share = 0, 0.0
     self._exps = {run: experiment.from_flat(run.row.flat) for run in runs}

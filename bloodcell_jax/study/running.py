@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from bloodcell_jax.base import types
@@ -33,7 +34,7 @@ def run(
 
   Args:
     runs: in order.
-    budget: for those that have not begun; the time of a budget in minutes begins now.
+    budget: for those that have not begun; the time of a budget in minutes begins now, before the images are read.
     stop: polled between batches.
     progress: where progress is printed.
     on_end: called after each run.
@@ -43,11 +44,12 @@ def run(
     UserError: the images cannot be read, or the budget is too small; nothing has been trained.
     signals.Stopped: a stop was requested; the same call continues.
   """
+  began = time.monotonic()
   pending = [one for one in runs if one.state() != run_folder.COMPLETE]
   if not pending:
     return 0
   images = images_lib.Images()
-  plan = _plan(pending, budget, images, stop, progress)
+  plan = _plan(pending, budget, began, images, stop, progress)
   progress.line(study_progress.left(plan))
   failed = 0
   for number, one in enumerate(pending, 1):
@@ -79,6 +81,7 @@ def run(
 def _plan(
   pending: Sequence[run_folder.StudyRun],
   budget: budget_lib.Budget,
+  began: float,
   images: images_lib.Images,
   stop: signals.Stop,
   progress: progress_lib.Progress,
@@ -98,7 +101,7 @@ def _plan(
       progress.line(
         f'timed {one.row.name}: {updates} s an update, {costs[key].image_seconds:.3g} s a prediction'
       )
-  return plan_lib.Plan(pending, costs, counts, budget)
+  return plan_lib.Plan(pending, costs, counts, budget, began)
 
 
 def _train(

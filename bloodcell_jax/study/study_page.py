@@ -6,7 +6,8 @@ import base64
 import json
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import numpy as np
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.plots import figure, study_curves
 from bloodcell_jax.reports import page
+from bloodcell_jax.study import circumstances as circumstances_lib
 from bloodcell_jax.study import run_folder, summary, tables
+from bloodcell_jax.study import table as table_lib
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
 
@@ -26,7 +29,12 @@ table.study tr.part th { font-weight: bold; text-align: left; padding-top: .9rem
 table.study td { vertical-align: top; text-align: left; } table.study th { vertical-align: top; text-align: left; }
 table.study thead th { white-space: normal; }
 table.study td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
+@media (max-width: 40rem) {
+  table.study tbody th { min-width: 7rem; } table.study td { min-width: 8.5rem; }
+  table.study td.figure { min-width: 0; }
+}
 </style>"""
+SECONDS_BETWEEN_PAGES = 60.0
 _FIGURE = re.compile(r'[+-]?\d\.\d{3} \[')
 
 
@@ -40,13 +48,52 @@ def write(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
   Raises:
     UserError: a file of a run is damaged.
   """
-  entries, data = summary.rows(rows, root), summary.data(rows, root)
+  entries, data, circumstances = read(rows, root)
   note = ' '.join(tables.notes(entries)[:-1])
   picture = figure.png(study_curves.plot(panels(rows, entries, root)), note) if entries else b''
   shared = {k: v for k, v in (rows[0].flat if rows else {}).items() if k.startswith(('data.', 'evaluate.'))}
-  atomic.write_text(root / PAGE, html(entries, data, picture))
-  atomic.write_text(root / TEXT, markdown(entries, data))
-  atomic.write_json(root / DATA, json.loads(json.dumps({'settings': shared, 'data': data, 'rows': entries})))
+  contents = {'settings': shared, 'data': data, 'circumstances': circumstances, 'rows': entries}
+  atomic.write_text(root / PAGE, html(entries, data, circumstances, picture))
+  atomic.write_text(root / TEXT, markdown(entries, data, circumstances))
+  atomic.write_json(root / DATA, json.loads(json.dumps(contents)))
+
+
+class Pages:
+  """The page of a study that is being run, written at most once a minute: its curves take as long as a short run.
+
+  Args:
+    rows: of the study.
+    root: its folder.
+    now: the clock, in seconds.
+  """
+
+  def __init__(
+    self,
+    rows: Sequence[study_config.Row],
+    root: pathlib.Path,
+    now: Callable[[], float] = time.monotonic,
+  ):
+    self._rows, self._root, self._now, self._last = rows, root, now, now()
+
+  def write_now_and_then(self) -> None:
+    """Writes the page where the last was written long enough ago."""
+    if self._now() - self._last >= SECONDS_BETWEEN_PAGES:
+      write(self._rows, self._root)
+      self._last = self._now()
+
+
+def read(
+  rows: Sequence[study_config.Row], root: pathlib.Path
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, list[str]]]:
+  """The entries of the rows, the images, and when, where and how the runs were trained."""
+  entries = summary.rows(rows, root)
+  runs = [
+    run_folder.StudyRun(row, each['seed'], root)
+    for row, entry in zip(rows, entries, strict=True)
+    for each in entry['runs']
+    if not row.trees
+  ]
+  return entries, summary.data(rows, root), circumstances_lib.collect([run.folder for run in runs], root)
 
 
 def panels(
@@ -67,15 +114,21 @@ def _curve(records: Sequence[history.Record]) -> study_curves.Curve:
   return study_curves.Curve(*columns)
 
 
-def html(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any], picture: bytes) -> str:
+def html(
+  entries: Sequence[Mapping[str, Any]],
+  data: Mapping[str, Any],
+  circumstances: Mapping[str, Sequence[str]],
+  picture: bytes,
+) -> str:
   """The page.
 
   Args:
     entries: the rows of `study.json`.
     data: its images.
+    circumstances: as from `circumstances.collect`.
     picture: the curves, a PNG.
   """
-  parts = tables.sections(entries)
+  parts = tables.sections(entries, circumstances)
   body = [
     STYLE,
     f'<h1>{page.text(tables.TITLE)}</h1>',
@@ -98,7 +151,7 @@ def html(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any], picture:
   return page.whole(tables.TITLE, body)
 
 
-def _html_table(table: tables.Table) -> str:
+def _html_table(table: table_lib.Table) -> str:
   top = ''.join(f'<th scope="col">{page.text(cell)}</th>' for cell in table.head)
   body = []
   for name, rows in table.parts:
@@ -123,24 +176,40 @@ def _html_cell(cell: str) -> str:
   return f'<td class="figure">{"<br>".join(map(page.text, cell.split("; ")))}</td>'
 
 
-def markdown(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> str:
+def markdown(
+  entries: Sequence[Mapping[str, Any]],
+  data: Mapping[str, Any],
+  circumstances: Mapping[str, Sequence[str]],
+) -> str:
   """The same as Markdown, without the curves."""
-  lines = [f'# {tables.TITLE}', '', f'{tables.headline(entries)}. {tables.images(data)}', '']
+  parts = [part for part in tables.sections(entries, circumstances) if not part.has_curves]
+  return '\n'.join([f'# {tables.TITLE}', '', *markdown_head(entries, data), *markdown_lines(parts, '##')])
+
+
+def markdown_head(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> list[str]:
+  """The lines before the first section: how much of the study there is, and what to know before the figures."""
+  lines = [f'{tables.headline(entries)}. {tables.images(data)}', '']
   for note in tables.notes(entries):
     lines += [f'**{note}**', '']
-  for part in tables.sections(entries):
-    if part.has_curves:
-      continue
-    lines += [f'## {part.title}', '']
+  return lines
+
+
+def markdown_lines(parts: Sequence[table_lib.Section], level: str) -> list[str]:
+  """The lines of sections without their curves; `level` is the mark of a heading."""
+  lines = []
+  for part in parts:
+    lines += [f'{level} {part.title}', '']
     many = len(part.paragraphs) > 1
     lines += [f'- {line}' if many else line for line in part.paragraphs]
     lines += [''] if part.paragraphs else []
     for table in part.tables:
+      # The heading says what a table alone in its section is of.
+      lines += [f'{table.caption[:1].upper()}{table.caption[1:]}:', ''] if len(part.tables) > 1 else []
       lines += _markdown_table(table)
-  return '\n'.join(lines)
+  return lines
 
 
-def _markdown_table(table: tables.Table) -> list[str]:
+def _markdown_table(table: table_lib.Table) -> list[str]:
   def line(cells: Sequence[str]) -> str:
     return '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
 

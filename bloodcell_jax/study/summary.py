@@ -60,6 +60,7 @@ def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[s
   first = scored[0] if scored else None
   trained = {run.seed: _training(run) for run in runs}
   own = None if row.trees else budget_lib.read_length(row.flat)
+  seconds = [record.seconds for run in runs for records in run.records() for record in records]
   return {
     'name': row.name,
     'group': row.group,
@@ -73,7 +74,8 @@ def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[s
     'metrics': metrics[first.seed] if first else {},
     'spread': _spread(list(metrics.values())),
     'training': {str(seed): figures for seed, figures in trained.items() if figures},
-    'seconds_per_epoch': _seconds(runs),
+    'seconds_per_epoch': statistics.median(seconds) if seconds else None,
+    'fastest_epoch': min(seconds, default=None),
     'updates_per_epoch': _steps(runs),
     'num_parameters': _num_parameters(row, first or next(iter(runs), None)),
     'chosen': {split: list(what) for split, what in _choices(first).items()},
@@ -147,12 +149,6 @@ def _not_scored(run: run_folder.StudyRun) -> set[str]:
   """The stages of which no epoch can be the best."""
   flat = run.row.flat
   return {name for name in flat['stages.order'] if not flat[f'stages.{name}.is_candidate']}
-
-
-def _seconds(runs: Sequence[run_folder.StudyRun]) -> float | None:
-  """The median seconds of an epoch."""
-  seconds = [record.seconds for run in runs for records in run.records() for record in records]
-  return statistics.median(seconds) if seconds else None
 
 
 def _steps(runs: Sequence[run_folder.StudyRun]) -> int | None:

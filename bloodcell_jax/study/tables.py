@@ -2,82 +2,66 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bloodcell_jax.reports import report, split_section
-from bloodcell_jax.study import run_folder
+from bloodcell_jax.study import length_table, run_folder, table
+from bloodcell_jax.study.table import NONE, TITLES
 
-TITLES = {
-  'test_clean': 'TEST-clean',
-  'test': 'TEST',
-  'test_simple': 'TEST_SIMPLE',
-}
-NONE = '–'
 TITLE = 'The study, row by row'
 READING = (
   'TEST is the published test split. TEST-clean leaves out the images of TEST whose photographed field is also in '
-  'training: it is the figure to read first. TEST_SIMPLE is the 71 images that the study held out.',
-  'In brackets: confidence intervals from resampling photographed fields. Hundreds of images show one field, so an '
-  'interval that counted images would be far too narrow.',
+  'training: read it first. TEST_SIMPLE is the 71 images that the study held out.',
+  'In brackets: {share} confidence intervals from resampling photographed fields. Hundreds of images show one field, '
+  'so an interval that counted images would be far too narrow.',
   'Training and validation are at the scored epoch, the one with the best validation figure. Validation holds other '
   'photographs than training; because it chose the epoch, its figure is optimistic.',
   "The study's figures are mostly training accuracy, or are on its 71 held-out images, or it does not say. Compare "
   'them with the column that they belong to, not with TEST-clean.',
+  "The length is epochs x updates an epoch, and in brackets its share of the study's.",
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-  """A table: rows of cells under headings, in parts with a heading each."""
+def sections(
+  entries: Sequence[Mapping[str, Any]], circumstances: Mapping[str, Sequence[str]]
+) -> list[table.Section]:
+  """The sections of the page, in order.
 
-  caption: str
-  head: tuple[str, ...]
-  parts: Sequence[tuple[str, Sequence[Sequence[str]]]]  # (heading or '', rows)
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-  """A section of the page."""
-
-  name: str  # for links
-  title: str
-  paragraphs: Sequence[str]
-  tables: Sequence[Table]
-  has_curves: bool = False
-
-
-def sections(entries: Sequence[Mapping[str, Any]]) -> list[Section]:
-  """The sections of the page, in order."""
+  Args:
+    entries: the rows of `study.json`.
+    circumstances: as from `circumstances.collect`.
+  """
+  section = table.Section
+  reading = [*(line.format(share=_confidence(entries)) for line in READING), *_majority(entries)]
   return [
-    Section('results', 'Results', READING, [_results(entries)]),
-    Section('meaning', 'What the differences mean', [], [_meanings(entries)]),
-    Section('pairs', 'Rows compared in pairs', [PAIRS], [_pairs(entries)]),
-    Section('curves', 'Curves', [CURVES], [], has_curves=True),
-    Section('time', 'Length, time and parameters', [TIME], [_time(entries)]),
-    *([Section('seeds', 'Seeds', [SEEDS], [_seeds(entries)])] if any(e['spread'] for e in entries) else []),
-    Section('chosen', 'What was chosen on which images', [CHOSEN], [_chosen(entries)]),
-    Section('runs', 'Runs', [RUNS], [_runs(entries)]),
+    section('results', 'Results', reading, [_results(entries), *_losses(entries)]),
+    section('meaning', 'What the differences mean', [], [_meanings(entries)]),
+    section('pairs', 'Rows compared in pairs', PAIRS, [_pairs(entries)]),
+    section('curves', 'Curves', [CURVES], [], has_curves=True),
+    length_table.section(entries),
+    *([section('seeds', 'Seeds', [SEEDS], [_seeds(entries)])] if any(e['spread'] for e in entries) else []),
+    section('chosen', 'What was chosen on which images', [CHOSEN], [_chosen(entries)]),
+    section('runs', 'Runs', [RUNS, *_sentences(circumstances)], [_runs(entries)]),
   ]
 
 
 PAIRS = (
-  'Both rows on the same images: the accuracy of the row minus that of the one it is compared with. Intervals and p '
-  'come from photographed fields, p from swapping the two rows within fields. Rows differ in length, see below.'
+  'Both rows answer for the same images: the accuracy of the row minus that of the one it is compared with, of the '
+  'first seed that both have. Intervals and p come from photographed fields, p from swapping the two rows within '
+  'fields.',
+  'p is that of each comparison alone: of twenty without any difference, one is expected below 0.05. Rows differ in '
+  'length, see below; a longer one may win by its length.',
 )
 CURVES = (
   'Accuracy by update. Training accuracy is taken during the epoch, with dropout and augmentation on. Where training '
   'climbs and validation does not, the network learns its photographs by heart. Several lines: seeds, or the members '
   'of an ensemble. Trees have no epochs.'
 )
-TIME = (
-  "Epochs (of each stage) x updates an epoch, of each network; the whole length is the study's where it gives one. The "
-  'seconds are of training alone, the median epoch; those of a whole epoch are for its number of updates, beside what '
-  'it took the study. Frozen blocks of VGG16 are computed once for all rows and are not in the seconds; the study '
-  'computed them for each update.'
+SEEDS = (
+  'Accuracy of each seed. A seed draws other weights, another order and another validation split. The standard '
+  'deviation over two or three seeds is rough, and is no interval for new photographs.'
 )
-SEEDS = 'Accuracy of each seed. A seed draws other weights, another order and another validation split.'
 CHOSEN = (
   'Nothing was chosen or fitted on TEST, TEST-clean or TEST_SIMPLE: these figures are evidence. Figures on a split '
   'that chose something are not.'
@@ -118,41 +102,81 @@ def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
   found = list(dict.fromkeys(entry['note'] for entry in entries if entry['note']))
   if any('ynthetic' in note for note in found):
     found.append("They cannot be compared with the study's; this page only shows that every row works.")
-  short = [entry for entry in entries if (share := _share(entry)) is not None and share < 0.9]
+  short = [entry for entry in entries if (share := table.share(entry)) is not None and share < 0.9]
   if short:
-    least = min(share for entry in short if (share := _share(entry)) is not None)
+    least = min(share for entry in short if (share := table.share(entry)) is not None)
+    verb = 'row is' if len(short) == 1 else 'rows are'
     found.append(
-      f"{len(short)} rows are shorter than the study's own length, the shortest has {_percent(least)} of it: such rows "
-      'are not finished networks.'
+      f"{len(short)} {verb} shorter than the study's own length, the least has {table.percent(least)} of it: not "
+      'finished networks.'
     )
   return [*found, report.RESEARCH_ONLY]
 
 
-def groups(entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-  """The entries under their headings, in the order of the first of each."""
-  for name in dict.fromkeys(entry['group'] for entry in entries):
-    yield name, [entry for entry in entries if entry['group'] == name]
+def _majority(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+  """What the accuracy is without any network; nothing before the first row is scored."""
+  for split in TITLES:
+    for entry in entries:
+      if split in entry['metrics']:
+        counts = [sum(line) for line in entry['metrics'][split]['confusion']]
+        return [
+          f'Naming every image of {TITLES[split]} as its most frequent class gives '
+          f'{max(counts) / sum(counts):.3f}: a figure near it means that nothing was learned.'
+        ]
+  return []
 
 
-def _table(caption: str, head: Sequence[str], entries: Sequence[Mapping[str, Any]], cells: Any) -> Table:
-  """A table with a row an entry; `cells` gives the cells of an entry after its title."""
-  parts = [(name, [(e['title'], *cells(e)) for e in some]) for name, some in groups(entries)]
-  return Table(caption, ('row', *head), parts)
+def _confidence(entries: Sequence[Mapping[str, Any]]) -> str:
+  """The confidence of the intervals; that of the default where there are none."""
+  shares = {
+    entry['metrics'][split]['interval']['confidence'] for entry in entries for split in entry['metrics']
+  }
+  return ' and '.join(f'{100 * share:g}%' for share in sorted(shares)) or '95%'
 
 
-def splits(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-  """The test splits that any row has figures of."""
-  return [split for split in TITLES if any(split in entry['metrics'] for entry in entries)] or ['test']
+def _sentences(circumstances: Mapping[str, Sequence[str]]) -> list[str]:
+  """When, where and how the runs were trained."""
+  known = []
+  if dates := circumstances['dates']:
+    known.append(f'Trained on {dates[0]}.' if len(dates) == 1 else f'Trained from {dates[0]} to {dates[-1]}.')
+  for name, title in (('machines', 'Machine'), ('versions', 'Versions'), ('commands', 'Command')):
+    if found := circumstances[name]:
+      known.append(f'{title}{"s" if len(found) > 1 and name != "versions" else ""}: {"; ".join(found)}.')
+  return known
 
 
-def _results(entries: Sequence[Mapping[str, Any]]) -> Table:
-  known = splits(entries)
+def _results(entries: Sequence[Mapping[str, Any]]) -> table.Table:
+  known = table.splits(entries)
 
   def cells(entry: Mapping[str, Any]) -> list[str]:
     figures = [accuracy(entry, split) for split in known]
     if not entry['metrics']:
       figures[0] = entry['state']
-    return [_published(entry), *figures, _at_epoch(entry, 'accuracy'), _at_epoch(entry, 'val_accuracy')]
+    at_epoch = (_at_epoch(entry, name) for name in ('accuracy', 'val_accuracy'))
+    return [published(entry), *figures, *at_epoch, length_table.cell(entry)]
+
+  head = (
+    "the study's figure",
+    *(f'ours, {TITLES[split]}' for split in known),
+    'ours, training',
+    'ours, validation',
+    'length',
+  )
+  return table.by_row('accuracy of each row', head, entries, cells)
+
+
+def _losses(entries: Sequence[Mapping[str, Any]]) -> list[table.Table]:
+  known = table.splits(entries)
+
+  def cells(entry: Mapping[str, Any]) -> list[str]:
+    figures = [
+      split_section.figure(entry['metrics'][s]['log_loss']) if s in entry['metrics'] else NONE for s in known
+    ]
+    return [
+      f'{entry["study"]["loss"]:.2f}',
+      *figures,
+      *(_at_epoch(entry, name) for name in ('loss', 'val_loss')),
+    ]
 
   head = (
     "the study's figure",
@@ -160,10 +184,13 @@ def _results(entries: Sequence[Mapping[str, Any]]) -> Table:
     'ours, training',
     'ours, validation',
   )
-  return _table('accuracy of each row', head, entries, cells)
+  of_study = [entry for entry in entries if entry['study']['loss']]
+  title = 'cross-entropy in nats, of the rows for which the study gives it'
+  return [table.by_row(title, head, of_study, cells)] if of_study else []
 
 
-def _published(entry: Mapping[str, Any]) -> str:
+def published(entry: Mapping[str, Any]) -> str:
+  """The study's figure and the images that it is on."""
   study = entry['study']
   if not study['accuracy']:
     return study['images']
@@ -188,18 +215,30 @@ def _at_epoch(entry: Mapping[str, Any], name: str) -> str:
   return f'{sum(values) / len(values):.3f}' if values else NONE
 
 
-def _meanings(entries: Sequence[Mapping[str, Any]]) -> Table:
-  return _table(
+def _meanings(entries: Sequence[Mapping[str, Any]]) -> table.Table:
+  return table.by_row(
     'what the difference to the study means',
     ('the difference',),
     entries,
-    lambda entry: [entry['meaning'] or NONE],
+    lambda entry: [' '.join(filter(None, (_figures(entry), entry['meaning']))) or NONE],
   )
 
 
-def _pairs(entries: Sequence[Mapping[str, Any]]) -> Table:
+def _figures(entry: Mapping[str, Any]) -> str:
+  """The study's accuracy and ours in a sentence; empty where one of them is missing."""
+  study, split = entry['study']['accuracy'], next((s for s in TITLES if s in entry['metrics']), '')
+  if not study or not split:
+    return ''
+  value = entry['metrics'][split]['accuracy']['value']
+  ours = f'{split_section.number(value)} on {TITLES[split]}'
+  if entry['training']:
+    ours = f'{_at_epoch(entry, "accuracy")} in training and {ours}'
+  return f'{study:.3g} in the study; here {ours}.'
+
+
+def _pairs(entries: Sequence[Mapping[str, Any]]) -> table.Table:
   titles = {entry['name']: entry['title'] for entry in entries}
-  known = splits(entries)
+  known = table.splits(entries)
 
   def cells(entry: Mapping[str, Any]) -> list[str]:
     comparison = entry['comparison']
@@ -209,7 +248,7 @@ def _pairs(entries: Sequence[Mapping[str, Any]]) -> Table:
     return [titles.get(entry['reference'], NONE), *figures]
 
   head = ('compared with', *(f'accuracy gained, {TITLES[split]}' for split in known))
-  return _table('paired comparisons', head, [entry for entry in entries if entry['reference']], cells)
+  return table.by_row('paired comparisons', head, [entry for entry in entries if entry['reference']], cells)
 
 
 def _difference(comparison: Mapping[str, Any], split: str) -> str:
@@ -220,49 +259,8 @@ def _difference(comparison: Mapping[str, Any], split: str) -> str:
   return f'{entry["difference"]:+.3f}{bounds}, p {entry["p_value"]:.3f}'
 
 
-def _time(entries: Sequence[Mapping[str, Any]]) -> Table:
-  head = (
-    'parameters', 'networks', 'epochs x updates', 'whole length', 'share', 'seconds an epoch',
-    'seconds a whole epoch', 'in the study, seconds',
-  )  # fmt: skip
-  return _table('length, time and parameters', head, entries, _times)
-
-
-def _times(entry: Mapping[str, Any]) -> list[str]:
-  length, seconds, share = entry['length'], entry['seconds_per_epoch'], _share(entry)
-  own = length['own']
-  whole = NONE
-  if seconds is not None and own and entry['updates_per_epoch']:
-    whole = _seconds_text(seconds / entry['updates_per_epoch'] * own['steps_per_epoch'])
-  published = entry['study']['seconds']
-  return [
-    NONE if entry['num_parameters'] is None else f'{entry["num_parameters"]:,}',
-    str(length['networks']) if own else 'trees',
-    ', '.join(dict.fromkeys(length['by_seed'].values())) or NONE,
-    f'{" + ".join(map(str, own["epochs"]))} x {own["steps_per_epoch"]}' if own else NONE,
-    NONE if share is None else _percent(share),
-    NONE if seconds is None else _seconds_text(seconds),
-    whole,
-    f'{published[0]} to {published[1]}' if published else NONE,
-  ]
-
-
-def _percent(share: float) -> str:
-  return f'{share:.1%}' if share >= 0.001 else 'less than 0.1%'
-
-
-def _seconds_text(seconds: float) -> str:
-  return f'{seconds:.0f}' if seconds >= 10 else f'{seconds:.2g}'
-
-
-def _share(entry: Mapping[str, Any]) -> float | None:
-  """The updates of a row as a share of its own."""
-  length = entry['length']
-  return length['updates'] / length['own']['updates'] if length['own'] and length['updates'] else None
-
-
-def _seeds(entries: Sequence[Mapping[str, Any]]) -> Table:
-  known = splits(entries)
+def _seeds(entries: Sequence[Mapping[str, Any]]) -> table.Table:
+  known = table.splits(entries)
 
   def values(entry: Mapping[str, Any], split: str) -> str:
     figures = entry['spread'].get(split, {}).get('accuracy', {'values': []})
@@ -272,21 +270,21 @@ def _seeds(entries: Sequence[Mapping[str, Any]]) -> Table:
     return [', '.join(map(str, entry['seeds'])), *(values(entry, split) for split in known)]
 
   head = ('seeds', *(TITLES[split] for split in known))
-  return _table('accuracy by seed', head, [entry for entry in entries if entry['spread']], cells)
+  return table.by_row('accuracy by seed', head, [entry for entry in entries if entry['spread']], cells)
 
 
-def _chosen(entries: Sequence[Mapping[str, Any]]) -> Table:
+def _chosen(entries: Sequence[Mapping[str, Any]]) -> table.Table:
   def cells(entry: Mapping[str, Any]) -> list[str]:
     if not entry['chosen']:
       return [entry['state'], NONE]
     return [', '.join(entry['chosen'].get(split, ())) or 'nothing' for split in ('train', 'validation')]
 
-  return _table('what was fitted or chosen', ('on training', 'on validation'), entries, cells)
+  return table.by_row('what was fitted or chosen', ('on training', 'on validation'), entries, cells)
 
 
-def _runs(entries: Sequence[Mapping[str, Any]]) -> Table:
+def _runs(entries: Sequence[Mapping[str, Any]]) -> table.Table:
   parts = []
-  for name, some in groups(entries):
+  for name, some in table.groups(entries):
     rows: list[Sequence[str]] = []
     for entry in some:
       if not entry['runs']:
@@ -297,4 +295,4 @@ def _runs(entries: Sequence[Mapping[str, Any]]) -> Table:
           state += f', {run["epochs_done"]} epochs done'
         rows.append((entry['title'], entry['name'], str(run['seed']), run['folder'], state))
     parts.append((name, rows))
-  return Table('runs', ('row', 'name', 'seed', 'folder', 'state'), parts)
+  return table.Table('runs', ('row', 'name', 'seed', 'folder', 'state'), parts)

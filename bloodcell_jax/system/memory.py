@@ -24,7 +24,10 @@ LEAST, LEAST_ADDRESSES = 700_000_000, 3_500_000_000
 PEAK_FACTOR = 4
 # Bytes for the threads that write a checkpoint. Without them Python can wait forever for a thread to start.
 WRITING = 100_000_000
-KEPT = 'The checkpoints are kept, and the same command continues'
+KEPT = (
+  'The checkpoints are kept, and the same command continues; '
+  'train with another batch or image size in another --workdir'
+)
 # Parts of error messages of XLA, C++, the dynamic loader, the system and Python's threads.
 _MESSAGES = (
   'RESOURCE_EXHAUSTED', 'bad_alloc', 'failed to map segment', 'annot allocate memory', "can't start new thread",

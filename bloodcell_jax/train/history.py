@@ -131,5 +131,8 @@ def read(path: str | os.PathLike[str]) -> list[Record]:
       # Early versions did not measure it.
       records.append(Record(**{'wait_share': None, **json.loads(line)}))
     except (ValueError, TypeError):
-      raise types.UserError(f'{path}: line {number} is not a record of an epoch; remove the file') from None
+      raise types.UserError(
+        f'{path}: line {number} is not a record of an epoch; remove the file and train the run again, which writes it '
+        'anew'
+      ) from None
   return records

@@ -26,6 +26,9 @@ from bloodcell_jax.train import step as step_lib
 P = ParamSpec('P')
 T = TypeVar('T')
 
+# How to go on after another value of a key of training.
+_ANEW = 'and train in another --workdir. Checkpoints saved before are kept'
+
 
 class Phase(enum.Enum):
   """Where a run stands in its stage."""
@@ -185,7 +188,7 @@ class RunTracker:
     if not is_finite:
       raise types.RunError(
         f'{self.parts.progress.name}step {pending.step}: the loss, a gradient or an update is not finite '
-        f'(loss {loss}); lower optimizer.learning_rate or set optimizer.global_clipnorm. The last checkpoint is kept'
+        f'(loss {loss}); lower optimizer.learning_rate or set optimizer.global_clipnorm, {_ANEW}'
       )
     self.parts.progress.step(loss, accuracy, pending.num_images)
 
@@ -230,8 +233,8 @@ class RunTracker:
       if not math.isfinite(value):
         # Before the record is made: no later epoch would compare as better than NaN.
         raise types.RunError(
-          f'{parts.progress.name}epoch {len(self.records) + 1}: {name} is {value}; lower optimizer.learning_rate. '
-          'The last checkpoint is kept'
+          f'{parts.progress.name}epoch {len(self.records) + 1}: {name} is {value}; lower optimizer.learning_rate, '
+          f'{_ANEW}'
         )
     own, weight = self._stage.own_records(self.records), float(state.sums.weight)
     first_step = (len(self.records) - len(own)) * steps

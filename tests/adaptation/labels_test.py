@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -63,6 +64,21 @@ def test_an_unknown_class_is_refused_with_the_nearest_one_and_taken_as_a_new_cla
   assert 'has labels of 0 independent images' in refusal(path, tmp_path, rows, 3, ('BASOPHIL',))
   assert 'the run knows this class' in refusal(path, tmp_path, rows, 3, ('MONOCYTE',))
   assert 'reads like MONOCYTE' in refusal(path, tmp_path, rows, 3, ('monocyte',))
+
+
+def test_a_class_that_the_run_knows_is_left_out_of_the_new_ones_as_the_line_says(folder, tmp_path):
+  path, rows = folder
+  for new, words in (
+    (('MONOCYTE',), 'leave it out'),
+    (('monocyte ',), 'which the run knows; label with that'),
+  ):
+    assert words in refusal(path, tmp_path, rows, new=new)
+  assert read(path, tmp_path, rows).class_names == KNOWN
+  other = [(file, 'MONOZYT' if label == 'MONOCYTE' else label, digest) for file, label, digest in rows]
+  assert 'Correct the label' in refusal(path, tmp_path, other)
+  meant = re.search(r'did you mean (\w+)\?', refusal(path, tmp_path, other))[1]
+  corrected = [(file, label.replace('MONOZYT', meant), digest) for file, label, digest in other]
+  assert read(path, tmp_path, corrected).class_names == KNOWN
 
 
 def test_too_few_labels_and_too_few_classes_are_refused(folder, tmp_path):

@@ -79,3 +79,10 @@ def test_a_row_that_does_not_resolve_is_refused_by_name(wrong, message):
 def test_two_rows_of_one_name_are_refused():
   with pytest.raises(types.UserError, match=re.escape('row a: there are two')):
     resolve(row(), row())
+
+
+def test_a_study_without_rows_is_refused():
+  c = study.get_config()
+  c.rows = ()
+  with pytest.raises(types.UserError, match='rows is empty'):
+    study_config.resolve(c)

@@ -11,6 +11,7 @@ import pytest
 from small_run import config, copied, load, member_of, metrics, run, saved
 
 from bloodcell_jax.base import types
+from bloodcell_jax.models import zoo
 from bloodcell_jax.reports import report
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
@@ -146,3 +147,12 @@ def test_opening_a_run_hashes_each_checkpoint_once_and_restores_one_state(single
   assert len(hashed) == len(set(hashed)) > 0
   assert len(restored) == 1
   assert loaded.origin == metrics(single)['test']['checkpoint']
+
+
+def test_a_complete_run_initializes_no_network(single, tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(zoo, 'init', lambda *given: pytest.fail('initialized'))
+  run(single.path)
+  assert 'complete' in capsys.readouterr().out
+  # Negative control: a new one does.
+  with pytest.raises(pytest.fail.Exception, match='initialized'):
+    run(tmp_path / 'new')

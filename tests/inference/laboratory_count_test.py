@@ -1,6 +1,7 @@
 """So many cells as a laboratory counts them; error rates of the run; two reviewers; a page to print."""
 
 import csv
+import re
 
 import html_checker
 import numpy as np
@@ -139,6 +140,10 @@ def test_the_page_is_self_contained_and_shows_the_count():
   text = count_page.render(count(4), 'slides <1>', [('Network', 'tiny & small')], ['Research use only.'])
   assert html_checker.check(text) == []
   assert '<strong>4 cells of 2 photographs</strong>, the first 4 in the order' in text
+  # What the network did not name stands in the same line.
+  (line,) = re.findall('<p><strong>4 cells.*?</p>', text)
+  assert f'{count(4).num_named} named' in line
+  assert ('in doubt' in line) == bool(count(4).num_unclassified)
   assert 'slides &lt;1&gt;' in text
   assert 'Reviewed by, date' in text
   assert '@media print' in text

@@ -73,3 +73,18 @@ def test_neither_plots_nor_stats_load_pyplot_tensorflow_or_scikit_learn():
 def test_the_note_changes_a_figure():
   plain, marked = (figure.png(distribution.plot({'train': {'A': (3, 2)}}), note) for note in ('', NOTE))
   assert plain != marked
+
+
+def test_a_figure_that_runs_share_is_drawn_once_and_again_for_other_data(tmp_path, monkeypatch):
+  drawn = []
+
+  def draw(counts):
+    drawn.append(counts)
+    return distribution.plot({'train': {'A': counts}})
+
+  for name, counts, note in (('a', (3, 2), ''), ('b', (3, 2), ''), ('c', (4, 2), ''), ('d', (3, 2), NOTE)):
+    figure.write_shared(tmp_path / name, draw, counts, note)
+  assert drawn == [(3, 2), (4, 2), (3, 2)]
+  first, second, third, noted = ((tmp_path / name).read_bytes() for name in 'abcd')
+  assert first == second == figure.png(distribution.plot({'train': {'A': (3, 2)}}), '')
+  assert len({first, third, noted}) == 3

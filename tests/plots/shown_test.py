@@ -73,7 +73,7 @@ def test_the_history_marks_stages_and_learning_rate_where_there_are_such():
   staged, plain = history.plot(columns(40), 17), history.plot(columns(40, staged=False), 17)
   assert {'head', 'block5', 'learning rate', 'best epoch: 17'} <= set(texts(staged))
   assert not {'head', 'block5', 'learning rate'} & set(texts(plain))
-  assert (len(staged.axes), len(plain.axes)) == (4, 2)
+  assert (len(staged.axes), len(plain.axes)) == (3, 2)
 
 
 def test_a_loss_that_is_not_finite_leaves_a_gap():

@@ -13,6 +13,7 @@ from scipy import special
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading, tensorflow_cpu
+from bloodcell_jax.runs import compiled as compiled_lib
 from bloodcell_jax.runs import job
 from bloodcell_jax.train import devices, signals
 from configs import cnn_a, cnn_b
@@ -97,23 +98,6 @@ def test_an_evaluation_is_of_every_image_of_the_split_once():
   assert figures['val_loss'] == pytest.approx(-np.log(expected[np.arange(8), table.label]).mean(), rel=1e-4)
   assert figures['val_accuracy'] == np.mean(expected.argmax(1) == table.label)
   assert not np.allclose(found.probs_NK[::-1], expected, rtol=1e-4), 'another order is seen'
-
-
-def test_a_split_within_another_is_not_predicted_again(monkeypatch):
-  made = build('cnn_a')
-  whole = made.data.rows['test']
-  made.data = dataclasses.replace(made.data, rows={**made.data.rows, 'test_clean': whole[1::2]})
-  asked = []
-  predict = made.predict
-  monkeypatch.setattr(made, 'predict', lambda params, split: asked.append(split) or predict(params, split))
-  found = dict(made.predict_each(made.params, ('validation', 'test', 'test_clean')))
-  assert asked == ['validation', 'test']
-  again = predict(made.params, 'test_clean')
-  for column in ('file_N', 'label_N', 'group_N'):
-    np.testing.assert_array_equal(getattr(found['test_clean'], column), getattr(again, column))
-  np.testing.assert_allclose(found['test_clean'].probs_NK, again.probs_NK, atol=1e-6)
-  # Negative control: the other rows of test have other predictions.
-  assert not np.allclose(found['test'].take(np.arange(len(again))).probs_NK, again.probs_NK)
 
 
 def test_an_evaluation_stops_when_asked():
@@ -276,7 +260,7 @@ def test_outputs_with_the_embedding_are_those_without_it(tta):
   expected = made.apply_with_tta(made.params, batch)
   both = made.apply_with_embedding(made.params, batch)
   np.testing.assert_allclose(both[:, : made.num_classes], expected, atol=1e-5)
-  embedding = made.apply_to_embedding(made.params, batch)
+  embedding = made.make_apply(made.model, method=compiled_lib.embedding)(made.params, batch)
   np.testing.assert_allclose(both[:, made.num_classes :], embedding, atol=1e-5)
   # Negative control: another image has another embedding.
   assert np.abs(embedding[0] - embedding[1]).max() > 1e-3

@@ -187,7 +187,7 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
   network = model_set.fit_temperature(made, params)
   assert network.temperature == pytest.approx(expected, rel=1e-5)
   assert abs(expected - 1) > 0.01
-  answers = dict(made.predict_each(network.params, raw))
+  answers = {split: network.outputs.predictions(split) for split in raw}
   for split, answer in answers.items():
     np.testing.assert_allclose(answer.probs_NK, calibration.scaled(raw[split], expected).probs_NK, atol=1e-5)
   rule = calibration_file.fit(answers['validation'], made.experiment.calibration, network.temperature)

@@ -41,6 +41,7 @@ PHASES = (
   ('bloodcell_jax.reports.report', ('write',), 'report'),
   ('bloodcell_jax.runs.scoring', ('write',), 'figures of merit'),
   ('bloodcell_jax.runs.job', ('Job.predict',), 'scoring'),
+  ('bloodcell_jax.runs.row_outputs', ('RowOutputs.predictions',), 'scoring'),
   ('bloodcell_jax.storage.workdir', ('Workdir.write_config', 'Workdir.write_environment'), 'config'),
   ('bloodcell_jax.runs.run_data', ('read',), 'reading images'),
 )

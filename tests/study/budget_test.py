@@ -62,6 +62,11 @@ def test_a_share_without_an_update_is_refused_with_the_row_and_the_least_share()
   ):
     budget.check(budget.parse('0.05'), own, 2)
   budget.check(budget.parse('0.1'), own, 2)
+  with pytest.raises(types.UserError, match=r'row short .*; the least is 0\.1'):
+    budget.check(budget.parse('0.0001'), own, 2)
+  with pytest.raises(types.UserError, match=r'the least is 0\.00008$'):
+    budget.check(budget.parse('0.00001'), {'long': Length(180, (70,))}, 1)
+  budget.check(budget.parse('0.00008'), {'long': Length(180, (70,))}, 1)
   with pytest.raises(types.UserError, match='for 200 networks'):
     budget.check(budget.parse('2m'), own, 200)
   budget.check(budget.parse('2m'), own, 100)

@@ -29,11 +29,11 @@ def study(tmp_path, *names):
   return run_folder.runs(rows, [0], tmp_path)
 
 
-def planned(runs, text, clock, update=0.1):
+def planned(runs, text, clock, update=0.1, began=0.0):
   costs = {
     cost.key(experiment.from_flat(run.row.flat)): cost.Cost((update,), 0.0, 0.001, False) for run in runs
   }
-  return plan.Plan(runs, costs, COUNTS, budget.parse(text), clock)
+  return plan.Plan(runs, costs, COUNTS, budget.parse(text), began, clock)
 
 
 def test_a_time_gives_every_row_the_same_share_and_ends_in_time(tmp_path):
@@ -49,6 +49,16 @@ def test_a_time_gives_every_row_the_same_share_and_ends_in_time(tmp_path):
   assert 0.8 * 600 < clock.now <= 600
   longer = planned(study(tmp_path), '20m', Clock())
   assert longer.share() > 1.5 * planned(study(tmp_path), '10m', Clock()).share()
+
+
+def test_what_was_spent_before_the_plan_counts(tmp_path):
+  runs = study(tmp_path)
+  late = Clock()
+  late.now = 200.0
+  assert planned(runs, '10m', late).share() < 0.8 * planned(runs, '10m', Clock()).share()
+  assert planned(runs, '10m', late, began=200.0).share() == pytest.approx(
+    planned(runs, '10m', Clock()).share()
+  )
 
 
 def test_rows_that_take_longer_than_estimated_shorten_those_that_follow(tmp_path):

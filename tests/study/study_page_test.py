@@ -10,7 +10,7 @@ import html_checker
 import pytest
 import tiny
 
-from bloodcell_jax.study import study_page, summary, tables
+from bloodcell_jax.study import length_table, study_page, summary, tables
 from bloodcell_jax.system import atomic
 
 NOTE = 'Synthetic data: drawn by the package, no real cells.'
@@ -53,6 +53,17 @@ def test_a_half_finished_study_says_what_each_row_is(half):
   assert not re.search(r'(src|href)="(?!data:|#)', page), 'the page needs nothing else'
 
 
+def test_a_page_is_written_after_a_row_but_at_most_once_a_minute(half):
+  rows, root = half
+  times = iter([0.0, 59.0, 60.0, 61.0, 119.0])
+  pages, written = study_page.Pages(rows, root, lambda: next(times)), []
+  for _ in range(3):
+    (root / 'study.html').unlink(missing_ok=True)
+    pages.write_now_and_then()
+    written.append((root / 'study.html').exists())
+  assert written == [False, True, False]
+
+
 def test_training_figures_are_those_of_the_scored_epoch(half):
   rows, root = half
   (first, *_) = summary.rows(rows, root)
@@ -77,6 +88,26 @@ def test_a_row_is_compared_with_its_reference_on_the_same_images(half):
   tiny.complete(other, {'validation': 36, 'test': 40, 'test_clean': 28})
   again = summary.rows(rows, root)[1]['comparison']['splits']['test_clean']
   assert again['accuracy']['difference'] == pytest.approx(0.0)
+
+
+def test_the_difference_is_said_in_figures_before_its_meaning(half):
+  rows, root = half
+  study_page.write(rows, root)
+  text = (root / 'study.md').read_text()
+  assert '| CNN A | 0.91 in the study; here 0.800 in training and 0.700 on TEST-clean. Of a. |' in text
+  assert '| CNN A, Adam | Of Adam. |' in text, 'no figure of a row that failed'
+  assert 'as its most frequent class gives 0.500' in text
+  assert '95% confidence intervals' in text
+  assert '| CNN A | 0.91 (not stated) | 0.700 [' in text
+  assert '3 x 4 (100%) |' in text
+
+
+def test_the_seconds_of_an_epoch_are_those_of_the_whole_length_beside_them(tmp_path):
+  rows = tiny.rows()
+  tiny.begin(tiny.run_of(rows[0], tmp_path), 3, tiny.budget.Length(2, (3,)))
+  (first, *_) = summary.rows(rows, tmp_path)
+  cells = length_table.section([first]).tables[0].parts[0][1][0]
+  assert cells[3:8] == ('3 x 2', '3 x 4', '50%', '2 (2)', '4 (4)')
 
 
 def test_what_chose_what_is_said_of_each_row(half):
@@ -104,7 +135,8 @@ def test_a_study_shorter_than_its_own_length_says_so(tmp_path):
   assert not any('shorter' in note for note in tables.notes(summary.rows(rows, tmp_path)))
   tiny.begin(run, 1, tiny.budget.Length(1, (3,)))
   (note,) = [note for note in tables.notes(summary.rows(rows, tmp_path)) if 'shorter' in note]
-  assert '25.0%' in note
+  assert note.startswith('1 row is shorter')
+  assert '25%' in note
 
 
 def test_the_text_has_a_row_of_cells_under_every_heading(half):

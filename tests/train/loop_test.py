@@ -194,7 +194,7 @@ def test_at_a_border_too_it_is_seen_before_anything_is_saved(poison, undisturbed
 
 
 def test_a_figure_that_is_not_finite_ends_the_run_by_its_epoch_and_is_not_saved(undisturbed, tmp_path):
-  with pytest.raises(types.RunError, match=r'epoch 2: val_loss is nan.*The last checkpoint is kept'):
+  with pytest.raises(types.RunError, match=r'epoch 2: val_loss is nan.*Checkpoints saved before are kept'):
     fit('cnn_a', tmp_path, lost=2)
   same(fit('cnn_a', tmp_path), undisturbed('cnn_a'))
 

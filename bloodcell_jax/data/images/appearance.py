@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -43,13 +44,27 @@ _LEAST_AREA = 0.002
 # Optical density above the background's at which a pixel shows a cell.
 _COVERED = 0.15
 _LEVELS = 5
+# By digest of an image; at most so many, about a kilobyte each.
+_known: dict[bytes, list[float]] = {}
+_MOST_KNOWN = 20_000
 _TINY = 1e-6
 
 
 def describe(images: Iterable[np.ndarray]) -> np.ndarray:
   """[N, D] float32: the numbers of NAMES for each uint8 image [H, W, 3]."""
-  rows = [_describe(image_HWC) for image_HWC in images]
-  return np.array(rows, np.float32).reshape(-1, len(NAMES))
+  return np.array([_remembered(image_HWC) for image_HWC in images], np.float32).reshape(-1, len(NAMES))
+
+
+def _remembered(image_HWC: np.ndarray) -> list[float]:
+  """The numbers of an image, computed once: the runs of a study or of an ensemble look at the same images."""
+  key = (
+    hashlib.blake2b(np.ascontiguousarray(image_HWC), digest_size=16).digest() + str(image_HWC.shape).encode()
+  )
+  if key not in _known:
+    if len(_known) >= _MOST_KNOWN:
+      _known.clear()
+    _known[key] = _describe(image_HWC)
+  return _known[key]
 
 
 def _describe(image_HWC: np.ndarray) -> list[float]:

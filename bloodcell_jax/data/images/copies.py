@@ -12,7 +12,7 @@ from concurrent import futures
 import numpy as np
 from PIL import Image
 
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import decode, image_files
 
 # Pixels a side of the reduced images that are compared.
 SIDE = 16
@@ -29,8 +29,11 @@ _MOST_COMPARED = 24
 # What programs add to the name of a copy: `cell-small`, `cell_thumb`, `cell (1)`, `cell copy 2`, `cell - Kopie`,
 # `cell-300x200`, `cell@2x`.
 _ADDED = re.compile(
-  r'(?:\s*\(\d+\)|[\s_.@-]+(?:copy(?: ?\d+)?|copie|kopie|copia|small|thumb(?:nail)?s?|tn|preview|reduced|resized?|'
-  r'scaled|low ?res|mini?|minified|web|edited|converted|compressed|rgb|8 ?bit|medium|large|xl|[sml]|'
+  r'(?:\s*\(\d+\)|\s*\([^()]*conflict[^()]*\)|[\s_.@-]+(?:'
+  r''
+  r'copy(?: ?\d+)?|copie|kopie|copia|small|thumb(?:nail)?s?|tn|preview|reduced|resized?|'
+  r'scaled|low ?res|mini?|minified|web|edited|converted|compressed|rgb|8 ?bit|medium|large|xl|[sml]|checkpoint|'
+  r'overlay|annotated|marked|boxes|outlined?|sync-conflict[-\w]*|'
   r'\d{2,5}x\d{2,5}|\dx))$'
 )
 _ADDED_BEFORE = re.compile(
@@ -46,17 +49,7 @@ def stem(file: str) -> str:
     {'cell 7'}
   """
   name = unicodedata.normalize('NFKC', file.rsplit('/', 1)[-1]).casefold()
-  while (inner := os.path.splitext(name))[1] in (
-    '.jpeg',
-    '.jpg',
-    '.png',
-    '.bmp',
-    '.tif',
-    '.tiff',
-    '.webp',
-    '.gif',
-    '.ppm',
-  ):
+  while (inner := os.path.splitext(name))[1] in image_files.EXTENSIONS:
     name = inner[0]
   while True:
     shorter = _ADDED_BEFORE.sub('', _ADDED.sub('', name))

@@ -6,14 +6,22 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import os
+import pathlib
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import foreign, litter
 
-EXTENSIONS = ('.jpeg', '.jpg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm')
+EXTENSIONS = (
+  '.jpeg', '.jpg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm', '.pgm', '.pnm',
+)  # fmt: skip
+# What programs note of an image in a file of its name: `1.xml` or `1.png.json` beside `1.png`.
+ANNOTATIONS = (
+  '.xml', '.json', '.geojson', '.txt', '.csv', '.tsv', '.yaml', '.yml', '.roi', '.npy', '.npz', '.mat', '.ini', '.md5',
+)  # fmt: skip
 
 ARCHIVES = ('.zip', '.tar', '.gz', '.tgz', '.bz2', '.tbz', '.xz', '.txz', '.zst', '.7z', '.rar', '.iso')
 WORKBOOKS = ('.xlsx', '.xls', '.xlsm', '.xlsb', '.ods', '.numbers')
@@ -90,7 +98,9 @@ def read_listing(folder: str, shown: str, recursive: bool, passed_over: litter.T
   found: list[str] = []
   problems: list[types.Problem] = []
   num_runs = 0
-  seen = {_identity(folder)}
+  # A link to a folder above leads to other classes.
+  own = pathlib.Path(os.path.realpath(folder))
+  seen = {_identity(str(each)) for each in (own, *own.parents)}
   # A stack, because folders may be nested deeper than the recursion limit of Python.
   stack = [_names(folder, '', shown, problems, passed_over)]
   while stack:
@@ -104,7 +114,11 @@ def read_listing(folder: str, shown: str, recursive: bool, passed_over: litter.T
       if not recursive:
         continue
       if _identity(path) in seen:
-        problems.append(types.Problem(_join(shown, inner), 'a link to a folder that has been read already'))
+        problems.append(
+          types.Problem(
+            _join(shown, inner), 'a link to a folder above it, or to one that has been read already'
+          )
+        )
         continue
       seen.add(_identity(path))
       if litter.is_result(_entries(path)):
@@ -144,11 +158,12 @@ def is_showable(name: str) -> bool:
   """Whether the name can be printed on one line: no control characters, valid UTF-8.
 
   Example:
-    >>> [is_showable(name) for name in ('Zellen ü.png', 'a\\nb.png', '\\udcff.png')]
-    [True, False, False]
+    >>> [is_showable(name) for name in ('Zellen ü.png', '9.00\\u202fAM.png', 'a\\nb.png', '\\udcff.png')]
+    [True, True, False, False]
   """
-  # Python represents invalid UTF-8 as lone surrogates, which cannot be written to a CSV.
-  return name.isprintable()
+  # Python represents invalid UTF-8 as lone surrogates, which cannot be written to a CSV. Blanks of every width are
+  # fine: macOS names its screenshots with a narrow one.
+  return all(letter.isprintable() or unicodedata.category(letter) == 'Zs' for letter in name)
 
 
 def read(path: str) -> bytes:
@@ -216,8 +231,16 @@ def _names(
   except OSError as error:
     problems.append(types.Problem(_join(shown, prefix), f'the folder cannot be read: {error.strerror}'))
     return
+  images = {
+    stem.casefold() for stem, extension in map(os.path.splitext, names) if extension.lower() in EXTENSIONS
+  }
+  images |= {name.casefold() for name in names if os.path.splitext(name)[1].lower() in EXTENSIONS}
   for name in sorted(names, key=natural_key):
-    if kind := litter.kind(name):
+    stem, extension = os.path.splitext(name)
+    kind = litter.kind(name)
+    if not kind and extension.lower() in ANNOTATIONS and stem.casefold() in images:
+      kind = litter.ANNOTATION
+    if kind:
       passed_over.times[kind] += 1
     else:
       yield prefix, name

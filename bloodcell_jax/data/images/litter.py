@@ -13,22 +13,30 @@ from collections.abc import Collection
 NAMES = (
   # Windows
   'thumbs.db*', 'ehthumbs*.db', 'desktop.ini', '$recycle.bin', 'recycler', 'recycled', 'system volume information',
-  '~$*', '*:zone.identifier', '*.lnk', '*.url', 'found.[0-9][0-9][0-9]',
+  '~$*', '*:zone.identifier', '*:smartscreen', '*.lnk', '*.url', 'found.[0-9][0-9][0-9]',
+  'file[0-9][0-9][0-9][0-9].chk', 'thumbcache_*.db', 'iconcache*.db', 'pagefile.sys', 'hiberfil.sys', 'autorun.inf',
+  'ntuser.dat*', 'msocache', 'wpsettings.dat', 'indexervolumeguid', 'onedrivetemp', 'albumart*.jpg',
   # macOS
-  '__macosx', 'icon\r', 'icon\uf00d', 'network trash folder', 'temporary items', '*.webloc', '*.aae',
+  '__macosx', 'icon\r', 'icon\uf00d', 'network trash folder', 'temporary items', '*.webloc', '*.aae', '*.icloud',
+  'thevolumesettingsfolder', '*:com.apple.*', '*:afp_*',
   # Linux desktops
-  'lost+found', '*~', 'trash-[0-9]*',
+  'lost+found', '*~', 'trash-[0-9]*', '#*#',
   # network drives, and folders of deleted files in their languages
-  '@eadir', '#recycle', '#snapshot', '@recycle', '@recently-snapshot', '@tmp', '@sharebin', '*@synoeastream',
-  '*@synoresource', '~snapshot', 'recycle bin', 'recyclebin', 'papierkorb', 'corbeille', 'cestino', 'papelera',
-  'lost.dir',
+  '@eadir', '@syno*', '@share*', '@database*', '@transcode', '@s2s', '@upload*', '@download*', '@gmt-*', 'nasxchng',
+  'twonkymedia', 'recycle', 'network recycle bin*', 'deleted items', 'deleted files', '#recycle', '#snapshot',
+  '@recycle', '@recently-snapshot', '@tmp', '*@synoeastream', '*@synoresource', '~snapshot', 'recycle bin',
+  'recyclebin', 'papierkorb', 'corbeille', 'cestino', 'papelera', 'lost.dir',
   # editors, browsers and Python
-  '*.tmp', '*.temp', '*.part', '*.crdownload', '*.swp', '*.bak', '__pycache__', 'cache', '_cache', '__cache__',
+  '*.tmp', '*.temp', '*.part', '*.crdownload', '*.download', '*.opdownload', '*.swp', '*.bak', '*.orig', 'cvs',
+  'node_modules', '_cacache', '__pycache__', 'cache', '_cache', '__cache__',
   # picture managers
   'thumbnails', 'thumbnail', 'thumbs', '_thumbs', '__thumbs', 'picasa.ini', 'originals.picasa', 'picasaoriginals',
-  'zbthumbnail.info', 'pspbrwse.jbf', 'digikam4.db', 'thumbnails*.db', '*.lrdata', '*.lrcat', '*.xmp', '*.thm',
+  'zbthumbnail.info', 'pspbrwse.jbf', 'digikam4.db', 'thumbnails*.db', '*.lrdata', '*.lrcat', '*.xmp', '*.thm', '*.pp3',
+  '*.dop', '*.cos', 'captureone', 'adobe bridge cache*',
 )  # fmt: skip
 HIDDEN = 'hidden'
+# What belongs to images, see `companions`.
+MASK, ANNOTATION = 'masks', 'files of annotations'
 RUN = 'folders of runs and results'
 # Folders of a run that hold images; passed over where the data lies in the folder of a run.
 RUN_FOLDERS = (
@@ -53,13 +61,15 @@ class Tally:
     """
     others = self.times.most_common()
     num_runs = sum(num for name, num in others if name == RUN)
-    named = [(name, num) for name, num in others if name != RUN]
+    named = [(name, num) for name, num in others if name not in (RUN, MASK, ANNOTATION)]
     parts = [f'{num:,} {name}' for name, num in named[:MOST_NAMED]]
     if more := sum(num for _, num in named[MOST_NAMED:]):
       parts.append(f'{more:,} others')
     texts = []
     if parts:
       texts.append(f'passed over, as left by other programs: {", ".join(parts)}')
+    if belonging := [f'{num:,} {name}' for name, num in others if name in (MASK, ANNOTATION)]:
+      texts.append(f'passed over, as belonging to images beside them: {", ".join(belonging)}')
     if num_runs:
       texts.append(
         f'passed over, as a run or result of this program: {num_runs:,} {_plural("folder", num_runs)}'

@@ -112,8 +112,12 @@ def _dark_colours(opened: Image.Image, data: bytes) -> tuple[Image.Image, int]:
   num_bits = levels.bits(int(sample_HWC[..., :3].max()))
   eight_HWC = levels.scaled(sample_HWC[..., :3], num_bits, is_colour=True)
   image = Image.fromarray(eight_HWC)
-  if 'A' in opened.getbands():
-    image.putalpha(opened.getchannel('A'))
+  if sample_HWC.shape[2] == 4:
+    # Its own scale: some programs give 12-bit colours an alpha of 12 bits, others one of all bits.
+    alpha_HW1 = sample_HWC[..., 3:]
+    image.putalpha(
+      Image.fromarray(levels.scaled(alpha_HW1, levels.bits(int(alpha_HW1.max())), is_colour=False)[..., 0])
+    )
   if exif := opened.info.get('exif'):
     image.info['exif'] = exif
   return image, num_bits

@@ -81,8 +81,8 @@ def _eight_bits(sample_HWC: np.ndarray, samples: Samples) -> tuple[np.ndarray, s
   num_bits = levels.bits(max(int(high), samples.declared if samples.declared <= 65535 else 0))
   if samples.num_bits and high < 2**samples.num_bits:
     num_bits = samples.num_bits
-  elif kind == 'i' and num_bits == 16 and room == 16:
-    num_bits = 15
+  elif kind == 'i' and num_bits == room:
+    num_bits -= 1  # one bit is the sign
   is_colour = sample_HWC.shape[-1] == 3 and kind == 'u'
   text = (
     levels.note(num_bits, room)

@@ -1,7 +1,8 @@
 """TIFF in the layouts that Pillow reads wrongly or not at all, by tifffile; the others are left to Pillow.
 
-Read here: more than 8 bits a channel, signed and floating samples, channels in planes of more than 8 bits or in pages.
-A stack of several images is refused, for the images of a stack are no one image.
+Read here: more than 8 bits a channel, signed and floating samples, channels in planes of more than 8 bits or in pages,
+BigTIFF of the other byte order, a palette of 8 bits, and an image behind its own preview. A stack of several images is
+refused, for the images of a stack are no one image.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from bloodcell_jax.data.images import rgb
 from bloodcell_jax.data.images import samples as samples_lib
 
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+# BigTIFF with the most significant byte first, which Pillow does not know.
+_OF_TIFFFILE = b'MM\0+'
 # Pages that are looked at; a stack of more is refused all the same.
 _MOST_PAGES = 64
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK = range(6)
@@ -50,11 +53,12 @@ def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]] | 
   """
   try:
     with tifffile.TiffFile(io.BytesIO(data), _multifile=False) as file:
-      page = file.pages.first
+      page = _main(file)
       if page.imagewidth * page.imagelength > max_pixels or page.imagewidth * page.imagelength == 0:
         return None
-      pages, more = _pages(file)
-      if len(pages) == 1 and _is_plain(page) and not _is_erased(page):
+      pages, more = _pages(file, page)
+      is_pillows = page is file.pages.first and not data.startswith(_OF_TIFFFILE)
+      if len(pages) == 1 and is_pillows and _is_plain(page) and not _is_erased(page):
         return None
       samples = _read(file, pages, max_pixels)
       turn = rgb.TURNS.get(_value(page, 274, 1))
@@ -71,14 +75,23 @@ def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]] | 
   return image, (*more, *notes)
 
 
-def _pages(file: Any) -> tuple[list[Any], tuple[str, ...]]:
+def _main(file: Any) -> Any:
+  """The first page that is not marked as the reduced copy or the mask of another; else the first."""
+  for number, page in enumerate(file.pages):
+    if not _value(page, 254, 0) & (_REDUCED | _OF_MASK):
+      return page
+    if number + 1 >= _MOST_PAGES:
+      break
+  return file.pages.first
+
+
+def _pages(file: Any, first: Any) -> tuple[list[Any], tuple[str, ...]]:
   """The pages that are one image, or its channels; and a note if others are left out.
 
   Raises:
     DecodeError: a stack of images.
   """
-  first = file.pages.first
-  pages, num = [first], 1
+  pages, num = [first], first.index + 1
   while num < _MOST_PAGES:
     try:
       page = file.pages[num]
@@ -98,7 +111,8 @@ def _pages(file: Any) -> tuple[list[Any], tuple[str, ...]]:
   if channels and channels != 3 and (len(pages) > 1 or channels > 4):
     raise rgb.DecodeError(f'has {channels} channels that are no colours; save it as RGB')
   left = num - len(pages)
-  return pages, (f'the first of its {num} frames is used',) if left and len(pages) == 1 else ()
+  which = 'the first' if first is file.pages.first else 'the largest'
+  return pages, (f'{which} of its {num} frames is used',) if left and len(pages) == 1 else ()
 
 
 def _stack(file: Any) -> tuple[int, int]:
@@ -130,7 +144,13 @@ def _is_plain(page: Any) -> bool:
   num_extra = page.samplesperpixel - 1
   is_odd = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and num_extra and not page.extrasamples
   is_odd = is_odd or (page.photometric == _BLACK_IS_ZERO and page.samplesperpixel >= 3)
+  is_odd = is_odd or page.imagedepth > 1 or (page.photometric == _PALETTE and _is_short(page.colormap))
   return _bits(page) <= 8 and _format(page) in (1, 4) and not is_odd
+
+
+def _is_short(colormap: np.ndarray) -> bool:
+  """Whether a palette has 8 of its 16 bits, as some programs write it, so that by the standard it would be black."""
+  return 0 < int(np.max(colormap)) < 256
 
 
 def _is_erased(page: Any) -> bool:
@@ -190,7 +210,8 @@ def _read(file: Any, pages: list[Any], max_pixels: int) -> samples_lib.Samples |
     ) from None
   array_HWC = np.concatenate(planes, -1)
   if photometric == _PALETTE:
-    array_HWC = np.moveaxis(np.asarray(page.colormap), 0, -1)[array_HWC[..., 0]]
+    colours_KC = np.moveaxis(np.asarray(page.colormap), 0, -1)
+    array_HWC = (colours_KC.astype(np.uint8) if _is_short(colours_KC) else colours_KC)[array_HWC[..., 0]]
     notes.append('palette converted to RGB')
     photometric, colours, alpha = _RGB, 3, None
   if len(pages) > 1:

@@ -12,6 +12,11 @@ from bloodcell_jax.data.sources import csv_text
 _MISSING = ('NA', '<NA>', 'N/A', '#N/A', 'NaN', 'nan', 'NULL')
 # A number that a spreadsheet shortened, in locales with a decimal point or comma; and its words for an error.
 _SHORTENED = re.compile(r'[+-]?\d([.,]\d+)?[eE]\+?\d{2,}')
+# A date that a spreadsheet made of the name of a file without extension, such as MAR1.
+_DATE = re.compile(
+  r'\d{1,2}(?:[- ]|\. )[^\W\d_]{3,4}\.?|[^\W\d_]{3}[- ]\d{2}|'
+  r'\d{4}-\d\d-\d\d( 00:00(:00)?)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}'
+)
 _ERRORS = re.compile(r'#(NAME\?|NUM!|VALUE!|REF!|DIV/0!|NULL!|#+)')
 
 
@@ -54,7 +59,11 @@ def _checked(path: str, line: int, row: dict[str, str], columns: tuple[str, ...]
     # Such a name can neither be typed nor shown in an error of one line.
     if any(ord(character) < 32 or ord(character) == 127 for character in cell):
       raise types.UserError(f'{path}: line {line} has control characters in the column {column}; remove them')
-    if column in columns and (_SHORTENED.fullmatch(cell.strip()) or _ERRORS.fullmatch(cell.strip())):
+    last = re.split(r'[/\\]', cell.strip())[-1]
+    is_date = column == 'file' and any(map(_DATE.fullmatch, (cell.strip(), last)))
+    if column in columns and (
+      is_date or _SHORTENED.fullmatch(cell.strip()) or _ERRORS.fullmatch(cell.strip())
+    ):
       raise types.UserError(
         f'{path}: line {line} has {cell.strip()} in the column {column}, which a spreadsheet wrote in the place of '
         'the text; import the column as text and export the list again'

@@ -63,7 +63,7 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
   content, digest_N, file_N, class_N, split_N = zip(*kept, strict=True)
   class_names = _class_names(labels_csv or folder, file_N, class_N)
   if groups_csv:
-    group_N, source_N = _groups(groups_csv, file_N)
+    group_N, source_N = _groups(groups_csv, folder, file_N)
   else:
     group_N, source_N = (
       copies.join(content, file_N, digest_N, list(zip(split_N, class_N, strict=True))),
@@ -110,6 +110,12 @@ def _class_names(origin: str, file_N: Sequence[str], class_N: Sequence[str]) -> 
         f'{origin}: a class cannot be called {name}, the word for images that are left for review; sort its images '
         'into the classes, or give it another name'
       )
+  for name in class_names:
+    if original := names.copy_of(name, class_names):
+      raise types.UserError(
+        f'{origin}: {names.spelled(name)} is named like a copy of the class {names.spelled(original)}; move it away, '
+        'or give it another name'
+      )
   if pair := names.alike(class_names):
     where = [
       f'{names.spelled(name)} ({_where(file_N[class_N.index(name)], name)})' if file_N else name
@@ -127,10 +133,10 @@ def _where(file: str, class_name: str) -> str:
   return names.spelled('/'.join(parts[: parts.index(class_name) + 1]) if class_name in parts[:-1] else file)
 
 
-def _groups(path: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def _groups(path: str, folder: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
   """The group and the photograph of each file in the CSV; without `source` the group is the photograph."""
   group_of: dict[str, tuple[str, str]] = {}
-  listed = listed_names.Names(file_N)
+  listed = listed_names.Names(file_N, os.path.basename(os.path.abspath(folder)))
   advice = 'set --config.data.groups_csv to a CSV with the columns file and group'
   for where, row in csv_rows.read(path, ('file', 'group'), advice, ('source',)):
     group, photograph = row['group'].strip(), row.get('source', '').strip()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import foreign, image_files, litter
+from bloodcell_jax.data.images import companions, foreign, image_files, litter
 from bloodcell_jax.data.sources import csv_rows, listed_names
 
 # Lists of images, by their extensions.
@@ -113,6 +113,7 @@ def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally
 
 def _within(folder: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
   found = image_files.read_listing(folder, '', True, passed_over)
+  found = companions.without_masks(folder, found, passed_over)
   problems += found.problems
   yield from (Input(os.path.join(folder, *name.split('/')), name) for name in found.names)
 
@@ -167,9 +168,8 @@ def _listed(path: str) -> Iterator[Input]:
     whole = name
     if name.startswith('~') and not os.path.exists(os.path.join(folder, *name.split('/'))):
       whole = os.path.expanduser(name)
-    elif not os.path.isabs(name):
-      # An absolute name is that of another computer's file system as soon as one letter differs.
-      name = tree.find(name) or name
+    elif not os.path.isabs(name) or not os.path.exists(name):
+      name = tree.find(row['file']) or name
       whole = os.path.join(folder, *name.split('/'))
     if not name.strip() or not os.path.isfile(whole):
       raise types.UserError(f'{where} names {name.strip() or "nothing"}, which is no file')

@@ -92,9 +92,13 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
         f'{where} has the label {label!r}; a label has no slash and does not begin with a dot'
       )
     inner = posixpath.normpath(file)
-    if inner.startswith(('/', '..')):
+    found = tree.find(row['file'])
+    if not found and listed_names.is_absolute(inner):
+      raise types.UserError(
+        f'{where} names {file}, which is no file in the folder of the data; name files relative to it'
+      )
+    if inner.startswith('..'):
       raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
-    found = tree.find(inner)
     if not found and not own.startswith('..') and (near := beside.find(inner)):
       found = posixpath.normpath(posixpath.join(own, near))
     labels.append(Label(found or inner, label, row.get('sha256_16', '').strip(), where))

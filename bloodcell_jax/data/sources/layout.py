@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import image_files, litter
+from bloodcell_jax.data.images import companions, image_files, litter
 from bloodcell_jax.data.sources import names
 
 # Folders that the search for a nested data set looks into.
@@ -53,10 +53,13 @@ def read(folder: str) -> Layout:
       where = f'images outside the class folders: {len(loose)}, such as {loose[0]}'
       problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
     classes = image_files.subfolders(inside, passed_over if split_folder else None)
-    _refuse_nested(folder, inside, classes)
+    _refuse_nested(folder, inside, classes, len(split_folders))
     for class_name in classes:
       shown = posixpath.join(split_folder, class_name)
-      found = image_files.read_listing(os.path.join(inside, class_name), shown, True, passed_over)
+      place = os.path.join(inside, class_name)
+      found = companions.without_masks(
+        place, image_files.read_listing(place, shown, True, passed_over), passed_over
+      )
       if not found.names and found.num_runs:
         continue  # a folder of runs
       problems += found.problems
@@ -103,7 +106,7 @@ def _split_folders(folder: str, passed_over: litter.Tally) -> dict[str, str]:
   return by_split
 
 
-def _refuse_nested(folder: str, inside: str, classes: Sequence[str]) -> None:
+def _refuse_nested(folder: str, inside: str, classes: Sequence[str], num_splits: int) -> None:
   """Raises UserError where the class folders do not look like classes, but like data sets or splits."""
   looks = {name: _look(os.path.join(inside, name)) for name in classes}
   bare = {name: look.folders for name, look in looks.items() if look.folders and not look.num_images}
@@ -119,9 +122,21 @@ def _refuse_nested(folder: str, inside: str, classes: Sequence[str]) -> None:
       raise types.UserError(
         _advice(folder, os.path.join(inside, name), f'holds the split folders {_some(words)}')
       )
+    beside = [inner for inner in folders if names.match(inner, filled) not in ('', name)]
+    if beside and len(beside) == len(folders):
+      raise types.UserError(
+        f'{os.path.join(inside, name)}: holds folders of the names of classes beside it ({_some(beside)}) and is no '
+        'class itself; move it away'
+      )
   if len(filled) == 1 and len(bare) == 1:
     (name, folders), *_ = bare.items()
     of_patients = _is_series(folders) or (names.is_cell(name) and not any(map(names.is_cell, folders)))
+    if not of_patients and num_splits > 1:
+      place = os.path.basename(inside)
+      raise types.UserError(
+        f'{os.path.join(inside, name)}: lies between the split folder {place} and the class folders '
+        f'({_some(folders)}); move them up: {place}/{folders[0]}/'
+      )
     if not of_patients:
       raise types.UserError(
         _advice(folder, os.path.join(inside, name), f'holds only folders ({_some(folders)})')

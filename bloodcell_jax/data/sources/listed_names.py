@@ -4,33 +4,56 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator
 
 from bloodcell_jax.data.sources import names
+
+_DRIVE = re.compile(r'[A-Za-z]:/')
+
+
+def is_absolute(name: str) -> bool:
+  """Whether the name is a whole path, of this system or of Windows.
+
+  Example:
+    >>> [is_absolute(name) for name in ('/a/1.png', 'C:\\\\a\\\\1.png', '\\\\\\\\server\\\\1.png', 'a/1.png')]
+    [True, True, True, False]
+  """
+  plain = name.replace('\\', '/')
+  return plain.startswith('/') or bool(_DRIVE.match(plain))
 
 
 class Names:
   """Files that may be named, found by their names as a person reads them.
 
+  Whole paths, such as those of the computer that the list comes from, are found by what follows the folder that they
+  share; so are names that begin with the folder of the data itself.
+
   Example:
     >>> listed = Names(['A/a.png', 'A/b.png', 'A/B.png'])
     >>> [listed.find(name) for name in ('A/b.png', 'a\\\\A.PNG ', 'A/c.png')]
     ['A/b.png', 'A/a.png', '']
+    >>> [listed.find(name) for name in ('D:\\\\cells\\\\A\\\\a.png', 'd:/Cells/A/b.png', '/else/A/a.png')]
+    ['A/a.png', 'A/b.png', '']
   """
 
-  def __init__(self, files: Iterable[str]):
+  def __init__(self, files: Iterable[str], folder_name: str = ''):
     self._files = set(files)
     self._by_key: dict[str, list[str]] = {}
     for file in self._files:
       self._by_key.setdefault(_key(file), []).append(file)
+    self._below = _Below(self._exact, folder_name)
 
   def find(self, name: str) -> str:
     """The file of this very name, or else the only one that reads like it (see `names.key`), with any kind of slash;
     '' where there is none, or more than one."""
-    exact = posixpath.normpath(name.replace('\\', '/'))
-    if exact in self._files:
-      return exact
-    alike = self._by_key.get(_key(exact), ())
+    return self._below.find(name)
+
+  def _exact(self, name: str) -> str:
+    if name in self._files:
+      return name
+    alike = self._by_key.get(_key(name), ())
     return alike[0] if len(alike) == 1 else ''
 
 
@@ -40,14 +63,23 @@ class Tree:
   def __init__(self, folder: str):
     self._folder = folder
     self._names: dict[str, Names] = {}
+    self._below = _Below(self._exact, os.path.basename(os.path.abspath(folder)))
 
   def find(self, name: str) -> str:
-    """The path relative to the folder, with '/', of a file or folder; '' for none, or more than one."""
-    exact = posixpath.normpath(name.replace('\\', '/'))
-    if os.path.exists(self._path(exact)):
-      return exact
+    """The path relative to the folder, with '/', of a file or folder; '' for none, or more than one.
+
+    A whole path that is there on this computer is a file outside of the folder or one inside, and no other.
+    """
+    if is_absolute(name) and os.path.exists(name):
+      own, path = os.path.realpath(self._folder), os.path.realpath(name)
+      return os.path.relpath(path, own).replace(os.sep, '/') if path.startswith(os.path.join(own, '')) else ''
+    return self._below.find(name)
+
+  def _exact(self, name: str) -> str:
+    if os.path.exists(self._path(name)):
+      return name
     inner = ''
-    for part in exact.split('/'):
+    for part in name.split('/'):
       if os.path.exists(self._path(posixpath.join(inner, part))):
         found = part
       elif not os.path.isdir(self._path(inner)):
@@ -63,6 +95,52 @@ class Tree:
 
   def _path(self, inner: str) -> str:
     return os.path.join(self._folder, *inner.split('/'))
+
+
+class _Below:
+  """Names relative to a folder, whichever way a list writes them."""
+
+  def __init__(self, exact: Callable[[str], str], folder_name: str):
+    self._exact, self._folder_name = exact, folder_name
+    # Of whole paths, the folder that the first of them was found below: the others lie below it too.
+    self._start = ''
+
+  def find(self, name: str) -> str:
+    for spelling in _spellings(name):
+      find = self._of_whole if is_absolute(spelling) else self._of_relative
+      if found := find(spelling):
+        return found
+    return ''
+
+  def _of_relative(self, name: str) -> str:
+    first, _, rest = name.partition('/')
+    is_own = rest and self._folder_name and names.key(first) == names.key(self._folder_name)
+    return self._exact(name) or (self._exact(rest) if is_own else '')
+
+  def _of_whole(self, name: str) -> str:
+    parts = name.split('/')
+    for i in range(1, len(parts)):
+      start, rest = '/'.join(parts[:i]), '/'.join(parts[i:])
+      if self._start and _key(start) != self._start:
+        continue
+      if rest and (found := self._exact(rest)):
+        self._start = _key(start)
+        return found
+    return ''
+
+
+def _spellings(name: str) -> Iterator[str]:
+  """The name with '/', and then without what programs put around it or in the place of its letters."""
+  plain = name.strip().strip('"\u201c\u201d').removeprefix("'")
+  url = re.sub(r'^file:/{2,3}(?=[A-Za-z]:)|^file://', '', plain)
+  seen = []
+  for one in (name, plain, urllib.parse.unquote(url)):
+    slashes = one.replace('\\', '/')
+    # normpath keeps two slashes at the beginning, as in \\server\folder.
+    spelling = posixpath.normpath(slashes) if slashes.strip() else ''
+    if spelling and spelling not in seen:
+      seen.append(spelling)
+      yield spelling
 
 
 def _key(name: str) -> str:

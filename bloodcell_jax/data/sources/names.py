@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -27,6 +28,9 @@ SPLITS = {
 }
 # Words that may follow or precede a split word and mean nothing: `Training set`, `test_images`.
 _FILLERS = ('set', 'data', 'dataset', 'images', 'imgs', 'split', 'cells', 'samples')
+# What file managers add to the name of a copy, in the words of `key`: `A - Copy (2)`, `A copy`, `A (2)`, `Copy of A`.
+_COPIED_AFTER = re.compile(r'(?: (?:copy|kopie|copie|copia|backup|bak)(?: \d+)?)?(?: ?\(\d+\))?$')
+_COPIED_BEFORE = re.compile(r'^(?:copy of|kopie von|copie de|copia de|copia di) ')
 # Parts of the names of blood cells, which tell class folders from folders of patients or days.
 _CELLS = (
   'neutro', 'eosin', 'baso', 'lympho', 'mono', 'granulo', 'blast', 'myelo', 'erythro', 'platelet', 'thrombo', 'smudge',
@@ -34,17 +38,28 @@ _CELLS = (
 )  # fmt: skip
 
 
+# Letters of other scripts, and the Latin letters that they look like.
+_LOOK_ALIKES = str.maketrans(
+  '\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425'
+  '\u0430\u0435\u0455\u0456\u0458\u043e\u0440\u0441\u0443\u0445'
+  '\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf',
+  'ABESIJKMHOPCTXaesijopcyxABEZHIKMNOPTYXo',
+)
+
+
 def key(name: str) -> str:
-  """The name without what a reader overlooks: Unicode form, case, blanks, `_` and `-`.
+  """The name without what a reader overlooks: Unicode form, case, blanks, `_`, `-`, a last dot and what has no width.
 
   Example:
-    >>> key(' Test_Simple') == key('TEST-SIMPLE') == key('test  simple')
+    >>> key(' Test_Simple') == key('TEST-SIMPLE') == key('test  simple.')
     True
   """
   folded = unicodedata.normalize('NFKC', unicodedata.normalize('NFKC', name).casefold())
+  folded = ''.join(letter for letter in folded if unicodedata.category(letter) != 'Cf')
   for joint in '_-\u2010\u2011\u2012\u2013\u2014\u2212':
     folded = folded.replace(joint, ' ')
-  return ' '.join(folded.split())
+  plain = ' '.join(folded.split())
+  return plain.rstrip('. ') or plain
 
 
 def split(name: str) -> str:
@@ -80,19 +95,36 @@ def spelled(name: str) -> str:
   Example:
     >>> spelled('EOSINOPHIL '), spelled('MONOCYTE'), spelled('E\u0301')
     ("'EOSINOPHIL '", 'MONOCYTE', "'E\\\\u0301'")
+    >>> spelled('M\u041eNO'), spelled('\u041b\u0438\u043c\u0444\u043e')
+    ("'M\\\\u041eNO'", '\u041b\u0438\u043c\u0444\u043e')
   """
   is_plain = name == name.strip() and '  ' not in name and unicodedata.normalize('NFC', name) == name
-  return name if is_plain else ascii(name)
+  is_plain = is_plain and not any(unicodedata.category(c) in ('Cf', 'Zs') and c != ' ' for c in name)
+  latin = name.translate(_LOOK_ALIKES)
+  return name if is_plain and (latin == name or not latin.isascii()) else ascii(name)
 
 
 def alike(names: Iterable[str]) -> tuple[str, str] | None:
   """The first two names that differ but read the same; None if there are none."""
   first: dict[str, str] = {}
   for name in names:
-    other = first.setdefault(key(name), name)
-    if other != name:
-      return other, name
+    for reading in (key(name), key(name.translate(_LOOK_ALIKES))):
+      other = first.setdefault(reading, name)
+      if other != name:
+        return other, name
   return None
+
+
+def copy_of(name: str, others: Iterable[str]) -> str:
+  """The folder that a file manager has copied under this name; '' if none of the others is it.
+
+  Example:
+    >>> [copy_of(name, ('A', 'B')) for name in ('A - Copy', 'Copy of B', 'a (2)', 'A 2', 'C - Copy')]
+    ['A', 'B', 'A', '', '']
+  """
+  folded = key(name)
+  original = _COPIED_AFTER.sub('', _COPIED_BEFORE.sub('', folded))
+  return match(original, others) if original and original != folded else ''
 
 
 def match(name: str, others: Iterable[str]) -> str:

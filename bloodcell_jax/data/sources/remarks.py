@@ -7,6 +7,7 @@ import collections
 import numpy as np
 
 from bloodcell_jax.base import types
+from bloodcell_jax.data.images import companions
 from bloodcell_jax.data.sources import layout, names
 
 _ORDER = ('TRAIN', 'VALIDATION', 'TEST', 'TEST_SIMPLE', 'ORIGINALS')
@@ -25,9 +26,21 @@ def lines(table: types.Table, found: layout.Layout | None, groups_csv: str) -> t
   present = _present_splits(table)
   has_splits = len(present) > 1 or bool(found and found.split_folders)
   texts += [f'  {split if has_splits else "images"}: {_classes(table, split)}' for split in present]
+  if found:
+    texts += [
+      f'  {split}: no image in its folder {name}'
+      for split, name in found.split_folders.items()
+      if split not in present
+    ]
   texts += [
     f'  {line}' for line in [*_lacking(table), _groups(table, groups_csv), *_subfolders(table, groups_csv)]
   ]
+  if contradiction := _contradiction(table):
+    texts.append(f'  {contradiction}')
+  if named := companions.named_as_masks(table.file.tolist()) if found else []:
+    texts.append(
+      f'  {len(named):,} named like masks of others, such as {named[0]}, are used as images of cells'
+    )
   if found and (passed_over := found.passed_over.line()):
     texts.append(f'  {passed_over}')
   return tuple(texts)
@@ -107,6 +120,21 @@ def _groups(table: types.Table, groups_csv: str) -> str:
     'equal files' if num == len(np.unique(table.digest)) else 'equal files, or reduced or re-saved copies'
   )
   return f'groups: {num:,}; {num_copies:,} images are copies of others ({kind}) and share their groups'
+
+
+def _contradiction(table: types.Table) -> str:
+  """A line about equal files of different classes; '' if there are none."""
+  first: dict[str, int] = {}
+  pairs = [
+    (other, row)
+    for row, digest in enumerate(table.digest.tolist())
+    if table.label[other := first.setdefault(digest, row)] != table.label[row]
+  ]
+  if not pairs:
+    return ''
+  one, other = (str(table.file[row]) for row in pairs[0])
+  num = f'{len(pairs):,} {"image is" if len(pairs) == 1 else "images are"}'
+  return f'{num} in two classes, such as {one} and {other}: one of the labels is wrong'
 
 
 def _subfolders(table: types.Table, groups_csv: str) -> list[str]:

@@ -24,6 +24,8 @@ def save(image: Image.Image, path, **options) -> None:
   [
     'small/cell_1.png', 'cell_1-small.jpg', 'cell_1_thumb.jpg', 'cell_1 (1).png', 'cell_1 - Copy.png', 'cell_1.jpg',
     'previews/CELL_1.JPG', 'cell_1.png/THUMB_S.jpg', 'cell_1_64x48.png', 'cell_1 copy 2.tif', 'Copy of cell_1.png',
+    "cell_1 (Ann's conflicted copy 2026-01-02).png", 'cell_1-checkpoint.png',
+    'cell_1.sync-conflict-20260102-1234-ABCD.png', 'cell_1_overlay.jpg', 'cell_1.jfif',
     'cell_1@2x.png', 'thumb_cell_1.jpg', 'cell_1.png.jpg',
   ],
 )  # fmt: skip

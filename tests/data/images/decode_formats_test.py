@@ -249,3 +249,31 @@ def test_a_bmp_with_alpha_is_read_like_any_other(alpha, expected):
   pixels, notes = decode.image(data + bytes((30, 90, 200, alpha)) * 400, SPEC)
   assert abs(pixels.astype(int) - expected).max() <= 1
   assert len(notes) == 1
+
+
+@pytest.mark.parametrize('white', [4095, 65535, 0])
+def test_alpha_of_as_few_bits_as_the_colours_hides_nothing(white):
+  picture = _picture()[:16, :16]
+  alpha_HW1 = np.full((16, 16, 1), white, np.uint16)
+  wide_HWC = np.concatenate([picture.astype(np.uint16) * 16, alpha_HW1], -1)
+  raw = b''.join(b'\0' + row.astype('>u2').tobytes() for row in wide_HWC)
+  chunks = [
+    (b'IHDR', struct.pack('>IIBBBBB', 16, 16, 16, 6, 0, 0, 0)), (b'IDAT', zlib.compress(raw)), (b'IEND', b''),
+  ]  # fmt: skip
+  body = b''.join(struct.pack('>I', len(d)) + t + d + struct.pack('>I', zlib.crc32(t + d)) for t, d in chunks)
+  image_HWC, _ = decode.image(b'\x89PNG\r\n\x1a\n' + body, SPEC)
+  assert np.abs(image_HWC.astype(int) - picture).max() <= 2
+
+
+def test_half_of_an_alpha_of_few_bits_hides_half():
+  picture = np.full((16, 16, 3), 100 * 16, np.uint16)
+  alpha_HW1 = np.full((16, 16, 1), 2047, np.uint16)
+  alpha_HW1[0, 0] = 4095
+  raw = b''.join(b'\0' + row.astype('>u2').tobytes() for row in np.concatenate([picture, alpha_HW1], -1))
+  chunks = [
+    (b'IHDR', struct.pack('>IIBBBBB', 16, 16, 16, 6, 0, 0, 0)), (b'IDAT', zlib.compress(raw)), (b'IEND', b''),
+  ]  # fmt: skip
+  body = b''.join(struct.pack('>I', len(d)) + t + d + struct.pack('>I', zlib.crc32(t + d)) for t, d in chunks)
+  image_HWC, _ = decode.image(b'\x89PNG\r\n\x1a\n' + body, SPEC)
+  assert abs(int(image_HWC[0, 0, 0]) - 100) <= 1
+  assert abs(int(image_HWC[8, 8, 0]) - 178) <= 2

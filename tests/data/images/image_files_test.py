@@ -69,6 +69,22 @@ def test_a_loop_of_links_ends_and_is_said(tmp_path):
   assert [p.file for p in problems] == ['in/loop']
 
 
+def test_a_link_to_a_folder_above_does_not_bring_other_classes_into_one(tmp_path):
+  _touch(tmp_path, 'A/1.png', 'B/2.png')
+  (tmp_path / 'A' / 'all').symlink_to(tmp_path, target_is_directory=True)
+  actual, problems = image_files.listing(str(tmp_path / 'A'), 'A')
+  assert actual == ['1.png']
+  assert [str(p) for p in problems] == [
+    'A/all: a link to a folder above it, or to one that has been read already'
+  ]
+
+
+@pytest.mark.parametrize('name', ['Bildschirmfoto 9.00\u202fAM.png', 'a\u00a0b.png', 'Zelle\u3000(1).png'])
+def test_blanks_of_every_width_are_fine(tmp_path, name):
+  _touch(tmp_path, name)
+  assert image_files.listing(str(tmp_path), '') == ([name], [])
+
+
 def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path):
   _touch(tmp_path, 'elsewhere/a.png')
   (tmp_path / 'class').mkdir()

@@ -11,11 +11,16 @@ FOLDERS = (
   '@eaDir', '#recycle', '#snapshot', '@Recycle', '.@__thumb', '.snapshot', '$RECYCLE.BIN', 'System Volume Information',
   'RECYCLER', '__MACOSX', '.Trashes', '.Spotlight-V100', '.fseventsd', '.AppleDouble', '.TemporaryItems', '.Trash-1000',
   '.thumbnails', 'lost+found', '.ipynb_checkpoints', '__pycache__', '.picasaoriginals', 'Thumbnails', '.git', '.cache',
+  '@SynoResource', '@GMT-2024.01.01-00.00.00', 'OneDriveTemp', 'MSOCache', '@sharebin', 'Network Recycle Bin 1',
+  'recycle',
+  'TheVolumeSettingsFolder', 'Adobe Bridge Cache', 'CVS', 'node_modules', 'Deleted Items',
   'Network Trash Folder', '@Recently-Snapshot', '@tmp', 'LOST.DIR', 'Papierkorb', 'Previews.lrdata',
 )  # fmt: skip
 FILES = (
   'Thumbs.db', 'Thumbs.db:encryptable', 'ehthumbs_vista.db', 'desktop.ini', '~$list.xlsx', '.DS_Store', '._1.png',
   'Icon\r', '.directory', '.nfs000001', 'a.png~', 'a.tmp', '.~lock.list.csv#', 'Picasa.ini', '1.xmp', 'digikam4.db',
+  '1.png.icloud', 'a.png.download', '#a.png#', 'a.png.orig', 'thumbcache_256.db', 'AlbumArtSmall.jpg', 'autorun.inf',
+  'FILE0000.CHK', '1.pp3', '1.png:com.apple.quarantine', '1.png:AFP_AfpInfo', 'WPSettings.dat', 'NTUSER.DAT.LOG1',
   'a.png:Zone.Identifier', '.smbdelete1', '1.png@SynoEAStream', 'Shortcut.lnk', '.bridgecache',
 )  # fmt: skip
 
@@ -57,7 +62,8 @@ def test_files_of_other_programs_are_no_problem_and_counted(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-  'name', ['NEUTROPHIL', 'cache miss', 'thumb.png', 'recycle.png', 'a~b.png', 'icon.png', '~.png', 'eaDir', 'Trash']
+  'name', ['NEUTROPHIL', 'cache miss', 'thumb.png', 'recycle.png', 'a~b.png', 'icon.png', '~.png', 'eaDir', 'Trash',
+   '@1.png', 'albumart', 'download', '12:30.png', 'recycled cells', 'original', '#1 cell.png']
 )  # fmt: skip
 def test_what_may_be_a_class_or_an_image_is_no_litter(name):
   assert litter.kind(name) == ''

@@ -108,6 +108,55 @@ def test_the_pixels_are_those_that_were_saved(name):
   assert bool(notes) == (name != 'ImageJ RGB' and (name == '8 bits in 16' or not name.startswith('8 bits')))
 
 
+def indexed(room: int) -> bytes:
+  """A palette of 8-bit colours, in the upper or in the lower half of its 16 bits."""
+  palette = Image.fromarray(RGB_HWC).quantize(256)
+  colours = np.array(palette.getpalette()).reshape(-1, 3).T.astype(np.uint16)
+  return write(np.asarray(palette), photometric='palette', colormap=colours * (257 if room == 16 else 1))
+
+
+def behind_a_preview() -> bytes:
+  buffer = io.BytesIO()
+  with tifffile.TiffWriter(buffer) as file:
+    file.write(RGB_HWC[::2, ::2], **RGB, subfiletype=1)
+    file.write(RGB_HWC, **RGB)
+  return buffer.getvalue()
+
+
+IN_256_HWC = np.asarray(Image.fromarray(RGB_HWC).quantize(256).convert('RGB'))
+ODD = {
+  'BigTIFF, big-endian, 8 bits': (lambda: write(RGB_HWC, **RGB, byteorder='>', bigtiff=True), RGB_HWC, ()),
+  'BigTIFF, big-endian, 12 bits': (
+    lambda: write(RGB_HWC.astype(np.uint16) * 16, **RGB, byteorder='>', bigtiff=True), RGB_HWC,
+    ('12 bits a channel, in samples of 16, scaled to 8',)),
+  'a palette of 8 bits': (
+    lambda: indexed(8), IN_256_HWC, ('palette converted to RGB',)),
+  'a palette of 16 bits': (
+    lambda: indexed(16), IN_256_HWC, ('palette converted to RGB',)),
+  'signed 8': (
+    lambda: write((RGB_HWC // 2).astype(np.int8), **RGB), RGB_HWC,
+    ('signed samples of 8 bits, 7 of them used, scaled to 8',)),
+  'behind its preview': (behind_a_preview, RGB_HWC, ('the largest of its 2 frames is used',)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ODD)
+def test_what_pillow_would_misread_is_read(name):
+  written, expected_HWC, expected = ODD[name]
+  image, notes = photograph.upright(written(), 10**6)
+  assert np.abs(np.asarray(image).astype(int) - expected_HWC).max() <= 2
+  assert notes == expected
+
+
+def test_a_volume_is_refused_whatever_its_bits():
+  for dtype in (np.uint8, np.uint16):
+    data = write(np.stack([GREY_HW] * 16).astype(dtype), **GREY, volumetric=True, tile=(16, 16, 16))
+    with pytest.raises(
+      photograph.rgb.DecodeError, match='is a volume; save one of its slices as an RGB image'
+    ):
+      photograph.upright(data, 10**6)
+
+
 STACK = np.stack([GREY_HW] * 5)
 REFUSED = {
   'ImageJ slices': (STACK, {'imagej': True, 'metadata': {'axes': 'ZYX'}}, 'is a stack of 5 images'),

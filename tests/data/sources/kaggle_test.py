@@ -2,6 +2,7 @@
 
 import collections
 import io
+import shutil
 import subprocess
 import sys
 import types as pytypes
@@ -12,7 +13,7 @@ from PIL import Image
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import kaggle
+from bloodcell_jax.data.sources import folders, kaggle
 
 COPIES = 'dataset2-master/dataset2-master/images'
 PHOTOGRAPHS = 'dataset-master/dataset-master/JPEGImages'
@@ -210,3 +211,16 @@ def test_the_real_folder_is_read_whole(real_images):
   assert not all(
     by_name.setdefault(f.split('_')[-2], k) == k for f, k in zip(table.file[:9957], table.label, strict=False)
   )
+
+
+def test_the_whole_data_set_unpacked_or_another_source_is_read_as_the_lines_say(archive, tmp_path):
+  folder, known = archive
+  packed = shutil.make_archive(str(tmp_path / 'packed'), 'zip', folder)
+  shutil.rmtree(folder / COPIES / 'TEST')
+  with pytest.raises(types.UserError, match='no images/TEST; unpack the whole Kaggle data set'):
+    kaggle.read(str(folder), known)
+  shutil.unpack_archive(packed, tmp_path / 'whole')
+  assert len(kaggle.read(str(tmp_path / 'whole'), known)[0]) == 28
+  with pytest.raises(types.UserError, match=r'for images of your own use --config\.data\.source=folders'):
+    kaggle.read(str(tmp_path / 'whole'), {})
+  assert len(folders.read(str(tmp_path / 'whole' / COPIES / 'TRAIN'), '', '').table) == 8

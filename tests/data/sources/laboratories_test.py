@@ -74,3 +74,15 @@ def test_what_cannot_be_joined_is_refused(tmp_path):
   write(tmp_path / 'x' / 'b', ('LYMPHOCYTE', 'MONOCYTE'), seed=1)
   with pytest.raises(types.UserError, match='share 1 classes'):
     laboratories.read(str(tmp_path / 'x'))
+
+
+def test_classes_that_get_equal_names_as_the_line_says_are_shared(tmp_path):
+  write(tmp_path / 'a', ('MONO', 'NEUTROPHIL'), seed=1)
+  write(tmp_path / 'b', ('MONOCYTE', 'NEUTROPHIL'), seed=2)
+  with pytest.raises(
+    types.UserError, match=r'the laboratories share 1 classes.*; give equal classes equal names'
+  ):
+    laboratories.read(str(tmp_path))
+  for split in ('TRAIN', 'TEST'):
+    (tmp_path / 'a' / split / 'MONO').rename(tmp_path / 'a' / split / 'MONOCYTE')
+  assert laboratories.read(str(tmp_path)).table.class_names == ('MONOCYTE', 'NEUTROPHIL')

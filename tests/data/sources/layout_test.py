@@ -48,6 +48,14 @@ def test_a_data_set_one_or_more_folders_deeper_is_refused_with_its_path(tmp_path
     ([f'day{d}/{c}/{d}.png' for d in (1, 2) for c in CELLS], 'look like data sets of their own'),
     ([f'{h}/{c}/{h}.png' for h in ('Berlin', 'Paris') for c in CELLS], 'look like data sets of their own'),
     ([f'{c}/{s}/1.png' for s in ('train', 'test') for c in CELLS], 'put splits above classes: '),
+    ([f'{s}/images/{c}/1.png' for s in ('train', 'val') for c in CELLS], 'move them up: train/EOSINOPHIL/'),
+    (
+      ['A/1.png', 'B/2.png', 'backup/A/1.png', 'backup/B/2.png'],
+      r'holds folders of the names of classes beside it \(A, B',
+    ),
+    (['A/1.png', 'B/2.png', 'A - Copy/3.png'], 'A - Copy is named like a copy of the class A'),
+    (['A/1.png', 'B/2.png', 'a (2)/3.png'], r'a \(2\) is named like a copy of the class A'),
+    (['A/1.png', 'B/2.png', 'Kopie von B/3.png'], 'Kopie von B is named like a copy of the class B'),
     (['old/TRAIN/A/1.png', 'A/1.png', 'B/2.png'], 'holds the split folders TRAIN'),
   ],
 )
@@ -108,6 +116,10 @@ def test_split_words_are_understood_as_people_write_them(name, split):
     ('Straße', 'STRASSE'),
     ('Ｍono', 'Mono'),
     ('T\u2011cell', 'T-cell'),
+    ('Neutro.', 'Neutro'),
+    ('band cell', 'band\u00a0cell'),
+    ('MONO', 'M\u041eNO'),
+    ('\u0391BC', 'ABC'),
   ],
 )
 @pytest.mark.parametrize('layout', ['TRAIN/{}/1.png TEST/{}/2.png', '{}/1.png {}/2.png'])
@@ -123,6 +135,21 @@ def test_two_spellings_of_one_class_are_refused_by_both_names(tmp_path, one, oth
 def test_names_that_a_reader_tells_apart_are_two_classes(tmp_path):
   found = folders.read(write(tmp_path, 'band 1/1.png', 'band 2/2.png', 'bands/3.png'), '', '')
   assert len(found.table.class_names) == 3
+
+
+def test_an_empty_split_and_one_image_in_two_classes_are_told(tmp_path):
+  write(tmp_path, 'train/A/1.png', 'train/B/2.png')
+  (tmp_path / 'test').mkdir()
+  (tmp_path / 'train/B/1.png').write_bytes((tmp_path / 'train/A/1.png').read_bytes())
+  said = told(tmp_path)
+  assert 'TEST: no image in its folder test' in said
+  assert (
+    '1 image is in two classes, such as train/A/1.png and train/B/1.png: one of the labels is wrong' in said
+  )
+  (tmp_path / 'train/B/1.png').unlink()
+  write(tmp_path, 'test/A/3.png', 'test/B/4.png')
+  assert 'no image in' not in told(tmp_path)
+  assert 'two classes' not in told(tmp_path)
 
 
 @pytest.mark.parametrize('name', ['unclassified', 'Unclassified', 'UNCLASSIFIED (unlike)', ' unclassified'])

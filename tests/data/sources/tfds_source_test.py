@@ -112,3 +112,16 @@ def test_a_folder_without_a_data_set_or_with_two_is_one_line(tmp_path):
     (tmp_path / name / 'dataset_info.json').write_text('{}')
   with pytest.raises(types.UserError, match='holds 2 data sets'):
     tfds_source.table(str(tmp_path))
+
+
+def test_of_two_data_sets_the_one_that_the_line_names_is_read(tmp_path):
+  features = tfds.features.FeaturesDict(
+    {'image': tfds.features.Image(shape=(12, 16, 3)), 'label': tfds.features.ClassLabel(names=['A', 'B'])}
+  )
+  label = np.array([0, 1, 0, 1, 0])
+  for place in ('one', 'two'):
+    _write(tmp_path / place, {'train': _dataset(image=IMAGE, label=label)}, features)
+  with pytest.raises(types.UserError, match=r'set --config\.data\.dir to one, such as (.*)$') as caught:
+    tfds_source.table(str(tmp_path))
+  named = str(caught.value).rpartition('such as ')[2]
+  assert len(tfds_source.table(named)[0]) == len(IMAGE)

@@ -1,0 +1,92 @@
+"""Files that belong to an image and are none of their own: masks of its cell, and what was noted of it.
+
+Names propose: the image must be there too. Whether an image is a mask, its pixels decide.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Collection, Sequence
+from concurrent import futures
+
+import numpy as np
+
+from bloodcell_jax.data.images import image_files, litter, photograph, rgb
+
+_WORDS = (
+  r'(?:masks?|segm?|segmentations?|segmented|labels?|label ?maps?|gt|ground ?truth|annotations?|'
+  r'binary|instances?)'
+)
+_AFTER = re.compile(rf'[\s_.-]+{_WORDS}$')
+_BEFORE = re.compile(rf'^{_WORDS}[\s_.-]+')
+_FOLDER = re.compile(rf'(?:.*[\s_.-])?{_WORDS}')
+# A mask has areas of one value: so many of its pixels equal their neighbours. At most 0.4 do in 300 photographs of two
+# laboratories; a mask of 40x40 pixels saved as JPEG has 0.7, larger ones 0.8 and more.
+_LEAST_EQUAL = 0.6
+_MOST_PIXELS = 10**8
+
+
+def named_as_masks(files: Sequence[str]) -> list[str]:
+  """Those of the files whose names are those of masks of others: `1_mask.png` beside `1.png`, `masks/1.png`.
+
+  Example:
+    >>> named_as_masks(['A/1.png', 'A/1_mask.png', 'A/2_seg.png', 'A/masks/1.tif', 'B/masks/1.png', 'A/label_1.png'])
+    ['A/1_mask.png', 'A/masks/1.tif', 'A/label_1.png']
+  """
+  stems = {_stem(file) for file in files}
+  return [file for file in files if _original(file, stems)]
+
+
+def without_masks(folder: str, found: image_files.Listing, passed_over: litter.Tally) -> image_files.Listing:
+  """The listing without masks of other images in it, which are counted as passed over.
+
+  Args:
+    folder: that was listed.
+    found: its images.
+    passed_over: counts the masks.
+  """
+  named = named_as_masks(found.names)
+  with photograph.quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    is_mask = list(pool.map(_is_mask, [os.path.join(folder, *name.split('/')) for name in named]))
+  masks = {name for name, is_one in zip(named, is_mask, strict=True) if is_one}
+  if masks:
+    passed_over.times[litter.MASK] += len(masks)
+  return dataclasses.replace(found, names=[name for name in found.names if name not in masks])
+
+
+def share_of_equal(image_HWC: np.ndarray) -> float:
+  """The share of pixels that equal the next one in their row; 0 for an image of one colour, which is no mask."""
+  if (image_HWC == image_HWC[:1, :1]).all():
+    return 0.0
+  return float((image_HWC[:, 1:] == image_HWC[:, :-1]).all(-1).mean())
+
+
+def _is_mask(path: str) -> bool:
+  try:
+    image, _ = photograph.upright(path, _MOST_PIXELS)
+  except (rgb.DecodeError, MemoryError):
+    return False  # told where the images are decoded
+  return share_of_equal(np.asarray(image)) >= _LEAST_EQUAL
+
+
+def _stem(file: str) -> tuple[str, str]:
+  folder, _, name = file.rpartition('/')
+  return folder, os.path.splitext(name)[0].casefold()
+
+
+def _original(file: str, stems: Collection[tuple[str, str]]) -> bool:
+  """Whether an image is there that the file is named like a mask of."""
+  folder, own = _stem(file)
+  bare = _AFTER.sub('', _BEFORE.sub('', own))
+  if bare and bare != own and (folder, bare) in stems:
+    return True
+  above, _, last = folder.rpartition('/')
+  if not folder or not _FOLDER.fullmatch(last.casefold()):
+    return False
+  # `images/1.png` or `1.png`, beside the folder `masks`.
+  return any(
+    stem in (own, bare) and (other == above or (other != folder and other.rpartition('/')[0] == above))
+    for other, stem in stems
+  )
