@@ -119,6 +119,7 @@ def test_features_of_a_foreign_folder_are_aligned_where_the_run_asks_for_it(plac
   shutil.copytree(places['run'], asking)
   config = json.loads((asking / 'config.json').read_text())
   atomic.write_json(asking / 'config.json', {**config, 'evaluate.align_features': True})
+  labels = {row[0]: row[1] for row in recoloured.write(tmp_path / 'again', 12)}
   right, said = {}, {}
   for folder in (places['run'], asking):
     code, out, err = run('predict', str(places['other']), f'--workdir={folder}', '--heat_maps=false')
@@ -127,7 +128,6 @@ def test_features_of_a_foreign_folder_are_aligned_where_the_run_asks_for_it(plac
     assert {row['predicted'] for row in rows} == {'unclassified (unlike)'}, 'it is no less foreign'
     prob_NK = np.array([[float(x) for key, x in row.items() if key.startswith('prob_')] for row in rows])
     names = [key.removeprefix('prob_') for key in rows[0] if key.startswith('prob_')]
-    labels = {row[0]: row[1] for row in recoloured.write(tmp_path / folder.name, 12)}
     label_N = np.array([names.index(labels[os.path.basename(row['file'])]) for row in rows])
     right[folder], said[folder] = (prob_NK.argmax(1) == label_N).mean(), 'features aligned' in out
   assert said == {places['run']: False, asking: True}

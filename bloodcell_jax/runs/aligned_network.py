@@ -62,5 +62,5 @@ def _embed(network: model_set.Network, image_NHWC: Sequence[np.ndarray]) -> np.n
     filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
     target_BK = np.zeros((size, job.num_classes), np.float32)
     batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
-    parts.append(job.apply_to_embedding(network.params, batch)[:num])
+    parts.append(job.apply_with_embedding(network.params, batch)[:num, job.num_classes :])
   return np.concatenate(parts)
