@@ -49,15 +49,17 @@ def write(
   if len(np.unique(table.group)) < look_reference.LEAST_GROUPS:
     return False
   classes, features, content_N = None, None, np.full(len(rows), np.nan)
-  if network is not None and _tells_content(data.table.take(unseen), data.table.label[learned]):
+  tells = _tells_content(data.table.take(unseen), data.table.label[learned])
+  if network is not None and (tells or network.job.experiment.align_features):
     # Features that no image has trained are those of the training's images too: the more, the better.
-    apart = rows if _has_frozen_features(network) else unseen
+    apart = rows if _has_frozen_features(network) or not tells else unseen
     embedding_ND, label_N = network.outputs.embedding(apart), data.table.label[apart]
-    classes = content.fit(embedding_ND, label_N, content.num_directions(len(label_N)))
     features = feature_shift.fit(embedding_ND, label_N)
-    fold_N = look_reference.folds(data.table.group[apart])
-    held_out_N = content.held_out_distances(embedding_ND, label_N, fold_N)
-    content_N[len(learned) :] = held_out_N[-len(unseen) :]
+    if tells:
+      classes = content.fit(embedding_ND, label_N, content.num_directions(len(label_N)))
+      fold_N = look_reference.folds(data.table.group[apart])
+      held_out_N = content.held_out_distances(embedding_ND, label_N, fold_N)
+      content_N[len(learned) :] = held_out_N[-len(unseen) :]
   look_ND = np.concatenate([_describe(data.image_NHWC, rows), content_N[:, None]], 1)
   num = look_ND.shape[1] if classes is not None else len(appearance.ASPECTS)
   reference = look_reference.fit(
