@@ -22,6 +22,10 @@ LEAST = 14
 
 # Words of a line -> why no test does what it says.
 NOT_FOLLOWED: dict[str, str] = {
+  'leave --groups_csv out': 'labels of cells without that flag are adapted to in the tests of adapt',
+  'the labelled cells go there; name another run with --to': 'the ordinary beginning of an adaptation',
+  'lacks a label; give it one': 'lists with a label in each line are read beside it',
+  'give it others: a folder of labelled ones': 'the model in the box is used so in predict_without_a_run_test.py',
   'two images of the data set have this name; rename one':
     'only TFDS can name two images alike, and a set built so cannot be renamed here',
   'have no split in common; evaluate them first': 'to evaluate a run is followed in advice_test.py',
@@ -29,6 +33,7 @@ NOT_FOLLOWED: dict[str, str] = {
   'no study here; run one first': 'a study takes minutes; it is run in study/',
   'train.steps_per_epoch is 0; give the row a number':
     'every row of configs/study.py has one, and they are run in study/',
+  'rows is empty; give a row, as': 'the rows of that config are run in study/',
   'there are two of this name; give each its own': 'every row of configs/study.py has its own',
   'cannot be read ({}); repair or remove it':
     'a damaged photograph without it is an ordinary set, written in offline_test.py',

@@ -132,9 +132,9 @@ def _contradiction(table: types.Table) -> str:
   ]
   if not pairs:
     return ''
-  one, other = (str(table.file[row]) for row in pairs[0])
+  first_file, second_file = (str(table.file[row]) for row in pairs[0])
   num = f'{len(pairs):,} {"image is" if len(pairs) == 1 else "images are"}'
-  return f'{num} in two classes, such as {one} and {other}: one of the labels is wrong'
+  return f'{num} in two classes, such as {first_file} and {second_file}: one of the labels is wrong'
 
 
 def _subfolders(table: types.Table, groups_csv: str) -> list[str]:
