@@ -52,7 +52,8 @@ def get_config() -> config_dict.ConfigDict:
   d.labels_csv = ''
   d.image_size = 64  # side of the network's square input, pixels
   # full: the whole image; nucleus: a square around the nucleus, of a fixed share of the image; cell: a square around it
-  # with a side of 3 times the square root of its area, so that cells have one scale whatever the magnification.
+  # with a side of 3 times the square root of its area, so that cells have one scale whatever the magnification;
+  # cell_close: the same with 2.2 times, which shows hardly more than the cell.
   d.view = 'full'
   # For resizing: nearest (as Keras' load_img), bilinear, bicubic, lanczos or box.
   d.interpolation = 'bilinear'
@@ -203,6 +204,8 @@ def get_config() -> config_dict.ConfigDict:
     config_dict.ConfigDict()
   )  # logistic regression as an output layer, on standardized features
   g.strength = 1e-3  # > 0, of the penalty on the squares of its weights, beside the mean cross-entropy
+  # A feature is divided by its standard deviation plus this share of the mean standard deviation, >= 0.
+  g.least_spread = 0.0
 
   c.trees = f = config_dict.ConfigDict()  # random forest and gradient boosting on a run's features
   f.num_trees = 200  # random forest: trees
@@ -240,5 +243,8 @@ def get_config() -> config_dict.ConfigDict:
   # Of images like the training's, the share that may be withheld as unlike, in [0, 0.5]; of images of another
   # laboratory nearly all are.
   v.unlike_share = 0.03
+  # Whether images of a folder that is another laboratory's material are classified with their features shifted and
+  # scaled to the mean and spread of the training's; of 30 images or more, by a single network without the rbf head.
+  v.align_features = False
   v.conformal_score = 'lac'  # of the conformal sets: lac or aps
   return c

@@ -4,14 +4,16 @@
 
 PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16, then block 5 as
 well, which has not been trained yet; `small`, AlexNet's first three convolutions, 4 MB; `scratch`, CNN B at 96x96
-without weights of others, 1.6 MB, which is the model in the box. docs/travel.md has what was measured.
+without weights of others, 1.6 MB, which is the model in the box; `pooled`, a logistic layer on the mean and maximum of
+AlexNet's third convolution, in minutes, for one laboratory or several, the best to be adapted to another.
+docs/travel.md and docs/adapt.md have what was measured.
 """
 
 from ml_collections import config_dict
 
 from configs import default
 
-VARIANTS = ('vgg16', 'small', 'scratch')
+VARIANTS = ('vgg16', 'small', 'scratch', 'pooled')
 
 
 def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
@@ -51,6 +53,8 @@ def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
     _small(c)
   elif variant == 'scratch':
     _scratch(c)
+  elif variant == 'pooled':
+    _pooled(c)
   else:
     _vgg16(c)
   return c
@@ -88,6 +92,33 @@ def _scratch(c: config_dict.ConfigDict) -> None:
   c.optimizer.name = 'adam'
   c.optimizer.learning_rate = 1e-3
   c.optimizer.decay = 5e-4
+
+
+def _pooled(c: config_dict.ConfigDict) -> None:
+  c.data.view = 'cell_close'
+  c.data.image_size = 112
+  c.model.name = 'alexnet3'
+  c.model.head = 'mean_max'
+  c.model.dropout_rate = 0.0
+  # A linear layer gains nothing from other augmentation: only the symmetries of a square, which lose no pixel.
+  c.augment = default.get_config().augment
+  c.augment.preprocessing_function = 'weights'
+  c.augment.rescale = 0.0
+  c.augment.quarter_turns = True
+  c.augment.mirrors = True
+  c.evaluate.tta = 'symmetries'
+  c.evaluate.align_features = True
+  c.train.draw = 'images'
+  c.train.class_weight = 'balanced'
+  c.logistic.strength = 3e-3
+  c.logistic.least_spread = 0.1
+  c.train.label_smoothing = 0.0
+  c.train.steps_per_epoch = 1
+  c.stages.num_augmented = 4
+  # The layer is fitted when the stage begins; its one update changes next to nothing.
+  c.stages.order = ('head',)
+  c.stages.head = default.stage(('dense_.*',), 1, 'sgd', 1e-9)
+  c.stages.head.output_layer = 'logistic'
 
 
 def _vgg16(c: config_dict.ConfigDict) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import signal
 import time
 
@@ -18,6 +19,7 @@ from starting import read_rows, run
 from bloodcell_jax.base import tree
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic
 from bloodcell_jax.train import signals
 
 NEW_CLASS = 'BASOPHIL'
@@ -112,6 +114,29 @@ def test_an_adapted_run_is_better_there_keeps_the_old_classes_and_is_an_ordinary
 
 
 @pytest.mark.slow
+def test_features_of_a_foreign_folder_are_aligned_where_the_run_asks_for_it(places, tmp_path):
+  asking = tmp_path / 'asking'
+  shutil.copytree(places['run'], asking)
+  config = json.loads((asking / 'config.json').read_text())
+  atomic.write_json(asking / 'config.json', {**config, 'evaluate.align_features': True})
+  code, _, err = run('evaluate', f'--workdir={asking}')
+  assert code == 0, err
+  probs, said = {}, {}
+  for folder in (places['run'], asking):
+    code, out, err = run('predict', str(places['other']), f'--workdir={folder}', '--heat_maps=false')
+    assert code == 0, err
+    rows = read_rows(folder / 'predict/other/predictions.csv')
+    assert {row['predicted'] for row in rows} == {'unclassified (unlike)'}, 'it is no less foreign'
+    probs[folder] = np.array(
+      [[float(x) for key, x in row.items() if key.startswith('prob_')] for row in rows]
+    )
+    said[folder] = 'features aligned' in out
+  assert said == {places['run']: False, asking: True}
+  before, after = probs[places['run']], probs[asking]
+  assert np.abs(after - before).max() > 0.05
+  np.testing.assert_allclose(after.sum(1), 1, atol=1e-3)
+
+
 def test_killed_and_typed_again_it_comes_to_the_same_bits(places, adapted, tmp_path):
   to = tmp_path / 'killed'
   process = starting.start(*flags(places, 'labels.csv', to))

@@ -23,12 +23,14 @@ CURRENT = 2
 # Keys that configs of earlier versions lack, with the value that those runs were trained with.
 ADDED = {
   'weights.include_top': False,
+  'evaluate.align_features': False,
   'evaluate.unlike_share': 0.03,
   'train.parallel': 'pmap',
   'train.dtype': 'float32',
   'train.draw': 'images',
   'train.max_copies': 0,
   'logistic.strength': 1e-3,
+  'logistic.least_spread': 0.0,
 }
 # Earlier name of a key -> its name today; `*` stands for the name of a stage.
 RENAMED_KEYS = {

@@ -21,6 +21,7 @@ from bloodcell_jax.data.images import cell_view, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import (
+  aligned_network,
   comparison,
   cross_fitted,
   data_place,
@@ -94,7 +95,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     build = run_data.reader(exp, folder.cache)
   data = run_data.read(build, stop, progress)
   seen_N2 = data.size_N2 if data_dir and data.size_N2 is not None else np.zeros((0, 2), np.int32)
-  has_scale = exp.data.decode.view == cell_view.NAME
+  has_scale = exp.data.decode.view in cell_view.SIDES
   if not has_scale and (other_size := sizes.warning(seen_N2, environment['data'].get('image_sizes', {}))):
     progress.line(other_size)
   if not data_dir:
@@ -109,6 +110,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
   judgements = _judgements(folder, models, data, split, exp, progress) if data_dir else {}
+  if data_dir:
+    models = _aligned(folder, models, data, judgements.get(split), progress)
   of_run = environment['data']
   note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
   about: dict[str, Any] | None = None
@@ -188,6 +191,29 @@ def _judgements(
   look_NL = unlike_measure.of_rows(measure, models.networks[0], data, data.rows[split])
   keep = flags.FLAGS.unlike == 'keep'
   return {split: unlike.judge(measure.reference, look_NL, [split] * len(look_NL), exp.unlike, keep)}
+
+
+def _aligned(
+  folder: workdir.Workdir,
+  models: model_set.ModelSet,
+  data: dataset.Dataset,
+  judgement: unlike.Judgement | None,
+  progress: progress_lib.Progress,
+) -> model_set.ModelSet:
+  """The networks for images of another laboratory, where the run asks for it; else the same."""
+  measure, rows = unlike_file.read(folder), np.arange(len(data.table))
+  is_foreign = judgement is not None and bool(judgement.foreign)
+  if (
+    not is_foreign
+    or len(rows) < aligned_network.LEAST_IMAGES
+    or not aligned_network.can_align(models, measure)
+  ):
+    return models
+  assert measure is not None, 'it can be aligned'
+  progress.line(
+    "features are aligned with the training's (evaluate.align_features); no figure of doubt holds for these images"
+  )
+  return aligned_network.align(models, measure, data.image_NHWC[aligned_network.some(rows)])
 
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:

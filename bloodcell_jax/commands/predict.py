@@ -25,6 +25,7 @@ from bloodcell_jax.inference import (
   differential_count,
   field_overlaps,
   file_predictions,
+  foreign_cells,
   laboratory_count,
   overlays,
   page_sections,
@@ -110,12 +111,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     cell_finder.finder(cells, singles),
     cell_finder.framer(spec.view),
   )
+  judgement = _judgement(loaded, predictions)
+  predictions, num_aligned = foreign_cells.predict_again(
+    loaded, predictions, judgement, spec, cell_finder.framer(spec.view)
+  )
   classified = differential_count.classify(
     predictions.cells,
     predictions.probs_NK,
     loaded.class_names,
     loaded.rule,
-    _judgement(loaded, predictions),
+    judgement,
   )
   classified = field_overlaps.counted_once(classified, predictions.path, spec, loaded.job.poll)
   difference = differential_count.count(classified, loaded.job.experiment.intervals.confidence)
@@ -125,10 +130,11 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     types.Problem(file, note) for file, about in photographs.items() for note in about.notes
   )
   # Cells that were found, or are cut by their own scale, are seen at one scale, whatever the size of their photograph.
-  has_scale = classified.has_boxes or spec.view == cell_view.NAME
+  has_scale = classified.has_boxes or spec.view in cell_view.SIDES
   wholes = [] if has_scale else [about.size for about in photographs.values()]
   other_size = sizes.warning(wholes, trained)
-  for line in filter(None, (conversions.line(converted), other_size)):
+  aligned = foreign_cells.line(num_aligned) if num_aligned else ''
+  for line in filter(None, (conversions.line(converted), other_size, aligned)):
     progress.line(line)
   about = {
     'note': loaded.note,

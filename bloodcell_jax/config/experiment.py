@@ -17,7 +17,7 @@ from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.data.images import decode, feature_cache
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.ensembles import method
-from bloodcell_jax.heads import logistic, svr, trees
+from bloodcell_jax.heads import logistic, rbf, svr, trees
 from bloodcell_jax.models import zoo
 from bloodcell_jax.stats import calibration, intervals, unlike
 from bloodcell_jax.system import home
@@ -66,6 +66,7 @@ class Experiment:
   intervals: intervals.Spec
   calibration: calibration.Spec
   unlike: unlike.Spec
+  align_features: bool  # whether features of foreign folders are aligned with the training's
   evaluate_splits: tuple[str, ...]
   evaluate_batch_size: int
   tta: str  # test-time augmentation: one of `test_time.KINDS`
@@ -157,6 +158,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     intervals=evaluate.spec(intervals.Spec),
     calibration=evaluate.spec(calibration.Spec),
     unlike=evaluate.spec(unlike.Spec),
+    align_features=evaluate.take('align_features', bool),
     evaluate_splits=tuple(evaluate.take('splits', tuple)),
     evaluate_batch_size=evaluate.positive('batch_size'),
     tta=evaluate.choice('tta', test_time.KINDS),
@@ -164,6 +166,8 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
   stages_lib.check(experiment.stages, experiment.model)
   if experiment.max_copies < 0:
     raise types.UserError(f'train.max_copies is {experiment.max_copies}; it must be 1 or more, or 0 for all')
+  if experiment.align_features and experiment.model.head == rbf.NAME:
+    raise types.UserError("evaluate.align_features is True, but model.head is 'rbf'; set it to False")
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
   if experiment.draw == stream.LABORATORIES and experiment.class_weight != 'none':

@@ -55,11 +55,12 @@ def decoding(spec: decode.Spec) -> list[str]:
       f'crop a square around the nucleus with a side of {locate.CROP_SHARE:.3f} times the image height '
       '(`bloodcell_jax/data/images/locate.py`); if no nucleus is found, keep the whole image'
     )
-  if spec.view == cell_view.NAME:
+  if spec.view in cell_view.SIDES:
     steps.append(
-      f'crop a square around the nucleus with a side of {cell_view.SIDE:g} times the square root of its area, beyond '
-      'the edge of the image in the colour of its ground (`bloodcell_jax/data/images/cell_view.py`); if no nucleus is '
-      'found, take the whole image, made square in the same colour'
+      f'crop a square around the nucleus with a side of {cell_view.SIDES[spec.view]:g} times the square root of '
+      'its area, beyond the edge of the image in the colour of its ground '
+      '(`bloodcell_jax/data/images/cell_view.py`); if no nucleus is found, take the whole image, made square in the '
+      'same colour'
     )
   size = spec.image_size
   steps.append(

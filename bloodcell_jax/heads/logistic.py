@@ -18,13 +18,17 @@ _LEAST_GRADIENT, _MOST_ITERATIONS = 1e-5, 2000
 class Spec:
   """Hyperparameters of a logistic regression that is fitted as an output layer."""
 
-  strength: (
-    float  # > 0: the penalty is strength / 2 times the mean square of the kernel on standardized features
-  )
+  # > 0: the penalty is strength / 2 times the mean square of the kernel on standardized features
+  strength: float
+  # >= 0: a feature is divided by its standard deviation plus this share of the mean one, so that those that hardly vary
+  # count for less
+  least_spread: float
 
   def __post_init__(self):
     if not 0 < self.strength < float('inf'):
       raise types.UserError(f'logistic.strength is {self.strength}; it must be above 0')
+    if not 0 <= self.least_spread < float('inf'):
+      raise types.UserError(f'logistic.least_spread is {self.least_spread}; it must be 0 or more')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,14 +112,15 @@ def fit_new(
 
   A network's channels differ in size by orders of magnitude; undivided, the largest alone would be listened to.
 
-  **Guarantees**: the logits do not change where a feature is multiplied by a number, up to rounding.
+  **Guarantees**: without `least_spread` the logits do not change where a feature is multiplied by a number, up to
+  rounding.
 
   Args:
     feature_ND: the input of the output layer.
     label_N: class of each row, in [0, K).
     weight_N: >= 0, of each row; only their ratios matter.
     num_classes: K.
-    spec: the strength of the penalty.
+    spec: the strength of the penalty, and the least spread.
 
   Raises:
     RunError: a feature is not finite.
@@ -125,7 +130,8 @@ def fit_new(
   mean_D = share_N @ feature_ND
   std_D = np.sqrt(share_N @ np.square(feature_ND - mean_D))
   # One that never changes, up to rounding, says nothing; divided by nearly 0 it would be noise.
-  factor_D = np.where(std_D > 1e-6 * np.abs(mean_D), 1 / np.maximum(std_D, 1e-30), 0)
+  spread_D = np.maximum(std_D + spec.least_spread * std_D.mean(), 1e-30)
+  factor_D = np.where(std_D > 1e-6 * np.abs(mean_D), 1 / spread_D, 0)
   nothing = Linear(np.zeros((feature_ND.shape[1], num_classes)), np.zeros(num_classes))
   fitted = fit(feature_ND * factor_D, label_N, weight_N, nothing, spec.strength)
   return Linear(fitted.kernel_DK * factor_D[:, None], fitted.bias_K)

@@ -89,7 +89,7 @@ def known_of(view: str, trained: Mapping[str, Sequence[int]]) -> Singles:
     view: the `data.view` that is in use.
     trained: `sizes.summary` of the training images; empty where the run does not record it.
   """
-  if view == cell_view.NAME or not trained:
+  if view in cell_view.SIDES or not trained:
     return UNKNOWN
   smallest, largest = (max(trained[name]) for name in ('smallest', 'largest'))
   return (
@@ -147,7 +147,7 @@ def framer(view: str) -> Callable[[np.ndarray, Sequence[cell.Box]], list[cell.Bo
   """What gives the square around each cell that a network of this `data.view` was trained on, within the photograph."""
 
   def frames_of(photograph_HWC: np.ndarray, boxes: Sequence[cell.Box]) -> list[cell.Box]:
-    if view == cell_view.NAME:
+    if view in cell_view.SIDES:
       return [_around(box, photograph_HWC.shape) for box in boxes]
     diameter = red_cells.diameter(photograph_HWC)
     return [frame(box, diameter, photograph_HWC.shape) for box in boxes]

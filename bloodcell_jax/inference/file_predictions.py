@@ -61,9 +61,10 @@ def _measure_key(loaded: classifier.Classifier) -> dict[str, str]:
   if loaded.measure is None:
     return {}
   classes = loaded.measure.classes
+  learned = {} if classes is None else {key: x for key, x in vars(classes).items() if x is not None}
   return {
     'appearance': str(loaded.measure.version),
-    'content': '' if classes is None else tree.fingerprint(vars(classes)),
+    'content': '' if classes is None else tree.fingerprint(learned),
   }
 
 

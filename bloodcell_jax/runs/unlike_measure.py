@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import rng, types
+from bloodcell_jax.base import rng, tree, types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import appearance
 from bloodcell_jax.data.sources import laboratories
+from bloodcell_jax.optim import staged
 from bloodcell_jax.runs import model_set
-from bloodcell_jax.stats import content, look_reference, unlike
+from bloodcell_jax.stats import content, feature_shift, look_reference, unlike
 from bloodcell_jax.storage import calibration_file, unlike_file, workdir
+from bloodcell_jax.weights import published
 
 # Most images that are looked at of training, and as many of validation, one of each group before a second of any: 6 ms
 # each. Those of validation go through the network as well.
@@ -52,6 +54,11 @@ def write(
     classes = content.fit(embedding_ND, label_N)
     fold_N = look_reference.folds(data.table.group[unseen])
     content_N[len(learned) :] = content.held_out_distances(embedding_ND, label_N, fold_N)
+  features = None
+  if network is not None and network.job.experiment.align_features:
+    # Features that no image has trained are those of the training's images too: the more, the better.
+    apart = rows if _has_frozen_features(network) or not len(unseen) else unseen
+    features = feature_shift.fit(network.outputs.embedding(apart), data.table.label[apart])
   look_ND = np.concatenate([_describe(data.image_NHWC, rows), content_N[:, None]], 1)
   num = look_ND.shape[1] if classes is not None else len(appearance.ASPECTS)
   reference = look_reference.fit(
@@ -62,7 +69,7 @@ def write(
     np.array((*appearance.LEAST_SPREAD, _LEAST_CONTENT))[:num],
     seed,
   )
-  unlike_file.write(folder, unlike_file.Measure(appearance.VERSION, reference, classes, fitted_for))
+  unlike_file.write(folder, unlike_file.Measure(appearance.VERSION, reference, classes, features, fitted_for))
   return True
 
 
@@ -166,6 +173,21 @@ def _tells_content(unseen: types.Table, learned_N: np.ndarray) -> bool:
   """Whether images that were not trained on are enough to say where the classes lie: some groups, two of each class."""
   groups = [len(np.unique(unseen.group[unseen.label == k])) for k in np.unique(learned_N)]
   return len(np.unique(unseen.group)) >= look_reference.LEAST_GROUPS and min(groups, default=0) >= 2
+
+
+def _has_frozen_features(network: model_set.Network) -> bool:
+  """Whether only the output layer was trained, so that the embedding is that of the published weights."""
+  exp = network.job.experiment
+  is_published = exp.weights.path == published.AUTO or published.find_file(exp.weights.path) is not None
+  if exp.model.backbone is None or not is_published:
+    return False
+  trained = {
+    name
+    for stage in exp.stages
+    for name, chosen in tree.names(staged.trainable(stage.weights, network.params)).items()
+    if chosen
+  }
+  return all(name.startswith(f'{exp.model.network.output_layer}/') for name in trained)
 
 
 def _sample(data: dataset.Dataset, split: str, seed: int) -> np.ndarray:

@@ -122,6 +122,19 @@ def judge(
   return Judgement(unlike_N, is_unlike_N, tuple(reason_N.tolist()), tuple(folders), keep)
 
 
+def in_foreign(judgement: Judgement, folder_N: Sequence[str]) -> np.ndarray:
+  """[N] bool: whether the image's folder is another laboratory's material.
+
+  Args:
+    judgement: of the images.
+    folder_N: the name of the folder of each, as it was judged.
+  """
+  known = {folder.name for folder in judgement.folders}
+  foreign = {folder.name for folder in judgement.foreign}
+  # Small folders were judged together, under the name ''.
+  return np.array([(name if name in known else '') in foreign for name in folder_N], bool)
+
+
 def _rows(folder_N: Sequence[str]) -> dict[str, np.ndarray]:
   """By folder its rows, in the order of their first images."""
   name_N = np.array(folder_N, object)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import content, look_reference
+from bloodcell_jax.stats import content, feature_shift, look_reference
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import atomic
 
-_CONTENT = 'content_'
+_CONTENT, _FEATURES = 'content_', 'features_'
 _DAMAGE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, OSError)
 
 
@@ -27,6 +27,8 @@ class Measure:
   reference: look_reference.Reference
   # Of the features of the network, the first where several answer together; None where they are not looked at.
   classes: content.Classes | None
+  # Where those features lie; None where foreign ones are not aligned with them.
+  features: feature_shift.Moments | None
   fitted_for: calibration_file.FittedFor
 
 
@@ -39,6 +41,8 @@ def write(folder: workdir.Workdir, measure: Measure) -> None:
   }
   if measure.classes is not None:
     arrays |= {_CONTENT + key: np.asarray(value) for key, value in vars(measure.classes).items()}
+  if measure.features is not None:
+    arrays |= {_FEATURES + key: np.asarray(value) for key, value in vars(measure.features).items()}
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)
   atomic.write_bytes(folder.unlike, buffer.getvalue())
@@ -56,7 +60,10 @@ def read(folder: workdir.Workdir) -> Measure | None:
     with np.load(io.BytesIO(atomic.read_bytes(folder.unlike)), allow_pickle=False) as archive:
       arrays = {name: archive[name] for name in archive.files}
     known = json.loads(str(arrays['fitted_for']))
-    inside = {key.removeprefix(_CONTENT): value for key, value in arrays.items() if key.startswith(_CONTENT)}
+    inside, moments = (
+      {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
+      for start in (_CONTENT, _FEATURES)
+    )
     values = {field.name: arrays[field.name] for field in dataclasses.fields(look_reference.Reference)}
     for name in ('aspects', 'folder_aspects'):
       values[name] = tuple(values[name].tolist())
@@ -65,6 +72,7 @@ def read(folder: workdir.Workdir) -> Measure | None:
       int(arrays['version']),
       look_reference.Reference(**values),
       content.Classes(**{**inside, 'rest': float(inside['rest'])}) if inside else None,
+      feature_shift.Moments(**moments) if moments else None,
       calibration_file.FittedFor(**{**known, 'members': tuple(known['members'])}),
     )
   except _DAMAGE as error:

@@ -47,7 +47,12 @@ PIPELINE_DIFFERS = (
   'augment.cutmix_alpha',
 )
 # Keys of `evaluate` on which neither figures nor calibration of the run's own splits depend.
-NOT_OF_FIGURES = ('evaluate.splits', 'evaluate.batch_size', 'evaluate.unlike_share')
+NOT_OF_FIGURES = (
+  'evaluate.splits',
+  'evaluate.batch_size',
+  'evaluate.unlike_share',
+  'evaluate.align_features',
+)
 # The key of a folder that holds no run of its own, only the combined predictions of others.
 COMBINED = 'combined_runs'
 # The entry of metrics.json that belongs to no split: mean and spread over the folds of a cross-validation.

@@ -53,7 +53,7 @@ def test_a_feature_that_is_not_finite_is_refused():
 
 def test_a_new_layer_is_the_minimum_of_scikit_learn_on_standardized_features():
   strength = 0.01
-  layer = logistic.fit_new(FEATURE_ND, LABEL_N, WEIGHT_N, 3, logistic.Spec(strength))
+  layer = logistic.fit_new(FEATURE_ND, LABEL_N, WEIGHT_N, 3, logistic.Spec(strength, 0.0))
   share_N = WEIGHT_N / WEIGHT_N.sum()
   centred_ND = FEATURE_ND - share_N @ FEATURE_ND
   # The mean square norm of standardized features is their number.
@@ -65,7 +65,7 @@ def test_a_new_layer_is_the_minimum_of_scikit_learn_on_standardized_features():
 
 def test_a_new_layer_hears_a_small_feature_as_well_as_a_large_one():
   factor_D = np.array([1e-4, 1e3, 1, 10, 0.1])
-  spec = logistic.Spec(0.01)
+  spec = logistic.Spec(0.01, 0.0)
   before = logistic.fit_new(FEATURE_ND, LABEL_N, WEIGHT_N, 3, spec).probabilities(FEATURE_ND)
   scaled_ND = FEATURE_ND * factor_D
   after = logistic.fit_new(scaled_ND, LABEL_N, WEIGHT_N, 3, spec).probabilities(scaled_ND)
@@ -77,8 +77,21 @@ def test_a_new_layer_hears_a_small_feature_as_well_as_a_large_one():
 
 def test_a_feature_that_never_changes_is_left_alone_and_a_strength_of_0_is_refused():
   constant_ND = np.concatenate([FEATURE_ND, np.full((60, 1), 7.0)], 1)
-  layer = logistic.fit_new(constant_ND, LABEL_N, WEIGHT_N, 3, logistic.Spec(0.01))
+  layer = logistic.fit_new(constant_ND, LABEL_N, WEIGHT_N, 3, logistic.Spec(0.01, 0.0))
   assert not layer.kernel_DK[5].any()
   assert layer.kernel_DK[:5].any()
   with pytest.raises(types.UserError, match=r'logistic\.strength is 0; it must be above 0'):
-    logistic.Spec(0)
+    logistic.Spec(0, 0.0)
+
+
+def test_with_a_least_spread_a_feature_that_hardly_varies_counts_for_less():
+  feature_ND = np.stack([FEATURE_ND[:, 0], 1e-3 * FEATURE_ND[:, 1]], 1)
+  swings = [
+    np.ptp(
+      feature_ND @ np.diag([0, 1.0]) @ logistic.fit_new(feature_ND, LABEL_N, WEIGHT_N, 3, spec).kernel_DK
+    )
+    for spec in (logistic.Spec(0.01, 0.0), logistic.Spec(0.01, 0.1))
+  ]
+  assert swings[1] < 0.1 * swings[0]
+  with pytest.raises(types.UserError, match='least_spread is -1'):
+    logistic.Spec(0.01, -1.0)

@@ -27,7 +27,7 @@ OTHER_KEYS = {
 
 
 def test_every_key_of_evaluate_but_splits_and_batches_is_one_of_the_figures():
-  assert {*OTHER_KEYS, 'splits', 'batch_size', 'unlike_share'} == set(config().evaluate)
+  assert {*OTHER_KEYS, 'splits', 'batch_size', 'unlike_share', 'align_features'} == set(config().evaluate)
   plain = experiment.resolve(config()).evaluation
   assert set(plain) == set(OTHER_KEYS)
   for key, value in OTHER_KEYS.items():

@@ -134,3 +134,10 @@ def test_held_out_distances_of_content_are_those_of_new_images_and_not_of_fitted
   label_N[:2] = 2
   alone = content.held_out_distances(embedding_ND, label_N, np.where(label_N == 2, 0, 1 + np.arange(80) % 4))
   np.testing.assert_array_equal(np.isnan(alone), label_N == 2)
+
+
+def test_images_of_foreign_folders_are_known_by_their_folder(reference):
+  look_ND = np.concatenate([looks(20, 1), looks(20, 2, (6, 6, 0, 0)), looks(3, 4)])
+  folders = ['home'] * 20 + ['abroad'] * 20 + ['few'] * 3
+  judged = judge(reference, look_ND, folders)
+  np.testing.assert_array_equal(unlike.in_foreign(judged, folders), np.array(folders) == 'abroad')

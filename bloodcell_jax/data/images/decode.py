@@ -22,7 +22,7 @@ INTERPOLATIONS = {
   'lanczos': Image.Resampling.LANCZOS,
   'box': Image.Resampling.BOX,
 }
-VIEWS = ('full', 'nucleus', cell_view.NAME)
+VIEWS = ('full', 'nucleus', *cell_view.SIDES)
 CACHES = ('auto', 'memory', 'disk')
 LEAST_SIDE = photograph.LEAST_SIDE
 MOST_SIDE = 10**8
@@ -181,7 +181,7 @@ def each(
       frames = frames_of(original_HWC, inner) if frames_of is not None and inner else boxes
       stretched = stretch(upright) if spec.stretch_brightness else upright
       # A frame shows the cell as the network was trained on it, except that of a view by the cell's own scale.
-      whole = spec if spec.view == cell_view.NAME else dataclasses.replace(spec, view='full')
+      whole = spec if spec.view in cell_view.SIDES else dataclasses.replace(spec, view='full')
       sized = [
         _sized(_cut(stretched, frame), *((whole, _moved(box, frame)) if is_framed else (spec, None)))
         for box, frame in zip(boxes, frames, strict=True)
@@ -253,8 +253,9 @@ def _moved(box: cell.Box | None, frame: cell.Box | None) -> cell.Box | None:
 def _sized(upright: Image.Image, spec: Spec, within: cell.Box | None) -> tuple[np.ndarray, tuple[str, ...]]:
   """The image as uint8 [S, S, 3], cropped as the spec says, and what is to be noted; `within`: the box of its cell."""
   notes: tuple[str, ...] = ()
-  if spec.view == cell_view.NAME:
-    return cell_view.cut(np.asarray(upright), spec.image_size, INTERPOLATIONS[spec.interpolation], within)
+  if spec.view in cell_view.SIDES:
+    how = INTERPOLATIONS[spec.interpolation]
+    return cell_view.cut(np.asarray(upright), spec.view, spec.image_size, how, within)
   if spec.view == 'nucleus':
     array = np.asarray(upright)
     centre = locate.nucleus(array)

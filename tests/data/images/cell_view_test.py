@@ -18,7 +18,7 @@ SIZE = 64
 
 
 def cut(image_HWC: np.ndarray) -> np.ndarray:
-  return cell_view.cut(image_HWC, SIZE, Image.Resampling.BILINEAR)[0]
+  return cell_view.cut(image_HWC, cell_view.NAME, SIZE, Image.Resampling.BILINEAR)[0]
 
 
 def drawn(radius: float, middle: tuple[float, float], shape=(200, 260), seed: int = 0) -> np.ndarray:
@@ -51,10 +51,21 @@ def test_a_scaled_twin_gives_the_same_view(factor):
 
 def test_cells_of_any_size_fill_the_same_share():
   shares = [share_of_nucleus(cut(drawn(radius, (100, 130)))) for radius in (18, 30, 45)]
-  assert shares == pytest.approx([1 / cell_view.SIDE**2] * 3, rel=0.15)
+  assert shares == pytest.approx([1 / cell_view.SIDES[cell_view.NAME] ** 2] * 3, rel=0.15)
   # The full image, resized, shows them at three scales.
   whole = [np.asarray(Image.fromarray(drawn(radius, (100, 130))).resize((SIZE, SIZE))) for radius in (18, 45)]
   assert share_of_nucleus(whole[1]) > 4 * share_of_nucleus(whole[0])
+
+
+def test_the_close_view_shows_the_same_cell_larger():
+  image_HWC = drawn(30, (100, 130))
+  close_HWC = cell_view.cut(image_HWC, cell_view.CLOSE, SIZE, Image.Resampling.BILINEAR)[0]
+  larger = (cell_view.SIDES[cell_view.NAME] / cell_view.SIDES[cell_view.CLOSE]) ** 2
+  assert share_of_nucleus(close_HWC) == pytest.approx(larger * share_of_nucleus(cut(image_HWC)), rel=0.1)
+  spec = decode.Spec(SIZE, cell_view.CLOSE, 'bilinear', False, 10**6, 'memory')
+  file = io.BytesIO()
+  Image.fromarray(image_HWC).save(file, 'png')
+  np.testing.assert_array_equal(decode.image(file.getvalue(), spec)[0], close_HWC)
 
 
 def test_each_of_two_cells_that_touch_is_in_the_middle_of_its_own_view():
@@ -62,7 +73,7 @@ def test_each_of_two_cells_that_touch_is_in_the_middle_of_its_own_view():
   first, second = drawn(30, (100, 96)), drawn(30, (100, 164))
   image_HWC = np.minimum(first, second)
   boxes = [cell.Box(60, 64, 132, 136), cell.Box(128, 64, 200, 136)]
-  views = [cell_view.cut(image_HWC, SIZE, Image.Resampling.BILINEAR, box)[0] for box in boxes]
+  views = [cell_view.cut(image_HWC, cell_view.NAME, SIZE, Image.Resampling.BILINEAR, box)[0] for box in boxes]
   for view_HWC in views:
     middle_HWC = view_HWC[SIZE // 2 - 4 : SIZE // 2 + 4, SIZE // 2 - 4 : SIZE // 2 + 4]
     assert share_of_nucleus(middle_HWC) == 1
@@ -74,7 +85,7 @@ def test_each_of_two_cells_that_touch_is_in_the_middle_of_its_own_view():
   assert share_of_nucleus(middle_HWC) < 0.35
   # The box of a cell that stands alone changes nothing.
   alone = drawn(30, (100, 130))
-  boxed = cell_view.cut(alone, SIZE, Image.Resampling.BILINEAR, cell.Box(94, 64, 166, 136))[0]
+  boxed = cell_view.cut(alone, cell_view.NAME, SIZE, Image.Resampling.BILINEAR, cell.Box(94, 64, 166, 136))[0]
   assert difference(boxed, cut(alone)) < 1
 
 
@@ -87,11 +98,11 @@ def test_beyond_the_edge_lies_the_ground_and_the_cell_stays_in_the_middle():
 
 def test_without_a_nucleus_the_whole_image_is_taken_and_noted():
   image_HWC = np.full((40, 80, 3), 200, np.uint8)
-  view_HWC, notes = cell_view.cut(image_HWC, SIZE, Image.Resampling.BILINEAR)
+  view_HWC, notes = cell_view.cut(image_HWC, cell_view.NAME, SIZE, Image.Resampling.BILINEAR)
   assert view_HWC.shape == (SIZE, SIZE, 3)
   assert (view_HWC == 200).all()
   assert notes == (cell_view.NOTE,)
-  assert cell_view.cut(drawn(30, (100, 130)), SIZE, Image.Resampling.BILINEAR)[1] == ()
+  assert cell_view.cut(drawn(30, (100, 130)), cell_view.NAME, SIZE, Image.Resampling.BILINEAR)[1] == ()
 
 
 def test_a_cell_of_a_field_is_seen_as_the_same_cell_alone(tmp_path):

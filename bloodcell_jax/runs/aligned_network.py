@@ -1,0 +1,66 @@
+"""A network whose output layer takes another laboratory's features, aligned with those of the training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from bloodcell_jax.base import tree, types
+from bloodcell_jax.runs import model_set
+from bloodcell_jax.stats import feature_shift
+from bloodcell_jax.storage import unlike_file
+
+# Fewest images whose features have a mean and a spread, and the most that are looked at.
+LEAST_IMAGES, MOST_IMAGES = 30, 400
+
+
+def can_align(models: model_set.ModelSet, measure: unlike_file.Measure | None) -> bool:
+  """Whether the run asks for it, is one network, and knows where the features of its own images lie."""
+  first = models.networks[0].job.experiment
+  return bool(first.align_features and len(models.networks) == 1 and measure and measure.features)
+
+
+def some(rows: np.ndarray) -> np.ndarray:
+  """At most MOST_IMAGES of the rows, evenly spaced."""
+  if len(rows) <= MOST_IMAGES:
+    return rows
+  return rows[np.linspace(0, len(rows) - 1, MOST_IMAGES).round().astype(int)]
+
+
+def align(
+  models: model_set.ModelSet, measure: unlike_file.Measure, image_NHWC: Sequence[np.ndarray]
+) -> model_set.ModelSet:
+  """The same network for images of another laboratory.
+
+  Args:
+    models: of one network, as `can_align` says.
+    measure: of the run.
+    image_NHWC: uint8 images of the laboratory, LEAST_IMAGES or more, of all classes: what they have in common counts
+      as the laboratory's.
+  """
+  assert measure.features is not None, 'see can_align'
+  network = models.networks[0]
+  embedding_ND = _embed(network, image_NHWC)
+  other = feature_shift.fit(embedding_ND, np.zeros(len(embedding_ND), int))
+  leaves, name = dict(tree.names(network.params)), network.job.experiment.model.network.output_layer
+  kernel_DK, bias_K = (np.asarray(leaves[f'{name}/{key}'], np.float64) for key in ('kernel', 'bias'))
+  kernel_DK, bias_K = feature_shift.aligned(kernel_DK, bias_K, measure.features, other)
+  leaves |= {f'{name}/kernel': kernel_DK.astype(np.float32), f'{name}/bias': bias_K.astype(np.float32)}
+  changed = dataclasses.replace(network, params=tree.nest(leaves))
+  return dataclasses.replace(models, networks=(changed,))
+
+
+def _embed(network: model_set.Network, image_NHWC: Sequence[np.ndarray]) -> np.ndarray:
+  """[N, D] the embedding of each image as it is."""
+  job, size, parts = network.job, network.job.experiment.evaluate_batch_size, []
+  for start in range(0, len(image_NHWC), size):
+    job.poll()
+    input_BHWC = job.standardize(np.stack(image_NHWC[start : start + size]))
+    num = len(input_BHWC)
+    filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
+    target_BK = np.zeros((size, job.num_classes), np.float32)
+    batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
+    parts.append(job.apply_with_embedding(network.params, batch)[:num, job.num_classes :])
+  return np.concatenate(parts)
