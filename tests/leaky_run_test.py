@@ -60,13 +60,18 @@ def run(folder: pathlib.Path, data: pathlib.Path, **changes) -> workdir.Workdir:
 def collect_notes(patch: pytest.MonkeyPatch) -> dict[str, str]:
   """The note of each figure that is written from now on, by the figure's name."""
   seen: dict[str, str] = {}
-  original = figure.write
+  write, write_shared = figure.write, figure.write_shared
 
-  def write(path, plot, note):
+  def keep(path, plot, note):
     seen[pathlib.Path(path).name] = note
-    original(path, plot, note)
+    write(path, plot, note)
 
-  patch.setattr(figure, 'write', write)
+  def keep_shared(path, plot, values, note):
+    seen[pathlib.Path(path).name] = note
+    write_shared(path, plot, values, note)
+
+  patch.setattr(figure, 'write', keep)
+  patch.setattr(figure, 'write_shared', keep_shared)
   return seen
 
 

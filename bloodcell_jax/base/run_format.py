@@ -26,7 +26,8 @@ ADDED = {
   'evaluate.align_features': False,
   'evaluate.unlike_share': 0.03,
   'train.parallel': 'pmap',
-  'train.dtype': 'float32',
+  # On a CPU, where they were trained, it is the float32 that they had.
+  'train.dtype': 'auto',
   'train.draw': 'images',
   'train.max_copies': 0,
   'logistic.strength': 1e-3,

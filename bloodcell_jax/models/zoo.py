@@ -118,7 +118,11 @@ def init(model: nn.Module, image_size: int, seed: int) -> Any:
     UserError: the images are too small for the network's poolings.
   """
   shapes(model, image_size)
-  return _create(rng.key(seed, 'init'), model=model, image_size=image_size)
+  return _create(_key(seed), model=model, image_size=image_size)
+
+
+def _key(seed: int) -> jax.Array:
+  return rng.key(seed, 'init')
 
 
 @functools.lru_cache(64)
@@ -129,7 +133,7 @@ def shapes(model: nn.Module, image_size: int) -> Any:
     UserError: the images are too small for the network's poolings.
   """
   try:
-    found = jax.eval_shape(lambda: _create(rng.key(0, 'init'), model=model, image_size=image_size))
+    found = jax.eval_shape(lambda: _create(_key(0), model=model, image_size=image_size))
     is_empty = any(0 in leaf.shape for leaf in jax.tree.leaves(found))
   except ZeroDivisionError:  # from the initializer of a kernel without inputs
     is_empty = True
