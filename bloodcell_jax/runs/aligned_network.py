@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import tree, types
-from bloodcell_jax.runs import model_set
+from bloodcell_jax.base import tree
+from bloodcell_jax.data import stream
+from bloodcell_jax.runs import model_set, output_layer
 from bloodcell_jax.stats import feature_shift
 from bloodcell_jax.storage import unlike_file
 
@@ -54,13 +55,10 @@ def align(
 
 def _embed(network: model_set.Network, image_NHWC: Sequence[np.ndarray]) -> np.ndarray:
   """[N, D] the embedding of each image as it is."""
-  job, size, parts = network.job, network.job.experiment.evaluate_batch_size, []
-  for start in range(0, len(image_NHWC), size):
-    job.poll()
-    input_BHWC = job.standardize(np.stack(image_NHWC[start : start + size]))
-    num = len(input_BHWC)
-    filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
-    target_BK = np.zeros((size, job.num_classes), np.float32)
-    batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
-    parts.append(job.apply_with_embedding(network.params, batch)[:num, job.num_classes :])
-  return np.concatenate(parts)
+  job, num = network.job, len(image_NHWC)
+  arrays = stream.Arrays(
+    np.stack(image_NHWC), np.zeros((num, job.num_classes), np.float32), np.ones(num, np.float32)
+  )
+  size = job.experiment.evaluate_batch_size
+  batches = stream.in_order(arrays, np.arange(num), size, job.standardize)
+  return output_layer.embed(job, job.model, network.params, batches)
