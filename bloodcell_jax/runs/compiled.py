@@ -6,6 +6,7 @@ of a cross-validation and a study's seeds differ in their data and weights alone
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -50,66 +51,54 @@ def embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
   return model.embedding(model.features(image_BHWC), position_B, train)
 
 
-def train_step(
-  model: nn.Module,
-  on: devices.Devices,
-  options: tuple[tuple[str, Any], ...],
-  loss: step.Loss,
-  weights: staged.Spec,
-  ema_momentum: float,
-  whole: nn.Module,
-  image_size: int,
-) -> Callable[..., Any]:
-  """The compiled training step `(state, batch, key, scale) -> (state, report)`; the arguments are those of `update`.
+@dataclasses.dataclass(frozen=True)
+class StepSettings:
+  """What a training step depends on beside the network that it computes and the devices."""
+
+  options: tuple[tuple[str, Any], ...]  # for the network's `apply`, sorted by name
+  loss: step.Loss
+  weights: staged.Spec  # which are trained, and how
+  ema_momentum: float  # in [0, 1), of the moving average of the weights; 0 switches it off
+  whole: nn.Module  # the network, whose weights the step takes
+  image_size: int  # of the images that `whole` takes, in pixels
+
+
+def train_step(model: nn.Module, on: devices.Devices, settings: StepSettings) -> Callable[..., Any]:
+  """The compiled training step `(state, batch, key, scale) -> (state, report)`.
 
   The function raises RunError before its first call where too little memory is free, in each job anew.
   """
-  return devices.check_train(
-    _mapped_step(model, on, options, loss, weights, ema_momentum, whole, image_size), on
-  )
+  return devices.check_train(_mapped_step(model, on, settings), on)
 
 
 @functools.lru_cache(MOST)
-def update(
-  model: nn.Module,
-  options: tuple[tuple[str, Any], ...],
-  loss: step.Loss,
-  weights: staged.Spec,
-  ema_momentum: float,
-  whole: nn.Module,
-  image_size: int,
-) -> Callable[..., Any]:
+def update(model: nn.Module, settings: StepSettings) -> Callable[..., Any]:
   """The training step before compilation, to be mapped over devices.
 
   Args:
     model: the network, or the part of it after the cached blocks.
-    options: for its `apply`, sorted by name.
-    loss: the objective.
-    weights: which are trained, and how.
-    ema_momentum: in [0, 1), of the moving average of the weights; 0 switches it off.
-    whole: the network, whose weights the step takes.
-    image_size: of the images that `whole` takes, in pixels.
+    settings: the others.
   """
 
   def apply(params: Any, image_BHWC: jax.Array, position_B: jax.Array, key: jax.Array) -> Any:
     return model.apply(
-      {'params': params}, image_BHWC, position_B, True, rngs={'dropout': key}, **dict(options)
+      {'params': params}, image_BHWC, position_B, True, rngs={'dropout': key}, **dict(settings.options)
     )
 
-  shapes = zoo.shapes(whole, image_size)
+  shapes = zoo.shapes(settings.whole, settings.image_size)
   return step.make(
     apply,
-    loss,
-    staged.build(weights, shapes),
-    ema_momentum,
-    staged.trainable(weights, shapes),
+    settings.loss,
+    staged.build(settings.weights, shapes),
+    settings.ema_momentum,
+    staged.trainable(settings.weights, shapes),
     devices.AXIS,
   )
 
 
 @functools.lru_cache(MOST)
-def _mapped_step(model: nn.Module, on: devices.Devices, *settings: Any) -> Callable[..., Any]:
-  return devices.map_train(update(model, *settings), on)
+def _mapped_step(model: nn.Module, on: devices.Devices, settings: StepSettings) -> Callable[..., Any]:
+  return devices.map_train(update(model, settings), on)
 
 
 @functools.lru_cache(MOST)

@@ -142,7 +142,7 @@ class Job:
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The compiled training step `(state, batch, key, scale) -> (state, report)` of a stage."""
-    return compiled.train_step(self._in_dtype(model), self.devices, *self._step_settings(stage))
+    return compiled.train_step(self._in_dtype(model), self.devices, self._step_settings(stage))
 
   def update(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The training step of a stage before compilation, to be mapped over devices.
@@ -151,7 +151,7 @@ class Job:
       stage: the stage to train.
       model: the network, or the part of it after the cached blocks.
     """
-    return compiled.update(self._in_dtype(model), *self._step_settings(stage))
+    return compiled.update(self._in_dtype(model), self._step_settings(stage))
 
   def _in_dtype(self, model: nn.Module) -> nn.Module:
     """The network as an update computes it: in `train.dtype`; evaluation keeps float32."""
@@ -159,11 +159,10 @@ class Job:
     # Equal networks share their compiled functions, so one that stays as it is has to stay the same.
     return model if dtype == jnp.float32 else model.clone(dtype=dtype)
 
-  def _step_settings(self, stage: stages.Stage) -> tuple[Any, ...]:
-    """The arguments of `compiled.update` after the network."""
+  def _step_settings(self, stage: stages.Stage) -> compiled.StepSettings:
     exp, options = self.experiment, tuple(sorted(_apply_options(stage).items()))
     momentum, size = exp.objective.ema_momentum, exp.data.decode.image_size
-    return options, self.loss(stage), stage.weights, momentum, self.model, size
+    return compiled.StepSettings(options, self.loss(stage), stage.weights, momentum, self.model, size)
 
   def loss(self, stage: stages.Stage) -> step.Loss:
     """The loss of the stage.
