@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import moments, types
 
 # Its name in the config, as an output layer.
 NAME = 'logistic'
@@ -127,8 +127,7 @@ def fit_new(
   """
   share_N = weight_N.astype(np.float64) / weight_N.sum()
   feature_ND = feature_ND.astype(np.float64)
-  mean_D = share_N @ feature_ND
-  std_D = np.sqrt(share_N @ np.square(feature_ND - mean_D))
+  mean_D, std_D = moments.mean_and_std(feature_ND, share_N)
   # One that never changes, up to rounding, says nothing; divided by nearly 0 it would be noise.
   spread_D = np.maximum(std_D + spec.least_spread * std_D.mean(), 1e-30)
   factor_D = np.where(std_D > 1e-6 * np.abs(mean_D), 1 / spread_D, 0)

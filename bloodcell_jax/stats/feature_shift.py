@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from bloodcell_jax.base import moments
+
 # A feature that hardly varies is divided by no less than this share of the mean standard deviation.
 _LEAST_SPREAD = 0.1
 
@@ -27,9 +29,7 @@ def fit(embedding_ND: np.ndarray, label_N: np.ndarray) -> Moments:
   """
   _, index_N, count_K = np.unique(label_N, return_inverse=True, return_counts=True)
   share_N = 1 / (len(count_K) * count_K[index_N])
-  embedding_ND = embedding_ND.astype(np.float64)
-  mean_D = share_N @ embedding_ND
-  spread_D = np.sqrt(share_N @ np.square(embedding_ND - mean_D))
+  mean_D, spread_D = moments.mean_and_std(embedding_ND.astype(np.float64), share_N)
   return Moments(mean_D, spread_D + _LEAST_SPREAD * spread_D.mean() + 1e-12)
 
 
