@@ -31,7 +31,7 @@ from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.inference import classifier, error_rates
 from bloodcell_jax.runs import compact_run, input_pixels, model_set, saved_run
-from bloodcell_jax.storage import box, home_features, workdir
+from bloodcell_jax.storage import box, config_keys, home_features, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -105,7 +105,7 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
     for path in (folder.calibration, folder.unlike, folder.statistics, folder.digests):
       if path.exists():
         shutil.copyfile(path, temporary / path.name)
-    config = {key: '' if key in workdir.PLACES else value for key, value in folder.read_config().items()}
+    config = {key: '' if key in config_keys.PLACES else value for key, value in folder.read_config().items()}
     _write_json(target.config, _without_places(config))
     _write_json(target.environment, _without_places(folder.read_environment()))
     _write_json(target.metrics, _without_places(folder.read_metrics()))

@@ -15,7 +15,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data.division import bagging
 from bloodcell_jax.data.images import image_buffer
 from bloodcell_jax.ensembles import combination
-from bloodcell_jax.storage import adaptation_file, box, label_next_csv, workdir
+from bloodcell_jax.storage import adaptation_file, box, config_keys, label_next_csv, workdir
 from bloodcell_jax.system import memory
 from bloodcell_jax.train import history
 from configs import default
@@ -53,7 +53,7 @@ def test_images_that_memory_or_the_disk_has_no_room_for_are_kept_where_the_line_
   assert 'free some space or lower data.image_size' in line(image_buffer.make, shape, 'disk', tmp_path)
   assert image_buffer.make(smaller, 'disk', tmp_path).shape == smaller
   # A key of the place is free: the run goes on with it in its own folder.
-  assert 'data.cache'.startswith(workdir.FREE_KEYS)
+  assert 'data.cache'.startswith(config_keys.FREE_KEYS)
 
 
 def test_too_few_groups_for_bagging_are_enough_for_the_method_that_the_line_names():

@@ -15,7 +15,7 @@ from bloodcell_jax.data.division import bagging, folds, leaks
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
 from bloodcell_jax.reports import review_images, selection
 from bloodcell_jax.stats import bootstrap, calibration, metrics, unlike
-from bloodcell_jax.storage import groups_csv, predictions_csv, workdir
+from bloodcell_jax.storage import config_keys, groups_csv, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 
 # Of an adapted run, the labelled images of its laboratory, each by a network fitted without its group.
@@ -122,7 +122,7 @@ def sources(folder: workdir.Workdir) -> dict[str, dict[str, Any]]:
   """
   saved = folder.read_config() if folder.config.exists() else {}
   before = {
-    key.removeprefix('evaluate.'): value for key, value in saved.items() if workdir.is_of_figures(key)
+    key.removeprefix('evaluate.'): value for key, value in saved.items() if config_keys.is_of_figures(key)
   }
   return {
     split: {'checkpoint': entry['checkpoint'], 'evaluation': entry.get('evaluation', before)}

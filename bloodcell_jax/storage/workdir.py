@@ -16,43 +16,9 @@ import jax
 
 import bloodcell_jax
 from bloodcell_jax.base import run_format, types
+from bloodcell_jax.storage import config_keys
 from bloodcell_jax.system import atomic
 
-# Keys that say where the images and the lists of a run are; what they hold is compared by its fingerprint.
-PLACES = ('data.dir', 'data.groups_csv', 'data.labels_csv')
-# Keys that may differ between a run and its continuation: they change how long it trains or how it is evaluated, but
-# not the numbers of a given step. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on.
-FREE_KEYS = (
-  'train.epochs',
-  'train.checkpoint_every',
-  'train.checkpoint_unit',
-  *PLACES,
-  'data.cache',
-  'data.pipeline',
-  'evaluate.',
-  'trees.',
-  'ensemble.members',
-  'ensemble.combine',
-  'ensemble.vectorized',
-  'ensemble.folds',
-  'ensemble.patience',
-)
-# What differs between NumPy and TensorFlow in the last bit, because they sum in different orders, and what only
-# TensorFlow's pipeline offers. Everything else is the same in both.
-PIPELINE_DIFFERS = (
-  'augment.samplewise_center',
-  'augment.samplewise_std_normalization',
-  'augment.zca_whitening',
-  'augment.mixup_alpha',
-  'augment.cutmix_alpha',
-)
-# Keys of `evaluate` on which neither figures nor calibration of the run's own splits depend.
-NOT_OF_FIGURES = (
-  'evaluate.splits',
-  'evaluate.batch_size',
-  'evaluate.unlike_share',
-  'evaluate.align_features',
-)
 # The key of a folder that holds no run of its own, only the combined predictions of others.
 COMBINED = 'combined_runs'
 # The entry of metrics.json that belongs to no split: mean and spread over the folds of a cross-validation.
@@ -111,7 +77,9 @@ class Workdir:
       # These keys describe the present figures and calibration; `begin_scoring` changes them when it replaces those.
       saved, is_described = self.read_config(), self.environment.exists()
       config = {
-        key: saved.get(key, value) if is_of_figures(key) or (is_described and key in PLACES) else value
+        key: saved.get(key, value)
+        if config_keys.is_of_figures(key) or (is_described and key in config_keys.PLACES)
+        else value
         for key, value in config.items()
       }
     else:
@@ -143,7 +111,7 @@ class Workdir:
 
   def check_config(self, config: Mapping[str, Any]) -> None:
     """Raises UserError if the folder holds a run of another config, naming every key that differs."""
-    differing = _differences(self.read_config(), config)
+    differing = config_keys.differences(self.read_config(), config)
     if differing:
       listed = '; '.join(f'{key} was {old!r} and is {new!r}' for key, old, new in differing)
       raise types.UserError(
@@ -255,11 +223,6 @@ def with_current_evaluation(entry: Any) -> Any:
   return {**entry, 'evaluation': run_format.upgrade_section('evaluate', entry['evaluation'])}
 
 
-def is_of_figures(key: str) -> bool:
-  """Whether the figures and the calibration depend on this key of the flat config."""
-  return key.startswith('evaluate.') and key not in NOT_OF_FIGURES
-
-
 def _is_of_folds(name: str, entry: Mapping[str, Any]) -> bool:
   # Earlier versions may have scored a folder of this name.
   return name == FOLDS and 'num_folds' in entry
@@ -274,24 +237,6 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
     raise types.UserError(
       f'{path}: not JSON, or changed since it was written; restore it from a copy, or choose another --workdir'
     ) from None
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-  # Through JSON, which turns tuples into lists.
-  new = json.loads(json.dumps(dict(new)))
-  return [
-    (key, old.get(key, 'not there'), new.get(key, 'not there'))
-    for key in sorted({*old, *new})
-    if old.get(key, 'not there') != new.get(key, 'not there') and not _is_free(key, old)
-  ]
-
-
-def _is_free(key: str, config: Mapping[str, Any]) -> bool:
-  """Whether the key may change in a run of this flat config."""
-  if key == 'data.pipeline' and any(config.get(name) for name in PIPELINE_DIFFERS):
-    return False
-  # A run keeps the format that it started with.
-  return key == run_format.KEY or key.startswith(FREE_KEYS)
 
 
 def _git_commit() -> str | None:

@@ -14,7 +14,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import pipeline, stream
 from bloodcell_jax.data.augmentation import standardize, transform
 from bloodcell_jax.data.tensorflow_cpu import tf
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import config_keys
 from configs import default
 
 TRANSFORM = experiment.resolve(default.get_config()).transform
@@ -73,7 +73,7 @@ def test_every_pixel_value_is_scaled_to_the_bits_of_numpy(batch_size):
 
 
 # What an image may go through without random changes, and whether both pipelines then make the same bits of it:
-# `workdir.PIPELINE_DIFFERS` has the keys of those where they do not.
+# `config_keys.PIPELINE_DIFFERS` has the keys of those where they do not.
 STANDARDIZED = {
   'caffe': ({'preprocessing_function': 'caffe', 'rescale': 0.0}, True),
   'torch': ({'preprocessing_function': 'torch', 'rescale': 0.0}, True),
@@ -90,7 +90,7 @@ STANDARDIZED = {
 @pytest.mark.parametrize('name', STANDARDIZED)
 def test_where_the_pipeline_may_change_both_make_the_same_bits(name):
   values, is_alike = STANDARDIZED[name]
-  assert (f'augment.{name}' in workdir.PIPELINE_DIFFERS) == (not is_alike)
+  assert (f'augment.{name}' in config_keys.PIPELINE_DIFFERS) == (not is_alike)
   spec = changed(**values)
   image_NHWC = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
   source, rows, own = arrays(image_NHWC), np.arange(64), spec.standardize

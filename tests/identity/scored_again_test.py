@@ -16,7 +16,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.reports import selection
 from bloodcell_jax.runs import model_set, scoring
-from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.storage import calibration_file, config_keys, workdir
 
 pytestmark = pytest.mark.usefixtures('blank_figures')
 
@@ -34,7 +34,7 @@ def test_every_key_of_evaluate_but_splits_and_batches_is_one_of_the_figures():
     other = experiment.resolve(config(**{f'evaluate.{key}': value})).evaluation
     assert {name for name in plain if plain[name] != other[name]} == {key}
     assert json.loads(json.dumps(other)) == other
-    assert workdir.is_of_figures(f'evaluate.{key}')
+    assert config_keys.is_of_figures(f'evaluate.{key}')
 
 
 @pytest.mark.parametrize('key', ['tta', 'max_error', 'prevalence'])

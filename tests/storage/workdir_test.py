@@ -11,7 +11,7 @@ import pytest
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.data import stream
 from bloodcell_jax.runs import forward
-from bloodcell_jax.storage import predictions_csv, workdir
+from bloodcell_jax.storage import config_keys, predictions_csv, workdir
 
 CONFIG = {
   'seed': 0,
@@ -87,7 +87,7 @@ def test_a_run_of_a_later_version_is_one_line(tmp_path):
   assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('key', workdir.PIPELINE_DIFFERS)
+@pytest.mark.parametrize('key', config_keys.PIPELINE_DIFFERS)
 def test_the_pipeline_may_change_only_where_both_make_the_same_bits(tmp_path, key):
   for name, value in (('alike', 0), ('differs', 0.5)):
     made = workdir.Workdir(tmp_path / name)
