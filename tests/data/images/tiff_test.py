@@ -1,53 +1,31 @@
-"""TIFF in every layout that microscopes' programs write: read right, or refused by a line that says what to save."""
+"""TIFF in every layout that microscopes' programs write has the pixels that were saved."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import pathlib
-import struct
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-
-from bloodcell_jax.data.images import decode, photograph
-from bloodcell_jax.data.sources import smear
-
-RGB_HWC = smear.draw('NEUTROPHIL', np.random.default_rng(0), 48, 64)
-RGB_HWC = ((RGB_HWC.astype(int) - RGB_HWC.min()) * 255 // (int(RGB_HWC.max()) - int(RGB_HWC.min()))).astype(
-  np.uint8
+from tiff_files import (
+  CHANNELS,
+  GREY,
+  GREY_HW,
+  GREY_HWC,
+  IN_PLANES,
+  OME,
+  RGB,
+  RGB_HWC,
+  WIDE_HWC,
+  luts,
+  planes,
+  with_alpha,
+  write,
 )
-GREY_HW = RGB_HWC[..., 1]
-GREY_HWC = np.repeat(GREY_HW[..., None], 3, -1)
-WIDE_HWC = RGB_HWC.astype(np.uint16) * 257
 
-
-def write(array: np.ndarray, **options) -> bytes:
-  buffer = io.BytesIO()
-  tifffile.imwrite(buffer, array, **options)
-  return buffer.getvalue()
-
-
-def planes(array_HWC: np.ndarray) -> np.ndarray:
-  return np.moveaxis(array_HWC, -1, 0)
-
-
-def with_alpha(array_HWC: np.ndarray, alpha: int) -> np.ndarray:
-  return np.concatenate([array_HWC, np.full_like(array_HWC[..., :1], alpha)], -1)
-
-
-def luts(order: tuple[int, ...]) -> list[np.ndarray]:
-  ramp = np.arange(256, dtype=np.uint8)
-  return [np.stack([ramp if i == k else np.zeros_like(ramp) for i in range(3)]) for k in order]
-
-
-GREY, RGB = {'photometric': 'minisblack'}, {'photometric': 'rgb'}
-IN_PLANES = {**RGB, 'planarconfig': 'separate'}
-CHANNELS = {'imagej': True, 'metadata': {'axes': 'CYX', 'mode': 'composite'}}
-OME = {'ome': True, 'metadata': {'axes': 'CYX'}, **GREY}
+from bloodcell_jax.data.images import photograph
 
 READ = {
   '8 bits': (RGB_HWC, RGB, RGB_HWC),
@@ -148,55 +126,6 @@ def test_what_pillow_would_misread_is_read(name):
   assert notes == expected
 
 
-def test_a_volume_is_refused_whatever_its_bits():
-  for dtype in (np.uint8, np.uint16):
-    data = write(np.stack([GREY_HW] * 16).astype(dtype), **GREY, volumetric=True, tile=(16, 16, 16))
-    with pytest.raises(
-      photograph.rgb.DecodeError, match='is a volume; save one of its slices as an RGB image'
-    ):
-      photograph.upright(data, 10**6)
-
-
-STACK = np.stack([GREY_HW] * 5)
-REFUSED = {
-  'ImageJ slices': (STACK, {'imagej': True, 'metadata': {'axes': 'ZYX'}}, 'is a stack of 5 images'),
-  'ImageJ frames': (STACK, {'imagej': True, 'metadata': {'axes': 'TYX'}}, 'is a stack of 5 images'),
-  'ImageJ frames of RGB': (np.stack([RGB_HWC] * 4), {'imagej': True, 'metadata': {'axes': 'TYXS'}}, 'a stack of 4'),
-  'ImageJ slices of channels': (
-    np.stack([planes(RGB_HWC)] * 2), {'imagej': True, 'metadata': {'axes': 'ZCYX'}}, 'is a stack of 2 images',
-  ),
-  'OME frames': (STACK, {'ome': True, 'metadata': {'axes': 'TYX'}, **GREY}, 'is a stack of 5 images'),
-  'pages': (STACK, GREY, 'is a stack of 5 images'),
-  'three pages': (STACK[:3], GREY, 'if they are the channels of one image, save it as RGB'),
-  'two channels': (STACK[:2], CHANNELS, 'has 2 channels that are no colours; save it as RGB'),
-  'four channels': (STACK[:4], OME, 'has 4 channels that are no colours; save it as RGB'),
-  'cyan, magenta, yellow': (
-    planes(RGB_HWC),
-    {'imagej': True, 'metadata': {**CHANNELS['metadata'], 'LUTs': [255 - lut for lut in luts((0, 1, 2))]}},
-    'in colours other than red, green and blue',
-  ),
-  'float beyond any white': (GREY_HW.astype(np.float32) * 1e6, GREY, 'without a defined white'),
-  'float below 0': (GREY_HW.astype(np.float32) - 90, GREY, 'samples below 0'),
-  'not finite': (np.where(GREY_HW > 200, np.nan, 0.5).astype(np.float32), GREY, 'not finite'),
-  'signed below 0': (RGB_HWC.astype(np.int16) - 128, RGB, 'signed samples below 0'),
-  'unsigned 32 without white': (GREY_HW.astype(np.uint32) << 20, GREY, '32 bits a channel without a defined white'),
-  'complex': (GREY_HW.astype(np.complex64), GREY, 'complex samples'),
-  'five samples': (
-    np.concatenate([WIDE_HWC, WIDE_HWC[..., :2]], -1), {**RGB, 'extrasamples': ['unspecified'] * 2}, 'has 5 channels',
-  ),
-  'sensor data': (GREY_HW.astype(np.uint16), {'photometric': 'cfa'}, 'raw data of a camera'),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize('name', REFUSED)
-def test_what_is_no_one_rgb_image_is_refused_in_one_line_that_says_what_to_save(name):
-  array, options, says = REFUSED[name]
-  with pytest.raises(decode.DecodeError, match=says) as error:
-    photograph.upright(write(array, **options), 10**6)
-  assert 'save' in str(error.value)
-  assert '\n' not in str(error.value)
-
-
 def test_a_reduced_second_page_is_a_preview_and_no_stack():
   buffer = io.BytesIO()
   with tifffile.TiffWriter(buffer) as file:
@@ -263,47 +192,3 @@ def test_an_orientation_turns_every_layout_alike(orientation):
   )
   assert plain.shape == wide.shape
   assert np.abs(plain.astype(int) - wide).max() <= 1
-
-
-@pytest.mark.parametrize(
-  ('extension', 'mark'), [('czi', b'ZISRAWFILE' + bytes(99)), ('dcm', bytes(128) + b'DICM' + bytes(99))]
-)
-def test_a_file_of_a_microscope_under_any_name_says_what_it_is(tmp_path, extension, mark):
-  with pytest.raises(decode.DecodeError, match='which is not read here; export RGB TIFF or PNG with'):
-    photograph.upright(mark, 10**6)
-
-
-def packed(num_bits: int, samples: int) -> bytes:
-  """An uncompressed TIFF of 8x8 pixels whose samples follow one another without gaps."""
-  values = np.arange(64 * samples) % 2**num_bits
-  bits = (values[:, None] >> np.arange(num_bits)[::-1] & 1).astype(np.uint8)
-  data = np.packbits(bits.reshape(8, -1), axis=1).tobytes()
-  tags = [(256, 4, 8), (257, 4, 8), (258, 3, num_bits), (259, 3, 1), (262, 3, 2 if samples == 3 else 1),
-          (277, 3, samples), (278, 4, 8), (279, 4, len(data))]  # fmt: skip
-  start = 8 + 2 + 12 * (len(tags) + 1) + 4
-  extra = struct.pack('<3H', *[num_bits] * 3) if samples == 3 else b''
-  entries = []
-  for tag, kind, value in sorted([*tags, (273, 4, start + len(extra))]):
-    if tag == 258 and samples == 3:
-      entries.append(struct.pack('<HHII', tag, kind, 3, start))
-    else:
-      entries.append(struct.pack('<HHII', tag, kind, 1, value))
-  head = struct.pack('<2sHIH', b'II', 42, 8, len(entries))
-  return head + b''.join(entries) + struct.pack('<I', 0) + extra + data
-
-
-@pytest.mark.parametrize(('num_bits', 'samples'), [(10, 1), (10, 3), (12, 1), (12, 3), (14, 3)])
-def test_packed_samples_are_read_or_refused_with_what_reads_them(num_bits, samples):
-  data = packed(num_bits, samples)
-  # Pillow reads 12 bits of grey.
-  if importlib.util.find_spec('imagecodecs') or (num_bits, samples) == (12, 1):
-    image, notes = photograph.upright(data, 10**6)
-    assert notes[0].endswith('scaled to 8')
-    assert np.diff(np.asarray(image)[0, :, 0].astype(int)).min() >= 0, 'a ramp'
-    return
-  with pytest.raises(photograph.rgb.DecodeError) as caught:
-    photograph.upright(data, 10**6)
-  assert str(caught.value) == (
-    f'has packed samples of {num_bits} bits; save it with 8 or 16 bits, or `pip install -r requirements-tiff.txt`'
-  )
-  assert 'imagecodecs' in (pathlib.Path(__file__).parents[3] / 'requirements-tiff.txt').read_text()
