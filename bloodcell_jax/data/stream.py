@@ -162,9 +162,21 @@ def in_order(
   """
   for start in range(0, len(rows), batch_size):
     rows_B = rows[start : start + batch_size]
-    image_BHWC = np.zeros((batch_size, *arrays.image_NHWC.shape[1:]), np.float32)
-    image_BHWC[: len(rows_B)] = standardize(arrays.image_NHWC[rows_B])
-    target_BK = np.zeros((batch_size, arrays.target_NK.shape[1]), np.float32)
-    target_BK[: len(rows_B)] = arrays.target_NK[rows_B]
-    weight_B = (np.arange(batch_size) < len(rows_B)).astype(np.float32)
-    yield types.Batch(image_BHWC, target_BK, weight_B, np.arange(batch_size, dtype=np.int32))
+    yield padded(standardize(arrays.image_NHWC[rows_B]), arrays.target_NK[rows_B], batch_size)
+
+
+def padded(image_RHWC: np.ndarray, target_RK: np.ndarray, batch_size: int) -> types.Batch:
+  """A batch of these R rows, at most `batch_size`, filled up with zeros of weight 0.
+
+  Args:
+    image_RHWC: float32 input of the network.
+    target_RK: float32 target outputs.
+    batch_size: rows of the batch.
+  """
+  num = len(image_RHWC)
+  image_BHWC = np.zeros((batch_size, *image_RHWC.shape[1:]), np.float32)
+  image_BHWC[:num] = image_RHWC
+  target_BK = np.zeros((batch_size, target_RK.shape[1]), np.float32)
+  target_BK[:num] = target_RK
+  position_B = np.arange(batch_size, dtype=np.int32)
+  return types.Batch(image_BHWC, target_BK, (position_B < num).astype(np.float32), position_B)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
+from bloodcell_jax.data import dataset, stream
 from bloodcell_jax.ensembles import combination
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.runs import model_set, saved_run, scoring, unlike_measure
@@ -116,10 +115,8 @@ def _outputs(
 ) -> tuple[np.ndarray, np.ndarray]:
   """The probabilities [B, K], and the embedding [B, D] if it is wanted, else of no column."""
   num, num_classes = len(image_BHWC), network.job.num_classes
-  input_BHWC = network.job.standardize(image_BHWC)
-  filled = np.concatenate([input_BHWC, np.zeros((size - num, *input_BHWC.shape[1:]), np.float32)])
-  target_BK = np.zeros((size, num_classes), np.float32)
-  batch = types.Batch(filled, target_BK, np.ones(size, np.float32), np.arange(size, dtype=np.int32))
+  nothing_BK = np.zeros((num, num_classes), np.float32)  # no target is known, nor asked for
+  batch = stream.padded(network.job.standardize(image_BHWC), nothing_BK, size)
   apply = network.job.apply_with_embedding if with_embedding else network.job.apply_with_tta
   output = np.asarray(apply(network.params, batch))[:num]
   return special.softmax(output[:, :num_classes].astype(np.float64), axis=1), output[:, num_classes:]

@@ -15,12 +15,12 @@ def function(python_function: Callable[..., Any]) -> Callable[..., Any]:
 
   An affine transformation runs five times as fast as with TensorFlow's operations one by one.
   """
-  read_flags()
+  _read_flags()
   return tf.function(python_function, jit_compile=True, autograph=False)
 
 
 @functools.cache
-def read_flags() -> None:
+def _read_flags() -> None:
   """Makes TensorFlow's XLA parse its flags while XLA_FLAGS is unset; call it before TensorFlow compiles anything.
 
   XLA_FLAGS is meant for JAX. TensorFlow's XLA parses it too, once, at its first compilation, and aborts the process
