@@ -12,6 +12,7 @@ import signal
 import sys
 
 import blank_figure
+from soak import watching
 
 from bloodcell_jax.system import process
 
@@ -59,8 +60,11 @@ if __name__ == '__main__':
       os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
     os.environ.clear()
     os.environ.update(request['environment'])
+    watching.begin()
+    main = os.path.abspath('main.py')
+    os.chdir(request['inside'])
     sys.argv = ['main.py', *request['arguments']]
     if not request['draws']:
       figure.png = blank_figure.png
     # The child comes to its end as any Python process does.
-    runpy.run_path('main.py', run_name='__main__')
+    runpy.run_path(main, run_name='__main__')

@@ -10,7 +10,7 @@ import re
 
 import pytest
 import starting
-from soak import comparing, kill, watching
+from soak import comparing, watching
 
 FLAGS = starting.SAVED_OFTEN
 INTERVAL = 2
@@ -36,7 +36,8 @@ def test_five_kills_change_no_bit_and_cost_at_most_the_interval_and_what_was_bei
   before: dict = {'step': -1}
   for nth, point in enumerate(POINTS, 1):
     plan = {'at': point, 'after': 0.0, 'nth': 3 if point == 'step' else 1, 'delay': 0.0, 'note': str(note)}
-    code, printed, _ = kill.start(FLAGS, folder, plan, tmp_path / 'site')
+    code, out, err = starting.run(*FLAGS, f'--workdir={folder}', plan=plan)
+    printed = out + err
     assert code == -9, f'{point}: {printed}'
     notes.append(json.loads(note.read_text()))
     continued = re.search(r'continuing after step (\d+)', printed)

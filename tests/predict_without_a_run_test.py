@@ -28,7 +28,7 @@ def smears(tmp_path_factory):
 
 
 def test_predict_without_a_run_uses_the_model_in_the_box_and_withholds_what_is_no_blood(smears, tmp_path):
-  code, out, err = starting.run('predict', smears, f'--to={tmp_path / "out"}', '--cells=one')
+  code, out, err = starting.run('predict', smears, f'--to={tmp_path / "out"}', '--cells=one', inside=tmp_path)
   assert code == 0, err
   first = out.splitlines()[0]
   assert first.startswith('the model in the box is used: ')
@@ -38,19 +38,19 @@ def test_predict_without_a_run_uses_the_model_in_the_box_and_withholds_what_is_n
   assert (tmp_path / 'out' / 'log.txt').exists()
 
 
-def test_predict_with_neither_images_nor_a_run_asks_for_images():
-  code, _, err = starting.run('predict')
+def test_predict_with_neither_images_nor_a_run_asks_for_images(tmp_path):
+  code, _, err = starting.run('predict', inside=tmp_path)
   assert code == 2
   assert 'predict needs images' in err
 
 
-def test_the_box_is_adapted_without_its_images_and_the_run_is_one_without_images(tmp_path, monkeypatch):
-  monkeypatch.chdir(tmp_path)
+def test_the_box_is_adapted_without_its_images_and_the_run_is_one_without_images(tmp_path):
   other, labels, to = tmp_path / 'other', tmp_path / 'labels.csv', tmp_path / 'runs' / 'other'
   recoloured.labels(labels, recoloured.write(other, 8), 5)
   wanted = ('adapt', f'--data_dir={other}', f'--labels_csv={labels}', f'--to={to}')
-  code, out, err = starting.run(*wanted)
+  code, out, err = starting.run(*wanted, inside=tmp_path)
   assert code == 0, err
+  assert (tmp_path / box.COPY).is_dir()
   assert out.startswith('the model in the box is used: ')
   assert not (to / 'images').exists()
   result = json.loads((to / 'adaptation.json').read_text())['result']

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import threading
 
+from soak import watching
+
 ROOT = pathlib.Path(__file__).parent.parent
 # The smallest images that the network takes, few of them, few steps: seconds a run.
 TINY = (
@@ -76,21 +78,30 @@ def _loaded() -> subprocess.Popen[str]:
   return process
 
 
-def run(*arguments: object, draws: bool = False, loads: tuple[str, ...] = ()) -> tuple[int, str, str]:
+def run(
+  *arguments: object,
+  draws: bool = False,
+  loads: tuple[str, ...] = (),
+  inside: pathlib.Path = ROOT,
+  plan: dict | None = None,
+) -> tuple[int, str, str]:
   """Exit code, standard output, standard error.
 
   Args:
     *arguments: of main.py.
     draws: whether figures are drawn; otherwise each is a small white picture.
     loads: modules that the command would take long to load; those after it find them loaded too.
+    inside: the working folder.
+    plan: when and how the process ends itself, as `soak/watching.py` reads it.
   """
   with _LOCK, tempfile.TemporaryDirectory() as folder:
     paths = {name: pathlib.Path(folder, name) for name in ('out', 'err')}
     request = {
       'arguments': [*map(str, arguments)],
-      'environment': _environment(),
+      'environment': {**_environment(), **({watching.PLAN: json.dumps(plan)} if plan else {})},
       'draws': draws,
       'loads': loads,
+      'inside': str(inside),
       **{name: str(path) for name, path in paths.items()},
     }
     process = _loaded()

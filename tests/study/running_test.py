@@ -9,7 +9,7 @@ import textwrap
 import numpy as np
 import starting
 import tiny
-from soak import comparing, kill
+from soak import comparing
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
@@ -76,15 +76,12 @@ CONFIG = """
 
 
 def study(folder: pathlib.Path, plan: dict | None, *flags: object) -> tuple[int, str]:
-  """Exit code and what was printed; of a process of its own, killed where `plan` says so, if there is one."""
+  """Exit code and what was printed; of a process that is killed where `plan` says so, if there is one."""
   config = folder.parent / 'tiny_study.py'
   config.write_text(textwrap.dedent(CONFIG.format(tests=str(pathlib.Path(__file__).parent))))
   command = ('study', f'--config={config}', *map(str, flags))
-  if plan is None:
-    code, out, err = starting.run(*command, f'--workdir={folder}', draws=True)
-    return code, out + err
-  code, said, _ = kill.start(command, folder, plan, folder.parent / 'site')
-  return code, said
+  code, out, err = starting.run(*command, f'--workdir={folder}', draws=True, plan=plan)
+  return code, out + err
 
 
 def test_a_study_that_is_killed_goes_on_to_the_same_bits_and_takes_more_rows(tmp_path):
