@@ -1,5 +1,6 @@
 """What every test shares: two fake CPU devices, compiled programs, one finished run, real images by name."""
 
+import gc
 import os
 import pathlib
 from collections.abc import Iterator
@@ -45,6 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
   """Long files come first: the last one would keep one worker busy while the other has nothing left to do."""
   place = {ROOT / 'tests' / name: number for number, name in enumerate(LONG)}
   items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_collection_finish() -> None:
+  """What was loaded and collected stays until the end; no collection of garbage looks through it again."""
+  gc.freeze()
 
 
 @pytest.fixture(scope='session')
