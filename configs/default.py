@@ -232,7 +232,9 @@ def get_config() -> config_dict.ConfigDict:
   c.evaluate = v = config_dict.ConfigDict()
   v.splits = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that the data has
   v.batch_size = 50  # images; changes speed and memory only
-  v.tta = 'none'  # test-time augmentation: none; mirrors (mean over 4 copies); symmetries (8 copies, rotated as well)
+  # Test-time augmentation: none; mirrors (mean over 4 copies); symmetries (8 copies, rotated as well); mirrors_logits
+  # and symmetries_logits, the mean of the logits in place of that of the probabilities.
+  v.tta = 'none'
   v.num_resamples = 2000  # bootstrap resamples of the groups, for confidence intervals
   v.confidence = 0.95  # level of the confidence intervals, in (0, 1)
   v.interval = 'bca'  # kind of bootstrap interval: bca or percentile
