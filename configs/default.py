@@ -135,8 +135,9 @@ def get_config() -> config_dict.ConfigDict:
   m.auxiliary = False  # auxiliary classifiers for stages that train layer by layer; not for vgg16
 
   c.weights = w = config_dict.ConfigDict()
-  # Weights to start from: '' for a random initialization; auto for ImageNet's, installed with the requirements; a file;
-  # or the folder of a run of this project, whose best checkpoint is read.
+  # Weights to start from: '' for a random initialization; auto for ImageNet's, installed with the requirements; pbc for
+  # those in this package, trained on 6,169 single cells of the laboratory of PBC (alexnet3 only); a file; or the folder
+  # of a run of this project, whose best checkpoint is read.
   w.path = ''
   w.include_top = False  # read the head too; from a run of this project with the same classes only
   w.exclude = ()  # patterns of names in the file to ignore, such as those of another head
