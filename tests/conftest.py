@@ -1,6 +1,7 @@
 """What every test shares: two fake CPU devices, compiled programs, one finished run, real images by name."""
 
 import gc
+import importlib
 import os
 import pathlib
 from collections.abc import Iterator
@@ -50,6 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
   """What was loaded and collected stays until the end; no collection of garbage looks through it again."""
+  # Its plugin loads it at the end of any session. Loaded after the freeze, Hypothesis would not see who refers to the
+  # random generators of other libraries, and warn.
+  importlib.import_module('hypothesis')
   gc.freeze()
 
 
