@@ -12,8 +12,9 @@ from bloodcell_jax.system import process
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
 # What is compiled in one test is found again by the next, by the other worker, by every process that a test starts and
-# by the next session, as it is by a user's next run: in the user's cache. More is kept there than by default.
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+# by the next session, as it is by a user's next run: in the user's cache. Every program is kept: a run
+# compiles dozens of small ones.
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 process.keep_compiled()
 
 import signal
