@@ -69,3 +69,13 @@ class Spec:
         f'ensemble.combine is {self.combine!r}: weights of different architectures cannot be averaged; '
         'leave ensemble.architectures empty'
       )
+
+
+def num_trainings(method: str, members: int, combine: str, folds: int) -> int:
+  """The number of networks that an ensemble of these settings trains; 1 for a single network.
+
+  Example:
+    >>> num_trainings('', 5, 'auto', 5), num_trainings('average', 5, 'auto', 5), num_trainings('average', 5, 'mlp', 2)
+    (1, 5, 15)
+  """
+  return members * (1 + (folds if combine in STACKED else 0)) if method else 1
