@@ -3,9 +3,10 @@
     python -m benchmarks.accelerator --models=cnn_a,cnn_b,vgg16_cached --peers=pytorch --members=16 --json=FILE
 
 Ways: `placed`, the batch on the device and the steps queued, which is what the device can do; `fed`, float32 images
-from the host and the loss read after every step. PyTorch also as `compiled` and as `half`, both placed. `members N`:
-that many networks in one program, a step of one of them. Contestants are timed in turn, each in its own process, idle
-while another is timed; compare ratios. Without an accelerator the same runs on the CPU, and the table says so.
+from the host and the loss read after every step. PyTorch also as `compiled` and as `half`, both placed.
+`members N map` and `members N vmap`: that many networks in one program, a step of one of them. Contestants are timed
+in turn, each in its own process, idle while another is timed; compare ratios. Without an accelerator the same runs on
+the CPU, and the table says so.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def timed(who: str, model: str, way: str) -> Callable[[int], Any]:
   if who == PEAK:
     return lambda number: _device(number)
   if way.startswith('members'):
-    number = int(way.split()[1])
-    one = contestants.members(model, number, 'map' if _platform() == 'cpu' else 'vmap')
+    number, how = int(way.split()[1]), way.split()[2]
+    one = contestants.members(model, number, how)
     return lambda steps: _milliseconds(one, steps, lambda loss: None) / number
   if who == OURS:
     step = contestants.ours(model, 'jit', is_placed=way == 'placed')
@@ -56,12 +57,6 @@ def _milliseconds(step: Callable[[], Any], steps: int, wait: Callable[[Any], Any
     loss = step()
   wait(loss)
   return 1e3 * (time.perf_counter() - began) / steps
-
-
-def _platform() -> str:
-  import jax
-
-  return jax.devices()[0].platform
 
 
 def _device(number: int) -> dict[str, Any]:
@@ -125,11 +120,11 @@ def table(result: dict[str, Any]) -> str:
   if device['platform'] == 'cpu':
     lines.append('No accelerator here: figures of one are not measured.')
   lines.append(
-    f'{"model":<19}{"who":<15}{"way":<13}{"ms":>9}{"images/s":>11}{"of peak":>9}{"30 x 200, s":>13}'
+    f'{"model":<19}{"who":<15}{"way":<17}{"ms":>9}{"images/s":>11}{"of peak":>9}{"30 x 200, s":>13}'
   )
   for r in result['rows']:
     lines.append(
-      f'{r["model"]:<19}{r["who"]:<15}{r["way"]:<13}{r["ms"]:>9.2f}{r["images_per_second"]:>11,.0f}'
+      f'{r["model"]:<19}{r["who"]:<15}{r["way"]:<17}{r["ms"]:>9.2f}{r["images_per_second"]:>11,.0f}'
       f'{r["gflops"] / device["peak_gflops"]:>9.0%}{r["study_seconds"]:>13.1f}'
     )
   return '\n'.join(lines)
@@ -161,7 +156,7 @@ def main() -> None:
   for model in models:
     ways = [(name, way) for name in who for way in WAYS[name]]
     if flags.members and not model.startswith('vgg16'):
-      ways.append((OURS, f'members {flags.members}'))
+      ways += [(OURS, f'members {flags.members} {how}') for how in ('map', 'vmap')]
     result['rows'] += compare(model, ways, flags.rounds, flags.steps)
   print(table(result))
   if flags.json:

@@ -12,6 +12,7 @@ from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import decode, feature_cache, image_buffer
+from bloodcell_jax.data.resident import images as resident_images
 from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.models import zoo
@@ -60,7 +61,7 @@ def run(
     progress.line(line)
   cost = cost_lib.measure(exp, class_names, stop)
   needed = max(cost_lib.update_bytes(exp, class_names, stop))
-  progress.line(_memory(needed, on))
+  progress.line(_memory(exp, data, needed, on))
   for line in _times(exp, data, cost):
     progress.line(line)
 
@@ -157,11 +158,15 @@ def _features(exp: experiment.Experiment, data: dataset.Dataset, folder: workdir
     yield f'features: block {depth} of {num:,} images, {size} on disk in {folder.cache}'
 
 
-def _memory(needed: int, on: devices.Devices) -> str:
+def _memory(exp: experiment.Experiment, data: dataset.Dataset, needed: int, on: devices.Devices) -> str:
   # XLA's estimate is exact except on CPUs.
   most = f' to {feature_cache.format_bytes(memory.PEAK_FACTOR * needed)}' if on.platform == 'cpu' else ''
   free = feature_cache.format_bytes(memory.free(on.each[0]))
-  return f'memory: an update takes {feature_cache.format_bytes(needed)}{most} on each device; {free} are free'
+  images = ''
+  if exp.pipeline == resident_images.NAME:
+    size = feature_cache.format_bytes(3 * exp.data.decode.image_size**2 * len(data.rows['train']))
+    images = f', the training images {size} (of stages on cached features, the features)'
+  return f'memory: an update takes {feature_cache.format_bytes(needed)}{most} on each device{images}; {free} are free'
 
 
 def _times(exp: experiment.Experiment, data: dataset.Dataset, cost: cost_lib.Cost) -> Iterator[str]:
@@ -179,6 +184,6 @@ def _times(exp: experiment.Experiment, data: dataset.Dataset, cost: cost_lib.Cos
   total = cost_lib.seconds(exp, cost, steps, epochs, trainings, counts, False) + cost.compile_seconds
   networks = '1 network' if trainings == 1 else f'{trainings} networks one after the other'
   yield (
-    f'in all: about {duration(total)} for {networks}, {duration(cost.compile_seconds)} of it to compile; estimated from '
-    'a few updates on black images, without decoding'
+    f'in all: about {duration(total)} for {networks}, {duration(cost.compile_seconds)} of it to compile; estimated '
+    'from a few updates on black images, without decoding'
   )

@@ -25,7 +25,7 @@ class Spec:
   member: int  # 1 to members: that member alone; 0 for all of them
   combine: str  # one of COMBINES; auto for the method's own rule
   architectures: tuple  # names of networks, assigned to the members in turn; empty for the config's
-  vectorized: int  # members trained at once in one program; 0 to choose by platform
+  vectorized: int  # members trained at once in one program; 0 for 1
   folds: int  # 2 or more: for the out-of-fold predictions that stacking is fitted on
   shrinkage: float  # in (0, 1]: factor of each step of gradient boosting
   patience: int  # members without improvement on validation until boosting stops; 0 for never
