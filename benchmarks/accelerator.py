@@ -3,7 +3,8 @@
     python -m benchmarks.accelerator --models=cnn_a,cnn_b,vgg16_cached --peers=pytorch --members=16 --json=FILE
 
 Ways: `placed`, the batch on the device and the steps queued, which is what the device can do; `fed`, float32 images
-from the host and the loss read after every step. PyTorch also as `compiled` and as `half`, both placed.
+from the host and the loss read after every step; `resident`, as a run with `data.pipeline=device` has them, with the
+study's augmentation. PyTorch also as `compiled` and as `half`, both placed.
 `members N map` and `members N vmap`: that many networks in one program, a step of one of them. Contestants are timed
 in turn, each in its own process, idle while another is timed; compare ratios. Without an accelerator the same runs on
 the CPU, and the table says so.
@@ -19,10 +20,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import child, contestants, machine, step_cases
+import numpy as np
+
+from benchmarks import child, contestants, machine, resident, step_cases
 
 OURS, PYTORCH = 'bloodcell_jax', 'pytorch'
-WAYS = {OURS: ('placed', 'fed'), PYTORCH: ('placed', 'fed', 'compiled', 'half')}
+RESIDENT = 'resident'
+WAYS = {OURS: ('placed', 'fed', RESIDENT), PYTORCH: ('placed', 'fed', 'compiled', 'half')}
 PEAK = 'peak'
 SIDE = 4096  # of the matrices whose product gives the peak
 # The study's own training of its larger network: epochs x updates.
@@ -37,6 +41,10 @@ def timed(who: str, model: str, way: str) -> Callable[[int], Any]:
     number, how = int(way.split()[1]), way.split()[2]
     one = contestants.members(model, number, how)
     return lambda steps: _milliseconds(one, steps, lambda loss: None) / number
+  if way == RESIDENT:
+    call, size = resident.calls(model)
+    # At least one call, of several updates.
+    return lambda steps: _milliseconds(call, -(-steps // size), np.asarray) / size
   if who == OURS:
     step = contestants.ours(model, 'jit', is_placed=way == 'placed')
   else:
@@ -154,7 +162,9 @@ def main() -> None:
   result: dict[str, Any] = {'machine': {**machine.describe(), 'device': device.ask(5)}, 'rows': []}
   device.close()
   for model in models:
-    ways = [(name, way) for name in who for way in WAYS[name]]
+    ways = [
+      (name, way) for name in who for way in WAYS[name] if way != RESIDENT or model in ('cnn_a', 'cnn_b')
+    ]
     if flags.members and not model.startswith('vgg16'):
       ways += [(OURS, f'members {flags.members} {how}') for how in ('map', 'vmap')]
     result['rows'] += compare(model, ways, flags.rounds, flags.steps)

@@ -70,7 +70,7 @@ def measure(exp: experiment.Experiment, class_names: tuple[str, ...], stop: sign
   Raises:
     signals.Stopped: a stop was requested.
   """
-  job = _job(exp, class_names, stop)
+  job = black_job(exp, class_names, stop)
   seconds, is_cached, began = [], False, time.monotonic()
   for stage in exp.stages:
     stop.poll()
@@ -91,7 +91,7 @@ def update_bytes(
   exp: experiment.Experiment, class_names: tuple[str, ...], stop: signals.Stop
 ) -> tuple[int, ...]:
   """Of each stage, the bytes that an update takes on each device, by its compiled program."""
-  job = _job(exp, class_names, stop)
+  job = black_job(exp, class_names, stop)
   return tuple(_bytes(job, stage) for stage in exp.stages)
 
 
@@ -105,7 +105,8 @@ def _bytes(job: job_lib.Job, stage: stages.Stage) -> int:
   )
 
 
-def _job(exp: experiment.Experiment, class_names: tuple[str, ...], stop: signals.Stop) -> job_lib.Job:
+def black_job(exp: experiment.Experiment, class_names: tuple[str, ...], stop: signals.Stop) -> job_lib.Job:
+  """A job of the experiment on a batch of black images."""
   # Statistics need training images; without them an update costs the same.
   pixels = dataclasses.replace(
     exp.transform.standardize,

@@ -122,11 +122,12 @@ def parts(
 ) -> plan.Parts:
   """The functions that the loop calls in a stage, on images or on cached `features`."""
   resident = resident_updates.build(job, stage, features)
+  on_host = features.evaluate if features else job.evaluator(stage)
   return plan.Parts(
     step=job.train_step(stage, features.model if features else job.model),
     many=resident.many if resident else None,
     batches=(resident or features or job).batches,
-    evaluate=features.evaluate if features else job.evaluator(stage),
+    evaluate=resident.evaluate if resident else on_host,
     learning_rate=keras.schedule(stage.weights.optimizer),
     batch_size=job.experiment.batch_size,
     key=job.dropout_key(),
