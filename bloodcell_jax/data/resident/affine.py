@@ -8,6 +8,7 @@ precision only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,8 @@ def make(
     image_BHWC: jax.Array, matrix_B6: jax.Array, fraction_B6: jax.Array, flip_B2: jax.Array
   ) -> jax.Array:
     index = (_index(height, flip_B2[:, 1])[:, :, None], _index(width, flip_B2[:, 0])[:, None, :])
-    near, far, weight, inside = [], [], [], True
+    near, far, weight = [], [], []
+    inside: Any = True
     for axis, size in enumerate((height, width)):
       columns = slice(3 * axis, 3 * axis + 3)
       point = _point(matrix_B6[:, columns, None, None], fraction_B6[:, columns, None, None], *index)
@@ -73,7 +75,7 @@ def make(
       below = _between(at(far[0], near[1]), at(far[0], far[1]), weight[1])
       result_BHWC = _between(above, below, weight[0])
     if fill_mode == 'constant':
-      result_BHWC = jnp.where(jnp.asarray(inside)[..., None], result_BHWC, np.float32(cval))
+      result_BHWC = jnp.where(inside[..., None], result_BHWC, np.float32(cval))
     return result_BHWC
 
   return apply
