@@ -95,7 +95,7 @@ def batch(image_BHWC: jax.Array, recipe: Recipe) -> types.Batch:
 
 
 def _rows(array_NHWC: jax.Array, recipe: Recipe) -> jax.Array:
-  return array_NHWC.at[jnp.asarray(recipe.row_B)].get(mode='promise_in_bounds')
+  return array_NHWC.at[recipe.row_B].get(mode='promise_in_bounds')
 
 
 def _turn(image_BHWC: jax.Array, turns_B: jax.Array) -> jax.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,21 +14,25 @@ from bloodcell_jax.data.augmentation import transform
 from bloodcell_jax.data.resident import affine
 
 
+# A NumPy array until it is on the device.
+Array = Any
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Recipe:
   """A batch before its images are gathered, a few kilobytes; a row of zeros pads it, without weight."""
 
-  row_B: jax.Array | np.ndarray  # int32, of the images on the device
-  matrix_B6: jax.Array | np.ndarray  # float32: `augmentation.affine.matrices`
-  fraction_B6: jax.Array | np.ndarray  # uint32: their fractional parts
-  flip_B2: jax.Array | np.ndarray  # bool: left to right, upside down
-  level_B2: jax.Array | np.ndarray  # float32: channel shift and factor of brightness; NaN for none
-  turn_B2: jax.Array | np.ndarray  # int32: quarter turns, then whether it is mirrored
-  erased_B4: jax.Array | np.ndarray  # float32: as `photometric.Drawn`
-  target_BK: jax.Array | np.ndarray  # as those of `types.Batch`, like the two that follow
-  weight_B: jax.Array | np.ndarray
-  position_B: jax.Array | np.ndarray
+  row_B: Array  # int32, of the images on the device
+  matrix_B6: Array  # float32: `augmentation.affine.matrices`
+  fraction_B6: Array  # uint32: their fractional parts
+  flip_B2: Array  # bool: left to right, upside down
+  level_B2: Array  # float32: channel shift and factor of brightness; NaN for none
+  turn_B2: Array  # int32: quarter turns, then whether it is mirrored
+  erased_B4: Array  # float32: as `photometric.Drawn`
+  target_BK: Array  # as those of `types.Batch`, like the two that follow
+  weight_B: Array
+  position_B: Array
 
 
 def training(
