@@ -50,8 +50,9 @@ def build(
   exp, on = job.experiment, job.devices
   if exp.pipeline != images.NAME:
     return None
+  gather: Callable[[Any, recipe.Recipe], Any] = images.gather_features
   if features:
-    arrays, model, spec, gather = features.arrays, features.model, None, images.gather_features
+    arrays, model, spec = features.arrays, features.model, None
   else:
     arrays, model, spec = _of_rows(job.arrays, job.data.rows['train']), job.model, job.transform
     gather = images.make_gather(spec, job.statistics, arrays.image_NHWC.shape[1:])
@@ -110,5 +111,5 @@ def _evaluator(job: job_lib.Job, stage: stages.Stage) -> Callable[[Any], dict[st
 
 
 def _of_rows(arrays: stream.Arrays, rows: np.ndarray) -> stream.Arrays:
-  columns = {field.name: getattr(arrays, field.name) for field in dataclasses.fields(arrays)}
-  return stream.Arrays(**{name: None if all_N is None else all_N[rows] for name, all_N in columns.items()})
+  laboratory_N = None if arrays.laboratory_N is None else arrays.laboratory_N[rows]
+  return stream.Arrays(arrays.image_NHWC[rows], arrays.target_NK[rows], arrays.weight_N[rows], laboratory_N)

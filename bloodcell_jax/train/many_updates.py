@@ -8,7 +8,6 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from bloodcell_jax.base import types
 
@@ -19,7 +18,7 @@ class Common:
 
   key: jax.Array  # for dropout
   data: Any  # arrays that the batches are made from
-  num: jax.Array | np.ndarray  # [] int32: updates to make, at most those that there is input for
+  num: Any  # [] int32: updates to make, at most those that there is input for
 
 
 def make(

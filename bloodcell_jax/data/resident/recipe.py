@@ -13,7 +13,6 @@ from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import transform
 from bloodcell_jax.data.resident import affine
 
-
 # A NumPy array until it is on the device.
 Array = Any
 
