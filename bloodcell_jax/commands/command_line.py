@@ -4,12 +4,14 @@ Parses the flags, runs the command, prints an error as one line and returns the 
 """
 
 import contextlib
+import dataclasses
 import importlib
 import logging
 import os
 import pathlib
 import sys
 import unicodedata
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -71,11 +73,23 @@ def main(argv: list[str]) -> int:
   if {'--help', '-h'} & set(argv):
     print(f'{name}: {commands.SUMMARIES[name]}\n\n{commands.flag_help(command.__name__, __name__)}')
     return 0
-  if getattr(command, 'CONFIG', '') and not any(a.split('=')[0] in ('--config', '-config') for a in argv):
+  has_config = any(a.split('=')[0] in ('--config', '-config') for a in argv)
+  changes_run = (
+    getattr(command, 'OF_RUN', False)
+    and not has_config
+    and any(a.startswith(('--config.', '-config.')) for a in argv)
+  )
+  if changes_run or (getattr(command, 'CONFIG', '') and not has_config):
     # The config comes first, so that the keys that follow can override it.
-    argv = [*argv[:2], f'--config={config_file.FOLDER.parent / command.CONFIG}', *argv[2:]]
+    path = config_file.FOLDER.parent / getattr(command, 'CONFIG', 'configs/default.py')
+    argv = [*argv[:2], f'--config={path}', *argv[2:]]
   try:
     request = _request(flags.FLAGS(argv), has_command)
+    if changes_run:
+      given: Any = flags.FLAGS['config']
+      request = dataclasses.replace(
+        request, config=None, config_name='', changes=dict(given.override_values)
+      )
   # absl and ml_collections raise many kinds of errors, which name the flag, the key or the file.
   except Exception as error:
     if '--debug' in argv:

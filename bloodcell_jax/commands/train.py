@@ -22,6 +22,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if request.config is None:
     raise types.UserError('train needs a config, such as --config=configs/default.py')
   if request.paths:
-    raise types.UserError(f'{request.paths[0]}: train takes no paths; the images are config.data.dir')
+    raise types.UserError(
+      f'{request.paths[0]}: train takes no paths; name the folder with --config.data.source=folders --config.data.dir'
+    )
   config = experiment.with_data_dir(request.config, commands.data_dir())
   entry.train(config, workdir.Workdir(request.folder()), stop)

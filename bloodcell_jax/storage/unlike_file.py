@@ -75,8 +75,7 @@ def read(folder: workdir.Workdir) -> Measure | None:
       feature_shift.Moments(**moments) if moments else None,
       calibration_file.FittedFor(**{**known, 'members': tuple(known['members'])}),
     )
-  except _DAMAGE as error:
-    reason = ' '.join(str(error).split())
+  except _DAMAGE:
     raise types.UserError(
-      f'{folder.unlike}: damaged ({reason}); evaluate the run on its own splits, which writes it anew'
+      f'{folder.unlike}: damaged; evaluate the run on its own splits, which writes it anew, or restore it from a copy'
     ) from None

@@ -164,6 +164,7 @@ SOURCE = source.Source(
   title='a folder of class folders, or of images listed in a CSV',
   is_synthetic=False,
   needs_dir=True,
+  reads_lists=True,
   splits='Its split folders, if it has any; other splits are held out by groups of images.',
   licence='the images: as their owner says',
   read=_read,

@@ -140,6 +140,7 @@ SOURCE = source.Source(
   title='a folder of laboratories, each a folder of class folders or the unpacked Kaggle data set',
   is_synthetic=False,
   needs_dir=True,
+  reads_lists=False,
   splits='Those of each laboratory; validation is held out by groups of images where one has none.',
   licence='the images: as their owners say, for each laboratory',
   read=_read,
