@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.system import config_file, console, home, memory, process
+from bloodcell_jax.system import config_file, console, home, memory, process, unwritable
 from bloodcell_jax.train import signals
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
@@ -87,9 +87,7 @@ def main(argv: list[str]) -> int:
     request = _request(flags.FLAGS(argv), has_command)
     if changes_run:
       given: Any = flags.FLAGS['config']
-      request = dataclasses.replace(
-        request, config=None, config_name='', changes=dict(given.override_values)
-      )
+      request = dataclasses.replace(request, config=None, config_name='', changes=dict(given.override_values))
   # absl and ml_collections raise many kinds of errors, which name the flag, the key or the file.
   except Exception as error:
     if '--debug' in argv:
@@ -129,13 +127,13 @@ def _run(command, request: commands.Request, stop: signals.Stop) -> int:
     return EXIT_STOPPED
   # Without memory, libraries raise many kinds of errors.
   except Exception as error:
-    message = _message(error, types.UserError, types.RunError)
+    message = _message(error, getattr(command, 'WHERE_ELSE', ''), types.UserError, types.RunError)
     if flags.FLAGS.debug or not message:
       raise
     return _fail(message, EXIT_USAGE if isinstance(error, types.UserError) else EXIT_FAILED)
 
 
-def _message(error: Exception, *own: type[Exception]) -> str:
+def _message(error: Exception, where_else: str, *own: type[Exception]) -> str:
   """One line for an error that is not a fault of the program; empty for one that is."""
   text = str(error)
   if isinstance(error, own):
@@ -143,11 +141,9 @@ def _message(error: Exception, *own: type[Exception]) -> str:
   if memory.is_short(error):
     return _OUT_OF_MEMORY
   if isinstance(error, OSError):
-    return (
-      f'{error.filename}: {error.strerror}'
-      if error.filename and error.strerror
-      else text or type(error).__name__
-    )
+    known = error.filename and error.strerror
+    line = f'{error.filename}: {error.strerror}' if known else text or type(error).__name__
+    return '; '.join(filter(None, (line, unwritable.advice(error, where_else))))
   return ''
 
 

@@ -43,6 +43,10 @@ from bloodcell_jax.train import signals
 OF_RUN = True
 # A split's name with such a prefix would be the name of another figure.
 _PREFIXES = ('calibrated_',)
+# What to do where the results cannot be written.
+WHERE_ELSE = (
+  'the results lie in the folder of the run: copy it to where it can be written, and name that with --workdir'
+)
 
 
 def define_flags() -> None:

@@ -18,6 +18,8 @@ from bloodcell_jax.train import signals
 
 CONFIG = 'configs/study.py'  # without --config
 EXIT_FAILED = 1
+# What to do where the results cannot be written.
+WHERE_ELSE = 'name a folder that can be written with --workdir'
 
 
 def define_flags() -> None:

@@ -11,6 +11,9 @@ from bloodcell_jax.ensemble_runs import entry
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
 
+# What to do where the results cannot be written.
+WHERE_ELSE = 'name a folder that can be written with --workdir'
+
 
 def define_flags() -> None:
   """Where the images are."""

@@ -118,7 +118,7 @@ def whole(
     raise types.UserError(_with_flags(error)) from None
   taken, lines = [], list(found.remarks)
   for name in found.table.class_names:
-    own = name if name in class_names else names.match(name, class_names)
+    own = name if name in class_names else names.match_number(name, class_names)
     if not own:
       raise types.UserError(
         f'{spec.dir}: the run knows no class {names.spelled(name)}; rename the folder or label to one of '

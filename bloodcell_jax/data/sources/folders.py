@@ -116,14 +116,14 @@ def _class_names(origin: str, file_N: Sequence[str], class_N: Sequence[str]) -> 
         f'{origin}: {names.spelled(name)} is named like a copy of the class {names.spelled(original)}; move it away, '
         'or give it another name'
       )
-  if pair := names.alike(class_names):
+  pair = names.alike(class_names)
+  if both := pair or names.differ_in_number(class_names):
     where = [
       f'{names.spelled(name)} ({_where(file_N[class_N.index(name)], name)})' if file_N else name
-      for name in pair
+      for name in both
     ]
-    raise types.UserError(
-      f'{origin}: {where[0]} and {where[1]} are two spellings of one class; give them one name'
-    )
+    what = 'two spellings of one class' if pair else 'one class in the singular and the plural'
+    raise types.UserError(f'{origin}: {where[0]} and {where[1]} are {what}; give them one name')
   return class_names
 
 
