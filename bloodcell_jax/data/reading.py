@@ -195,8 +195,8 @@ def check_is_read(spec: Spec) -> None:
   origin = registry.SOURCES[spec.source]
   if spec.dir and origin.is_synthetic:
     raise types.UserError(
-      f'data.dir is {spec.dir!r}, but data.source={spec.source!r} draws its images; set --config.data.source=folders, or '
-      'leave data.dir empty'
+      f'data.dir is {spec.dir!r}, but data.source={spec.source!r} draws its images; set '
+      '--config.data.source=folders, or leave data.dir empty'
     )
   for key in ('groups_csv', 'labels_csv'):
     if getattr(spec, key) and not origin.reads_lists:

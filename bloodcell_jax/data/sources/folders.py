@@ -9,7 +9,16 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import copies, image_files
-from bloodcell_jax.data.sources import csv_rows, label_csv, layout, listed_names, names, remarks, source
+from bloodcell_jax.data.sources import (
+  csv_rows,
+  input_paths,
+  label_csv,
+  layout,
+  listed_names,
+  names,
+  remarks,
+  source,
+)
 
 # Names of split folders, compared as a person reads them, and the split each stands for.
 SPLITS = names.SPLITS
@@ -43,7 +52,7 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
       or a reserved name, or a line of a CSV does not fit the files.
   """
   if not os.path.isdir(folder):
-    raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a folder of class folders')
+    raise types.UserError(f'{folder}: {_no_folder(folder)}')
   labels = label_csv.read(labels_csv, folder) if labels_csv else []
   found = None if labels else layout.read(folder)
   rows = found.rows if found else [(label.file, label.label, _split(label.file)) for label in labels]
@@ -82,6 +91,17 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
     synthetic=False,
   )
   return source.Reading(images, problems, remarks.lines(images, found, groups_csv))
+
+
+def _no_folder(path: str) -> str:
+  """What is there in the place of a folder, and what to do."""
+  if not os.path.isfile(path):
+    return 'no such folder; set --config.data.dir to a folder of class folders'
+  if path.lower().endswith(input_paths.LISTS):
+    return (
+      'is a list; set --config.data.dir to the folder of its images and --config.data.labels_csv to the list'
+    )
+  return image_files.unpacking(path) or 'is a file; set --config.data.dir to a folder of class folders'
 
 
 def _split(file: str) -> str:

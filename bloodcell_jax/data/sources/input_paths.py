@@ -76,6 +76,9 @@ def read(paths: Sequence[str]) -> Found:
       problems.append(types.Problem(repr(one.shown), 'the name has characters that cannot be shown'))
   if not kept:
     named = ', '.join(path if image_files.is_showable(path) else repr(path) for path in paths)
+    if problems:
+      num = f'{len(problems):,} {"file" if len(problems) == 1 else "files"}'
+      raise types.UserError(f'{named}: no image there that is read, of {num}; the first: {problems[0]}')
     raise types.UserError(f'{named}: no image there; known kinds are {" ".join(image_files.EXTENSIONS)}')
   return Found(kept, problems, passed_over)
 
