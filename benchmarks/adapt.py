@@ -155,7 +155,9 @@ def _examples(
   image_NHWC = decode.table(
     table, network.job.experiment.data.decode, cache, lambda done, total: None
   ).image_NHWC
-  embedding_ND = features.embed(network, table, image_NHWC, cache, progress)
+  embedding_ND = features.embed(
+    network, table, image_NHWC, features.tta(network.job.experiment), cache, progress
+  )
   return head_choice.Examples(embedding_ND, table.label, table.group)
 
 

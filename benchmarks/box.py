@@ -106,10 +106,10 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
       if path.exists():
         shutil.copyfile(path, temporary / path.name)
     config = {key: '' if key in workdir.PLACES else value for key, value in folder.read_config().items()}
-    _write_json(target.config, _without_places(config))
-    _write_json(target.environment, _without_places(folder.read_environment()))
-    _write_json(target.metrics, _without_places(folder.read_metrics()))
-    _write_json(temporary / ANSWERS, answers(loaded))
+    write_json(target.config, _without_places(config))
+    write_json(target.environment, _without_places(folder.read_environment()))
+    write_json(target.metrics, _without_places(folder.read_metrics()))
+    write_json(temporary / ANSWERS, answers(loaded))
     (temporary / home_features.FILE).write_bytes(home_features.packed(features_of_home(folder, loaded)))
     if (known := error_rates.read(folder, loaded.class_names, loaded.rule)) is not None:
       target.predictions(known.split).parent.mkdir()
@@ -119,8 +119,8 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
       path.relative_to(temporary).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
       for path in written
     }
-    card = box_card.values(target, loaded, images, _command(folder), digests, _figures_of(others))
-    _write_json(temporary / box.CARD, card)
+    card = box_card.values(target, loaded, images, command_of(folder), digests, _figures_of(others))
+    write_json(temporary / box.CARD, card)
     (temporary / box.CARD_TEXT).write_text(box_card.text(card), 'utf-8')
     num_bytes = sum(path.stat().st_size for path in temporary.rglob('*') if path.is_file())
     if num_bytes > MOST_BYTES:
@@ -134,13 +134,13 @@ def features_of_home(folder: workdir.Workdir, loaded: classifier.Classifier) -> 
   """What the network makes of a sample of the run's images, by which they stand in an adaptation."""
   network, progress = loaded.models.networks[0], progress_lib.Progress()
   exp = saved_run.read_experiment(folder, None)
-  sample = home_images.read(folder, exp, '', network.fingerprint).sample
+  sample, tta = home_images.read(folder, exp, '', network.fingerprint).sample, features.tta(exp)
   parts = []
   with tempfile.TemporaryDirectory() as cache:
     for split, table in sample.items():
       decoded = decode.table(table, exp.data.decode, cache, lambda done, total: None)
-      embedding_ND = features.embed(network, table, decoded.image_NHWC, pathlib.Path(cache), progress)
-      parts.append(home_features.of_table(network.fingerprint, split, table, embedding_ND))
+      embedding_ND = features.embed(network, table, decoded.image_NHWC, tta, pathlib.Path(cache), progress)
+      parts.append(home_features.of_table(network.fingerprint, tta, split, table, embedding_ND))
   return home_features.joined(parts)
 
 
@@ -171,7 +171,7 @@ def _write_weights(folder: workdir.Workdir, target: workdir.Workdir, loaded: cla
   compact_run.write_weights(target, params, pixels, loaded.class_names)
 
 
-def _write_json(path: pathlib.Path, value: Any) -> None:
+def write_json(path: pathlib.Path, value: Any) -> None:
   # Not by `atomic`, whose sums have no place in a package.
   path.write_text(json.dumps(value, indent=1, allow_nan=False) + '\n', 'utf-8')
 
@@ -189,7 +189,7 @@ def _shortened(text: str) -> str:
   return re.sub(r'(?<![\w.])/(?:[\w.@+-]+/)+([\w.@+-]+)', r'\1', text)
 
 
-def _command(folder: workdir.Workdir) -> str:
+def command_of(folder: workdir.Workdir) -> str:
   """The command that trained the run, from the first line of its log; '' where that is not kept."""
   try:
     with open(folder.log, encoding='utf-8') as file:

@@ -135,8 +135,9 @@ def get_config() -> config_dict.ConfigDict:
   m.auxiliary = False  # auxiliary classifiers for stages that train layer by layer; not for vgg16
 
   c.weights = w = config_dict.ConfigDict()
-  # Weights to start from: '' for a random initialization; auto for ImageNet's, installed with the requirements; a file;
-  # or the folder of a run of this project, whose best checkpoint is read.
+  # Weights to start from: '' for a random initialization; auto for ImageNet's, installed with the requirements; pbc for
+  # those in this package, trained on 6,169 single cells of the laboratory of PBC (alexnet3 only); a file; or the folder
+  # of a run of this project, whose best checkpoint is read.
   w.path = ''
   w.include_top = False  # read the head too; from a run of this project with the same classes only
   w.exclude = ()  # patterns of names in the file to ignore, such as those of another head
@@ -232,7 +233,9 @@ def get_config() -> config_dict.ConfigDict:
   c.evaluate = v = config_dict.ConfigDict()
   v.splits = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that the data has
   v.batch_size = 50  # images; changes speed and memory only
-  v.tta = 'none'  # test-time augmentation: none; mirrors (mean over 4 copies); symmetries (8 copies, rotated as well)
+  # Test-time augmentation: none; mirrors (mean over 4 copies); symmetries (8 copies, rotated as well); mirrors_logits
+  # and symmetries_logits, the mean of the logits in place of that of the probabilities.
+  v.tta = 'none'
   v.num_resamples = 2000  # bootstrap resamples of the groups, for confidence intervals
   v.confidence = 0.95  # level of the confidence intervals, in (0, 1)
   v.interval = 'bca'  # kind of bootstrap interval: bca or percentile

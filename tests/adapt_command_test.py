@@ -16,11 +16,12 @@ import recoloured
 import starting
 from starting import read_rows, run
 
+from bloodcell_jax.adaptation import features, laboratory, layers
 from bloodcell_jax.base import tree
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
-from bloodcell_jax.train import signals
+from bloodcell_jax.train import progress, signals
 
 NEW_CLASS = 'BASOPHIL'
 
@@ -30,7 +31,7 @@ def places(tmp_path_factory) -> dict[str, pathlib.Path]:
   """A run, the folder of another laboratory, and labels of it; some of them of a class that the run does not know."""
   root = tmp_path_factory.mktemp('adapt')
   found = {name: root / name for name in ('run', 'other', 'labels.csv', 'new.csv')}
-  longer = ('--config.train.epochs=3', '--config.train.steps_per_epoch=20')
+  longer = ('--config.train.epochs=3', '--config.train.steps_per_epoch=20', '--config.evaluate.tta=mirrors')
   code, _, err = run(
     *starting.TINY, *longer, '--config.evaluate.num_resamples=100', f'--workdir={found["run"]}'
   )
@@ -111,6 +112,23 @@ def test_an_adapted_run_is_better_there_keeps_the_old_classes_and_is_an_ordinary
   # Again: it is complete.
   code, out, err = run(*flags(places, 'labels.csv', to))
   assert (code, 'complete' in out) == (0, True), err
+
+
+def test_the_layer_that_was_fitted_on_mean_embeddings_answers_by_them(places, adapted, tmp_path):
+  assert json.loads((adapted[0] / 'config.json').read_text())['evaluate.tta'] == 'mirrors_logits'
+  loaded = classifier.load(workdir.Workdir(adapted[0]), signals.Stop())
+  network, told = loaded.models.networks[0], progress.Progress()
+  spec = network.job.experiment.data.decode
+  found = laboratory.read(str(places['other']), (), loaded.class_names, spec, tmp_path, told)
+  answers_NK, layer = loaded.probabilities(found.image_NHWC), layers.read(network)
+  by_kind = {
+    kind: layer.probabilities(
+      features.embed(network, found.table, found.image_NHWC, kind, tmp_path / kind, told)
+    )
+    for kind in ('mirrors_logits', 'none')
+  }
+  np.testing.assert_allclose(answers_NK, by_kind['mirrors_logits'], atol=1e-4)
+  assert abs(answers_NK - by_kind['none']).max() > 1e-3
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ def derive(
   run: pathlib.Path,
   images: pathlib.Path | None,
   groups_csv: pathlib.Path | None,
+  tta: str,
 ) -> dict[str, Any]:
   """The flat config of an ordinary run on copied images that begins with the weights of another.
 
@@ -28,6 +29,7 @@ def derive(
     run: its folder.
     images: the folder of the copied images; None for a run that keeps none.
     groups_csv: the list of their groups; None as for images.
+    tta: the test-time augmentation whose copies the embeddings are the mean over.
   """
   kept = {
     key: value for key, value in saved.items() if not (key.startswith('stages.') and key.count('.') > 1)
@@ -54,8 +56,8 @@ def derive(
     'data.groups_csv': '' if groups_csv is None else str(groups_csv.absolute()),
     'data.labels_csv': '',
     'data.test_fraction': 0.0,
-    # The predictions that the calibration is fitted on have no views.
-    'evaluate.tta': 'none',
+    # That of the predictions that the calibration is fitted on.
+    'evaluate.tta': tta,
     'augment.preprocessing_function': pixels.OF_WEIGHTS,
     'model.name': exp.model.name,
     'weights.path': str(run.absolute()),

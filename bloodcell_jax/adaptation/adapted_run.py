@@ -111,7 +111,7 @@ def adapt(
   own = _job(request.run, before, new, exp, data, stop, progress)
   run_record.describe(new, own, data.leaking().counts())
 
-  embedding_ND = features.embed(before, data.table, data.image_NHWC, new.cache, progress)
+  embedding_ND = features.embed(before, data.table, data.image_NHWC, exp.tta, new.cache, progress)
   kept = home.features and home.features.with_classes(labelled.class_names)
   home_rows = np.setdiff1d(data.rows['train'], rows)
   fresh = head_choice.Examples(embedding_ND[rows], data.table.label[rows], data.table.group[rows])
@@ -140,7 +140,7 @@ def adapt(
     network = model_set.Network(own, params, 1.0)
     models = model_set.single(network, {'best_epoch': 1, 'epochs': 1})
     more = home_features.of_table(
-      network.fingerprint, 'train', data.table, embedding_ND, f'{image_folder.NEW} '
+      network.fingerprint, exp.tta, 'train', data.table, embedding_ND, f'{image_folder.NEW} '
     )
     home_features.write(new, home_features.joined([kept, more]))
 
@@ -175,13 +175,15 @@ def _images(
   """The experiment of the adapted run, which is written; its images; the rows of the new laboratory's, as labelled."""
   saved = run.read_config()
   if home.features is not None:
-    new.write_config(adapted_config.derive(saved, exp_before, run.path, None, None))
+    new.write_config(adapted_config.derive(saved, exp_before, run.path, None, None, home.features.tta))
     exp = experiment.from_flat(new.read_config())
     data = labelled_images.read(labelled, home.synthetic, exp.data, new.cache, stop, progress)
     return exp, data, data.rows['train']
   groups_csv = image_folder.write(new, home.sample, labelled)
   images = new.path / image_folder.FOLDER
-  new.write_config(adapted_config.derive(saved, exp_before, run.path, images, groups_csv))
+  new.write_config(
+    adapted_config.derive(saved, exp_before, run.path, images, groups_csv, features.tta(exp_before))
+  )
   exp = experiment.from_flat(new.read_config())
   read = run_data.read_images(exp, new, stop, progress)
   run_data.check_leaks(exp, read, progress)

@@ -7,7 +7,9 @@ import pathlib
 import numpy as np
 
 from bloodcell_jax.base import tree, types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data import stream
+from bloodcell_jax.data.augmentation import test_time
 from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.models import rbf as rbf_layer
 from bloodcell_jax.runs import model_set, output_layer
@@ -21,10 +23,11 @@ def embed(
   network: model_set.Network,
   table: types.Table,
   image_NHWC: np.ndarray,
+  tta: str,
   cache: pathlib.Path,
   progress: progress_lib.Progress,
 ) -> np.ndarray:
-  """[N, D] float32: the input of the output layer for each image.
+  """[N, D] float32: the input of the output layer for each image, the mean over its copies.
 
   **Guarantees**: interrupted and called again, it computes again what was lost of the last `_CHUNK` images only.
 
@@ -32,6 +35,7 @@ def embed(
     network: whose.
     table: of the images.
     image_NHWC: uint8, cropped and resized.
+    tta: test-time augmentation, one of `test_time.KINDS`: its copies.
     cache: where the embeddings are kept.
     progress: where progress is printed.
 
@@ -40,7 +44,7 @@ def embed(
   """
   job, count = network.job, progress.counter('embeddings')
   target_NK = np.zeros((len(table), job.num_classes), np.float32)
-  arrays = stream.Arrays(image_NHWC, target_NK, np.ones(len(table), np.float32))
+  weight_N = np.ones(len(table), np.float32)
   size = min(_CHUNK, job.experiment.evaluate_batch_size)
   width = layer(network)[0].shape[0]
   parts = [np.zeros((0, width), np.float32)]
@@ -48,13 +52,19 @@ def embed(
     rows = np.arange(start, min(start + _CHUNK, len(table)))
 
     def compute(items: np.ndarray, rows: np.ndarray = rows) -> np.ndarray:
-      batches = stream.in_order(arrays, rows[items], size, job.standardize)
-      return _head_input(network, output_layer.embed(job, job.model, network.params, batches))
+      parts = []
+      for copy_NHWC in test_time.copies(image_NHWC[rows[items]], tta):
+        arrays = stream.Arrays(copy_NHWC, target_NK[rows[items]], weight_N[rows[items]])
+        batches = stream.in_order(arrays, np.arange(len(items)), size, job.standardize)
+        parts.append(_head_input(network, output_layer.embed(job, job.model, network.params, batches)))
+      return parts[0] if len(parts) == 1 else np.mean(parts, 0)
 
     name = 'embedding-' + feature_cache.key(
       network=network.fingerprint,
       images=' '.join(table.digest[rows]),
       decoding=repr(job.experiment.data.decode),
+      # Not named for none: embeddings that were kept before there were copies stay valid.
+      **({} if tta == test_time.NONE else {'tta': tta}),
     )
     shape = (len(rows), width)
     parts.append(
@@ -62,6 +72,11 @@ def embed(
     )
     count(int(rows[-1]) + 1, len(table))
   return np.concatenate(parts)
+
+
+def tta(exp: experiment.Experiment) -> str:
+  """The test-time augmentation of embeddings for a run: its own, with the mean taken of the logits."""
+  return test_time.with_mean_of_logits(exp.tta)
 
 
 def layer(network: model_set.Network) -> tuple[np.ndarray, np.ndarray]:

@@ -59,7 +59,9 @@ def look(
     folder.cache,
     progress,
   )
-  embedding_ND = features.embed(network, others.table, others.image_NHWC, folder.cache, progress)
+  embedding_ND = features.embed(
+    network, others.table, others.image_NHWC, job.experiment.tta, folder.cache, progress
+  )
   probs_NK = layers.read(network).probabilities(embedding_ND)
   _write(folder, others.table, embedding_ND, probs_NK, labelled_MD, num_proposed, progress)
   both = _together(labelled, data.image_NHWC[rows], others, probs_NK.argmax(1).astype(np.int32))
@@ -83,7 +85,9 @@ def propose(
   found = read(data_dir, (), class_names, spec, folder.cache, progress)
   if not len(found.table):
     raise types.UserError(f'{data_dir}: none of the images that were looked at can be used')
-  embedding_ND = features.embed(network, found.table, found.image_NHWC, folder.cache, progress)
+  embedding_ND = features.embed(
+    network, found.table, found.image_NHWC, features.tta(network.job.experiment), folder.cache, progress
+  )
   probs_NK = layers.read(network).probabilities(embedding_ND)
   none = np.zeros((0, embedding_ND.shape[1]))
   _write(folder, found.table, embedding_ND, probs_NK, none, num_proposed, progress)

@@ -16,7 +16,7 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import report, selection
 from bloodcell_jax.stats import metrics
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.weights import pretrained, published
+from bloodcell_jax.weights import published
 
 USE = 'Research use only: not a medical device, never a diagnosis.'
 FORMAT = 'bloodcell_jax model card 1'
@@ -69,18 +69,10 @@ def place(path: pathlib.Path) -> str:
   return hashlib.sha256(str(path.resolve()).encode('utf-8', 'surrogateescape')).hexdigest()[:16]
 
 
-def _published(weights_path: str, network: str) -> published.Weights | None:
-  return (
-    published.with_package(network)[0]
-    if weights_path == pretrained.AUTO
-    else published.find_file(weights_path)
-  )
-
-
 def _origin(weights_path: str, network: str) -> str:
   if not weights_path:
     return 'random initial weights'
-  record = _published(weights_path, network)
+  record = published.find(weights_path, network)
   if record:
     return f'{record.title}, trained by {record.trained_by}'
   return f'the weights of {pathlib.Path(weights_path).name}'
@@ -96,7 +88,7 @@ def licences(weights_path: str, network: str, source: str) -> list[str]:
   """
   lines = ['bloodcell_jax: Apache License 2.0']
   if weights_path:
-    record = _published(weights_path, network)
+    record = published.find(weights_path, network)
     lines.append(record.summary(weights_path) if record else 'the initial weights: see their publisher')
   return [*lines, registry.SOURCES[source].licence]
 

@@ -66,7 +66,7 @@ class Program:
     params = tree.nest({name: x for name, x in own.items() if not name.startswith(pixels.PREFIX)})
     input_BHWC = pixels.apply(self.standardize, own, image_BHWC)
     outputs = [plain.forward(model, params, one) for one in test_time.copies(input_BHWC, self.tta)]
-    return outputs[0] if len(outputs) == 1 else forward.pooled(jnp.stack(outputs))
+    return outputs[0] if len(outputs) == 1 else forward.pooled(jnp.stack(outputs), self.tta)
 
 
 def build(loaded: classifier.Classifier) -> Program:

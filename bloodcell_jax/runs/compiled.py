@@ -37,7 +37,7 @@ def apply(model: nn.Module, on: devices.Devices, **options: Any) -> Apply:
 
 
 def apply_with_tta(model: nn.Module, on: devices.Devices, kind: str) -> Apply:
-  """As `apply`, with test-time augmentation of a kind: the logarithm of the mean probabilities."""
+  """As `apply`, with test-time augmentation of a kind: the logarithm of the mean probabilities, or the mean logits."""
   return devices.check_apply(_pooled(model, on, kind), on)
 
 
@@ -116,7 +116,7 @@ def _pooled(model: nn.Module, on: devices.Devices, kind: str) -> Callable[..., A
   def logits(params: Any, batch: types.Batch) -> Any:
     seen = test_time.copies(batch.image_BHWC, kind)
     outputs: list[Any] = [model.apply({'params': params}, x, batch.position_B, False) for x in seen]
-    return forward.pooled(jnp.stack(outputs))
+    return forward.pooled(jnp.stack(outputs), kind)
 
   return devices.map_apply(logits, on)
 
@@ -129,7 +129,7 @@ def _pooled_with_embedding(model: nn.Module, on: devices.Devices, kind: str) -> 
       for x in test_time.copies(batch.image_BHWC, kind)
     ]
     outputs = [output for output, _ in pairs]
-    logits = outputs[0] if kind == test_time.NONE else forward.pooled(jnp.stack(outputs))
+    logits = outputs[0] if kind == test_time.NONE else forward.pooled(jnp.stack(outputs), kind)
     return jnp.concatenate([logits, pairs[0][1]], 1)
 
   return devices.map_apply(both, on)

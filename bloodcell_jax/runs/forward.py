@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from bloodcell_jax.base import types
+from bloodcell_jax.data.augmentation import test_time
 
 
 def outputs(
@@ -45,8 +46,15 @@ def outputs(
   return logits_NK
 
 
-def pooled(logits_VBK: jax.Array) -> jax.Array:
-  """[B, K] logarithms of the mean over V augmented copies of the softmax of each."""
+def pooled(logits_VBK: jax.Array, kind: str) -> jax.Array:
+  """[B, K] the answer over V augmented copies.
+
+  Args:
+    logits_VBK: of each copy.
+    kind: one of `test_time.KINDS`: the logarithms of the mean of their softmax, or the mean of the logits.
+  """
+  if test_time.is_mean_of_logits(kind):
+    return logits_VBK.mean(0)
   return jax.nn.logsumexp(jax.nn.log_softmax(logits_VBK), axis=0) - np.log(len(logits_VBK))
 
 

@@ -190,7 +190,7 @@ class Job:
 
   @functools.cached_property
   def apply_with_tta(self) -> Callable[[Any, types.Batch], np.ndarray]:
-    """As `apply`, with test-time augmentation by `evaluate.tta`: the logarithm of the mean probabilities."""
+    """As `apply`, with test-time augmentation by `evaluate.tta`, as `compiled.apply_with_tta`."""
     kind = self.experiment.tta
     return self.apply if kind == test_time.NONE else compiled.apply_with_tta(self.model, self.devices, kind)
 

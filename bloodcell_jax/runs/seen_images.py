@@ -10,11 +10,15 @@ import dataclasses
 import os
 from typing import Any
 
+import numpy as np
+
 from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
+from bloodcell_jax.weights import pretrained, published
 
 COLUMNS = ('role', 'file', 'sha256_16', 'pixels_16')
 # By role, the splits that the run has trained on, and those that chose its epoch and fitted its calibration.
@@ -74,12 +78,56 @@ def write(folder: workdir.Workdir, data: dataset.Dataset, weights_path: str) -> 
     for row, pixels in zip(of_split, data.pixel_digests(split) if len(of_split) else (), strict=True):
       digest = str(data.table.digest[row])
       rows.append((role, str(data.table.file[row]), image_files.marked(digest), image_files.marked(pixels)))
-  before = workdir.Workdir(weights_path) if weights_path and os.path.isdir(weights_path) else None
+  before = _run_behind(weights_path)
   if before and before.digests.exists():
     rows += _read(before)
   elif before and before.config.exists():
     rows.append((UNKNOWN, str(before.path.resolve()), '', ''))
   atomic.write_csv(folder.digests, [COLUMNS, *rows])
+
+
+def in_initial_weights(
+  folder: workdir.Workdir, data: dataset.Dataset, weights_path: str, allow_leak: bool
+) -> dict[str, int]:
+  """How many validation and test images the initial weights were trained on, as `leaks.note` has it; empty for none.
+
+  Args:
+    folder: of the run that begins with them; one that has begun already is not refused.
+    data: its images and splits.
+    weights_path: `weights.path` of its config.
+    allow_leak: `data.allow_leak` of its config.
+
+  Raises:
+    UserError: there are some, the run has not begun, and leaks are not allowed.
+  """
+  before = _run_behind(weights_path)
+  if before is None or not before.digests.exists():
+    return {}
+  trained = {value for role, _, *values in _read(before) if role == 'trained' for value in values}
+  found = [
+    row
+    for split in data.rows
+    if split != 'train'
+    for row, pixels in zip(data.rows[split], data.pixel_digests(split), strict=True)
+    if {image_files.marked(str(data.table.digest[row])), image_files.marked(pixels)} & trained
+  ]
+  # test_clean is a part of test.
+  rows = np.unique(found)
+  if not len(rows):
+    return {}
+  if not allow_leak and not folder.digests.exists():
+    raise types.UserError(
+      f'weights.path is {weights_path!r}, weights that were trained on {len(rows):,} of the validation and test images '
+      f'({data.table.file[rows[0]]} ...): begin with other weights, leave these images out, or set '
+      '--config.data.allow_leak=True, which trains nevertheless and marks every figure'
+    )
+  return {leaks.SEEN_BY_WEIGHTS: len(rows)}
+
+
+def _run_behind(weights_path: str) -> workdir.Workdir | None:
+  """The folder that says which images the initial weights were trained on; None where there is none."""
+  place = pretrained.PBC_FOLDER if weights_path == published.PBC else weights_path
+  return workdir.Workdir(place) if place and os.path.isdir(place) else None
 
 
 def compare(folder: workdir.Workdir, data: dataset.Dataset, split: str) -> Seen | None:

@@ -16,21 +16,22 @@ from bloodcell_jax.runs import input_pixels, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import signals
-from bloodcell_jax.weights import merge, own, pretrained
+from bloodcell_jax.weights import merge, own, pretrained, published
 
 
 def read(path: str, network: str) -> pretrained.Pretrained:
   """Reads the initial weights of a run.
 
   Args:
-    path: a file for `pretrained.read`; or the folder of a run, whose best checkpoint is read, or else its export
-      where there are no checkpoints; or an exported folder.
+    path: a file or a name for `pretrained.read`; or the folder of a run, whose best checkpoint is read, or else its
+      export where there are no checkpoints; or an exported folder.
     network: the name of the network to initialize.
 
   Raises:
     UserError: there are no weights at the path, or they cannot be read.
   """
-  if not os.path.isdir(path) or pathlib.Path(path).suffix in pretrained.READERS:
+  is_named = path in (published.AUTO, published.PBC)
+  if is_named or not os.path.isdir(path) or pathlib.Path(path).suffix in pretrained.READERS:
     return pretrained.read(path, network)
   folder = workdir.Workdir(path)
   if folder.checkpoints.is_dir():

@@ -20,6 +20,7 @@ from bloodcell_jax.runs import (
   run_record,
   saved_run,
   scoring,
+  seen_images,
   stage_training,
   unlike_measure,
 )
@@ -83,14 +84,16 @@ def train_run(
     previous: the run whose last weights this one begins with; None for fresh ones.
 
   Raises:
-    UserError: the folder holds a run of another config, or the weights do not fit.
+    UserError: the folder holds a run of another config, the weights do not fit, or they were trained on images of
+      validation or test.
     RunError: a loss was not finite, or a frozen weight has changed.
     signals.Stopped: a stop was requested; the same call continues the run.
   """
+  seen = seen_images.in_initial_weights(folder, data, exp.weights.path, exp.data.allow_leak)
   job, initial = preparation.prepare(config, exp, folder, data, stop, progress)
   job = job.with_targets(targets)
   initial = saved_run.last(previous, job) if previous else initial
-  leak = data.leaking().counts()
+  leak = {**data.leaking().counts(), **seen}
   run_record.describe(folder, job, leak)
   note = scoring.note(data.table.synthetic, leak)
   if note:

@@ -178,8 +178,7 @@ def _tells_content(unseen: types.Table, learned_N: np.ndarray) -> bool:
 def _has_frozen_features(network: model_set.Network) -> bool:
   """Whether only the output layer was trained, so that the embedding is that of the published weights."""
   exp = network.job.experiment
-  is_published = exp.weights.path == published.AUTO or published.find_file(exp.weights.path) is not None
-  if exp.model.backbone is None or not is_published:
+  if exp.model.backbone is None or published.find(exp.weights.path, exp.model.name) is None:
     return False
   trained = {
     name

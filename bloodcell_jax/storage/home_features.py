@@ -24,6 +24,7 @@ class HomeFeatures:
   """Images of a run as its output layer gets them."""
 
   network: str  # the fingerprint of the network
+  tta: str  # the test-time augmentation whose copies the embeddings are the mean over
   class_names: tuple[str, ...]
   embedding_ND: np.ndarray  # float32, of float16 precision: halves are kept
   split_N: np.ndarray  # str: train, validation, test
@@ -53,7 +54,7 @@ class HomeFeatures:
 
 
 def of_table(
-  network: str, split: str, table: types.Table, embedding_ND: np.ndarray, prefix: str = ''
+  network: str, tta: str, split: str, table: types.Table, embedding_ND: np.ndarray, prefix: str = ''
 ) -> HomeFeatures:
   """The features of the images of a table, all of one split; `prefix` goes before their groups and names."""
   group_N, file_N = (
@@ -61,7 +62,7 @@ def of_table(
   )
   split_N = np.full(len(table), split)
   return HomeFeatures(
-    network, table.class_names, _halved(embedding_ND), split_N, table.label, group_N, file_N
+    network, tta, table.class_names, _halved(embedding_ND), split_N, table.label, group_N, file_N
   )
 
 
@@ -89,6 +90,7 @@ def packed(features: HomeFeatures) -> bytes:
   np.savez_compressed(
     buffer,
     network=np.array(features.network),
+    tta=np.array(features.tta),
     class_names=np.array(features.class_names),
     embedding_ND=features.embedding_ND.astype(np.float16),
     **{name: getattr(features, name) for name in _COLUMNS},
@@ -111,6 +113,8 @@ def read(folder: workdir.Workdir, network: str) -> HomeFeatures:
     with np.load(io.BytesIO(atomic.read_bytes(path)), allow_pickle=False) as archive:
       features = HomeFeatures(
         str(archive['network']),
+        # Of before there were copies.
+        str(archive['tta']) if 'tta' in archive.files else 'none',
         tuple(archive['class_names'].tolist()),
         archive['embedding_ND'].astype(np.float32),
         **{name: archive[name] for name in _COLUMNS},

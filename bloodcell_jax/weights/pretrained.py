@@ -16,6 +16,8 @@ from bloodcell_jax.weights import convention as convention_lib
 from bloodcell_jax.weights import folding, keras3, keras_h5, own, pip_carrier, published, torchvision
 
 AUTO = published.AUTO
+# The folder of the weights 'pbc', laid out as an exported run: weights, the digests of their images, a card.
+PBC_FOLDER = pathlib.Path(__file__).parent / 'pbc'
 # By suffix: the reader, and who publishes weights in such files, which do not name their pixel convention.
 READERS = {
   '.h5': (keras_h5.read, published.KERAS),
@@ -61,16 +63,16 @@ class Pretrained:
 
 
 def read(where: str, network: str) -> Pretrained:
-  """The weights in a file, whose kind its suffix says, or with 'auto' those that came with the requirements.
+  """The weights in a file, whose kind its suffix says, or with 'auto' and 'pbc' those that were installed.
 
   Batch normalizations are folded into the convolutions before them.
 
   **Guarantees**: nothing in a file can run code, and none takes much more memory than its size.
 
   Args:
-    where: 'auto', or a path: .h5, .weights.h5 or .keras (Keras), .pth, .pt or .safetensors (torchvision's, or what
-      `export` writes of a run). Keras' and torchvision's files do not name their pixel convention: it is taken to be
-      that of the network's published weights.
+    where: 'auto', those that came with the requirements; 'pbc', those in this package; or a path: .h5, .weights.h5 or
+      .keras (Keras), .pth, .pt or .safetensors (torchvision's, or what `export` writes of a run). Keras' and
+      torchvision's files do not name their pixel convention: it is taken to be that of the network's published weights.
     network: the name of the network that the weights are for.
 
   Raises:
@@ -78,6 +80,8 @@ def read(where: str, network: str) -> Pretrained:
   """
   if where == AUTO:
     return _from_package(network)
+  if where == published.PBC:
+    return _own(network)
   path = pathlib.Path(where)
   suffix = path.suffix.lower()
   if suffix == '.npz':
@@ -87,7 +91,8 @@ def read(where: str, network: str) -> Pretrained:
   if suffix not in READERS:
     known = ', '.join(READERS)
     raise types.UserError(
-      f'{where}: unknown kind of weights; give {AUTO!r}, the folder of a run, or a file ending in {known}'
+      f'{where}: unknown kind of weights; give {AUTO!r}, {published.PBC!r}, the folder of a run, or a file '
+      f'ending in {known}'
     )
   origin = f'{path.name}, SHA-256 {_checked_hash(path)[:16]}'
   if suffix == '.safetensors' and (exported := own.read(path)):
@@ -106,6 +111,16 @@ def _from_package(network: str) -> Pretrained:
     pip_carrier.checked(path, package)
     arrays = READERS[path.suffix][0](path, record)
   return _pretrained(arrays, record, f'{record.title} from {package.name} {package.version}', str(path))
+
+
+def _own(network: str) -> Pretrained:
+  record, path = published.own(network), PBC_FOLDER / own.FILE
+  exported = own.read(path) if path.exists() else None
+  if exported is None:
+    raise types.UserError(f'{path}: missing; install the package again')
+  return Pretrained(
+    _floats(exported[0]), None, f'{record.title}, SHA-256 {_checked_hash(path)[:16]}', exported[1]
+  )
 
 
 def _pretrained(

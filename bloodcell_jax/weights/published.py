@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from bloodcell_jax.base import types
 from bloodcell_jax.weights import convention as convention_lib
 
-AUTO = (
-  'auto'  # the value of weights.path for the file of a package, which comes with this package's requirements
-)
-KERAS, TORCHVISION = 'Keras', 'torchvision'
+# Values of weights.path: for the file of a package that comes with the requirements, and for the file in this package.
+AUTO, PBC = 'auto', 'pbc'
+KERAS, TORCHVISION, OWN = 'Keras', 'torchvision', 'bloodcell_jax'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Weights:
 
   network: str  # its name in `models/zoo.py`
   architecture: str  # for people
-  publisher: str  # KERAS or TORCHVISION: whose files and names
+  publisher: str  # KERAS, TORCHVISION or OWN: whose files and names
   title: str  # of this set of weights, for people
   convention: convention_lib.Convention  # of the pixels that they were trained on
   trained_by: str  # for people
@@ -72,8 +71,11 @@ class Weights:
     """In one line what the weights are, who trained them, from which file they come, and their terms.
 
     Args:
-      where: 'auto' for the package's file; else the path of a published file.
+      where: 'auto' for the package's file, 'pbc' for that in this package; else the path of a published file.
     """
+    if where == PBC:
+      begin = f'{self.architecture} with weights {self.title}, trained by {self.trained_by}'
+      return f'{begin}: {self.licence} ({self.licence_source})'
     if where == AUTO and self.package is not None:
       name, kind, digest = pathlib.PurePosixPath(self.package.file).name, 'sha256', self.package.sha256
       carrier = f' in the package {self.package.name} {self.package.version} ({self.package.licence})'
@@ -180,7 +182,24 @@ ALEXNET_TORCHVISION = Weights(
 _OF_BLOCK4 = [
   dataclasses.replace(record, network='vgg16_block4') for record in (VGG16_KERAS, VGG16_TORCHVISION)
 ]
-RECORDS: list[Weights] = [VGG16_KERAS, VGG16_TORCHVISION, ALEXNET_TORCHVISION, *_OF_BLOCK4]
+# Read as an exported run, which says itself what its layers are called and how its pixels are meant.
+ALEXNET_PBC = Weights(
+  network='alexnet3',
+  architecture='AlexNet',
+  publisher=OWN,
+  title='PBC of this package',
+  convention=convention_lib.TORCHVISION,
+  trained_by='this project on images of single cells of PBC (Acevedo et al. 2020), from torchvision IMAGENET1K_V1 on',
+  licence='Apache License 2.0 for the weights, CC BY 4.0 for the images',
+  licence_source='https://doi.org/10.17632/snkd93bnjr.1',
+  layers={},
+  head=(),
+  flattened={},
+  norms=(),
+  files={},
+  package=None,
+)
+RECORDS: list[Weights] = [VGG16_KERAS, VGG16_TORCHVISION, ALEXNET_TORCHVISION, *_OF_BLOCK4, ALEXNET_PBC]
 
 
 def by_publisher(network: str, publisher: str, where: str) -> Weights:
@@ -216,6 +235,29 @@ def _advice(network: str, publisher: str) -> str:
   """What to do without a record for `network`; `publisher` is empty for those that a package carries."""
   names = {r.network for r in RECORDS if (r.publisher == publisher if publisher else r.package)}
   return f'that is for {", ".join(sorted(names))}, and model.name is {network!r}: set weights.path to empty'
+
+
+def own(network: str) -> Weights:
+  """The weights of a network that this package holds itself.
+
+  Raises:
+    UserError: it holds none.
+  """
+  for record in RECORDS:
+    if (record.network, record.publisher) == (network, OWN):
+      return record
+  raise types.UserError(f"weights.path is 'pbc'; {_advice(network, OWN)}, or to 'auto'")
+
+
+def find(weights_path: str, network: str) -> Weights | None:
+  """What is known of the weights that `weights.path` names; None of a file or a run of the user's own.
+
+  Raises:
+    UserError: there are no weights of this name for the network.
+  """
+  if weights_path == AUTO:
+    return with_package(network)[0]
+  return own(network) if weights_path == PBC else find_file(weights_path)
 
 
 def find_file(path: str) -> Weights | None:

@@ -7,6 +7,7 @@ import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import leaks
 from bloodcell_jax.runs import seen_images
 from bloodcell_jax.storage import workdir
 
@@ -104,3 +105,32 @@ def test_the_rows_of_the_split_alone_are_counted(run):
   data = dataclasses.replace(others('abx'), rows={'other': np.array([1, 2])})
   seen = seen_images.compare(run, data, 'other')
   assert (seen.num_images, seen.trained) == (2, 1)
+
+
+def test_weights_that_were_trained_on_images_of_validation_or_test_are_refused(run, tmp_path):
+  fresh, held = (
+    workdir.Workdir(tmp_path / 'new'),
+    {'train': [0], 'validation': [1], 'test': [2, 3], 'test_clean': [3]},
+  )
+  leaking = images('vbxc', held)
+  words = (
+    r"weights\.path is '.*run', weights that were trained on 2 of the validation and test images \(b\.png"
+  )
+  with pytest.raises(types.UserError, match=words):
+    seen_images.in_initial_weights(fresh, leaking, str(run.path), False)
+  # What the line advises: with a leak that is allowed, without these images, and with other weights.
+  found = seen_images.in_initial_weights(fresh, leaking, str(run.path), True)
+  assert leaks.note({**leaks.NONE, **found}) == (
+    'Leak: the initial weights were trained on 2 validation or test images. The figures are too good.'
+  )
+  assert seen_images.in_initial_weights(fresh, images('vwxy', held), str(run.path), False) == {}
+  assert seen_images.in_initial_weights(fresh, leaking, '', False) == {}
+  # Trained on again, and on what only chose the epoch of the weights.
+  assert seen_images.in_initial_weights(fresh, images('adxy', held), str(run.path), False) == {}
+
+
+def test_a_run_that_has_begun_with_such_weights_goes_on_and_is_marked(run, tmp_path):
+  leaking = images('vb', {'train': [0], 'validation': [1]})
+  begun = workdir.Workdir(tmp_path / 'begun')
+  seen_images.write(begun, leaking, str(run.path))
+  assert seen_images.in_initial_weights(begun, leaking, str(run.path), False) == {leaks.SEEN_BY_WEIGHTS: 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ def table(num: int) -> types.Table:
 def features(network: str = 'one') -> home_features.HomeFeatures:
   values_ND = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
   parts = [
-    home_features.of_table(network, 'train', table(6), values_ND),
-    home_features.of_table(network, 'test', table(2), values_ND[:2], 'other '),
+    home_features.of_table(network, 'mirrors_logits', 'train', table(6), values_ND),
+    home_features.of_table(network, 'mirrors_logits', 'test', table(2), values_ND[:2], 'other '),
   ]
   return home_features.joined(parts)
 
@@ -38,6 +39,15 @@ def test_what_was_written_is_read_and_the_same_features_give_the_same_bytes(tmp_
     assert np.array_equal(getattr(read, field.name), getattr(written, field.name)), field.name
   assert (tmp_path / home_features.FILE).read_bytes() == home_features.packed(features())
   assert home_features.packed(features('two')) != home_features.packed(features())
+
+
+def test_features_of_before_there_were_copies_are_those_of_the_image_as_it_is(tmp_path):
+  folder, known = workdir.Workdir(tmp_path), features()
+  with np.load(io.BytesIO(home_features.packed(known))) as archive:
+    np.savez_compressed(tmp_path / home_features.FILE, **{k: archive[k] for k in archive.files if k != 'tta'})
+  assert home_features.read(folder, 'one').tta == 'none'
+  home_features.write(folder, known)
+  assert home_features.read(folder, 'one').tta == 'mirrors_logits'
 
 
 def test_each_split_and_more_classes(tmp_path):

@@ -5,7 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-NONE, MIRRORS, SYMMETRIES = KINDS = ('none', 'mirrors', 'symmetries')
+NONE, MIRRORS, SYMMETRIES = COPIES = ('none', 'mirrors', 'symmetries')
+# The same copies, the mean over which is taken of the logits and not of the probabilities: with a linear output layer
+# that is the layer on the mean embedding, so that a layer can be fitted on mean embeddings.
+_OF_LOGITS = {f'{kind}_logits': kind for kind in (MIRRORS, SYMMETRIES)}
+KINDS = (*COPIES, *_OF_LOGITS)
+
+
+def is_mean_of_logits(kind: str) -> bool:
+  """Whether the mean over the copies is taken of the logits."""
+  return kind in _OF_LOGITS
+
+
+def with_mean_of_logits(kind: str) -> str:
+  """The kind with the same copies whose logits are averaged; `none` stays.
+
+  Example:
+    >>> with_mean_of_logits('symmetries'), with_mean_of_logits('none')
+    ('symmetries_logits', 'none')
+  """
+  return next((name for name, copies_of in _OF_LOGITS.items() if kind == copies_of), kind)
 
 
 def copies(image_BHWC: Any, kind: str) -> Iterator[Any]:
@@ -17,6 +36,7 @@ def copies(image_BHWC: Any, kind: str) -> Iterator[Any]:
     image_BHWC: a NumPy or JAX array; the images must be square for symmetries.
     kind: one of KINDS.
   """
+  kind = _OF_LOGITS.get(kind, kind)
   transposed = (image_BHWC, image_BHWC.swapaxes(1, 2)) if kind == SYMMETRIES else (image_BHWC,)
   for copy_BHWC in transposed:
     yield copy_BHWC

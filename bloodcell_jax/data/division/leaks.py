@@ -13,6 +13,8 @@ from bloodcell_jax.base import types
 MOST_NAMED = 2
 # `Leaks.counts` of data without a leak.
 NONE = {'train_in_validation': 0, 'test_in_training': 0}
+# Beside these, where there are any: validation and test images that the initial weights were trained on.
+SEEN_BY_WEIGHTS = 'seen_by_weights'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +84,8 @@ def _in_words(name: str, num: int) -> str:
   is_one = num == 1
   if name == 'train_in_validation':
     return f'{num:,} training image{" shares" if is_one else "s share"} a photograph with validation'
+  if name == SEEN_BY_WEIGHTS:
+    return f'the initial weights were trained on {num:,} validation or test image{"" if is_one else "s"}'
   return f'{num:,} test image{" is" if is_one else "s are"} in training or validation too'
 
 

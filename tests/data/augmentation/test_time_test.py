@@ -5,13 +5,17 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from bloodcell_jax.data.augmentation import test_time
+from bloodcell_jax.runs import forward
 
 IMAGE_BHWC = np.random.default_rng(0).random((2, 5, 5, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize(('kind', 'number'), [('none', 1), ('mirrors', 4), ('symmetries', 8)])
+@pytest.mark.parametrize(
+  ('kind', 'number'), [('none', 1), ('mirrors', 4), ('symmetries', 8), ('symmetries_logits', 8)]
+)
 def test_each_view_is_another_arrangement_of_the_same_pixels(kind, number):
   seen = list(test_time.copies(IMAGE_BHWC, kind))
   assert len({view.tobytes() for view in seen}) == len(seen) == number
@@ -29,3 +33,12 @@ def test_the_views_of_a_turned_image_are_those_of_the_image():
   turned = np.rot90(IMAGE_BHWC, axes=(1, 2))
   assert as_set(turned, 'symmetries') == as_set(IMAGE_BHWC, 'symmetries')
   assert as_set(turned, 'mirrors') != as_set(IMAGE_BHWC, 'mirrors'), 'mirrors alone do not turn'
+
+
+def test_the_mean_is_taken_of_logits_or_of_probabilities_as_the_kind_says():
+  logits_VBK = np.random.default_rng(1).normal(size=(4, 3, 2)).astype(np.float32) * 3
+  of_logits = np.asarray(forward.pooled(logits_VBK, 'mirrors_logits'))
+  np.testing.assert_allclose(of_logits, logits_VBK.mean(0), rtol=1e-6)
+  of_probabilities = special.softmax(np.asarray(forward.pooled(logits_VBK, 'mirrors')), -1)
+  np.testing.assert_allclose(of_probabilities, special.softmax(logits_VBK, -1).mean(0), rtol=1e-5)
+  assert abs(special.softmax(of_logits, -1) - of_probabilities).max() > 0.01
