@@ -16,7 +16,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.data.augmentation import offline
-from bloodcell_jax.data.sources import folders, kaggle, label_csv, laboratories
+from bloodcell_jax.data.sources import folders, input_paths, kaggle, label_csv, laboratories
 from bloodcell_jax.inference import boxed_labels, laboratory_count
 from bloodcell_jax.runs import comparison, data_place
 from bloodcell_jax.serving import server
@@ -212,6 +212,21 @@ def calls(refused: Callable, *followed: Callable) -> Callable[[pathlib.Path], Ca
   return lambda top: (refused, lambda said: [each() for each in followed])
 
 
+def a_part_of_a_run(top: pathlib.Path) -> Case:
+  run = workdir.Workdir(top / 'run')
+  run.write_config(experiment.flat(default.get_config()))
+
+  def follow(said):
+    return workdir.Workdir(re.search(r'--workdir=(.+)$', said)[1]).read_config()
+
+  return lambda: workdir.Workdir(run.path / 'checkpoints').read_config(), follow
+
+
+def an_address(top: pathlib.Path) -> Case:
+  fill(top, '1.png')
+  return lambda: input_paths.read([f'file://{top}']), lambda said: input_paths.read([str(top)])
+
+
 # Words of a line -> what refuses, and the advice done.
 FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'set --config.data.source=folders, or leave data.dir empty': calls(
@@ -255,6 +270,8 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'name a row of a single network that stands before it': calls(
     lambda: of_study(trees('a'), row('a')), lambda: of_study(row('a'), trees('a'))),
   'which is not there; add it to --rows': a_row_that_trees_need,
+  'is a part of a run; name its folder, --workdir=': a_part_of_a_run,
+  'give the path of a file or folder on this computer': an_address,
   'give more, or fewer --rows': a_budget('2m', '60m', 200, 2),
 }  # fmt: skip
 

@@ -65,3 +65,8 @@ def test_a_file_in_the_place_of_a_folder_and_images_that_cannot_be_written_besid
   assert code == 0, err
   assert sorted(path.stat().st_mtime_ns for path in data.rglob('*')) == before
   shutil.rmtree(tmp_path / 'run')
+
+
+def test_a_long_dash_is_told_with_two_short_ones():
+  code, _, err = starting.run('\u2013config=configs/default.py')
+  assert (code, err.strip().endswith('write --config=configs/default.py')) == (2, True)

@@ -110,6 +110,10 @@ def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally
         problems.append(types.Problem(name if image_files.is_showable(name) else repr(name), reason))
       else:
         yield Input(one, name)
+  elif '://' in path:
+    raise types.UserError(
+      f'{path}: is an address, not a path; give the path of a file or folder on this computer'
+    )
   else:
     raise types.UserError(f'{path}: no such file or folder')
 
