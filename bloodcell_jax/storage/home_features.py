@@ -121,8 +121,8 @@ def read(folder: workdir.Workdir, network: str) -> HomeFeatures:
       )
     if any(len(getattr(features, name)) != len(features.embedding_ND) for name in _COLUMNS):
       raise ValueError('columns of unequal length')
-  except _DAMAGE:
-    raise types.UserError(f'{path}: damaged; restore it from a copy') from None
+  except _DAMAGE as error:
+    raise types.UserError(f'{path}: damaged ({atomic.damage(error)}); restore it from a copy') from None
   if features.network != network:
     raise types.UserError(
       f'{path}: is of another network than the one in this folder; restore it from a copy'

@@ -75,7 +75,8 @@ def read(folder: workdir.Workdir) -> Measure | None:
       feature_shift.Moments(**moments) if moments else None,
       calibration_file.FittedFor(**{**known, 'members': tuple(known['members'])}),
     )
-  except _DAMAGE:
+  except _DAMAGE as error:
     raise types.UserError(
-      f'{folder.unlike}: damaged; evaluate the run on its own splits, which writes it anew, or restore it from a copy'
+      f'{folder.unlike}: damaged ({atomic.damage(error)}); evaluate the run on its own splits, which writes it anew, or '
+      'restore it from a copy'
     ) from None

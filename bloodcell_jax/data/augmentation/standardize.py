@@ -205,10 +205,10 @@ def read(path: str | os.PathLike[str]) -> Statistics:
       return Statistics(float(arrays['rescale']), mean_C, std_C, whitening)
   except MemoryError:
     raise
-  except Exception:  # NumPy raises nearly any error on damaged bytes
+  except Exception as error:  # NumPy raises nearly any error on damaged bytes
     raise types.UserError(
-      f'{path}: damaged, or not a file of statistics; restore it from a copy, or rename it and repeat the command that '
-      'trained the run, which writes it anew'
+      f'{path}: is not a file of statistics ({atomic.damage(error)}); restore it from a copy, or rename it and repeat '
+      'the command that trained the run, which writes it anew'
     ) from None
 
 
