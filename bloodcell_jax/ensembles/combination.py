@@ -189,8 +189,8 @@ def read(path: str | os.PathLike[str]) -> Combination:
     raise types.UserError(f'{path}: no such file; repeat the command that combined the members') from None
   except DAMAGE as error:
     raise types.UserError(
-      f'{path}: damaged, or not a combination of members ({atomic.damage(error)}); repeat the command that combined the '
-      'members'
+      f'{path}: damaged, or not a combination of members ({atomic.damage(error)}); repeat the command that combined '
+      'the members'
     ) from None
 
 
