@@ -3,9 +3,11 @@
     python -m benchmarks.accelerator --models=cnn_a,cnn_b,vgg16_cached --peers=pytorch --members=16 --json=FILE
 
 Ways: `placed`, the batch on the device and the steps queued, which is what the device can do; `fed`, float32 images
-from the host and the loss read after every step. PyTorch also as `compiled` and as `half`, both placed. `members N`:
-that many networks in one program, a step of one of them. Contestants are timed in turn, each in its own process, idle
-while another is timed; compare ratios. Without an accelerator the same runs on the CPU, and the table says so.
+from the host and the loss read after every step; `resident`, as a run with `data.pipeline=device` has them, with the
+study's augmentation. PyTorch also as `compiled` and as `half`, both placed.
+`members N map` and `members N vmap`: that many networks in one program, a step of one of them. Contestants are timed
+in turn, each in its own process, idle while another is timed; compare ratios. Without an accelerator the same runs on
+the CPU, and the table says so.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import child, contestants, machine, step_cases
+import numpy as np
+
+from benchmarks import child, contestants, machine, resident, step_cases
 
 OURS, PYTORCH = 'bloodcell_jax', 'pytorch'
-WAYS = {OURS: ('placed', 'fed'), PYTORCH: ('placed', 'fed', 'compiled', 'half')}
+RESIDENT = 'resident'
+WAYS = {OURS: ('placed', 'fed', RESIDENT), PYTORCH: ('placed', 'fed', 'compiled', 'half')}
 PEAK = 'peak'
 SIDE = 4096  # of the matrices whose product gives the peak
 # The study's own training of its larger network: epochs x updates.
@@ -33,9 +38,13 @@ def timed(who: str, model: str, way: str) -> Callable[[int], Any]:
   if who == PEAK:
     return lambda number: _device(number)
   if way.startswith('members'):
-    number = int(way.split()[1])
-    one = contestants.members(model, number, 'map' if _platform() == 'cpu' else 'vmap')
+    number, how = int(way.split()[1]), way.split()[2]
+    one = contestants.members(model, number, how)
     return lambda steps: _milliseconds(one, steps, lambda loss: None) / number
+  if way == RESIDENT:
+    call, size = resident.calls(model)
+    # At least one call, of several updates.
+    return lambda steps: _milliseconds(call, -(-steps // size), np.asarray) / size
   if who == OURS:
     step = contestants.ours(model, 'jit', is_placed=way == 'placed')
   else:
@@ -56,12 +65,6 @@ def _milliseconds(step: Callable[[], Any], steps: int, wait: Callable[[Any], Any
     loss = step()
   wait(loss)
   return 1e3 * (time.perf_counter() - began) / steps
-
-
-def _platform() -> str:
-  import jax
-
-  return jax.devices()[0].platform
 
 
 def _device(number: int) -> dict[str, Any]:
@@ -125,11 +128,11 @@ def table(result: dict[str, Any]) -> str:
   if device['platform'] == 'cpu':
     lines.append('No accelerator here: figures of one are not measured.')
   lines.append(
-    f'{"model":<19}{"who":<15}{"way":<13}{"ms":>9}{"images/s":>11}{"of peak":>9}{"30 x 200, s":>13}'
+    f'{"model":<19}{"who":<15}{"way":<17}{"ms":>9}{"images/s":>11}{"of peak":>9}{"30 x 200, s":>13}'
   )
   for r in result['rows']:
     lines.append(
-      f'{r["model"]:<19}{r["who"]:<15}{r["way"]:<13}{r["ms"]:>9.2f}{r["images_per_second"]:>11,.0f}'
+      f'{r["model"]:<19}{r["who"]:<15}{r["way"]:<17}{r["ms"]:>9.2f}{r["images_per_second"]:>11,.0f}'
       f'{r["gflops"] / device["peak_gflops"]:>9.0%}{r["study_seconds"]:>13.1f}'
     )
   return '\n'.join(lines)
@@ -159,9 +162,11 @@ def main() -> None:
   result: dict[str, Any] = {'machine': {**machine.describe(), 'device': device.ask(5)}, 'rows': []}
   device.close()
   for model in models:
-    ways = [(name, way) for name in who for way in WAYS[name]]
+    ways = [
+      (name, way) for name in who for way in WAYS[name] if way != RESIDENT or model in ('cnn_a', 'cnn_b')
+    ]
     if flags.members and not model.startswith('vgg16'):
-      ways.append((OURS, f'members {flags.members}'))
+      ways += [(OURS, f'members {flags.members} {how}') for how in ('map', 'vmap')]
     result['rows'] += compare(model, ways, flags.rounds, flags.steps)
   print(table(result))
   if flags.json:

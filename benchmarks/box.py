@@ -172,6 +172,7 @@ def _write_weights(folder: workdir.Workdir, target: workdir.Workdir, loaded: cla
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes the value as JSON, indented, without NaN."""
   # Not by `atomic`, whose sums have no place in a package.
   path.write_text(json.dumps(value, indent=1, allow_nan=False) + '\n', 'utf-8')
 

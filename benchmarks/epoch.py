@@ -106,6 +106,7 @@ def ours(data_dir: str, folder: pathlib.Path) -> Callable[[int], float]:
 
     parts = plan.Parts(
       step=job.train_step(stage, job.model),
+      many=None,
       batches=job.batches,
       evaluate=job.evaluator(stage),
       learning_rate=keras_optim.schedule(stage.weights.optimizer),

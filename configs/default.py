@@ -61,7 +61,9 @@ def get_config() -> config_dict.ConfigDict:
   d.max_pixels = 100_000_000  # larger images are refused without being decoded
   d.on_bad_image = 'fail'  # fail: list the unusable files and stop; skip: leave them out and count them
   d.cache = 'auto'  # decoded images: memory, disk, or auto (disk if they would take over half the memory)
-  d.pipeline = 'tf_data'  # tf_data, or numpy, which needs no TensorFlow but does not augment or mix
+  # tf_data; numpy, which needs no TensorFlow but does not augment or mix; or device: the training images lie in the
+  # memory of every device and are augmented there, for GPUs (docs/scale.md).
+  d.pipeline = 'tf_data'
   # Of the training photographs, in (0, 0.5]; unused where the data has a validation split.
   d.validation_fraction = 0.2
   # Of the photographs, in [0, 0.5], where the data has no test split; 0 for none.
@@ -225,7 +227,7 @@ def get_config() -> config_dict.ConfigDict:
   # fitted on out-of-fold predictions: logistic, gradient_boosting or mlp. auto: mean, or boosting's own rule.
   n.combine = 'auto'
   n.architectures = ()  # names of networks that the members take in turn; () for model.name
-  n.vectorized = 0  # members trained at once in one program; 0: one on a CPU, on a GPU as many as fit
+  n.vectorized = 0  # members trained in one program, which is faster on no device measured; 0 for one
   n.folds = 5  # folds by groups of the out-of-fold predictions for logistic, gradient_boosting and mlp
   n.shrinkage = 0.5  # gradient: factor of each member's contribution, in (0, 1]
   n.patience = 0  # boosting: members without improvement on validation until it ends; 0 for never

@@ -7,8 +7,9 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.ensemble_runs import entry
+from bloodcell_jax.ensemble_runs import dry_run, entry
 from bloodcell_jax.storage import workdir
+from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
 # What to do where the results cannot be written.
@@ -16,8 +17,11 @@ WHERE_ELSE = 'name a folder that can be written with --workdir'
 
 
 def define_flags() -> None:
-  """Where the images are."""
+  """Where the images are, and whether to train at all."""
   flags.DEFINE_string('data_dir', '', 'the same as --config.data.dir')
+  flags.DEFINE_bool(
+    'dry_run', False, 'print devices, memory and the time that it takes; train nothing, write no folder'
+  )
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -29,4 +33,10 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       f'{request.paths[0]}: train takes no paths; name the folder with --config.data.source=folders --config.data.dir'
     )
   config = experiment.with_data_dir(request.config, commands.data_dir())
-  entry.train(config, workdir.Workdir(request.folder()), stop)
+  folder = workdir.Workdir(request.folder())
+  # Called by code, the command has parsed no flags.
+  if 'dry_run' in flags.FLAGS and flags.FLAGS['dry_run'].value:
+    experiment.resolve(config)
+    dry_run.run(experiment.flat(config), folder, stop, progress_lib.Progress())
+    return
+  entry.train(config, folder, stop)

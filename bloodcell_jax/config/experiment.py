@@ -15,6 +15,7 @@ from bloodcell_jax.data import dataset, reading, stream
 from bloodcell_jax.data.augmentation import test_time, transform
 from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.data.images import decode, feature_cache
+from bloodcell_jax.data.resident import images as resident_images
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.heads import logistic, rbf, svr, trees
@@ -24,7 +25,7 @@ from bloodcell_jax.system import home
 from bloodcell_jax.train import plan, precision, step
 from bloodcell_jax.weights import pretrained
 
-PIPELINES = ('tf_data', 'numpy')
+PIPELINES = ('tf_data', 'numpy', resident_images.NAME)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +171,8 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     raise types.UserError(f'train.max_copies is {experiment.max_copies}; it must be 1 or more, or 0 for all')
   if experiment.align_features and experiment.model.head == rbf.NAME:
     raise types.UserError("evaluate.align_features is True, but model.head is 'rbf'; set it to False")
+  if experiment.pipeline == resident_images.NAME:
+    resident_images.check(experiment.transform)
   if experiment.pipeline == 'numpy' and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
   if experiment.draw == stream.LABORATORIES and experiment.class_weight != 'none':

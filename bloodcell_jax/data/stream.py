@@ -124,10 +124,10 @@ def _order_within(num_rows: int, seed: int, laboratory: int, kind: int, epoch: i
   return rng.generator(seed, 'order by laboratory', laboratory, kind, epoch).permutation(num_rows)
 
 
-def raw(
+def order(
   arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-  """Endless (uint8 image_BHWC, rows_B, step) from step `start` on, the input of every pipeline."""
+) -> Iterator[tuple[np.ndarray, int]]:
+  """Endless (rows_B, step) from step `start` on: which of `rows` each batch has, in every pipeline."""
   step = start
   label_N = arrays.target_NK[rows].argmax(1)
   while True:
@@ -135,8 +135,16 @@ def raw(
       rows_B = rows[rows_at(step, batch_size, len(rows), seed)]
     else:
       rows_B = rows[balanced_rows(step, batch_size, arrays.laboratory_N[rows], label_N, seed)]
-    yield arrays.image_NHWC[rows_B], rows_B, step
+    yield rows_B, step
     step += 1
+
+
+def raw(
+  arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+  """Endless (uint8 image_BHWC, rows_B, step) from step `start` on, the input of every pipeline of the host."""
+  for rows_B, step in order(arrays, rows, batch_size, seed, start):
+    yield arrays.image_NHWC[rows_B], rows_B, step
 
 
 def batch(arrays: Arrays, image_BHWC: np.ndarray, rows_B: np.ndarray) -> types.Batch:

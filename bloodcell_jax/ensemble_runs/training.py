@@ -118,13 +118,9 @@ def _train_vectorized(
   job: job_lib.Job,
   progress: progress_lib.Progress,
 ) -> None:
-  """Trains the members in vectorized groups, where that is faster on the platform or the config requests it.
-
-  The size of a group is planned with the ensemble's own job, which has the same network.
-  """
-  requested = job.experiment.ensemble.vectorized
-  size = vectorized.plan(job, requested)
-  if size == 1:
+  """Trains the members in groups of `ensemble.vectorized`, each group in one program; nothing without such groups."""
+  size = job.experiment.ensemble.vectorized
+  if size <= 1:
     return
   for start in range(0, len(members), size):
     group = members[start : start + size]
@@ -132,10 +128,6 @@ def _train_vectorized(
       preparation.prepare(one.config, one.exp, one.folder, one.data, job.stop, progress) for one in group
     ]
     jobs, initials = [each for each, _ in prepared], [initial for _, initial in prepared]
-    reason = vectorized.obstacle(jobs)
-    if reason and not requested:
-      progress.line(f'members are trained in turn: {reason}')
-      return
     numbers = ', '.join(str(one.number) for one in group)
     progress.line(f'members {numbers} of {len(members)} together')
     for one, each in zip(group, jobs, strict=True):

@@ -6,15 +6,12 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
 from bloodcell_jax.base import types
+from bloodcell_jax.data.resident import images as resident_images
 from bloodcell_jax.heads import svr
 from bloodcell_jax.runs import frozen_features, stage_training
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import memory
 from bloodcell_jax.train import checkpoint, devices, history, side_by_side
 from bloodcell_jax.train import progress as progress_lib
 
@@ -31,8 +28,9 @@ SHARED = (
   'dtype',
   'loop',
 )
-# The share of free memory to use; the rest is for evaluation and fragmentation.
-SHARE = 0.9
+# How a step runs the members, one of `devices.MEMBERS`. `vmap` turns their convolutions into grouped ones, which take
+# twice as long on a CPU and nearly three times on an H200 (docs/performance.md).
+WAY = 'map'
 
 
 def run(
@@ -72,7 +70,7 @@ def run(
         _newest(job, store) or stage_training.begin(job, own, None, initial, folder, member_progress)
       )
       parts.append(stage_training.parts(job, own, None, member_progress, store, on_epoch))
-    step = devices.make_train_members(first.update(stage, model), first.devices, way(first))
+    step = devices.make_train_members(first.update(stage, model), first.devices, WAY)
     ends = side_by_side.fit(begins, stage.fit, first.loop_spec, parts, step)
     for job, at, part, (state, _) in zip(jobs, begins, parts, ends, strict=True):
       stage_training.check_frozen(job, stage, at, state.params, part.progress)
@@ -89,6 +87,8 @@ def obstacle(jobs: Sequence[job_lib.Job]) -> str:
   exp, stage = first.experiment, first.experiment.stages[0]
   if len(exp.stages) > 1:
     return f'the run has {len(exp.stages)} stages, and only members with one stage are trained together'
+  if exp.pipeline == resident_images.NAME:
+    return f'data.pipeline is {resident_images.NAME}, whose images one network takes'
   if stage.output_layer:
     return f'stage {stage.fit.name} begins with a fitted output layer, which each member fits separately'
   if exp.cache_features and frozen_features.depth_of(first, stage):
@@ -108,45 +108,3 @@ def obstacle(jobs: Sequence[job_lib.Job]) -> str:
 
 def _weight(job: job_lib.Job) -> float:
   return float(job.arrays.weight_N[job.data.rows['train']].sum())
-
-
-def way(job: job_lib.Job) -> str:
-  """How a step runs the members, one of `devices.MEMBERS`: by `map` on a CPU, where `vmap` is slower."""
-  return 'map' if job.devices.platform == 'cpu' else 'vmap'
-
-
-def plan(job: job_lib.Job, requested: int) -> int:
-  """The number of members to train at once.
-
-  Args:
-    job: the job of one of them.
-    requested: `ensemble.vectorized`; 0 for 1 on a CPU, elsewhere as many as fit into the free memory of a device.
-  """
-  if requested or job.devices.platform == 'cpu':
-    return requested or 1
-  return fitting(needed(job), memory.free(job.devices.each[0]))
-
-
-def fitting(needed: int, free: int) -> int:
-  """The number of members of `needed` bytes each that fit into `free` bytes, at least one.
-
-  Example:
-    >>> fitting(needed=2 * 10**9, free=10 * 10**9), fitting(needed=2, free=1)
-    (4, 1)
-  """
-  return max(1, int(SHARE * free) // max(needed, 1))
-
-
-def needed(job: job_lib.Job) -> int:
-  """Bytes that a step of one member takes on a device, by its compiled program: arguments, results and temporaries."""
-  exp, stage = job.experiment, job.experiment.stages[0]
-  size, num = exp.batch_size, job.num_classes
-  batch = types.Batch(
-    np.zeros((size, *job.data.image_NHWC.shape[1:]), np.float32),
-    np.zeros((size, num), np.float32),
-    np.zeros(size, np.float32),
-    np.arange(size, dtype=np.int32),
-  )
-  state = jax.eval_shape(lambda params: job.initial_state(stage, params, 0), job.shapes)
-  update = job.update(stage, job.model)
-  return devices.needed_bytes(update, job.devices, state, batch, job.dropout_key(), np.float32(1))

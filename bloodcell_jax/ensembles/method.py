@@ -25,7 +25,7 @@ class Spec:
   member: int  # 1 to members: that member alone; 0 for all of them
   combine: str  # one of COMBINES; auto for the method's own rule
   architectures: tuple  # names of networks, assigned to the members in turn; empty for the config's
-  vectorized: int  # members trained at once in one program; 0 to choose by platform
+  vectorized: int  # members trained at once in one program; 0 for 1
   folds: int  # 2 or more: for the out-of-fold predictions that stacking is fitted on
   shrinkage: float  # in (0, 1]: factor of each step of gradient boosting
   patience: int  # members without improvement on validation until boosting stops; 0 for never
@@ -69,3 +69,13 @@ class Spec:
         f'ensemble.combine is {self.combine!r}: weights of different architectures cannot be averaged; '
         'leave ensemble.architectures empty'
       )
+
+
+def num_trainings(method: str, members: int, combine: str, folds: int) -> int:
+  """The number of networks that an ensemble of these settings trains; 1 for a single network.
+
+  Example:
+    >>> num_trainings('', 5, 'auto', 5), num_trainings('average', 5, 'auto', 5), num_trainings('average', 5, 'mlp', 2)
+    (1, 5, 15)
+  """
+  return members * (1 + (folds if combine in STACKED else 0)) if method else 1

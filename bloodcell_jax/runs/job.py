@@ -160,7 +160,7 @@ class Job:
     return model if dtype == jnp.float32 else model.clone(dtype=dtype)
 
   def _step_settings(self, stage: stages.Stage) -> compiled.StepSettings:
-    exp, options = self.experiment, tuple(sorted(_apply_options(stage).items()))
+    exp, options = self.experiment, tuple(sorted(apply_options(stage).items()))
     momentum, size = exp.objective.ema_momentum, exp.data.decode.image_size
     return compiled.StepSettings(options, self.loss(stage), stage.weights, momentum, self.model, size)
 
@@ -232,7 +232,7 @@ class Job:
 
   def evaluator(self, stage: stages.Stage) -> Callable[[Any], dict[str, float]]:
     """The `evaluate(params)` of a stage: its loss and accuracy on validation, from the outputs that it trains."""
-    options = _apply_options(stage)
+    options = apply_options(stage)
     apply = self.make_apply(self.model, **options) if options else self.apply
     rows = self.data.rows['validation']
 
@@ -274,6 +274,6 @@ def _regression(epsilon: float, output_kernel: str, cost: float, l2: float) -> s
   )
 
 
-def _apply_options(stage: stages.Stage) -> dict[str, Any]:
+def apply_options(stage: stages.Stage) -> dict[str, Any]:
   """The options of a network's `apply` in a stage: none, or an auxiliary head."""
   return {'method': 'auxiliary', 'depth': stage.auxiliary} if stage.auxiliary else {}

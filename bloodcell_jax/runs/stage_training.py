@@ -11,7 +11,7 @@ from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import stages
 from bloodcell_jax.models import summary
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.runs import frozen_features, output_layer, saved_run
+from bloodcell_jax.runs import frozen_features, output_layer, resident_updates, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import checkpoint, checkpoint_folder, events, history, loop, plan
@@ -121,10 +121,13 @@ def parts(
   on_epoch: OnEpoch,
 ) -> plan.Parts:
   """The functions that the loop calls in a stage, on images or on cached `features`."""
+  resident = resident_updates.build(job, stage, features)
+  on_host = features.evaluate if features else job.evaluator(stage)
   return plan.Parts(
     step=job.train_step(stage, features.model if features else job.model),
-    batches=features.batches if features else job.batches,
-    evaluate=features.evaluate if features else job.evaluator(stage),
+    many=resident.many if resident else None,
+    batches=(resident or features or job).batches,
+    evaluate=resident.evaluate if resident else on_host,
     learning_rate=keras.schedule(stage.weights.optimizer),
     batch_size=job.experiment.batch_size,
     key=job.dropout_key(),

@@ -21,7 +21,8 @@ from bloodcell_jax.system import atomic
 # Keys that say where the images and the lists of a run are; what they hold is compared by its fingerprint.
 PLACES = ('data.dir', 'data.groups_csv', 'data.labels_csv')
 # Keys that may differ between a run and its continuation: they change how long it trains or how it is evaluated, but
-# not the numbers of a given step. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on.
+# not the numbers of a given step. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on, or it is
+# `device` before or after.
 FREE_KEYS = (
   'train.epochs',
   'train.checkpoint_every',
@@ -287,14 +288,17 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[s
   return [
     (key, old.get(key, 'not there'), new.get(key, 'not there'))
     for key in sorted({*old, *new})
-    if old.get(key, 'not there') != new.get(key, 'not there') and not _is_free(key, old)
+    if old.get(key, 'not there') != new.get(key, 'not there') and not _is_free(key, old, new)
   ]
 
 
-def _is_free(key: str, config: Mapping[str, Any]) -> bool:
-  """Whether the key may change in a run of this flat config."""
-  if key == 'data.pipeline' and any(config.get(name) for name in PIPELINE_DIFFERS):
-    return False
+def _is_free(key: str, config: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+  """Whether the key may change in a run of this flat config to that of the new one."""
+  if key == 'data.pipeline':
+    # What a device computes differs from the host in the last bit.
+    is_on_device = 'device' in (config.get(key), new.get(key))
+    if is_on_device or any(config.get(name) for name in PIPELINE_DIFFERS):
+      return False
   # A run keeps the format that it started with.
   return key == run_format.KEY or key.startswith(FREE_KEYS)
 

@@ -199,7 +199,5 @@ def _rounded_up(share: float) -> str:
 
 def num_trainings(flat: Mapping[str, Any]) -> int:
   """The number of networks that a run of this flat config trains."""
-  if not flat['ensemble.method']:
-    return 1
-  is_stacked = flat['ensemble.combine'] in method.STACKED
-  return flat['ensemble.members'] * (1 + (flat['ensemble.folds'] if is_stacked else 0))
+  keys = ('method', 'members', 'combine', 'folds')
+  return method.num_trainings(*(flat[f'ensemble.{key}'] for key in keys))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
+from bloodcell_jax.runs import cost as cost_lib
 from bloodcell_jax.study import budget as budget_lib
-from bloodcell_jax.study import cost as cost_lib
 from bloodcell_jax.study import run_folder
 
 # How far the least time may exceed the budget before the study is refused: estimates are rough.
@@ -112,7 +112,9 @@ class Plan:
       return 2 * cost_lib.OVERHEAD + cost.image_seconds * (self._counts.train + self._counts.scored)
     trainings = budget_lib.num_trainings(run.row.flat)
     length = length or self._begun.get(run) or self._length(run, share)
-    whole = cost_lib.seconds(exp, cost, length, trainings, self._counts, self._has_features(run))
+    whole = cost_lib.seconds(
+      exp, cost, length.steps, length.epochs, trainings, self._counts, self._has_features(run)
+    )
     return self._compiling[run] + whole * (1 - self._done.get(run, 0.0))
 
   def _length(self, run: run_folder.StudyRun, share: float) -> budget_lib.Length:

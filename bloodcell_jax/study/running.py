@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import entry
+from bloodcell_jax.runs import cost as cost_lib
 from bloodcell_jax.runs import deep_trees, saved_run
 from bloodcell_jax.study import budget as budget_lib
-from bloodcell_jax.study import cost as cost_lib
 from bloodcell_jax.study import images as images_lib
 from bloodcell_jax.study import plan as plan_lib
 from bloodcell_jax.study import run_folder, study_progress

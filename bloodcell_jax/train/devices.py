@@ -201,6 +201,18 @@ def check_train(parallel: Callable[..., Any], on: Devices) -> Callable[..., Any]
   return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, on, 0), key, scale)
 
 
+def make_train_many(many: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """`many(state, input_U, common, scale)` of `many_updates.make` compiled over the devices, as by `make_train`.
+
+  The rows of each update are divided over the devices. What lies whole on them already, such as images in `common`, is
+  not moved.
+  """
+  mapped = _with_memory_check(_map_step(many, on, 1), on, 'an update', 'train.batch_size')
+  return lambda state, input_U, common, scale: mapped(
+    replicate(state, on), shard(input_U, on, 1), common, scale
+  )
+
+
 def make_train_members(step: Callable[..., Any], on: Devices, how: str) -> Callable[..., Any]:
   """As `make_train`, for many members in one program: all inputs and outputs have a leading axis M of members.
 

@@ -35,9 +35,7 @@ def fit(
         run.begin_epoch()
         # No update is left where the checkpoint lay between the epoch's last one and its evaluation.
         while not run.is_epoch_trained():
-          batch, waited = run.next_batch()
-          state, report = parts.step(state, batch, parts.key, run.scale)
-          run.record_update(report, len(batch.weight_B), waited)
+          state = _update_many(run, state, parts.many, parts) if parts.many else _update(run, state, parts)
           is_due = run.is_checkpoint_due()
           parts.stop.poll()
           if is_due:
@@ -52,3 +50,20 @@ def fit(
       raise
   parts.store.wait()
   return state, run.records
+
+
+def _update(run: tracker.RunTracker, state: state_lib.State, parts: plan.Parts) -> state_lib.State:
+  batch, waited = run.next_batch()
+  state, report = parts.step(state, batch, parts.key, run.scale)
+  run.record_update(report, len(batch.weight_B), waited)
+  return state
+
+
+def _update_many(
+  run: tracker.RunTracker, state: state_lib.State, many: plan.Many, parts: plan.Parts
+) -> state_lib.State:
+  """Updates up to the end of the epoch, the next checkpoint or the most that a call takes."""
+  input_U, num, waited = run.next_inputs(many.size)
+  state, report_U = many.step(state, input_U, num, parts.key, run.scale)
+  run.record_update(report_U, input_U.weight_B.shape[1], waited, range(num))
+  return state

@@ -12,7 +12,8 @@ import optax
 from bloodcell_jax.base import types
 from bloodcell_jax.train import checkpoint, history, progress, signals
 
-Batches = Generator[types.Batch, None, None]
+# Batches, or what `Many` makes them from.
+Batches = Generator[Any, None, None]
 UNITS = ('epochs', 'steps', 'minutes')
 
 
@@ -59,10 +60,21 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Many:
+  """Several updates in one call."""
+
+  size: int  # most updates a call
+  # (state, what `batches` yields for `size` updates, stacked, how many of them to make, key, scale) ->
+  # (state, report_U)
+  step: Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Parts:
   """Everything the loop calls. It is passed in; the loop builds none of it."""
 
   step: Callable[..., Any]  # (state, batch, key, scale) -> (state, report)
+  many: Many | None  # in the place of `step` where updates are made several at a time
   batches: Callable[[int], Batches]  # first step -> endless stream of batches from there on
   evaluate: Callable[[Any], dict[str, float]]  # params -> val_loss, val_accuracy; may raise Stopped
   learning_rate: optax.Schedule  # of the number of updates within the stage

@@ -84,7 +84,7 @@ def _update(running: Mapping[int, tracker.RunTracker], members: _Members) -> Non
     waited += seconds
   report_M = members.update(batches, {i: run.scale for i, run in running.items()})
   for i, run in running.items():
-    run.record_update(report_M, len(batches[i].weight_B), waited, i)
+    run.record_update(report_M, len(batches[i].weight_B), waited, range(i, i + 1))
   due = [i for i, run in running.items() if run.is_checkpoint_due()]
   is_stopping = any(run.parts.stop.requested for run in running.values())
   # All are checked before the first one is saved or evaluated.

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import functools
 import math
@@ -16,10 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import jax
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.train import checkpoint, history, plan
+from bloodcell_jax.train import checkpoint, history, pending_update, plan
 from bloodcell_jax.train import state as state_lib
 from bloodcell_jax.train import step as step_lib
 
@@ -48,6 +48,7 @@ def _transitions() -> dict[str, Mapping[Phase, Phase]]:
     # method: {phase before: phase after}
     'begin_epoch': {between: training},
     'next_batch': {training: updating},
+    'next_inputs': {training: updating},
     'record_update': {updating: training},
     'check_update': {training: training},
     'is_checkpoint_due': {training: training},
@@ -82,28 +83,6 @@ def _checked(
   return checked
 
 
-@dataclasses.dataclass(frozen=True)
-class _PendingUpdate:
-  """An update that the device may still be computing."""
-
-  report: step_lib.Report
-  member: int  # the run's entry in the report
-  step: int  # the run's step count after the update
-  num_images: int
-
-  def is_ready(self) -> bool:
-    loss: Any = self.report.loss
-    return loss.is_ready()
-
-  def values(self) -> tuple[float, float, bool]:
-    """Loss, accuracy, and whether all is finite; waits for the device."""
-    loss, accuracy, finite = (
-      np.atleast_1d(np.asarray(leaf))[self.member]
-      for leaf in (self.report.loss, self.report.accuracy, self.report.finite)
-    )
-    return float(loss), float(accuracy), bool(finite)
-
-
 class RunTracker:
   """Counts the steps of one run in a stage, keeps its records and writes its checkpoints; it holds no state.
 
@@ -122,7 +101,7 @@ class RunTracker:
     self.parts, self._stage, self._spec, self._stage_info = parts, stage, spec, saved.stage_info
     self._seconds = saved.seconds  # spent in this epoch, while its clock stands still
     self._stream: plan.Batches | None = None
-    self._pending: _PendingUpdate | None = None
+    self._pending: pending_update.PendingUpdate | None = None
     self._last_save = time.monotonic()
     self.is_finished = stage.is_finished(self.records)
     self.phase = Phase.FINISHED if self.is_finished else Phase.BETWEEN_EPOCHS
@@ -148,16 +127,37 @@ class RunTracker:
   @_checked
   def next_batch(self) -> tuple[types.Batch, float]:
     """The batch of the next update, and the seconds for which the device waited for it."""
-    assert self._stream is not None
-    asked = time.monotonic()
-    batch = next(self._stream)
-    # If the device is still busy with the last update, the batch was ready in time.
-    is_idle = self._pending is None or self._pending.is_ready()
-    return batch, time.monotonic() - asked if is_idle else 0.0
+    (batch,), waited = self._take(1)
+    return batch, waited
 
   @_checked
-  def record_update(self, report: step_lib.Report, num_images: int, waited: float, member: int = 0) -> None:
-    """Counts an update that has been started, and checks the one before it.
+  def next_inputs(self, most: int) -> tuple[Any, int, float]:
+    """The inputs of the next updates, how many these are, and the seconds for which the device waited for them.
+
+    They end with the epoch, or where a checkpoint is due. The inputs are stacked and always `most`, those that are not
+    to be used repeat the last.
+    """
+    steps, spec = self._spec.steps_per_epoch, self._spec
+    num = min(most, (len(self.records) + 1) * steps - self.step)
+    if spec.checkpoint_unit == 'steps':
+      num = next((k for k in range(1, num) if (self.step + k) % spec.checkpoint_every == 0), num)
+    inputs, waited = self._take(num)
+    inputs += inputs[-1:] * (most - num)
+    return jax.tree.map(lambda *leaf_U: np.stack(leaf_U), *inputs), num, waited
+
+  def _take(self, num: int) -> tuple[list[Any], float]:
+    assert self._stream is not None
+    asked = time.monotonic()
+    taken = [next(self._stream) for _ in range(num)]
+    # If the device is still busy with the last update, the batch was ready in time.
+    is_idle = self._pending is None or self._pending.is_ready()
+    return taken, time.monotonic() - asked if is_idle else 0.0
+
+  @_checked
+  def record_update(
+    self, report: step_lib.Report, num_images: int, waited: float, entries: range = range(1)
+  ) -> None:
+    """Counts an update, or several of one call, that has been started, and checks the one before it.
 
     Checking one step late keeps the device from waiting for the host.
 
@@ -165,15 +165,16 @@ class RunTracker:
       report: of the update.
       num_images: in its batch.
       waited: seconds for which the device waited for the batch.
-      member: the run's entry in the report, where several runs share a program.
+      entries: the run's entries in the report: its member's, where several runs share a program; one for each update,
+        where a call makes several.
 
     Raises:
       types.RunError: the update before it was not finite.
     """
-    self.step += 1
+    self.step += len(entries)
     self._waited += waited
     self._check_pending()
-    self._pending = _PendingUpdate(report, member, self.step, num_images)
+    self._pending = pending_update.PendingUpdate(report, entries, self.step, num_images)
 
   @_checked
   def check_update(self) -> None:
@@ -184,13 +185,13 @@ class RunTracker:
     if (pending := self._pending) is None:
       return
     self._pending = None
-    loss, accuracy, is_finite = pending.values()
-    if not is_finite:
-      raise types.RunError(
-        f'{self.parts.progress.name}step {pending.step}: the loss, a gradient or an update is not finite '
-        f'(loss {loss}); lower optimizer.learning_rate or set optimizer.global_clipnorm, {_ANEW}'
-      )
-    self.parts.progress.step(loss, accuracy, pending.num_images)
+    for number, loss, accuracy, is_finite in pending.values():
+      if not is_finite:
+        raise types.RunError(
+          f'{self.parts.progress.name}step {number}: the loss, a gradient or an update is not finite '
+          f'(loss {loss}); lower optimizer.learning_rate or set optimizer.global_clipnorm, {_ANEW}'
+        )
+      self.parts.progress.step(loss, accuracy, pending.num_images)
 
   @_checked
   def is_checkpoint_due(self) -> bool:

@@ -15,8 +15,7 @@ from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.ensemble_runs import vectorized
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.system import memory
-from bloodcell_jax.train import checkpoint, devices, history, progress, signals
+from bloodcell_jax.train import checkpoint, history, progress, signals
 from configs import default
 
 CHANGES = {
@@ -124,7 +123,7 @@ def first_epochs(found) -> list[list[float]]:
   ],
 )
 def test_they_are_so_at_once_and_over_two_devices(how, num_devices, alone, tmp_path, monkeypatch):
-  monkeypatch.setattr(vectorized, 'way', lambda made: how)
+  monkeypatch.setattr(vectorized, 'WAY', how)
   found = first_epochs(run(tmp_path, **{'train.num_devices': num_devices, 'train.epochs': 1}))
   np.testing.assert_allclose(found, first_epochs(alone), rtol=1e-4)
   with pytest.raises(AssertionError):
@@ -200,28 +199,6 @@ def test_members_that_share_no_program_are_told_apart(monkeypatch, tmp_path):
   assert not list(tmp_path.iterdir())
   monkeypatch.setattr(frozen_features, 'depth_of', lambda made, stage: 4)
   assert 'stages.cache_features' in vectorized.obstacle([first])
-
-
-def test_how_many_at_once_is_asked_for_or_follows_from_the_platform_and_the_memory(monkeypatch):
-  made = make(0)
-  assert [vectorized.plan(made, asked) for asked in (0, 3)] == [1, 3]
-  assert vectorized.way(made) == 'map'
-  taken = vectorized.needed(made)
-  weights = sum(leaf.nbytes for leaf in jax.tree.leaves(made.params))
-  assert 3 * weights < taken < 2**30, 'parameters, their momentum and their mean, and what a step keeps'
-  assert vectorized.needed(make(0, **{'train.batch_size': 20})) > taken
-  assert memory.free(made.devices.each[0]) > 2**20
-
-  class Gpu:
-    platform = 'gpu'
-
-    def memory_stats(self):
-      return {'bytes_limit': 11 * taken, 'bytes_in_use': taken}
-
-  monkeypatch.setattr(vectorized, 'needed', lambda made: taken)
-  made.devices = devices.Devices((Gpu(),), 'pmap')
-  assert (vectorized.plan(made, 0), vectorized.way(made)) == (9, 'vmap')
-  assert memory.free(Gpu()) == 10 * taken
 
 
 def test_the_comparison_sees_swapped_seeds(alone, tmp_path):

@@ -102,6 +102,16 @@ def test_the_pipeline_may_change_only_where_both_make_the_same_bits(tmp_path, ke
       made.write_config({**CONFIG, key: value, 'data.pipeline': 'numpy'})
 
 
+@pytest.mark.parametrize(('before', 'after'), [('tf_data', 'device'), ('device', 'numpy')])
+def test_a_run_keeps_to_images_on_the_device_or_stays_without_them(tmp_path, before, after):
+  made = workdir.Workdir(tmp_path)
+  made.write_config({**CONFIG, 'data.pipeline': before})
+  (made.checkpoints / '4').mkdir(parents=True)
+  with pytest.raises(types.UserError, match=rf"data\.pipeline was '{before}' and is '{after}'"):
+    made.write_config({**CONFIG, 'data.pipeline': after})
+  made.write_config({**CONFIG, 'data.pipeline': before})
+
+
 def test_other_data_is_refused(folder):
   with pytest.raises(types.UserError, match='fingerprint abc, now xyz'):
     folder.write_environment(jax.devices()[:1], {**DATA, 'fingerprint': 'xyz'}, {})

@@ -7,7 +7,8 @@ import tiny
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.study import budget, cost, plan, run_folder
+from bloodcell_jax.runs import cost
+from bloodcell_jax.study import budget, plan, run_folder
 
 COUNTS = cost.Counts(train=100, validation=20, scored=60)
 LONG = {**tiny.TINY, 'train.steps_per_epoch': 200, 'train.epochs': 30}

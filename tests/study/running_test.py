@@ -13,9 +13,9 @@ from soak import comparing, kill
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.runs import run_data
+from bloodcell_jax.runs import cost, run_data
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.study import cost, images, run_folder, running
+from bloodcell_jax.study import images, run_folder, running
 from bloodcell_jax.train import progress, signals
 
 

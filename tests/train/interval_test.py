@@ -67,6 +67,7 @@ def run(disk: Disk, every: float, unit: str, kill_at: int, monkeypatch) -> None:
 
   parts = plan.Parts(
     step=update,
+    many=None,
     batches=batches,
     # Ever worse, so that no epoch but the first is saved for being the best.
     evaluate=lambda params: {'val_loss': clock[0], 'val_accuracy': 0.5},

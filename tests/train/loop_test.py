@@ -96,6 +96,7 @@ def fit(
   rows = np.arange(14)
   made_parts = plan.Parts(
     step=train,
+    many=None,
     batches=lambda start: stream.training(
       arrays, rows, BATCH, seed, start + start_wrong * (start > 0), lambda x: x.astype(np.float32) / 255
     ),

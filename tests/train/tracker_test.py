@@ -44,6 +44,7 @@ def make_run(evaluate=lambda params: {'val_loss': 1.0, 'val_accuracy': 0.5}) -> 
 
   parts = plan.Parts(
     step=lambda *_: None,
+    many=None,
     batches=batches,
     evaluate=evaluate,
     learning_rate=optax.constant_schedule(0.1),

@@ -12,7 +12,7 @@ from bloodcell_jax.data.augmentation import augment, compiled, crop, mixing, pho
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 # Columns of the operands of an image.
-_CROP, _AUGMENT, _PHOTOMETRIC = slice(0, 4), slice(4, 14), slice(14, 29)
+CROP, AUGMENT, PHOTOMETRIC = slice(0, 4), slice(4, 14), slice(14, 29)
 NUM_OPERANDS = 29
 
 
@@ -54,12 +54,12 @@ def make_operands(
   def draw(positions: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
     operand_BD = np.zeros((len(positions), NUM_OPERANDS))
     if spec.crop.is_active:
-      operand_BD[:, _CROP] = crop.draw(spec.crop, seed, positions, centre_N2[rows_B], shape)
+      operand_BD[:, CROP] = crop.draw(spec.crop, seed, positions, centre_N2[rows_B], shape)
     if spec.augment.is_active:
       drawn = augment.draw(spec.augment, seed, positions, shape)
-      operand_BD[:, _AUGMENT] = augment.operands(spec.augment, drawn, shape)
+      operand_BD[:, AUGMENT] = augment.operands(spec.augment, drawn, shape)
     if spec.photometric.is_active:
-      operand_BD[:, _PHOTOMETRIC] = photometric.operands(photometric.draw(spec.photometric, seed, positions))
+      operand_BD[:, PHOTOMETRIC] = photometric.operands(photometric.draw(spec.photometric, seed, positions))
     return operand_BD
 
   return draw
@@ -96,11 +96,11 @@ def _chain(
 
   def apply(image_BHWC: Any, operand_BD: Any) -> Any:
     if crop_fn:
-      image_BHWC = crop_fn(image_BHWC, tf.cast(operand_BD[:, _CROP], tf.float32))
+      image_BHWC = crop_fn(image_BHWC, tf.cast(operand_BD[:, CROP], tf.float32))
     if augment_fn:
-      image_BHWC = augment_fn(image_BHWC, operand_BD[:, _AUGMENT])
+      image_BHWC = augment_fn(image_BHWC, operand_BD[:, AUGMENT])
     if photometric_fn:
-      image_BHWC = photometric_fn(tf.cast(image_BHWC, tf.float32), operand_BD[:, _PHOTOMETRIC])
+      image_BHWC = photometric_fn(tf.cast(image_BHWC, tf.float32), operand_BD[:, PHOTOMETRIC])
     return image_BHWC if augment_fn and not photometric_fn else last(image_BHWC)
 
   return apply

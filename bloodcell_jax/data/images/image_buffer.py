@@ -13,6 +13,14 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.system import memory
 
+MEMORY, DISK = 'memory', 'disk'
+
+
+def place(num_bytes: int, cache: str) -> str:
+  """MEMORY or DISK: where `make` puts an array of this size."""
+  is_small = num_bytes == 0 or (cache == 'auto' and num_bytes <= memory.available() // 2)
+  return MEMORY if is_small or cache == MEMORY else DISK
+
 
 def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndarray:
   """A uint8 array of zeros.
@@ -27,7 +35,7 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
     RunError: there is too little memory.
   """
   num_bytes = math.prod(shape)  # Python integers do not overflow
-  if num_bytes == 0 or cache == 'memory' or (cache == 'auto' and num_bytes <= memory.available() // 2):
+  if place(num_bytes, cache) == MEMORY:
     # Checked first: np.zeros succeeds without memory, and the process is killed when the pages are written.
     memory.require(
       num_bytes, memory.obtainable(), 'decoded images', 'set data.cache=disk or lower data.image_size'

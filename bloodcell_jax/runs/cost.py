@@ -1,4 +1,4 @@
-"""What a run of the study will take: updates timed on this machine, times their number."""
+"""What a training will take: updates timed on this machine, times their number; and the memory of an update."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.data import dataset
 from bloodcell_jax.models import zoo
-from bloodcell_jax.runs import frozen_features
+from bloodcell_jax.runs import frozen_features, resident_updates
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.study import budget as budget_lib
-from bloodcell_jax.train import signals
+from bloodcell_jax.train import devices, signals
 
 # Seconds of a training beside compilation, updates and predictions: checkpoints, figures, report. Rough; what a study
 # takes is compared with its estimate after every run and corrects the ones that follow.
@@ -71,12 +70,7 @@ def measure(exp: experiment.Experiment, class_names: tuple[str, ...], stop: sign
   Raises:
     signals.Stopped: a stop was requested.
   """
-  pixels = exp.transform.standardize
-  # Statistics need training images; without them an update costs the same.
-  pixels = dataclasses.replace(
-    pixels, featurewise_center=False, featurewise_std_normalization=False, zca_whitening=False
-  )
-  job = job_lib.Job(exp, _black(exp, class_names), pixels, None, stop)
+  job = black_job(exp, class_names, stop)
   seconds, is_cached, began = [], False, time.monotonic()
   for stage in exp.stages:
     stop.poll()
@@ -93,18 +87,53 @@ def measure(exp: experiment.Experiment, class_names: tuple[str, ...], stop: sign
   return Cost(tuple(seconds), compiling, elapsed / exp.evaluate_batch_size, is_cached)
 
 
+def update_bytes(
+  exp: experiment.Experiment, class_names: tuple[str, ...], stop: signals.Stop
+) -> tuple[int, ...]:
+  """Of each stage, the bytes that an update takes on each device, by its compiled program."""
+  job = black_job(exp, class_names, stop)
+  return tuple(_bytes(job, stage) for stage in exp.stages)
+
+
+def _bytes(job: job_lib.Job, stage: stages.Stage) -> int:
+  depth = frozen_features.depth_of(job, stage) if job.experiment.cache_features else 0
+  model, shape = _trained(job, depth)
+  state = jax.eval_shape(lambda params: job.initial_state(stage, params, 0), job.shapes)
+  update = job.update(stage, model)
+  return devices.needed_bytes(
+    update, job.devices, state, _batch(job, shape), job.dropout_key(), np.float32(1)
+  )
+
+
+def black_job(exp: experiment.Experiment, class_names: tuple[str, ...], stop: signals.Stop) -> job_lib.Job:
+  """A job of the experiment on a batch of black images."""
+  # Statistics need training images; without them an update costs the same.
+  pixels = dataclasses.replace(
+    exp.transform.standardize,
+    featurewise_center=False,
+    featurewise_std_normalization=False,
+    zca_whitening=False,
+  )
+  return job_lib.Job(exp, _black(exp, class_names), pixels, None, stop)
+
+
+def _trained(job: job_lib.Job, depth: int) -> tuple[Any, tuple[int, ...]]:
+  """The part of the network behind the cached blocks, and the shape of its input."""
+  if not depth:
+    return job.model, job.data.image_NHWC.shape[1:]
+  backbone = job.experiment.model.backbone
+  assert backbone is not None, 'only a backbone has blocks'
+  model = backbone.from_block(zoo.options(job.experiment.model, job.num_classes), depth + 1)
+  return model, frozen_features.map_shape(job, backbone, job.shapes, depth)
+
+
 def _update(job: job_lib.Job, stage: stages.Stage, depth: int) -> float:
   """Seconds of an update of a stage whose `depth` lowest blocks are cached."""
-  model, batches = job.model, None
-  if depth:
-    backbone = job.experiment.model.backbone
-    assert backbone is not None, 'only a backbone has blocks'
-    model = backbone.from_block(zoo.options(job.experiment.model, job.num_classes), depth + 1)
-    shape = frozen_features.map_shape(job, backbone, job.params, depth)
-    batch = _batch(job, shape)
-  else:
-    batches = job.batches(0)
-    batch = next(batches)
+  if not depth and (resident := resident_updates.build(job, stage, None)):
+    return _resident_update(job, stage, resident)
+  model, shape = _trained(job, depth)
+  batches = None if depth else job.batches(0)
+  batch = next(batches) if batches else _batch(job, shape)
   step = job.train_step(stage, model)
   state: Any = job.initial_state(stage, job.params, 0)
   state, report = step(state, batch, job.dropout_key(), np.float32(1))
@@ -118,6 +147,18 @@ def _update(job: job_lib.Job, stage: stages.Stage, depth: int) -> float:
   if batches:
     batches.close()
   return elapsed / _UPDATES
+
+
+def _resident_update(job: job_lib.Job, stage: stages.Stage, resident: resident_updates.Resident) -> float:
+  size, batches = resident.many.size, resident.batches(0)
+  input_U = jax.tree.map(lambda *leaf_U: np.stack(leaf_U), *(next(batches) for _ in range(size)))
+  state: Any = job.initial_state(stage, job.params, 0)
+  # The first call compiles.
+  for _ in range(2):
+    began = time.monotonic()
+    state, report_U = resident.many.step(state, input_U, size, job.dropout_key(), np.float32(1))
+    jax.block_until_ready(report_U)
+  return (time.monotonic() - began) / size
 
 
 def _batch(job: job_lib.Job, shape: tuple[int, ...]) -> types.Batch:
@@ -145,7 +186,8 @@ def _black(exp: experiment.Experiment, class_names: tuple[str, ...]) -> dataset.
 def seconds(
   exp: experiment.Experiment,
   cost: Cost,
-  length: budget_lib.Length,
+  steps: int,
+  epochs: Sequence[int],
   trainings: int,
   counts: Counts,
   has_features: bool,
@@ -155,15 +197,15 @@ def seconds(
   Args:
     exp: the run's.
     cost: of its network.
-    length: of one training.
+    steps: updates an epoch.
+    epochs: of each stage.
     trainings: networks that it trains.
     counts: of the images.
     has_features: whether another run of the study leaves it the features of the frozen blocks.
   """
-  epochs = zip(length.epochs, cost.update_seconds, strict=True)
-  total = sum(num * length.steps * each for num, each in epochs)
+  total = sum(num * steps * each for num, each in zip(epochs, cost.update_seconds, strict=True))
   if cost.is_cached:
     total += 0 if has_features else (counts.train + counts.validation) * cost.image_seconds
   else:
-    total += sum(length.epochs) * counts.validation * cost.image_seconds
+    total += sum(epochs) * counts.validation * cost.image_seconds
   return trainings * (OVERHEAD + total + counts.scored * cost.image_seconds)

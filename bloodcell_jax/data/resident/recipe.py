@@ -1,0 +1,69 @@
+"""What a batch is made of where the images lie on the device: their rows and the numbers that change them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator
+from typing import Any
+
+import jax
+import numpy as np
+
+from bloodcell_jax.data import stream
+from bloodcell_jax.data.augmentation import transform
+from bloodcell_jax.data.resident import affine
+
+# A NumPy array until it is on the device.
+Array = Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """A batch before its images are gathered, a few kilobytes; a row of zeros pads it, without weight."""
+
+  row_B: Array  # int32, of the images on the device
+  matrix_B6: Array  # float32: `augmentation.affine.matrices`
+  fraction_B6: Array  # uint32: their fractional parts
+  flip_B2: Array  # bool: left to right, upside down
+  level_B2: Array  # float32: channel shift and factor of brightness; NaN for none
+  turn_B2: Array  # int32: quarter turns, then whether it is mirrored
+  erased_B4: Array  # float32: as `photometric.Drawn`
+  target_BK: Array  # as those of `types.Batch`, like the two that follow
+  weight_B: Array
+  position_B: Array
+
+
+def training(
+  arrays: stream.Arrays, batch_size: int, seed: int, start: int, spec: transform.Spec | None
+) -> Generator[Recipe, None, None]:
+  """The endless recipes of the training batches from step `start` on.
+
+  **Guarantees**: a recipe depends only on (seed, step); its images, and what changes them, are those of
+  `pipeline.training`.
+
+  Args:
+    arrays: of the training rows alone, which are on the device in this order.
+    batch_size: B.
+    seed: of the run.
+    start: the first step.
+    spec: how images are changed; None for features, which are not.
+  """
+  rows = np.arange(len(arrays.weight_N))
+  draw = transform.make_operands(spec, seed, arrays.image_NHWC, rows) if spec else None
+  for rows_B, step in stream.order(arrays, rows, batch_size, seed, start):
+    positions = step * batch_size + np.arange(batch_size)
+    operand_BD = draw(positions, rows_B) if draw else np.zeros((batch_size, transform.NUM_OPERANDS))
+    augment_BD, photometric_BD = operand_BD[:, transform.AUGMENT], operand_BD[:, transform.PHOTOMETRIC]
+    yield Recipe(
+      rows_B.astype(np.int32),
+      augment_BD[:, :6].astype(np.float32),
+      affine.fractions(augment_BD[:, :6]),
+      augment_BD[:, 6:8] > 0,
+      augment_BD[:, 8:10].astype(np.float32),
+      photometric_BD[:, :2].astype(np.int32),
+      photometric_BD[:, 11:15].astype(np.float32),
+      arrays.target_NK[rows_B],
+      arrays.weight_N[rows_B],
+      np.arange(batch_size, dtype=np.int32),
+    )

@@ -1,0 +1,189 @@
+"""What a training would do, and what it would take, before it is started; nothing is trained or written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from bloodcell_jax.base import tree, types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset, reading
+from bloodcell_jax.data.images import decode, feature_cache, image_buffer
+from bloodcell_jax.data.resident import images as resident_images
+from bloodcell_jax.data.sources import remarks
+from bloodcell_jax.ensembles import method
+from bloodcell_jax.models import zoo
+from bloodcell_jax.runs import cost as cost_lib
+from bloodcell_jax.runs import frozen_features, run_data, starting_weights
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import memory
+from bloodcell_jax.train import devices, history, precision, signals
+from bloodcell_jax.train import progress as progress_lib
+
+# Images decoded to estimate the time of all.
+_DECODED = 16
+_FIRST = 'a dry run: nothing is trained, and no folder is written'
+
+
+def run(
+  flat: Mapping[str, Any], folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+) -> None:
+  """Prints the plan of a training: devices, data, memory, caches and the time that it takes.
+
+  Args:
+    flat: the config, checked.
+    folder: the run's; it need not exist.
+    stop: polled between the parts.
+    progress: where the plan is printed.
+
+  Raises:
+    UserError: as the training would: the folder holds another run, or the data or the weights cannot be used.
+    signals.Stopped: a stop was requested.
+  """
+  config = folder.with_format(flat)
+  exp = experiment.from_flat(config)
+  progress.line(_FIRST)
+  progress.line(_state(config, folder))
+  on = devices.devices(exp.num_devices, exp.parallel)
+  progress.line(_devices(exp, on))
+  data = _divided(exp, progress)
+  progress.line(_images(exp, data))
+  if exp.weights.path:
+    progress.line(f'weights: from {starting_weights.read(exp.weights.path, exp.model.name).origin}')
+  stop.poll()
+  class_names = data.table.class_names
+  progress.line(_network(exp, on, len(class_names)))
+  for line in _features(exp, data, folder):
+    progress.line(line)
+  cost = cost_lib.measure(exp, class_names, stop)
+  needed = max(cost_lib.update_bytes(exp, class_names, stop))
+  progress.line(_memory(exp, data, needed, on))
+  for line in _times(exp, data, cost):
+    progress.line(line)
+
+
+def num_trainings(exp: experiment.Experiment) -> int:
+  """The number of networks that the experiment trains."""
+  folds, ensemble = exp.cross_validation, exp.ensemble
+  if ensemble.member or folds.fold:
+    return 1
+  return folds.folds or method.num_trainings(
+    ensemble.method, ensemble.members, ensemble.combine, ensemble.folds
+  )
+
+
+def duration(seconds: float) -> str:
+  """The time with two digits or three.
+
+  Example:
+    >>> [duration(seconds) for seconds in (0.0123, 7.26, 95, 1234, 30000)]
+    ['12 ms', '7.3 s', '95 s', '21 min', '8.3 h']
+  """
+  for unit, size in (('h', 3600), ('min', 60)):
+    if seconds >= 2 * size:
+      return f'{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}'
+  if seconds < 0.1:
+    return f'{1e3 * seconds:.2g} ms'
+  return f'{seconds:.{0 if seconds >= 10 else 1}f} s'
+
+
+def _state(config: Mapping[str, Any], folder: workdir.Workdir) -> str:
+  if not (folder.config.exists() and folder.has_results()):
+    return f'folder: {folder.path}, a new run'
+  folder.check_config(config)
+  done = len(history.read(folder.history)) if folder.history.exists() else 0
+  return f'folder: {folder.path} holds this run with {done} epochs; training continues it, the times are of a new one'
+
+
+def _devices(exp: experiment.Experiment, on: devices.Devices) -> str:
+  per_device = -(-exp.batch_size // len(on))
+  padding = per_device * len(on) - exp.batch_size
+  text = (
+    f'devices: {len(on)} x {on.each[0].device_kind} ({on.platform}) by {on.parallel}; {exp.batch_size} images an '
+    f'update, {per_device} on each device'
+  )
+  return f'{text}, of which {padding} in all only pad the batch' if padding else text
+
+
+def _divided(exp: experiment.Experiment, progress: progress_lib.Progress) -> dataset.Dataset:
+  """The data with its splits, undecoded; refused where the training would refuse it."""
+  data = run_data.divide(reading.undecoded(exp.data, exp.division_seed, ()), exp)
+  if untaught := remarks.untaught(data.table):
+    raise types.UserError(untaught)
+  run_data.check_leaks(exp, data, progress)
+  return data
+
+
+def _images(exp: experiment.Experiment, data: dataset.Dataset) -> str:
+  num, side = len(data.table), exp.data.decode.image_size
+  size = num * side * side * 3
+  some = data.table.take(np.unique(np.linspace(0, num - 1, min(num, _DECODED)).astype(int)))
+  began = time.monotonic()
+  spec = exp.data.decode
+  for content in some.content:
+    try:
+      decode.image(content, spec)
+    except decode.DecodeError:
+      continue
+  seconds = (time.monotonic() - began) / len(some) * num
+  splits = ', '.join(f'{name} {len(rows):,}' for name, rows in data.rows.items())
+  return (
+    f'images: {num:,} of {exp.data.source}, {splits}; decoded at {side}x{side} they take '
+    f'{feature_cache.format_bytes(size)} ({image_buffer.place(size, spec.cache)}); decoding takes '
+    f'{duration(seconds)} on one core'
+  )
+
+
+def _network(exp: experiment.Experiment, on: devices.Devices, num_classes: int) -> str:
+  shapes = zoo.shapes(zoo.build(exp.model, num_classes), exp.data.decode.image_size)
+  dtype = np.dtype(precision.dtype(exp.dtype, on.platform)).name
+  return f'network: {exp.model.name}, {tree.count(shapes):,} parameters; an update computes in {dtype}'
+
+
+def _features(exp: experiment.Experiment, data: dataset.Dataset, folder: workdir.Workdir) -> Iterator[str]:
+  """A line for each set of features that is cached."""
+  network = exp.model.backbone
+  if not (network and exp.cache_features):
+    return
+  job = job_lib.Job(exp, data, exp.transform.standardize, None, signals.Stop())
+  copies = exp.features.num_augmented if exp.transform.is_random else 1
+  num = copies * len(data.rows['train']) + len(data.rows['validation'])
+  for depth in sorted({frozen_features.depth_of(job, stage) for stage in exp.stages} - {0}):
+    shape = (num, *frozen_features.map_shape(job, network, job.shapes, depth))
+    size = feature_cache.format_bytes(feature_cache.num_bytes(shape, exp.features.dtype))
+    yield f'features: block {depth} of {num:,} images, {size} on disk in {folder.cache}'
+
+
+def _memory(exp: experiment.Experiment, data: dataset.Dataset, needed: int, on: devices.Devices) -> str:
+  # XLA's estimate is exact except on CPUs.
+  most = f' to {feature_cache.format_bytes(memory.PEAK_FACTOR * needed)}' if on.platform == 'cpu' else ''
+  free = feature_cache.format_bytes(memory.free(on.each[0]))
+  images = ''
+  if exp.pipeline == resident_images.NAME:
+    size = feature_cache.format_bytes(3 * exp.data.decode.image_size**2 * len(data.rows['train']))
+    images = f', the training images {size} (of stages on cached features, the features)'
+  return f'memory: an update takes {feature_cache.format_bytes(needed)}{most} on each device{images}; {free} are free'
+
+
+def _times(exp: experiment.Experiment, data: dataset.Dataset, cost: cost_lib.Cost) -> Iterator[str]:
+  """A line for each stage, and the time of all."""
+  counts = cost_lib.count(data, exp.evaluate_splits)
+  steps = exp.loop.steps_per_epoch or -(-counts.train // exp.batch_size)
+  validation = 0.0 if cost.is_cached else counts.validation * cost.image_seconds
+  for stage, update in zip(exp.stages, cost.update_seconds, strict=True):
+    yield (
+      f'stage {stage.fit.name}: {stage.fit.epochs} epochs of {steps} updates; {duration(update)} an update, '
+      f'{duration(steps * update + validation)} an epoch with its validation'
+    )
+  trainings = num_trainings(exp)
+  epochs = [stage.fit.epochs for stage in exp.stages]
+  total = cost_lib.seconds(exp, cost, steps, epochs, trainings, counts, False) + cost.compile_seconds
+  networks = '1 network' if trainings == 1 else f'{trainings} networks one after the other'
+  yield (
+    f'in all: about {duration(total)} for {networks}, {duration(cost.compile_seconds)} of it to compile; estimated '
+    'from a few updates on black images, without decoding'
+  )

@@ -1,0 +1,115 @@
+"""Updates whose images, or cached features, lie on the devices: `data.pipeline=device`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import stages
+from bloodcell_jax.data import stream
+from bloodcell_jax.data.augmentation import standardize
+from bloodcell_jax.data.resident import images, recipe
+from bloodcell_jax.runs import forward, frozen_features
+from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.system import memory
+from bloodcell_jax.train import devices, many_updates, plan
+
+# Most updates a call, by platform: a stop waits for the call to end, and an update takes long on a CPU.
+_MOST = {'cpu': 4}
+_MOST_ELSEWHERE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Resident:
+  """The updates of a stage and what they are made from."""
+
+  many: plan.Many
+  batches: Callable[[int], plan.Batches]
+  # params -> val_loss, val_accuracy; of features as the host computes them
+  evaluate: Callable[[Any], dict[str, float]]
+
+
+def build(
+  job: job_lib.Job, stage: stages.Stage, features: frozen_features.Features | None
+) -> Resident | None:
+  """The updates of a stage on images, or features, that are copied to each device; None for another pipeline.
+
+  Args:
+    job: the job.
+    stage: the stage to train.
+    features: what it trains on in the place of images.
+
+  Raises:
+    RunError: they do not fit into the memory of a device.
+  """
+  exp, on = job.experiment, job.devices
+  if exp.pipeline != images.NAME:
+    return None
+  gather: Callable[[Any, recipe.Recipe], Any] = images.gather_features
+  if features:
+    arrays, model, spec = features.arrays, features.model, None
+  else:
+    arrays, model, spec = _of_rows(job.arrays, job.data.rows['train']), job.model, job.transform
+    gather = images.make_gather(spec, job.statistics, arrays.image_NHWC.shape[1:])
+  data = _place(arrays.image_NHWC, 'training', on)
+
+  def make_batch(data: Any, one: recipe.Recipe) -> types.Batch:
+    return images.batch(gather(data, one), one)
+
+  mapped = devices.make_train_many(many_updates.make(job.update(stage, model), make_batch), on)
+
+  def step(state: Any, input_U: recipe.Recipe, num: int, key: Any, scale: np.float32) -> Any:
+    return mapped(state, input_U, many_updates.Common(key, data, np.int32(num)), scale)
+
+  return Resident(
+    plan.Many(_MOST.get(on.platform, _MOST_ELSEWHERE), step),
+    lambda start: recipe.training(arrays, exp.batch_size, exp.seed, start, spec),
+    features.evaluate if features else _evaluator(job, stage),
+  )
+
+
+def _place(image_NHWC: np.ndarray, split: str, on: devices.Devices) -> Any:
+  """The images, whole on each device."""
+  memory.require(
+    image_NHWC.nbytes,
+    memory.free(on.each[0]),
+    f'the {split} images on each device',
+    'set data.pipeline=tf_data or lower data.image_size',
+  )
+  return devices.replicate(np.asarray(image_NHWC), on)
+
+
+def _evaluator(job: job_lib.Job, stage: stages.Stage) -> Callable[[Any], dict[str, float]]:
+  """The `job.evaluator` of the stage on images that lie on the devices."""
+  rows = job.data.rows['validation']
+  arrays, table = _of_rows(job.arrays, rows), job.data.table.take(rows)
+  data, size = _place(arrays.image_NHWC, 'validation', job.devices), job.experiment.evaluate_batch_size
+  finish = standardize.make_jax(job.transform.standardize, job.statistics)
+  options = job_lib.apply_options(stage)
+
+  def logits(params_and_data: Any, batch: types.Batch) -> Any:
+    params, image_NHWC = params_and_data
+    row_B = batch.image_BHWC.astype(jnp.int32)
+    image_BHWC = finish(image_NHWC.at[row_B].get(mode='promise_in_bounds'))
+    return job.model.apply({'params': params}, image_BHWC, batch.position_B, False, **options)
+
+  apply = devices.make_apply(logits, job.devices)
+  # Rows in the place of images.
+  numbers = dataclasses.replace(arrays, image_NHWC=np.arange(len(rows), dtype=np.int32))
+
+  def evaluate(params: Any) -> dict[str, float]:
+    batches = stream.in_order(numbers, np.arange(len(rows)), size, lambda row_B: row_B)
+    outputs = forward.outputs(apply, (params, data), batches, table, job.poll)
+    return job.figures(stage, outputs, table)
+
+  return evaluate
+
+
+def _of_rows(arrays: stream.Arrays, rows: np.ndarray) -> stream.Arrays:
+  laboratory_N = None if arrays.laboratory_N is None else arrays.laboratory_N[rows]
+  return stream.Arrays(arrays.image_NHWC[rows], arrays.target_NK[rows], arrays.weight_N[rows], laboratory_N)
