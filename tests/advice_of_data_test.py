@@ -269,3 +269,27 @@ def test_a_pattern_that_matches_nothing_is_told_what_the_stars_stand_for(tmp_pat
   assert '* stands for any letters, ** for any folders' in said
   assert len(input_paths.read([f'{top}/**/*.png']).inputs) == 1
   assert len(input_paths.read([f'{top}/*/*.png']).inputs) == 1
+
+
+def test_a_folder_of_files_that_are_not_read_says_what_the_first_of_them_is(tmp_path):
+  (tmp_path / 'new').mkdir()
+  (tmp_path / 'new' / '1.heic').write_bytes(b'x')
+  (tmp_path / 'new' / '2.zip').write_bytes(b'x')
+  said = line(lambda: input_paths.read([str(tmp_path / 'new')]))
+  assert 'no image there that is read, of 2 files; the first: 1.heic: a file of Apple camera' in said
+  fill(tmp_path / 'new', '1.png')
+  found = input_paths.read([str(tmp_path / 'new')])
+  assert len(found.inputs) == 1
+  assert str(found.problems[1]) == '2.zip: is an archive; unpack it'
+
+
+def test_a_file_in_the_place_of_the_folder_says_which_kind_it_is_and_what_to_name(tmp_path):
+  top = fill(tmp_path / 'data', '1.png 2.png')
+  archive = shutil.make_archive(str(tmp_path / 'cells'), 'zip', top)
+  assert 'is an archive; unpack it' in line(read, archive)
+  listed = tmp_path / 'labels.csv'
+  write(listed, GOOD)
+  keys = re.findall(r'--config\.data\.(\w+)', line(read, listed))
+  assert keys == ['dir', 'labels_csv']
+  assert len(read(top, '', listed)) == 2
+  assert 'is a file; set --config.data.dir to a folder' in line(read, top / '1.png')

@@ -45,3 +45,16 @@ def test_an_image_saved_as_the_line_says_is_read(kind):
     tiff(EIGHT_HWC.astype(np.uint16) * 257, photometric='rgb'),
   ):
     np.testing.assert_array_equal(np.asarray(photograph.upright(better, 10**6)[0]), EIGHT_HWC)
+
+
+@pytest.mark.parametrize(
+  ('data', 'words'),
+  [
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:aa\n', 'fetch it with `git lfs pull`'),
+    (b'<!DOCTYPE html><html>not found</html>', 'a web page in the place of the image; download it again'),
+  ],
+)
+def test_what_came_in_the_place_of_an_image_says_so(data, words):
+  with pytest.raises(photograph.rgb.DecodeError) as caught:
+    photograph.upright(data, 10**6)
+  assert words in str(caught.value)

@@ -175,6 +175,16 @@ def test_an_ensemble_is_completed_evaluated_and_begun_with_as_its_lines_say(cell
   assert command(cells, folder, *of)[0] == 0
   code, _, err = starting.run('predict', f'--workdir={folder}', cells / 'TEST', '--heat_maps=false')
   assert code == 0, err
+  for name in ('ensemble.json', 'combination.npz'):
+    (folder / name).write_text('{')
+    code, _, err = starting.run('predict', f'--workdir={folder}', cells / 'TEST', '--heat_maps=false')
+    words = {'ensemble.json': 'train the ensemble again to rewrite it'}
+    assert words.get(name, 'repeat the command that combined the members') in err
+    assert command(cells, folder, *of)[0] == 0
+  code, _, err = starting.run('ensemble', *folder_of_cells.flags(cells, folder))
+  assert 'or use configs/ensemble.py' in err
+  method = re.search(r'ensemble.method is empty; choose one of (\w+)', err)[1]
+  assert command(cells, folder, *of, f'--config.ensemble.method={method}')[0] == 0
   said = line(starting_weights.read, str(folder), 'cnn_a')
   assert 'of an ensemble one of its members' in said
   assert starting_weights.read(str(member), 'cnn_a').params

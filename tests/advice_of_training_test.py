@@ -85,7 +85,7 @@ def test_a_damaged_history_is_removed_as_the_line_says(tmp_path):
 def test_a_damaged_list_of_images_to_label_is_removed_and_the_run_has_none(tmp_path):
   folder = workdir.Workdir(tmp_path)
   folder.next_labels.write_text('x\ny\n')
-  assert 'remove it, or type `adapt` again' in line(label_next_csv.read, folder)
+  assert 'remove it, and `adapt` without labels writes it anew' in line(label_next_csv.read, folder)
   folder.next_labels.unlink()
   assert label_next_csv.read(folder) == []
 
@@ -108,9 +108,9 @@ def test_a_damaged_adaptation_is_restored_or_made_in_another_folder(tmp_path):
 
 def test_a_damaged_combination_is_one_line_and_a_new_one_is_read(tmp_path):
   path = tmp_path / 'ensemble.npz'
-  assert 'combine the members again' in line(combination.read, path)
+  assert 'repeat the command that combined the members' in line(combination.read, path)
   path.write_bytes(b'x')
-  assert 'combine the members again' in line(combination.read, path)
+  assert 'repeat the command that combined the members' in line(combination.read, path)
   combination.write(path, combination.mean(2))
   assert combination.read(path).kind == combination.mean(2).kind
 

@@ -12,6 +12,8 @@ import folder_of_cells
 import pytest
 import starting
 
+from bloodcell_jax.system import atomic
+
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory) -> tuple[pathlib.Path, pathlib.Path]:
@@ -133,6 +135,81 @@ def test_few_updates_are_told_with_the_key_to_raise_and_enough_are_not(trained, 
   key = re.search(r'few to learn from; raise (\S+)', line)[1]
   out = arrives(*command, f'--config.{key}=40')
   assert re.search(r'200 updates in all, [\d.]+ passes over \d+ training images$', out, re.MULTILINE)
+
+
+def test_files_of_another_folder_that_are_no_images_are_left_out_of_its_evaluation(copy, tmp_path):
+  folder, data = copy
+  shutil.copytree(data / 'TEST', tmp_path / 'other')
+  next((tmp_path / 'other').glob('*/*')).write_bytes(b'no image')
+  command = ('evaluate', f'--workdir={folder}', f'--data_dir={tmp_path / "other"}')
+  code, _, err = starting.run(*command)
+  assert code == 2
+  arrives(*command, re.search(r'or skip them with (--\S+)', err)[1])
+  assert json.loads((folder / 'metrics.json').read_text())['other']['num_images'] == 15
+
+
+def test_images_that_were_trained_on_and_have_changed_are_found_where_data_dir_names_them(tmp_path, copy):
+  folder, data = copy
+  place = tmp_path / 'cells'
+  shutil.copytree(data, place)
+  config = json.loads((folder / 'config.json').read_text())
+  atomic.write_json(folder / 'config.json', {**config, 'data.dir': str(place)})
+  file = next(place.glob('TEST/*/*'))
+  good = file.read_bytes()
+  file.write_bytes(b'no image')
+  code, _, err = starting.run('evaluate', f'--workdir={folder}')
+  assert (code, 'the run was trained with them: restore them from a copy' in err) == (2, True), err
+  file.write_bytes(next(place.glob('TRAIN/*/*')).read_bytes())
+  flag = re.search(r'with (--data_dir)', advice('evaluate', f'--workdir={folder}'))[1]
+  out = arrives('evaluate', f'--workdir={folder}', f'{flag}={data}')
+  assert 'its own splits are scored' in out
+  arrives('evaluate', f'--workdir={folder}')
+  file.write_bytes(good)
+
+
+def test_a_run_is_evaluated_with_other_keys_without_its_config(copy):
+  folder, data = copy
+  predict = ('predict', f'--workdir={folder}', data / 'TEST', '--heat_maps=false')
+  config = json.loads((folder / 'config.json').read_text())
+  atomic.write_json(folder / 'config.json', {**config, 'evaluate.tta': 'mirrors'})
+  key = re.search(r'with the keys that you want, such as (--config\S+)', advice(*predict))[1]
+  arrives('evaluate', f'--workdir={folder}', key)
+  arrives(*predict)
+  assert 'seed was 0 and is 7' in advice('evaluate', f'--workdir={folder}', '--config.seed=7')
+  assert 'did you mean --config.evaluate.tta?' in advice('evaluate', '--config.evaluate.ttta=none')
+  line = advice('train', '--config.seed=7')
+  arrives_at = re.search(r'such as (--config=\S+)', line)[1]
+  assert 'train takes no paths' in advice('train', arrives_at, '--config.seed=7', data)
+
+
+def test_paths_and_keys_that_a_command_does_not_take(copy, tmp_path):
+  folder, data = copy
+  line = advice('export', f'--workdir={folder}', 'safetensors')
+  assert 'the formats are --format, the folder is --to' in line
+  arrives('export', f'--workdir={folder}', '--format=safetensors', f'--to={tmp_path / "export"}')
+  adapt = ('adapt', f'--workdir={folder}', f'--data_dir={data / "TEST"}', '--propose=3')
+  assert 'keeps the settings of the run; leave it out' in advice(*adapt, '--config.seed=3')
+  arrives(*adapt)
+  line = advice('train', *starting.TINY, data)
+  flags = re.search(r'name the folder with (\S+) (--\S+)', line).groups()
+  assert flags == re.search(r'name the folder with (\S+) (--\S+)', advice('study', data)).groups()
+  arrives('train', *starting.TINY, flags[0], f'{flags[1]}={data}', '--config.train.epochs=1',
+          f'--workdir={tmp_path / "new"}')  # fmt: skip
+
+
+def test_predictions_that_are_missing_are_written_by_evaluate(copy, tmp_path):
+  folder, _ = copy
+  shutil.copytree(folder, tmp_path / 'second')
+  shutil.rmtree(folder / 'predictions')
+  combine = ('ensemble', '--combine', f'--workdir={tmp_path / "both"}', folder, tmp_path / 'second')
+  assert 'have no split in common; evaluate them first' in advice(*combine)
+  few = [f'--config.trees.{key}=2' for key in ('num_trees', 'max_iter', 'num_permutations')]
+  line = advice('ensemble', '--trees', f'--workdir={folder}', *few)
+  assert 'missing; run `evaluate --workdir=' in line
+  command = re.search(r'`(.*)` first', line)[1]
+  arrives(*command.split())
+  arrives('ensemble', '--trees', f'--workdir={folder}', *few)
+  arrives(*combine)
 
 
 def test_no_line_advises_to_remove_a_run_or_its_checkpoints():

@@ -99,6 +99,7 @@ def adapt(
   labelled = labels.read(
     request.data_dir, request.labels_csv, request.groups_csv, known, request.new_classes, home.digests
   )
+  labelled_images.check(labelled, exp_before.data.decode, stop.poll)
   lock.take(new.path)
   is_complete = adaptation_file.claim(new, _identity(request, before, labelled))
   console.keep(new.log)

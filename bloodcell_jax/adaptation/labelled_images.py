@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,6 +13,30 @@ from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
+
+_ADVICE = 'repair them, or take their lines out of the list of labels'
+
+
+def check(labelled: types.Table, spec: decode.Spec, poll: Callable[[], None]) -> None:
+  """Refuses labelled images that cannot be used, before anything is written.
+
+  Args:
+    labelled: the images.
+    spec: how they are decoded.
+    poll: called for each image.
+
+  Raises:
+    UserError: some cannot be used; the message names them.
+  """
+  problems = []
+  for file, content in zip(labelled.file.tolist(), labelled.content, strict=True):
+    poll()
+    try:
+      decode.image(content, spec)
+    except decode.DecodeError as error:
+      problems.append(types.Problem(file, str(error)))
+  if problems:
+    raise types.UserError(reading.complaint(problems, _ADVICE))
 
 
 def read(
@@ -44,7 +69,7 @@ def read(
 
   decoded = decode.table(labelled, spec.decode, cache, on_progress)
   if decoded.problems:
-    raise types.UserError(reading.complaint(decoded.problems))
+    raise types.UserError(reading.complaint(decoded.problems, _ADVICE))
   # As the names that an adapted run with images gives its photographs.
   source_N = np.char.add('new ', labelled.file.astype(str))
   table = dataclasses.replace(

@@ -42,13 +42,13 @@ def read(
     raise types.UserError(f'--new_classes={both[0]}: the run knows this class; leave it out')
   given = folders.read(data_dir, groups_csv, labels_csv).table
   every = (*class_names, *new_classes)
-  if pair := names.alike(every):
+  if pair := names.alike(every) or names.differ_in_number(every):
     raise types.UserError(
       f'--new_classes={pair[1]}: reads like {pair[0]}, which the run knows; label with that'
     )
   meant = []
   for name in given.class_names:
-    known = name if name in every else names.match(name, every)
+    known = name if name in every else names.match_number(name, every)
     if not known:
       raise types.UserError(_unknown(labels_csv, name, class_names))
     meant.append(known)

@@ -116,6 +116,8 @@ def read(
   Raises:
     UserError: there is no such folder, or no image in it.
   """
+  if os.path.isfile(data_dir) and (advice := image_files.unpacking(data_dir)):
+    raise types.UserError(f'{data_dir}: {advice}')
   if not os.path.isdir(data_dir):
     raise types.UserError(f'{data_dir}: no such folder; name the folder of the new images with --data_dir')
   inputs = sorted(input_paths.read([data_dir]).inputs, key=lambda one: image_files.natural_key(one.shown))

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -34,6 +34,8 @@ class Request:
   config_name: str  # the file's name and variant, for the default workdir
   workdir: str  # --workdir; empty if not given
   paths: tuple[str, ...]
+  # Keys given without --config to a command with OF_RUN: they change those of the run in the folder.
+  changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def folder(self) -> pathlib.Path:
     """The run's folder: --workdir, or runs/<config name>; with --workdir=box a copy of the model in the box."""
@@ -84,5 +86,7 @@ def one_line(error: Exception, argv: Sequence[str]) -> str:
   if isinstance(error, OSError):
     config = next((a for a in argv if a.startswith('--config')), '--config')
     return f'{config}: no such config file; those of the package are {", ".join(config_file.names())}'
+  if named := re.match(r"Unknown command line flag '(config\.[\w.]+)'", text):
+    return f'--{named[1]}: a key needs its config beside it, such as --config=configs/default.py'
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   return lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}'

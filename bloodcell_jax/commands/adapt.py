@@ -24,6 +24,11 @@ from bloodcell_jax.train import signals
 CONFIG = 'configs/default.py'  # without --config, so that the keys below can be given
 # The keys that are taken from the config; everything else is the run's.
 _KEYS = {'data.dir': 'data_dir', 'data.labels_csv': 'labels_csv', 'data.groups_csv': 'groups_csv'}
+# What to do where the results cannot be written.
+WHERE_ELSE = (
+  'name a folder that can be written with --to; where images are proposed, copy the run to one and name that with '
+  '--workdir'
+)
 
 
 def define_flags() -> None:

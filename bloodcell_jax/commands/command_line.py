@@ -4,18 +4,20 @@ Parses the flags, runs the command, prints an error as one line and returns the 
 """
 
 import contextlib
+import dataclasses
 import importlib
 import logging
 import os
 import pathlib
 import sys
 import unicodedata
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.system import config_file, console, home, memory, process
+from bloodcell_jax.system import config_file, console, home, memory, process, unwritable
 from bloodcell_jax.train import signals
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 75
@@ -49,6 +51,8 @@ def main(argv: list[str]) -> int:
     return _fail(str(error))
   has_command = len(argv) > 1 and not argv[1].startswith('-')
   name = argv[1] if has_command else 'train'
+  if name[0] in '\u2010\u2011\u2012\u2013\u2014\u2212':
+    return _fail(f'{name}: begins with a long dash; write --{name.lstrip(name[0])}')
   if name not in commands.SUMMARIES:
     return _fail(f'{name}: no such command; choose one of {", ".join(commands.SUMMARIES)}')
   if {'--help', '-h'} & set(argv) and not has_command:
@@ -71,11 +75,21 @@ def main(argv: list[str]) -> int:
   if {'--help', '-h'} & set(argv):
     print(f'{name}: {commands.SUMMARIES[name]}\n\n{commands.flag_help(command.__name__, __name__)}')
     return 0
-  if getattr(command, 'CONFIG', '') and not any(a.split('=')[0] in ('--config', '-config') for a in argv):
+  has_config = any(a.split('=')[0] in ('--config', '-config') for a in argv)
+  changes_run = (
+    getattr(command, 'OF_RUN', False)
+    and not has_config
+    and any(a.startswith(('--config.', '-config.')) for a in argv)
+  )
+  if changes_run or (getattr(command, 'CONFIG', '') and not has_config):
     # The config comes first, so that the keys that follow can override it.
-    argv = [*argv[:2], f'--config={config_file.FOLDER.parent / command.CONFIG}', *argv[2:]]
+    path = config_file.FOLDER.parent / getattr(command, 'CONFIG', 'configs/default.py')
+    argv = [*argv[:2], f'--config={path}', *argv[2:]]
   try:
     request = _request(flags.FLAGS(argv), has_command)
+    if changes_run:
+      given: Any = flags.FLAGS['config']
+      request = dataclasses.replace(request, config=None, config_name='', changes=dict(given.override_values))
   # absl and ml_collections raise many kinds of errors, which name the flag, the key or the file.
   except Exception as error:
     if '--debug' in argv:
@@ -115,13 +129,13 @@ def _run(command, request: commands.Request, stop: signals.Stop) -> int:
     return EXIT_STOPPED
   # Without memory, libraries raise many kinds of errors.
   except Exception as error:
-    message = _message(error, types.UserError, types.RunError)
+    message = _message(error, getattr(command, 'WHERE_ELSE', ''), types.UserError, types.RunError)
     if flags.FLAGS.debug or not message:
       raise
     return _fail(message, EXIT_USAGE if isinstance(error, types.UserError) else EXIT_FAILED)
 
 
-def _message(error: Exception, *own: type[Exception]) -> str:
+def _message(error: Exception, where_else: str, *own: type[Exception]) -> str:
   """One line for an error that is not a fault of the program; empty for one that is."""
   text = str(error)
   if isinstance(error, own):
@@ -129,11 +143,9 @@ def _message(error: Exception, *own: type[Exception]) -> str:
   if memory.is_short(error):
     return _OUT_OF_MEMORY
   if isinstance(error, OSError):
-    return (
-      f'{error.filename}: {error.strerror}'
-      if error.filename and error.strerror
-      else text or type(error).__name__
-    )
+    known = error.filename and error.strerror
+    line = f'{error.filename}: {error.strerror}' if known else text or type(error).__name__
+    return '; '.join(filter(None, (line, unwritable.advice(error, where_else))))
   return ''
 
 

@@ -22,11 +22,15 @@ from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
+# With --trees, keys without --config change those of the run.
+OF_RUN = True
 # The combinations that need predictions only.
 _RULES = tuple(name for name in method.COMBINES if name not in (method.AUTO, *method.WEIGHT_AVERAGES))
 _FIXED = (method.MEAN, method.LOGITS, method.GEOMETRIC, method.VOTE)
 # Splits on which runs are not combined; stacking is fitted on out-of-fold predictions.
 _LEFT_OUT = {*scoring.OF_ONE_RUN, workdir.FOLDS} - {folds.OUT_OF_FOLD}
+# What to do where the results cannot be written.
+WHERE_ELSE = 'name a folder that can be written with --workdir'
 
 
 def define_flags() -> None:
@@ -62,7 +66,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     )
   if request.paths:
     raise types.UserError(
-      f'{request.paths[0]}: ensemble takes paths with --combine only; the images are config.data.dir'
+      f'{request.paths[0]}: ensemble takes paths with --combine only; name the folder with '
+      '--config.data.source=folders --config.data.dir'
     )
   config = experiment.with_data_dir(request.config, commands.data_dir())
   entry.train(config, workdir.Workdir(request.folder()), stop)
@@ -73,7 +78,8 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   if not request.workdir:
     raise types.UserError('ensemble --trees needs the folder of a run: --workdir=runs/NAME')
   folder, progress = workdir.Workdir(request.workdir), progress_lib.Progress()
-  exp = saved_run.read_experiment(folder, request.config)
+  config = saved_run.changed(folder, request.config, request.changes)
+  exp = saved_run.read_experiment(folder, config)
   lock.take(folder.path)
   console.keep(folder.log)
   exp = data_place.find(folder, exp, commands.data_dir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -38,8 +39,14 @@ from bloodcell_jax.system import console, lock, portable_name
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
+# Keys without --config change those of the run.
+OF_RUN = True
 # A split's name with such a prefix would be the name of another figure.
 _PREFIXES = ('calibrated_',)
+# What to do where the results cannot be written.
+WHERE_ELSE = (
+  'the results lie in the folder of the run: copy it to where it can be written, and name that with --workdir'
+)
 
 
 def define_flags() -> None:
@@ -57,6 +64,10 @@ def define_flags() -> None:
     'unlike', 'withhold', ['withhold', 'keep'],
     'images of --data_dir that do not look like the training: withhold their class, or keep it',
   )  # fmt: skip
+  flags.DEFINE_enum(
+    'on_bad_image', None, reading.BAD_IMAGE_POLICIES,
+    'files of --data_dir that cannot be used: list them and stop (fail), or leave them out; if empty, as in training',
+  )  # fmt: skip
   flags.DEFINE_string('compare', '', 'the folder of another run: how much better it is on the same images')
 
 
@@ -67,7 +78,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if request.paths:
     raise types.UserError(f'{request.paths[0]}: to score a folder of classes, name it with --data_dir')
   folder = workdir.Workdir(request.folder())
-  exp = saved_run.read_experiment(folder, request.config)
+  config = saved_run.changed(folder, request.config, request.changes)
+  exp = saved_run.read_experiment(folder, config)
   lock.take(folder.path)
   console.keep(folder.log)
   if flags.FLAGS.compare:
@@ -77,7 +89,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   environment = folder.read_environment()
   progress = progress_lib.Progress()
   data_dir = flags.FLAGS.data_dir
-  if data_dir and data_place.is_lost(exp) and data_place.holds(folder, exp, data_dir):
+  if data_dir and data_place.is_needed(folder, exp, data_dir):
     progress.line(f'{data_dir}: holds the images that the run was trained with; its own splits are scored')
     exp, data_dir = data_place.find(folder, exp, data_dir), ''
   elif not data_dir:
@@ -85,7 +97,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   progress.line(f'reading images: {data_dir or exp.data.source}')
   if data_dir:
     images = _images(data_dir)
-    spec = dataclasses.replace(exp.data, source='folders', **{**images, 'groups_csv': flags.FLAGS.groups_csv})
+    policy = flags.FLAGS.on_bad_image or exp.data.on_bad_image
+    given = {**images, 'groups_csv': flags.FLAGS.groups_csv, 'on_bad_image': policy}
+    spec = dataclasses.replace(exp.data, source='folders', **given)
     split = _name(folder, data_dir, images)
     class_names = tuple(environment['data']['class_names'])
     build: Callable[[Callable[[int, int], None]], dataset.Dataset] = functools.partial(
@@ -93,7 +107,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     )
   else:
     build = run_data.reader(exp, folder.cache)
-  data = run_data.read(build, stop, progress)
+  with contextlib.nullcontext() if data_dir else run_data.advising_of(folder):
+    data = run_data.read(build, stop, progress)
   seen_N2 = data.size_N2 if data_dir and data.size_N2 is not None else np.zeros((0, 2), np.int32)
   has_scale = exp.data.decode.view in cell_view.SIDES
   if not has_scale and (other_size := sizes.warning(seen_N2, environment['data'].get('image_sizes', {}))):
@@ -138,7 +153,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
-      folder.begin_scoring({**_evaluate_keys(request), **exp.evaluation})
+      folder.begin_scoring({**_evaluate_keys(config), **exp.evaluation})
       calibration_file.write(folder, rule, fitted_for)
       if adapted:
         progress.line(cross_fitted.write(folder, adapted, data, exp, note, models.origin, rule))
@@ -231,9 +246,9 @@ def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Ex
       progress.line(f'{each.path}: {note}')
 
 
-def _evaluate_keys(request: commands.Request) -> dict[str, Any]:
+def _evaluate_keys(config: Any) -> dict[str, Any]:
   """The `evaluate.*` keys of the command's config, without the prefix."""
-  keys = {} if request.config is None else experiment.flat(request.config)
+  keys = {} if config is None else experiment.flat(config)
   return {key.removeprefix('evaluate.'): value for key, value in keys.items() if key.startswith('evaluate.')}
 
 

@@ -17,6 +17,9 @@ from bloodcell_jax.system import console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
+# What to do where the results cannot be written.
+WHERE_ELSE = 'name a folder that can be written with --to'
+
 
 def define_flags() -> None:
   """The formats, and the folder to write."""

@@ -40,6 +40,9 @@ from bloodcell_jax.system import atomic, console
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
+# What to do where the results cannot be written.
+WHERE_ELSE = 'name a folder that can be written with --to'
+
 
 def define_flags() -> None:
   """Where the files go, how images are cropped, how many are on the review page."""

@@ -18,6 +18,8 @@ from bloodcell_jax.train import signals
 
 CONFIG = 'configs/study.py'  # without --config
 EXIT_FAILED = 1
+# What to do where the results cannot be written.
+WHERE_ELSE = 'name a folder that can be written with --workdir'
 
 
 def define_flags() -> None:
@@ -37,7 +39,9 @@ def define_flags() -> None:
 def run(request: commands.Request, stop: signals.Stop) -> int | None:
   """Trains or continues the runs, and writes study.html, study.md and study.json as it goes on; 1 if one failed."""
   if request.paths:
-    raise types.UserError(f'{request.paths[0]}: study takes no paths; the images are config.data.dir')
+    raise types.UserError(
+      f'{request.paths[0]}: study takes no paths; name the folder with --config.data.source=folders --config.data.dir'
+    )
   progress, root = progress_lib.Progress(), pathlib.Path(request.workdir or 'runs/study')
   rows = study_config.resolve(request.config)
   if flags.FLAGS.report_only:

@@ -12,6 +12,9 @@ from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
+# What to do where the results cannot be written.
+WHERE_ELSE = 'name a folder that can be written with --workdir'
+
 
 def define_flags() -> None:
   """Where the images are, and whether to train at all."""
@@ -26,7 +29,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if request.config is None:
     raise types.UserError('train needs a config, such as --config=configs/default.py')
   if request.paths:
-    raise types.UserError(f'{request.paths[0]}: train takes no paths; the images are config.data.dir')
+    raise types.UserError(
+      f'{request.paths[0]}: train takes no paths; name the folder with --config.data.source=folders --config.data.dir'
+    )
   config = experiment.with_data_dir(request.config, commands.data_dir())
   folder = workdir.Workdir(request.folder())
   # Called by code, the command has parsed no flags.

@@ -91,7 +91,9 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
     UserError: one line that names the key, if it is missing, unknown or renamed, or if its value has the wrong type, is
       out of range or has an earlier name.
   """
-  return _resolve(config, run_format.CURRENT)
+  experiment = _resolve(config, run_format.CURRENT)
+  reading.check_is_read(experiment.data)
+  return experiment
 
 
 def from_flat(flat_config: Mapping[str, Any]) -> Experiment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Collection
 
 import numpy as np
@@ -17,6 +18,8 @@ from bloodcell_jax.data.sources import embedded, names, registry, remarks, sourc
 BAD_IMAGE_POLICIES = ('fail', 'skip')
 # How many files an error names at most; it counts the others.
 MOST_NAMED = 20
+# What to do about files that cannot be used.
+SKIPPING = 'repair or remove them, or skip them with --config.data.on_bad_image=skip'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,10 +115,10 @@ def whole(
   try:
     found = read_source(spec)
   except types.UserError as error:
-    raise types.UserError(str(error).replace('--config.data.dir', '--data_dir')) from None
+    raise types.UserError(_with_flags(error)) from None
   taken, lines = [], list(found.remarks)
   for name in found.table.class_names:
-    own = name if name in class_names else names.match(name, class_names)
+    own = name if name in class_names else names.match_number(name, class_names)
     if not own:
       raise types.UserError(
         f'{spec.dir}: the run knows no class {names.spelled(name)}; rename the folder or label to one of '
@@ -131,8 +134,18 @@ def whole(
     lines.append(f'  no image of {", ".join(missing)}: no recall can be given for them')
   label = np.array(taken, np.int32)[found.table.label]
   table = dataclasses.replace(found.table, label=label, class_names=class_names)
-  data = _decode(source.Reading(table, found.problems, tuple(lines)), spec, cache_dir, on_progress)
+  try:
+    data = _decode(source.Reading(table, found.problems, tuple(lines)), spec, cache_dir, on_progress)
+  except types.UserError as error:
+    raise types.UserError(_with_flags(error)) from None
   return data.with_rows({split: np.arange(len(data.table))})
+
+
+def _with_flags(error: types.UserError) -> str:
+  """The message with the flags of `evaluate` in the place of keys."""
+  return re.sub(r'--config\.data\.(groups_csv|on_bad_image)', r'--\1', str(error)).replace(
+    '--config.data.dir', '--data_dir'
+  )
 
 
 def _decode(
@@ -177,6 +190,22 @@ def photographs(spec: Spec) -> types.Table:
   return registry.SOURCES[spec.source].photographs(spec)
 
 
+def check_is_read(spec: Spec) -> None:
+  """Refuses a folder or a list that the source of the spec does not read; runs of before may name one."""
+  origin = registry.SOURCES[spec.source]
+  if spec.dir and origin.is_synthetic:
+    raise types.UserError(
+      f'data.dir is {spec.dir!r}, but data.source={spec.source!r} draws its images; set '
+      '--config.data.source=folders, or leave data.dir empty'
+    )
+  for key in ('groups_csv', 'labels_csv'):
+    if getattr(spec, key) and not origin.reads_lists:
+      raise types.UserError(
+        f'data.{key} is {getattr(spec, key)!r}, which data.source={spec.source!r} does not read; set '
+        f'--config.data.source=folders, or leave data.{key} empty'
+      )
+
+
 def _check_dir(spec: Spec) -> None:
   if registry.SOURCES[spec.source].needs_dir and not spec.dir:
     raise types.UserError(f'data.source={spec.source!r} needs a folder: add --config.data.dir=FOLDER')
@@ -184,10 +213,9 @@ def _check_dir(spec: Spec) -> None:
     raise types.UserError(f'{spec.dir}: {advice}')
 
 
-def complaint(problems: list[types.Problem]) -> str:
+def complaint(problems: list[types.Problem], advice: str = SKIPPING) -> str:
   """The error message under the policy 'fail': the files, and what to do."""
   lines = [str(problem) for problem in problems[:MOST_NAMED]]
   if len(problems) > MOST_NAMED:
     lines.append(f'and {len(problems) - MOST_NAMED} more')
-  advice = 'repair or remove them, or skip them with --config.data.on_bad_image=skip'
   return '\n'.join([*lines, f'{len(problems)} files cannot be used: {advice}'])

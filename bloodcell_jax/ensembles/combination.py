@@ -186,11 +186,11 @@ def read(path: str | os.PathLike[str]) -> Combination:
       kind = arrays.pop('kind')
       return Combination(str(kind), arrays)
   except FileNotFoundError:
-    raise types.UserError(f'{path}: no such file; combine the members again') from None
+    raise types.UserError(f'{path}: no such file; repeat the command that combined the members') from None
   except DAMAGE as error:
-    reason = ' '.join(str(error).split())
     raise types.UserError(
-      f'{path}: damaged, or not a combination of members ({reason}); combine the members again'
+      f'{path}: damaged, or not a combination of members ({atomic.damage(error)}); repeat the command that combined '
+      'the members'
     ) from None
 
 

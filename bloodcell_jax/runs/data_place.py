@@ -67,6 +67,11 @@ def holds(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) ->
   return True
 
 
+def is_needed(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> bool:
+  """Whether `data_dir` holds the images of the run, and the folder that its config names no longer does."""
+  return _uses_dir(exp) and holds(folder, exp, data_dir) and not holds(folder, exp, '')
+
+
 def remember(folder: workdir.Workdir, exp: experiment.Experiment) -> None:
   """Writes the present place of the images to the run's config, unless it cannot be written.
 

@@ -80,7 +80,9 @@ def statistics(
     return None
   if not folder.statistics.exists():
     if 'train' not in data.rows:
-      raise types.UserError(f'{folder.statistics}: missing; train the run, which writes it')
+      raise types.UserError(
+        f'{folder.statistics}: missing; repeat the command that trained the run, which writes it'
+      )
     rows = data.rows['train']
     progress.line(f'fitting statistics on {len(rows):,} training images')
     fitted = standardize.fit(spec, lambda chosen: data.image_NHWC[rows[chosen]], len(rows))

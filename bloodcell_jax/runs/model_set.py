@@ -276,7 +276,7 @@ def read_rule(
   differing += models.differing(known)
   if differing:
     raise types.UserError(
-      f'{folder.calibration}: was fitted for {", ".join(differing)}; run `evaluate --workdir={folder.path}` with the '
-      'evaluate.* keys that you want, which fits it anew'
+      f'{folder.calibration}: was fitted for {", ".join(differing)}; run `evaluate --workdir={folder.path}`, '
+      'which fits it anew, with the keys that you want, such as --config.evaluate.tta=mirrors'
     )
   return rule

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from bloodcell_jax.base import run_format
+from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.division import bagging, copies, folds, leaks
@@ -39,7 +40,20 @@ def read_images(
 ) -> dataset.Dataset:
   """The images of a run, from its source, divided for it; a `ReadImages`."""
   progress.line(f'reading images: {exp.data.source}')
-  return read(reader(exp, folder.cache), stop, progress)
+  with advising_of(folder):
+    return read(reader(exp, folder.cache), stop, progress)
+
+
+@contextlib.contextmanager
+def advising_of(folder: workdir.Workdir) -> Iterator[None]:
+  """Gives the error about images that cannot be used the advice for those of a trained run."""
+  try:
+    yield
+  except types.UserError as error:
+    if not folder.has_results():
+      raise
+    advice = 'the run was trained with them: restore them from a copy'
+    raise types.UserError(str(error).replace(reading.SKIPPING, advice)) from None
 
 
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:

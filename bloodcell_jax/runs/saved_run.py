@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bloodcell_jax.base import run_format, types
@@ -30,6 +30,19 @@ def read_experiment(folder: workdir.Workdir, config: Any) -> experiment.Experime
   experiment.resolve(config)
   folder.check_config(experiment.flat(config))
   return experiment.from_flat(folder.with_format(experiment.flat(config)))
+
+
+def changed(folder: workdir.Workdir, config: Any, changes: Mapping[str, Any]) -> Any:
+  """The config given, or the run's own with some keys changed; None where neither is given.
+
+  Raises:
+    UserError: there are changes, and the folder holds no run.
+  """
+  if not changes:
+    return config
+  saved = folder.read_config()
+  saved.pop(run_format.KEY)
+  return experiment.nest({**saved, **changes})
 
 
 def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment, verb: str) -> None:

@@ -167,10 +167,12 @@ def read(path: str | os.PathLike[str]) -> Calibration:
     rule = conformal.Conformal(**{**values['conformal'], 'limit': np.inf if limit is None else limit})
     return Calibration(**{**values, 'conformal': rule})
   except FileNotFoundError:
-    raise types.UserError(f'{path}: missing; evaluate the run on its own splits, which writes it') from None
+    raise types.UserError(
+      f'{path}: missing; evaluate the run on its own splits, which writes it, or restore it from a copy'
+    ) from None
   except (ValueError, TypeError, KeyError, AttributeError):
     raise types.UserError(
-      f'{path}: damaged; evaluate the run on its own splits, which writes it anew'
+      f'{path}: damaged; evaluate the run on its own splits, which writes it anew, or restore it from a copy'
     ) from None
 
 

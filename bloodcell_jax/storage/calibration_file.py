@@ -69,5 +69,6 @@ def read(folder: workdir.Workdir) -> tuple[calibration.Calibration, FittedFor | 
     return rule, FittedFor(**{**known, 'members': tuple(known['members'])})
   except (TypeError, KeyError, AttributeError):
     raise types.UserError(
-      f'{folder.calibration}: damaged; evaluate the run on its own splits, which writes it anew'
+      f'{folder.calibration}: damaged; evaluate the run on its own splits, which writes it anew, or restore it from a '
+      'copy'
     ) from None

@@ -45,5 +45,6 @@ def read(folder: workdir.Workdir) -> list[str]:
     return [row['sha256_16'].removeprefix(image_files.MARK) for row in rows]
   except (ValueError, KeyError, AttributeError):
     raise types.UserError(
-      f'{folder.next_labels}: damaged, or changed since it was written; remove it, or type `adapt` again'
+      f'{folder.next_labels}: damaged, or changed since it was written; remove it, and `adapt` without labels '
+      'writes it anew'
     ) from None

@@ -76,7 +76,7 @@ def read(folder: workdir.Workdir) -> Measure | None:
       calibration_file.FittedFor(**{**known, 'members': tuple(known['members'])}),
     )
   except _DAMAGE as error:
-    reason = ' '.join(str(error).split())
     raise types.UserError(
-      f'{folder.unlike}: damaged ({reason}); evaluate the run on its own splits, which writes it anew'
+      f'{folder.unlike}: damaged ({atomic.damage(error)}); evaluate the run on its own splits, which writes it anew, '
+      'or restore it from a copy'
     ) from None

@@ -231,7 +231,12 @@ def _is_of_folds(name: str, entry: Mapping[str, Any]) -> bool:
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
   try:
     return json.loads(atomic.read_text(path))
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
+    above = next((each for each in path.parent.parents if (each / path.name).is_file()), None)
+    if above is not None and path.name == 'config.json':
+      raise types.UserError(
+        f'{path.parent}: is a part of a run; name its folder, --workdir={above}'
+      ) from None
     raise types.UserError(f'{path.parent}: no run here ({path.name} is missing); train one first') from None
   except ValueError:
     raise types.UserError(

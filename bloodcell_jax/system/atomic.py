@@ -99,6 +99,17 @@ def read_text(path: str | os.PathLike[str]) -> str:
   return read_bytes(path).decode()
 
 
+def damage(error: BaseException) -> str:
+  """Why an archive of arrays cannot be read, in one line; without NumPy's advice to read it unsafely.
+
+  Example:
+    >>> damage(ValueError('This file contains pickled (object) data. If you trust ...')), damage(ValueError('a\\nb'))
+    ('no archive of arrays', 'a b')
+  """
+  reason = ' '.join(str(error).split())[:120]
+  return 'no archive of arrays' if 'pickle' in reason else reason or type(error).__name__
+
+
 def is_intact(path: str | os.PathLike[str]) -> bool:
   """Whether the file exists and has not changed since it was written, if that can be checked."""
   try:

@@ -187,7 +187,8 @@ class Store:
       if checksums.are_known(folder):
         raise
       raise types.UserError(
-        f'{folder}: cannot be read ({_line(error)}); remove it, and the run continues from the one before'
+        f'{folder}: cannot be read ({_line(error)}); restore it from a copy, or move it away, and the run continues '
+        'from the one before'
       ) from None
     records = [history.Record(**record) for record in progress['records']]
     return Saved(state, records, progress['seconds'], stage_info)

@@ -54,7 +54,7 @@ def test_the_reading_is_kept_with_the_data(tmp_path):
   assert '  images: A 2, B 2' in data.remarks
 
 
-@pytest.mark.parametrize('written', ['NEUTROPHIL', 'neutrophil', 'Neutrophil ', 'NEUTROPHIL_'])
+@pytest.mark.parametrize('written', ['NEUTROPHIL', 'neutrophil', 'Neutrophil ', 'NEUTROPHIL_', 'Neutrophils'])
 def test_a_class_that_reads_like_one_of_the_run_is_that_one_and_told(tmp_path, written):
   names = ('MONOCYTE', 'NEUTROPHIL')
   data = whole(fill(tmp_path / 'd', (written,)), names, tmp_path)

@@ -233,8 +233,10 @@ def read(path: str | os.PathLike[str]) -> Statistics:
   except MemoryError:
     raise
   except Exception as error:  # NumPy raises nearly any error on damaged bytes
-    reason = ' '.join(str(error).split())[:120]
-    raise types.UserError(f'{path}: is not a file of statistics ({reason}); restore it') from None
+    raise types.UserError(
+      f'{path}: is not a file of statistics ({atomic.damage(error)}); restore it from a copy, or rename it and repeat '
+      'the command that trained the run, which writes it anew'
+    ) from None
 
 
 def _before(spec: Spec, image: Any) -> Any:

@@ -49,6 +49,12 @@ _SIGNATURES = (
   (0, b'8BPS', '.psd'),
   (128, b'DICM', '.dcm'),
 )
+# What stands in the place of an image that did not arrive.
+_NOT_THE_IMAGE = {
+  b'version https://git-lfs': 'a pointer of Git LFS in the place of the image; fetch it with `git lfs pull`',
+  b'<!doctype html': 'a web page in the place of the image; download it again',
+  b'<html': 'a web page in the place of the image; download it again',
+}
 
 
 def reason(extension: str) -> str:
@@ -70,7 +76,12 @@ def signature_reason(data: bytes) -> str:
   Example:
     >>> signature_reason(b'ZISRAWFILE') == reason('.czi'), signature_reason(b'GIF89a')
     (True, '')
+    >>> signature_reason(b' <!DOCTYPE html><html>404')
+    'a web page in the place of the image; download it again'
   """
+  for words, kind in _NOT_THE_IMAGE.items():
+    if data[:200].lstrip().lower().startswith(words):
+      return kind
   for start, mark, extension in _SIGNATURES:
     if data[start : start + len(mark)] == mark:
       return reason(extension)

@@ -253,6 +253,8 @@ def unfit(path: str, name: str) -> str:
   extension = os.path.splitext(name)[1]
   if reason := foreign.reason(extension):
     return reason
+  if extension.lower() in ARCHIVES:
+    return 'is an archive; unpack it'
   if extension.lower() not in EXTENSIONS:
     return f'{extension or "no extension"}: not one of {" ".join(EXTENSIONS)}'
   try:

@@ -36,6 +36,7 @@ SOURCE = source.Source(
   title='synthetic smears drawn by bloodcell_jax',
   is_synthetic=True,
   needs_dir=False,
+  reads_lists=False,
   splits='Drawn as TRAIN, TEST and ORIGINALS; validation is held out of TRAIN by photograph.',
   licence='the synthetic smears: drawn by bloodcell_jax, Apache License 2.0',
   read=_read,

@@ -9,7 +9,16 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import copies, image_files
-from bloodcell_jax.data.sources import csv_rows, label_csv, layout, listed_names, names, remarks, source
+from bloodcell_jax.data.sources import (
+  csv_rows,
+  input_paths,
+  label_csv,
+  layout,
+  listed_names,
+  names,
+  remarks,
+  source,
+)
 
 # Names of split folders, compared as a person reads them, and the split each stands for.
 SPLITS = names.SPLITS
@@ -43,7 +52,7 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
       or a reserved name, or a line of a CSV does not fit the files.
   """
   if not os.path.isdir(folder):
-    raise types.UserError(f'{folder}: no such folder; set --config.data.dir to a folder of class folders')
+    raise types.UserError(f'{folder}: {_no_folder(folder)}')
   labels = label_csv.read(labels_csv, folder) if labels_csv else []
   found = None if labels else layout.read(folder)
   rows = found.rows if found else [(label.file, label.label, _split(label.file)) for label in labels]
@@ -84,6 +93,17 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
   return source.Reading(images, problems, remarks.lines(images, found, groups_csv))
 
 
+def _no_folder(path: str) -> str:
+  """What is there in the place of a folder, and what to do."""
+  if not os.path.isfile(path):
+    return 'no such folder; set --config.data.dir to a folder of class folders'
+  if path.lower().endswith(input_paths.LISTS):
+    return (
+      'is a list; set --config.data.dir to the folder of its images and --config.data.labels_csv to the list'
+    )
+  return image_files.unpacking(path) or 'is a file; set --config.data.dir to a folder of class folders'
+
+
 def _split(file: str) -> str:
   return (names.split(file.split('/')[0]) or 'TRAIN') if '/' in file else 'TRAIN'
 
@@ -116,14 +136,14 @@ def _class_names(origin: str, file_N: Sequence[str], class_N: Sequence[str]) -> 
         f'{origin}: {names.spelled(name)} is named like a copy of the class {names.spelled(original)}; move it away, '
         'or give it another name'
       )
-  if pair := names.alike(class_names):
+  pair = names.alike(class_names)
+  if both := pair or names.differ_in_number(class_names):
     where = [
       f'{names.spelled(name)} ({_where(file_N[class_N.index(name)], name)})' if file_N else name
-      for name in pair
+      for name in both
     ]
-    raise types.UserError(
-      f'{origin}: {where[0]} and {where[1]} are two spellings of one class; give them one name'
-    )
+    what = 'two spellings of one class' if pair else 'one class in the singular and the plural'
+    raise types.UserError(f'{origin}: {where[0]} and {where[1]} are {what}; give them one name')
   return class_names
 
 
@@ -164,6 +184,7 @@ SOURCE = source.Source(
   title='a folder of class folders, or of images listed in a CSV',
   is_synthetic=False,
   needs_dir=True,
+  reads_lists=True,
   splits='Its split folders, if it has any; other splits are held out by groups of images.',
   licence='the images: as their owner says',
   read=_read,

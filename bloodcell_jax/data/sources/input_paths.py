@@ -76,6 +76,9 @@ def read(paths: Sequence[str]) -> Found:
       problems.append(types.Problem(repr(one.shown), 'the name has characters that cannot be shown'))
   if not kept:
     named = ', '.join(path if image_files.is_showable(path) else repr(path) for path in paths)
+    if problems:
+      num = f'{len(problems):,} {"file" if len(problems) == 1 else "files"}'
+      raise types.UserError(f'{named}: no image there that is read, of {num}; the first: {problems[0]}')
     raise types.UserError(f'{named}: no image there; known kinds are {" ".join(image_files.EXTENSIONS)}')
   return Found(kept, problems, passed_over)
 
@@ -107,6 +110,10 @@ def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally
         problems.append(types.Problem(name if image_files.is_showable(name) else repr(name), reason))
       else:
         yield Input(one, name)
+  elif '://' in path:
+    raise types.UserError(
+      f'{path}: is an address, not a path; give the path of a file or folder on this computer'
+    )
   else:
     raise types.UserError(f'{path}: no such file or folder')
 

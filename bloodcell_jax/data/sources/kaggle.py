@@ -245,6 +245,7 @@ SOURCE = source_lib.Source(
   title=f'the Kaggle data set {HANDLE}',
   is_synthetic=False,
   needs_dir=False,  # without a folder it is downloaded
+  reads_lists=False,
   splits='Its own TRAIN, TEST and TEST_SIMPLE; validation is held out of TRAIN by fields of the smear.',
   licence='the Kaggle images and the BCCD data set that they derive from: MIT',
   read=lambda settings: source_lib.Reading(*table(settings.dir), ()),

@@ -50,7 +50,7 @@ def read(folder: str) -> source.Reading:
   ]
   remarks = [f'{name}: {_counts(table)}' for name, table in zip(found, tables, strict=True)]
   for name, one in found.items():
-    if left_out := [c for c in one.table.class_names if not names.match(c, common)]:
+    if left_out := [c for c in one.table.class_names if not names.match_number(c, common)]:
       remarks.append(f'  {name}: {", ".join(left_out)} left out, because not every laboratory has it')
   if not has_validation:
     remarks.append('  not every laboratory has VALIDATION: it is held out of TRAIN of all of them')
@@ -79,7 +79,7 @@ def _common_classes(folder: str, tables: dict[str, types.Table]) -> tuple[str, .
     for name, t in tables.items()
   }
   first = next(iter(taught.values()))
-  common = tuple(c for c in first if all(names.match(c, other) for other in taught.values()))
+  common = tuple(c for c in first if all(names.match_number(c, other) for other in taught.values()))
   if len(common) < 2:
     listed = '; '.join(f'{name} has {", ".join(classes) or "none"}' for name, classes in taught.items())
     raise types.UserError(
@@ -91,7 +91,7 @@ def _common_classes(folder: str, tables: dict[str, types.Table]) -> tuple[str, .
 
 def _prefixed(name: str, table: types.Table, common: tuple[str, ...], has_validation: bool) -> types.Table:
   """The rows of the common classes, under the laboratory's name."""
-  own = [names.match(c, common) for c in table.class_names]
+  own = [names.match_number(c, common) for c in table.class_names]
   rows = np.flatnonzero([bool(own[k]) for k in table.label])
   table = table.take(rows)
   number_K = np.array([common.index(c) if c else -1 for c in own], np.int32)
@@ -140,6 +140,7 @@ SOURCE = source.Source(
   title='a folder of laboratories, each a folder of class folders or the unpacked Kaggle data set',
   is_synthetic=False,
   needs_dir=True,
+  reads_lists=False,
   splits='Those of each laboratory; validation is held out by groups of images where one has none.',
   licence='the images: as their owners say, for each laboratory',
   read=_read,

@@ -38,6 +38,20 @@ _CELLS = (
 )  # fmt: skip
 
 
+# Words for cells that are no kind of them.
+_PLURALS = (
+  'cells',
+  'wbcs',
+  'rbcs',
+  'leukocytes',
+  'leucocytes',
+  'bands',
+  'blasts',
+  'others',
+  'artifacts',
+  'artefacts',
+)
+
 # Letters of other scripts, and the Latin letters that they look like.
 _LOOK_ALIKES = str.maketrans(
   '\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425'
@@ -115,6 +129,36 @@ def alike(names: Iterable[str]) -> tuple[str, str] | None:
   return None
 
 
+def singular(name: str) -> str:
+  """The name as `key` gives it, with the plural of a kind of cell, or of a word that stands for cells, as one of them.
+
+  Example:
+    >>> singular('Neutrophils'), singular('Segmented neutrophil'), singular('band_cells'), singular('Blast')
+    ('neutrophil', 'segmented neutrophil', 'band cell', 'blast')
+    >>> singular('Basophilic series'), singular('class'), singular('dogs'), singular('smudge cells (lysis)')
+    ('basophilic series', 'class', 'dogs', 'smudge cells (lysis)')
+  """
+  words = key(name).split()
+  last = words[-1] if words else ''
+  if last.endswith('s') and (is_cell(last) or last in _PLURALS):
+    words[-1] = last.removesuffix('s')
+  return ' '.join(words)
+
+
+def differ_in_number(names: Iterable[str]) -> tuple[str, str] | None:
+  """The first two names that are one in the singular and the plural; None if there are none.
+
+  Example:
+    >>> differ_in_number(('Neutrophils', 'MONOCYTE', 'neutrophil')), differ_in_number(('Band', 'Segmented neutrophils'))
+    (('Neutrophils', 'neutrophil'), None)
+  """
+  first: dict[str, str] = {}
+  for name in names:
+    if first.setdefault(singular(name), name) != name:
+      return first[singular(name)], name
+  return None
+
+
 def copy_of(name: str, others: Iterable[str]) -> str:
   """The folder that a file manager has copied under this name; '' if none of the others is it.
 
@@ -131,3 +175,9 @@ def match(name: str, others: Iterable[str]) -> str:
   """The only one of the others that reads like the name; '' if none or several do."""
   found = [other for other in others if key(other) == key(name)]
   return found[0] if len(found) == 1 else ''
+
+
+def match_number(name: str, others: Iterable[str]) -> str:
+  """As `match`; else the only one of the others that is the name in the singular or the plural."""
+  found = [other for other in others if singular(other) == singular(name)]
+  return match(name, others) or (found[0] if len(found) == 1 else '')

@@ -52,6 +52,7 @@ class Source:
   title: str  # for people
   is_synthetic: bool  # drawn by this package, not photographed
   needs_dir: bool  # whether `data.dir` must name a folder
+  reads_lists: bool  # whether `data.groups_csv` and `data.labels_csv` are read
   splits: str  # a sentence: which splits the data brings, and which are held out
   licence: str  # of the images, a line of the model card
   # Raises UserError if there is no such data, or if it cannot be understood.

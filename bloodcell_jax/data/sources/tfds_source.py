@@ -125,6 +125,7 @@ SOURCE = source.Source(
   title='a data set built by TensorFlow Datasets',
   is_synthetic=False,
   needs_dir=True,
+  reads_lists=False,
   splits='Its own splits; those that it lacks are held out by groups of images.',
   licence='the images: as their owner says',
   read=_read,

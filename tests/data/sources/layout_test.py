@@ -132,6 +132,38 @@ def test_two_spellings_of_one_class_are_refused_by_both_names(tmp_path, one, oth
   assert names.spelled(other) in str(error.value)
 
 
+@pytest.mark.parametrize(
+  ('one', 'other'),
+  [
+    ('Neutrophil', 'Neutrophils'),
+    ('EOSINOPHIL', 'eosinophils'),
+    ('band cell', 'Band_Cells'),
+    ('blast', 'Blasts'),
+  ],
+)
+@pytest.mark.parametrize('layout', ['TRAIN/{}/1.png TEST/{}/2.png', '{}/1.png {}/2.png'])
+def test_a_class_in_the_singular_and_the_plural_is_refused_by_both_names(tmp_path, one, other, layout):
+  first, second = layout.split()
+  folder = write(tmp_path, first.format(one), second.format(other), first.format('Z'), second.format('Z'))
+  with pytest.raises(types.UserError, match='are one class in the singular and the plural; give') as error:
+    folders.read(folder, '', '')
+  assert one in str(error.value)
+  assert other in str(error.value)
+  (tmp_path / second.format(other)).parent.rename((tmp_path / second.format(one)).parent.with_name('W'))
+  assert folders.read(folder, '', '').table.class_names
+
+
+def test_names_that_are_no_number_of_one_another_are_classes_of_their_own(tmp_path):
+  files = (
+    'Segmented neutrophil/1.png',
+    'Neutrophils/2.png',
+    'Band neutrophils/3.png',
+    'smear/4.png',
+    'smears/5.png',
+  )
+  assert len(folders.read(write(tmp_path, *files), '', '').table.class_names) == 5
+
+
 def test_names_that_a_reader_tells_apart_are_two_classes(tmp_path):
   found = folders.read(write(tmp_path, 'band 1/1.png', 'band 2/2.png', 'bands/3.png'), '', '')
   assert len(found.table.class_names) == 3

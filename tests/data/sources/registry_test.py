@@ -52,6 +52,7 @@ CSV = source.Source(
   title='a CSV of paths and labels',
   is_synthetic=False,
   needs_dir=True,
+  reads_lists=False,
   splits='None of its own; all are held out by photograph.',
   licence='the images: CC0',
   read=read_csv,

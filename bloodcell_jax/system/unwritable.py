@@ -1,0 +1,28 @@
+"""A folder that results cannot be written to: what the error of the operating system means, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+
+
+def advice(error: OSError, remedy: str) -> str:
+  """The remedy where the error is that of a folder which cannot be written; '' for any other error.
+
+  Args:
+    error: of the operating system; its file name may be that of a temporary file.
+    remedy: which flag names another folder.
+  """
+  if error.errno == errno.EROFS:
+    return remedy
+  if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST) or not error.filename:
+    return ''
+  path = pathlib.Path(os.fsdecode(error.filename)).absolute()
+  if error.errno in (errno.ENOTDIR, errno.EEXIST):
+    # A file in the place of a folder.
+    return remedy if any(each.is_file() for each in (path, *path.parents)) else ''
+  if path.is_file() and not os.access(path, os.R_OK):
+    return ''  # it is read, not written
+  above = next((each for each in path.parents if each.exists()), path)
+  return '' if above.is_dir() and os.access(above, os.W_OK) else remedy
