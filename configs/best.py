@@ -5,7 +5,7 @@
 The first three convolutions of AlexNet, trained on the single cells of PBC (`weights.path='pbc'`), look at a crop
 around the nucleus. A logistic regression is fitted on mean and maximum of their maps, then all but the first
 convolution is fine-tuned, each class and each photograph drawn alike. Variants: `quick`, one network; `frozen`, the
-logistic regression alone on ImageNet's weights, in a minute or two; `whole` (the default), five networks of longer
+logistic regression alone on ImageNet's weights, in minutes; `whole` (the default), five networks of longer
 training, which has not been scored. Without real images they run on a few synthetic smears.
 """
 
