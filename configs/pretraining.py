@@ -5,7 +5,8 @@ r"""AlexNet's first convolutions trained on many single cells, to begin other tr
     python main.py --config=configs/best.py:quick --config.weights.path=runs/pretraining ...
 
 FOLDER has a folder for each class, or TRAIN and VAL with one each, of images that show one cell. This is how the
-weights 'pbc' in the package were trained, 20 minutes on two cores. Without a folder it runs on a few synthetic smears.
+weights 'pbc' in the package were trained, in 38 minutes on two cores beside other work. Without a folder
+it runs on a few synthetic smears.
 """
 
 from ml_collections import config_dict
