@@ -114,7 +114,7 @@ def test_a_format_of_export_is_one_of_those_named():
 
 
 def test_weights_are_named_as_the_line_says(tmp_path):
-  assert "give 'auto', the folder of a run, or a file ending in .h5" in line(
+  assert "give 'auto', 'pbc', the folder of a run, or a file ending in .h5" in line(
     pretrained.read, 'x.bin', 'vgg16'
   )
   assert 'name the folder of the run instead' in line(pretrained.read, str(tmp_path / 'x.npz'), 'cnn_a')

@@ -18,6 +18,7 @@ def run(monkeypatch, folder, config: Any = None, **given: str) -> None:
   for name in ('data_dir', 'groups_csv', 'compare'):
     flags.DEFINE_string(name, given.get(name, ''), '', flag_values=values)
   flags.DEFINE_string('unlike', given.get('unlike', 'withhold'), '', flag_values=values)
+  flags.DEFINE_string('on_bad_image', given.get('on_bad_image'), '', flag_values=values)
   values(['main.py'])
   monkeypatch.setattr(flags, 'FLAGS', values)
   evaluate.run(commands.Request(config, '', str(folder), ()), signals.Stop())
