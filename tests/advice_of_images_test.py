@@ -7,8 +7,11 @@ import io
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
+from bloodcell_jax.base import types
 from bloodcell_jax.data.images import photograph
+from bloodcell_jax.data.sources import input_paths
 
 
 def tiff(array: np.ndarray, **options) -> bytes:
@@ -58,3 +61,27 @@ def test_what_came_in_the_place_of_an_image_says_so(data, words):
   with pytest.raises(photograph.rgb.DecodeError) as caught:
     photograph.upright(data, 10**6)
   assert words in str(caught.value)
+
+
+def test_the_folder_of_a_run_is_no_folder_of_images(tmp_path):
+  for name in ('config.json', 'environment.json'):
+    (tmp_path / name).write_text('{}')
+  for place in ('figures/history.png', 'checkpoints/1/x', 'predict/slides/a.png'):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    Image.fromarray(EIGHT_HWC).save(path, 'png')
+  with pytest.raises(types.UserError) as caught:
+    input_paths.read([str(tmp_path)])
+  assert (
+    'holds runs or results of this program and no image; name the folder of the images as the path'
+    in str(caught.value)
+  )
+  # Images that lie in the folder of a run are found, and nothing of the run with them.
+  (tmp_path / 'slides').mkdir()
+  Image.fromarray(EIGHT_HWC).save(tmp_path / 'slides/b.png')
+  assert [one.shown for one in input_paths.read([str(tmp_path)]).inputs] == ['slides/b.png']
+  assert [one.shown for one in input_paths.read([str(tmp_path / 'slides')]).inputs] == ['b.png']
+  # A folder that is no run may call its folders what it likes.
+  (tmp_path / 'config.json').rename(tmp_path / 'settings.json')
+  (tmp_path / 'environment.json').unlink()
+  assert 'figures/history.png' in [one.shown for one in input_paths.read([str(tmp_path)]).inputs]

@@ -59,7 +59,10 @@ def test_what_is_not_finite_is_refused(tmp_path):
   ('where', 'message'),
   [
     ('nowhere.h5', 'nowhere.h5: cannot be read'),
-    ('weights.bin', "unknown kind of weights; give 'auto', 'pbc', the folder of a run, or a file ending in .h5"),
+    (
+      'weights.bin',
+      "unknown kind of weights; give 'auto', 'pbc', the folder of a run, or a file ending in .h5",
+    ),
     ('imagenet', 'unknown kind of weights'),
     ('old.npz', r'old\.npz: \.npz is no longer read; name the folder of the run'),
   ],

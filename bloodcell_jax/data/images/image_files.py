@@ -103,6 +103,7 @@ def read_listing(folder: str, shown: str, recursive: bool, passed_over: litter.T
   seen = {_identity(str(each)) for each in (own, *own.parents)}
   # A stack, because folders may be nested deeper than the recursion limit of Python.
   stack = [_names(folder, '', shown, problems, passed_over)]
+  of_run = litter.RUN_FOLDERS if litter.is_result(_entries(folder)) else ()
   while stack:
     prefix, name = next(stack[-1], ('', ''))
     if not name:
@@ -121,7 +122,7 @@ def read_listing(folder: str, shown: str, recursive: bool, passed_over: litter.T
         )
         continue
       seen.add(_identity(path))
-      if litter.is_result(_entries(path)):
+      if (not prefix and name in of_run) or litter.is_result(_entries(path)):
         passed_over.times[litter.RUN] += 1
         num_runs += 1
         continue

@@ -76,6 +76,11 @@ def read(paths: Sequence[str]) -> Found:
       problems.append(types.Problem(repr(one.shown), 'the name has characters that cannot be shown'))
   if not kept:
     named = ', '.join(path if image_files.is_showable(path) else repr(path) for path in paths)
+    if passed_over.times[litter.RUN]:
+      raise types.UserError(
+        f'{named}: holds runs or results of this program and no image; name the folder of the images as the path, and '
+        'a run with --workdir'
+      )
     if problems:
       num = f'{len(problems):,} {"file" if len(problems) == 1 else "files"}'
       raise types.UserError(f'{named}: no image there that is read, of {num}; the first: {problems[0]}')
