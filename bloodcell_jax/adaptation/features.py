@@ -52,12 +52,12 @@ def embed(
     rows = np.arange(start, min(start + _CHUNK, len(table)))
 
     def compute(items: np.ndarray, rows: np.ndarray = rows) -> np.ndarray:
-      parts = []
+      inputs = []
       for copy_NHWC in test_time.copies(image_NHWC[rows[items]], tta):
         arrays = stream.Arrays(copy_NHWC, target_NK[rows[items]], weight_N[rows[items]])
         batches = stream.in_order(arrays, np.arange(len(items)), size, job.standardize)
-        parts.append(_head_input(network, output_layer.embed(job, job.model, network.params, batches)))
-      return parts[0] if len(parts) == 1 else np.mean(parts, 0)
+        inputs.append(_head_input(network, output_layer.embed(job, job.model, network.params, batches)))
+      return inputs[0] if len(inputs) == 1 else np.mean(inputs, 0)
 
     name = 'embedding-' + feature_cache.key(
       network=network.fingerprint,

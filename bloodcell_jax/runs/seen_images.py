@@ -107,11 +107,11 @@ def in_initial_weights(
   found = [
     row
     for split in data.rows
-    if split != 'train'
+    # test_clean is a part of test.
+    if split not in ('train', 'test_clean')
     for row, pixels in zip(data.rows[split], data.pixel_digests(split), strict=True)
     if {image_files.marked(str(data.table.digest[row])), image_files.marked(pixels)} & trained
   ]
-  # test_clean is a part of test.
   rows = np.unique(found)
   if not len(rows):
     return {}

@@ -213,9 +213,8 @@ def by_publisher(network: str, publisher: str, where: str) -> Weights:
   Raises:
     UserError: there are none.
   """
-  for record in RECORDS:
-    if (record.network, record.publisher) == (network, publisher):
-      return record
+  if record := _find(network, publisher):
+    return record
   raise types.UserError(f'{where}: holds weights of {publisher}; {_advice(network, publisher)}')
 
 
@@ -231,6 +230,10 @@ def with_package(network: str) -> tuple[Weights, Package]:
   raise types.UserError(f"weights.path is 'auto'; {_advice(network, '')}")
 
 
+def _find(network: str, publisher: str) -> Weights | None:
+  return next((r for r in RECORDS if (r.network, r.publisher) == (network, publisher)), None)
+
+
 def _advice(network: str, publisher: str) -> str:
   """What to do without a record for `network`; `publisher` is empty for those that a package carries."""
   names = {r.network for r in RECORDS if (r.publisher == publisher if publisher else r.package)}
@@ -243,9 +246,8 @@ def own(network: str) -> Weights:
   Raises:
     UserError: it holds none.
   """
-  for record in RECORDS:
-    if (record.network, record.publisher) == (network, OWN):
-      return record
+  if record := _find(network, OWN):
+    return record
   raise types.UserError(f"weights.path is 'pbc'; {_advice(network, OWN)}, or to 'auto'")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-NONE, MIRRORS, SYMMETRIES = COPIES = ('none', 'mirrors', 'symmetries')
+NONE, MIRRORS, SYMMETRIES = ('none', 'mirrors', 'symmetries')
 # The same copies, the mean over which is taken of the logits and not of the probabilities: with a linear output layer
 # that is the layer on the mean embedding, so that a layer can be fitted on mean embeddings.
 _OF_LOGITS = {f'{kind}_logits': kind for kind in (MIRRORS, SYMMETRIES)}
-KINDS = (*COPIES, *_OF_LOGITS)
+KINDS = (NONE, MIRRORS, SYMMETRIES, *_OF_LOGITS)
 
 
 def is_mean_of_logits(kind: str) -> bool:
@@ -24,7 +24,8 @@ def with_mean_of_logits(kind: str) -> str:
     >>> with_mean_of_logits('symmetries'), with_mean_of_logits('none')
     ('symmetries_logits', 'none')
   """
-  return next((name for name, copies_of in _OF_LOGITS.items() if kind == copies_of), kind)
+  name = f'{kind}_logits'
+  return name if name in _OF_LOGITS else kind
 
 
 def copies(image_BHWC: Any, kind: str) -> Iterator[Any]:
