@@ -1,4 +1,4 @@
-r"""AlexNet's first convolutions trained on many single cells, to begin other trainings with: see docs/best.md.
+r"""AlexNet's convolutions trained on many single cells, to begin other trainings with: see docs/best.md.
 
     python main.py --config=configs/pretraining.py --config.data.source=folders --config.data.dir=FOLDER \
       --workdir=runs/pretraining
@@ -37,7 +37,7 @@ def get_config() -> config_dict.ConfigDict:
   c.augment.stain_range = 0.3
   c.augment.blur_range = 1.5
   c.weights.path = 'auto'
-  c.model.name = 'alexnet3'
+  c.model.name = 'alexnet'
   c.model.head = 'mean_max'
   c.model.dropout_rate = 0.3
   c.train.draw = 'laboratories'  # the class first, then the image
@@ -53,6 +53,6 @@ def get_config() -> config_dict.ConfigDict:
   c.stages.fit = default.stage(('dense_.*',), 1, 'sgd', 1e-12)
   c.stages.fit.output_layer = 'logistic'
   c.logistic.strength = 1e-2
-  c.stages.fine = default.stage(('block[23]_.*', 'dense_.*'), 8, 'adam', 1e-4)
+  c.stages.fine = default.stage(('block[2-5]_.*', 'dense_.*'), 5, 'adam', 1e-4)
   c.stages.fine.decay = 1e-3
   return c

