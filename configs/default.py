@@ -124,11 +124,12 @@ def get_config() -> config_dict.ConfigDict:
   a.cutmix_alpha = 0.0  # the same for pasting a rectangle of another image; 0 for none
 
   c.model = m = config_dict.ConfigDict()
-  # cnn_a, cnn_b, cnn_svr, alexnet3, vgg16 or vgg16_block4, which ends with its fourth block.
+  # cnn_a, cnn_b, cnn_svr, alexnet, vgg16, or one that ends earlier: alexnet3 with its third convolution, vgg16_block4
+  # with its fourth block.
   m.name = 'cnn_a'
   m.dropout_rate = 0.2  # fraction of units dropped in training, in [0, 1)
   # flatten; rbf: neurons of radial basis functions; average: global average pooling; mean_max: it and global max
-  # pooling side by side (both for vgg16, vgg16_block4 and alexnet3; the others flatten).
+  # pooling side by side (both for alexnet, vgg16 and their shorter ones; the others flatten).
   m.head = 'flatten'
   # cnn_svr: of the first dense layer; vgg16: of the hidden layer of the heads flatten and rbf.
   m.head_units = 256
@@ -138,8 +139,8 @@ def get_config() -> config_dict.ConfigDict:
 
   c.weights = w = config_dict.ConfigDict()
   # Weights to start from: '' for a random initialization; auto for ImageNet's, installed with the requirements; pbc for
-  # those in this package, trained on 6,169 single cells of the laboratory of PBC (alexnet3 only); a file; or the folder
-  # of a run of this project, whose best checkpoint is read.
+  # those in this package, trained on 6,169 single cells of the laboratory of PBC (alexnet and alexnet3); a file; or
+  # the folder of a run of this project, whose best checkpoint is read.
   w.path = ''
   w.include_top = False  # read the head too; from a run of this project with the same classes only
   w.exclude = ()  # patterns of names in the file to ignore, such as those of another head

@@ -217,11 +217,13 @@ def test_what_a_backbone_has_not_is_one_clear_line(registered, state_dict):
   with pytest.raises(types.UserError, match=r'model.channels is 1, but toy takes three'):
     make(**{'model.channels': 1})
   with pytest.raises(
-    types.UserError, match=r"'auto'; that is for alexnet3, vgg16, vgg16_block4, and model.name is 'toy'"
+    types.UserError,
+    match=r"'auto'; that is for alexnet, alexnet3, vgg16, vgg16_block4, and model.name is 'toy'",
   ):
     pretrained.read('auto', 'toy')
   with pytest.raises(
-    types.UserError, match=r"that is for alexnet3, toy, vgg16, vgg16_block4, and model.name is 'cnn_a'"
+    types.UserError,
+    match=r"that is for alexnet, alexnet3, toy, vgg16, vgg16_block4, and model.name is 'cnn_a'",
   ):
     pretrained.read(str(path), 'cnn_a')
   with pytest.raises(types.UserError, match="no weight of torchvision's VGG16"):

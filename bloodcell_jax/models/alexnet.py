@@ -1,4 +1,4 @@
-"""AlexNet's convolutions under Keras-like names, all five or the first three: small backbones with published weights."""
+"""AlexNet's convolutions under Keras-like names, five or three of them, with published weights."""
 
 from __future__ import annotations
 

@@ -32,21 +32,23 @@ def test_the_card_is_that_of_the_file(card):
 
 
 def test_they_are_the_blocks_of_the_network_and_differ_from_those_of_imagenet():
-  read = starting_weights.read('pbc', 'alexnet3')
-  model = zoo.build(zoo.Spec('alexnet3', 0.0, 'mean_max', 256, 3, 1, False), 4)
+  read = starting_weights.read('pbc', 'alexnet')
+  model = zoo.build(zoo.Spec('alexnet', 0.0, 'mean_max', 256, 3, 1, False), 4)
   shapes = tree.names(zoo.shapes(model, 64))
   expected = {name: leaf.shape for name, leaf in shapes.items() if name.startswith('block')}
   assert {name: array.shape for name, array in read.params.items()} == expected
-  before = pretrained.read('auto', 'alexnet3').params
+  before = pretrained.read('auto', 'alexnet').params
   change = {name: float(abs(read.params[name] - before[name]).max()) for name in before}
-  assert all(change[f'block{i}_conv1/kernel'] > 1e-3 for i in (2, 3))
+  assert all(change[f'block{i}_conv1/kernel'] > 1e-3 for i in range(2, 6))
   assert change['block1_conv1/kernel'] < 1e-3, 'the first block was frozen; only its rounding differs'
   assert read.about is not None
   assert read.about.pixels['preprocessing_function'] == 'torch'
 
 
 def test_another_network_is_told_which_one_they_are_for():
-  with pytest.raises(types.UserError, match=r"'pbc'; that is for alexnet3, and model.name is 'vgg16'"):
+  with pytest.raises(
+    types.UserError, match=r"'pbc'; that is for alexnet, alexnet3, and model.name is 'vgg16'"
+  ):
     starting_weights.read('pbc', 'vgg16')
   assert starting_weights.read('auto', 'vgg16').params, 'the advice leads to weights'
 
@@ -66,7 +68,7 @@ def test_without_the_file_the_line_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_a_card_of_a_run_that_begins_with_them_names_their_images():
-  lines = card_lib.licences('pbc', 'alexnet3', 'kaggle')
+  lines = card_lib.licences('pbc', 'alexnet', 'kaggle')
   assert any('PBC (Acevedo et al. 2020)' in line and 'CC BY 4.0' in line for line in lines)
   assert not any('PBC' in line for line in card_lib.licences('auto', 'alexnet3', 'kaggle'))
   assert published.find('mine.h5', 'alexnet3') is None
