@@ -60,7 +60,9 @@ def get_config() -> config_dict.ConfigDict:
   d.stretch_brightness = True  # multiply each image by 255 / its maximum, as in the published copies
   d.max_pixels = 100_000_000  # larger images are refused without being decoded
   d.on_bad_image = 'fail'  # fail: list the unusable files and stop; skip: leave them out and count them
-  d.cache = 'auto'  # decoded images: memory, disk, or auto (disk if they would take over half the memory)
+  # Decoded images: memory, disk, auto (disk if they would take over half the memory), or none: each is decoded whenever
+  # it is read, for data larger than a disk (docs/scale.md).
+  d.cache = 'auto'
   # tf_data; numpy, which needs no TensorFlow but does not augment or mix; or device: the training images lie in the
   # memory of every device and are augmented there, for GPUs (docs/scale.md).
   d.pipeline = 'tf_data'

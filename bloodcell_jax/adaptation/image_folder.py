@@ -41,7 +41,7 @@ def write(folder: workdir.Workdir, home: dict[str, types.Table], new: types.Tabl
         path = beside.joinpath(*name.split('/'))
         path.parent.mkdir(parents=True, exist_ok=True)
         content = table.content[i]
-        path.write_bytes(content if isinstance(content, bytes) else image_files.read(content))
+        path.write_bytes(image_files.contents(content))
         source = table.file[i] if own == NEW else table.source[i]
         rows.append((name, f'{own} {table.group[i]}', f'{own} {source}'))
   atomic.write_csv(listed, rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -33,15 +34,25 @@ class Problem:
     return f'{self.file}: {self.reason}'
 
 
+class Stored(Protocol):
+  """An encoded image in a larger file, such as a shard."""
+
+  def read(self) -> bytes:
+    """The encoded image. Raises OSError where the file cannot be read."""
+
+
+Content = str | bytes | Stored
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """One row per image: its bytes or their path, its label and its group.
+  """One row per image: its bytes, their path or their place in a larger file, its label and its group.
 
   Guarantees: `file` is unique; `label` lies in [0, K); rows with equal `group` show the same field
   of the same smear, so no split separates them.
   """
 
-  content: tuple[str | bytes, ...]  # N: a path, or the encoded image
+  content: tuple[Content, ...]  # N: a path, the encoded image, or where it is stored
   file: np.ndarray  # [N] str: the name shown to people, relative to the data's folder
   label: np.ndarray  # [N] int32: index into class_names
   source: np.ndarray  # [N] str: the photograph the image was cut from

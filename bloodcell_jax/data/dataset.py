@@ -11,7 +11,7 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import conversions as conversions_lib
-from bloodcell_jax.data.images import redefined
+from bloodcell_jax.data.images import on_demand, redefined
 
 SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that can be scored
 
@@ -21,7 +21,7 @@ class Dataset:
   """A table, its decoded images, and the rows of each split."""
 
   table: types.Table
-  image_NHWC: np.ndarray  # uint8
+  image_NHWC: np.ndarray | on_demand.OnDemand  # uint8
   rows: dict[str, np.ndarray]  # by split: train, validation, test, ...
   skipped: list[types.Problem]  # files that were skipped, with the reason
   notes: list[types.Problem]  # files that were converted, and how

@@ -161,8 +161,10 @@ def _decode(
   if problems and spec.on_bad_image == 'fail':
     raise types.UserError(complaint(problems))
   kept = np.flatnonzero(decoded.kept)
-  # Taking rows copies every image, so it is skipped if all are kept.
-  image_NHWC = decoded.image_NHWC if len(kept) == len(table) else decoded.image_NHWC[kept]
+  image_NHWC = decoded.image_NHWC
+  if len(kept) < len(table):  # taking rows of an array copies every image
+    is_array = isinstance(image_NHWC, np.ndarray)
+    image_NHWC = image_NHWC[kept] if is_array else image_NHWC.take(kept)
   return dataset.Dataset(
     table.take(kept), image_NHWC, {}, problems, decoded.notes, found.remarks, decoded.size_N2[kept]
   )

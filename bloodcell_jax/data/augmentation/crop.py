@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -41,14 +41,13 @@ class Spec:
     return bool(self.crop_range)
 
 
-def centres(image_NHWC: np.ndarray) -> np.ndarray:
-  """[N, 2] row and column of each image's nucleus; the image's centre where none is found.
+def centres(images: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
+  """[N, 2] row and column of the nucleus of each image, uint8 [H, W, 3]; the image's centre where none is found.
 
   Computed once for a data set, because it takes longer than all other processing of an image.
   """
-  height, width = image_NHWC.shape[1:3]
   centre = ((height - 1) / 2, (width - 1) / 2)
-  return np.array([locate.nucleus(image_HWC) or centre for image_HWC in image_NHWC]).reshape(-1, 2)
+  return np.array([locate.nucleus(image_HWC) or centre for image_HWC in images]).reshape(-1, 2)
 
 
 def draw(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.augmentation import augment, saving
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import decode, image_files
 from bloodcell_jax.data.tensorflow_cpu import tf
 from bloodcell_jax.system import atomic, portable_name
 
@@ -147,7 +147,7 @@ def _digest(photographs: types.Table) -> str:
 def _read(photographs: types.Table, row: int) -> np.ndarray:
   content = photographs.content[row]
   try:
-    with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
+    with Image.open(io.BytesIO(image_files.contents(content))) as opened:
       return np.asarray(opened.convert('RGB').resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
   except OSError as error:
     raise types.UserError(f'{photographs.file[row]}: cannot be read ({error}); repair or remove it') from None

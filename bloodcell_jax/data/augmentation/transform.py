@@ -49,7 +49,7 @@ def make_operands(
   shape = image_NHWC.shape[1:]
   centre_N2 = np.zeros((len(image_NHWC), 2))
   if spec.crop.is_active:
-    centre_N2[rows] = crop.centres(image_NHWC[rows])
+    centre_N2[rows] = crop.centres((image_NHWC[row] for row in rows), *shape[:2])
 
   def draw(positions: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
     operand_BD = np.zeros((len(positions), NUM_OPERANDS))

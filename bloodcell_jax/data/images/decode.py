@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from bloodcell_jax.base import cell, types
-from bloodcell_jax.data.images import cell_view, image_buffer, image_files, locate, photograph, rgb
+from bloodcell_jax.data.images import cell_view, image_buffer, image_files, locate, on_demand, photograph, rgb
 
 INTERPOLATIONS = {
   'nearest': Image.Resampling.NEAREST,
@@ -23,7 +23,7 @@ INTERPOLATIONS = {
   'box': Image.Resampling.BOX,
 }
 VIEWS = ('full', 'nucleus', *cell_view.SIDES)
-CACHES = ('auto', 'memory', 'disk')
+CACHES = ('auto', image_buffer.MEMORY, image_buffer.DISK, image_buffer.NONE)
 LEAST_SIDE = photograph.LEAST_SIDE
 MOST_SIDE = 10**8
 
@@ -63,14 +63,14 @@ quiet = photograph.quiet
 class Decoded:
   """The images of the rows of a table; a row that could not be decoded is black and not kept."""
 
-  image_NHWC: np.ndarray  # uint8, in memory or memory-mapped
+  image_NHWC: np.ndarray | on_demand.OnDemand  # uint8, in memory, memory-mapped or decoded when read
   kept: np.ndarray  # [N] bool
   problems: list[types.Problem]  # one for each row that is not kept
   notes: list[types.Problem]  # conversions
   size_N2: np.ndarray  # int32: width and height of the upright photographs; 0 where not kept
 
 
-def image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+def image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
   """The image as uint8 [S, S, 3], and a note for each conversion.
 
   **Guarantees**: for an RGB file, the view 'full' and no stretch, the pixels of Keras' `load_img` of this size and
@@ -83,7 +83,7 @@ def image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]
     return _image(content, spec)[:2]
 
 
-def upright(content: str | bytes, max_pixels: int) -> np.ndarray:
+def upright(content: types.Content, max_pixels: int) -> np.ndarray:
   """The upright image at its own size, before stretch, crop and resize: uint8 [H, W, 3]; raises as `image`."""
   return np.asarray(photograph.upright(content, max_pixels)[0])
 
@@ -92,6 +92,8 @@ def table(
   rows: types.Table, spec: Spec, directory: str | os.PathLike[str], on_progress: Callable[[int, int], None]
 ) -> Decoded:
   """Decodes all images of the table on all cores.
+
+  With `data.cache=none` that shows which of them can be used, and they are decoded again whenever they are read.
 
   Args:
     rows: the table.
@@ -102,9 +104,9 @@ def table(
   Raises:
     UserError: the disk has no space for the array.
   """
-  image_NHWC = image_buffer.make(
-    (len(rows), spec.image_size, spec.image_size, 3), spec.cache, pathlib.Path(directory)
-  )
+  is_kept = spec.cache != image_buffer.NONE
+  shape = (len(rows) if is_kept else 0, spec.image_size, spec.image_size, 3)
+  image_NHWC = image_buffer.make(shape, spec.cache, pathlib.Path(directory))
   kept = np.zeros(len(rows), bool)
   size_N2 = np.zeros((len(rows), 2), np.int32)
   problems: list[types.Problem] = []
@@ -114,10 +116,12 @@ def table(
     results: list[tuple[int, tuple[str, ...] | DecodeError]] = []
     for i in range(start, min(start + _CHUNK, len(rows))):
       try:
-        image_NHWC[i], conversions, size_N2[i] = _image(rows.content[i], spec)
+        image_HWC, conversions, size_N2[i] = _image(rows.content[i], spec)
       except DecodeError as error:
         results.append((i, error))
       else:
+        if is_kept:
+          image_NHWC[i] = image_HWC
         kept[i] = True
         results.append((i, conversions))
     return results
@@ -132,7 +136,16 @@ def table(
           notes += [types.Problem(str(rows.file[i]), note) for note in result]
       done += len(results)
       on_progress(done, len(rows))
-  return Decoded(image_NHWC, kept, problems, notes, size_N2)
+  if is_kept:
+    return Decoded(image_NHWC, kept, problems, notes, size_N2)
+
+  def decode_again(content: types.Content, digest: str) -> np.ndarray:
+    data = photograph.read(content, spec.max_pixels)
+    if image_files.sha256_16(data) != digest:
+      raise DecodeError('is another file now')
+    return _image(data, spec)[0]
+
+  return Decoded(on_demand.OnDemand(rows, spec.image_size, decode_again), kept, problems, notes, size_N2)
 
 
 def each(
@@ -226,7 +239,7 @@ def stretch(opened: Image.Image) -> Image.Image:
   return opened.point([min(255, value * 255 // brightest) for value in range(256)] * 3)
 
 
-def _image(content: str | bytes, spec: Spec) -> tuple[np.ndarray, tuple[str, ...], tuple[int, int]]:
+def _image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, ...], tuple[int, int]]:
   upright, notes = photograph.upright(content, spec.max_pixels)
   if spec.stretch_brightness:
     upright = stretch(upright)

@@ -1,4 +1,4 @@
-"""The array of the decoded images: in memory, or in a temporary file if they are too many."""
+"""The array of the decoded images: in memory, in a temporary file if they are too many, or nowhere."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.system import memory
 
-MEMORY, DISK = 'memory', 'disk'
+MEMORY, DISK, NONE = 'memory', 'disk', 'none'
 
 
 def place(num_bytes: int, cache: str) -> str:
-  """MEMORY or DISK: where `make` puts an array of this size."""
+  """MEMORY or DISK: where `make` puts an array of this size; NONE if the images are decoded when they are read."""
+  if cache == NONE:
+    return NONE
   is_small = num_bytes == 0 or (cache == 'auto' and num_bytes <= memory.available() // 2)
   return MEMORY if is_small or cache == MEMORY else DISK
 
@@ -35,7 +37,7 @@ def make(shape: tuple[int, ...], cache: str, directory: pathlib.Path) -> np.ndar
     RunError: there is too little memory.
   """
   num_bytes = math.prod(shape)  # Python integers do not overflow
-  if place(num_bytes, cache) == MEMORY:
+  if not num_bytes or place(num_bytes, cache) == MEMORY:
     # Checked first: np.zeros succeeds without memory, and the process is killed when the pages are written.
     memory.require(
       num_bytes, memory.obtainable(), 'decoded images', 'set data.cache=disk or lower data.image_size'

@@ -173,6 +173,13 @@ def read(path: str) -> bytes:
     return file.read()
 
 
+def contents(content: types.Content) -> bytes:
+  """The encoded image of a row of a table; raises OSError."""
+  if isinstance(content, bytes):
+    return content
+  return read(content) if isinstance(content, str) else content.read()
+
+
 def sha256_16(data: bytes) -> str:
   """The first 16 hex digits of the SHA-256, which identify the content of a file.
 

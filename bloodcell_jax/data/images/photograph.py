@@ -28,6 +28,7 @@ import warnings
 
 from PIL import Image
 
+from bloodcell_jax.base import types
 from bloodcell_jax.data.images import foreign, image_files, rgb, tiff
 
 # Pixels; smaller images show nothing of a cell.
@@ -47,11 +48,11 @@ def quiet() -> warnings.catch_warnings:
   return warnings.catch_warnings(action='ignore')
 
 
-def upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
+def upright(content: types.Content, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
   """The photograph, and a note for each conversion.
 
   Args:
-    content: a path, or the bytes of the file.
+    content: a path, the bytes of the file, or where they are stored.
     max_pixels: an image with more is refused.
 
   Raises:
@@ -88,17 +89,19 @@ def upright(content: str | bytes, max_pixels: int) -> tuple[Image.Image, tuple[s
     raise rgb.DecodeError(f'is cut short or damaged ({reason})') from None
 
 
-def read(content: str | bytes, max_pixels: int) -> bytes:
+def read(content: types.Content, max_pixels: int) -> bytes:
   """The bytes of the file. Raises DecodeError where it cannot be read or is too large for so many pixels."""
   if isinstance(content, bytes):
     return content
   try:
+    if not isinstance(content, str):
+      return content.read()
     most = _BYTES_A_PIXEL * max_pixels + _SPARE_BYTES
     if os.path.getsize(content) > most:
       raise rgb.DecodeError(f'has more than {most:,} bytes, the most for data.max_pixels={max_pixels}')
     return image_files.read(content)
   except OSError as error:
-    raise rgb.DecodeError(f'cannot be read ({error.strerror})') from None
+    raise rgb.DecodeError(f'cannot be read ({error.strerror or error})') from None
 
 
 def check_size(size: tuple[int, int], max_pixels: int) -> None:

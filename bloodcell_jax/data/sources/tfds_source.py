@@ -1,10 +1,13 @@
-"""A built TFDS image data set as a Table; images stay encoded and are decoded later, like files."""
+"""A built TFDS image data set as a Table; images stay encoded and are decoded later, like files.
+
+Those of TFRecord files are read into memory, those of ArrayRecord files stay there and are read by their number.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +16,8 @@ from bloodcell_jax.data import tensorflow_cpu
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.data.sources import source
 
+# Rows of an ArrayRecord file that are read at once.
+_BLOCK = 256
 # Splits by their TFDS names; others are skipped with a Problem.
 SPLITS = {
   'train': 'TRAIN',
@@ -22,6 +27,21 @@ SPLITS = {
   'test_simple': 'TEST_SIMPLE',
   'originals': 'ORIGINALS',
 }
+
+
+class Record(NamedTuple):
+  """An image in an ArrayRecord file."""
+
+  rows: Any  # the data source of TFDS that holds it
+  number: int
+
+  def read(self) -> bytes:
+    """The encoded image. Raises OSError where the file cannot be read."""
+    try:
+      return self.rows[self.number]['image']
+    # The reader of ArrayRecord raises what its C++ says.
+    except (RuntimeError, ValueError, IndexError) as error:
+      raise OSError(f'{self.rows.dataset_info.full_name}: {error}') from None
 
 
 def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
@@ -52,20 +72,20 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   new_label = np.array([class_names.index(name) for name in features['label'].names], np.int32)
 
   problems: list[types.Problem] = []
-  content: list[bytes] = []
+  content: list[types.Content] = []
   columns: dict[str, list] = {c: [] for c in ('file', 'label', 'source', 'group', 'split', 'digest')}
   for name, split_info in builder.info.splits.items():
     if name not in SPLITS:
       reason = f'{split_info.num_examples} images of an unknown split; known are {", ".join(SPLITS)}'
       problems.append(types.Problem(name, reason))
       continue
-    for i, row in enumerate(_rows(builder, name)):
+    for i, (row, image) in enumerate(_rows(builder, name)):
       digest = image_files.sha256_16(row['image'])
       file = _text(row, 'filename') or f'{name}/{i}'
       if row['label'] < 0:
         problems.append(types.Problem(file, 'has no label'))
         continue
-      content.append(row['image'])
+      content.append(image)
       columns['file'].append(file)
       columns['label'].append(new_label[row['label']])
       columns['source'].append(_text(row, 'source') or file)
@@ -104,12 +124,21 @@ def _version(folder: str) -> str:
   return found[0]
 
 
-def _rows(builder: Any, split: str) -> Iterator[dict[str, Any]]:
+def _rows(builder: Any, split: str) -> Iterator[tuple[dict[str, Any], types.Content]]:
+  """Each row with its image, or the place of it."""
   tfds = _tfds()
   decoders = {'image': tfds.decode.SkipDecoding()}
+  if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
+    source = builder.as_data_source(split, decoders=decoders)
+    for start in range(0, len(source), _BLOCK):
+      numbers = range(start, min(start + _BLOCK, len(source)))
+      for number, row in zip(numbers, source.__getitems__(list(numbers)), strict=True):
+        yield row, Record(source, number)
+    return
   # Files in sequence, so that the rows keep the order of the data set.
   config = tfds.ReadConfig(interleave_cycle_length=1)
-  return iter(tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=config)))
+  for row in tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=config)):
+    yield row, row['image']
 
 
 def _text(row: dict, key: str) -> str:

@@ -1,15 +1,17 @@
 """A built TFDS data set as a Table."""
 
 import collections
+import shutil
 
 import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import decode, image_files
 from bloodcell_jax.data.sources import kaggle, tfds_source
 
 # isort: split
+import sharded_images
 import tensorflow_datasets as tfds
 import tfds_builder_test  # the drawn data set; pytest puts this folder on the path
 
@@ -125,3 +127,36 @@ def test_of_two_data_sets_the_one_that_the_line_names_is_read(tmp_path):
     tfds_source.table(str(tmp_path))
   named = str(caught.value).rpartition('such as ')[2]
   assert len(tfds_source.table(named)[0]) == len(IMAGE)
+
+
+@pytest.fixture(scope='module')
+def sharded(tmp_path_factory):
+  """The folder of a data set in ArrayRecord files, two rows in each, with its encoded images."""
+  folder = tmp_path_factory.mktemp('sharded')
+  features = tfds.features.FeaturesDict(
+    {
+      'image': tfds.features.Image(shape=(12, 16, 3), encoding_format='png'),
+      'label': tfds.features.ClassLabel(num_classes=2),
+    }
+  )
+  return sharded_images.write(folder, IMAGE, features), [sharded_images.png(image) for image in IMAGE]
+
+
+def test_images_in_array_records_are_read_when_they_are_asked_for(sharded):
+  folder, encoded = sharded
+  table, problems = tfds_source.table(folder)
+  assert not problems
+  assert not any(isinstance(content, bytes) for content in table.content), 'the images stay where they are'
+  assert [image_files.contents(content) for content in table.content] == encoded
+  assert table.digest.tolist() == [image_files.sha256_16(data) for data in encoded]
+  assert image_files.contents(table.take([3]).content[0]) == encoded[3]
+
+
+def test_an_array_record_that_is_gone_is_a_file_that_cannot_be_read(sharded, tmp_path):
+  copy = shutil.copytree(sharded[0], tmp_path / 'copy')
+  table, _ = tfds_source.table(str(copy))
+  content = table.content[0]
+  assert content.read() == sharded[1][0]
+  lost = tfds_source.Record(content.rows, 10**6)
+  with pytest.raises(decode.DecodeError, match='cannot be read'):
+    decode.image(lost, decode.Spec(16, 'full', 'bilinear', True, 10_000, 'memory'))
