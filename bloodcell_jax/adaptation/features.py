@@ -10,7 +10,7 @@ from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import test_time
-from bloodcell_jax.data.images import feature_cache
+from bloodcell_jax.data.images import feature_cache, on_demand
 from bloodcell_jax.models import rbf as rbf_layer
 from bloodcell_jax.runs import model_set, output_layer
 from bloodcell_jax.train import progress as progress_lib
@@ -22,7 +22,7 @@ _CHUNK = 64
 def embed(
   network: model_set.Network,
   table: types.Table,
-  image_NHWC: np.ndarray,
+  image_NHWC: on_demand.Images,
   tta: str,
   cache: pathlib.Path,
   progress: progress_lib.Progress,

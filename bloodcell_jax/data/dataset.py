@@ -21,7 +21,7 @@ class Dataset:
   """A table, its decoded images, and the rows of each split."""
 
   table: types.Table
-  image_NHWC: np.ndarray | on_demand.OnDemand  # uint8
+  image_NHWC: on_demand.Images  # uint8
   rows: dict[str, np.ndarray]  # by split: train, validation, test, ...
   skipped: list[types.Problem]  # files that were skipped, with the reason
   notes: list[types.Problem]  # files that were converted, and how

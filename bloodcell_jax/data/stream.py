@@ -23,7 +23,7 @@ Standardize = Callable[[np.ndarray], np.ndarray]
 class Arrays:
   """Decoded images with their targets and weights, indexed by row."""
 
-  image_NHWC: np.ndarray | on_demand.OnDemand  # uint8, in memory, memory-mapped or decoded when read
+  image_NHWC: on_demand.Images  # uint8, in memory, memory-mapped or decoded when read
   target_NK: np.ndarray  # float32: target outputs, usually one-hot
   weight_N: np.ndarray  # float32, >= 0: weight of the row in the loss
   # int32: the laboratory of the row, to be drawn first, then the class, then the image; None to draw images alike.

@@ -57,4 +57,4 @@ def _decoded(
   decoded = decode.table(table, spec, pathlib.Path(folder.cache), lambda done, total: None)
   for problem in decoded.problems:
     raise types.UserError(f'{problem}; {remedy}')
-  return Samples(split, table, decoded.image_NHWC)
+  return Samples(split, table, np.asarray(decoded.image_NHWC))

@@ -13,6 +13,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import stages
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import standardize
+from bloodcell_jax.data.images import on_demand
 from bloodcell_jax.data.resident import images, recipe
 from bloodcell_jax.runs import forward, frozen_features
 from bloodcell_jax.runs import job as job_lib
@@ -73,7 +74,7 @@ def build(
   )
 
 
-def _place(image_NHWC: np.ndarray, split: str, on: devices.Devices) -> Any:
+def _place(image_NHWC: on_demand.Images, split: str, on: devices.Devices) -> Any:
   """The images, whole on each device."""
   memory.require(
     image_NHWC.nbytes,

@@ -9,7 +9,7 @@ import numpy as np
 
 from bloodcell_jax.base import rng, tree, types
 from bloodcell_jax.data import dataset
-from bloodcell_jax.data.images import appearance
+from bloodcell_jax.data.images import appearance, on_demand
 from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.optim import staged
 from bloodcell_jax.runs import model_set
@@ -201,5 +201,5 @@ def _sample(data: dataset.Dataset, split: str, seed: int) -> np.ndarray:
   return rows[np.argsort(place_N, kind='stable')[:MOST_IMAGES]]
 
 
-def _describe(image_NHWC: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _describe(image_NHWC: on_demand.Images, rows: np.ndarray) -> np.ndarray:
   return appearance.describe(image_NHWC[row] for row in rows)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.data.augmentation import augment, compiled, crop, mixing, photometric, standardize
+from bloodcell_jax.data.images import on_demand
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 # Columns of the operands of an image.
@@ -33,7 +34,7 @@ class Spec:
 
 
 def make_operands(
-  spec: Spec, seed: int, image_NHWC: np.ndarray, rows: np.ndarray
+  spec: Spec, seed: int, image_NHWC: on_demand.Images, rows: np.ndarray
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
   """A function `(positions, rows_B) -> [B, NUM_OPERANDS]` float64: the random parameters of the images of a batch.
 

@@ -63,7 +63,7 @@ quiet = photograph.quiet
 class Decoded:
   """The images of the rows of a table; a row that could not be decoded is black and not kept."""
 
-  image_NHWC: np.ndarray | on_demand.OnDemand  # uint8, in memory, memory-mapped or decoded when read
+  image_NHWC: on_demand.Images  # uint8, in memory, memory-mapped or decoded when read
   kept: np.ndarray  # [N] bool
   problems: list[types.Problem]  # one for each row that is not kept
   notes: list[types.Problem]  # conversions

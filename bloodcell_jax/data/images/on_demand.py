@@ -93,3 +93,7 @@ class OnDemand:
         f'{self._rows.file[row]}: {error}; it was read at the start of the run: put it back, and start the same '
         'command again'
       ) from None
+
+
+# Read by rows alike.
+Images = np.ndarray | OnDemand
