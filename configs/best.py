@@ -2,8 +2,8 @@
 
     python main.py --config=configs/best.py:quick --config.data.source=kaggle --config.data.dir=FOLDER
 
-The first three convolutions of AlexNet, trained on the single cells of PBC (`weights.path='pbc'`), look at a crop
-around the nucleus. A logistic regression is fitted on mean and maximum of their maps, then all but the first
+The convolutions of AlexNet, trained on the single cells of PBC (`weights.path='pbc'`), look at a crop around the
+nucleus. A logistic regression is fitted on mean and maximum of their maps, then all but the first
 convolution is fine-tuned, each class and each photograph drawn alike. Variants: `quick`, one network; `frozen`, the
 logistic regression alone on ImageNet's weights, in minutes; `whole` (the default), five networks of longer
 training, which has not been scored. Without real images they run on a few synthetic smears.
@@ -29,7 +29,7 @@ def get_config(variant: str = WHOLE) -> config_dict.ConfigDict:
   c.data.embedded.num_copies = 2
   c.augment.preprocessing_function = 'weights'
   c.augment.rescale = 0.0
-  c.model.name = 'alexnet3'
+  c.model.name = 'alexnet'
   c.model.head = 'mean_max'
   c.train.max_copies = 10
   c.train.class_weight = 'balanced'
@@ -38,6 +38,7 @@ def get_config(variant: str = WHOLE) -> config_dict.ConfigDict:
   c.stages.fit = default.stage(('dense_.*',), 1, 'sgd', 1e-12)
   c.stages.fit.output_layer = 'logistic'
   if variant == FROZEN:
+    c.model.name = 'alexnet3'  # what the later convolutions know of ImageNet's things does not help
     c.weights.path = 'auto'
     c.model.dropout_rate = 0.0
     c.logistic.strength = 1e-3
@@ -74,6 +75,6 @@ def _fine_tuned(c: config_dict.ConfigDict) -> None:
   c.train.steps_per_epoch = 60
   c.stages.cache_features = False
   c.stages.order = ('fit', 'fine')
-  c.stages.fine = default.stage(('block[23]_.*', 'dense_.*'), 8, 'adam', 1e-4)
+  c.stages.fine = default.stage(('block[2-5]_.*', 'dense_.*'), 8, 'adam', 1e-4)
   c.stages.fine.decay = 2e-3
   c.evaluate.tta = 'symmetries'
