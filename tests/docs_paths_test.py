@@ -37,6 +37,7 @@ def missing_paths(text: str) -> list[str]:
     'log.',
     'unlike.npz',
     'digests.csv',
+    'thumbnails.npz',
     'adaptation.json',
     'label_next.csv',
     'images/',

@@ -11,6 +11,7 @@ import shutil
 
 import evaluating
 import pytest
+from PIL import Image
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
@@ -169,7 +170,8 @@ def test_a_folder_that_the_run_was_trained_on_is_no_test(tmp_path, notes, monkey
   said = (
     f'of {entry["num_images"]} images, {entry["num_images"]} were trained on: these figures are not a test'
   )
-  assert entry['seen'] == {'num_images': entry['num_images'], 'trained': entry['num_images'], 'chosen': 0}
+  counts = {'chosen': 0, 'copies_trained': 0, 'copies_chosen': 0}
+  assert entry['seen'] == {'num_images': entry['num_images'], 'trained': entry['num_images'], **counts}
   assert entry['leak']['test_in_training'] == entry['num_images']
   assert f'TRAIN: {said}' in capsys.readouterr().out
   assert said[1:] in entry['note']
@@ -177,6 +179,21 @@ def test_a_folder_that_the_run_was_trained_on_is_no_test(tmp_path, notes, monkey
   assert all(said[1:] in note for note in notes.values())
   assert said[1:] in folder.report.read_text()
   assert str(data / 'TRAIN') in folder.report.read_text()
+  # So do those that were saved again as JPEG and resized.
+  for path in (data / 'TRAIN').glob('*/*.png'):
+    place = tmp_path / 'resaved' / path.parent.name
+    place.mkdir(parents=True, exist_ok=True)
+    Image.open(path).resize((96, 72)).save(place / f'{path.stem}.jpg', quality=60)
+  entry = scored(tmp_path / 'resaved', 'resaved')
+  num = entry['num_images']
+  assert (entry['seen']['trained'], entry['seen']['copies_trained']) == (0, num)
+  assert entry['leak']['test_in_training'] == num
+  said = (
+    f'{num} are copies of images that were trained on (saved again, resized or cropped): these figures are no'
+  )
+  assert said in capsys.readouterr().out
+  assert said in entry['note']
+  assert said in folder.report.read_text()
   # Negative control: the test images were not seen. A second folder of the name has an entry of its own.
   other = tmp_path / 'tuesday' / 'TRAIN'
   shutil.copytree(data / 'TEST', other)
@@ -188,6 +205,7 @@ def test_a_folder_that_the_run_was_trained_on_is_no_test(tmp_path, notes, monkey
   assert set(json.loads(folder.metrics.read_text())) - {'validation', 'test', 'test_clean'} == {
     'TRAIN',
     'TRAIN-2',
+    'resaved',
   }
   # A list beside its images is read too, and a run that kept no digests says that it cannot know.
   folder.digests.unlink()

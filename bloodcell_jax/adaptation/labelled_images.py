@@ -76,4 +76,6 @@ def read(
     labelled, source=source_N, split=np.full(len(labelled), 'TRAIN'), synthetic=synthetic
   )
   rows = {'train': np.arange(len(table))}
-  return dataset.Dataset(table, decoded.image_NHWC, rows, [], decoded.notes, (), decoded.size_N2)
+  return dataset.Dataset(
+    table, decoded.image_NHWC, rows, [], decoded.notes, (), decoded.size_N2, decoded.thumbnail_NHW
+  )

@@ -84,9 +84,25 @@ def one_line(error: Exception, argv: Sequence[str]) -> str:
     meant = '.'.join(near[0] if part == key else part for part in typed.split('.')) if near else ''
     return f'{typed}: no such key' + (f'; did you mean {meant}?' if near else '')
   if isinstance(error, OSError):
-    config = next((a for a in argv if a.startswith('--config')), '--config')
+    words = ' '.join(argv)
+    config = next((a for a in argv if a.startswith('--config=')), '')
+    config = config or (re.findall(r'--?config \S+', words) or ['--config'])[0]
     return f'{config}: no such config file; those of the package are {", ".join(config_file.names())}'
   if named := re.match(r"Unknown command line flag '(config\.[\w.]+)'", text):
     return f'--{named[1]}: a key needs its config beside it, such as --config=configs/default.py'
   lines = [line.strip() for line in text.splitlines() if line.strip()]
-  return lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}'
+  whole = lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}'
+  if named := re.match(r"Unknown command line flag '([\w.-]+)'", text):
+    from bloodcell_jax.commands import unknown_flag
+
+    command = argv[1] if argv[1] in SUMMARIES else 'train'
+    return unknown_flag.line(command, named[1], _keys(), whole)
+  return whole
+
+
+def _keys() -> list[str]:
+  """The keys of a config."""
+  from bloodcell_jax.config import experiment
+  from configs import default
+
+  return list(experiment.flat(default.get_config()))

@@ -255,7 +255,7 @@ def _evaluate_keys(config: Any) -> dict[str, Any]:
 def _images(data_dir: str) -> dict[str, str]:
   """The folder of the images and, if they are labelled by a list, its path; both absolute."""
   path = os.path.abspath(data_dir)
-  if os.path.isfile(path) and path.lower().endswith(input_paths.LISTS):
+  if input_paths.is_list(path):
     return {'dir': os.path.dirname(path), 'labels_csv': path}
   return {'dir': path, 'labels_csv': ''}
 
@@ -272,7 +272,13 @@ def _name(folder: workdir.Workdir, data_dir: str, images: dict[str, str]) -> str
     raise types.UserError(f'{data_dir}: is named like a split of the run; rename the folder')
   entries = folder.read_metrics()
   names = itertools.chain([name], (f'{name}-{number}' for number in itertools.count(2)))
-  return next(one for one in names if one not in entries or entries[one].get('images') == images)
+  # Names that differ in case alone are one file on Windows and macOS.
+  taken = set(map(str.casefold, entries))
+  return next(
+    one
+    for one in names
+    if (one in entries and entries[one].get('images') == images) or one.casefold() not in taken
+  )
 
 
 def _capital(sentence: str) -> str:

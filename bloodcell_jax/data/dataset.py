@@ -27,6 +27,7 @@ class Dataset:
   notes: list[types.Problem]  # files that were converted, and how
   remarks: tuple[str, ...]  # what the source was taken for, lines for people
   size_N2: np.ndarray | None = None  # int32: width and height of each photograph; None if not decoded
+  thumbnail_NHW: np.ndarray | None = None  # uint8, of `near_copies.thumbnail`; None if not decoded
 
   def fingerprint(self) -> str:
     """16 hex digits that change with any image, label, group or split."""

@@ -166,7 +166,14 @@ def _decode(
     is_array = isinstance(image_NHWC, np.ndarray)
     image_NHWC = image_NHWC[kept] if is_array else image_NHWC.take(kept)
   return dataset.Dataset(
-    table.take(kept), image_NHWC, {}, problems, decoded.notes, found.remarks, decoded.size_N2[kept]
+    table.take(kept),
+    image_NHWC,
+    {},
+    problems,
+    decoded.notes,
+    found.remarks,
+    decoded.size_N2[kept],
+    None if decoded.thumbnail_NHW is None else decoded.thumbnail_NHW[kept],
   )
 
 

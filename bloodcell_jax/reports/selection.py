@@ -8,6 +8,8 @@ from typing import Any
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import ensemble_file, workdir
 
+# Kinds of seen images, as an entry of `metrics.json` counts them.
+_SEEN = ('trained', 'chosen', 'copies_trained', 'copies_chosen')
 # Splits held out for evaluation, best first; `test` of the Kaggle data shares some fields with its training images.
 _HELD_OUT = ('fold', 'out_of_fold', 'test_clean', 'test')
 _CALIBRATION = ('the temperature', 'the confidence threshold', 'the conformal sets')
@@ -79,7 +81,7 @@ def unseen(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
   return [
     split
     for split, entry in metrics.items()
-    if 'seen' not in entry or (entry['seen'] and not entry['seen']['trained'] + entry['seen']['chosen'])
+    if 'seen' not in entry or (entry['seen'] and not any(entry['seen'].get(kind) for kind in _SEEN))
   ]
 
 

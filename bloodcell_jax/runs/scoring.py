@@ -163,9 +163,10 @@ def line(split: str, figures: dict[str, Any]) -> str:
 
 
 def warning(split: str, figures: Mapping[str, Any]) -> str:
-  """A warning where every image is predicted as the same class, as by a collapsed network; else empty."""
-  named = np.array(figures['confusion']).sum(0)
-  if np.count_nonzero(named) > 1 or len(named) < 2:
+  """A warning where images of several classes are all predicted as one, as by a collapsed network; else empty."""
+  confusion_KK = np.array(figures['confusion'])
+  named = confusion_KK.sum(0)
+  if np.count_nonzero(named) > 1 or np.count_nonzero(confusion_KK.sum(1)) < 2:
     return ''
   name = figures['class_names'][int(named.argmax())]
   return (

@@ -1,6 +1,7 @@
 """The images that a run has seen, kept with it as digests, with which images to be scored are compared.
 
-An image counts as seen where its bytes or, as with one saved again without loss, its decoded pixels are the same.
+An image counts as seen where its bytes or, as with one saved again without loss, its decoded pixels are the same; as a
+copy of one that was seen, where its thumbnail is that of an image saved again with loss, resized or cropped a little.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import leaks
-from bloodcell_jax.data.images import image_files
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.data.images import image_files, near_copies
+from bloodcell_jax.storage import thumbnails_file, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.weights import pretrained, published
 
@@ -37,33 +38,61 @@ class Seen:
   num_images: int
   trained: int  # of them trained on, by this run or by one whose weights it began with
   chosen: int  # of the others: in its validation split
+  # Of the others: copies of images trained on and, of the rest, of images in its validation split; None where it kept
+  # no thumbnails.
+  copies_trained: int | None
+  copies_chosen: int | None
   unknown: str  # a run whose weights it began with and whose images are not known; '' for none
+  unknown_copies: tuple[str, ...]  # those whose images are known by their digests alone
 
   @property
   def num_seen(self) -> int:
-    """The images that were trained or chosen on."""
-    return self.trained + self.chosen
+    """The images that were trained or chosen on, and their copies."""
+    return self.trained + self.chosen + (self.copies_trained or 0) + (self.copies_chosen or 0)
 
-  def as_dict(self) -> dict[str, int]:
+  def as_dict(self) -> dict[str, int | None]:
     """The key `seen` of an entry in `metrics.json`."""
-    return {'num_images': self.num_images, 'trained': self.trained, 'chosen': self.chosen}
+    return {
+      'num_images': self.num_images,
+      'trained': self.trained,
+      'chosen': self.chosen,
+      'copies_trained': self.copies_trained,
+      'copies_chosen': self.copies_chosen,
+    }
 
   def sentence(self) -> str:
     """What follows for figures on these images; always a sentence, without its full stop."""
+    chose = 'chose the epoch and the calibration'
     parts = [f'{self.trained:,} were trained on'] if self.trained else []
-    parts += [f'{self.chosen:,} chose the epoch and the calibration'] if self.chosen else []
+    parts += (
+      [_copies(self.copies_trained, ('was trained on', 'were trained on'))] if self.copies_trained else []
+    )
+    parts += [f'{self.chosen:,} {chose}'] if self.chosen else []
+    parts += [_copies(self.copies_chosen, (chose, chose))] if self.copies_chosen else []
     rest = (
       f'; whether it is in the data of {self.unknown}, which it began with, is not known'
       if self.unknown
       else ''
     )
+    if self.copies_trained is None:
+      rest += '; copies of them (saved again, resized or cropped) are not known: the run kept no thumbnails'
+    elif self.unknown_copies:
+      rest += f'; copies of the images of {" and ".join(self.unknown_copies)} are not known'
     if not parts:
       return f'none of the {self.num_images:,} images was trained or chosen on{rest}'
-    return f'of {self.num_images:,} images, {" and ".join(parts)}: these figures are not a test{rest}'
+    listed = ' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))
+    if self.copies_trained or self.copies_chosen:
+      listed += ' (saved again, resized or cropped)'
+    return f'of {self.num_images:,} images, {listed}: these figures are not a test{rest}'
+
+
+def _copies(num: int, role: tuple[str, str]) -> str:
+  what = f'is a copy of an image that {role[0]}' if num == 1 else f'are copies of images that {role[1]}'
+  return f'{num:,} {what}'
 
 
 def write(folder: workdir.Workdir, data: dataset.Dataset, weights_path: str) -> None:
-  """Writes `digests.csv` of a run that begins to train, unless it is there.
+  """Writes `thumbnails.npz` and `digests.csv` of a run that begins to train, unless the digests are there.
 
   Args:
     folder: the run's.
@@ -79,11 +108,34 @@ def write(folder: workdir.Workdir, data: dataset.Dataset, weights_path: str) -> 
       digest = str(data.table.digest[row])
       rows.append((role, str(data.table.file[row]), image_files.marked(digest), image_files.marked(pixels)))
   before = _run_behind(weights_path)
+  if data.thumbnail_NHW is not None:
+    thumbnails_file.write(folder, _thumbnails(data, data.thumbnail_NHW, before))
   if before and before.digests.exists():
     rows += _read(before)
   elif before and before.config.exists():
     rows.append((UNKNOWN, str(before.path.resolve()), '', ''))
   atomic.write_csv(folder.digests, [COLUMNS, *rows])
+
+
+def _thumbnails(
+  data: dataset.Dataset, thumbnail_NHW: np.ndarray, before: workdir.Workdir | None
+) -> thumbnails_file.Thumbnails:
+  """Those of the run's own images, and of what the run behind its initial weights has seen."""
+  rows = [data.rows.get(split, np.zeros(0, np.int64)) for split in ROLES.values()]
+  own = thumbnails_file.Thumbnails(
+    thumbnail_NHW[np.concatenate(rows)],
+    np.concatenate([np.full(len(each), role == 'trained') for role, each in zip(ROLES, rows, strict=True)]),
+    (),
+  )
+  earlier = thumbnails_file.read(before) if before else None
+  if before is None or earlier is None:
+    is_known = before is not None and (before.digests.exists() or before.config.exists())
+    return dataclasses.replace(own, unknown=(str(before.path.resolve()),) if before and is_known else ())
+  return thumbnails_file.Thumbnails(
+    np.concatenate([own.image_NHW, earlier.image_NHW]),
+    np.concatenate([own.is_trained_N, earlier.is_trained_N]),
+    earlier.unknown,
+  )
 
 
 def in_initial_weights(
@@ -134,7 +186,7 @@ def compare(folder: workdir.Workdir, data: dataset.Dataset, split: str) -> Seen 
   """How many images of a split of other data the run has seen; None if it kept no digests.
 
   Raises:
-    UserError: the digests are damaged.
+    UserError: the digests or the thumbnails are damaged.
   """
   if not folder.digests.exists():
     return None
@@ -146,12 +198,28 @@ def compare(folder: workdir.Workdir, data: dataset.Dataset, split: str) -> Seen 
     else:
       unknown = file
   trained = chosen = 0
+  others: list[int] = []
   for row, pixels in zip(data.rows[split], data.pixel_digests(split), strict=True):
     own = {image_files.marked(str(data.table.digest[row])), image_files.marked(pixels)}
-    is_trained = bool(own & digests['trained'])
-    trained += is_trained
-    chosen += not is_trained and bool(own & digests['chosen'])
-  return Seen(len(data.rows[split]), trained, chosen, unknown)
+    if own & digests['trained']:
+      trained += 1
+    elif own & digests['chosen']:
+      chosen += 1
+    else:
+      others.append(int(row))
+  num = len(data.rows[split])
+  thumbnails = thumbnails_file.read(folder)
+  if thumbnails is None or data.thumbnail_NHW is None:
+    return Seen(num, trained, chosen, None, None, unknown, ())
+  image_NHW = data.thumbnail_NHW[others]
+  is_of_trained_N = near_copies.are_copies(image_NHW, thumbnails.image_NHW[thumbnails.is_trained_N])
+  is_of_chosen_N = near_copies.are_copies(
+    image_NHW[~is_of_trained_N], thumbnails.image_NHW[~thumbnails.is_trained_N]
+  )
+  unknown_copies = tuple(name for name in thumbnails.unknown if name != unknown)
+  return Seen(
+    num, trained, chosen, int(is_of_trained_N.sum()), int(is_of_chosen_N.sum()), unknown, unknown_copies
+  )
 
 
 def digests(folder: workdir.Workdir) -> frozenset[str]:

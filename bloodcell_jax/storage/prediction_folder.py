@@ -41,6 +41,8 @@ def take(parent: pathlib.Path, paths: Sequence[str]) -> pathlib.Path:
   name = folder_name(paths)
   for number in itertools.count(1):
     folder = parent / (name if number == 1 else f'{name}-{number}')
+    if _is_of_other_case(folder):
+      continue
     if _is_free_for(paths, folder):
       lock.take(folder)
       # Another process may have predicted there between the question and the lock.
@@ -119,6 +121,12 @@ def _of_pattern(pattern: str) -> str:
   letters = re.sub(r'\[[^]]*\]|[*?]', ' ', os.path.splitext(last)[0]).strip()
   names = [portable_name.portable_name(part).strip('_') for part in (*literal[-1:], letters)]
   return portable_name.portable_name('_'.join(filter(None, names)))
+
+
+def _is_of_other_case(folder: pathlib.Path) -> bool:
+  """Whether another folder there has this name but for its case: a disk of Windows or macOS cannot hold both."""
+  there = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+  return folder.name not in there and folder.name.casefold() in map(str.casefold, there)
 
 
 def _is_free_for(paths: Sequence[str], folder: pathlib.Path) -> bool:

@@ -17,7 +17,7 @@ import jax
 import bloodcell_jax
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.storage import config_keys
-from bloodcell_jax.system import atomic
+from bloodcell_jax.system import atomic, missing_path
 
 # The key of a folder that holds no run of its own, only the combined predictions of others.
 COMBINED = 'combined_runs'
@@ -46,6 +46,7 @@ class Workdir:
     self.report = self.path / 'report.html'
     self.log = self.path / 'log.txt'
     self.digests = self.path / 'digests.csv'
+    self.thumbnails = self.path / 'thumbnails.npz'
     self.adaptation = self.path / 'adaptation.json'
     self.next_labels = self.path / 'label_next.csv'
 
@@ -84,7 +85,7 @@ class Workdir:
       }
     else:
       # What a command that was refused has written of another config or of other data.
-      for path in (self.environment, self.statistics, self.digests):
+      for path in (self.environment, self.statistics, self.digests, self.thumbnails):
         path.unlink(missing_ok=True)
     atomic.write_json(self.config, dict(config))
 
@@ -237,7 +238,10 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
       raise types.UserError(
         f'{path.parent}: is a part of a run; name its folder, --workdir={above}'
       ) from None
-    raise types.UserError(f'{path.parent}: no run here ({path.name} is missing); train one first') from None
+    where = '' if path.parent.exists() else missing_path.hint(str(path.parent))
+    raise types.UserError(
+      f'{path.parent}: no run here ({path.name} is missing); train one first{where}'
+    ) from None
   except ValueError:
     raise types.UserError(
       f'{path}: not JSON, or changed since it was written; restore it from a copy, or choose another --workdir'

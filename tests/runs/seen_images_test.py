@@ -4,16 +4,24 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import leaks
+from bloodcell_jax.data.images import near_copies
 from bloodcell_jax.runs import seen_images
 from bloodcell_jax.storage import workdir
 
 
-def images(names: str, rows: dict[str, list[int]], pixels: str = '') -> dataset.Dataset:
-  """An image a letter: `names` decide the bytes, `pixels` what they show."""
+def thumbnail(letter: str) -> np.ndarray:
+  """What a photograph of this name looks like; each of another name looks otherwise."""
+  coarse_HW = np.random.default_rng(ord(letter)).integers(40, 216, (6, 6), np.uint8)
+  return near_copies.thumbnail(Image.fromarray(coarse_HW).resize((120, 90), Image.Resampling.BICUBIC))
+
+
+def images(names: str, rows: dict[str, list[int]], pixels: str = '', looks: str = '') -> dataset.Dataset:
+  """An image a letter: `names` decide the bytes, `pixels` what they show, `looks` what that looks like."""
   letters = np.array(list(names), np.str_)
   table = types.Table(
     content=tuple(names), file=np.array([f'{name}.png' for name in names]), label=np.zeros(len(names), np.int32),
@@ -21,11 +29,13 @@ def images(names: str, rows: dict[str, list[int]], pixels: str = '') -> dataset.
     class_names=('A',), name='x', synthetic=False,
   )  # fmt: skip
   image_NHWC = np.stack([np.full((2, 2, 3), ord(name), np.uint8) for name in pixels or names])
-  return dataset.Dataset(table, image_NHWC, {k: np.array(v) for k, v in rows.items()}, [], [], ())
+  thumbnail_NHW = np.stack([thumbnail(name) for name in looks or pixels or names])
+  by_split = {k: np.array(v) for k, v in rows.items()}
+  return dataset.Dataset(table, image_NHWC, by_split, [], [], (), None, thumbnail_NHW)
 
 
-def others(names: str, pixels: str = '') -> dataset.Dataset:
-  return images(names, {'other': list(range(len(names)))}, pixels)
+def others(names: str, pixels: str = '', looks: str = '') -> dataset.Dataset:
+  return images(names, {'other': list(range(len(names)))}, pixels, looks)
 
 
 @pytest.fixture
@@ -53,6 +63,53 @@ def test_an_image_is_seen_by_its_bytes_or_its_pixels(run, names, pixels, trained
   assert ('are not a test' in seen.sentence()) == bool(trained + chosen)
 
 
+@pytest.mark.parametrize(
+  ('looks', 'trained', 'chosen', 'words'),
+  [
+    (
+      'abdx',
+      2,
+      1,
+      '2 are copies of images that were trained on and 1 is a copy of an image that chose the epoch and the '
+      'calibration (saved again, resized or cropped): these figures are not a test',
+    ),
+    (
+      'axyz',
+      1,
+      0,
+      'of 4 images, 1 is a copy of an image that was trained on (saved again, resized or cropped): these',
+    ),
+    ('exyz', 0, 0, 'none of the 4 images was trained or chosen on'),  # e is of its own test split
+  ],
+)
+def test_an_image_that_looks_like_one_that_was_seen_is_a_copy(run, looks, trained, chosen, words):
+  seen = seen_images.compare(run, others('wxyz', looks=looks), 'other')
+  assert (seen.trained, seen.copies_trained, seen.chosen, seen.copies_chosen) == (0, trained, 0, chosen)
+  assert seen.num_seen == trained + chosen
+  assert words in seen.sentence()
+  assert ('are not a test' in seen.sentence()) == bool(trained + chosen)
+  assert seen_images.entry(seen)['seen'] == {
+    'num_images': 4, 'trained': 0, 'chosen': 0, 'copies_trained': trained, 'copies_chosen': chosen,
+  }  # fmt: skip
+
+
+def test_an_image_is_counted_once_though_it_is_its_own_copy(run):
+  seen = seen_images.compare(run, others('abdx'), 'other')
+  assert (seen.trained, seen.chosen, seen.copies_trained, seen.copies_chosen) == (2, 1, 0, 0)
+
+
+def test_a_run_without_thumbnails_says_that_copies_are_not_known(run, tmp_path):
+  run.thumbnails.unlink()
+  seen = seen_images.compare(run, others('axyz'), 'other')
+  assert (seen.trained, seen.copies_trained, seen.num_seen) == (1, None, 1)
+  assert seen.sentence().endswith('are not known: the run kept no thumbnails')
+  # Begun with by another, it is named there.
+  later = workdir.Workdir(tmp_path / 'later')
+  seen_images.write(later, images('vw', {'train': [0], 'validation': [1]}), str(run.path))
+  sentence = seen_images.compare(later, others('xy'), 'other').sentence()
+  assert sentence.endswith(f'; copies of the images of {run.path.resolve()} are not known')
+
+
 def test_the_sentence_has_the_numbers(run):
   sentence = seen_images.compare(run, others('abdx'), 'other').sentence()
   assert sentence == (
@@ -71,6 +128,8 @@ def test_what_the_initial_weights_have_seen_is_seen(run, tmp_path):
   for folder in (second, third):
     seen = seen_images.compare(folder, others('avdx'), 'other')
     assert (seen.trained, seen.chosen) == (2, 1)
+    seen = seen_images.compare(folder, others('mnop', looks='avdx'), 'other')
+    assert (seen.copies_trained, seen.copies_chosen) == (2, 1)
   # Negative control: fresh weights have seen nothing.
   fresh = workdir.Workdir(tmp_path / 'fresh')
   seen_images.write(fresh, images('vw', {'train': [0], 'validation': [1]}), '')

@@ -26,6 +26,18 @@ def test_two_folders_of_one_name_have_predictions_of_their_own(tmp_path):
     assert json.loads((parent / name / 'predict.json').read_text()) == {'paths': paths}
 
 
+def test_names_that_differ_in_case_alone_are_told_apart_on_every_disk(tmp_path):
+  a, b = [str(tmp_path / 'x' / 'cells')], [str(tmp_path / 'y' / 'Cells')]
+  parent = tmp_path / 'predict'
+  assert prediction_folder.take(parent, a) == parent / 'cells'
+  assert prediction_folder.take(parent, b) == parent / 'Cells-2'
+  assert prediction_folder.take(parent, b) == parent / 'Cells-2'
+  # A result of earlier versions is continued where it lies.
+  (parent / 'CELLS').mkdir()
+  c = [str(tmp_path / 'z' / 'CELLS')]
+  assert prediction_folder.take(parent, c) == parent / 'CELLS'
+
+
 def test_the_same_folder_is_continued_however_it_is_written(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   parent = tmp_path / 'predict'

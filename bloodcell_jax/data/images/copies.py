@@ -29,11 +29,11 @@ _MOST_COMPARED = 24
 # What programs add to the name of a copy: `cell-small`, `cell_thumb`, `cell (1)`, `cell copy 2`, `cell - Kopie`,
 # `cell-300x200`, `cell@2x`.
 _ADDED = re.compile(
-  r'(?:\s*\(\d+\)|\s*\([^()]*conflict[^()]*\)|[\s_.@-]+(?:'
-  r''
+  r'(?:\s*\(\d+\)|\s*[(\[][^()\[\]]*conflict[^()\[\]]*[)\]]|[\s_.@-]+(?:'
   r'copy(?: ?\d+)?|copie|kopie|copia|small|thumb(?:nail)?s?|tn|preview|reduced|resized?|'
   r'scaled|low ?res|mini?|minified|web|edited|converted|compressed|rgb|8 ?bit|medium|large|xl|[sml]|checkpoint|'
-  r'overlay|annotated|marked|boxes|outlined?|sync-conflict[-\w]*|'
+  r'overlay|annotated|marked|boxes|outlined?|sync-conflict[-\w]*|(?:desktop|laptop)-\w+|'
+  r'[^\s_]+_[a-z]{3}-\d\d-\d+-\d{4}_conflict|'
   r'\d{2,5}x\d{2,5}|\dx))$'
 )
 _ADDED_BEFORE = re.compile(

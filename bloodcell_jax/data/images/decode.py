@@ -13,7 +13,16 @@ import numpy as np
 from PIL import Image
 
 from bloodcell_jax.base import cell, types
-from bloodcell_jax.data.images import cell_view, image_buffer, image_files, locate, on_demand, photograph, rgb
+from bloodcell_jax.data.images import (
+  cell_view,
+  image_buffer,
+  image_files,
+  locate,
+  near_copies,
+  on_demand,
+  photograph,
+  rgb,
+)
 
 INTERPOLATIONS = {
   'nearest': Image.Resampling.NEAREST,
@@ -68,6 +77,8 @@ class Decoded:
   problems: list[types.Problem]  # one for each row that is not kept
   notes: list[types.Problem]  # conversions
   size_N2: np.ndarray  # int32: width and height of the upright photographs; 0 where not kept
+  # uint8, of `near_copies.thumbnail`, black where not kept; None where decoded images are not kept either.
+  thumbnail_NHW: np.ndarray | None
 
 
 def image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -109,6 +120,7 @@ def table(
   image_NHWC = image_buffer.make(shape, spec.cache, pathlib.Path(directory))
   kept = np.zeros(len(rows), bool)
   size_N2 = np.zeros((len(rows), 2), np.int32)
+  thumbnail_NHW = np.zeros((shape[0], near_copies.SIDE, near_copies.SIDE), np.uint8)
   problems: list[types.Problem] = []
   notes: list[types.Problem] = []
 
@@ -116,12 +128,12 @@ def table(
     results: list[tuple[int, tuple[str, ...] | DecodeError]] = []
     for i in range(start, min(start + _CHUNK, len(rows))):
       try:
-        image_HWC, conversions, size_N2[i] = _image(rows.content[i], spec)
+        image_HWC, conversions, size_N2[i], thumbnail_HW = _image(rows.content[i], spec)
       except DecodeError as error:
         results.append((i, error))
       else:
         if is_kept:
-          image_NHWC[i] = image_HWC
+          image_NHWC[i], thumbnail_NHW[i] = image_HWC, thumbnail_HW
         kept[i] = True
         results.append((i, conversions))
     return results
@@ -137,7 +149,7 @@ def table(
       done += len(results)
       on_progress(done, len(rows))
   if is_kept:
-    return Decoded(image_NHWC, kept, problems, notes, size_N2)
+    return Decoded(image_NHWC, kept, problems, notes, size_N2, thumbnail_NHW)
 
   def decode_again(content: types.Content, digest: str) -> np.ndarray:
     data = photograph.read(content, spec.max_pixels)
@@ -145,7 +157,9 @@ def table(
       raise DecodeError('is another file now')
     return _image(data, spec)[0]
 
-  return Decoded(on_demand.OnDemand(rows, spec.image_size, decode_again), kept, problems, notes, size_N2)
+  return Decoded(
+    on_demand.OnDemand(rows, spec.image_size, decode_again), kept, problems, notes, size_N2, None
+  )
 
 
 def each(
@@ -239,12 +253,16 @@ def stretch(opened: Image.Image) -> Image.Image:
   return opened.point([min(255, value * 255 // brightest) for value in range(256)] * 3)
 
 
-def _image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, ...], tuple[int, int]]:
+def _image(
+  content: types.Content, spec: Spec
+) -> tuple[np.ndarray, tuple[str, ...], tuple[int, int], np.ndarray]:
+  """The image as uint8 [S, S, 3], its notes, and the size and the thumbnail of the whole photograph."""
   upright, notes = photograph.upright(content, spec.max_pixels)
+  thumbnail_HW = near_copies.thumbnail(upright)
   if spec.stretch_brightness:
     upright = stretch(upright)
   array, more = _sized(upright, spec, None)
-  return array, notes + more, upright.size
+  return array, notes + more, upright.size, thumbnail_HW
 
 
 def _cut(photograph: Image.Image, box: cell.Box | None) -> Image.Image:

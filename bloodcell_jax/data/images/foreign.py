@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # By extension: the maker of the file, and the program that exports it.
 _MAKERS = {
   '.czi': ('Zeiss ZEN', 'ZEN'),
@@ -28,10 +30,15 @@ _MAKERS = {
   '.heif': ('Apple camera', 'the camera app or a picture viewer'),
   '.avif': ('AVIF', 'a picture viewer'),
   '.jxl': ('JPEG XL', 'a picture viewer'),
-  '.jp2': ('JPEG 2000', 'a picture viewer or ImageJ'),
+  **dict.fromkeys(('.jp2', '.jpx', '.j2k', '.j2c'), ('JPEG 2000', 'a picture viewer or ImageJ')),
   '.jxr': ('JPEG XR', 'a picture viewer'),
   '.psd': ('Photoshop', 'Photoshop'),
   '.xcf': ('GIMP', 'GIMP'),
+  **dict.fromkeys(
+    ('.mov', '.mp4', '.avi', '.wmv'),
+    ('a video camera', 'a video player that saves single frames'),
+  ),
+  '.pdf': ('PDF', 'a picture viewer'),
   **dict.fromkeys(
     ('.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.raf', '.rw2', '.pef'),
     ('a camera (raw data of its sensor)', 'the program of the camera'),
@@ -46,6 +53,15 @@ _SIGNATURES = (
   (4, b'ftypheic', '.heic'),
   (4, b'ftypmif1', '.heif'),
   (4, b'ftypavif', '.avif'),
+  (4, b'ftypqt', '.mov'),
+  (4, b'ftypisom', '.mp4'),
+  (4, b'ftypmp4', '.mp4'),
+  (8, b'AVI ', '.avi'),
+  (0, b'\xff\x4f\xff\x51', '.j2k'),
+  (0, b'\xff\x0a', '.jxl'),
+  (0, b'\0\0\0\x0cJXL ', '.jxl'),
+  (0, b'%PDF-', '.pdf'),
+  (8, b'CR\x02', '.cr2'),
   (0, b'8BPS', '.psd'),
   (128, b'DICM', '.dcm'),
 )
@@ -55,6 +71,23 @@ _NOT_THE_IMAGE = {
   b'<!doctype html': 'a web page in the place of the image; download it again',
   b'<html': 'a web page in the place of the image; download it again',
 }
+
+
+# What cloud drives leave in the place of an image that is not on this computer: `.1.png.icloud`, `1.png.nextcloud`.
+_PLACEHOLDER = re.compile(
+  r'.+\.(?:jpe?g|jpe|jfif|png|bmp|tiff?|webp|gif|p[pgn]m)\.(?:icloud|owncloud|nextcloud|cloudf?|odlocal)',
+  re.IGNORECASE,
+)
+
+
+def is_placeholder(name: str) -> bool:
+  """Whether the file stands in the place of an image that a cloud drive keeps elsewhere.
+
+  Example:
+    >>> is_placeholder('.1.png.icloud'), is_placeholder('1.PNG.nextcloud'), is_placeholder('.list.csv.icloud')
+    (True, True, False)
+  """
+  return bool(_PLACEHOLDER.fullmatch(name))
 
 
 def reason(extension: str) -> str:

@@ -258,6 +258,8 @@ def unfit(path: str, name: str) -> str:
   """The reason to skip the file; empty for a regular file with the extension of an image."""
   if not is_showable(name):
     return 'the name has characters that cannot be shown'
+  if foreign.is_placeholder(name):
+    return 'a placeholder of a cloud drive: the image is not on this computer; download it'
   extension = os.path.splitext(name)[1]
   if reason := foreign.reason(extension):
     return reason
@@ -281,7 +283,7 @@ def is_image(name: str) -> bool:
     (True, True, False)
   """
   extension = os.path.splitext(name)[1].lower()
-  return extension in EXTENSIONS or bool(foreign.reason(extension))
+  return extension in EXTENSIONS or bool(foreign.reason(extension)) or foreign.is_placeholder(name)
 
 
 def _join(shown: str, inner: str) -> str:

@@ -8,6 +8,8 @@ import fnmatch
 import unicodedata
 from collections.abc import Collection
 
+from bloodcell_jax.data.images import foreign
+
 # Names of files and folders, compared without case; `*` stands for any characters. Names that begin with a dot are
 # hidden on most systems and passed over too.
 NAMES = (
@@ -16,8 +18,9 @@ NAMES = (
   '~$*', '*:zone.identifier', '*:smartscreen', '*.lnk', '*.url', 'found.[0-9][0-9][0-9]',
   'file[0-9][0-9][0-9][0-9].chk', 'thumbcache_*.db', 'iconcache*.db', 'pagefile.sys', 'hiberfil.sys', 'autorun.inf',
   'ntuser.dat*', 'msocache', 'wpsettings.dat', 'indexervolumeguid', 'onedrivetemp', 'albumart*.jpg',
+  '$winreagent', '$extend', '$getcurrent', '$sysreset', '$windows.~*', 'config.msi', 'dfsrprivate', 'swapfile.sys',
   # macOS
-  '__macosx', 'icon\r', 'icon\uf00d', 'network trash folder', 'temporary items', '*.webloc', '*.aae', '*.icloud',
+  '__macosx', 'icon\r', 'icon\uf00d', 'network trash folder', 'temporary items', '*.webloc', '*.aae',
   'thevolumesettingsfolder', '*:com.apple.*', '*:afp_*',
   # Linux desktops
   'lost+found', '*~', 'trash-[0-9]*', '#*#',
@@ -25,10 +28,13 @@ NAMES = (
   '@eadir', '@syno*', '@share*', '@database*', '@transcode', '@s2s', '@upload*', '@download*', '@gmt-*', 'nasxchng',
   'twonkymedia', 'recycle', 'network recycle bin*', 'deleted items', 'deleted files', '#recycle', '#snapshot',
   '@recycle', '@recently-snapshot', '@tmp', '*@synoeastream', '*@synoresource', '~snapshot', 'recycle bin',
-  'recyclebin', 'papierkorb', 'corbeille', 'cestino', 'papelera', 'lost.dir',
+  'recyclebin', 'papierkorb', 'corbeille', 'cestino', 'papelera*', 'lixeira', 'prullenbak', 'papperskorgen', 'lost.dir',
+  'recycle bin - *', '_recycle', 'trashbox', '#trash', '@trash', '@__thumb', 'nas_prog',
+  # cloud drives and programs that copy between places
+  '*.gdoc', '*.gsheet', '*.gslides', '*.ffs_db', '*.ffs_lock', '*.filepart', '*.aria2', '*.!ut',
   # editors, browsers and Python
   '*.tmp', '*.temp', '*.part', '*.crdownload', '*.download', '*.opdownload', '*.swp', '*.bak', '*.orig', 'cvs',
-  'node_modules', '_cacache', '__pycache__', 'cache', '_cache', '__cache__',
+  'node_modules', '_cacache', '__pycache__', 'site-packages', 'venv', 'cache', '_cache', '__cache__',
   # picture managers
   'thumbnails', 'thumbnail', 'thumbs', '_thumbs', '__thumbs', 'picasa.ini', 'originals.picasa', 'picasaoriginals',
   'zbthumbnail.info', 'pspbrwse.jbf', 'digikam4.db', 'thumbnails*.db', '*.lrdata', '*.lrcat', '*.xmp', '*.thm', '*.pp3',
@@ -83,12 +89,15 @@ def tally() -> Tally:
 
 
 def kind(name: str) -> str:
-  """What the name is counted as: itself, its pattern, or `hidden`; '' for a name that may be an image or a class.
+  """What the name is counted as: itself, its pattern, or `hidden`; '' for a name that may be an image or a class, or
+  stands for an image that is missing (`foreign.is_placeholder`).
 
   Example:
     >>> [kind(name) for name in ('@eaDir', 'Thumbs.db', '._a.png', 'draft~', 'NEUTROPHIL', 'a.png')]
     ['@eaDir', 'Thumbs.db', '._*', '*~', '', '']
   """
+  if foreign.is_placeholder(name):
+    return ''
   if name.startswith('._'):
     return '._*'
   if name.startswith('.'):

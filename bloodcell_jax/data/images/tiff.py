@@ -8,15 +8,15 @@ refused, for the images of a stack are no one image.
 from __future__ import annotations
 
 import io
+import itertools
 import logging
-import re
 from typing import Any
 
 import numpy as np
 import tifffile
 from PIL import Image
 
-from bloodcell_jax.data.images import rgb
+from bloodcell_jax.data.images import rgb, tiff_about
 from bloodcell_jax.data.images import samples as samples_lib
 
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
@@ -76,13 +76,23 @@ def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]] | 
 
 
 def _main(file: Any) -> Any:
-  """The first page that is not marked as the reduced copy or the mask of another; else the first."""
-  for number, page in enumerate(file.pages):
-    if not _value(page, 254, 0) & (_REDUCED | _OF_MASK):
-      return page
-    if number + 1 >= _MOST_PAGES:
-      break
-  return file.pages.first
+  """The first page that is not marked as the reduced copy or the mask of another, or the larger one that it previews.
+
+  A page of the same shape, all but smaller, is taken for a preview that its program did not mark.
+  """
+  unmarked = [
+    page
+    for page in itertools.islice(file.pages, _MOST_PAGES)
+    if not _value(page, 254, 0) & (_REDUCED | _OF_MASK)
+  ]
+  if not unmarked:
+    return file.pages.first
+  first, largest = unmarked[0], max(unmarked, key=lambda page: page.imagewidth * page.imagelength)
+  width, height = first.imagewidth, first.imagelength
+  is_preview = (
+    abs(width * largest.imagelength - height * largest.imagewidth) <= largest.imagewidth + largest.imagelength
+  )
+  return largest if is_preview and 2 * width <= largest.imagewidth else first
 
 
 def _pages(file: Any, first: Any) -> tuple[list[Any], tuple[str, ...]]:
@@ -100,7 +110,10 @@ def _pages(file: Any, first: Any) -> tuple[list[Any], tuple[str, ...]]:
     num += 1
     if not _value(page, 254, 0) & (_REDUCED | _OF_MASK) and _size(page) == _size(first):
       pages.append(page)
-  channels, others = _stack(file)
+  channels, others = tiff_about.stack(file)
+  if others <= 1 and len(pages) > 1 and channels and len(pages) * first.samplesperpixel > channels:
+    # Several series of OME, each an image of all its channels.
+    others = len(pages) * first.samplesperpixel // channels
   if others > 1 or (len(pages) > 1 and not channels):
     num_images = others if others > 1 else len(pages)
     more = 'more than ' if num_images >= _MOST_PAGES else ''
@@ -113,30 +126,6 @@ def _pages(file: Any, first: Any) -> tuple[list[Any], tuple[str, ...]]:
   left = num - len(pages)
   which = 'the first' if first is file.pages.first else 'the largest'
   return pages, (f'{which} of its {num} frames is used',) if left and len(pages) == 1 else ()
-
-
-def _stack(file: Any) -> tuple[int, int]:
-  """What ImageJ or OME says of the pages: the number of channels, and of slices times frames; 0 if nothing."""
-  if file.is_imagej:
-    about = file.imagej_metadata or {}
-    channels, slices, frames = (int(about.get(key, 1)) for key in ('channels', 'slices', 'frames'))
-    num = max(slices * frames, int(about.get('images', 1)) // max(channels, 1))
-    return channels, num
-  if pixels := _ome(file):
-    sizes = {axis: int(pixels.get(f'Size{axis}', 1)) for axis in 'CZT'}
-    return sizes['C'], sizes['Z'] * sizes['T']
-  return 0, 0
-
-
-def _ome(file: Any) -> dict[str, str]:
-  """The attributes of OME's first Pixels element; empty without OME. Read as text: no part of it is interpreted."""
-  text = file.pages.first.description or ''
-  found = (
-    re.search(r'<(?:\w+:)?Pixels\b([^>]{0,4000})>', text[:100_000])
-    if '<OME' in text[:1000] or ':OME' in text[:1000]
-    else None
-  )
-  return dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', found[1])) if found else {}
 
 
 def _is_plain(page: Any) -> bool:
@@ -215,7 +204,7 @@ def _read(file: Any, pages: list[Any], max_pixels: int) -> samples_lib.Samples |
     notes.append('palette converted to RGB')
     photometric, colours, alpha = _RGB, 3, None
   if len(pages) > 1:
-    array_HWC = array_HWC[..., _order(file)]
+    array_HWC = array_HWC[..., tiff_about.order(file)]
   declared, num_bits = _declared(file)
   is_multiplied = alpha is not None and int(page.extrasamples[-1]) == 1
   return samples_lib.Samples(
@@ -230,26 +219,6 @@ def _hwc(page: Any) -> np.ndarray:
   return array.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
 
 
-def _order(file: Any) -> list[int]:
-  """The channels in the order red, green, blue, by the colours that ImageJ or OME gives them."""
-  colours: list[tuple[int, ...]] = []
-  if file.is_imagej:
-    # A table of 256 colours a channel; the last one is that of the brightest value.
-    colours = [
-      tuple(int(v) > 127 for v in np.asarray(lut)[:, -1])
-      for lut in (file.imagej_metadata or {}).get('LUTs', ())
-    ]
-  elif file.is_ome:
-    values = re.findall(r'<(?:\w+:)?Channel\b[^>]*?\bColor="(-?\d+)"', file.pages.first.description[:100_000])
-    colours = [tuple(int(value) >> shift & 255 > 127 for shift in (24, 16, 8)) for value in values]
-  pure = [tuple(i == k for i in range(3)) for k in range(3)]
-  if len(colours) != 3 or len(set(colours)) == 1:
-    return [0, 1, 2]
-  if set(colours) != set(pure):
-    raise rgb.DecodeError('has three channels in colours other than red, green and blue; save it as RGB')
-  return [colours.index(one) for one in pure]
-
-
 def _declared(file: Any) -> tuple[int, int]:
   """The brightest value and the number of bits that the file names; 0 where it names none, or its samples' own."""
   page = file.pages.first
@@ -259,7 +228,7 @@ def _declared(file: Any) -> tuple[int, int]:
     values.append((file.imagej_metadata or {}).get('max', 0))
   brightest = [int(np.max(value)) for value in values if np.isfinite(np.max(value))]
   declared = max((value for value in brightest if 0 < value < room), default=0)
-  num_bits = int(_ome(file).get('SignificantBits', 0) or 0)
+  num_bits = int(tiff_about.ome(file).get('SignificantBits', 0) or 0)
   return declared, num_bits if 8 <= num_bits < _bits(page) else 0
 
 

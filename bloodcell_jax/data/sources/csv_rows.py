@@ -57,7 +57,8 @@ def _checked(path: str, line: int, row: dict[str, str], columns: tuple[str, ...]
   """The row with '' in the place of missing values."""
   for column, cell in row.items():
     # Such a name can neither be typed nor shown in an error of one line.
-    if any(ord(character) < 32 or ord(character) == 127 for character in cell):
+    plain = cell if column in columns else re.sub(r'[\r\n\t]', ' ', cell)
+    if any(ord(character) < 32 or ord(character) == 127 for character in plain):
       raise types.UserError(f'{path}: line {line} has control characters in the column {column}; remove them')
     last = re.split(r'[/\\]', cell.strip())[-1]
     is_date = column == 'file' and any(map(_DATE.fullmatch, (cell.strip(), last)))

@@ -21,6 +21,8 @@ _MARKS = (
 )
 # What files begin with that are called .csv and are none.
 _WORKBOOKS = ((b'PK\x03\x04', 'a workbook or an archive'), (b'\xd0\xcf\x11\xe0', 'an old Excel workbook'))
+# A cell that is kept as text in spreadsheets: ="007.png".
+_FORMULA = re.compile(r'^="(.*)"$', re.DOTALL)
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)
 
 
@@ -37,7 +39,8 @@ def decode(path: str, data: bytes) -> str:
   if not encoding:
     encoding = _without_mark(data)
   try:
-    return data.decode(encoding)
+    # Old programs end a text with Ctrl-Z, and a broken copy with zeros.
+    return data.decode(encoding).rstrip('\x1a\0')
   except UnicodeDecodeError as error:
     # Where text is not UTF-8, nothing in the file says what its letters are.
     line = data[: error.start].count(b'\n') + 1
@@ -67,7 +70,7 @@ def rows(path: str, text: str, columns: Sequence[str]) -> tuple[list[str], list[
     csv.Error: the text is no CSV.
   """
   first = next((line for line in re.split(r'[\r\n]+', text) if line.strip()), '')
-  named = _SEPARATOR_LINE.fullmatch(first.strip())
+  named = _SEPARATOR_LINE.fullmatch(first.strip(' \ufeff'))
   heads: list[tuple[bool, int, str, list[str]]] = []
   for separator in named[1] if named else SEPARATORS:
     head = next(_lines(text, separator, bool(named)), (0, []))[1]
@@ -88,6 +91,25 @@ def rows(path: str, text: str, columns: Sequence[str]) -> tuple[list[str], list[
   if doubled := next((name for name in names if name and names.count(name) > 1), ''):
     raise types.UserError(f'{path}: the first line names the column {doubled} twice; keep one of them')
   return names, _fitted(path, len(names), list(_lines(text, separator, bool(named)))[1:])
+
+
+def first_names(data: bytes) -> set[str]:
+  """What the first line of a text may name, as `column_name`, with any separator; empty where it is no text.
+
+  Example:
+    >>> sorted(first_names(b'File;label\\na.png;A\\n')), first_names(b'\\x89PNG\\x1a')
+    (['file', 'file;label', 'label'], set())
+  """
+  encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), '') or _without_mark(data)
+  lines = [line for line in re.split(r'[\r\n]+', data.decode(encoding, 'replace')) if line.strip(' \ufeff')]
+  if any(
+    not letter.isprintable() and letter != '\t' for line in lines[:9] for letter in line.strip('\ufeff')
+  ):
+    return set()
+  lines = [line for line in lines[:2] if not _SEPARATOR_LINE.fullmatch(line.strip(' \ufeff'))]
+  return {
+    column_name(cell) for line in lines[:1] for separator in SEPARATORS for cell in line.split(separator)
+  }
 
 
 def column_name(cell: str) -> str:
@@ -111,7 +133,7 @@ def _lines(text: str, separator: str, has_separator_line: bool) -> Iterator[tupl
       # A spreadsheet that knows another separator took the line for one cell.
       yield reader.line_num, next(csv.reader(cells, delimiter=separator))
     elif any(cell.strip() for cell in cells):
-      yield reader.line_num, cells
+      yield reader.line_num, [_FORMULA.sub(r'\1', cell) for cell in cells]
 
 
 def _fitted(path: str, size: int, lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:

@@ -19,6 +19,7 @@ from bloodcell_jax.data.sources import (
   remarks,
   source,
 )
+from bloodcell_jax.system import missing_path
 
 # Names of split folders, compared as a person reads them, and the split each stands for.
 SPLITS = names.SPLITS
@@ -64,10 +65,14 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
       problems.append(types.Problem(row[0], f'cannot be read: {digest.strerror}'))
     else:
       kept.append((path, digest, *row))
-  _check_unchanged(labels, {row[2]: row[1] for row in kept})
+  _check_unchanged(folder, labels, {row[2]: row[1] for row in kept})
   if not kept:
+    itself = ''
+    if image_files.listing(folder, '', False)[0]:
+      itself = '; if this folder is one class, name the folder above it'
     raise types.UserError(
       f'{folder}: no images in class folders; put them in CLASS/ or SPLIT/CLASS/, such as TRAIN/NEUTROPHIL/a.png'
+      f'{itself}'
     )
   content, digest_N, file_N, class_N, split_N = zip(*kept, strict=True)
   class_names = _class_names(labels_csv or folder, file_N, class_N)
@@ -96,8 +101,8 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
 def _no_folder(path: str) -> str:
   """What is there in the place of a folder, and what to do."""
   if not os.path.isfile(path):
-    return 'no such folder; set --config.data.dir to a folder of class folders'
-  if path.lower().endswith(input_paths.LISTS):
+    return f'no such folder; set --config.data.dir to a folder of class folders{missing_path.hint(path)}'
+  if input_paths.is_list(path):
     return (
       'is a list; set --config.data.dir to the folder of its images and --config.data.labels_csv to the list'
     )
@@ -108,11 +113,12 @@ def _split(file: str) -> str:
   return (names.split(file.split('/')[0]) or 'TRAIN') if '/' in file else 'TRAIN'
 
 
-def _check_unchanged(labels: list[label_csv.Label], digest_of: dict[str, str]) -> None:
+def _check_unchanged(folder: str, labels: list[label_csv.Label], digest_of: dict[str, str]) -> None:
   for label in labels:
     if label.file not in digest_of:
       raise types.UserError(
         f'{label.where}: {label.file} is no file in the folder of the data; correct or remove the line'
+        f'{listed_names.hint(folder, label.file)}'
       )
     label_csv.check_digest(label, digest_of[label.file])
 
@@ -166,6 +172,7 @@ def _groups(path: str, folder: str, file_N: tuple[str, ...]) -> tuple[list[str],
     if not file:
       raise types.UserError(
         f'{where} names {row["file"]}, which is no image of the folder; correct or delete the line'
+        f'{listed_names.hint(folder, row["file"])}'
       )
     if file in group_of:
       raise types.UserError(f'{where} names {file} a second time; keep one of the lines')

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import companions, foreign, image_files, litter
-from bloodcell_jax.data.sources import csv_rows, listed_names
+from bloodcell_jax.data.sources import csv_rows, csv_text, listed_names
+from bloodcell_jax.system import missing_path
 
 # Lists of images, by their extensions.
 LISTS = ('.csv', '.tsv', '.txt')
+# Bytes of a file in which the first line of a list ends.
+_HEAD = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,25 @@ class Found:
     return list(filter(None, (f'{images} in {places}', self.passed_over.line())))
 
 
+def is_list(path: str) -> bool:
+  """Whether a file is a list of images: by its extension or, where that is none of an image, by its first line."""
+  if os.path.splitext(path)[1].lower() in LISTS:
+    return os.path.isfile(path)
+  return 'file' in _first_names(path)
+
+
+def _first_names(path: str) -> set[str]:
+  """The names in the first line of a text whose extension says nothing; empty for any other file."""
+  extension = os.path.splitext(path)[1].lower()
+  if extension in image_files.EXTENSIONS or image_files.unpacking(path) or foreign.reason(extension):
+    return set()
+  try:
+    with open(path, 'rb') as opened:
+      return csv_text.first_names(opened.read(_HEAD))
+  except OSError:
+    return set()  # told where it is opened as what it is taken for
+
+
 def find(paths: Sequence[str]) -> tuple[list[Input], list[types.Problem]]:
   """The images and the problems of `read`."""
   found = read(paths)
@@ -53,8 +75,8 @@ def read(paths: Sequence[str]) -> Found:
   """The images that these paths name, each file once, in the order of the paths; and the files that are skipped.
 
   A path is an image file, a folder (searched recursively), a pattern such as `slides/*.png` or `slides/**/*.png`, or a
-  list (`LISTS`) whose column `file` names images, relative to the list's own folder. What is there under the very name
-  is no pattern, and neither is a folder at the beginning of a pattern, such as `slides [1]`.
+  list (see `is_list`) whose column `file` names images, relative to the list's own folder. What is there under the very
+  name is no pattern, and neither is a folder at the beginning of a pattern, such as `slides [1]`.
 
   Raises:
     UserError: a path does not exist or is an archive, a pattern matches nothing, a list lacks the column, or there is
@@ -76,7 +98,8 @@ def read(paths: Sequence[str]) -> Found:
       problems.append(types.Problem(repr(one.shown), 'the name has characters that cannot be shown'))
   if not kept:
     named = ', '.join(path if image_files.is_showable(path) else repr(path) for path in paths)
-    if passed_over.times[litter.RUN]:
+    are_results = any(os.path.isdir(path) and litter.is_result(os.listdir(path)) for path in paths)
+    if passed_over.times[litter.RUN] or are_results:
       raise types.UserError(
         f'{named}: holds runs or results of this program and no image; name the folder of the images as the path, and '
         'a run with --workdir'
@@ -91,12 +114,16 @@ def read(paths: Sequence[str]) -> Found:
 def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
   if os.path.isdir(path):
     yield from _within(path, problems, passed_over)
-  elif os.path.isfile(path) and path.lower().endswith(LISTS):
+  elif is_list(path):
     yield from _listed(path)
   elif os.path.isfile(path):
     advice = image_files.unpacking(path) or foreign.reason(os.path.splitext(path)[1])
     if advice:
       raise types.UserError(f'{path}: {advice}')
+    if _first_names(path):
+      raise types.UserError(
+        f'{path}: is a text, no image; give an image, or a list whose first line names the column file'
+      )
     yield Input(path, os.path.basename(path))
   elif glob.has_magic(path):
     matched = sorted(_matched(path), key=image_files.natural_key)
@@ -120,7 +147,7 @@ def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally
       f'{path}: is an address, not a path; give the path of a file or folder on this computer'
     )
   else:
-    raise types.UserError(f'{path}: no such file or folder')
+    raise types.UserError(f'{path}: no such file or folder{missing_path.hint(path)}')
 
 
 def _within(folder: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
@@ -184,7 +211,9 @@ def _listed(path: str) -> Iterator[Input]:
       name = tree.find(row['file']) or name
       whole = os.path.join(folder, *name.split('/'))
     if not name.strip() or not os.path.isfile(whole):
-      raise types.UserError(f'{where} names {name.strip() or "nothing"}, which is no file')
+      raise types.UserError(
+        f'{where} names {name.strip() or "nothing"}, which is no file{listed_names.hint(folder or ".", name)}'
+      )
     yield Input(whole, name)
 
 

@@ -79,7 +79,7 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
   beside = listed_names.Tree(os.path.dirname(path) or '.')
   labels = []
   for where, row in rows:
-    file, label = row['file'].replace('\\', '/'), row[str(column)].strip()
+    file, label = row['file'].replace('\\', '/'), _unquoted(row[str(column)].strip())
     if not file.strip() or not label:
       raise types.UserError(f'{where} lacks a file or a label; give both')
     if row.get('left', '').strip():
@@ -103,6 +103,19 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
       found = posixpath.normpath(posixpath.join(own, near))
     labels.append(Label(found or inner, label, row.get('sha256_16', '').strip(), where))
   return labels
+
+
+def _unquoted(label: str) -> str:
+  """The label without the quotation marks that a program put around it, or the one that it put before a formula.
+
+  Example:
+    >>> [_unquoted(label) for label in ("'MONO'", '\u201cMONO\u201d', "'=A", "5' nucleotidase")]
+    ['MONO', 'MONO', '=A', "5' nucleotidase"]
+  """
+  pairs = ("''", '""', '\u201c\u201d', '\u201e\u201c', '\u2018\u2019', '\xab\xbb')
+  if len(label) > 2 and label[0] + label[-1] in pairs:
+    return label[1:-1].strip()
+  return label[1:] if re.match("'[=+@-]", label) else label
 
 
 def _absolute(folder: str) -> str:

@@ -25,6 +25,9 @@ class Layout:
   problems: list[types.Problem]  # files and folders that do not belong there
   split_folders: Mapping[str, str]  # split -> the name of its folder; empty without split folders
   passed_over: litter.Tally
+  splits_beside: tuple[
+    str, ...
+  ]  # folders of other splits beside the folder, where it is that of TRAIN itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,8 @@ def read(folder: str) -> Layout:
   """
   passed_over = litter.tally()
   split_folders = _split_folders(folder, passed_over)
+  if not split_folders:
+    _refuse_class(folder)
   rows: list[tuple[str, str, str]] = []
   problems: list[types.Problem] = []
   for split, split_folder in (split_folders or {'TRAIN': ''}).items():
@@ -51,6 +56,8 @@ def read(folder: str) -> Layout:
     loose = image_files.read_listing(inside, split_folder, False, litter.tally()).names
     if loose:
       where = f'images outside the class folders: {len(loose)}, such as {loose[0]}'
+      if any('\\' in name for name in loose):
+        where += '; its name holds the folders of Windows: unpack the archive again with another program'
       problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
     classes = image_files.subfolders(inside, passed_over if split_folder else None)
     _refuse_nested(folder, inside, classes, len(split_folders))
@@ -66,7 +73,7 @@ def read(folder: str) -> Layout:
       if not found.names:
         problems.append(types.Problem(shown, 'holds no image'))
       rows += [(f'{shown}/{name}', class_name, split) for name in found.names]
-  return Layout(rows, problems, split_folders, passed_over)
+  return Layout(rows, problems, split_folders, passed_over, () if split_folders else _splits_beside(folder))
 
 
 def subfolder(file: str, class_name: str) -> str:
@@ -113,6 +120,13 @@ def _refuse_nested(folder: str, inside: str, classes: Sequence[str], num_splits:
   filled = [name for name, look in looks.items() if look.folders or look.num_images]
   for name, folders in bare.items():
     words = [inner for inner in folders if names.split(inner)]
+    with_images = [inner for inner in words if _look(os.path.join(inside, name, inner)).num_images]
+    if with_images and not any(_holds_splits(os.path.join(inside, other)) for other in bare if other != name):
+      raise types.UserError(
+        f'{os.path.join(inside, name)}: its split folders ({_some(with_images)}) hold images without class folders; '
+        f'put them in folders of their classes, such as {with_images[0]}/NEUTROPHIL/, and name the folder '
+        'above the splits'
+      )
     if words and _look(os.path.join(inside, name, words[0])).num_images:
       raise types.UserError(
         f'{os.path.join(inside, name)}: a class folder with the split folder {words[0]} inside; put splits above '
@@ -151,7 +165,28 @@ def _refuse_nested(folder: str, inside: str, classes: Sequence[str], num_splits:
       raise types.UserError(
         f'{inside}: its folders {_some(list(bare))} hold folders of the same names ({_some(shared)}) and look like '
         f'data sets of their own, not like classes; pass one of them, --config.data.dir={first}, or rename them to '
-        'TRAIN, VALIDATION and TEST'
+        'TRAIN, VALIDATION and TEST, or, if they are patients or slides, move them into the classes: '
+        f'{shared[0]}/{next(iter(bare))}/'
+      )
+
+
+def _splits_beside(folder: str) -> tuple[str, ...]:
+  above, name = os.path.split(os.path.abspath(folder))
+  if names.split(name) != 'TRAIN':
+    return ()
+  return tuple(other for other in _look(above).folders if names.split(other) not in ('', 'TRAIN'))
+
+
+def _refuse_class(folder: str) -> None:
+  """Raises UserError where the folder is itself named like a class, and those inside differ in their numbers only."""
+  path = os.path.abspath(folder)
+  look, above, name = _look(path), os.path.dirname(path), os.path.basename(path)
+  if names.is_cell(name) and _is_series(look.folders) and not any(map(names.is_cell, look.folders)):
+    beside = [other for other in _look(above).folders if names.is_cell(other) and other != name]
+    if beside:
+      raise types.UserError(
+        f'{folder}: is named like a class, as {_some(beside)} beside it, and its folders ({_some(look.folders)}) are '
+        f'not; pass the folder of the classes, --config.data.dir={above}'
       )
 
 
@@ -193,6 +228,13 @@ def _look(folder: str) -> _Look:
     for entry in entries
   )
   return _Look(num_images, sorted(folders, key=image_files.natural_key))
+
+
+def _holds_splits(folder: str) -> bool:
+  """Whether images lie in split folders of the folder."""
+  return any(
+    names.split(inner) and _look(os.path.join(folder, inner)).num_images for inner in _look(folder).folders
+  )
 
 
 def _is_series(folders: Sequence[str]) -> bool:

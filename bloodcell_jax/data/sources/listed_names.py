@@ -8,6 +8,7 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 
+from bloodcell_jax.data.images import image_files
 from bloodcell_jax.data.sources import names
 
 _DRIVE = re.compile(r'[A-Za-z]:/')
@@ -22,6 +23,30 @@ def is_absolute(name: str) -> bool:
   """
   plain = name.replace('\\', '/')
   return plain.startswith('/') or bool(_DRIVE.match(plain))
+
+
+def hint(folder: str, name: str) -> str:
+  """What the name of a file that is not there may mean, to be added to an error: another extension, or zeros lost."""
+  inner = posixpath.dirname(name.replace('\\', '/'))
+  try:
+    there = os.listdir(os.path.join(folder, *inner.split('/')))
+  except OSError:
+    return ''
+  near = [file for file in there if _bare(file) == _bare(posixpath.basename(name.replace('\\', '/')))]
+  return f' ({posixpath.join(inner, near[0])} is there)' if len(near) == 1 else ''
+
+
+def _bare(file: str) -> str:
+  """The name without extensions and leading zeros, which spreadsheets and people drop.
+
+  Example:
+    >>> {_bare(file) for file in ('007.PNG', '7', '7.0', '07.tif')}
+    {'7'}
+  """
+  bare = names.key(file)
+  while (inner := posixpath.splitext(bare))[1] in (*image_files.EXTENSIONS, '.0'):
+    bare = inner[0]
+  return re.sub(r'(?<![0-9])0+(?=[0-9])', '', bare)
 
 
 class Names:
@@ -131,7 +156,12 @@ class _Below:
 
 def _spellings(name: str) -> Iterator[str]:
   """The name with '/', and then without what programs put around it or in the place of its letters."""
-  plain = name.strip().strip('"\u201c\u201d').removeprefix("'")
+  plain = name.strip().strip('"\u201c\u201d\u201e')
+  plain = (
+    plain[1:-1]
+    if len(plain) > 2 and plain[0] + plain[-1] in ("''", '\u2018\u2019')
+    else plain.removeprefix("'")
+  )
   url = re.sub(r'^file:/{2,3}(?=[A-Za-z]:)|^file://', '', plain)
   seen = []
   for one in (name, plain, urllib.parse.unquote(url)):

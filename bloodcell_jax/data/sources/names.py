@@ -31,6 +31,9 @@ _FILLERS = ('set', 'data', 'dataset', 'images', 'imgs', 'split', 'cells', 'sampl
 # What file managers add to the name of a copy, in the words of `key`: `A - Copy (2)`, `A copy`, `A (2)`, `Copy of A`.
 _COPIED_AFTER = re.compile(r'(?: (?:copy|kopie|copie|copia|backup|bak)(?: \d+)?)?(?: ?\(\d+\))?$')
 _COPIED_BEFORE = re.compile(r'^(?:copy of|kopie von|copie de|copia de|copia di) ')
+# Grave, acute, circumflex, tilde and cedilla on a Latin letter; a blank that no two digits surround.
+_ACCENT = re.compile('([a-z])[\u0300-\u0303\u0327]')
+_JOINT = re.compile(r'(?<![0-9]) | (?![0-9])')
 # Parts of the names of blood cells, which tell class folders from folders of patients or days.
 _CELLS = (
   'neutro', 'eosin', 'baso', 'lympho', 'mono', 'granulo', 'blast', 'myelo', 'erythro', 'platelet', 'thrombo', 'smudge',
@@ -119,14 +122,28 @@ def spelled(name: str) -> str:
 
 
 def alike(names: Iterable[str]) -> tuple[str, str] | None:
-  """The first two names that differ but read the same; None if there are none."""
+  """The first two names that differ but read the same; None if there are none.
+
+  Blanks between letters and the accents of Latin letters make no two classes; other marks do, such as an umlaut.
+
+  Example:
+    >>> alike(('Band Cell', 'BandCell')), alike(('M\xe9gakaryocyte', 'Megakaryocyte'))
+    (('Band Cell', 'BandCell'), ('M\xe9gakaryocyte', 'Megakaryocyte'))
+    >>> alike(('type 1 1', 'type 11', 'B\xe4r', 'Bar'))
+  """
   first: dict[str, str] = {}
   for name in names:
-    for reading in (key(name), key(name.translate(_LOOK_ALIKES))):
+    for reading in (key(name), key(name.translate(_LOOK_ALIKES)), _bare(name)):
       other = first.setdefault(reading, name)
       if other != name:
         return other, name
   return None
+
+
+def _bare(name: str) -> str:
+  """The name as `key` gives it without blanks, except between digits, and without accents of Latin letters."""
+  plain = _ACCENT.sub(r'\1', unicodedata.normalize('NFD', key(name)))
+  return _JOINT.sub('', unicodedata.normalize('NFC', plain))
 
 
 def singular(name: str) -> str:

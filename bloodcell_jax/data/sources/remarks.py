@@ -11,6 +11,12 @@ from bloodcell_jax.data.images import companions
 from bloodcell_jax.data.sources import layout, names
 
 _ORDER = ('TRAIN', 'VALIDATION', 'TEST', 'TEST_SIMPLE', 'ORIGINALS')
+# Names, as `names.key` gives them, of folders whose images are rarely of one class.
+_UNSORTED = (
+  'unlabeled', 'unlabelled', 'unsorted', 'unsortiert', 'to sort', 'todo', 'new folder', 'neuer ordner',
+  'nouveau dossier', 'untitled folder', 'new', 'all', 'images', 'data', 'misc', 'temp', 'tmp', 'trash',
+  'bin', 'old', 'build', 'env',
+)  # fmt: skip
 GROUPS_FILE = 'groups_by_folder.csv'  # written by an audit
 
 
@@ -35,6 +41,16 @@ def lines(table: types.Table, found: layout.Layout | None, groups_csv: str) -> t
   texts += [
     f'  {line}' for line in [*_lacking(table), _groups(table, groups_csv), *_subfolders(table, groups_csv)]
   ]
+  if found and found.splits_beside:
+    texts.append(
+      f'  this folder alone is used, not {", ".join(found.splits_beside)} beside it; name the folder above '
+      'to use them too'
+    )
+  if unsorted := [name for name in table.class_names if names.key(name) in _UNSORTED]:
+    texts.append(
+      f'  {", ".join(map(names.spelled, unsorted))}: taken for a class like the others; move it away if its images are '
+      'not sorted yet'
+    )
   if contradiction := _contradiction(table):
     texts.append(f'  {contradiction}')
   if named := companions.named_as_masks(table.file.tolist()) if found else []:
@@ -151,6 +167,11 @@ def _subfolders(table: types.Table, groups_csv: str) -> list[str]:
     f'{int((inner != "").sum()):,} images lie in {num:,} sub-folders of {len(per_class)} '
     f'{"class" if len(per_class) == 1 else "classes"}, such as {next(name for name in inner.tolist() if name)}'
   )
+  cells = [name for name in inner.tolist() if names.is_cell(name.rsplit('/', 1)[-1])]
+  if cells and len(cells) == int((inner != '').sum()):
+    return [
+      f'{text}; each counts as the class folder above it. If {cells[0]} is a class of its own, move its folder up'
+    ]
   is_inside = inner != ''
   shared = len(np.unique(np.stack([inner[is_inside], table.group[is_inside]]), axis=1).T)
   if groups_csv and shared == num:

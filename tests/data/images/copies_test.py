@@ -26,7 +26,8 @@ def save(image: Image.Image, path, **options) -> None:
     'previews/CELL_1.JPG', 'cell_1.png/THUMB_S.jpg', 'cell_1_64x48.png', 'cell_1 copy 2.tif', 'Copy of cell_1.png',
     "cell_1 (Ann's conflicted copy 2026-01-02).png", 'cell_1-checkpoint.png',
     'cell_1.sync-conflict-20260102-1234-ABCD.png', 'cell_1_overlay.jpg', 'cell_1.jfif',
-    'cell_1@2x.png', 'thumb_cell_1.jpg', 'cell_1.png.jpg',
+    'cell_1@2x.png', 'thumb_cell_1.jpg', 'cell_1.png.jpg', 'cell_1-DESKTOP-AB12CD.png', 'cell_1 [conflicted].png',
+    'cell_1_PC7_Jan-01-120000-2026_Conflict.png',
   ],
 )  # fmt: skip
 def test_a_reduced_copy_of_a_similar_name_is_of_the_same_group(tmp_path, name):

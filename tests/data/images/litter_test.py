@@ -15,11 +15,14 @@ FOLDERS = (
   'recycle',
   'TheVolumeSettingsFolder', 'Adobe Bridge Cache', 'CVS', 'node_modules', 'Deleted Items',
   'Network Trash Folder', '@Recently-Snapshot', '@tmp', 'LOST.DIR', 'Papierkorb', 'Previews.lrdata',
+  '$WinREAgent', 'Config.Msi', 'DfsrPrivate', 'Recycle Bin - Volume_1', '@__thumb', 'trashbox', '_recycle', 'Lixeira',
+  'Prullenbak', 'site-packages', 'venv', 'Papelera de reciclaje', '#trash',
 )  # fmt: skip
 FILES = (
   'Thumbs.db', 'Thumbs.db:encryptable', 'ehthumbs_vista.db', 'desktop.ini', '~$list.xlsx', '.DS_Store', '._1.png',
   'Icon\r', '.directory', '.nfs000001', 'a.png~', 'a.tmp', '.~lock.list.csv#', 'Picasa.ini', '1.xmp', 'digikam4.db',
-  '1.png.icloud', 'a.png.download', '#a.png#', 'a.png.orig', 'thumbcache_256.db', 'AlbumArtSmall.jpg', 'autorun.inf',
+  'a.png.download', 'list.gsheet', 'sync.ffs_db', 'a.png.filepart', 'a.png.aria2', 'swapfile.sys',
+  '#a.png#', 'a.png.orig', 'thumbcache_256.db', 'AlbumArtSmall.jpg', 'autorun.inf',
   'FILE0000.CHK', '1.pp3', '1.png:com.apple.quarantine', '1.png:AFP_AfpInfo', 'WPSettings.dat', 'NTUSER.DAT.LOG1',
   'a.png:Zone.Identifier', '.smbdelete1', '1.png@SynoEAStream', 'Shortcut.lnk', '.bridgecache',
 )  # fmt: skip
@@ -67,6 +70,28 @@ def test_files_of_other_programs_are_no_problem_and_counted(tmp_path, name):
 )  # fmt: skip
 def test_what_may_be_a_class_or_an_image_is_no_litter(name):
   assert litter.kind(name) == ''
+
+
+@pytest.mark.parametrize(
+  'name', ['.1.png.icloud', '1.png.icloud', '2.JPG.nextcloud', '2.tif.owncloud', '3.jpeg.cloudf']
+)
+def test_what_a_cloud_drive_leaves_for_an_image_is_a_problem_and_not_passed_over(tmp_path, name):
+  write(tmp_path / 'A/0.png')
+  write(tmp_path / 'A' / name)
+  found = folders.read(str(tmp_path), '', '')
+  assert found.table.file.tolist() == ['A/0.png']
+  (problem,) = found.problems
+  assert problem.file == f'A/{name}'
+  assert 'the image is not on this computer; download it' in problem.reason
+  assert image_files.is_image(name)
+  # Negative control: the same of a file that is no image.
+  other = (
+    name.replace('1.png', 'list.csv')
+    .replace('2.JPG', 'list.csv')
+    .replace('2.tif', 'a')
+    .replace('3.jpeg', 'a')
+  )
+  assert not image_files.is_image(other)
 
 
 def test_the_line_is_short_however_much_there_is():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import pathlib
 
 import numpy as np
 import pytest
+import tifffile
 from tiff_files import CHANNELS, GREY, GREY_HW, OME, RGB, RGB_HWC, WIDE_HWC, luts, packed, planes, write
 
 from bloodcell_jax.data.images import decode, photograph
@@ -19,6 +21,15 @@ def test_a_volume_is_refused_whatever_its_bits():
       photograph.rgb.DecodeError, match='is a volume; save one of its slices as an RGB image'
     ):
       photograph.upright(data, 10**6)
+
+
+def test_two_series_of_ome_are_two_images_and_not_six_channels():
+  buffer = io.BytesIO()
+  with tifffile.TiffWriter(buffer, ome=True) as file:
+    for array_HWC in (RGB_HWC, RGB_HWC[::-1]):
+      file.write(array_HWC, **RGB, metadata={'axes': 'YXS'})
+  with pytest.raises(decode.DecodeError, match='is a stack of 2 images; save one of them'):
+    photograph.upright(buffer.getvalue(), 10**6)
 
 
 STACK = np.stack([GREY_HW] * 5)

@@ -136,6 +136,36 @@ def test_a_reduced_second_page_is_a_preview_and_no_stack():
   assert 'the first of its 2 frames is used' in notes
 
 
+def pages(*arrays: np.ndarray) -> bytes:
+  buffer = io.BytesIO()
+  with tifffile.TiffWriter(buffer) as file:
+    for array in arrays:
+      file.write(np.ascontiguousarray(array), photometric='rgb')
+  return buffer.getvalue()
+
+
+def test_an_unmarked_preview_before_the_image_is_not_taken_for_it():
+  image, notes = photograph.upright(pages(RGB_HWC[::2, ::2], RGB_HWC), 10**6)
+  assert np.array_equal(np.asarray(image), RGB_HWC)
+  assert notes == ('the largest of its 2 frames is used',)
+  # Negative control: a first page of another shape is the image; what follows may be a label.
+  height = RGB_HWC.shape[0] // 4
+  image, notes = photograph.upright(pages(RGB_HWC[:height], RGB_HWC), 10**6)
+  assert image.size == (RGB_HWC.shape[1], height)
+  assert notes == ('the first of its 2 frames is used',)
+
+
+@pytest.mark.parametrize('names', [('Blue', 'Green', 'Red'), ('B', 'G', 'R')])
+def test_channels_that_ome_names_by_their_colours_are_those_colours(names):
+  about = {'axes': 'CYX', 'Channel': {'Name': list(names)}}
+  data = write(planes(RGB_HWC[..., ::-1]), ome=True, photometric='minisblack', metadata=about)
+  assert np.array_equal(np.asarray(photograph.upright(data, 10**6)[0]), RGB_HWC)
+  # Negative control: names that are no colours leave the order.
+  about['Channel']['Name'] = ['A', 'B', 'C']
+  data = write(planes(RGB_HWC), ome=True, photometric='minisblack', metadata=about)
+  assert np.array_equal(np.asarray(photograph.upright(data, 10**6)[0]), RGB_HWC)
+
+
 @pytest.mark.parametrize(
   ('tags', 'bits'),
   [

@@ -44,6 +44,12 @@ SAVED = {
   'R, write.table': '"file" "label"\n"1" "a.png" "A"\n"2" "b, c.png" "B"\n"3" "ü.png" "Ç"\n'.encode(),
   'empty cells all around': '\n File ,"LABEL",,\na.png,A,,\n,,,\n"b, c.png",B,,\nü.png,Ç\n,,,\n'.encode(),
   'decimal commas': 'file;label;confidence\na.png;A;0,9\nb, c.png;B;0,8\nü.png;Ç;0,7\n'.encode(),
+  'a line for Excel, tabs': 'sep=\t\r\nfile\tlabel\r\na.png\tA\r\nb, c.png\tB\r\nü.png\tÇ\r\n'.encode(
+    'utf-16'
+  ),
+  'cells kept as text': 'file,label\n="a.png",A\n"=""b, c.png""",B\n="ü.png",="Ç"\n'.encode(),
+  'notes of several lines': 'file,label,note\na.png,A,"seen\ttwice\nby two"\n"b, c.png",B,\nü.png,Ç,x\n'.encode(),
+  'an end of old programs': 'file,label\r\na.png,A\r\n"b, c.png",B\r\nü.png,Ç\r\n\x1a'.encode(),
   'bars': 'file|label\na.png|A\nb, c.png|B\nü.png|Ç\n'.encode(),
 }
 

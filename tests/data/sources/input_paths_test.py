@@ -5,7 +5,7 @@ import os
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.sources import input_paths
+from bloodcell_jax.data.sources import folders, input_paths
 
 
 @pytest.fixture
@@ -48,6 +48,40 @@ def test_an_archive_is_to_be_unpacked(tmp_path, name):
   (tmp_path / name).write_bytes(b'PK')
   with pytest.raises(types.UserError, match=r': is an archive; unpack it and name the folder$'):
     input_paths.find([str(tmp_path / name)])
+
+
+@pytest.mark.parametrize('name', ['cells', 'cells.dat', 'cells.csv.bak', 'cells.tab', 'cells.lst'])
+def test_a_list_is_known_by_its_first_line_whatever_its_extension(folder, name):
+  path = folder / name
+  for text in ('file,label\na/9.png,A\n', 'sep=;\nlabel;File\nA;a/9.png\n', 'file\na/9.png\n'):
+    path.write_text(text)
+    assert input_paths.is_list(str(path))
+    assert [one.shown for one in input_paths.read([str(path)]).inputs] == ['a/9.png']
+  with pytest.raises(
+    types.UserError, match=r'is a list; set --config\.data\.dir to the folder of its images'
+  ):
+    folders.read(str(path), '', '')
+  # Negative controls: another text, and an image without its extension.
+  path.write_text('a/9.png\n')
+  with pytest.raises(
+    types.UserError, match='is a text, no image; give an image, or a list whose first line names'
+  ):
+    input_paths.read([str(path)])
+  path.write_bytes(b'\x89PNG\r\n\x1a\n file,label')
+  assert not input_paths.is_list(str(path))
+  assert [one.path for one in input_paths.read([str(path)]).inputs] == [str(path)]
+
+
+def test_the_folder_of_a_prediction_is_no_folder_of_images(folder):
+  for name in ('predict.json', 'predictions.csv', 'review.html'):
+    (folder / 'old' / name).parent.mkdir(exist_ok=True)
+    (folder / 'old' / name).write_text('x')
+  with pytest.raises(types.UserError, match='holds runs or results of this program and no image'):
+    input_paths.read([str(folder / 'old')])
+  # Negative control: one without images that is no result.
+  (folder / 'old' / 'predict.json').unlink()
+  with pytest.raises(types.UserError, match='no image there that is read'):
+    input_paths.read([str(folder / 'old')])
 
 
 def test_a_workbook_is_to_be_saved_as_a_list(tmp_path):

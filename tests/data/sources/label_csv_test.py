@@ -71,6 +71,23 @@ def test_a_wrong_line_is_named(folder, text, message):
     label_csv.read(str(folder / 'nowhere.csv'), str(folder))
 
 
+@pytest.mark.parametrize('marks', ["''", '\u201c\u201d', '\u201e\u201c', '\u2018\u2019'])
+def test_quotation_marks_that_a_program_left_are_no_part_of_names(folder, marks):
+  first, last = marks
+  text = f'file,label\n{first}b.png{last},{first}A{last}\nslide 1/a.png,A\n'
+  table, _ = folders.table(str(folder), '', listed(folder, text))
+  assert (table.class_names, sorted(table.file.tolist())) == (('A',), ['b.png', 'slide 1/a.png'])
+
+
+@pytest.mark.parametrize('name', ['b', 'b.jpg', 'B.tif', 'slide 1/a.tif'])
+def test_a_file_that_is_not_there_is_told_with_the_one_that_is_meant(folder, name):
+  with pytest.raises(types.UserError, match=r'no file in the folder.* \((b|slide 1/a)\.png is there\)$'):
+    folders.table(str(folder), '', listed(folder, f'file,label\n{name},A\n'))
+  # Negative control: nothing of that name.
+  with pytest.raises(types.UserError, match=r'correct or remove the line$'):
+    folders.table(str(folder), '', listed(folder, 'file,label\nzz.png,A\n'))
+
+
 REAL = '05950602088419e7'
 
 

@@ -114,6 +114,8 @@ def test_split_words_are_understood_as_people_write_them(name, split):
     ('band-cell', 'Band  Cell'),
     ('Mégacaryocyte', 'Me\u0301gacaryocyte'),
     ('Straße', 'STRASSE'),
+    ('Band Cell', 'BandCell'),
+    ('Mégacaryocyte', 'Megacaryocyte'),
     ('Ｍono', 'Mono'),
     ('T\u2011cell', 'T-cell'),
     ('Neutro.', 'Neutro'),
