@@ -174,7 +174,7 @@ def _line(row: dict[str, Any]) -> str:
   )
 
 
-def _image(content: str | bytes, spec: decode.Spec, change: Change) -> np.ndarray:
+def _image(content: types.Content, spec: decode.Spec, change: Change) -> np.ndarray:
   buffer = io.BytesIO()
   change(Image.fromarray(decode.upright(content, spec.max_pixels))).save(buffer, 'PNG')
   return decode.image(buffer.getvalue(), spec)[0]
