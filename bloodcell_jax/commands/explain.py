@@ -30,7 +30,7 @@ from bloodcell_jax.train import signals
 MAX_OF_PATHS, MAX_OWN = 20, 4
 MAX_PROBLEMS = 20  # printed one by one
 # (name, label or '', path or bytes to decode)
-Named = tuple[str, str, str | bytes]
+Named = tuple[str, str, types.Content]
 # What to do where the results cannot be written.
 WHERE_ELSE = (
   'the results lie in the folder of the run: copy it to where it can be written, and name that with --workdir'
