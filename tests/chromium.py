@@ -1,17 +1,19 @@
 """Headless Chromium by its own DevTools protocol, for tests where there is no chromedriver.
 
-`Driver` has those of Selenium's methods that the tests use, under the same names.
+`Driver` has those of Selenium's methods that the tests use, under the same names. The browser is started once a
+process; each driver has a context of its own in it, which keeps nothing of those before.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import pathlib
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,28 +29,53 @@ _BY = {'id': '#{}', 'tag name': '{}', 'css selector': '{}'}
 
 @contextlib.contextmanager
 def started(browser: str, options: Sequence[str]) -> Iterator[Driver]:
-  """Chromium with an empty page."""
+  """An empty page in a context of its own."""
   import websocket
 
-  with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-    command = [browser, *options, f'--user-data-dir={folder}', '--remote-debugging-port=0', 'about:blank']
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-      try:
-        port = _port(pathlib.Path(folder, 'DevToolsActivePort'), process)
-        address = f'http://127.0.0.1:{port}/json/list'
-        with urllib.request.urlopen(address, timeout=SECONDS) as answer:
-          page = next(each for each in json.load(answer) if each['type'] == 'page')
-        socket = websocket.create_connection(page['webSocketDebuggerUrl'], SECONDS, suppress_origin=True)
-        with contextlib.closing(socket):
-          yield Driver(socket)
-      finally:
-        process.kill()
+  port, path = _address(browser, tuple(options))
+  whole = websocket.create_connection(f'ws://127.0.0.1:{port}{path}', SECONDS, suppress_origin=True)
+  with contextlib.closing(whole):
+    own = {'browserContextId': _answer(whole, 'Target.createBrowserContext', {})['browserContextId']}
+    page = _answer(whole, 'Target.createTarget', {'url': 'about:blank', **own})['targetId']
+    socket = websocket.create_connection(
+      f'ws://127.0.0.1:{port}/devtools/page/{page}', SECONDS, suppress_origin=True
+    )
+    with contextlib.closing(socket):
+      yield Driver(socket)
+    _answer(whole, 'Target.disposeBrowserContext', own)
 
 
-def _port(file: pathlib.Path, process: subprocess.Popen[bytes]) -> str:
+def _answer(socket: Any, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+  """The result of a command to the browser itself."""
+  socket.send(json.dumps({'id': 1, 'method': method, 'params': parameters}))
+  while (message := json.loads(socket.recv())).get('id') != 1:
+    pass
+  if 'error' in message:
+    raise RuntimeError(f'{method}: {message["error"]["message"]}')
+  return message['result']
+
+
+@functools.cache
+def _address(browser: str, options: tuple[str, ...]) -> tuple[str, str]:
+  """Port and path of the browser, which runs until this process ends."""
+  folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+  command = [browser, *options, f'--user-data-dir={folder.name}', '--remote-debugging-port=0', 'about:blank']
+  process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+  def end() -> None:
+    process.kill()
+    process.wait()
+    folder.cleanup()
+
+  atexit.register(end)
+  return _port(pathlib.Path(folder.name, 'DevToolsActivePort'), process)
+
+
+def _port(file: pathlib.Path, process: subprocess.Popen[bytes]) -> tuple[str, str]:
   for _ in range(10 * SECONDS):
     if file.exists() and '\n' in (text := file.read_text()):
-      return text.splitlines()[0]
+      port, path = text.split()
+      return port, path
     if process.poll() is not None:
       raise RuntimeError(f'Chromium ended with {process.returncode}')
     time.sleep(0.1)
@@ -63,6 +90,8 @@ class Driver:
     self._events: list[dict[str, Any]] = []
     for domain in ('Page', 'Runtime', 'Network', 'Log'):
       self.execute_cdp_cmd(f'{domain}.enable', {})
+    # Several windows are open at once; each behaves as the one in front.
+    self.execute_cdp_cmd('Emulation.setFocusEmulationEnabled', {'enabled': True})
 
   def execute_cdp_cmd(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
     self._number += 1

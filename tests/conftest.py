@@ -16,6 +16,10 @@ os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_p
 # compiles dozens of small ones.
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 process.keep_compiled()
+# The other worker has the other core: threads of linear algebra would wait there for work, and take processor time
+# while they wait.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 import signal
 
@@ -56,6 +60,8 @@ def pytest_collection_finish() -> None:
   # random generators of other libraries, and warn.
   importlib.import_module('hypothesis')
   gc.freeze()
+  # Tracing leaves much that is no garbage, which is looked through less often than by default.
+  gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope='session')
@@ -73,10 +79,9 @@ def blank_figures() -> Iterator[None]:
 
   Drawing takes a third of a small run. Figures are drawn in `tests/plots`, `tests/entry_point_test.py` and others.
   """
-  from bloodcell_jax.plots import figure
-
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(figure, 'png', blank_figure.png)
+    for each in blank_figure.replacements():
+      patch.setattr(*each)
     yield
 
 

@@ -7,11 +7,10 @@ import pathlib
 import re
 import shutil
 import signal as system_signal
-import time
 
 import numpy as np
 import pytest
-from starting import TINY, read_rows, run, start
+from starting import TINY, read_rows, run
 
 
 def test_a_run_leaves_the_files_of_the_contract(finished):
@@ -89,17 +88,17 @@ def test_more_epochs_continue_the_run(finished, tmp_path):
 
 def test_a_stopped_run_continues_to_the_same_bits(finished, tmp_path):
   folder, _ = finished
-  process = start(*TINY, f'--workdir={tmp_path / "run"}')
-  deadline = time.monotonic() + 200
-  # At an epoch's end there is something to stop in the middle of.
-  while not (tmp_path / 'run' / 'history.jsonl').exists() and time.monotonic() < deadline:
-    time.sleep(0.02)
-  process.send_signal(system_signal.SIGTERM)
-  process.communicate(timeout=100)
-  # 0 where the signal came after the last step: nothing was left to stop.
-  assert process.returncode in (75, 0)
-  code, _, err = run(*TINY, f'--workdir={tmp_path / "run"}')
+  # At the end of the first epoch there is something to stop in the middle of.
+  plan = {
+    'at': 'history line', 'after': 0.0, 'nth': 1, 'delay': 0.0, 'note': str(tmp_path / 'note.json'),
+    'is_at_once': True, 'signal': system_signal.SIGTERM,
+  }  # fmt: skip
+  code, _, err = run(*TINY, f'--workdir={tmp_path / "run"}', plan=plan)
+  assert code == 75, err
+  assert 0 < json.loads((tmp_path / 'note.json').read_text())['step'] < 10
+  code, out, err = run(*TINY, f'--workdir={tmp_path / "run"}')
   assert code == 0, err
+  assert 'continuing after step' in out
   for split in ('validation', 'test'):
     name = f'predictions/{split}.csv'
     assert (tmp_path / 'run' / name).read_bytes() == (folder / name).read_bytes()
@@ -202,7 +201,7 @@ AUGMENTED = (
 
 def test_an_augmented_run_keeps_its_statistics_and_is_scored_with_them(tmp_path):
   folder = tmp_path / 'run'
-  code, out, err = run(*AUGMENTED, f'--workdir={folder}', draws=True, loads=('tensorflow',))
+  code, out, err = run(*AUGMENTED, f'--workdir={folder}', loads=('tensorflow',))
   assert code == 0, err
   assert 'fitting statistics on 96 training images' in out
   assert (folder / 'figures' / 'augmentation.png').exists()

@@ -3,6 +3,7 @@
 Reads a request as JSON from each line of standard input, answers each with the exit code on a line of its own.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -10,6 +11,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 
 import blank_figure
 from soak import watching
@@ -50,9 +52,11 @@ def serve() -> dict | None:
 
 if __name__ == '__main__':
   process.set_up()
+  # Tracing leaves much that is no garbage, which is looked through less often than by default.
+  gc.set_threshold(10_000, 20, 20)
   for name in LOADED:
     importlib.import_module(name)
-  figure = importlib.import_module('bloodcell_jax.plots.figure')
+  replacements = [*blank_figure.replacements()]
   request = serve()
   if request:
     signal.alarm(SECONDS)
@@ -65,6 +69,13 @@ if __name__ == '__main__':
     os.chdir(request['inside'])
     sys.argv = ['main.py', *request['arguments']]
     if not request['draws']:
-      figure.png = blank_figure.png
-    # The child comes to its end as any Python process does.
+      for each in replacements:
+        setattr(*each)
     runpy.run_path(main, run_name='__main__')
+    # Where it ended well: as Python ends a process, but nothing is freed; to free what was loaded before the fork would
+    # copy all of its memory. Processes that `starting.start` starts come to their whole end.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+      stream.flush()
+    os._exit(0)

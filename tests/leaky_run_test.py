@@ -82,8 +82,8 @@ def notes(monkeypatch) -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Leaky:
-  """A run that was allowed to leak: its images, folder, the note of each figure, and what was printed."""
+class Finished:
+  """A run: its images, folder, the note of each figure, and what was printed."""
 
   data: pathlib.Path
   folder: workdir.Workdir
@@ -91,14 +91,22 @@ class Leaky:
   out: str
 
 
-@pytest.fixture(scope='module')
-def leaky(blank_figures, tmp_path_factory) -> Leaky:
-  top, out = tmp_path_factory.mktemp('leaky'), io.StringIO()
-  data = images(top / 'cells', leaks=True)
+def finish(top: pathlib.Path, leaks: bool) -> Finished:
+  data, out = images(top / 'cells', leaks), io.StringIO()
   with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
     seen = collect_notes(patch)
-    folder = run(top / 'run', data, **{'data.allow_leak': True})
-  return Leaky(data, folder, seen, out.getvalue())
+    folder = run(top / 'run', data, **({'data.allow_leak': True} if leaks else {}))
+  return Finished(data, folder, seen, out.getvalue())
+
+
+@pytest.fixture(scope='module')
+def leaky(blank_figures, tmp_path_factory) -> Finished:
+  return finish(tmp_path_factory.mktemp('leaky'), leaks=True)
+
+
+@pytest.fixture(scope='module')
+def clean(blank_figures, tmp_path_factory) -> Finished:
+  return finish(tmp_path_factory.mktemp('clean'), leaks=False)
 
 
 def test_training_on_a_leak_is_refused_by_the_names_of_the_files(tmp_path):
@@ -128,12 +136,13 @@ def test_an_allowed_leak_is_said_with_every_figure_page_and_metrics_file(leaky):
   assert leaky.out.strip().splitlines()[-1].startswith(NOTE)
 
 
-def test_a_clean_run_has_no_such_note(tmp_path, notes, capsys):
-  folder = run(tmp_path / 'run', images(tmp_path / 'cells', leaks=False))
+def test_a_clean_run_has_no_such_note(clean):
+  folder = clean.folder
   assert folder.read_environment()['data']['leaks'] == {'train_in_validation': 0, 'test_in_training': 0}
   assert not any(entry['note'] for entry in json.loads(folder.metrics.read_text()).values())
-  assert not any(notes.values())
-  for text in (folder.report.read_text(), capsys.readouterr().out):
+  assert clean.notes
+  assert not any(clean.notes.values())
+  for text in (folder.report.read_text(), clean.out):
     assert 'Leak:' not in text
 
 
@@ -157,9 +166,9 @@ def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(leaky, tmp
   assert all(note.startswith(NOTE) for note in notes.values())
 
 
-def test_a_folder_that_the_run_was_trained_on_is_no_test(tmp_path, notes, monkeypatch, capsys):
-  data = images(tmp_path / 'cells', leaks=False)
-  folder = run(tmp_path / 'run', data)
+def test_a_folder_that_the_run_was_trained_on_is_no_test(clean, tmp_path, notes, monkeypatch, capsys):
+  data, folder = clean.data, workdir.Workdir(tmp_path / 'run')
+  shutil.copytree(clean.folder.path, folder.path)
 
   def scored(path: pathlib.Path, name: str) -> dict:
     notes.clear()

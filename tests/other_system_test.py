@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import subprocess
 import sys
 
+import pytest
 import starting
 
 # Stands between the package and Python's library: its own modules get no POSIX-only module, function or signal. Other
@@ -63,18 +65,24 @@ def python(code, *arguments):
   )  # fmt: skip
 
 
-def test_every_module_loads_and_asks_for_posix_modules_only_where_it_can_do_without():
-  done = python(EVERYTHING)
-  assert done.returncode == 0, done.stderr[-2000:]
-  asked, has_fcntl, has_os = done.stdout.split()
+@pytest.fixture(scope='module')
+def done(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], pathlib.Path]:
+  """A process that loads every module and then trains, and the folder of the run."""
+  folder = tmp_path_factory.mktemp('other') / 'run'
+  return python(EVERYTHING + MAIN, *starting.TINY, f'--workdir={folder}'), folder
+
+
+def test_every_module_loads_and_asks_for_posix_modules_only_where_it_can_do_without(done):
+  process, _ = done
+  assert process.stdout, process.stderr[-2000:]
+  asked, has_fcntl, has_os = process.stdout.splitlines()[0].split()
   assert int(asked) >= 1, 'the check itself must see a module that is asked for'
   assert (has_fcntl, has_os) == ('True', 'True')
 
 
-def test_a_run_trains_and_evaluates(tmp_path):
-  folder = tmp_path / 'run'
-  done = python(MAIN, *starting.TINY, f'--workdir={folder}')
-  assert done.returncode == 0, done.stderr[-2000:]
+def test_a_run_trains_and_evaluates(done):
+  process, folder = done
+  assert process.returncode == 0, process.stderr[-2000:]
   assert (folder / 'report.html').exists()
   assert (folder / 'log.txt').exists()
   # Without attributes the sums lie beside the files.

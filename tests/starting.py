@@ -35,9 +35,10 @@ TINY = (
   '--config.train.steps_per_epoch=5',
   '--config.evaluate.num_resamples=100',
 )
-# A checkpoint every second step.
+# A checkpoint every second step, and each photograph once.
 SAVED_OFTEN = (
   *TINY,
+  '--config.data.embedded.num_copies=1',
   '--config.train.num_devices=1',
   '--config.train.checkpoint_every=2.',
   '--config.train.checkpoint_unit=steps',

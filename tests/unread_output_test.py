@@ -17,7 +17,7 @@ LEADER = 'import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.execut
 
 def test_training_goes_on_when_its_reader_leaves_and_its_lines_are_kept(tmp_path):
   folder = tmp_path / 'run'
-  process = starting.start(*starting.TINY, f'--workdir={folder}')
+  process = starting.start(*starting.TINY, '--config.train.epochs=1', f'--workdir={folder}')
   first = [process.stdout.readline() for _ in range(2)]
   process.stdout.close()
   err = process.stderr.read()

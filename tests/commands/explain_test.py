@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 
+import blank_figure
 import few_filters
 import html_checker
 import jax
@@ -40,8 +41,18 @@ def run(tmp_path_factory) -> pathlib.Path:
   """The folder of a run that was hardly trained."""
   folder = tmp_path_factory.mktemp('runs') / 'tiny'
   flat = {**experiment.flat(default.get_config()), **CHANGES}
-  train.run(commands.Request(experiment.nest(flat), 'test', str(folder), ()), signals.Stop())
+  with pytest.MonkeyPatch.context() as patch:
+    for each in blank_figure.replacements():
+      patch.setattr(*each)
+    train.run(commands.Request(experiment.nest(flat), 'test', str(folder), ()), signals.Stop())
   return folder
+
+
+@pytest.fixture
+def blank(monkeypatch):
+  """Figures are small white pictures, for tests that claim nothing of what they show."""
+  for each in blank_figure.replacements():
+    monkeypatch.setattr(*each)
 
 
 @pytest.fixture(scope='module')
@@ -93,6 +104,7 @@ def test_without_a_path_an_image_of_each_class_of_the_test_split_is_explained(ru
   assert all(abs(value) < 0.99 for values in checked.values() for value in values if value is not None)
 
 
+@pytest.mark.usefixtures('blank')
 def test_the_arrays_are_those_of_the_image_and_of_every_layer(run, images):
   made = start(run, images / 'cell0.png')
   (entry,) = made['images']
@@ -111,6 +123,7 @@ def test_the_arrays_are_those_of_the_image_and_of_every_layer(run, images):
     )
 
 
+@pytest.mark.usefixtures('blank')
 def test_another_class_is_explained_on_demand_and_files_of_the_set_before_go(run, images):
   before = start(run, images)
   predicted = before['images'][0]['predicted']
@@ -122,6 +135,7 @@ def test_another_class_is_explained_on_demand_and_files_of_the_set_before_go(run
   assert present == {'explain.html', 'explain.json', 'filters.png', *made['images'][0]['files']}
 
 
+@pytest.mark.usefixtures('blank')
 def test_an_image_that_cannot_be_read_is_listed_and_the_others_are_explained(run, images, tmp_path, capsys):
   (tmp_path / 'a_broken.png').write_bytes((images / 'cell0.png').read_bytes()[:200])
   (tmp_path / 'b_empty.jpg').write_bytes(b'')
@@ -140,6 +154,7 @@ def test_an_image_that_cannot_be_read_is_listed_and_the_others_are_explained(run
   assert capsys.readouterr().out.count('left out: ') == 3
 
 
+@pytest.mark.usefixtures('blank')
 def test_more_images_than_asked_for_are_told(run, images, capsys):
   assert len(start(run, images, max_images=1)['images']) == 1
   assert 'the first 1 of 2 images' in capsys.readouterr().out
@@ -176,6 +191,7 @@ def test_a_folder_without_a_finished_run_is_told(run, images, tmp_path):
     start(tmp_path, images)
 
 
+@pytest.mark.usefixtures('blank')
 def test_a_stop_between_images_leaves_whole_files_and_the_page_before(run, images):
   start(run, images / 'cell0.png')
   page = (run / 'explain' / 'explain.html').read_bytes()

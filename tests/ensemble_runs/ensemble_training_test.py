@@ -53,9 +53,11 @@ def test_members_trained_in_one_program_are_those_trained_alone(averaged, tmp_pa
     )
 
 
-def test_interrupted_at_a_member_it_goes_on_there_and_ends_with_the_same_bits(
+def test_interrupted_at_a_member_it_goes_on_there_to_the_same_bits_and_each_command_reads_the_images_once(
   averaged, tmp_path, monkeypatch
 ):
+  reads, build = [], reading.build
+  monkeypatch.setattr(reading, 'build', lambda *args: reads.append(1) or build(*args))
   calls = []
 
   def second_stops(made, *rest):
@@ -68,9 +70,11 @@ def test_interrupted_at_a_member_it_goes_on_there_and_ends_with_the_same_bits(
   monkeypatch.setattr(stage_training, 'run', second_stops)
   with pytest.raises(signals.Stopped):
     run(tmp_path)
+  assert len(reads) == 1, 'once for two members'
   written = member(workdir.Workdir(tmp_path), 1).report.stat().st_mtime_ns
   folder = run(tmp_path)
   assert calls == [1, 2, 1, 2, 3]
+  assert len(reads) == 2, 'another command reads them anew, and the counter sees it'
   assert member(folder, 1).report.stat().st_mtime_ns == written, 'what is done is not done again'
   for path in ('predictions/test.csv', 'predictions/validation.csv', 'metrics.json', 'ensemble.json'):
     assert (folder.path / path).read_text() == (averaged.path / path).read_text()
@@ -230,14 +234,3 @@ def test_the_report_shows_members_gain_and_diversity(averaged):
   assert (averaged.figures / 'members.png').exists()
   assert len(found['figures']['test']) == NUM
   assert 'Synthetic' in found['note']
-
-
-def test_the_images_of_an_ensemble_are_read_once_whatever_the_number_of_members(tmp_path, monkeypatch):
-  reads, build = [], reading.build
-  monkeypatch.setattr(reading, 'build', lambda *args: reads.append(1) or build(*args))
-  run(tmp_path / 'all')
-  assert len(reads) == 1
-  # Negative control: the counter sees members that are trained in runs of their own.
-  for k in (1, 2):
-    run(tmp_path / 'apart', **{'ensemble.member': k})
-  assert len(reads) == 3

@@ -31,7 +31,7 @@ NUM = 3
 
 def export(*arguments: object) -> tuple[int, str, str]:
   """Exit code, standard output, standard error of the command."""
-  return starting.run('export', *arguments)
+  return starting.run('export', *arguments, loads=('tensorflow',))
 
 
 @pytest.fixture(scope='module')

@@ -28,9 +28,10 @@ def calibrated(probs_NK: np.ndarray, loaded: classifier.Classifier) -> np.ndarra
   return calibration.scaled(plain, loaded.rule.temperature).probs_NK
 
 
-def of_files(folder: workdir.Workdir, to: pathlib.Path) -> differential_count.ClassifiedCells:
+def of_files(
+  loaded: classifier.Classifier, folder: workdir.Workdir, to: pathlib.Path
+) -> differential_count.ClassifiedCells:
   """What `predict` says of the files of the test split, in the order of its CSV."""
-  loaded = load(folder)
   spec = loaded.job.experiment.data.decode
   table = reading.read_table(loaded.job.experiment.data)[0]
   content = dict(zip(table.file.tolist(), table.content, strict=True))
@@ -103,21 +104,21 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   evaluating.run(monkeypatch, folder.path)
   for split, expected_NK in trained.items():
     np.testing.assert_allclose(probs(folder, split), expected_NK, atol=1e-5, err_msg=split)
-  again = load(folder).rule
+  loaded = load(folder)
+  again = loaded.rule
   assert again.temperature == pytest.approx(rule.temperature, rel=1e-3)
   assert (again.threshold is None) == (rule.threshold is None)
   if 'validation' in trained:
     # Threshold and sets are those of these very predictions.
-    targets = load(folder).job.experiment.calibration
+    targets = loaded.job.experiment.calibration
     own = calibration.fit_at(
       again.temperature, predictions_csv.read(folder.predictions('validation')), targets
     )
     assert own.threshold == pytest.approx(again.threshold, abs=1e-4)
     assert own.conformal.limit == pytest.approx(again.conformal.limit, abs=1e-4)
 
-  loaded = load(folder)
   expected_NK = calibrated(trained['test'], loaded)
-  np.testing.assert_allclose(of_files(folder, tmp_path / 'files').probs_NK, expected_NK, atol=1e-5)
+  np.testing.assert_allclose(of_files(loaded, folder, tmp_path / 'files').probs_NK, expected_NK, atol=1e-5)
 
   data = run_data.reader(saved_run.read_experiment(folder, None), folder.cache)(lambda done, total: None)
   image_NHWC = data.image_NHWC[data.rows['test']]

@@ -46,6 +46,11 @@ def outcome(apply, params, x):
   return value, jax.grad(lambda p, x: (apply(p, x) * weight).sum(), (0, 1))(params, x)
 
 
+def outcomes(apply, params, x):
+  """The outcome by one compiled program."""
+  return jax.jit(lambda params, x: outcome(apply, params, x))(params, x)
+
+
 def close(a, b) -> None:
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), a, b)
 
@@ -87,10 +92,10 @@ def test_the_check_sees_a_pooling_that_takes_the_last_of_equals(x64):
 
   constant, ramp = jnp.ones((2, 6, 4, 3)), jnp.arange(144.0).reshape(2, 6, 4, 3)
   for x in (constant, ramp):
-    close(outcome(lambda p, x: layers.max_pool(x), {}, x), outcome(theirs, {}, x))
-  close(outcome(lambda p, x: pool_to_the_last(x), {}, ramp), outcome(theirs, {}, ramp))
+    close(outcomes(lambda p, x: layers.max_pool(x), {}, x), outcomes(theirs, {}, x))
+  close(outcomes(lambda p, x: pool_to_the_last(x), {}, ramp), outcomes(theirs, {}, ramp))
   with pytest.raises(AssertionError):
-    close(outcome(lambda p, x: pool_to_the_last(x), {}, constant), outcome(theirs, {}, constant))
+    close(outcomes(lambda p, x: pool_to_the_last(x), {}, constant), outcomes(theirs, {}, constant))
 
 
 STRIDED = [
@@ -112,15 +117,12 @@ def test_a_convolution_of_any_stride_and_padding_is_flax_with_its_gradients(
   layer = layers.Conv(4, size, strides, padding, 'relu', jnp.float64)
   other = nn.Conv(4, size, strides, padding=theirs, param_dtype=jnp.float64)
   x = whole_numbers(shape)
-
-  def outcomes(apply):
-    return jax.jit(lambda p, x: outcome(apply, p, x))(params, x)
-
-  expected = outcomes(lambda p, x: jax.nn.relu(other.apply({'params': p}, x)))
-  close(outcomes(lambda p, x: layer.apply({'params': p}, x, None)), expected)
+  ours = jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, None), p, x))
+  expected = outcomes(lambda p, x: jax.nn.relu(other.apply({'params': p}, x)), params, x)
+  close(ours(params, x), expected)
   params = {**params, 'kernel': params['kernel'][..., ::-1]}
   with pytest.raises(AssertionError):
-    close(outcomes(lambda p, x: layer.apply({'params': p}, x, None)), expected)
+    close(ours(params, x), expected)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +144,22 @@ def test_pooling_of_any_size_is_flax_alone_and_behind_a_convolution(size, stride
   def flax_pool(x):
     return nn.max_pool(x, size, strides, theirs)
 
-  for x in (jnp.full((2, 9, 8, 3), -2.0), whole_numbers((2, 9, 8, 3))):
-    close(outcome(lambda _, x: pool.apply({}, x), {}, x), outcome(lambda _, x: flax_pool(x), {}, x))
-    close(
+  @jax.jit
+  def ours(params, x):
+    return (
+      outcome(lambda _, x: pool.apply({}, x), {}, x),
       outcome(lambda p, x: conv.apply({'params': p}, x, pool), params, x),
+    )
+
+  @jax.jit
+  def flax(params, x):
+    return (
+      outcome(lambda _, x: flax_pool(x), {}, x),
       outcome(lambda p, x: flax_pool(whole(p, x)), params, x),
     )
+
+  for x in (jnp.full((2, 9, 8, 3), -2.0), whole_numbers((2, 9, 8, 3))):
+    close(ours(params, x), flax(params, x))
   with pytest.raises(AssertionError):
     close(pool.apply({}, whole_numbers((2, 9, 8, 3))), flax_pool(-whole_numbers((2, 9, 8, 3))))
 
@@ -176,7 +188,7 @@ def test_second_derivatives_of_a_pooling_are_flax(shape, x64):
   v = jnp.asarray(np.random.default_rng(1).standard_normal(shape))
 
   def product(pool):
-    return jax.grad(lambda x: jnp.vdot(jax.grad(lambda x: (pool(x) ** 3).sum())(x), v))(x)
+    return jax.jit(jax.grad(lambda x: jnp.vdot(jax.grad(lambda x: (pool(x) ** 3).sum())(x), v)))(x)
 
   theirs = product(lambda x: nn.max_pool(x, (2, 2), (2, 2)))
   close(product(layers.max_pool), theirs)

@@ -31,9 +31,14 @@ def path(tx: optax.GradientTransformation) -> np.ndarray:
   """[50, 6]: the parameters after each update."""
   params = {'w': jnp.zeros(6)}
   state, out = tx.init(params), []
+
+  @jax.jit
+  def update(gradient, state, params):
+    updates, state = tx.update(gradient, state, params)
+    return optax.apply_updates(params, updates), state
+
   for g in gradients():
-    updates, state = tx.update({'w': jnp.asarray(g)}, state, params)
-    params = optax.apply_updates(params, updates)
+    params, state = update({'w': jnp.asarray(g)}, state, params)
     out.append(np.asarray(params['w']))
   return np.stack(out)
 

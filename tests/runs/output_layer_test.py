@@ -102,12 +102,11 @@ def same(a, b) -> bool:
   return bits and timeless(a[1]) == timeless(b[1])
 
 
-@pytest.mark.parametrize(
-  'kill', [{'kill_at': 3}, {'kill_fit': True}, {'kill_at': 4}, {'kill_at': 6}], ids=str
-)
-def test_a_run_killed_anywhere_fits_and_continues_to_the_same_bits(kill, undisturbed, tmp_path):
-  with pytest.raises(Killed):
-    run(made_of(), tmp_path, **kill)
+def test_a_run_killed_anywhere_fits_and_continues_to_the_same_bits(undisturbed, tmp_path):
+  # One run: what went wrong after any of the kills would be in its bits at the end.
+  for kill in ({'kill_at': 3}, {'kill_fit': True}, {'kill_at': 4}, {'kill_at': 6}):
+    with pytest.raises(Killed):
+      run(made_of(), tmp_path, **kill)
   assert same(run(made_of(), tmp_path), undisturbed[1:])
 
 

@@ -123,10 +123,11 @@ def test_stages_train_what_they_name_and_nothing_else(undisturbed, capsys):
   assert [r.learning_rate for r in records] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
 
 
-@pytest.mark.parametrize('kill_at', [1, 3, 4, 5, 7])
-def test_a_run_killed_in_any_stage_continues_to_the_same_bits(kill_at, undisturbed, tmp_path, monkeypatch):
-  with pytest.raises(Killed):
-    run(tmp_path, monkeypatch, kill_at)
+def test_a_run_killed_in_every_stage_continues_to_the_same_bits(undisturbed, tmp_path, monkeypatch):
+  # One run: what went wrong after any of the kills would be in its bits at the end.
+  for kill_at in (1, 3, 4, 5, 7):
+    with pytest.raises(Killed):
+      run(tmp_path, monkeypatch, kill_at)
   assert same(run(tmp_path), undisturbed())
 
 

@@ -80,7 +80,7 @@ def study(folder: pathlib.Path, plan: dict | None, *flags: object) -> tuple[int,
   config = folder.parent / 'tiny_study.py'
   config.write_text(textwrap.dedent(CONFIG.format(tests=str(pathlib.Path(__file__).parent))))
   command = ('study', f'--config={config}', *map(str, flags))
-  code, out, err = starting.run(*command, f'--workdir={folder}', draws=True, plan=plan)
+  code, out, err = starting.run(*command, f'--workdir={folder}', plan=plan)
   return code, out + err
 
 

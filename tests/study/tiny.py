@@ -31,7 +31,7 @@ def config(*rows: Any) -> Any:
   """The config of a study of these rows on a few small smears."""
   c = study.get_config()
   c.data.pipeline = 'numpy'
-  c.data.embedded.num_train, c.data.embedded.num_test = 10, 5
+  c.data.embedded.num_train, c.data.embedded.num_test, c.data.embedded.num_copies = 10, 5, 1
   c.data.embedded.height, c.data.embedded.width = 60, 80
   c.evaluate.num_resamples = 100
   c.rows = rows or (

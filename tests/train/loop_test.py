@@ -134,36 +134,38 @@ def same(a, b) -> None:
   assert timeless(a[1]) == timeless(b[1])
 
 
+# What goes wrong after any of several interruptions of one run would be in its bits at the end.
 @pytest.mark.parametrize('name', SIZES)
-@pytest.mark.parametrize('kill_at', [2, 3, 4, 7, 8])
-def test_a_killed_run_continues_to_the_same_bits(name, kill_at, undisturbed, tmp_path):
-  with pytest.raises(Interrupted):
-    fit(name, tmp_path, kill_at=kill_at)
+def test_a_run_killed_again_and_again_continues_to_the_same_bits(name, undisturbed, tmp_path):
+  for kill_at in (2, 3, 4, 7, 8):
+    with pytest.raises(Interrupted):
+      fit(name, tmp_path, kill_at=kill_at)
   same(fit(name, tmp_path), undisturbed(name))
 
 
 @pytest.mark.parametrize('name', SIZES)
-@pytest.mark.parametrize('stop_at', [0, 2, 4])
-def test_a_stopped_run_continues_to_the_same_bits(name, stop_at, undisturbed, tmp_path):
-  with pytest.raises(signals.Stopped):
-    fit(name, tmp_path, stop_at=stop_at)
+def test_a_run_stopped_again_and_again_continues_to_the_same_bits(name, undisturbed, tmp_path):
+  for stop_at in (0, 2, 4):
+    with pytest.raises(signals.Stopped):
+      fit(name, tmp_path, stop_at=stop_at)
   same(fit(name, tmp_path), undisturbed(name))
 
 
-@pytest.mark.parametrize('epochs', [1, 2])
-def test_a_run_lengthened_after_any_epoch_is_the_long_run(epochs, undisturbed, tmp_path):
-  fit('cnn_a', tmp_path, epochs=epochs)
+def test_a_run_lengthened_after_any_epoch_is_the_long_run(undisturbed, tmp_path):
+  for epochs in (1, 2):
+    fit('cnn_a', tmp_path, epochs=epochs)
   same(fit('cnn_a', tmp_path), undisturbed('cnn_a'))
 
 
-@pytest.mark.parametrize(('kill_at', 'step'), [(2, 2), (5, 4), (8, 8)])
 def test_a_run_killed_within_an_epoch_continues_to_the_same_bits_from_its_checkpoint_by_steps(
-  kill_at, step, undisturbed, tmp_path, capsys
+  undisturbed, tmp_path, capsys
 ):
-  with pytest.raises(Interrupted):
-    fit('cnn_a', tmp_path, kill_at=kill_at, unit='steps')
+  for kill_at, before in ((2, 0), (5, 2), (8, 4)):
+    with pytest.raises(Interrupted):
+      fit('cnn_a', tmp_path, kill_at=kill_at, unit='steps')
+    assert (f'continuing after step {before} of 9' in capsys.readouterr().out) == (before > 0)
   same(fit('cnn_a', tmp_path, unit='steps'), undisturbed('cnn_a'))
-  assert f'continuing after step {step} of 9' in capsys.readouterr().out
+  assert 'continuing after step 8 of 9' in capsys.readouterr().out
 
 
 def test_a_complete_run_is_left_as_it_is(undisturbed, tmp_path):

@@ -75,6 +75,7 @@ def in_calls(sizes: tuple[int, ...], num_devices: int = 1, parallel: str = 'pmap
   return current, losses
 
 
+@functools.cache
 def one_by_one():
   run = devices.make_train(pieces()[0], devices.devices(1, 'pmap'))
   current, losses = pieces()[1](), []

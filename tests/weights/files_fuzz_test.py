@@ -13,7 +13,7 @@ def wrong(found):
 def test_hostile_and_damaged_files_are_read_or_refused():
   sound, generator = weight_files.sound(), np.random.default_rng(3)
   cases, labels = list(weight_files.hostile().values()), list(weight_files.hostile())
-  for i in range(210):
+  for i in range(105):
     suffix = list(sound)[i % len(sound)]
     data = mutation.mutated(sound[suffix], sound['own.safetensors'], generator)
     cases.append((weight_files.checksum_kept(data) if i % 2 else data, suffix))

@@ -29,7 +29,7 @@ def test_a_few_hundred_damaged_images_are_decoded_or_refused():
   sound = mutation.encoded(mutation.drawn(40, 0))
   generator, names = np.random.default_rng(7), list(sound)
   cases, labels = [], []
-  for i in range(400):
+  for i in range(200):
     name = names[i % len(names)]
     other = sound[names[int(generator.integers(len(names)))]]
     cases.append((mutation.mutated(sound[name], other, generator), ('full', 'nucleus')[i % 7 == 0]))
@@ -37,7 +37,7 @@ def test_a_few_hundred_damaged_images_are_decoded_or_refused():
   actual = watched.run('victims:decode_image', cases, labels, 60.0, 1500)
   assert wrong(actual) == []
   # The control: some get as far as pixels and some do not, or nothing was tried.
-  assert min(sum(one.said == 'ok' for one in actual), sum(one.said != 'ok' for one in actual)) > 60
+  assert min(sum(one.said == 'ok' for one in actual), sum(one.said != 'ok' for one in actual)) > 30
   for name, data in sound.items():
     if name != 'tiff frames':  # a stack, which is refused
       decode.image(data, SPEC)
