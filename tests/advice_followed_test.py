@@ -18,11 +18,13 @@ from bloodcell_jax.config import study as study_config
 from bloodcell_jax.data.augmentation import offline
 from bloodcell_jax.data.sources import folders, input_paths, kaggle, label_csv, laboratories
 from bloodcell_jax.inference import boxed_labels, laboratory_count
-from bloodcell_jax.runs import comparison, data_place
+from bloodcell_jax.runs import comparison, data_place, host_state
 from bloodcell_jax.serving import server
 from bloodcell_jax.stats import metrics, paired
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.study import budget, run_folder
+from bloodcell_jax.system import rendezvous
+from bloodcell_jax.train import host_plan
 from configs import default, study
 
 # The line that refuses something; then, done just as the line says, what goes on.
@@ -68,6 +70,16 @@ def answers(probs=None, files='abcd', groups='abcd') -> types.Predictions:
   probs_NK = np.tile([0.7, 0.3], (4, 1)) if probs is None else probs
   label_N = np.array([0, 1, 0, 1], np.int32)
   return types.Predictions(probs_NK, label_N, np.array(list(groups)), np.array(list(files)), ('A', 'B'))
+
+
+def for_hosts(before: dict, after: dict, num: int = 2) -> Callable[[pathlib.Path], Case]:
+  """A config that two hosts refuse, and one that `num` take."""
+
+  def check(values: dict, num: int) -> None:
+    jit = {**experiment.flat(default.get_config()), 'train.parallel': 'jit'}
+    host_state.check(experiment.from_flat({**jit, **values}), num)
+
+  return lambda top: (lambda: check(before, 2), lambda said: check(after, num))
 
 
 def data_with_a_changed_name(top: pathlib.Path) -> Case:
@@ -273,6 +285,23 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'is a part of a run; name its folder, --workdir=': a_part_of_a_run,
   'give the path of a file or folder on this computer': an_address,
   'give more, or fewer --rows': a_budget('2m', '60m', 200, 2),
+  'give host 0 and a free port of it': calls(
+    lambda: rendezvous.address('alpha'), lambda: rendezvous.address('10.0.0.1:12345')),
+  'give --coordinator=HOST:PORT, or --coordinator=auto alone': calls(
+    lambda: host_plan.read('', 2, 0), lambda: host_plan.read('alpha:1', 2, 0)),
+  'neither SLURM nor Open MPI here; give --coordinator=HOST:PORT, --num_processes and --process_id': calls(
+    lambda: host_plan.read('auto', None, None), lambda: host_plan.read('alpha:1', 2, 0)),
+  'add --num_processes=N and --process_id=K': calls(
+    lambda: host_plan.read('alpha:1', None, None), lambda: host_plan.read('alpha:1', 2, 0)),
+  'choose 0 to N - 1 of N hosts': calls(
+    lambda: host_plan.read('alpha:1', 2, 2), *(lambda k=k: host_plan.read('alpha:1', 2, k) for k in (0, 1))),
+  'which is for one host; set it to': for_hosts({'train.parallel': 'pmap'}, {}),
+  'hosts share a batch over all their devices; set it to 0': for_hosts({'train.num_devices': 1}, {}),
+  'train one network together; set train.fold to': for_hosts({'train.folds': 2}, {'train.folds': 2, 'train.fold': 1}),
+  'which one host trains; leave out --coordinator': for_hosts(
+    {'ensemble.method': 'average', 'ensemble.member': 1}, {'ensemble.method': 'average', 'ensemble.member': 1}, 1),
+  'without --coordinator: set ensemble.member to its number': for_hosts(
+    {'ensemble.method': 'average'}, {'ensemble.method': 'average', 'ensemble.member': 1}, 1),
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Generator, Iterator
 
+import jax
 import numpy as np
 
 from bloodcell_jax.base import types
@@ -31,14 +32,18 @@ def training(
   start: int,
   spec: transform.Spec,
   statistics: standardize.Statistics | None,
+  part: slice = stream.WHOLE,
 ) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on.
 
   **Guarantees**: a batch depends only on (seed, step); without random changes it equals that of `stream.training`, bit
-  for bit, unless images are mixed, whitened, or standardized sample by sample.
+  for bit, unless images are mixed, whitened, or standardized sample by sample. Parts of a batch together are the batch.
   """
   shape = arrays.image_NHWC.shape[1:]
-  num_bytes = np.dtype(np.float32).itemsize * batch_size * math.prod(shape)
+  # An image is mixed with any of the batch.
+  made = stream.WHOLE if spec.mixing.is_active else part
+  num = len(range(batch_size)[made])
+  num_bytes = np.dtype(np.float32).itemsize * num * math.prod(shape)
   advice = 'lower train.batch_size or data.image_size'
   memory.require(
     COPIES * num_bytes, memory.obtainable(), 'batches ahead', advice, peak_factor=memory.PEAK_FACTOR
@@ -49,18 +54,18 @@ def training(
   is_stopped = False
 
   def generate() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
-    for image_BHWC, rows_B, step in stream.raw(arrays, rows, batch_size, seed, start):
+    for image_BHWC, rows_B, step in stream.raw(arrays, rows, batch_size, seed, start, made):
       if is_stopped:
         return
-      positions = step * batch_size + np.arange(batch_size)
+      positions = step * batch_size + np.arange(batch_size)[made]
       yield image_BHWC, operands(positions, rows_B), rows_B, step
 
   dataset = tf.data.Dataset.from_generator(
     generate,
     output_signature=(
-      tf.TensorSpec((batch_size, *shape), tf.uint8),
-      tf.TensorSpec((batch_size, transform.NUM_OPERANDS), tf.float64),
-      tf.TensorSpec((batch_size,), tf.int64),
+      tf.TensorSpec((num, *shape), tf.uint8),
+      tf.TensorSpec((num, transform.NUM_OPERANDS), tf.float64),
+      tf.TensorSpec((num,), tf.int64),
       tf.TensorSpec((), tf.int64),
     ),
   )
@@ -72,9 +77,10 @@ def training(
   iterator = dataset.prefetch(PREFETCH).as_numpy_iterator()
   try:
     for image_BHWC, rows_B, step in iterator:
-      batch = stream.batch(arrays, image_BHWC, rows_B)
+      batch = stream.batch(arrays, image_BHWC, rows_B, made.start or 0)
       if spec.mixing.is_active:
-        batch = mixing.apply(mixing.draw(spec.mixing, seed, int(step), batch_size, shape), batch)
+        whole = mixing.apply(mixing.draw(spec.mixing, seed, int(step), batch_size, shape), batch)
+        batch = jax.tree.map(lambda x: x[part], whole)
       yield batch
   finally:
     # tf.data's threads call back into Python. Deleting the iterator joins them while it holds the GIL and would

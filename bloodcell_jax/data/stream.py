@@ -15,6 +15,8 @@ CLASS_WEIGHTS = ('none', 'balanced')
 # What a batch's images are drawn by.
 IMAGES, LABORATORIES = 'images', 'laboratories'
 DRAWS = (IMAGES, LABORATORIES)
+# The part of each batch that is made here, where several hosts share it.
+WHOLE = slice(None)
 # uint8 images -> float32 input of the network.
 Standardize = Callable[[np.ndarray], np.ndarray]
 
@@ -141,25 +143,31 @@ def order(
 
 
 def raw(
-  arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
+  arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int, part: slice = WHOLE
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
   """Endless (uint8 image_BHWC, rows_B, step) from step `start` on, the input of every pipeline of the host."""
   for rows_B, step in order(arrays, rows, batch_size, seed, start):
-    yield arrays.image_NHWC[rows_B], rows_B, step
+    yield arrays.image_NHWC[rows_B[part]], rows_B[part], step
 
 
-def batch(arrays: Arrays, image_BHWC: np.ndarray, rows_B: np.ndarray) -> types.Batch:
-  """The batch of these float images with the targets and weights of their rows."""
-  position_B = np.arange(len(rows_B), dtype=np.int32)
+def batch(arrays: Arrays, image_BHWC: np.ndarray, rows_B: np.ndarray, first: int = 0) -> types.Batch:
+  """The batch of these float images with the targets and weights of their rows; `first` is the first's position."""
+  position_B = np.arange(first, first + len(rows_B), dtype=np.int32)
   return types.Batch(image_BHWC, arrays.target_NK[rows_B], arrays.weight_N[rows_B], position_B)
 
 
 def training(
-  arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int, standardize: Standardize
+  arrays: Arrays,
+  rows: np.ndarray,
+  batch_size: int,
+  seed: int,
+  start: int,
+  standardize: Standardize,
+  part: slice = WHOLE,
 ) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on, with NumPy only, for machines without TensorFlow."""
-  for image_BHWC, rows_B, _ in raw(arrays, rows, batch_size, seed, start):
-    yield batch(arrays, standardize(image_BHWC), rows_B)
+  for image_BHWC, rows_B, _ in raw(arrays, rows, batch_size, seed, start, part):
+    yield batch(arrays, standardize(image_BHWC), rows_B, part.start or 0)
 
 
 def in_order(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -30,7 +31,11 @@ _FIRST = 'a dry run: nothing is trained, and no folder is written'
 
 
 def run(
-  flat: Mapping[str, Any], folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
+  flat: Mapping[str, Any],
+  folder: workdir.Workdir,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+  num_hosts: int = 1,
 ) -> None:
   """Prints the plan of a training: devices, data, memory, caches and the time that it takes.
 
@@ -39,6 +44,7 @@ def run(
     folder: the run's; it need not exist.
     stop: polled between the parts.
     progress: where the plan is printed.
+    num_hosts: that train together, each with as many devices as this one; nothing is asked of the others.
 
   Raises:
     UserError: as the training would: the folder holds another run, or the data or the weights cannot be used.
@@ -49,7 +55,7 @@ def run(
   progress.line(_FIRST)
   progress.line(_state(config, folder))
   on = devices.devices(exp.num_devices, exp.parallel)
-  progress.line(_devices(exp, on))
+  progress.line(_devices(exp, on, num_hosts))
   data = _divided(exp, progress)
   progress.line(_images(exp, data))
   if exp.weights.path:
@@ -59,11 +65,14 @@ def run(
   progress.line(_network(exp, on, len(class_names)))
   for line in _features(exp, data, folder):
     progress.line(line)
-  cost = cost_lib.measure(exp, class_names, stop)
-  needed = max(cost_lib.update_bytes(exp, class_names, stop))
+  part = dataclasses.replace(exp, batch_size=-(-exp.batch_size // num_hosts))
+  cost = cost_lib.measure(part, class_names, stop)
+  needed = max(cost_lib.update_bytes(part, class_names, stop))
   progress.line(_memory(exp, data, needed, on))
   for line in _times(exp, data, cost):
     progress.line(line)
+  if num_hosts > 1:
+    progress.line('hosts: the times are without what the hosts send one another in each update')
 
 
 def num_trainings(exp: experiment.Experiment) -> int:
@@ -99,12 +108,14 @@ def _state(config: Mapping[str, Any], folder: workdir.Workdir) -> str:
   return f'folder: {folder.path} holds this run with {done} epochs; training continues it, the times are of a new one'
 
 
-def _devices(exp: experiment.Experiment, on: devices.Devices) -> str:
-  per_device = -(-exp.batch_size // len(on))
-  padding = per_device * len(on) - exp.batch_size
+def _devices(exp: experiment.Experiment, on: devices.Devices, num_hosts: int) -> str:
+  num = num_hosts * len(on)
+  per_device = -(-exp.batch_size // num)
+  padding = per_device * num - exp.batch_size
+  among = f'{num_hosts} hosts with ' if num_hosts > 1 else ''
   text = (
-    f'devices: {len(on)} x {on.each[0].device_kind} ({on.platform}) by {on.parallel}; {exp.batch_size} images an '
-    f'update, {per_device} on each device'
+    f'devices: {among}{len(on)} x {on.each[0].device_kind} ({on.platform}) by {on.parallel}; {exp.batch_size} images '
+    f'an update, {per_device} on each device'
   )
   return f'{text}, of which {padding} in all only pad the batch' if padding else text
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from bloodcell_jax.base import run_format
 from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import training as ensemble_training
-from bloodcell_jax.runs import cross_validation, run_data
+from bloodcell_jax.runs import cross_validation, host_state, run_data
 from bloodcell_jax.runs import training as run_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import console, lock
+from bloodcell_jax.train import hosts, signals
 from bloodcell_jax.train import progress as progress_lib
-from bloodcell_jax.train import signals
 
 
 def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
@@ -20,7 +23,8 @@ def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
 
   Args:
     config: a `ConfigDict`.
-    folder: locked for this process, after the config has been checked.
+    folder: locked for this process, after the config has been checked. Of several hosts host 0 alone writes there,
+      but for caches.
     stop: polled between batches.
 
   Raises:
@@ -28,10 +32,24 @@ def train(config: Any, folder: workdir.Workdir, stop: signals.Stop) -> None:
     RunError: a loss was not finite, or a frozen weight has changed.
     signals.Stopped: a stop was requested; the same call continues.
   """
-  experiment.resolve(config)
-  lock.take(folder.path)
-  console.keep(folder.log)
-  run(experiment.flat(config), folder, stop, progress_lib.Progress(), run_data.read_images)
+  exp, group, flat = experiment.resolve(config), hosts.current(), experiment.flat(config)
+  with group.together():
+    if group.num > 1:
+      host_state.check(exp, group.num)
+      host_state.agree(json.loads(json.dumps(flat)), 'config')
+    if group.is_first:
+      lock.take(folder.path)
+      console.keep(folder.log)
+    number = group.from_first('format of the run', lambda: folder.with_format(flat)[run_format.KEY])
+    if group.is_first:
+      run(flat, folder, stop, progress_lib.Progress(), run_data.read_images)
+    else:
+      print(f'host {group.index} of {group.num} is there; host 0 prints the progress and writes the run')
+      with tempfile.TemporaryDirectory() as place:
+        own = workdir.Workdir(place, folder.cache / f'host_{group.index}')
+        quiet = progress_lib.Progress(is_shown=False)
+        run({**flat, run_format.KEY: number}, own, stop, quiet, run_data.read_images)
+    group.from_first('end', lambda: None)
 
 
 def run(

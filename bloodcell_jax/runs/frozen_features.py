@@ -20,7 +20,7 @@ from bloodcell_jax.models import backbone, zoo
 from bloodcell_jax.optim import staged
 from bloodcell_jax.runs import forward as forward_lib
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.train import devices
+from bloodcell_jax.train import batch_part, devices
 from bloodcell_jax.train import progress as progress_lib
 
 # Batch size of the forward pass: a larger one is no faster on a CPU and needs more memory.
@@ -76,7 +76,9 @@ def build(
 
   def batches(start: int) -> Generator[types.Batch, None, None]:
     items = np.arange(len(arrays['train'].weight_N))
-    return stream.training(arrays['train'], items, exp.batch_size, exp.seed, start, widened)
+    part = job.part
+    made = stream.training(arrays['train'], items, exp.batch_size, exp.seed, start, widened, part.rows)
+    return batch_part.filled(made, part)
 
   def evaluate(params: Any) -> dict[str, float]:
     rows = job.data.rows['validation']
@@ -169,7 +171,8 @@ def _forward(
   """A function from items to the output of block `depth`, from images or from the cached output of block `lower`."""
   model = network.between(zoo.options(job.experiment.model, job.num_classes), lower + 1, depth)
   run = devices.make_apply(
-    lambda params, batch: model.apply({'params': params}, batch.image_BHWC, method='features'), job.devices
+    lambda params, batch: model.apply({'params': params}, batch.image_BHWC, method='features'),
+    job.devices.local,
   )
 
   def compute(items: np.ndarray) -> np.ndarray:

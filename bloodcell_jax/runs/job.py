@@ -25,7 +25,7 @@ from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
 from bloodcell_jax.runs import compiled, forward
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import devices, plan, precision, signals, step
+from bloodcell_jax.train import batch_part, devices, plan, precision, signals, step
 from bloodcell_jax.train import state as state_lib
 
 # (params, image_BHWC, position_B, dropout key) -> logits_BK
@@ -137,7 +137,7 @@ class Job:
       raise types.UserError(f'the checkpoint is of a stage {name!r}; the config has {", ".join(names)}')
     stage = self.experiment.stages[names.index(name)]
     state = jax.eval_shape(lambda params: self.initial_state(stage, params, 0), self.shapes)
-    first = jax.sharding.SingleDeviceSharding(self.devices.each[0])
+    first = jax.sharding.SingleDeviceSharding(self.devices.local.each[0])
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=first), state)
 
   def train_step(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
@@ -181,7 +181,7 @@ class Job:
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
     """The compiled `(params, batch) -> logits_BK` of a network for evaluation; `options` go to its `apply`."""
-    return compiled.apply(model, self.devices, **options)
+    return compiled.apply(model, self.devices.local, **options)
 
   @functools.cached_property
   def apply(self) -> Callable[[Any, types.Batch], np.ndarray]:
@@ -192,18 +192,27 @@ class Job:
   def apply_with_tta(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply`, with test-time augmentation by `evaluate.tta`, as `compiled.apply_with_tta`."""
     kind = self.experiment.tta
-    return self.apply if kind == test_time.NONE else compiled.apply_with_tta(self.model, self.devices, kind)
+    on = self.devices.local
+    return self.apply if kind == test_time.NONE else compiled.apply_with_tta(self.model, on, kind)
 
   @functools.cached_property
   def apply_with_embedding(self) -> Callable[[Any, types.Batch], np.ndarray]:
     """As `apply_with_tta`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
-    return compiled.apply_with_embedding(self.model, self.devices, self.experiment.tta)
+    return compiled.apply_with_embedding(self.model, self.devices.local, self.experiment.tta)
 
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
-    """The endless training batches, from step `start` on."""
+    """The endless training batches, from step `start` on; of several hosts the part of this one."""
+    return batch_part.filled(self._batches(start, self.part.rows), self.part)
+
+  @property
+  def part(self) -> batch_part.Part:
+    """The rows of each training batch that this host computes."""
+    return batch_part.own(self.devices, self.experiment.batch_size)
+
+  def _batches(self, start: int, part: slice) -> Generator[types.Batch, None, None]:
     e, rows = self.experiment, self.data.rows['train']
     if e.pipeline == 'numpy':
-      return stream.training(self.arrays, rows, e.batch_size, e.seed, start, self.standardize)
+      return stream.training(self.arrays, rows, e.batch_size, e.seed, start, self.standardize, part)
     try:
       tensorflow_cpu.load()
     except ImportError as error:
@@ -213,7 +222,9 @@ class Job:
         f'data.pipeline is tf_data, but TensorFlow does not load ({error}); '
         'install requirements.txt, or set --config.data.pipeline=numpy'
       ) from None
-    return pipeline.training(self.arrays, rows, e.batch_size, e.seed, start, self.transform, self.statistics)
+    return pipeline.training(
+      self.arrays, rows, e.batch_size, e.seed, start, self.transform, self.statistics, part
+    )
 
   def in_order(self, rows: np.ndarray) -> Any:
     """The batches of these rows in order, each row once, without augmentation."""

@@ -18,7 +18,7 @@ from bloodcell_jax.data.resident import images, recipe
 from bloodcell_jax.runs import forward, frozen_features
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import devices, many_updates, plan
+from bloodcell_jax.train import batch_part, devices, many_updates, plan
 
 # Most updates a call, by platform: a stop waits for the call to end, and an update takes long on a CPU.
 _MOST = {'cpu': 4}
@@ -69,7 +69,9 @@ def build(
 
   return Resident(
     plan.Many(_MOST.get(on.platform, _MOST_ELSEWHERE), step),
-    lambda start: recipe.training(arrays, exp.batch_size, exp.seed, start, spec),
+    lambda start: batch_part.filled(
+      recipe.training(arrays, exp.batch_size, exp.seed, start, spec, job.part.rows), job.part
+    ),
     features.evaluate if features else _evaluator(job, stage),
   )
 
@@ -78,7 +80,7 @@ def _place(image_NHWC: on_demand.Images, split: str, on: devices.Devices) -> Any
   """The images, whole on each device."""
   memory.require(
     image_NHWC.nbytes,
-    memory.free(on.each[0]),
+    memory.free(on.local.each[0]),
     f'the {split} images on each device',
     'set data.pipeline=tf_data or lower data.image_size',
   )
@@ -89,7 +91,8 @@ def _evaluator(job: job_lib.Job, stage: stages.Stage) -> Callable[[Any], dict[st
   """The `job.evaluator` of the stage on images that lie on the devices."""
   rows = job.data.rows['validation']
   arrays, table = _of_rows(job.arrays, rows), job.data.table.take(rows)
-  data, size = _place(arrays.image_NHWC, 'validation', job.devices), job.experiment.evaluate_batch_size
+  on, size = job.devices.local, job.experiment.evaluate_batch_size
+  data = _place(arrays.image_NHWC, 'validation', on)
   finish = standardize.make_jax(job.transform.standardize, job.statistics)
   options = job_lib.apply_options(stage)
 
@@ -99,7 +102,7 @@ def _evaluator(job: job_lib.Job, stage: stages.Stage) -> Callable[[Any], dict[st
     image_BHWC = finish(image_NHWC.at[row_B].get(mode='promise_in_bounds'))
     return job.model.apply({'params': params}, image_BHWC, batch.position_B, False, **options)
 
-  apply = devices.make_apply(logits, job.devices)
+  apply = devices.make_apply(logits, on)
   # Rows in the place of images.
   numbers = dataclasses.replace(arrays, image_NHWC=np.arange(len(rows), dtype=np.int32))
 

@@ -11,10 +11,10 @@ from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import stages
 from bloodcell_jax.models import summary
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.runs import frozen_features, output_layer, resident_updates, saved_run
+from bloodcell_jax.runs import frozen_features, host_state, output_layer, resident_updates, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import checkpoint, checkpoint_folder, events, history, loop, plan
+from bloodcell_jax.train import checkpoint, checkpoint_folder, events, history, hosts, loop, plan
 from bloodcell_jax.train import progress as progress_lib
 
 OnEpoch = Callable[[list[history.Record]], None]
@@ -36,18 +36,32 @@ def run(
     types.RunError: a loss was not finite, or a frozen weight has changed.
   """
   exp = job.experiment
-  with opened(job, folder) as (store, on_epoch):
-    saved = store.latest(lambda stage_info: job.template(stage_info.stage))
+  with _opened(job, folder) as (store, on_epoch, latest):
+    saved = host_state.spread('newest checkpoint', latest, job.template)
     names = [stage.fit.name for stage in exp.stages]
     for stage in exp.stages[names.index(saved.stage_info.stage) if saved else 0 :]:
       at = saved
       if at is None or at.stage_info.stage != stage.fit.name:
-        at = begin(job, stage, saved, initial, folder, progress)
+        begun = begin(job, stage, saved, initial, folder, progress) if hosts.current().is_first else None
+        at = host_state.spread(f'beginning of {stage.fit.name}', begun, job.template)
+        assert at is not None, 'host 0 has begun'
       if len(names) > 1 and not stage.fit.is_finished(at.records):
         _print_stage(job, stage, at.state.params, progress)
       saved = _train(job, stage, at, folder, progress, store, on_epoch)
     assert saved is not None, 'a run has a stage'
     return saved.records
+
+
+@contextlib.contextmanager
+def _opened(
+  job: job_lib.Job, folder: workdir.Workdir
+) -> Iterator[tuple[plan.Store, OnEpoch, checkpoint.Saved | None]]:
+  """As `opened`, with the newest checkpoint; host 0 alone has any."""
+  if not hosts.current().is_first:
+    yield host_state.Unsaved(), lambda records: None, None
+    return
+  with opened(job, folder) as (store, on_epoch):
+    yield store, on_epoch, store.latest(lambda stage_info: job.template(stage_info.stage))
 
 
 @contextlib.contextmanager
@@ -96,7 +110,7 @@ def _train(
   at: checkpoint.Saved,
   folder: workdir.Workdir,
   progress: progress_lib.Progress,
-  store: checkpoint.Store,
+  store: plan.Store,
   on_epoch: OnEpoch,
 ) -> checkpoint.Saved:
   """Trains a stage to its end; returns the state of the run after it."""
@@ -117,22 +131,23 @@ def parts(
   stage: stages.Stage,
   features: frozen_features.Features | None,
   progress: progress_lib.Progress,
-  store: checkpoint.Store,
+  store: plan.Store,
   on_epoch: OnEpoch,
 ) -> plan.Parts:
-  """The functions that the loop calls in a stage, on images or on cached `features`."""
-  resident = resident_updates.build(job, stage, features)
+  """The functions that the loop calls in a stage, on images or on cached `features`; host 0 evaluates for all."""
+  group, resident = hosts.current(), resident_updates.build(job, stage, features)
   on_host = features.evaluate if features else job.evaluator(stage)
+  evaluate = resident.evaluate if resident else on_host
   return plan.Parts(
     step=job.train_step(stage, features.model if features else job.model),
     many=resident.many if resident else None,
     batches=(resident or features or job).batches,
-    evaluate=resident.evaluate if resident else on_host,
+    evaluate=lambda params: group.from_first('figures of an epoch', lambda: evaluate(params)),
     learning_rate=keras.schedule(stage.weights.optimizer),
     batch_size=job.experiment.batch_size,
     key=job.dropout_key(),
     store=store,
-    stop=job.stop,
+    stop=group.agreed(job.stop),
     progress=progress,
     on_epoch=on_epoch,
   )

@@ -12,8 +12,8 @@ from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.runs import (
+  host_state,
   model_set,
   preparation,
   run_data,
@@ -24,9 +24,10 @@ from bloodcell_jax.runs import (
   stage_training,
   unlike_measure,
 )
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import calibration_file, workdir
-from bloodcell_jax.train import history, signals
+from bloodcell_jax.train import history, hosts, signals
 from bloodcell_jax.train import progress as progress_lib
 
 # Below this, trained from weights of ImageNet too, a network has hardly begun to learn (docs/your_own_images.md).
@@ -58,6 +59,8 @@ def run(
   preparation.claim(config, exp, folder)
   data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
+  if hosts.current().num > 1:
+    host_state.agree({'fingerprint': data.fingerprint()}, 'images')
   train_run(config, exp, folder, data, stop, progress, targets=None, previous=None)
 
 
@@ -94,7 +97,8 @@ def train_run(
   job = job.with_targets(targets)
   initial = saved_run.last(previous, job) if previous else initial
   leak = {**data.leaking().counts(), **seen}
-  run_record.describe(folder, job, leak)
+  if hosts.current().is_first:
+    run_record.describe(folder, job, leak)
   note = scoring.note(data.table.synthetic, leak)
   if note:
     progress.line(note)
@@ -104,6 +108,8 @@ def train_run(
     records = stage_training.run(job, initial, folder, progress)
   finally:
     progress.close()
+  if not hosts.current().is_first:
+    return
   best, origin = saved_run.best(folder, job)
   progress.line(f'best epoch by {exp.monitor}: {origin["best_epoch"]} of {origin["epochs"]}')
 

@@ -180,7 +180,8 @@ class Store:
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stage_info))
     folder = self._checkpoints.path(number)
     try:
-      with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+      handler = ocp.StandardCheckpointHandler(multiprocessing_options=_processes())
+      with ocp.Checkpointer(handler, multiprocessing_options=_processes()) as reader:
         state = reader.restore(folder / 'state', args=ocp.args.StandardRestore(abstract))
     except Exception as error:
       # With valid checksums the reason is another one, such as memory.
@@ -211,6 +212,8 @@ class Store:
         ),
       ]
     )
+    among = _processes()
+    self._folder.mkdir(parents=True, exist_ok=True)
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
@@ -222,8 +225,13 @@ class Store:
         # Renamed before it is deleted: a kill in between would leave a checkpoint that looks damaged.
         todelete_subdir=_REMOVED,
         async_options=ocp.AsyncOptions(post_finalization_callback=self._add_sums),
+        create=False,
+        multiprocessing_options=among,
       ),
-      item_names=('state', 'progress'),
+      item_handlers={
+        'state': ocp.StandardCheckpointHandler(multiprocessing_options=among),
+        'progress': ocp.JsonCheckpointHandler(multiprocessing_options=among),
+      },
     )
     return self._manager
 
@@ -243,6 +251,15 @@ class Store:
         f'{self._folder}: a checkpoint could not be written ({_line(error)}); earlier ones are kept, and the same '
         'command continues from there'
       ) from error
+
+
+def _processes() -> Any:
+  """For Orbax, which otherwise waits for all hosts: this one saves and reads alone."""
+  if jax.process_count() == 1:
+    return ocp.options.MultiprocessingOptions()
+  return ocp.options.MultiprocessingOptions(
+    primary_host=jax.process_index(), active_processes={jax.process_index()}
+  )
 
 
 def _line(error: BaseException) -> str:

@@ -18,8 +18,6 @@ from bloodcell_jax.train import precision
 AXIS = 'device'
 # Ways to train many members in one program.
 MEMBERS = ('vmap', 'map')
-
-
 # Ways to divide a step over devices.
 PMAP, JIT = 'pmap', 'jit'
 PARALLEL = (PMAP, JIT)
@@ -44,6 +42,12 @@ class Devices:
     return self.each[0].platform
 
   @functools.cached_property
+  def local(self) -> Devices:
+    """Those of this host; itself where there is no other."""
+    own = tuple(device for device in self.each if device.process_index == jax.process_index())
+    return self if own == self.each else Devices(own, self.parallel)
+
+  @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh:
     """All of them on one axis."""
     return jax.sharding.Mesh(np.array(self.each), (AXIS,))
@@ -55,7 +59,7 @@ class Devices:
 
 
 def devices(num_devices: int, parallel: str) -> Devices:
-  """The first `num_devices` local devices; all of them when it is 0.
+  """The first `num_devices` devices of this host; with 0 all of them, those of the other hosts included.
 
   Args:
     num_devices: 0 or more.
@@ -63,10 +67,13 @@ def devices(num_devices: int, parallel: str) -> Devices:
       one device, and the same to float tolerance on several.
 
   Raises:
-    UserError: there are fewer devices, or no such way.
+    UserError: there are fewer devices, no such way, or one that several hosts do not have.
   """
   if parallel not in PARALLEL:
     raise types.UserError(f'train.parallel is {parallel!r}; choose one of {", ".join(PARALLEL)}')
+  if jax.process_count() > 1 and not num_devices:
+    check_hosts(num_devices, parallel, jax.process_count())
+    return Devices(tuple(sorted(jax.devices(), key=lambda d: (d.process_index, d.id))), parallel)
   local = jax.local_devices()
   if num_devices > len(local):
     raise types.UserError(
@@ -75,11 +82,23 @@ def devices(num_devices: int, parallel: str) -> Devices:
   return Devices(tuple(local[: num_devices or len(local)]), parallel)
 
 
+def check_hosts(num_devices: int, parallel: str, num_hosts: int) -> None:
+  """Raises UserError where several hosts cannot share a batch in this way."""
+  if parallel != JIT:
+    raise types.UserError(
+      f'train.parallel is {parallel!r}, which is for one host; set it to {JIT!r} for {num_hosts}'
+    )
+  if num_devices:
+    raise types.UserError(
+      f'train.num_devices is {num_devices}, but {num_hosts} hosts share a batch over all their devices; set it to 0'
+    )
+
+
 def shard(batch: Any, on: Devices, axis: int) -> Any:
   """The batch with its axis of rows divided over the devices, padded with rows of weight 0.
 
   For `pmap` as a new first axis of devices, for `jit` by the sharding of the compiled function, where an array that is
-  on the devices and divides evenly stays there.
+  on the devices and divides evenly stays there. Of several hosts each gives the `batch_part.Part` that is its own.
 
   **Guarantees**: every row of the batch is in exactly one shard, in order.
   """
@@ -88,6 +107,10 @@ def shard(batch: Any, on: Devices, axis: int) -> Any:
 
 def _split(x: Any, on: Devices, axis: int) -> Any:
   size = x.shape[axis]
+  if on.local is not on:
+    shape = (*x.shape[:axis], size // len(on.local) * len(on), *x.shape[axis + 1 :])
+    rows = jax.sharding.NamedSharding(on.mesh, PartitionSpec(*[None] * axis, AXIS))
+    return jax.make_array_from_process_local_data(rows, np.asarray(x), shape)
   per_device = -(-size // len(on))
   missing = per_device * len(on) - size
   if on.parallel == JIT and not missing:
@@ -109,7 +132,12 @@ def replicate(tree: Any, on: Devices) -> Any:
   # With nothing to move, `device_put` still takes as long as a small network's update.
   if all(isinstance(leaf, jax.Array) and leaf.sharding == on.replicated for leaf in jax.tree.leaves(tree)):
     return tree
-  return jax.device_put(tree, on.replicated)
+  if jax.process_count() == 1:
+    return jax.device_put(tree, on.replicated)
+  # Each host has the same values.
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(on.replicated, np.asarray(x), np.shape(x)), tree
+  )
 
 
 def _map_step(step: Callable[..., Any], on: Devices, axis: int) -> Any:
@@ -172,7 +200,7 @@ def _with_memory_check(mapped: Any, on: Devices, work: str, key: str) -> Callabl
         advice = f'lower {key} or data.image_size'
         # XLA's estimate is exact except on CPUs.
         factor = memory.PEAK_FACTOR if on.platform == 'cpu' else 1
-        memory.require(_added_bytes(stats), memory.free(on.each[0]), work, advice, peak_factor=factor)
+        memory.require(_added_bytes(stats), memory.free(on.local.each[0]), work, advice, peak_factor=factor)
       is_checked = True
     return mapped(*args)
 

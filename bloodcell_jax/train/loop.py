@@ -55,7 +55,7 @@ def fit(
 def _update(run: tracker.RunTracker, state: state_lib.State, parts: plan.Parts) -> state_lib.State:
   batch, waited = run.next_batch()
   state, report = parts.step(state, batch, parts.key, run.scale)
-  run.record_update(report, len(batch.weight_B), waited)
+  run.record_update(report, parts.batch_size, waited)
   return state
 
 
@@ -65,5 +65,5 @@ def _update_many(
   """Updates up to the end of the epoch, the next checkpoint or the most that a call takes."""
   input_U, num, waited = run.next_inputs(many.size)
   state, report_U = many.step(state, input_U, num, parts.key, run.scale)
-  run.record_update(report_U, input_U.weight_B.shape[1], waited, range(num))
+  run.record_update(report_U, parts.batch_size, waited, range(num))
   return state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import optax
@@ -69,6 +69,16 @@ class Many:
   step: Callable[..., Any]
 
 
+class Store(Protocol):
+  """Where checkpoints go, such as `checkpoint.Store`."""
+
+  def save(self, saved: checkpoint.Saved, is_candidate: bool) -> None:
+    """Starts to write a checkpoint; `is_candidate` is whether it may be the best."""
+
+  def wait(self) -> None:
+    """Waits until everything is on the disk."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Parts:
   """Everything the loop calls. It is passed in; the loop builds none of it."""
@@ -80,7 +90,7 @@ class Parts:
   learning_rate: optax.Schedule  # of the number of updates within the stage
   batch_size: int
   key: jax.Array  # for dropout
-  store: checkpoint.Store
+  store: Store
   stop: signals.Stop
   progress: progress.Progress
   on_epoch: Callable[[list[history.Record]], None]  # called after each epoch with all records so far

@@ -17,9 +17,10 @@ SECONDS_BETWEEN_LINES = 20.0
 class Progress:
   """Shows loss, accuracy, images a second and the time left; `line` prints a line of its own."""
 
-  def __init__(self) -> None:
+  def __init__(self, is_shown: bool = True) -> None:
+    """`is_shown` is False where another host shows it."""
     self.name = ''  # prefix of every line, where several runs are shown
-    self._terminal = sys.stderr.isatty()
+    self._is_shown, self._terminal = is_shown, is_shown and sys.stderr.isatty()
     self._bar: tqdm.tqdm | None = None
     self._title, self._num_steps, self._done, self._images = '', 0, 0, 0
     self._began = self._last_line = time.monotonic()
@@ -32,8 +33,9 @@ class Progress:
 
   def line(self, text: str) -> None:
     """Prints the text on its own line, above the bar if there is one."""
-    tqdm.tqdm.write(f'{self.name}{text}', file=sys.stdout)
-    sys.stdout.flush()
+    if self._is_shown:
+      tqdm.tqdm.write(f'{self.name}{text}', file=sys.stdout)
+      sys.stdout.flush()
 
   def counter(self, what: str) -> Callable[[int, int], None]:
     """An `on_progress(done, total)` that prints a line now and then, such as '  2,000 of 9,957 images read'.

@@ -13,6 +13,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import pipeline, stream
 from bloodcell_jax.data.augmentation import standardize, transform
+from bloodcell_jax.data.resident import recipe
 from bloodcell_jax.data.tensorflow_cpu import tf
 from bloodcell_jax.storage import config_keys
 from configs import default
@@ -217,3 +218,28 @@ def test_settings_that_do_not_fit_the_images_are_named_before_the_first_batch():
 
 def test_tensorflow_sees_no_accelerator():
   assert not [device for device in tf.config.get_visible_devices() if device.device_type != 'CPU']
+
+
+PARTS = (slice(0, 4), slice(4, 8), slice(8, 13))
+AUGMENTED = {'rotation_range': 20.0, 'channel_shift_range': 9.0, 'horizontal_flip': True}
+
+
+@pytest.mark.parametrize(
+  'stream_of',
+  [
+    lambda *a: stream.training(*a[:5], rescale, a[5]),
+    lambda *a: pipeline.training(*a[:5], changed(**AUGMENTED), None, a[5]),
+    lambda *a: pipeline.training(*a[:5], changed(**AUGMENTED, mixup_alpha=0.4), None, a[5]),
+    lambda *a: recipe.training(a[0], *a[2:5], changed(**AUGMENTED), a[5]),
+  ],
+  ids=['numpy', 'tf_data', 'mixed', 'device'],
+)
+def test_the_parts_of_a_batch_that_hosts_make_are_the_batch_of_one(stream_of):
+  source, rows = arrays(every_value()), np.arange(16)
+  whole, *parts = (take(stream_of(source, rows, 13, 7, 3, part), 3) for part in (stream.WHOLE, *PARTS))
+  joined = [jax.tree.map(lambda *x: np.concatenate(x), *each) for each in zip(*parts, strict=True)]
+  assert not differ(whole, joined)
+  # Parts in another order are another batch.
+  assert differ(
+    whole, [jax.tree.map(lambda *x: np.concatenate(x[::-1]), *each) for each in zip(*parts, strict=True)]
+  )

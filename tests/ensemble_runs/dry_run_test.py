@@ -50,9 +50,9 @@ def plan(monkeypatch, tmp_path, capsys):
   monkeypatch.setattr(cost, 'measure', lambda exp, *_: cost.Cost((1.0,) * len(exp.stages), 3.0, 0.5, False))
   monkeypatch.setattr(cost, 'update_bytes', lambda *_: (2_000_000,))
 
-  def lines(changes, of=small_ensemble.config) -> list[str]:
+  def lines(changes, of=small_ensemble.config, num_hosts=1) -> list[str]:
     flat = {**experiment.flat(of()), **changes}
-    dry_run.run(flat, workdir.Workdir(tmp_path / 'run'), signals.Stop(), progress.Progress())
+    dry_run.run(flat, workdir.Workdir(tmp_path / 'run'), signals.Stop(), progress.Progress(), num_hosts)
     assert not (tmp_path / 'run').exists()
     return capsys.readouterr().out.splitlines()
 
@@ -63,6 +63,17 @@ def seconds(lines: list[str]) -> float:
   """The time of all, to the digits that are shown."""
   number, unit = re.search(r'in all: about ([\d.]+) (s|min|h)', lines[-1]).groups()
   return float(number) * {'s': 1, 'min': 60, 'h': 3600}[unit]
+
+
+def test_several_hosts_are_those_of_the_plan_and_nobody_is_asked(plan):
+  devices = len(jax.devices())
+  changes = {**SMALL, 'train.batch_size': 12, 'train.parallel': 'jit', 'train.num_devices': 0}
+  lines = plan(changes, num_hosts=3)
+  line = next(line for line in lines if line.startswith('devices'))
+  assert line.startswith(f'devices: 3 hosts with {devices} x cpu (cpu) by jit; 12 images an update, ')
+  assert f', {12 // (3 * devices)} on each device' in line
+  assert lines[-1].startswith('hosts: the times are without')
+  assert 'hosts with' not in ' '.join(plan(changes))
 
 
 def test_the_time_is_that_of_the_updates_validations_and_networks(plan):

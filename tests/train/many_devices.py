@@ -14,7 +14,7 @@ import numpy as np
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.models import cnn
 from bloodcell_jax.optim import keras, staged
-from bloodcell_jax.train import devices, state, step
+from bloodcell_jax.train import batch_part, devices, state, step
 
 MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False, 'float32')
 OPTIMIZER = keras.Spec('sgd', 0.05, 1e-2, 0.9, 0.9, True, 0.9, 0.999, 1e-7, 0.0, 0.0, 1.0)
@@ -32,8 +32,8 @@ def batch(at: int, num: int) -> types.Batch:
   return jax.tree.map(lambda x: x[:num], whole)
 
 
-def train(num_devices: int, parallel: str, num: int = BATCH) -> np.ndarray:
-  """All parameters after the last update."""
+def train(num_devices: int, parallel: str, num: int = BATCH, move: int = 0) -> np.ndarray:
+  """All parameters after the last update; each host gives its part of a batch, or rows that lie `move` before it."""
 
   def apply(params, image_BHWC, position_B, key):
     return MODEL.apply({'params': params}, image_BHWC, position_B, True, rngs={'dropout': key})
@@ -42,10 +42,13 @@ def train(num_devices: int, parallel: str, num: int = BATCH) -> np.ndarray:
   weights = staged.Spec(('.*',), (), OPTIMIZER)
   tx, is_trained = staged.build(weights, params), staged.trainable(weights, params)
   update = step.make(apply, step.softmax(0.0, 0.0), tx, 0.0, is_trained, devices.AXIS)
-  run = devices.make_train(update, devices.devices(num_devices, parallel))
+  on = devices.devices(num_devices, parallel)
+  run, part = devices.make_train(update, on), batch_part.own(on, num)
+  rows = np.arange(num)[part.rows] - move
+  made = (jax.tree.map(lambda x: x[rows], batch(at, num)) for at in range(STEPS))
   current = state.create(params, tx, False, 0)
-  for at in range(STEPS):
-    current, _ = run(current, batch(at, num), rng.key(3, 'dropout'), np.float32(1))
+  for one in batch_part.filled(made, part):
+    current, _ = run(current, one, rng.key(3, 'dropout'), np.float32(1))
   return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(current.params)])
 
 

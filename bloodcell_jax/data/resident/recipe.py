@@ -35,7 +35,12 @@ class Recipe:
 
 
 def training(
-  arrays: stream.Arrays, batch_size: int, seed: int, start: int, spec: transform.Spec | None
+  arrays: stream.Arrays,
+  batch_size: int,
+  seed: int,
+  start: int,
+  spec: transform.Spec | None,
+  part: slice = stream.WHOLE,
 ) -> Generator[Recipe, None, None]:
   """The endless recipes of the training batches from step `start` on.
 
@@ -48,12 +53,14 @@ def training(
     seed: of the run.
     start: the first step.
     spec: how images are changed; None for features, which are not.
+    part: of each batch.
   """
   rows = np.arange(len(arrays.weight_N))
   draw = transform.make_operands(spec, seed, arrays.image_NHWC, rows) if spec else None
-  for rows_B, step in stream.order(arrays, rows, batch_size, seed, start):
-    positions = step * batch_size + np.arange(batch_size)
-    operand_BD = draw(positions, rows_B) if draw else np.zeros((batch_size, transform.NUM_OPERANDS))
+  position_B = np.arange(batch_size, dtype=np.int32)[part]
+  for all_rows_B, step in stream.order(arrays, rows, batch_size, seed, start):
+    rows_B, positions = all_rows_B[part], step * batch_size + np.arange(batch_size)[part]
+    operand_BD = draw(positions, rows_B) if draw else np.zeros((len(rows_B), transform.NUM_OPERANDS))
     augment_BD, photometric_BD = operand_BD[:, transform.AUGMENT], operand_BD[:, transform.PHOTOMETRIC]
     yield Recipe(
       rows_B.astype(np.int32),
@@ -65,5 +72,5 @@ def training(
       photometric_BD[:, 11:15].astype(np.float32),
       arrays.target_NK[rows_B],
       arrays.weight_N[rows_B],
-      np.arange(batch_size, dtype=np.int32),
+      position_B,
     )

@@ -1,0 +1,152 @@
+"""Hosts that are to train together meet at the address of the first, before any of them waits for another in JAX."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from typing import Any
+
+from bloodcell_jax.base import types
+
+# Seconds between two tries to reach the first host.
+_PAUSE = 0.2
+
+
+def address(coordinator: str) -> tuple[str, int]:
+  """Host and port of HOST:PORT.
+
+  Raises:
+    UserError: it is something else.
+
+  Example:
+    >>> address('10.0.0.1:12345'), address('[::1]:80')
+    (('10.0.0.1', 12345), ('::1', 80))
+  """
+  host, _, port = coordinator.rpartition(':')
+  if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+    raise types.UserError(
+      f'--coordinator is {coordinator!r}; give host 0 and a free port of it, such as 10.0.0.1:12345'
+    )
+  return host.strip('[]'), int(port)
+
+
+def meet(coordinator: str, num: int, index: int, about: str, seconds: float) -> None:
+  """Returns once all hosts are there; the port is free again then.
+
+  Args:
+    coordinator: HOST:PORT, of host 0.
+    num: hosts in all.
+    index: of this one, 0 to num - 1.
+    about: what must be the same on all of them, such as the version.
+    seconds: how long to wait.
+
+  Raises:
+    UserError: the port is in use, not all came in time, or two of them do not fit together.
+  """
+  where, end = address(coordinator), time.monotonic() + seconds
+  greeting = {'num_processes': num, 'process_id': index, 'version': about}
+  with contextlib.ExitStack() as stack:
+    if index:
+      _call(coordinator, where, end, seconds, greeting, stack)
+    else:
+      _gather(coordinator, where[1], end, seconds, greeting, stack)
+
+
+def _gather(
+  coordinator: str, port: int, end: float, seconds: float, own: dict[str, Any], stack: contextlib.ExitStack
+) -> None:
+  try:
+    # Dual stack where there is IPv6, as JAX listens after this.
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    server = stack.enter_context(socket.create_server(('', port), family=family, dualstack_ipv6=dual))
+  except OSError as error:
+    raise types.UserError(
+      f'--coordinator={coordinator}: port {port} of this host cannot be used ({error.strerror}); choose another on '
+      'all hosts'
+    ) from None
+  guests: dict[int, socket.socket] = {}
+  while len(guests) < own['num_processes'] - 1:
+    server.settimeout(max(end - time.monotonic(), 0.01))
+    try:
+      guest, _ = server.accept()
+    except TimeoutError:
+      missing = [str(k) for k in range(1, own['num_processes']) if k not in guests]
+      raise types.UserError(
+        f'--coordinator={coordinator}: host {", ".join(missing)} did not come within {seconds:g} s; start all hosts '
+        'with the same command but for --process_id'
+      ) from None
+    stack.enter_context(guest)
+    # One that says nothing is no host.
+    guest.settimeout(5.0)
+    if not (theirs := _heard(guest)):
+      continue
+    if complaint := _complaint(own, theirs, guests):
+      _say(guest, {'complaint': complaint})
+      raise types.UserError(complaint)
+    guests[theirs['process_id']] = guest
+  server.close()
+  for guest in guests.values():
+    _say(guest, {'complaint': ''})
+
+
+def _complaint(own: dict[str, Any], theirs: dict[str, Any], guests: dict[int, Any]) -> str:
+  index = theirs['process_id']
+  for key, name in (
+    ('num_processes', '--num_processes'),
+    ('version', 'the version of bloodcell_jax and JAX'),
+  ):
+    if own[key] != theirs[key]:
+      return f'{name} is {own[key]} on host 0 and {theirs[key]} on host {index}; give all hosts the same'
+  return f'two hosts have --process_id={index}; give each its own number' if index in guests else ''
+
+
+def _call(
+  coordinator: str,
+  where: tuple[str, int],
+  end: float,
+  seconds: float,
+  own: dict[str, Any],
+  stack: contextlib.ExitStack,
+) -> None:
+  refusal = (
+    f'--coordinator={coordinator}: host 0 could not be reached within {seconds:g} s; start it, and give all hosts an '
+    'address and a port of it that no firewall closes'
+  )
+  while True:
+    try:
+      server = stack.enter_context(socket.create_connection(where, max(end - time.monotonic(), 0.01)))
+    except OSError:
+      if time.monotonic() + _PAUSE > end:
+        raise types.UserError(refusal) from None
+      time.sleep(_PAUSE)
+      continue
+    _say(server, own)
+    server.settimeout(max(end - time.monotonic(), 0.01))
+    answer = _heard(server)
+    if answer and not answer['complaint']:
+      return
+    if answer:
+      raise types.UserError(str(answer['complaint']))
+    # Something else listens there, or host 0 has given up.
+    if time.monotonic() + _PAUSE > end:
+      raise types.UserError(refusal)
+    time.sleep(_PAUSE)
+
+
+def _say(to: socket.socket, value: dict[str, Any]) -> None:
+  with contextlib.suppress(OSError):
+    to.sendall(json.dumps(value).encode() + b'\n')
+
+
+def _heard(of: socket.socket) -> dict[str, Any]:
+  """The line that the other side sends; empty where it sends none that a host would."""
+  try:
+    with of.makefile('rb') as lines:
+      value = json.loads(lines.readline(10_000))
+  except (OSError, ValueError):
+    return {}
+  is_one = isinstance(value, dict) and {'process_id', 'complaint'} & set(value)
+  return value if is_one else {}
