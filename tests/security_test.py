@@ -42,6 +42,10 @@ NETWORK = (
 ADMITTED = {
   ('weights/unpickle.py', 'pickle'): 'its Unpickler is restricted to names that are listed',
   ('train/signals.py', 'socket'): 'a pair within the process, which wakes the thread that handles signals',
+  (
+    'system/rendezvous.py',
+    'socket',
+  ): 'hosts that are to train together greet one another, where --coordinator is given',
   ('serving/server.py', 'socket'): 'listens for the browser on this computer alone',
   ('commands/serve.py', 'webbrowser'): 'shows the page, with --open',
   (

@@ -166,13 +166,15 @@ def test_more_images_than_asked_for_are_told(run, images, capsys):
     (['nowhere.png'], {}, 'nowhere.png: no such file or folder'),
     (['EMPTY'], {}, 'no image there'),
     (['BROKEN'], {}, 'no image could be read'),
+    (['TEXT'], {}, 'is a text, no image'),
     ([], {'target_class': 'MONOCYT'}, 'did you mean MONOCYTE'),
     ([], {'max_images': -1}, 'max_images is -1'),
   ],
 )
 def test_bad_input_is_one_line(run, tmp_path, paths, given, said):
   (tmp_path / 'EMPTY').mkdir()
-  (tmp_path / 'BROKEN').write_bytes(b'no image')
+  (tmp_path / 'BROKEN').write_bytes(b'\x89PNG\0 no image')
+  (tmp_path / 'TEXT').write_bytes(b'no image')
   with pytest.raises(types.UserError, match=said) as caught:
     start(run, *(tmp_path / path for path in paths), **given)
   assert '\n' not in str(caught.value)

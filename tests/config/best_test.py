@@ -33,7 +33,7 @@ def test_the_convolutions_are_trained_from_a_fitted_output_layer_on(config):
   fit, fine = exp.stages
   assert (fit.output_layer, fit.weights.trainable) == ('logistic', ('dense_.*',))
   assert fine.output_layer == ''
-  assert fine.weights.trainable == ('block[23]_.*', 'dense_.*')
+  assert fine.weights.trainable == ('block[2-5]_.*', 'dense_.*')
   # Random pixels have no use for features of the pixels before.
   assert exp.transform.is_random
   assert not exp.cache_features
@@ -42,8 +42,13 @@ def test_the_convolutions_are_trained_from_a_fitted_output_layer_on(config):
 def test_the_crop_and_the_network_are_those_that_the_weights_are_for():
   flat = {name: experiment.flat(best.get_config(name)) for name in best.VARIANTS}
   before = experiment.flat(pretraining.get_config())
-  for key in ('model.name', 'model.head', 'data.image_size', 'augment.preprocessing_function'):
+  for key in ('model.head', 'data.image_size', 'augment.preprocessing_function'):
     assert {values[key] for values in flat.values()} == {before[key]}
+  assert {name: values['model.name'] for name, values in flat.items()} == {
+    'quick': before['model.name'],
+    'whole': before['model.name'],
+    'frozen': 'alexnet3',
+  }
   assert {name: values['weights.path'] for name, values in flat.items()} == {
     'quick': 'pbc',
     'whole': 'pbc',
