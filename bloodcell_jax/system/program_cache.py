@@ -15,9 +15,9 @@ _PATIENCE = 1.0
 def remove_halves(folder: str | os.PathLike[str], patience: float = _PATIENCE) -> int:
   """Removes the entries without a time of their last use; returns how many.
 
-  A process that is killed between the two files of an entry leaves one. JAX reads all times before it writes an entry,
-  so that from then on no process that uses the folder could write any; and the program, perhaps cut short, would never
-  be written again.
+  A process that is killed between the two files of an entry leaves one. JAX 0.10 reads all times before it writes an
+  entry, so that from then on no process that uses the folder could write any; and in JAX 0.12 too the program, perhaps
+  cut short, would never be written again.
 
   **Guarantees**: an entry that another process is writing stays, as do all whole ones. Never raises: where the folder
   cannot be changed, nothing is.
