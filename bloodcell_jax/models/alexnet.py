@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 
 from bloodcell_jax.models import backbone, layers
@@ -56,8 +54,4 @@ BACKBONE = backbone.Backbone(
   other_heads=(r'fc\d/.*', 'predictions/.*', *backbone.OWN_HEADS),
 )
 # The first three convolutions, which know less of ImageNet's things.
-BLOCK3 = dataclasses.replace(
-  BACKBONE,
-  features=BACKBONE.features[:3],
-  other_heads=(*BACKBONE.features[3:], *BACKBONE.other_heads),
-)
+BLOCK3 = BACKBONE.up_to(3)

@@ -92,6 +92,14 @@ class Backbone(Network):
     """The network whose `features` are the output of `last_block`, given the input of `first_block`."""
     return self.create(options, first_block, last_block)
 
+  def up_to(self, last_block: int) -> Backbone:
+    """The network that ends with this block; weights of the later ones are left unread."""
+    return dataclasses.replace(
+      self,
+      features=self.features[:last_block],
+      other_heads=(*self.features[last_block:], *self.other_heads),
+    )
+
   def num_frozen(self, is_trained: Any) -> int:
     """How many of the first blocks have no weight that is trained.
 

@@ -91,7 +91,7 @@ def image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, ..
     DecodeError: the image cannot be used; the message is the reason.
   """
   with quiet():
-    return _image(content, spec)[:2]
+    return _image(content, spec)
 
 
 def upright(content: types.Content, max_pixels: int) -> np.ndarray:
@@ -128,14 +128,15 @@ def table(
     results: list[tuple[int, tuple[str, ...] | DecodeError]] = []
     for i in range(start, min(start + _CHUNK, len(rows))):
       try:
-        image_HWC, conversions, size_N2[i], thumbnail_HW = _image(rows.content[i], spec)
+        opened, conversions = photograph.upright(rows.content[i], spec.max_pixels)
+        image_HWC, more = _of_upright(opened, spec)
       except DecodeError as error:
         results.append((i, error))
       else:
         if is_kept:
-          image_NHWC[i], thumbnail_NHW[i] = image_HWC, thumbnail_HW
-        kept[i] = True
-        results.append((i, conversions))
+          image_NHWC[i], thumbnail_NHW[i] = image_HWC, near_copies.thumbnail(opened)
+        kept[i], size_N2[i] = True, opened.size
+        results.append((i, conversions + more))
     return results
 
   done = 0
@@ -253,16 +254,16 @@ def stretch(opened: Image.Image) -> Image.Image:
   return opened.point([min(255, value * 255 // brightest) for value in range(256)] * 3)
 
 
-def _image(
-  content: types.Content, spec: Spec
-) -> tuple[np.ndarray, tuple[str, ...], tuple[int, int], np.ndarray]:
-  """The image as uint8 [S, S, 3], its notes, and the size and the thumbnail of the whole photograph."""
+def _image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+  """As `image`, with the warnings of Pillow."""
   upright, notes = photograph.upright(content, spec.max_pixels)
-  thumbnail_HW = near_copies.thumbnail(upright)
-  if spec.stretch_brightness:
-    upright = stretch(upright)
-  array, more = _sized(upright, spec, None)
-  return array, notes + more, upright.size, thumbnail_HW
+  array, more = _of_upright(upright, spec)
+  return array, notes + more
+
+
+def _of_upright(upright: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+  """The upright photograph as uint8 [S, S, 3], and what is to be noted of that."""
+  return _sized(stretch(upright) if spec.stretch_brightness else upright, spec, None)
 
 
 def _cut(photograph: Image.Image, box: cell.Box | None) -> Image.Image:

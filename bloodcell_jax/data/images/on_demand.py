@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import warnings
@@ -48,7 +49,7 @@ class OnDemand:
   @property
   def nbytes(self) -> int:
     """Of all pixels, as of an array."""
-    return int(np.prod(self.shape, dtype=object))
+    return math.prod(self.shape)
 
   def take(self, rows: np.ndarray) -> OnDemand:
     """These images alone, undecoded."""
