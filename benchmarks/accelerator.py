@@ -4,7 +4,8 @@
 
 Ways: `placed`, the batch on the device and the steps queued, which is what the device can do; `fed`, float32 images
 from the host and the loss read after every step; `resident`, as a run with `data.pipeline=device` has them, with the
-study's augmentation. PyTorch also as `compiled` and as `half`, both placed.
+study's augmentation. This project computes in `train.dtype=auto`, bfloat16 on a GPU; `float32` is placed and exact.
+PyTorch multiplies float32 at its default precision; `compiled`, `half` (bfloat16) and `compiled half` are placed.
 `members N map` and `members N vmap`: that many networks in one program, a step of one of them. Contestants are timed
 in turn, each in its own process, idle while another is timed; compare ratios. Without an accelerator the same runs on
 the CPU, and the table says so.
@@ -16,6 +17,7 @@ import argparse
 import importlib.util
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +28,10 @@ from benchmarks import child, contestants, machine, resident, step_cases
 
 OURS, PYTORCH = 'bloodcell_jax', 'pytorch'
 RESIDENT = 'resident'
-WAYS = {OURS: ('placed', 'fed', RESIDENT), PYTORCH: ('placed', 'fed', 'compiled', 'half')}
+WAYS = {
+  OURS: ('placed', 'fed', RESIDENT, 'float32'),
+  PYTORCH: ('placed', 'fed', 'compiled', 'half', 'compiled half'),
+}
 PEAK = 'peak'
 SIDE = 4096  # of the matrices whose product gives the peak
 # The study's own training of its larger network: epochs x updates.
@@ -46,13 +51,14 @@ def timed(who: str, model: str, way: str) -> Callable[[int], Any]:
     # At least one call, of several updates.
     return lambda steps: _milliseconds(call, -(-steps // size), np.asarray) / size
   if who == OURS:
-    step = contestants.ours(model, 'jit', is_placed=way == 'placed')
+    dtype = way if way == 'float32' else 'auto'
+    step = contestants.ours(model, 'jit', is_placed=way != 'fed', dtype=dtype)
   else:
     import torch
 
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     step = contestants.torch_step(
-      model, device, is_placed=way != 'fed', is_compiled=way == 'compiled', is_half=way == 'half'
+      model, device, is_placed=way != 'fed', is_compiled='compiled' in way, is_half='half' in way
     )
   if way == 'fed':
     return lambda steps: _milliseconds(lambda: float(step()), steps, lambda loss: None)
@@ -94,8 +100,12 @@ def compare(model: str, ways: list[tuple[str, str]], rounds: int, steps: int) ->
   """A row for each (who, way): the median over rounds, in turn; the first step, which compiles, is not counted."""
   children = {key: child.Child('benchmarks.accelerator', key[0], model, key[1]) for key in ways}
   try:
-    for one in children.values():
+    for key, one in children.items():
+      began = time.monotonic()
       one.ask(2)
+      print(
+        f'{model}, {" ".join(key)}: ready in {time.monotonic() - began:.0f} s', file=sys.stderr, flush=True
+      )
     times = child.in_turn(children, rounds, steps)
   finally:
     for one in children.values():

@@ -16,17 +16,18 @@ from benchmarks.step_cases import CASES, CLASSES, batch
 
 def bloodcell_jax(name: str) -> Callable[[], float]:
   """This project's step, exactly as in a run: images from the host, the loss read after each."""
-  step = ours(name, 'pmap', is_placed=False)
+  step = ours(name, 'pmap', is_placed=False, dtype='auto')
   return lambda: float(step())
 
 
-def ours(name: str, parallel: str, is_placed: bool) -> Callable[[], Any]:
+def ours(name: str, parallel: str, is_placed: bool, dtype: str) -> Callable[[], Any]:
   """This project's step, which returns its loss, or a part of the map of `forward_only`, without waiting for it.
 
   Args:
     name: of `CASES`.
     parallel: one of `devices.PARALLEL`.
     is_placed: the batch lies on the device beforehand (with 'jit' alone).
+    dtype: `train.dtype`; a forward pass alone computes in float32, as in a run.
   """
   from bloodcell_jax.system import process
 
@@ -36,7 +37,7 @@ def ours(name: str, parallel: str, is_placed: bool) -> Callable[[], Any]:
 
   from bloodcell_jax.base import rng, types
   from bloodcell_jax.models import vgg16, zoo
-  from bloodcell_jax.train import devices
+  from bloodcell_jax.train import devices, precision
   from bloodcell_jax.train import state as state_lib
 
   case = CASES[name]
@@ -58,8 +59,8 @@ def ours(name: str, parallel: str, is_placed: bool) -> Callable[[], Any]:
       devices.devices(0, parallel),
     )
     return lambda: apply(params, inputs)[0, 0, 0, 0]
-  update, tx = _update(model, params, case.num_frozen)
   on = devices.devices(0, parallel)
+  update, tx = _update(model.clone(dtype=precision.dtype(dtype, on.platform)), params, case.num_frozen)
   train_step = devices.make_train(update, on)
   key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
   if is_placed:
@@ -98,7 +99,7 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
 
   from bloodcell_jax.base import rng, types
   from bloodcell_jax.models import zoo
-  from bloodcell_jax.train import devices
+  from bloodcell_jax.train import devices, precision
   from bloodcell_jax.train import state as state_lib
 
   case = CASES[name]
@@ -106,7 +107,8 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
   positions = np.arange(case.batch_size, dtype=np.int32)
   model = zoo.build(zoo.Spec(name, case.dropout_rate, 'flatten', 256, 3, 1, False), CLASSES)
   params_M = [zoo.init(model, case.input_shape[0], seed) for seed in range(num)]
-  update, tx = _update(model, params_M[0], 0)
+  on = devices.devices(0, 'pmap')
+  update, tx = _update(model.clone(dtype=precision.dtype('auto', on.platform)), params_M[0], 0)
   states = [state_lib.create(params, tx, False, 0) for params in params_M]
   state_M = [jax.tree.map(lambda *leaf_M: jnp.stack(leaf_M), *states)]
   inputs = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
@@ -116,7 +118,7 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
     for m in range(num)
   ]
   key_M = jnp.stack([rng.key(seed, 'dropout') for seed in range(num)])
-  train_step = devices.make_train_members(update, devices.devices(0, 'pmap'), how)
+  train_step = devices.make_train_members(update, on, how)
 
   def run() -> float:
     batch_M = jax.tree.map(lambda *leaf_M: np.stack(leaf_M), *batches)
@@ -177,13 +179,14 @@ def torch_step(
     name: of `CASES`.
     device: 'cpu' or 'cuda'.
     is_placed: the batch lies on the device beforehand.
-    is_compiled: by `torch.compile`.
+    is_compiled: by `torch.compile`, on a GPU with one launch for all of its kernels (CUDA graphs).
     is_half: convolutions and products in bfloat16, by `torch.autocast`.
   """
   import torch
   from torch import nn
 
   torch.set_num_threads(os.cpu_count() or 1)
+  mode = 'reduce-overhead' if device == 'cuda' else 'default'
   case = CASES[name]
   stack: list[nn.Module] = []
   side, _, channels = case.input_shape
@@ -200,7 +203,7 @@ def torch_step(
   image = torch.from_numpy(image_BHWC).permute(0, 3, 1, 2).to(device if is_placed else 'cpu')
   if case.forward_only:
     base = nn.Sequential(*stack).to(device, memory_format=torch.channels_last).eval()
-    apply = torch.compile(base) if is_compiled else base
+    apply = torch.compile(base, mode=mode) if is_compiled else base
 
     def forward() -> Any:
       with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=is_half):
@@ -215,7 +218,7 @@ def torch_step(
     stack += [nn.Linear(width, units), *([nn.ReLU()] if units != CLASSES else [])]
     width = units
   model = nn.Sequential(*stack).to(device, memory_format=torch.channels_last)
-  network = torch.compile(model) if is_compiled else model
+  network = torch.compile(model, mode=mode) if is_compiled else model
   trained = [p for p in model.parameters() if p.requires_grad]
   optimizer = torch.optim.RMSprop(trained, 1e-3, alpha=0.9, eps=1e-7)
   target = torch.from_numpy(target_BK).to(device)

@@ -31,7 +31,6 @@ def calls(name: str) -> tuple[Callable[[], Any], int]:
     'model.name': name,
     'model.dropout_rate': case.dropout_rate,
     'train.batch_size': case.batch_size,
-    'train.dtype': 'float32',
     'data.image_size': case.input_shape[0],
     'data.pipeline': 'device',
   }

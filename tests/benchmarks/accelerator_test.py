@@ -45,5 +45,5 @@ def test_it_runs_on_the_devices_that_are_here(tmp_path):
   done = run('--models=vgg16_cached_tiny', '--rounds=1', '--steps=1', f'--json={tmp_path / "result.json"}')
   assert done.returncode == 0, done.stderr[-2000:]
   rows = json.loads((tmp_path / 'result.json').read_text())['rows']
-  assert [row['way'] for row in rows] == ['placed', 'fed']
+  assert [row['way'] for row in rows] == ['placed', 'fed', 'float32']
   assert all(row['ms'] > 0 for row in rows)
