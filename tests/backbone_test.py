@@ -38,7 +38,9 @@ class Toy(backbone.BlockNetwork):
 
   def setup(self):
     def conv(features, size, strides, padding, activation):
-      return layers.Conv(features, (size, size), (strides, strides), padding, activation, self.dtype)
+      return layers.Conv(
+        features, (size, size), (strides, strides), padding, activation, self.dtype, self.convolution
+      )
 
     self.stem_conv = conv(4, 3, 2, ONE, 'relu')
     self.stem_pool = layers.MaxPool((3, 3), (2, 2), ONE)

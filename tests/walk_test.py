@@ -68,7 +68,7 @@ def run(*arguments: object) -> str:
 @pytest.fixture(scope='module')
 def caffe(tmp_path_factory) -> pathlib.Path:
   """Weights of VGG16 under Caffe's convention, of small random numbers."""
-  model = vgg16.VGG16('average', 1, 0.0, 4, 1, 5, 1, np.float32)
+  model = vgg16.VGG16('average', 1, 0.0, 4, 1, 5, 1, np.float32, 'direct')
   shapes = jax.eval_shape(
     lambda: model.init(jax.random.key(0), np.zeros((1, 36, 36, 3), np.float32), np.zeros(1, np.int32), False)
   )

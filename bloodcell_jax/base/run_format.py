@@ -28,6 +28,7 @@ ADDED = {
   'train.parallel': 'pmap',
   # On a CPU, where they were trained, it is the float32 that they had.
   'train.dtype': 'auto',
+  'model.convolution': 'direct',
   'train.draw': 'images',
   'train.max_copies': 0,
   'logistic.strength': 1e-3,

@@ -19,7 +19,7 @@ from bloodcell_jax.data.resident import images as resident_images
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.heads import logistic, rbf, svr, trees
-from bloodcell_jax.models import zoo
+from bloodcell_jax.models import fast_conv, zoo
 from bloodcell_jax.stats import calibration, intervals, unlike
 from bloodcell_jax.system import home
 from bloodcell_jax.train import plan, precision, step
@@ -45,6 +45,7 @@ class Experiment:
   pipeline: str  # one of PIPELINES
   transform: transform.Spec
   model: zoo.Spec
+  convolution: str  # one of `fast_conv.ALGORITHMS`
   weights: pretrained.Spec
   stages: tuple[stages_lib.Stage, ...]  # one or more, in order
   cache_features: bool  # whether features of the blocks that a stage leaves frozen are cached
@@ -136,6 +137,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     pipeline=data.choice('pipeline', PIPELINES),
     transform=pixels.read(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
+    convolution=sections['model'].choice('convolution', fast_conv.ALGORITHMS),
     weights=_expanded(sections['weights'].spec(pretrained.Spec), 'weights', ('path',)),
     stages=tuple(stages_lib.read(sections['stages'], sections['optimizer'], train)),
     cache_features=sections['stages'].take('cache_features', bool),

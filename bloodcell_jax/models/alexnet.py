@@ -25,7 +25,7 @@ class AlexNet(backbone.BlockNetwork):
   def setup(self):
     for block, (filters, side, stride, padding) in self._blocks():
       pads = ((padding, padding), (padding, padding))
-      conv = layers.Conv(filters, (side, side), (stride, stride), pads, 'relu', self.dtype)
+      conv = layers.Conv(filters, (side, side), (stride, stride), pads, 'relu', self.dtype, self.convolution)
       setattr(self, f'block{block}_conv1', conv)
       if block <= NUM_POOLED:
         setattr(self, f'block{block}_pool', layers.MaxPool(POOL, POOL_STRIDES, 'valid'))

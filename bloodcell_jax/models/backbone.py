@@ -37,6 +37,7 @@ class Options:
   rbf_units: int  # of the rbf head
   auxiliary: bool  # whether each convolution has auxiliary logits
   dtype: DTypeLike  # in which the layers compute; parameters and logits are float32
+  convolution: str  # one of `fast_conv.ALGORITHMS`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +147,7 @@ class BlockNetwork(nn.Module):
   last_block: int  # first_block or more
   rbf_units: int  # of the rbf head; the others leave it unused
   dtype: DTypeLike  # in which the layers compute; parameters and logits are float32
+  convolution: str  # one of `fast_conv.ALGORITHMS`
 
   def set_up_head(self) -> None:
     """The layers of the head; called by `setup`."""
@@ -214,6 +216,7 @@ def creator(block_network: type[BlockNetwork]) -> Callable[[Options, int, int], 
       last_block,
       options.rbf_units,
       options.dtype,
+      options.convolution,
     )
 
   return create

@@ -38,10 +38,13 @@ class CNN(nn.Module):
   rbf_units: int  # 0 for none
   has_auxiliary: bool
   dtype: DTypeLike  # in which the layers compute; parameters and logits are float32
+  convolution: str  # one of `fast_conv.ALGORITHMS`
 
   def setup(self):
     for i, (filters, size) in enumerate(zip(self.filters, self.kernel_sizes, strict=True), 1):
-      setattr(self, f'conv2d_{i}', layers.Conv(filters, size, (1, 1), 'valid', 'relu', self.dtype))
+      setattr(
+        self, f'conv2d_{i}', layers.Conv(filters, size, (1, 1), 'valid', 'relu', self.dtype, self.convolution)
+      )
       setattr(self, f'max_pooling2d_{i}', layers.MaxPool((2, 2), (2, 2), 'valid'))
     self.flatten_1 = layers.Flatten()
     for i, units in enumerate(self.units, 1):
@@ -152,4 +155,5 @@ def build(
     options.rbf_units if options.head == 'rbf' else 0,
     options.auxiliary,
     options.dtype,
+    options.convolution,
   )

@@ -2,7 +2,8 @@
 
 XLA's CPU backend runs a forward convolution near the machine's peak, but the kernel gradient of a whole batch at a
 tenth of that. On a CPU, therefore, the kernel gradient is computed as a sum of forward convolutions, one per image, and
-the input gradient as a forward convolution of the padded cotangent. Other platforms use XLA's own gradients.
+the input gradient as a forward convolution of the padded cotangent. With the algorithm `WINOGRAD` those of 3x3 go
+the way of `winograd` where that is faster. Other platforms use XLA's own convolutions and gradients.
 `docs/performance.md` has the measurements.
 """
 
@@ -15,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from bloodcell_jax.models import winograd
+
 # A batch is split into pieces whose input and cotangent fit into this many bytes, about a core's second-level cache
 # less the kernel, but into at most MOST_PIECES, because a program of more takes minutes to compile. The second layer
 # of CNN B takes 83 ms image by image, 210 in pairs, 361 in fives.
@@ -22,7 +25,9 @@ CACHE_BYTES = 2**20
 MOST_PIECES = 64
 # Independent partial sums, so that one core computes while the other copies a piece.
 NUM_CHAINS = 2
-Pads = tuple[tuple[int, int], tuple[int, int]]
+DIRECT, WINOGRAD = 'direct', 'winograd'
+ALGORITHMS = (WINOGRAD, DIRECT)
+Pads = winograd.Pads
 
 
 def native(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> jax.Array:
@@ -86,8 +91,8 @@ def window_pads(
   return ((a, b), (c, d))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def conv(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def conv(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str) -> jax.Array:
   """The convolution of stride 1, NHWC.
 
   **Guarantees**: values and gradients are those of `native` but for the order of float sums. The gradient can be
@@ -97,43 +102,74 @@ def conv(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> jax.Array:
     x_BHWC: input.
     kernel_HWIO: kernel.
     pads: zeros before and after rows and columns.
+    algorithm: one of ALGORITHMS.
   """
-  return native(x_BHWC, kernel_HWIO, pads)
+  return _values(x_BHWC, kernel_HWIO, pads, algorithm)
 
 
-def _forward(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> tuple[jax.Array, Any]:
-  return native(x_BHWC, kernel_HWIO, pads), (x_BHWC, kernel_HWIO)
+def _values(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str) -> jax.Array:
+  if algorithm == DIRECT:
+    return native(x_BHWC, kernel_HWIO, pads)
+
+  def on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return cpu_values(x, kernel, pads, algorithm)
+
+  def by_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return native(x, kernel, pads)
+
+  return lax.platform_dependent(x_BHWC, kernel_HWIO, cpu=on_cpu, default=by_xla)
 
 
-def _backward(pads: Pads, residuals: Any, g_BHWO: jax.Array) -> tuple[jax.Array, jax.Array]:
+def cpu_values(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str) -> jax.Array:
+  """What `conv` computes on a CPU; its gradients are those of the way in which it is computed."""
+  height, width = (size + sum(pad) - 2 for size, pad in zip(x_BHWC.shape[1:3], pads, strict=True))
+  is_winograd = _can_be_winograd(x_BHWC, kernel_HWIO, algorithm) and winograd.is_faster(
+    height, width, *kernel_HWIO.shape[2:]
+  )
+  return (winograd.convolve if is_winograd else native)(x_BHWC, kernel_HWIO, pads)
+
+
+def _can_be_winograd(x_BHWC: jax.Array, kernel_HWIO: jax.Array, algorithm: str) -> bool:
+  # Its sums of differences need more digits than bfloat16 has.
+  is_exact = x_BHWC.dtype in (jnp.float32, jnp.float64)
+  return algorithm == WINOGRAD and kernel_HWIO.shape[:2] == (3, 3) and is_exact
+
+
+def _forward(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str) -> tuple[jax.Array, Any]:
+  return _values(x_BHWC, kernel_HWIO, pads, algorithm), (x_BHWC, kernel_HWIO)
+
+
+def _backward(pads: Pads, algorithm: str, residuals: Any, g_BHWO: jax.Array) -> tuple[jax.Array, jax.Array]:
   x_BHWC, kernel_HWIO = residuals
-  return gradients(x_BHWC, kernel_HWIO, pads, g_BHWO)
+  return gradients(x_BHWC, kernel_HWIO, pads, algorithm, g_BHWO)
 
 
 conv.defvjp(_forward, _backward)
 
 
 def gradients(
-  x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, g_BHWO: jax.Array
+  x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str, g_BHWO: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """The gradients of `sum(g * conv(x, kernel))` by input and kernel. XLA removes one that is not used."""
 
   def by_xla(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.vjp(lambda x, kernel: native(x, kernel, pads), x, kernel)[1](g)
 
-  def by_images(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return _input_gradient(kernel, pads, g), kernel_gradient(x, pads, g)
+  def on_cpu(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    is_winograd = _can_be_winograd(x, kernel, algorithm) and winograd.is_gradient_faster(*kernel.shape[2:])
+    by_kernel = winograd.kernel_gradient if is_winograd else kernel_gradient
+    return _input_gradient(kernel, pads, algorithm, g), by_kernel(x, pads, g)
 
-  return lax.platform_dependent(x_BHWC, kernel_HWIO, g_BHWO, cpu=by_images, default=by_xla)
+  return lax.platform_dependent(x_BHWC, kernel_HWIO, g_BHWO, cpu=on_cpu, default=by_xla)
 
 
-def _input_gradient(kernel_HWIO: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Array:
+def _input_gradient(kernel_HWIO: jax.Array, pads: Pads, algorithm: str, g_BHWO: jax.Array) -> jax.Array:
   # Flipped before the convolution: a convolution with window reversal would leave XLA's fast path.
   flipped = lax.optimization_barrier(kernel_HWIO[::-1, ::-1].transpose(0, 1, 3, 2))
   rows, columns = kernel_HWIO.shape[:2]
   (top, bottom), (left, right) = pads
   around = ((rows - 1 - top, rows - 1 - bottom), (columns - 1 - left, columns - 1 - right))
-  return native(g_BHWO, flipped, around)
+  return cpu_values(g_BHWO, flipped, around, algorithm)
 
 
 def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Array:

@@ -15,9 +15,9 @@ from bloodcell_jax.models import block_conv, fast_conv
 FEW_CHANNELS = 4
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def conv_relu_pool(
-  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads
+  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
 ) -> jax.Array:
   """`max_pool(relu(conv(x) + bias))` with windows of 2x2, storing one byte per window for the gradient.
 
@@ -26,26 +26,27 @@ def conv_relu_pool(
 
   **Guarantees**: as `conv`'s.
   """
-  return _pooled_forward(x_BHWC, kernel_HWIO, bias_O, pads)[0]
+  return _pooled_forward(x_BHWC, kernel_HWIO, bias_O, pads, algorithm)[0]
 
 
 def _pooled_forward(
-  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads
+  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
 ) -> tuple[jax.Array, Any]:
+  def on_cpu(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+    if x.shape[-1] <= FEW_CHANNELS:
+      return block_conv.convolve_and_pool(x, kernel, pads)
+    return pool_with_place(fast_conv.cpu_values(x, kernel, pads, algorithm))
+
   def whole(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     return pool_with_place(fast_conv.native(x, kernel, pads))
 
-  def by_blocks(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return block_conv.convolve_and_pool(x, kernel, pads)
-
-  on_cpu = by_blocks if x_BHWC.shape[-1] <= FEW_CHANNELS else whole
   largest, place = lax.platform_dependent(x_BHWC, kernel_HWIO, cpu=on_cpu, default=whole)
   y = jax.nn.relu(largest + bias_O.reshape(1, 1, 1, -1))
   return y, (x_BHWC, kernel_HWIO, y, place)
 
 
 def _pooled_backward(
-  pads: fast_conv.Pads, residuals: Any, g_BHWO: jax.Array
+  pads: fast_conv.Pads, algorithm: str, residuals: Any, g_BHWO: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   x_BHWC, kernel_HWIO, y, place = residuals
   g_BHWO = jnp.where(y > 0, g_BHWO, 0)
@@ -54,7 +55,7 @@ def _pooled_backward(
     for size, pad, k in zip(x_BHWC.shape[1:3], pads, kernel_HWIO.shape[:2], strict=True)
   )
   dz = spread(place, g_BHWO, height, width)
-  dx, dkernel = fast_conv.gradients(x_BHWC, kernel_HWIO, pads, dz)
+  dx, dkernel = fast_conv.gradients(x_BHWC, kernel_HWIO, pads, algorithm, dz)
   return dx, dkernel, sum_by_channel(g_BHWO)
 
 

@@ -80,6 +80,7 @@ class Conv(nn.Module):
   padding: str | fast_conv.Pads  # valid, same, or zeros before and after rows and columns, as torch has them
   activation: str | None  # a key of ACTIVATIONS
   dtype: DTypeLike  # of the computation and of the output
+  algorithm: str  # one of `fast_conv.ALGORITHMS`
   keras_class = 'Conv2D'
 
   @nn.nowrap
@@ -98,9 +99,9 @@ class Conv(nn.Module):
     if self.strides != (1, 1):
       z = fast_conv.strided(x_BHWC, kernel, pads, self.strides)
     elif pool is not None and pool.is_fast and self.activation == 'relu':
-      return fast_pool.conv_relu_pool(x_BHWC, kernel, bias, pads)
+      return fast_pool.conv_relu_pool(x_BHWC, kernel, bias, pads, self.algorithm)
     else:
-      z = fast_conv.conv(x_BHWC, kernel, pads)
+      z = fast_conv.conv(x_BHWC, kernel, pads, self.algorithm)
     y = ACTIVATIONS[self.activation](z + bias.reshape(1, 1, 1, -1))
     return y if pool is None else pool.pool(y)
 

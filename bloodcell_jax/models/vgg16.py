@@ -30,7 +30,7 @@ class VGG16(backbone.BlockNetwork):
       raise ValueError(f'head_kind is {self.head_kind!r}; choose one of {", ".join(HEADS)}')
     for block, (num_convs, filters) in self._blocks():
       for i in range(1, num_convs + 1):
-        conv = layers.Conv(filters, (3, 3), (1, 1), 'same', 'relu', self.dtype)
+        conv = layers.Conv(filters, (3, 3), (1, 1), 'same', 'relu', self.dtype, self.convolution)
         setattr(self, f'block{block}_conv{i}', conv)
       setattr(self, f'block{block}_pool', layers.MaxPool((2, 2), (2, 2), 'valid'))
     if self.head_kind != 'imagenet':

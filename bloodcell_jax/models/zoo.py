@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from bloodcell_jax.base import rng, types
-from bloodcell_jax.models import alexnet, cnn, cnn_svr, vgg16
+from bloodcell_jax.models import alexnet, cnn, cnn_svr, fast_conv, vgg16
 from bloodcell_jax.models import backbone as backbone_lib
 
 # The plain networks take `average` for `flatten`: in an ensemble of architectures one section configures all.
@@ -88,21 +88,26 @@ def _check_choice(key: str, value: Any, choices: Any) -> None:
     raise types.UserError(f'model.{key} is {value!r}; choose one of {", ".join(choices)}')
 
 
-def options(spec: Spec, num_classes: int, dtype: DTypeLike = jnp.float32) -> backbone_lib.Options:
+def options(
+  spec: Spec, num_classes: int, dtype: DTypeLike = jnp.float32, convolution: str = fast_conv.DIRECT
+) -> backbone_lib.Options:
   """What the network is built from.
 
   Args:
     spec: which network.
     num_classes: K.
     dtype: in which its layers compute; parameters and logits are float32.
+    convolution: one of `fast_conv.ALGORITHMS`.
   """
   values = {key: value for key, value in dataclasses.asdict(spec).items() if key != 'name'}
-  return backbone_lib.Options(num_classes=num_classes, dtype=dtype, **values)
+  return backbone_lib.Options(num_classes=num_classes, dtype=dtype, convolution=convolution, **values)
 
 
-def build(spec: Spec, num_classes: int, dtype: DTypeLike = jnp.float32) -> nn.Module:
+def build(
+  spec: Spec, num_classes: int, dtype: DTypeLike = jnp.float32, convolution: str = fast_conv.DIRECT
+) -> nn.Module:
   """The network, called as `apply(variables, image_BHWC, position_B, train)` for logits [B, K]."""
-  return spec.network.build(options(spec, num_classes, dtype))
+  return spec.network.build(options(spec, num_classes, dtype, convolution))
 
 
 def num_auxiliary(spec: Spec) -> int:

@@ -13,7 +13,6 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.data import dataset
-from bloodcell_jax.models import zoo
 from bloodcell_jax.runs import frozen_features, resident_updates
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import devices, signals
@@ -53,7 +52,15 @@ def key(exp: experiment.Experiment) -> str:
   """What the cost of an update depends on: equal for rows that differ in optimizer, images or length only."""
   parts = [(stage.weights.trainable, stage.loss, stage.auxiliary) for stage in exp.stages]
   return repr(
-    (exp.model, exp.data.decode.image_size, exp.batch_size, exp.transform, exp.cache_features, parts)
+    (
+      exp.model,
+      exp.convolution,
+      exp.data.decode.image_size,
+      exp.batch_size,
+      exp.transform,
+      exp.cache_features,
+      parts,
+    )
   )
 
 
@@ -123,7 +130,7 @@ def _trained(job: job_lib.Job, depth: int) -> tuple[Any, tuple[int, ...]]:
     return job.model, job.data.image_NHWC.shape[1:]
   backbone = job.experiment.model.backbone
   assert backbone is not None, 'only a backbone has blocks'
-  model = backbone.from_block(zoo.options(job.experiment.model, job.num_classes), depth + 1)
+  model = backbone.from_block(job.options, depth + 1)
   return model, frozen_features.map_shape(job, backbone, job.shapes, depth)
 
 

@@ -16,7 +16,7 @@ from bloodcell_jax.config import stages
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import transform
 from bloodcell_jax.data.images import feature_cache
-from bloodcell_jax.models import backbone, zoo
+from bloodcell_jax.models import backbone, fast_conv
 from bloodcell_jax.optim import staged
 from bloodcell_jax.runs import forward as forward_lib
 from bloodcell_jax.runs import job as job_lib
@@ -67,7 +67,7 @@ def build(
     split: _maps(job, network, params, depth, split, num, folder, progress)
     for split, num in (('train', num_copies), ('validation', 1))
   }
-  model = network.from_block(zoo.options(exp.model, job.num_classes), depth + 1)
+  model = network.from_block(job.options, depth + 1)
   apply = job.make_apply(model)
   arrays = {
     split: _arrays(job, split, split_maps, num_copies if split == 'train' else 1)
@@ -121,6 +121,8 @@ def _maps(
     seed=str(exp.seed if random else ''),
     num_views=str(num_copies),
     dtype=exp.features.dtype,
+    # Not named for the direct one: features that were kept before there was another stay valid.
+    **({} if exp.convolution == fast_conv.DIRECT else {'convolution': exp.convolution}),
   )
   size = feature_cache.num_bytes(shape, exp.features.dtype)
   progress.line(
@@ -156,7 +158,7 @@ def _images(
 def map_shape(job: job_lib.Job, network: backbone.Backbone, params: Any, depth: int) -> tuple[int, ...]:
   """(height, width, channels) of the output of block `depth`; `params` may be the shapes of the weights."""
   size = job.experiment.data.decode.image_size
-  model = network.between(zoo.options(job.experiment.model, job.num_classes), 1, depth)
+  model = network.between(job.options, 1, depth)
 
   def run(params: Any, image_BHWC: Any) -> Any:
     return model.apply({'params': params}, image_BHWC, method='features')
@@ -169,7 +171,7 @@ def _forward(
   job: job_lib.Job, network: backbone.Backbone, params: Any, depth: int, lower: int, source: Any
 ) -> Callable[[np.ndarray], np.ndarray]:
   """A function from items to the output of block `depth`, from images or from the cached output of block `lower`."""
-  model = network.between(zoo.options(job.experiment.model, job.num_classes), lower + 1, depth)
+  model = network.between(job.options, lower + 1, depth)
   run = devices.make_apply(
     lambda params, batch: model.apply({'params': params}, batch.image_BHWC, method='features'),
     job.devices.local,

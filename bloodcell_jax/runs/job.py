@@ -69,7 +69,8 @@ class Job:
     self.devices = devices.devices(experiment.num_devices, experiment.parallel)
     self.num_classes = len(data.table.class_names)
     experiment.intervals.check_classes(data.table.class_names)
-    self.model: nn.Module = zoo.build(experiment.model, self.num_classes)
+    self.options = zoo.options(experiment.model, self.num_classes, jnp.float32, experiment.convolution)
+    self.model: nn.Module = experiment.model.network.build(self.options)
 
   @functools.cached_property
   def params(self) -> Any:

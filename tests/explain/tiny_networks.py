@@ -13,7 +13,7 @@ class Hand(nn.Module):
   """One convolution of 1 x 1 with two channels, pooled 2 x 2, and a dense layer: `features`, then `head`."""
 
   def setup(self):
-    self.conv2d_1 = layers.Conv(2, (1, 1), (1, 1), 'valid', 'relu', jnp.float32)
+    self.conv2d_1 = layers.Conv(2, (1, 1), (1, 1), 'valid', 'relu', jnp.float32, 'direct')
     self.dense_1 = layers.Dense(2, None, jnp.float32)
 
   def features(self, image_BHWC):
@@ -38,7 +38,7 @@ class Patch(nn.Module):
   """Class 1 is how bright PATCH is, class 0 how dark; whatever is elsewhere changes nothing."""
 
   def setup(self):
-    self.conv2d_1 = layers.Conv(1, (1, 1), (1, 1), 'valid', 'relu', jnp.float32)
+    self.conv2d_1 = layers.Conv(1, (1, 1), (1, 1), 'valid', 'relu', jnp.float32, 'direct')
 
   def __call__(self, image_BHWC, position_B, train):
     x = self.conv2d_1(image_BHWC, pool=None)

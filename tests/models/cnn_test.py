@@ -144,7 +144,7 @@ def test_gradients_of_a_tiny_network_equal_differences_of_its_loss():
   from bloodcell_jax.models import cnn
 
   with jax.enable_x64(True):
-    model = cnn.CNN((3, 2), ((3, 3), (3, 3)), (5,), 1, 0.0, 4, 3, 0, False, jnp.float64)
+    model = cnn.CNN((3, 2), ((3, 3), (3, 3)), (5,), 1, 0.0, 4, 3, 0, False, jnp.float64, 'direct')
     image_BHWC = jnp.asarray(np.random.default_rng(0).random((2, 12, 13, 3)))
     position_B = jnp.arange(2)
     params = model.init(jax.random.key(1), image_BHWC, position_B, False)['params']

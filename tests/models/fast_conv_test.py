@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax.models import fast_conv, fast_pool
+from bloodcell_jax.models import fast_conv, fast_pool, winograd
 
 CASES = [
   # images, height, width, channels in, out, kernel, padding
@@ -52,18 +52,34 @@ def x64():
     yield
 
 
+@pytest.fixture(params=fast_conv.ALGORITHMS)
+def algorithm(request, monkeypatch):
+  """Each way of computing them, Winograd's for convolutions of 3x3 of any size."""
+  for rule in ('is_faster', 'is_gradient_faster'):
+    monkeypatch.setattr(winograd, rule, lambda *sizes: True)
+  return request.param
+
+
+def convolution(algorithm):
+  return lambda x, kernel, pads: fast_conv.conv(x, kernel, pads, algorithm)
+
+
+def fused(algorithm):
+  return lambda x, kernel, bias, pads: fast_pool.conv_relu_pool(x, kernel, bias, pads, algorithm)
+
+
 @pytest.mark.parametrize('case', CASES, ids=str)
-def test_convolution_and_gradients_are_xla_s(case, x64):
+def test_convolution_and_gradients_are_xla_s(case, algorithm, x64):
   x, kernel, _, pads = operands(case)
 
   def both(convolve):
     return jax.jit(jax.value_and_grad(lambda x, k: jnp.sin(convolve(x, k, pads)).sum(), (0, 1)))(x, kernel)
 
-  close(both(fast_conv.conv), both(fast_conv.native))
+  close(both(convolution(algorithm)), both(fast_conv.native))
 
 
 @pytest.mark.parametrize('case', CASES, ids=str)
-def test_the_fused_layer_and_its_gradients_are_those_of_its_parts(case, x64):
+def test_the_fused_layer_and_its_gradients_are_those_of_its_parts(case, algorithm, x64):
   x, kernel, bias, pads = operands(case)
 
   def both(layer):
@@ -71,7 +87,7 @@ def test_the_fused_layer_and_its_gradients_are_those_of_its_parts(case, x64):
       x, kernel, bias
     )
 
-  close(both(fast_pool.conv_relu_pool), both(native_pooled))
+  close(both(fused(algorithm)), both(native_pooled))
 
 
 def test_the_check_sees_a_wrong_gradient(x64):
@@ -82,14 +98,14 @@ def test_the_check_sees_a_wrong_gradient(x64):
 
 
 @pytest.mark.parametrize('case', CASES[:6], ids=str)
-def test_float32_gradients_agree_within_rounding(case):
+def test_float32_gradients_agree_within_rounding(case, algorithm):
   x, kernel, bias, pads = operands(case)
   x, kernel, bias = (a.astype(jnp.float32) for a in (x, kernel, bias))
 
   def grad(layer):
     return jax.jit(jax.grad(lambda *args: layer(*args, pads).sum(), (0, 1, 2)))(x, kernel, bias)
 
-  for a, b in zip(grad(fast_pool.conv_relu_pool), grad(native_pooled), strict=True):
+  for a, b in zip(grad(fused(algorithm)), grad(native_pooled), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
 
 
@@ -120,7 +136,7 @@ def test_a_pool_that_takes_the_last_of_equals_is_seen():
 
 
 @pytest.mark.parametrize('case', CASES[:4], ids=str)
-def test_second_derivatives_are_those_of_the_parts(case, x64):
+def test_second_derivatives_are_those_of_the_parts(case, algorithm, x64):
   x, kernel, bias, pads = operands(case)
   v = jnp.asarray(np.random.default_rng(3).standard_normal(kernel.shape))
 
@@ -130,13 +146,13 @@ def test_second_derivatives_are_those_of_the_parts(case, x64):
 
     return jax.jit(jax.grad(lambda k: jnp.vdot(jax.grad(loss)(k), v)))(kernel)
 
-  close(product(fast_pool.conv_relu_pool), product(native_pooled))
+  close(product(fused(algorithm)), product(native_pooled))
 
 
-def test_forward_mode_fails_loudly():
+def test_forward_mode_fails_loudly(algorithm):
   x, kernel, _, pads = operands(CASES[0])
   with pytest.raises(TypeError, match='custom_vjp'):
-    jax.jvp(lambda k: fast_conv.conv(x, k, pads), (kernel,), (kernel,))
+    jax.jvp(lambda k: fast_conv.conv(x, k, pads, algorithm), (kernel,), (kernel,))
 
 
 def test_an_unknown_padding_is_named():

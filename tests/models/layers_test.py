@@ -71,7 +71,7 @@ def test_a_convolution_is_flax_with_its_activation_and_pooling_ties_included(
   shape, size, padding, activation, pool, x64
 ):
   params = {'kernel': whole_numbers((*size, shape[-1], 4), 1), 'bias': whole_numbers(4, 2)}
-  layer = layers.Conv(4, size, (1, 1), padding, activation, jnp.float64)
+  layer = layers.Conv(4, size, (1, 1), padding, activation, jnp.float64, 'direct')
   ours = jax.jit(
     lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, HALVES if pool else None), p, x)
   )
@@ -114,7 +114,7 @@ def test_a_convolution_of_any_stride_and_padding_is_flax_with_its_gradients(
   shape, size, strides, padding, theirs, x64
 ):
   params = {'kernel': whole_numbers((*size, shape[-1], 4), 1), 'bias': whole_numbers(4, 2)}
-  layer = layers.Conv(4, size, strides, padding, 'relu', jnp.float64)
+  layer = layers.Conv(4, size, strides, padding, 'relu', jnp.float64, 'direct')
   other = nn.Conv(4, size, strides, padding=theirs, param_dtype=jnp.float64)
   x = whole_numbers(shape)
   ours = jax.jit(lambda p, x: outcome(lambda p, x: layer.apply({'params': p}, x, None), p, x))
@@ -138,7 +138,7 @@ def test_a_convolution_of_any_stride_and_padding_is_flax_with_its_gradients(
 def test_pooling_of_any_size_is_flax_alone_and_behind_a_convolution(size, strides, padding, theirs, x64):
   pool = layers.MaxPool(size, strides, padding)
   params = {'kernel': whole_numbers((3, 3, 3, 4), 1), 'bias': whole_numbers(4, 2)}
-  conv = layers.Conv(4, (3, 3), (1, 1), 'same', 'relu', jnp.float64)
+  conv = layers.Conv(4, (3, 3), (1, 1), 'same', 'relu', jnp.float64, 'direct')
   whole = flax_layer(4, (3, 3), 'same', 'relu', False)
 
   def flax_pool(x):
@@ -170,12 +170,12 @@ def test_in_float32_a_layer_adds_no_operation_to_the_plain_one():
   pads = fast_conv.pads('valid', (3, 3))
 
   def program(dtype):
-    layer = layers.Conv(4, (3, 3), (1, 1), 'valid', 'relu', dtype)
+    layer = layers.Conv(4, (3, 3), (1, 1), 'valid', 'relu', dtype, 'direct')
     return str(jax.make_jaxpr(lambda p, x: layer.apply(p, x, HALVES))(params, x))
 
   plain = str(
     jax.make_jaxpr(
-      lambda p, x: fast_pool.conv_relu_pool(x, p['params']['kernel'], p['params']['bias'], pads)
+      lambda p, x: fast_pool.conv_relu_pool(x, p['params']['kernel'], p['params']['bias'], pads, 'direct')
     )(params, x)
   )
   assert program(jnp.float32) == plain
@@ -201,7 +201,7 @@ def test_forward_mode_of_what_pools_fails_loudly(pooled):
   x, kernel = jnp.ones((1, 4, 4, 3)), jnp.ones((3, 3, 3, 2))
   pads = fast_conv.pads('same', (3, 3))
   functions = {
-    'conv_relu_pool': lambda x: fast_pool.conv_relu_pool(x, kernel, jnp.zeros(2), pads),
+    'conv_relu_pool': lambda x: fast_pool.conv_relu_pool(x, kernel, jnp.zeros(2), pads, 'direct'),
     'max_pool': fast_pool.max_pool,
   }
   with pytest.raises(TypeError, match='custom_vjp'):

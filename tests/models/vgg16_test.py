@@ -15,7 +15,7 @@ SIDES = [150, 75, 37, 18, 9, 4]  # of the study: the image, then after each bloc
 
 
 def build(head='average', first_block=1, last_block=5):
-  return vgg16.VGG16(head, 256, 0.5, 4, first_block, last_block, 1, jnp.float32)
+  return vgg16.VGG16(head, 256, 0.5, 4, first_block, last_block, 1, jnp.float32, 'winograd')
 
 
 def shapes(model, size, channels=3):
@@ -40,7 +40,7 @@ def test_the_heads_are_those_described():
 
 
 def test_with_its_own_top_it_has_the_parameters_of_keras():
-  model = vgg16.VGG16('imagenet', 0, 0.0, 1000, 1, 5, 1, jnp.float32)
+  model = vgg16.VGG16('imagenet', 0, 0.0, 1000, 1, 5, 1, jnp.float32, 'winograd')
   found = shapes(model, 224)
   assert tree.count(found) == 138_357_544
   assert found['fc1']['kernel'].shape == (25088, 4096)
@@ -200,7 +200,7 @@ def test_every_block_equals_keras_with_imagenet_weights_on_real_images(real_imag
 def test_its_own_top_equals_keras():
   network = keras_network(48, 48, include_top=True, classes=10, classifier_activation=None)
   image_BHWC = np.random.default_rng(0).random((2, 48, 48, 3), np.float32)
-  model = vgg16.VGG16('imagenet', 0, 0.0, 10, 1, 5, 1, jnp.float32)
+  model = vgg16.VGG16('imagenet', 0, 0.0, 10, 1, 5, 1, jnp.float32, 'winograd')
   found = jax.jit(lambda params: model.apply({'params': params}, image_BHWC, jnp.arange(2), False))(
     weights_of(network)
   )

@@ -20,7 +20,7 @@ from bloodcell_jax.train import devices, state, step
 
 # Momentum rather than RMSprop, whose division by the root of a small gradient makes much of a last bit.
 OPTIMIZER = keras.Spec('sgd', 0.1, 1e-2, 0.9, 0.9, True, 0.9, 0.999, 1e-7, 0.0, 0.0, 1.0)
-MODEL = cnn.CNN((4, 6), ((3, 3), (3, 3)), (6,), 1, 0.5, 4, 3, 0, False, 'float32')
+MODEL = cnn.CNN((4, 6), ((3, 3), (3, 3)), (6,), 1, 0.5, 4, 3, 0, False, 'float32', 'direct')
 SEEDS, STEPS = (3, 5, 8), 4
 SCALES = np.array([1.0, 0.5, 0.25], np.float32)
 

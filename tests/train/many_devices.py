@@ -16,7 +16,7 @@ from bloodcell_jax.models import cnn
 from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.train import batch_part, devices, state, step
 
-MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False, 'float32')
+MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False, 'float32', 'direct')
 OPTIMIZER = keras.Spec('sgd', 0.05, 1e-2, 0.9, 0.9, True, 0.9, 0.999, 1e-7, 0.0, 0.0, 1.0)
 STEPS, BATCH = 20, 13  # thirteen images are divided evenly over one device alone
 

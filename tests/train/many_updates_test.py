@@ -15,7 +15,7 @@ from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.train import devices, many_updates, state, step
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 1e-2, 0.9, 0.9, True, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False, 'float32')
+MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False, 'float32', 'direct')
 KEY, ONE, STEPS, BATCH, SIZE = rng.key(3, 'dropout'), np.float32(1), 6, 7, 4
 
 

@@ -45,7 +45,7 @@ def test_products_are_exact_on_an_accelerator_and_untouched_on_a_cpu():
 
 def losses(dtype) -> tuple[np.ndarray, set[str]]:
   """The losses of forty updates of plain SGD by the same images, and the dtypes of gradients and logits."""
-  model = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.0, 4, 3, 0, False, 'float32').clone(dtype=dtype)
+  model = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.0, 4, 3, 0, False, 'float32', 'direct').clone(dtype=dtype)
   generator = rng.generator(0, 'images')
   label_B = np.arange(16) % 4
   # Each class has a colour, one of them none.

@@ -16,7 +16,7 @@ from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.train import devices, state, step
 
 OPTIMIZER = keras.Spec('sgd', 0.1, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
-MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False, 'float32')
+MODEL = cnn.CNN((4,), ((3, 3),), (6,), 1, 0.5, 4, 3, 0, False, 'float32', 'direct')
 KEY, ONE = jax.random.key(0), np.float32(1)
 
 
