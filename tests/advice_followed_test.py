@@ -13,6 +13,7 @@ from ml_collections import config_dict
 from PIL import Image
 
 from bloodcell_jax.base import types
+from bloodcell_jax.commands import host_flags
 from bloodcell_jax.config import experiment
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.data.augmentation import offline
@@ -22,7 +23,7 @@ from bloodcell_jax.runs import comparison, data_place, host_state
 from bloodcell_jax.serving import server
 from bloodcell_jax.stats import metrics, paired
 from bloodcell_jax.storage import predictions_csv, workdir
-from bloodcell_jax.study import budget, run_folder
+from bloodcell_jax.study import budget, divided, run_folder
 from bloodcell_jax.system import rendezvous
 from bloodcell_jax.train import host_plan
 from configs import default, study
@@ -297,11 +298,17 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
     lambda: host_plan.read('alpha:1', 2, 2), *(lambda k=k: host_plan.read('alpha:1', 2, k) for k in (0, 1))),
   'which is for one host; set it to': for_hosts({'train.parallel': 'pmap'}, {}),
   'hosts share a batch over all their devices; set it to 0': for_hosts({'train.num_devices': 1}, {}),
-  'train one network together; set train.fold to': for_hosts({'train.folds': 2}, {'train.folds': 2, 'train.fold': 1}),
-  'which one host trains; leave out --coordinator': for_hosts(
-    {'ensemble.method': 'average', 'ensemble.member': 1}, {'ensemble.method': 'average', 'ensemble.member': 1}, 1),
-  'without --coordinator: set ensemble.member to its number': for_hosts(
-    {'ensemble.method': 'average'}, {'ensemble.method': 'average', 'ensemble.member': 1}, 1),
+  'which one host trains; set it to 0 for all members, or leave out --coordinator': for_hosts(
+    {'ensemble.method': 'average', 'ensemble.member': 1}, {'ensemble.method': 'average'}),
+  'hosts cannot divide them: leave out --coordinator': for_hosts(
+    {'ensemble.method': 'samme'}, {'ensemble.method': 'samme'}, 1),
+  'hosts take one member at a time; set it to 0, or leave out': for_hosts(
+    {'ensemble.method': 'average', 'ensemble.vectorized': 2}, {'ensemble.method': 'average'}),
+  'takes one host; leave it out': calls(
+    lambda: host_flags.check_alone(host_plan.read('alpha:1', 2, 0), '--trees'),
+    lambda: host_flags.check_alone(host_plan.read('', None, None), '--trees')),
+  'give a share such as --budget=0.05, or leave out --coordinator': calls(
+    lambda: divided.check(budget.parse('30m')), lambda: divided.check(budget.parse('0.05'))),
 }  # fmt: skip
 
 

@@ -46,6 +46,7 @@ ADMITTED = {
     'system/rendezvous.py',
     'socket',
   ): 'hosts that are to train together greet one another, where --coordinator is given',
+  ('system/host_store.py', 'socket'): 'and there they share values and finished folders',
   ('serving/server.py', 'socket'): 'listens for the browser on this computer alone',
   ('commands/serve.py', 'webbrowser'): 'shows the page, with --open',
   (

@@ -10,10 +10,11 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
+from bloodcell_jax.commands import host_flags
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds
-from bloodcell_jax.ensemble_runs import combined_run, entry
+from bloodcell_jax.ensemble_runs import combined_run
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import data_place, deep_trees, run_data, saved_run, scoring
@@ -48,10 +49,13 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'data_dir', '', "the same as --config.data.dir; with --trees the run's images, where they were moved"
   )
+  host_flags.define()
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
   """Trains or continues an ensemble, combines runs, or fits trees."""
+  if flags.FLAGS.combine or flags.FLAGS.trees:
+    host_flags.check_alone(host_flags.read(), '--combine' if flags.FLAGS.combine else '--trees')
   if flags.FLAGS.combine:
     _combine(request, stop)
     return
@@ -70,7 +74,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       '--config.data.source=folders --config.data.dir'
     )
   config = experiment.with_data_dir(request.config, commands.data_dir())
-  entry.train(config, workdir.Workdir(request.folder()), stop)
+  host_flags.train(config, request.folder(), stop)
 
 
 def _trees(request: commands.Request, stop: signals.Stop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Sequence
 
@@ -9,12 +10,14 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
+from bloodcell_jax.commands import host_flags
 from bloodcell_jax.config import study as study_config
+from bloodcell_jax.runs import adopted, host_state
 from bloodcell_jax.study import budget as budget_lib
-from bloodcell_jax.study import run_folder, running, study_page
+from bloodcell_jax.study import divided, run_folder, running, study_page
 from bloodcell_jax.system import console, lock
+from bloodcell_jax.train import host_plan, hosts_apart, signals, work_queue
 from bloodcell_jax.train import progress as progress_lib
-from bloodcell_jax.train import signals
 
 CONFIG = 'configs/study.py'  # without --config
 EXIT_FAILED = 1
@@ -34,6 +37,7 @@ def define_flags() -> None:
     'rows', [], 'rows to run, by name or pattern such as cnn_b-*, separated by commas; empty for all'
   )
   flags.DEFINE_bool('report_only', False, 'write the page again from the folders, and train nothing')
+  host_flags.define()
 
 
 def run(request: commands.Request, stop: signals.Stop) -> int | None:
@@ -44,7 +48,9 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
     )
   progress, root = progress_lib.Progress(), pathlib.Path(request.workdir or 'runs/study')
   rows = study_config.resolve(request.config)
+  joined = host_flags.read()
   if flags.FLAGS.report_only:
+    host_flags.check_alone(joined, '--report_only')
     if not root.is_dir():
       raise types.UserError(f'{root}: no study here; run one first')
     lock.take(root)
@@ -56,17 +62,50 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
   wanted = run_folder.runs(chosen, seeds, root)
   lengths = {row.name: budget_lib.read_length(row.flat) for row in chosen if not row.trees}
   budget_lib.check(budget, lengths, sum(budget_lib.num_trainings(one.row.flat) for one in wanted))
-  run_folder.check(wanted, rows, root, budget)
-  lock.take(root)
-  console.keep(root / 'log.txt')
-  pages = study_page.Pages(rows, root)
-  failed = running.run(wanted, budget, stop, progress, pages.write_now_and_then, flags.FLAGS.debug)
-  _write(rows, root, progress)
+  if joined:
+    divided.check(budget)
+    failed = _run_divided(joined, rows, wanted, budget, root, stop, progress)
+  else:
+    run_folder.check(wanted, rows, root, budget)
+    lock.take(root)
+    console.keep(root / 'log.txt')
+    pages = study_page.Pages(rows, root)
+    failed = running.run(wanted, budget, stop, progress, pages.write_now_and_then, flags.FLAGS.debug)
+    _write(rows, root, progress)
   if failed:
     progress.line(
       f'{failed} of {len(wanted)} runs failed; the page says why, and the same command tries them again'
     )
   return EXIT_FAILED if failed else None
+
+
+def _run_divided(
+  joined: host_plan.Plan,
+  rows: Sequence[study_config.Row],
+  wanted: Sequence[run_folder.StudyRun],
+  budget: budget_lib.Budget,
+  root: pathlib.Path,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+) -> int:
+  """As `running.run`, of this host's share; host 0 writes the page."""
+  group = host_flags.connect_apart(joined, 'rows of a study')
+  with group.together():
+    asked = {'--budget': str(budget), 'runs': [str(one) for one in wanted]}
+    host_state.agree(json.loads(json.dumps({**asked, **divided.settings(rows)})), 'study', group)
+    # Trees are fitted on host 0, on networks that others may train.
+    run_folder.check([one for one in wanted if group.is_first or not one.row.trees], rows, root, budget)
+    if group.is_first:
+      lock.take(root)
+      console.keep(root / 'log.txt')
+    stop = hosts_apart.shared(stop, group)
+    queue = work_queue.Queue(group, root, lambda new: adopted.put_places(new, divided.places(rows)))
+    pages = study_page.Pages(rows, root)
+    failed = divided.run(wanted, budget, queue, stop, progress, pages.write_now_and_then, flags.FLAGS.debug)
+    if group.is_first:
+      _write(rows, root, progress)
+    group.from_first('end', lambda: None)
+  return failed
 
 
 def _write(rows: Sequence[study_config.Row], root: pathlib.Path, progress: progress_lib.Progress) -> None:

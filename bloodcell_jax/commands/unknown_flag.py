@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 
 _DEFINED = re.compile(r"flags\.DEFINE_\w+\(\s*'(\w+)'")
+# The flags of hosts, which some commands define by calling it.
+_HOSTS = 'host_flags'
 _KEYS = ' --config.data.source=folders --config.data.dir=FOLDER'
 # Commands that read a config of the user.
 _WITH_CONFIG = ('train', 'ensemble', 'audit', 'augment', 'study')
@@ -109,5 +111,9 @@ def _key(name: str, keys: Iterable[str]) -> str:
 
 def _of_commands() -> dict[str, set[str]]:
   """The flags of every command, read from its source: to load all commands takes seconds."""
-  folder = pathlib.Path(__file__).parent
-  return {path.stem: set(_DEFINED.findall(path.read_text('utf-8'))) for path in sorted(folder.glob('*.py'))}
+  texts = {path.stem: path.read_text('utf-8') for path in sorted(pathlib.Path(__file__).parent.glob('*.py'))}
+  own = {name: set(_DEFINED.findall(text)) for name, text in texts.items()}
+  shared = own.pop(_HOSTS)
+  return {
+    name: flags | (shared if f'{_HOSTS}.define()' in texts[name] else set()) for name, flags in own.items()
+  }

@@ -18,7 +18,7 @@ from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.models import zoo
 from bloodcell_jax.runs import cost as cost_lib
-from bloodcell_jax.runs import frozen_features, run_data, starting_weights
+from bloodcell_jax.runs import frozen_features, host_state, run_data, starting_weights
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import memory
@@ -44,7 +44,8 @@ def run(
     folder: the run's; it need not exist.
     stop: polled between the parts.
     progress: where the plan is printed.
-    num_hosts: that train together, each with as many devices as this one; nothing is asked of the others.
+    num_hosts: that train together, or divide the members or folds, each with as many devices as this one; nothing is
+      asked of the others.
 
   Raises:
     UserError: as the training would: the folder holds another run, or the data or the weights cannot be used.
@@ -55,7 +56,9 @@ def run(
   progress.line(_FIRST)
   progress.line(_state(config, folder))
   on = devices.devices(exp.num_devices, exp.parallel)
-  progress.line(_devices(exp, on, num_hosts))
+  is_divided = num_hosts > 1 and host_state.is_divided(exp)
+  sharing = 1 if is_divided else num_hosts
+  progress.line(_devices(exp, on, sharing))
   data = _divided(exp, progress)
   progress.line(_images(exp, data))
   if exp.weights.path:
@@ -65,13 +68,17 @@ def run(
   progress.line(_network(exp, on, len(class_names)))
   for line in _features(exp, data, folder):
     progress.line(line)
-  part = dataclasses.replace(exp, batch_size=-(-exp.batch_size // num_hosts))
+  part = dataclasses.replace(exp, batch_size=-(-exp.batch_size // sharing))
   cost = cost_lib.measure(part, class_names, stop)
   needed = max(cost_lib.update_bytes(part, class_names, stop))
   progress.line(_memory(exp, data, needed, on))
-  for line in _times(exp, data, cost):
+  for line in _times(exp, data, cost, num_hosts if is_divided else 1):
     progress.line(line)
-  if num_hosts > 1:
+  if is_divided:
+    progress.line(
+      'hosts: each trains alone and takes the next that is left; the times are those of hosts like this one'
+    )
+  elif num_hosts > 1:
     progress.line('hosts: the times are without what the hosts send one another in each update')
 
 
@@ -122,6 +129,10 @@ def _devices(exp: experiment.Experiment, on: devices.Devices, num_hosts: int) ->
 
 def _divided(exp: experiment.Experiment, progress: progress_lib.Progress) -> dataset.Dataset:
   """The data with its splits, undecoded; refused where the training would refuse it."""
+  folds = exp.cross_validation
+  if folds.folds and not folds.fold:
+    # The first stands for all of them.
+    exp = dataclasses.replace(exp, cross_validation=dataclasses.replace(folds, fold=1))
   data = run_data.divide(reading.undecoded(exp.data, exp.division_seed, ()), exp)
   if untaught := remarks.untaught(data.table):
     raise types.UserError(untaught)
@@ -180,8 +191,10 @@ def _memory(exp: experiment.Experiment, data: dataset.Dataset, needed: int, on: 
   return f'memory: an update takes {feature_cache.format_bytes(needed)}{most} on each device{images}; {free} are free'
 
 
-def _times(exp: experiment.Experiment, data: dataset.Dataset, cost: cost_lib.Cost) -> Iterator[str]:
-  """A line for each stage, and the time of all."""
+def _times(
+  exp: experiment.Experiment, data: dataset.Dataset, cost: cost_lib.Cost, num_hosts: int
+) -> Iterator[str]:
+  """A line for each stage, and the time of all, which so many hosts divide."""
   counts = cost_lib.count(data, exp.evaluate_splits)
   steps = exp.loop.steps_per_epoch or -(-counts.train // exp.batch_size)
   validation = 0.0 if cost.is_cached else counts.validation * cost.image_seconds
@@ -192,8 +205,13 @@ def _times(exp: experiment.Experiment, data: dataset.Dataset, cost: cost_lib.Cos
     )
   trainings = num_trainings(exp)
   epochs = [stage.fit.epochs for stage in exp.stages]
-  total = cost_lib.seconds(exp, cost, steps, epochs, trainings, counts, False) + cost.compile_seconds
+  # Hosts take a member with its networks out of fold.
+  pieces = exp.cross_validation.folds or exp.ensemble.members
+  most = trainings if num_hosts == 1 else trainings // pieces * -(-pieces // num_hosts)
+  total = cost_lib.seconds(exp, cost, steps, epochs, most, counts, False) + cost.compile_seconds
   networks = '1 network' if trainings == 1 else f'{trainings} networks one after the other'
+  if num_hosts > 1:
+    networks = f'{trainings} networks, at most {most} on each of {num_hosts} hosts'
   yield (
     f'in all: about {duration(total)} for {networks}, {duration(cost.compile_seconds)} of it to compile; estimated '
     'from a few updates on black images, without decoding'

@@ -11,12 +11,13 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds
-from bloodcell_jax.ensemble_runs import boosted_members, combined_run, member, vectorized
+from bloodcell_jax.ensemble_runs import boosted_members, combined_run, member, out_of_fold, vectorized
 from bloodcell_jax.ensembles import averaging, combination, method
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import (
   cross_validation,
   forward,
+  host_state,
   model_set,
   preparation,
   run_data,
@@ -27,7 +28,7 @@ from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.runs import training as run_training
 from bloodcell_jax.storage import ensemble_file, predictions_csv, workdir
 from bloodcell_jax.train import progress as progress_lib
-from bloodcell_jax.train import signals
+from bloodcell_jax.train import signals, work_queue
 
 
 def run(
@@ -36,6 +37,7 @@ def run(
   stop: signals.Stop,
   progress: progress_lib.Progress,
   read_images: run_data.ReadImages,
+  queue: work_queue.Queue | None,
 ) -> None:
   """Trains the members selected by `ensemble.member`, in `members/K`, and combines them once all are trained.
 
@@ -45,6 +47,8 @@ def run(
     stop: polled between batches.
     progress: where progress is printed.
     read_images: reads the images.
+    queue: of the members, where several hosts divide them; then only host 0 combines them, and `folder` is the run's on
+      that host alone.
 
   Raises:
     UserError: the folder belongs to a member or holds another run, or the data leaks or cannot be divided.
@@ -54,8 +58,9 @@ def run(
     parent = folder.path.absolute().parent.parent
     raise types.UserError(f'{folder.path}: is a member of an ensemble; continue it with --workdir={parent}')
   # The folder belongs to all members, whichever of them is trained here or on another machine.
+  whole = workdir.Workdir(queue.root) if queue else folder
   folders = {
-    k: workdir.Workdir(ensemble_file.member(folder, k)) for k in range(1, config['ensemble.members'] + 1)
+    k: workdir.Workdir(ensemble_file.member(whole, k)) for k in range(1, config['ensemble.members'] + 1)
   }
   configs = {
     k: own.with_format({**config, 'ensemble.member': k}) for k, own in {0: folder, **folders}.items()
@@ -67,7 +72,10 @@ def run(
   run_data.check_leaks(exp, data, progress)
   leak = data.leaking().counts()
   job = job_lib.Job(exp, data, exp.transform.standardize, None, stop)
-  run_record.describe(folder, job, leak)
+  if queue:
+    host_state.agree({'fingerprint': data.fingerprint()}, 'images', queue.group)
+  if not queue or queue.group.is_first:
+    run_record.describe(folder, job, leak)
   members = [
     member.Member(k, configs[k], own, folders[k], run_data.divide(data, own)) for k, own in exps.items()
   ]
@@ -79,6 +87,11 @@ def run(
         f'ensemble.member is {only}: a boosted member depends on the previous ones; set it to 0 to train them in turn'
       )
     result = boosted_members.run(members, exp, stop, progress)
+  elif queue:
+    _train_divided(members, job, progress, queue)
+    if not queue.group.is_first:
+      return
+    result = _combine(members, exp, data, stop, progress)
   else:
     missing = _train_each(members, only, job, progress)
     if missing:
@@ -111,6 +124,33 @@ def _train_each(
     if exp.ensemble.method == method.SNAPSHOT:
       before = one.folder
   return [one.number for one in members if not member.is_done(one)]
+
+
+def _train_divided(
+  members: Sequence[member.Member],
+  job: job_lib.Job,
+  progress: progress_lib.Progress,
+  queue: work_queue.Queue,
+) -> None:
+  """Trains the members that this host takes, each with its networks out of fold where stacking needs them."""
+  is_stacked = job.experiment.ensemble.combine in method.STACKED
+
+  def train(i: int) -> None:
+    one = members[i]
+    progress.line(f'member {one.number} of {len(members)}: {one.exp.model.name}, seed {one.exp.seed}')
+    member.train(one, job.stop, progress, targets=None, previous=None)
+    if is_stacked:
+      out_of_fold.train(one, len(members), job.experiment, job.data, job.stop, progress)
+
+  pieces = [
+    cross_validation.piece(
+      f'member {one.number}',
+      one.folder,
+      member.is_done(one) and (not is_stacked or out_of_fold.folder(one).report.exists()),
+    )
+    for one in members
+  ]
+  queue.run(pieces, train, job.stop, progress)
 
 
 def _train_vectorized(
@@ -150,7 +190,7 @@ def _combine(
   answers = member.answers(members, member.scored(exp, data))
   learned: combined_run.Answers = {}
   if combine in method.STACKED:
-    learned = _out_of_fold(members, exp, data, stop, progress)
+    learned = out_of_fold.answers(members, exp, data, stop, progress)
   rule = combined_run.rule(combine, {**answers, **learned}, folds.OUT_OF_FOLD, exp.seed)
   more: dict[str, Any] = {'method': exp.ensemble.method}
   instead: dict[str, types.Predictions] = {}
@@ -181,25 +221,6 @@ def _out_of_bag(
     probs_NK, table.label[has], table.group[has], table.file[has], table.class_names
   )
   return {bagging.OUT_OF_BAG: predictions}, len(has) / len(rows)
-
-
-def _out_of_fold(
-  members: Sequence[member.Member],
-  exp: experiment.Experiment,
-  data: dataset.Dataset,
-  stop: signals.Stop,
-  progress: progress_lib.Progress,
-) -> combined_run.Answers:
-  """The out-of-fold predictions of each member for train and validation, by a cross-validation of the member."""
-  predictions = []
-  for one in members:
-    folder = workdir.Workdir(one.folder.path / folds.OUT_OF_FOLD)
-    # These networks answer for the images that they were not trained on, and for no other split.
-    config = {**one.config, 'train.folds': exp.ensemble.folds, 'evaluate.splits': ()}
-    progress.line(f'member {one.number} of {len(members)}, out of fold:')
-    cross_validation.run_on(config, folder, data, stop, progress)
-    predictions.append(predictions_csv.read(folder.predictions(folds.OUT_OF_FOLD)))
-  return combined_run.align([f'member {one.number}' for one in members], {folds.OUT_OF_FOLD: predictions})
 
 
 def _weight_average(

@@ -12,13 +12,13 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds, leaks
 from bloodcell_jax.reports import report
+from bloodcell_jax.runs import host_state, preparation, run_data, run_record, scoring, training
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.runs import preparation, run_data, run_record, scoring, training
 from bloodcell_jax.stats import metrics, spread
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress as progress_lib
-from bloodcell_jax.train import signals
+from bloodcell_jax.train import signals, work_queue
 
 
 def run(
@@ -27,6 +27,7 @@ def run(
   stop: signals.Stop,
   progress: progress_lib.Progress,
   read_images: run_data.ReadImages,
+  queue: work_queue.Queue | None,
 ) -> None:
   """Trains the folds selected by `train.fold`, in `folds/K`, and joins them once all are trained.
 
@@ -36,6 +37,8 @@ def run(
     stop: polled between batches.
     progress: where progress is printed.
     read_images: reads the images.
+    queue: of the folds, where several hosts divide them; then only host 0 joins them, and `folder` is the run's on that
+      host alone.
 
   Raises:
     UserError: the folder belongs to a fold or holds another run, or the data leaks or cannot be divided.
@@ -49,7 +52,9 @@ def run(
   preparation.claim({**config, 'train.fold': 0}, exp, folder)
   data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
-  run_on(config, folder, data, stop, progress)
+  if queue:
+    host_state.agree({'fingerprint': data.fingerprint()}, 'images', queue.group)
+  run_on(config, folder, data, stop, progress, queue)
 
 
 def run_on(
@@ -58,10 +63,12 @@ def run_on(
   data: dataset.Dataset,
   stop: signals.Stop,
   progress: progress_lib.Progress,
+  queue: work_queue.Queue | None,
 ) -> None:
   """As `run`, on images in memory; their division into train and validation does not matter."""
   # The folder belongs to all folds, whichever of them is trained here or on another machine.
-  folders = {k: workdir.Workdir(folder.path / 'folds' / str(k)) for k in range(1, config['train.folds'] + 1)}
+  place = queue.root if queue else folder.path
+  folders = {k: workdir.Workdir(place / 'folds' / str(k)) for k in range(1, config['train.folds'] + 1)}
   configs = {k: own.with_format({**config, 'train.fold': k}) for k, own in {0: folder, **folders}.items()}
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
@@ -75,15 +82,30 @@ def run_on(
   leaking = leaks.together([part.leaking() for part in (data, *parts.values())])
   if not exp.data.allow_leak:
     leaks.check(data.table, leaking)
-  run_record.describe(folder, job_lib.Job(exp, data, exp.transform.standardize, None, stop), leaking.counts())
-  for k in exps:
-    if config['train.fold'] in (0, k):
-      sizes = ', '.join(f'{name} {len(rows):,}' for name, rows in parts[k].rows.items())
-      progress.line(f'fold {k} of {len(exps)}: {sizes} images')
-      training.train_run(
-        configs[k], exps[k], folders[k], parts[k], stop, progress, targets=None, previous=None
-      )
-  missing = [k for k in exps if not is_done(configs[k], exps[k], folders[k], parts[k])]
+  if not queue or queue.group.is_first:
+    run_record.describe(
+      folder, job_lib.Job(exp, data, exp.transform.standardize, None, stop), leaking.counts()
+    )
+
+  def train(k: int) -> None:
+    sizes = ', '.join(f'{name} {len(rows):,}' for name, rows in parts[k].rows.items())
+    progress.line(f'fold {k} of {len(exps)}: {sizes} images')
+    training.train_run(configs[k], exps[k], folders[k], parts[k], stop, progress, targets=None, previous=None)
+
+  def is_there(k: int) -> bool:
+    return is_done(configs[k], exps[k], folders[k], parts[k])
+
+  if queue:
+    queue.run(
+      [piece(f'fold {k}', folders[k], is_there(k)) for k in exps], lambda i: train(i + 1), stop, progress
+    )
+    if not queue.group.is_first:
+      return
+  else:
+    for k in exps:
+      if config['train.fold'] in (0, k):
+        train(k)
+  missing = [k for k in exps if not is_there(k)]
   if missing:
     progress.line(
       f'folds still to train: {", ".join(map(str, missing))}; bring them to {folder.path / "folds"} and run any fold '
@@ -143,6 +165,15 @@ def is_done(
   same = folder.read_config()['train.epochs'] == config['train.epochs']
   wanted = scoring.known(exp.evaluate_splits, data.rows)
   return same and all(scored.get(split, {}).get('evaluation') == exp.evaluation for split in wanted)
+
+
+def piece(name: str, folder: workdir.Workdir, is_finished: bool) -> work_queue.Piece:
+  """A fold or member as a piece of the work that hosts divide."""
+  state = work_queue.DONE
+  if not is_finished:
+    is_evaluated, is_begun = folder.report.exists(), folder.has_results()
+    state = work_queue.EVALUATED if is_evaluated else work_queue.BEGUN if is_begun else work_queue.NEW
+  return work_queue.Piece(name, folder.path, state)
 
 
 def _join(

@@ -11,6 +11,7 @@ import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
+from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import config_keys
 from bloodcell_jax.train import checkpoint, checkpoint_folder, devices, history, hosts
 from bloodcell_jax.train import state as state_lib
@@ -26,43 +27,53 @@ class Unsaved:
     """Does nothing."""
 
 
+def is_divided(exp: experiment.Experiment) -> bool:
+  """Whether several hosts divide members or folds, which each trains alone, and not the batches of one network."""
+  is_folds = exp.cross_validation.folds and not exp.cross_validation.fold
+  return bool(is_folds or (exp.ensemble.method and not exp.ensemble.member))
+
+
 def check(exp: experiment.Experiment, num: int) -> None:
-  """Refuses what several hosts cannot train together.
+  """Refuses what several hosts cannot train together or divide.
 
   Raises:
     UserError: one line that names the key.
   """
   if num == 1:
     return
-  if exp.cross_validation.folds and not exp.cross_validation.fold:
+  ensemble = exp.ensemble
+  if ensemble.method in (method.SNAPSHOT, *method.BOOSTING):
     raise types.UserError(
-      f'train.folds is {exp.cross_validation.folds}, and {num} hosts train one network together; set train.fold to '
-      'the number of one, or start each fold on a host of its own, without --coordinator'
+      f'ensemble.method is {ensemble.method!r}, whose members are trained one after another because each depends on '
+      f'those before it; {num} hosts cannot divide them: leave out --coordinator'
     )
-  if exp.ensemble.method and not exp.ensemble.member:
+  if ensemble.member:
     raise types.UserError(
-      f'ensemble.method is {exp.ensemble.method!r}, and {num} hosts train one network together; start each member on '
-      'a host of its own, without --coordinator: set ensemble.member to its number'
+      f'ensemble.member is {ensemble.member}, which one host trains; set it to 0 for all members, or leave out '
+      '--coordinator'
     )
-  if exp.ensemble.method:
+  if ensemble.vectorized > 1:
     raise types.UserError(
-      f'ensemble.member is {exp.ensemble.member}, which one host trains; leave out --coordinator'
+      f'ensemble.vectorized is {ensemble.vectorized}, but hosts take one member at a time; set it to 0, or leave out '
+      '--coordinator'
     )
-  devices.check_hosts(exp.num_devices, exp.parallel, num)
+  if not is_divided(exp):
+    devices.check_hosts(exp.num_devices, exp.parallel, num)
 
 
-def agree(flat: Mapping[str, Any], name: str) -> None:
+def agree(flat: Mapping[str, Any], name: str, group: hosts.Hosts) -> None:
   """Refuses hosts whose configs, or whatever else is given, differ; the place of the images may.
 
   Args:
     flat: by key, JSON values.
     name: what it is, such as 'config'.
+    group: the hosts.
 
   Raises:
     UserError: on all hosts, naming a host and every key that differs.
   """
   kept = {key: value for key, value in flat.items() if key not in config_keys.PLACES}
-  first, *others = hosts.current().everyone(name, kept)
+  first, *others = group.everyone(name, kept)
   for k, other in enumerate(others, 1):
     differing = [key for key in sorted({*first, *other}) if first.get(key) != other.get(key)]
     if differing:

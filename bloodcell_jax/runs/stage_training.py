@@ -14,7 +14,7 @@ from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.runs import frozen_features, host_state, output_layer, resident_updates, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import checkpoint, checkpoint_folder, events, history, hosts, loop, plan
+from bloodcell_jax.train import agreed_stop, checkpoint, checkpoint_folder, events, history, hosts, loop, plan
 from bloodcell_jax.train import progress as progress_lib
 
 OnEpoch = Callable[[list[history.Record]], None]
@@ -147,7 +147,7 @@ def parts(
     batch_size=job.experiment.batch_size,
     key=job.dropout_key(),
     store=store,
-    stop=group.agreed(job.stop),
+    stop=agreed_stop.agree(job.stop, group),
     progress=progress,
     on_epoch=on_epoch,
   )

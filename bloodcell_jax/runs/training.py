@@ -60,7 +60,7 @@ def run(
   data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
   if hosts.current().num > 1:
-    host_state.agree({'fingerprint': data.fingerprint()}, 'images')
+    host_state.agree({'fingerprint': data.fingerprint()}, 'images', hosts.current())
   train_run(config, exp, folder, data, stop, progress, targets=None, previous=None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import entry
 from bloodcell_jax.runs import cost as cost_lib
 from bloodcell_jax.runs import deep_trees, saved_run
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.study import images as images_lib
 from bloodcell_jax.study import plan as plan_lib
@@ -57,25 +59,57 @@ def run(
     length = plan.begin(one)
     progress.line(f'run {number} of {len(pending)}: {one}{f", {length} updates" if length else ""}')
     own = study_progress.StudyProgress(plan, one.row.name)
-    line = ''
-    try:
-      _train(one, length, images, stop, own)
-    except signals.Stopped:
-      raise
-    # Whatever a run raises, the others are not to wait for its repair.
-    except Exception as error:
-      own.close()
-      if debug:
-        raise
-      line = _line(error)
-      progress.line(f'{one} failed: {line}')
-    failed += bool(line)
-    _note(one, line)
-    plan.end(one, length, bool(line))
+    has_failed = not attempt(one, length, one.folder.cache, images, stop, own, debug)
+    failed += has_failed
+    plan.end(one, length, has_failed)
     on_end()
     if number < len(pending):
       progress.line(study_progress.left(plan))
   return failed
+
+
+def attempt(
+  one: run_folder.StudyRun,
+  length: budget_lib.Length | None,
+  cache: pathlib.Path,
+  images: images_lib.Images,
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+  debug: bool,
+) -> bool:
+  """Trains or continues a run, or keeps the line of what it raised; whether it is complete.
+
+  Args:
+    one: the run.
+    length: of its training; None for trees.
+    cache: where features of frozen blocks are kept.
+    images: of all runs.
+    stop: polled between batches.
+    progress: of the run.
+    debug: raises what the run raises, in place of its line.
+
+  Raises:
+    signals.Stopped: a stop was requested.
+  """
+  line = ''
+  try:
+    _train(one, length, cache, images, stop, progress)
+  except signals.Stopped:
+    raise
+  # Whatever a run raises, the others are not to wait for its repair.
+  except Exception as error:
+    progress.close()
+    if debug:
+      raise
+    line = _line(error)
+    progress.line(f'{one} failed: {line}')
+  _note(one, line)
+  return not line
+
+
+def folder(one: run_folder.StudyRun, cache: pathlib.Path) -> workdir.Workdir:
+  """The run's, with its cache elsewhere."""
+  return workdir.Workdir(one.folder.path, cache)
 
 
 def _plan(
@@ -107,6 +141,7 @@ def _plan(
 def _train(
   one: run_folder.StudyRun,
   length: budget_lib.Length | None,
+  cache: pathlib.Path,
   images: images_lib.Images,
   stop: signals.Stop,
   progress: progress_lib.Progress,
@@ -114,11 +149,11 @@ def _train(
   if length is None:
     _fit_trees(one, images, stop, progress)
     return
-  folder = one.folder
-  lock.take(folder.path)
+  own = folder(one, cache)
+  lock.take(own.path)
   config = budget_lib.with_length({**one.row.flat, 'seed': one.seed}, length)
-  with console.copied(folder.log):
-    entry.run(config, folder, stop, progress, images.read)
+  with console.copied(own.log):
+    entry.run(config, own, stop, progress, images.read)
 
 
 def _fit_trees(

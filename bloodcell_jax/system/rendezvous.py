@@ -1,11 +1,13 @@
-"""Hosts that are to train together meet at the address of the first, before any of them waits for another in JAX."""
+"""Hosts that are to train together meet at the address of the first, before any of them waits for another."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from bloodcell_jax.base import types
@@ -32,41 +34,53 @@ def address(coordinator: str) -> tuple[str, int]:
   return host.strip('[]'), int(port)
 
 
-def meet(coordinator: str, num: int, index: int, about: str, seconds: float) -> None:
+def meet(coordinator: str, num: int, index: int, about: Mapping[str, str], seconds: float) -> str:
   """Returns once all hosts are there; the port is free again then.
 
   Args:
     coordinator: HOST:PORT, of host 0.
     num: hosts in all.
     index: of this one, 0 to num - 1.
-    about: what must be the same on all of them, such as the version.
+    about: by a name for people what must be the same on all of them, such as the version.
     seconds: how long to wait.
+
+  Returns:
+    A word that these hosts alone know.
 
   Raises:
     UserError: the port is in use, not all came in time, or two of them do not fit together.
   """
   where, end = address(coordinator), time.monotonic() + seconds
-  greeting = {'num_processes': num, 'process_id': index, 'version': about}
+  greeting = {'num_processes': num, 'process_id': index, 'about': {'--num_processes': str(num), **about}}
   with contextlib.ExitStack() as stack:
     if index:
-      _call(coordinator, where, end, seconds, greeting, stack)
-    else:
-      _gather(coordinator, where[1], end, seconds, greeting, stack)
+      return _call(coordinator, where, end, seconds, greeting, stack)
+    return _gather(coordinator, end, seconds, greeting, stack)
 
 
-def _gather(
-  coordinator: str, port: int, end: float, seconds: float, own: dict[str, Any], stack: contextlib.ExitStack
-) -> None:
+def listen(coordinator: str) -> socket.socket:
+  """A socket that listens at the port of HOST:PORT on this host.
+
+  Raises:
+    UserError: the port cannot be used.
+  """
+  port = address(coordinator)[1]
   try:
     # Dual stack where there is IPv6, as JAX listens after this.
     dual = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual else socket.AF_INET
-    server = stack.enter_context(socket.create_server(('', port), family=family, dualstack_ipv6=dual))
+    return socket.create_server(('', port), family=family, dualstack_ipv6=dual)
   except OSError as error:
     raise types.UserError(
       f'--coordinator={coordinator}: port {port} of this host cannot be used ({error.strerror}); choose another on '
       'all hosts'
     ) from None
+
+
+def _gather(
+  coordinator: str, end: float, seconds: float, own: dict[str, Any], stack: contextlib.ExitStack
+) -> str:
+  server = stack.enter_context(listen(coordinator))
   guests: dict[int, socket.socket] = {}
   while len(guests) < own['num_processes'] - 1:
     server.settimeout(max(end - time.monotonic(), 0.01))
@@ -88,18 +102,18 @@ def _gather(
       raise types.UserError(complaint)
     guests[theirs['process_id']] = guest
   server.close()
+  token = secrets.token_hex(16)
   for guest in guests.values():
-    _say(guest, {'complaint': ''})
+    _say(guest, {'complaint': '', 'token': token})
+  return token
 
 
 def _complaint(own: dict[str, Any], theirs: dict[str, Any], guests: dict[int, Any]) -> str:
   index = theirs['process_id']
-  for key, name in (
-    ('num_processes', '--num_processes'),
-    ('version', 'the version of bloodcell_jax and JAX'),
-  ):
-    if own[key] != theirs[key]:
-      return f'{name} is {own[key]} on host 0 and {theirs[key]} on host {index}; give all hosts the same'
+  about = theirs['about'] if isinstance(theirs.get('about'), dict) else {}
+  for name, value in own['about'].items():
+    if value != about.get(name):
+      return f'{name} is {value} on host 0 and {about.get(name)} on host {index}; give all hosts the same'
   return f'two hosts have --process_id={index}; give each its own number' if index in guests else ''
 
 
@@ -110,7 +124,7 @@ def _call(
   seconds: float,
   own: dict[str, Any],
   stack: contextlib.ExitStack,
-) -> None:
+) -> str:
   refusal = (
     f'--coordinator={coordinator}: host 0 could not be reached within {seconds:g} s; start it, and give all hosts an '
     'address and a port of it that no firewall closes'
@@ -127,7 +141,7 @@ def _call(
     server.settimeout(max(end - time.monotonic(), 0.01))
     answer = _heard(server)
     if answer and not answer['complaint']:
-      return
+      return str(answer['token'])
     if answer:
       raise types.UserError(str(answer['complaint']))
     # Something else listens there, or host 0 has given up.

@@ -1,7 +1,9 @@
-"""Hosts that train together: processes of JAX, the messages between them, and what is done when one is gone.
+"""Hosts that train together: the messages between them, and what is done when one is gone.
 
-A message is a value in the store of JAX's coordination service, which host 0 runs; arrays go from device to device. As
-`jax.distributed` itself, the hosts are those of the whole process: `connect` joins them, `current` is what was joined.
+Hosts of one network are processes of one JAX: a message is a value in the store of its coordination service, which host
+0 runs; arrays go from device to device. As `jax.distributed` itself, they are those of the whole process: `connect`
+joins them, `current` is what was joined. Hosts of which each trains networks alone (`hosts_apart`) have their messages
+in a `host_store`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import bloodcell_jax
 from bloodcell_jax.base import types
-from bloodcell_jax.system import console, rendezvous
+from bloodcell_jax.system import console, host_store, rendezvous
 from bloodcell_jax.train import host_plan, signals
 
 T = TypeVar('T')
@@ -31,6 +33,8 @@ T = TypeVar('T')
 _BEAT, LOST, _SUSPECT, _GRACE = 1.0, 20.0, 4.0, 15.0
 # The same in JAX, which ends the process: only where the thread below cannot.
 _JAX_LOST = 30
+# What a store raises that does not answer, or that has no such value yet.
+_UNANSWERED = (jax.errors.JaxRuntimeError, OSError)
 _DONE, _STOPPED, _FAILED = 'done', 'stopped', 'failed'
 _AGAIN = 'The newest checkpoint stands; start all hosts again with the same command, or one alone without --coordinator'
 
@@ -43,11 +47,13 @@ class Hosts:
   `_GRACE` seconds later wherever they are, with one line that says which host it was.
   """
 
-  def __init__(self, index: int, num: int):
-    self.index, self.num = index, num
+  def __init__(self, index: int, num: int, store: host_store.Store | None):
+    """`store` has the values of hosts that train apart; None for that of JAX."""
+    self.index, self.num, self.store = index, num, store
     self._messages = 0
-    self._end: tuple[str, str] | None = None  # of another host: how, and a line
-    self._is_settled = False  # this host is ending, whatever the others do
+    self.ending: tuple[str, str] | None = None  # of another host: how, and a line
+    self.is_settled = False  # this host is ending, whatever the others do
+    self.asked = signals.Stop()  # of hosts that train apart: whether this one is to stop
     self._ended: set[int] = set()
     self._heard: dict[int, tuple[str, float]] = {}
     self._left = threading.Event()
@@ -58,7 +64,10 @@ class Hosts:
     return self.index == 0
 
   @property
-  def _client(self) -> Any:
+  def client(self) -> Any:
+    """The store of the values."""
+    if self.store is not None:
+      return self.store
     from jax._src import distributed  # JAX has no public name for it
 
     return distributed.global_state.client
@@ -68,7 +77,8 @@ class Hosts:
     if self.num == 1:
       return [value]
     self._messages += 1
-    self._send(f'message/{self._messages}/{self.index}', {'name': name, 'value': value})
+    own = {'name': name, 'value': value}
+    self.ask(lambda: self._send(f'message/{self._messages}/{self.index}', own))
     return [self._receive(name, k) for k in range(self.num)]
 
   def from_first(self, name: str, compute: Callable[[], T]) -> T:
@@ -80,10 +90,10 @@ class Hosts:
       try:
         value = compute()
       except signals.Stopped:
-        self._is_settled = True
+        self.is_settled = True
         self._send(f'message/{self._messages}/0', {'name': name, 'stopped': True})
         raise
-      self._send(f'message/{self._messages}/0', {'name': name, 'value': value})
+      self.ask(lambda: self._send(f'message/{self._messages}/0', {'name': name, 'value': value}))
     return self._receive(name, 0)
 
   def broadcast(self, array_N: np.ndarray) -> np.ndarray:
@@ -98,30 +108,31 @@ class Hosts:
     # Bytes, because a sum of floats would turn -0 into 0.
     return np.asarray(jax.jit(lambda x: x.sum(0, dtype=x.dtype), out_shardings=whole)(all_DN))
 
-  def agreed(self, stop: signals.Stop) -> signals.Stop:
-    """A stop that is raised on all hosts after the same update, whichever was asked to stop."""
-    return stop if self.num == 1 else _AgreedStop(stop, self)
-
   def check(self) -> None:
     """Raises what has ended another host: `signals.Stopped`, or RunError with a line."""
-    if self._end:
-      how, line = self._end
+    if self.ending:
+      how, line = self.ending
       raise signals.Stopped if how == _STOPPED else types.RunError(line)
 
   def _send(self, key: str, value: Any) -> None:
-    self._client.key_value_set(key, json.dumps(value), allow_overwrite=True)
+    self.client.key_value_set(key, json.dumps(value), allow_overwrite=True)
 
-  def _receive(self, name: str, k: int) -> Any:
+  def ask(self, question: Callable[[], T]) -> T:
+    """What the store answers; asks again until it does, or until a host is gone or was asked to stop."""
     while True:
       try:
-        message = json.loads(self._client.blocking_key_value_get(f'message/{self._messages}/{k}', 1000))
-        break
-      except jax.errors.JaxRuntimeError:
+        return question()
+      except _UNANSWERED:
         self.check()
+        self.asked.poll()
         time.sleep(0.05)
+
+  def _receive(self, name: str, k: int) -> Any:
+    key = f'message/{self._messages}/{k}'
+    message = json.loads(self.ask(lambda: self.client.blocking_key_value_get(key, 1000)))
     assert message['name'] == name, f'host {k} sent {message["name"]}, not {name}'
     if message.get('stopped'):
-      self._is_settled = True
+      self.is_settled = True
       raise signals.Stopped
     return message['value']
 
@@ -134,14 +145,19 @@ class Hosts:
     self._heard, beats, noticed = dict.fromkeys(self._others(), ('', now)), 0, 0.0
     while not self._left.wait(_BEAT):
       beats += 1
-      with contextlib.suppress(jax.errors.JaxRuntimeError):
-        self._client.key_value_set(f'alive/{self.index}', str(beats), allow_overwrite=True)
-        self._look(dict(self._client.key_value_dir_get('alive/')))
+      try:
+        self.client.key_value_set(f'alive/{self.index}', str(beats), allow_overwrite=True)
+        if self.asked.requested:
+          self._send(f'asked/{self.index}', '')
+        self._look(dict(self.client.key_value_dir_get('alive/')))
+      except _UNANSWERED:
+        # Without host 0 nothing is heard of the others, who may well be there.
+        self._heard |= {k: (count, time.monotonic()) for k, (count, _) in self._heard.items() if k}
       now = time.monotonic()
-      if self._end is None and (gone := self._silent(LOST)) is not None:
-        self._end = _FAILED, _gone(gone)
-      noticed = noticed or (now if self._end else 0.0)
-      if noticed and now - noticed > _GRACE and not self._is_settled:
+      if self.ending is None and (gone := self._silent(LOST)) is not None:
+        self.ending = _FAILED, _gone(gone)
+      noticed = noticed or (now if self.ending else 0.0)
+      if noticed and now - noticed > _GRACE and not self.is_settled:
         self._abort()
 
   def _look(self, alive: dict[str, str]) -> None:
@@ -150,11 +166,14 @@ class Hosts:
       count = alive.get(f'alive/{k}', '')
       if count != self._heard[k][0]:
         self._heard[k] = count, now
-    for key, text in self._client.key_value_dir_get('end/'):
+    for key, text in self.client.key_value_dir_get('end/'):
       k, (how, line) = int(key.split('/')[1]), json.loads(text)
       self._ended.add(k)
-      if k != self.index and how != _DONE and self._end is None:
-        self._end = how, f'host {k} has ended: {line}'
+      if k != self.index and how != _DONE and self.ending is None:
+        self.ending = how, f'host {k} has ended: {line}'
+    asked = self.store.key_value_dir_get('asked/') if self.store is not None else []
+    if self.ending is None and any(key != f'asked/{self.index}' for key, _ in asked):
+      self.ending = _STOPPED, 'another host was asked to stop'
 
   def _silent(self, seconds: float) -> int | None:
     """The first host that has shown no sign of life for so long."""
@@ -167,7 +186,7 @@ class Hosts:
     """Ends the process at once; also in the place of JAX, which aborts it when host 0 is gone."""
     if self._left.is_set():
       os._exit(0)
-    how, line = self._end or (
+    how, line = self.ending or (
       _FAILED,
       _gone(0) if self.index else 'JAX has ended the connection of the hosts',
     )
@@ -176,7 +195,7 @@ class Hosts:
 
   def start(self) -> None:
     """Begins to look after the others."""
-    if os.name != 'nt':
+    if os.name != 'nt' and self.store is None:
       self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: self._abort())
       libc = ctypes.CDLL(None)
       libc.signal.argtypes, libc.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
@@ -193,18 +212,23 @@ class Hosts:
       how, line = _DONE, ''
     except signals.Stopped:
       how = _STOPPED
+      if self.store is not None and self.ending and not self.asked.requested:
+        how, line = self.ending
+        self.check()
       raise
     except (types.UserError, types.RunError) as error:
       line = str(error)
       raise
-    except Exception:
+    except Exception as error:
+      # Such as a disk that is full.
+      line = str(error) if isinstance(error, OSError) else line
       end = time.monotonic() + 2 * _SUSPECT
-      while self.num > 1 and self._end is None and time.monotonic() < end:
+      while self.num > 1 and self.ending is None and time.monotonic() < end:
         if (gone := self._silent(_SUSPECT)) is not None:
-          self._end = _FAILED, _gone(gone)
+          self.ending = _FAILED, _gone(gone)
         time.sleep(0.1)
-      if self._end:
-        how, line = self._end
+      if self.ending:
+        how, line = self.ending
       self.check()
       raise
     finally:
@@ -212,12 +236,12 @@ class Hosts:
         self._leave(how, line)
 
   def _leave(self, how: str, line: str) -> None:
-    self._is_settled = True
-    with contextlib.suppress(jax.errors.JaxRuntimeError):
+    self.is_settled = True
+    with contextlib.suppress(*_UNANSWERED):
       self._send(f'end/{self.index}', (how, line))
-      # The store ends with host 0.
-      end = time.monotonic() + 5
-      while self.is_first and how != _DONE and time.monotonic() < end:
+      # The store ends with host 0; JAX itself waits for the others where nothing went wrong.
+      end = time.monotonic() + (5 if how != _DONE else LOST)
+      while self.is_first and (how != _DONE or self.store is not None) and time.monotonic() < end:
         if all(k in self._ended or self._silent(_SUSPECT) == k for k in self._others()):
           break
         time.sleep(0.1)
@@ -225,34 +249,11 @@ class Hosts:
       self._left.set()
 
 
-class _AgreedStop(signals.Stop):
-  """Polled by all hosts after each update; raises after the same one on all of them."""
-
-  def __init__(self, stop: signals.Stop, hosts: Hosts):
-    super().__init__()
-    self._stop, self._hosts, self._polls, self._is_announced = stop, hosts, 0, False
-
-  def poll(self) -> None:
-    self._polls += 1
-    self.requested = self._stop.requested
-    client = self._hosts._client
-    if self.requested and not self._is_announced:
-      self._is_announced = True
-      # No host is further than one update ahead, because each looks at the update before the last one; and it has seen
-      # this before the one that is named.
-      client.key_value_set(f'stop/{self._hosts.index}', str(self._polls + 2))
-    named = [int(text) for _, text in client.key_value_dir_get('stop/')]
-    if named and self._polls >= min(named):
-      self._hosts._is_settled = True
-      raise signals.Stopped
-    self._hosts.check()
-
-
 def _gone(k: int) -> str:
   return f'host {k} no longer answers. {_AGAIN}'
 
 
-_current = Hosts(0, 1)
+_current = Hosts(0, 1, None)
 
 
 def current() -> Hosts:
@@ -271,8 +272,7 @@ def connect(joined: host_plan.Plan, seconds: float) -> Hosts:
     UserError: they did not come in time, or do not fit together.
   """
   global _current
-  about = f'{bloodcell_jax.__version__} and {jax.__version__}'
-  rendezvous.meet(joined.coordinator, joined.num, joined.index, about, seconds)
+  meet(joined, 'one network', seconds)
   # It would take SIGTERM away from `signals.Stop`.
   jax.config.update('jax_enable_preemption_service', False)
   jax.distributed.initialize(
@@ -284,6 +284,13 @@ def connect(joined: host_plan.Plan, seconds: float) -> Hosts:
     initialization_timeout=max(int(seconds), 10),
     heartbeat_timeout_seconds=_JAX_LOST,
   )
-  _current = Hosts(joined.index, joined.num)
+  _current = Hosts(joined.index, joined.num, None)
   _current.start()
   return _current
+
+
+def meet(joined: host_plan.Plan, work: str, seconds: float) -> str:
+  """Waits for the other hosts, which must have the same versions and be about to train the same kind of `work`."""
+  versions = f'{bloodcell_jax.__version__} and {jax.__version__}'
+  about = {'the version of bloodcell_jax and JAX': versions, 'what is trained': work}
+  return rendezvous.meet(joined.coordinator, joined.num, joined.index, about, seconds)

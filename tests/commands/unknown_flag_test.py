@@ -34,6 +34,7 @@ def line(command: str, name: str) -> str:
     ('train', 'heat_maps', 'predict has it; train --help'),
     ('export', 'cells', 'predict and serve have it; export --help'),
     ('serve', 'out', 'downloaded from its page'),
+    ('predict', 'coordinator', 'ensemble, study and train have it'),
   ],
 )
 def test_the_line_says_what_this_command_uses(command, name, says):

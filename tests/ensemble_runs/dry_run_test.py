@@ -76,6 +76,23 @@ def test_several_hosts_are_those_of_the_plan_and_nobody_is_asked(plan):
   assert 'hosts with' not in ' '.join(plan(changes))
 
 
+@pytest.mark.parametrize(
+  ('changes', 'number', 'most'),
+  [({'ensemble.method': 'average', 'ensemble.members': 5}, 5, 3), ({'train.folds': 4}, 4, 2)],
+)
+def test_hosts_that_divide_members_or_folds_train_whole_batches_and_share_the_time(
+  plan, changes, number, most
+):
+  alone = plan({**SMALL, **changes, 'train.epochs': 40})
+  lines = plan({**SMALL, **changes, 'train.epochs': 40}, num_hosts=2)
+  assert [line for line in lines if line.startswith('devices')] == [
+    line for line in alone if line.startswith('devices')
+  ]
+  assert f'{number} networks, at most {most} on each of 2 hosts' in lines[-2]
+  assert lines[-1].startswith('hosts: each trains alone')
+  assert seconds(alone) == pytest.approx(number / most * seconds(lines[:-1]), rel=0.1)
+
+
 def test_the_time_is_that_of_the_updates_validations_and_networks(plan):
   one = plan({**SMALL, 'train.epochs': 40})
   assert 'stage train: 40 epochs of 4 updates; 1.0 s an update' in one[-2]

@@ -23,7 +23,7 @@ def meet(*guests: tuple[int, int, str], seconds: float = 20.0) -> list[str]:
 
   def come(place: int, num: int, index: int, about: str) -> None:
     try:
-      rendezvous.meet(where, num, index, about, seconds if index == 0 else seconds / 2)
+      rendezvous.meet(where, num, index, {'the version': about}, seconds if index == 0 else seconds / 2)
     except types.UserError as error:
       said[place] = str(error)
 
@@ -42,13 +42,13 @@ def test_three_hosts_meet_in_any_order():
 
 def test_a_guest_that_is_no_host_is_passed_over():
   port = free_port()
-  thread = threading.Thread(target=rendezvous.meet, args=(f'127.0.0.1:{port}', 2, 0, 'a', 20.0))
+  thread = threading.Thread(target=rendezvous.meet, args=(f'127.0.0.1:{port}', 2, 0, {}, 20.0))
   thread.start()
   while True:
     with contextlib.suppress(OSError), socket.create_connection(('127.0.0.1', port)) as stray:
       stray.sendall(b'GET / HTTP/1.1\n')
       break
-  rendezvous.meet(f'127.0.0.1:{port}', 2, 1, 'a', 20.0)
+  rendezvous.meet(f'127.0.0.1:{port}', 2, 1, {}, 20.0)
   thread.join(20)
   assert not thread.is_alive()
 
@@ -75,7 +75,7 @@ def test_a_port_in_use_is_named():
   with socket.create_server(('', 0)) as server:
     port = server.getsockname()[1]
     with pytest.raises(types.UserError, match=f'port {port} of this host cannot be used'):
-      rendezvous.meet(f'127.0.0.1:{port}', 2, 0, 'a', 1.0)
+      rendezvous.meet(f'127.0.0.1:{port}', 2, 0, {}, 1.0)
 
 
 @pytest.mark.parametrize('text', ['', 'a', 'a:', ':1', 'a:b', 'a:0', 'a:65536'])

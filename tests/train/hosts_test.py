@@ -82,9 +82,9 @@ def test_an_error_of_one_host_alone_stays_what_it_is():
 
 
 def test_what_has_ended_another_host_is_raised_here():
-  group = hosts.Hosts(0, 2)
+  group = hosts.Hosts(0, 2, None)
   group.check()
-  group._end = 'failed', 'host 1 has ended: no images'
+  group.ending = 'failed', 'host 1 has ended: no images'
   with pytest.raises(types.RunError, match='host 1 has ended: no images'):
     group.check()
 

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from bloodcell_jax.train import host_plan, hosts, signals
+from bloodcell_jax.train import agreed_stop, host_plan, hosts, signals
 from tests.train import many_devices
 
 
@@ -43,7 +43,7 @@ def _zeros(group: hosts.Hosts) -> list[bool]:
 def _stopped_after(group: hosts.Hosts) -> int:
   """How many updates are polled after until the stop that host 1 is asked for after the fifth."""
   asked = signals.Stop()
-  stop = group.agreed(asked)
+  stop = agreed_stop.agree(asked, group)
   for update in range(1, 100):
     asked.requested = group.index == 1 and update >= 5
     try:

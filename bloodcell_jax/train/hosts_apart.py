@@ -1,0 +1,54 @@
+"""Hosts of which each trains networks alone, on its own devices, and which share values and finished folders."""
+
+from __future__ import annotations
+
+import jax
+
+from bloodcell_jax.system import host_store
+from bloodcell_jax.train import host_plan, hosts, signals
+
+
+def connect(joined: host_plan.Plan, work: str, seconds: float) -> hosts.Hosts:
+  """Joins the other hosts; to be called before JAX is first used. `hosts.current` stays this host alone.
+
+  Args:
+    joined: who they are.
+    work: what they train, such as 'members'.
+    seconds: how long to wait for them.
+
+  Raises:
+    UserError: they did not come in time, or do not fit together.
+  """
+  token = hosts.meet(joined, work, seconds)
+  if joined.device_ids is not None:
+    # As `jax.distributed` does it.
+    visible = ','.join(map(str, joined.device_ids))
+    for platform in ('cuda', 'rocm'):
+      jax.config.update(f'jax_{platform}_visible_devices', visible)
+  store = host_store.Remote(joined.coordinator, token) if joined.index else host_store.Store()
+  if not joined.index:
+    store.serve(joined.coordinator, token)
+  group = hosts.Hosts(joined.index, joined.num, store)
+  group.start()
+  return group
+
+
+def shared(stop: signals.Stop, group: hosts.Hosts) -> signals.Stop:
+  """A stop that is raised on each of the hosts, once one of them was asked to stop, has failed or is gone.
+
+  Each saves its state then. `Hosts.together` turns it into a line where another host has failed or is gone.
+  """
+  group.asked = stop
+  return _SharedStop(stop, group)
+
+
+class _SharedStop(signals.Stop):
+  """Polled by each host as it comes to it."""
+
+  def __init__(self, stop: signals.Stop, group: hosts.Hosts):
+    super().__init__()
+    self._stop, self._group = stop, group
+
+  def poll(self) -> None:
+    self.requested = self._stop.requested or self._group.ending is not None
+    super().poll()

@@ -1,0 +1,26 @@
+"""Two hosts in one process, which train apart: host 1 speaks to host 0 over a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from bloodcell_jax.system import host_store
+from bloodcell_jax.train import hosts
+
+
+@contextlib.contextmanager
+def pair() -> Iterator[list[hosts.Hosts]]:
+  """Both; neither looks after the other unless started."""
+  with socket.create_server(('', 0)) as server:
+    where = f'127.0.0.1:{server.getsockname()[1]}'
+  store, remote = host_store.Store(), host_store.Remote(where, 'word')
+  store.serve(where, 'word')
+  both = [hosts.Hosts(0, 2, store), hosts.Hosts(1, 2, remote)]
+  try:
+    yield both
+  finally:
+    for group in both:
+      group._left.set()
+    remote.close()
