@@ -5,6 +5,12 @@
 FOLDER holds class folders of the other laboratory, none of whose images the run has seen. In each draw some images of
 it are labelled, one of each class in turn; the output layer is fitted as `adapt` fits it, and scored on the images of
 all other groups. The embeddings are computed once.
+
+    python -m benchmarks.adapt --run=runs/NAME --folder=FOLDER --trainable=convolutions --draws=2 --cache=CACHE
+
+also trains the convolutions on the labels of each draw, and has three columns more: on the images of all other groups,
+cross-fitted (with --folds, which takes four trainings a draw in place of one), and on the old laboratory. Typed again
+with the same --cache it continues.
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import adapted_convolutions, machine
 from bloodcell_jax.adaptation import adapted_run, features, head_choice, home_images, layers
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import decode
@@ -41,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument('--draws', type=int, default=10)
   parser.add_argument('--new_classes', default='', help='classes of the folder that the run does not know')
   parser.add_argument('--cache', default='', help='folder in which embeddings are kept')
+  parser.add_argument('--trainable', default='output_layer', choices=['output_layer', 'convolutions'])
+  parser.add_argument('--updates', type=int, default=300, help='of each training of the convolutions')
+  parser.add_argument('--folds', action='store_true', help='train folds of the labels too')
   parser.add_argument('--json', default='', help='file for the results')
   values = parser.parse_args(arguments)
   stop, progress = signals.Stop(), progress_lib.Progress()
@@ -55,11 +64,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     *_home_examples(network, home, wanted, cache, progress),
     _examples(network, _with_classes(target, wanted), cache, progress),
   ]
+  trainer = None
+  if values.trainable == 'convolutions':
+    if home.features is not None:
+      parser.error(f'{values.run}: came without its images; name another run with --run')
+    judged = home.sample['test' if 'test' in home.sample else 'validation']
+    tables = {'home': home.sample['train'], 'judged': judged, 'new': target}
+    trainer = adapted_convolutions.trainer(
+      folder,
+      network,
+      {part: _with_classes(table, wanted) for part, table in tables.items()},
+      cache / f'{network.fingerprint}-{values.updates}',
+      values.updates,
+      values.folds,
+      stop,
+      progress,
+    )
   before = layers.grown(layers.read(network), known, wanted)
   both = layers.Layers(before, before, np.isin(wanted, known))
   rows: list[dict[str, Any]] = []
   for num in [0, *(int(each) for each in values.labels.split(','))]:
-    rows.append(_row(examples, both, num, values.draws, stop))
+    rows.append(_row(examples, both, num, values.draws, stop, trainer))
     print(_line(rows[-1]), flush=True)
   if values.json:
     found = {'machine': machine.describe(), 'rows': rows}
@@ -67,7 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _row(
-  examples: Sequence[head_choice.Examples], both: layers.Layers, num: int, num_draws: int, stop: signals.Stop
+  examples: Sequence[head_choice.Examples],
+  both: layers.Layers,
+  num: int,
+  num_draws: int,
+  stop: signals.Stop,
+  trainer: adapted_convolutions.Trainer | None,
 ) -> dict[str, Any]:
   """Balanced accuracy of each draw, of images of groups that are not labelled and of the old laboratory's."""
   home, judged, target = examples
@@ -81,6 +111,8 @@ def _row(
       layer, left_N = choice.layer, ~np.isin(target.group_N, target.group_N[rows])
       entry['cross_fitted'] = _balanced(choice.cross_fitted_NK, target.label_N[rows])
       entry |= _simple(home, target, rows, left_N)
+      if trainer is not None:
+        entry |= _trained(trainer, examples, both, rows, left_N, seed, stop)
     probs_NK = layer.probabilities(target.embedding_ND[left_N])
     old_NK = layer.probabilities(judged.embedding_ND)
     if not num:
@@ -99,6 +131,31 @@ def _row(
       for key, x in figures.items()
     },
   }
+
+
+def _trained(
+  trainer: adapted_convolutions.Trainer,
+  examples: Sequence[head_choice.Examples],
+  both: layers.Layers,
+  rows: np.ndarray,
+  left_N: np.ndarray,
+  seed: int,
+  stop: signals.Stop,
+) -> dict[str, float]:
+  """With the convolutions trained on the labels of a draw."""
+  home, judged, target = examples
+
+  def fit(kept_N: np.ndarray) -> logistic.Linear:
+    return head_choice.fit_chosen(home, target.take(rows[kept_N]), both.before, seed, stop.poll)
+
+  said = trainer.answers(f'{len(rows)}-{seed}', rows, np.flatnonzero(left_N), fit)
+  entry = {
+    'convolutions': _balanced(said.new_NK, target.label_N[left_N]),
+    'convolutions_home': _balanced(said.judged_NK, judged.label_N),
+  }
+  if said.cross_fitted_NK is not None:
+    entry['convolutions_cross_fitted'] = _balanced(said.cross_fitted_NK, target.label_N[rows])
+  return entry
 
 
 def _simple(
@@ -196,7 +253,8 @@ def _line(row: dict[str, Any]) -> str:
   def text(key: str) -> str:
     return f'{row[key]["mean"]:.3f} ± {row[key]["sd"]:.3f}' if key in row else ''
 
-  keys = ('new', 'cross_fitted', 'class_means', 'standardized', 'home')
+  keys = ['new', 'cross_fitted', 'class_means', 'standardized', 'home']
+  keys += ['convolutions', 'convolutions_cross_fitted', 'convolutions_home'] if 'convolutions' in row else []
   return f'| {row["num_labels"]} | ' + ' | '.join(map(text, keys)) + f' | {row["ms"] / 1000:.1f} s |'
 
 

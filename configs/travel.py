@@ -5,15 +5,16 @@
 PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16, then block 5 as
 well, which has not been trained yet; `small`, AlexNet's first three convolutions, 4 MB; `scratch`, CNN B at 96x96
 without weights of others, 1.6 MB, which is the model in the box; `pooled`, a logistic layer on the mean and maximum of
-AlexNet's third convolution, in minutes, for one laboratory or several, the best to be adapted to another.
-docs/travel.md and docs/adapt.md have what was measured.
+AlexNet's third convolution, in minutes, for one laboratory or several, to be adapted to another by its output layer;
+`tuned`, all five convolutions, of which all but the first are trained, to be adapted to another with
+`adapt --trainable=convolutions`. docs/travel.md and docs/adapt.md have what was measured.
 """
 
 from ml_collections import config_dict
 
 from configs import default
 
-VARIANTS = ('vgg16', 'small', 'scratch', 'pooled')
+VARIANTS = ('vgg16', 'small', 'scratch', 'pooled', 'tuned')
 
 
 def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
@@ -55,6 +56,8 @@ def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
     _scratch(c)
   elif variant == 'pooled':
     _pooled(c)
+  elif variant == 'tuned':
+    _tuned(c)
   else:
     _vgg16(c)
   return c
@@ -119,6 +122,40 @@ def _pooled(c: config_dict.ConfigDict) -> None:
   c.stages.order = ('head',)
   c.stages.head = default.stage(('dense_.*',), 1, 'sgd', 1e-9)
   c.stages.head.output_layer = 'logistic'
+
+
+def _tuned(c: config_dict.ConfigDict) -> None:
+  c.data.view = 'cell_close'
+  c.data.image_size = 128
+  c.model.name = 'alexnet'
+  c.model.head = 'mean_max'
+  c.model.dropout_rate = 0.3
+  # As in configs/best.py: how cells vary, not how laboratories do. The labels of another laboratory say that.
+  c.augment = default.get_config().augment
+  c.augment.preprocessing_function = 'weights'
+  c.augment.rescale = 0.0
+  c.augment.quarter_turns = True
+  c.augment.mirrors = True
+  c.augment.rotation_range = 45.0
+  c.augment.zoom_range = (0.88, 1.13)
+  c.augment.width_shift_range = 0.05
+  c.augment.height_shift_range = 0.05
+  c.augment.fill_mode = 'reflect'
+  c.augment.brightness_range = (0.85, 1.0)
+  c.augment.saturation_range = (0.9, 1.1)
+  c.augment.stain_range = 0.1
+  c.evaluate.tta = 'symmetries'
+  c.logistic.strength = 1e-2
+  c.train.batch_size = 64
+  c.train.label_smoothing = 0.1
+  c.train.ema_momentum = 0.99
+  c.train.steps_per_epoch = 60
+  c.stages.cache_features = False
+  # It begins with a logistic layer on the features as they are.
+  c.stages.order = ('fine',)
+  c.stages.fine = default.stage(('block[2-5]_.*', 'dense_.*'), 8, 'adam', 1e-4)
+  c.stages.fine.decay = 2e-3
+  c.stages.fine.output_layer = 'logistic'
 
 
 def _vgg16(c: config_dict.ConfigDict) -> None:

@@ -196,6 +196,9 @@ def test_paths_and_keys_that_a_command_does_not_take(copy, tmp_path):
   adapt = ('adapt', f'--workdir={folder}', f'--data_dir={data / "TEST"}', '--propose=3')
   assert 'keeps the settings of the run; leave it out' in advice(*adapt, '--config.seed=3')
   arrives(*adapt)
+  line = advice(*adapt, '--updates=7')
+  assert 'fitted without updates; leave it out, or add --trainable=convolutions' in line
+  arrives(*adapt, '--updates=7', line.split()[-1])
   line = advice('train', *starting.TINY, data)
   flags = re.search(r'name the folder with (\S+) (--\S+)', line).groups()
   assert flags == re.search(r'name the folder with (\S+) (--\S+)', advice('study', data)).groups()

@@ -8,9 +8,40 @@ from typing import Any
 
 from bloodcell_jax.base import run_format
 from bloodcell_jax.config import experiment, pixels
+from bloodcell_jax.data import stream
+from bloodcell_jax.models import backbone
 
-# The stage of the adapted run, whose one epoch is the fit of the output layer.
+# The stage of the adapted run, whose one epoch is the fit of the output layer, or the training of the convolutions.
 STAGE = 'adapt'
+# The training of the convolutions. The moving average of the weights answers, so that the last updates, at a rate that
+# is still large, do not decide.
+BATCH_SIZE = 64
+LEARNING_RATE, DECAY = 1e-4, 5e-3  # of Adam; at update t the rate is LEARNING_RATE / (1 + DECAY * t)
+EMA_MOMENTUM = 0.98
+CHECKPOINT_EVERY = 50.0  # updates
+# Of a run with none of _WIDE, whose augmentation keeps shape and colour: a moderate one.
+_WIDE = (
+  'rotation_range',
+  'zoom_range',
+  'shear_range',
+  'crop_range',
+  'brightness_range',
+  'hue_range',
+  'saturation_range',
+  'stain_range',
+)
+AUGMENTATION = {
+  'quarter_turns': True,
+  'mirrors': True,
+  'rotation_range': 45.0,
+  'zoom_range': [0.88, 1.13],
+  'width_shift_range': 0.05,
+  'height_shift_range': 0.05,
+  'fill_mode': 'reflect',
+  'brightness_range': [0.85, 1.0],
+  'saturation_range': [0.9, 1.1],
+  'stain_range': 0.1,
+}
 
 
 def derive(
@@ -73,4 +104,41 @@ def derive(
     'ensemble.member': 0,
     'ensemble.architectures': [],
     run_format.KEY: run_format.CURRENT,
+  }
+
+
+def with_convolutions(config: Mapping[str, Any], network: backbone.Network, updates: int) -> dict[str, Any]:
+  """The flat config of `derive`, for a run in which all is trained but the first convolution, or block of them.
+
+  It is trained in one epoch: validation, which is of the old laboratory alone, has no say in when to end.
+
+  Args:
+    config: that of `derive`.
+    network: of the run.
+    updates: of the training.
+  """
+  own = {} if any(config[f'augment.{key}'] for key in _WIDE) else AUGMENTATION
+  # The other pipelines do not know all of it.
+  pipeline = 'tf_data' if own or config['data.pipeline'] == 'numpy' else config['data.pipeline']
+  stage = {
+    'trainable': [f'(?!{network.first_convolution}).*'],
+    'optimizer': 'adam',
+    'learning_rate': LEARNING_RATE,
+    'decay': DECAY,
+  }
+  return {
+    **config,
+    **{f'augment.{key}': value for key, value in own.items()},
+    'data.pipeline': pipeline,
+    **{f'stages.{STAGE}.{key}': value for key, value in stage.items()},
+    'stages.cache_features': False,
+    'train.batch_size': BATCH_SIZE,
+    'train.steps_per_epoch': updates,
+    'train.checkpoint_every': CHECKPOINT_EVERY,
+    'train.checkpoint_unit': 'steps',
+    # Each laboratory half of the images, in it each class the same share.
+    'train.draw': stream.LABORATORIES,
+    'train.class_weight': 'none',
+    'train.max_copies': 0,
+    'train.ema_momentum': EMA_MOMENTUM,
   }

@@ -1,4 +1,7 @@
-"""Makes an ordinary run for another laboratory from a trained one and a few labels of its images."""
+"""Makes an ordinary run for another laboratory from a trained one and a few labels of its images.
+
+The output layer is fitted anew; if asked for, the convolutions are then trained as well (`convolutions`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from bloodcell_jax.adaptation import (
   adapted_config,
+  convolutions,
   features,
   head_choice,
   home_images,
@@ -54,6 +58,7 @@ class Request:
   home_dir: str  # where the run's own images are now; '' where its config says
   new_classes: tuple[str, ...]
   num_proposed: int
+  updates: int  # of a training of the convolutions; 0 where the output layer alone is fitted
 
 
 def load(folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress) -> model_set.Network:
@@ -96,6 +101,8 @@ def adapt(
   before = load(request.run, stop, progress)
   exp_before, known = before.job.experiment, before.job.data.table.class_names
   home = home_images.read(request.run, exp_before, request.home_dir, before.fingerprint)
+  if request.updates:
+    convolutions.check(request.run.path, home)
   labelled = labels.read(
     request.data_dir, request.labels_csv, request.groups_csv, known, request.new_classes, home.digests
   )
@@ -107,7 +114,7 @@ def adapt(
   if is_complete:
     progress.line(f'{new.path}: complete; the report is {new.report}')
     return
-  exp, data, rows = _images(request.run, exp_before, new, home, labelled, stop, progress)
+  exp, data, rows = _images(request.run, exp_before, new, home, labelled, request.updates, stop, progress)
   own = _job(request.run, before, new, exp, data, stop, progress)
   run_record.describe(new, own, data.leaking().counts())
 
@@ -132,7 +139,21 @@ def adapt(
     choice.cross_fitted_NK, labelled.label, labelled.group, labelled.file, labelled.class_names
   )
   params = layers.replaced(before, choice.layer, own.params)
-  if kept is None:
+  after_ND, num_folds, alone = embedding_ND, choice.num_folds, None
+  if request.updates:
+
+    def begin(kept_N: np.ndarray) -> Any:
+      if kept_N.all():
+        return params
+      layer = head_choice.fit_chosen(old, fresh.take(kept_N), layer_before, exp.seed, stop.poll)
+      return layers.replaced(before, layer, own.params)
+
+    trained = convolutions.train(own, new, rows, begin, progress)
+    models, num_folds = trained.models, trained.num_folds
+    both = dataclasses.replace(both, after=layers.read(models.networks[0]))
+    after_ND = _embed_again(models, embedding_ND, rows, new, progress)
+    alone, crossed = crossed, dataclasses.replace(crossed, probs_NK=trained.cross_fitted_NK)
+  elif kept is None:
     _save(new, own, params, _record(choice, old, fresh, crossed, time.monotonic() - began))
     models = model_set.single(*model_set.load_network(new, exp, data, stop, progress))
   else:
@@ -144,17 +165,18 @@ def adapt(
     )
     home_features.write(new, home_features.joined([kept, more]))
 
-  compared = scores.write(new, models, data, rows, both, embedding_ND, crossed, kept, progress)
-  laboratory.look(
-    new, models, request.data_dir, data, rows, embedding_ND[rows], request.num_proposed, progress
-  )
+  compared = scores.write(new, models, data, rows, both, embedding_ND, after_ND, crossed, kept, progress)
+  laboratory.look(new, models, request.data_dir, data, rows, after_ND[rows], request.num_proposed, progress)
   result = {
     **dataclasses.asdict(choice.settings),
-    'num_folds': choice.num_folds,
+    'num_folds': num_folds,
     'labels': {name: int((labelled.label == k).sum()) for k, name in enumerate(labelled.class_names)},
     'num_home': num_home,
     **compared,
   }
+  if alone is not None:
+    # The same labels, left out by the layer alone and by the trained convolutions.
+    result |= {'updates': request.updates, 'alone': scores.compare(alone, crossed, exp)}
   adaptation_file.finish(new, result)
   entries = adaptation_file.read(new)
   assert entries is not None, 'it was written above'
@@ -169,6 +191,7 @@ def _images(
   new: workdir.Workdir,
   home: home_images.HomeImages,
   labelled: types.Table,
+  updates: int,
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> tuple[experiment.Experiment, dataset.Dataset, np.ndarray]:
@@ -181,9 +204,10 @@ def _images(
     return exp, data, data.rows['train']
   groups_csv = image_folder.write(new, home.sample, labelled)
   images = new.path / image_folder.FOLDER
-  new.write_config(
-    adapted_config.derive(saved, exp_before, run.path, images, groups_csv, features.tta(exp_before))
-  )
+  config = adapted_config.derive(saved, exp_before, run.path, images, groups_csv, features.tta(exp_before))
+  if updates:
+    config = adapted_config.with_convolutions(config, exp_before.model.network, updates)
+  new.write_config(config)
   exp = experiment.from_flat(new.read_config())
   read = run_data.read_images(exp, new, stop, progress)
   run_data.check_leaks(exp, read, progress)
@@ -202,7 +226,24 @@ def _identity(request: Request, before: model_set.Network, labelled: types.Table
     'labels': [labelled.class_names[k] for k in labelled.label],
     'groups': labelled.group.tolist(),
     'new_classes': list(request.new_classes),
+    # Not named where the output layer alone is fitted, as in runs of before.
+    **({'updates': request.updates} if request.updates else {}),
   }
+
+
+def _embed_again(
+  models: model_set.ModelSet,
+  embedding_ND: np.ndarray,
+  rows: np.ndarray,
+  new: workdir.Workdir,
+  progress: progress_lib.Progress,
+) -> np.ndarray:
+  """[N, D] as the embeddings, by the adapted network: of the new images and those that are scored; NaN of others."""
+  splits = models.networks[0].job.data.rows
+  needed = np.unique(np.concatenate([rows, *(splits[name] for name in scores.HOME_SPLITS if name in splits)]))
+  after_ND = np.full_like(embedding_ND, np.nan)
+  after_ND[needed] = convolutions.embed(models, needed, new, progress)
+  return after_ND
 
 
 def _job(

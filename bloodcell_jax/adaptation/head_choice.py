@@ -77,15 +77,21 @@ def choose(
     return _choose(home, new, before, seed, poll)
 
 
+def fit_chosen(
+  home: Examples, new: Examples, before: logistic.Linear, seed: int, poll: Callable[[], None]
+) -> logistic.Linear:
+  """The layer of `choose` for the same arguments, without saying anything of images left out."""
+  import threadpoolctl
+
+  with threadpoolctl.threadpool_limits(1, 'blas'):
+    basis_DR, home, new, start = _in_directions(home, new, before)
+    return _whole(basis_DR, fit(home, new, start, _settings(home, new, start, seed, poll)))
+
+
 def _choose(
   home: Examples, new: Examples, before: logistic.Linear, seed: int, poll: Callable[[], None]
 ) -> Choice:
-  basis_DR = _directions(np.concatenate([home.embedding_ND, new.embedding_ND]))
-  home, new = (
-    dataclasses.replace(one, embedding_ND=one.embedding_ND.astype(np.float64) @ basis_DR)
-    for one in (home, new)
-  )
-  start = logistic.Linear(basis_DR.T @ before.kernel_DK, before.bias_K)
+  basis_DR, home, new, start = _in_directions(home, new, before)
   fold_N = groups.spread_folds(new.label_N, new.group_N, NUM_FOLDS, seed)
   cross_fitted_NK = np.full((len(new.label_N), len(start.bias_K)), np.nan)
   for fold in np.unique(fold_N):
@@ -94,9 +100,25 @@ def _choose(
     layer = fit(home, rest, start, _settings(home, rest, start, seed, poll))
     cross_fitted_NK[inside_N] = layer.probabilities(new.embedding_ND[inside_N])
   settings = _settings(home, new, start, seed, poll)
-  layer = fit(home, new, start, settings)
-  whole = logistic.Linear(basis_DR @ layer.kernel_DK, layer.bias_K)
+  whole = _whole(basis_DR, fit(home, new, start, settings))
   return Choice(whole, settings, cross_fitted_NK, len(np.unique(fold_N)))
+
+
+def _in_directions(
+  home: Examples, new: Examples, before: logistic.Linear
+) -> tuple[np.ndarray, Examples, Examples, logistic.Linear]:
+  """[D, R] the directions, and both laboratories and the layer in these."""
+  basis_DR = _directions(np.concatenate([home.embedding_ND, new.embedding_ND]))
+  home, new = (
+    dataclasses.replace(one, embedding_ND=one.embedding_ND.astype(np.float64) @ basis_DR)
+    for one in (home, new)
+  )
+  return basis_DR, home, new, logistic.Linear(basis_DR.T @ before.kernel_DK, before.bias_K)
+
+
+def _whole(basis_DR: np.ndarray, layer: logistic.Linear) -> logistic.Linear:
+  """The layer on embeddings, of one on their directions."""
+  return logistic.Linear(basis_DR @ layer.kernel_DK, layer.bias_K)
 
 
 def fit(home: Examples, new: Examples, before: logistic.Linear, settings: Settings) -> logistic.Linear:

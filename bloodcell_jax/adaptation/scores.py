@@ -29,6 +29,7 @@ def write(
   rows: np.ndarray,
   both: layers.Layers,
   embedding_ND: np.ndarray,
+  after_ND: np.ndarray,
   crossed: types.Predictions,
   kept: home_features.HomeFeatures | None,
   progress: progress_lib.Progress,
@@ -41,7 +42,8 @@ def write(
     data: its images.
     rows: the new laboratory's labelled images in them.
     both: the output layers before and after.
-    embedding_ND: of every row of the data.
+    embedding_ND: of every row of the data, by the network before.
+    after_ND: the same by the adapted network; the same array where the output layer alone is another.
     crossed: the cross-fitted predictions of `rows`.
     kept: features of old images, of the same classes, where the data has none of these; else None.
     progress: where progress is printed.
@@ -58,22 +60,22 @@ def write(
   calibration_file.write(folder, rule, fitted_for)
   progress.line(cross_fitted.write(folder, crossed, data, exp, note, models.origin, rule))
   before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(embedding_ND[rows]))
-  result: dict[str, Any] = {'new': _compare(before, crossed, exp), 'home': {}}
+  result: dict[str, Any] = {'new': compare(before, crossed, exp), 'home': {}}
   for split in HOME_SPLITS:
-    old = _old_images(split, data, embedding_ND, kept)
+    old = _old_images(split, data, embedding_ND, after_ND, kept)
     if old is None:
       continue
     before, after = (
       dataclasses.replace(old.predictions, probs_NK=probs_NK)
       for probs_NK in (
         both.probabilities_before(old.embedding_ND),
-        both.after.probabilities(old.embedding_ND),
+        both.after.probabilities(old.after_ND),
       )
     )
     image_of, converted = old.image_of, old.conversions
     figures = scoring.write(folder, split, after, exp, note, models.origin, rule, image_of, None, converted)
     progress.line(f'old images, {scoring.line(split, figures)}')
-    result['home'][split] = _compare(before, after, exp)
+    result['home'][split] = compare(before, after, exp)
   return result
 
 
@@ -81,27 +83,34 @@ def write(
 class _OldImages:
   """Images of the old laboratory in one split."""
 
-  embedding_ND: np.ndarray
+  embedding_ND: np.ndarray  # by the network before
+  after_ND: np.ndarray  # by the adapted one
   predictions: types.Predictions  # without probabilities
   image_of: Callable[[int], np.ndarray] | None
   conversions: Mapping[str, int] | None
 
 
 def _old_images(
-  split: str, data: dataset.Dataset, embedding_ND: np.ndarray, kept: home_features.HomeFeatures | None
+  split: str,
+  data: dataset.Dataset,
+  embedding_ND: np.ndarray,
+  after_ND: np.ndarray,
+  kept: home_features.HomeFeatures | None,
 ) -> _OldImages | None:
   """Those of the data, or those that `kept` has the features of; None where there are none."""
   none_NK = np.zeros((0, len(data.table.class_names)))
   if kept is not None:
     part = kept.of_split(split)
     about = types.Predictions(none_NK, part.label_N, part.group_N, part.file_N, part.class_names)
-    return _OldImages(part.embedding_ND, about, None, None) if len(part) else None
+    # Such a run's convolutions stay as they are.
+    return _OldImages(part.embedding_ND, part.embedding_ND, about, None, None) if len(part) else None
   if split not in data.rows:
     return None
   rows = data.rows[split]
   table = data.table.take(rows)
   about = types.Predictions(none_NK, table.label, table.group, table.file, table.class_names)
-  return _OldImages(embedding_ND[rows], about, data.image_of(split), data.conversions(split))
+  image_of, conversions = data.image_of(split), data.conversions(split)
+  return _OldImages(embedding_ND[rows], after_ND[rows], about, image_of, conversions)
 
 
 def loss_and_accuracy(probs_NK: np.ndarray, label_N: np.ndarray) -> tuple[float, float]:
@@ -110,9 +119,10 @@ def loss_and_accuracy(probs_NK: np.ndarray, label_N: np.ndarray) -> tuple[float,
   return float(-np.log(probs_N).mean()), float((probs_NK.argmax(1) == label_N).mean())
 
 
-def _compare(
+def compare(
   before: types.Predictions, after: types.Predictions, exp: experiment.Experiment
 ) -> dict[str, Any]:
+  """The numbers of images and groups, the figures `before` and `after`, and their `change`, of the same images."""
   spec, seed = exp.intervals, exp.seed
   return {
     'num_images': len(after),

@@ -24,6 +24,9 @@ from bloodcell_jax.train import signals
 CONFIG = 'configs/default.py'  # without --config, so that the keys below can be given
 # The keys that are taken from the config; everything else is the run's.
 _KEYS = {'data.dir': 'data_dir', 'data.labels_csv': 'labels_csv', 'data.groups_csv': 'groups_csv'}
+# The values of --trainable, and the updates of a training where --updates is empty.
+OUTPUT_LAYER, CONVOLUTIONS = 'output_layer', 'convolutions'
+UPDATES = 300
 # What to do where the results cannot be written.
 WHERE_ELSE = (
   'name a folder that can be written with --to; where images are proposed, copy the run to one and name that with '
@@ -48,6 +51,14 @@ def define_flags() -> None:
     'new_classes', [], 'classes of the labels that the run does not know, separated by commas'
   )
   flags.DEFINE_integer('propose', 50, 'most images proposed for labelling, in label_next.csv')
+  flags.DEFINE_enum(
+    'trainable', OUTPUT_LAYER, [OUTPUT_LAYER, CONVOLUTIONS],
+    'fit the output layer alone, or then train all convolutions but the first too, which needs the images that the run '
+    'was trained on and takes four trainings',
+  )  # fmt: skip
+  flags.DEFINE_integer(
+    'updates', None, f'of each training with --trainable={CONVOLUTIONS}; if empty, {UPDATES}'
+  )
   flags.DEFINE_string('home_dir', '', "the run's own images, where they were moved")
 
 
@@ -62,6 +73,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError('adapt needs the images of the new laboratory: --data_dir=FOLDER')
   if flags.FLAGS.propose < 0:
     raise types.UserError(f'propose is {flags.FLAGS.propose}; it must be 0 or more')
+  updates = _updates()
   progress = progress_lib.Progress()
   if not request.workdir:
     progress.line(box.line())
@@ -87,8 +99,28 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     home_dir=flags.FLAGS.home_dir,
     new_classes=tuple(flags.FLAGS.new_classes),
     num_proposed=flags.FLAGS.propose,
+    updates=updates,
   )
   adapted_run.adapt(wanted, workdir.Workdir(new), stop, progress)
+
+
+def _updates() -> int:
+  """Updates of a training of the convolutions; 0 where the output layer alone is fitted.
+
+  Raises:
+    UserError: there are none, or they are given although the convolutions stay.
+  """
+  given = flags.FLAGS.updates
+  if flags.FLAGS.trainable == OUTPUT_LAYER:
+    if given is not None:
+      raise types.UserError(
+        f'--updates={given}: the output layer is fitted without updates; leave it out, or add '
+        f'--trainable={CONVOLUTIONS}'
+      )
+    return 0
+  if given is not None and given < 1:
+    raise types.UserError(f'updates is {given}; it must be 1 or more')
+  return UPDATES if given is None else given
 
 
 def _cut_out(

@@ -57,6 +57,11 @@ class Network:
     str, ...
   ]  # patterns of names in files of weights that belong to a head, this one or another
 
+  @property
+  def first_convolution(self) -> str:
+    """The pattern of the names of the weights of the first convolution, or of the first block of them."""
+    return 'conv2d_1/.*'
+
   def build(self, options: Options) -> nn.Module:
     """The whole network."""
     return self.create(options)
@@ -80,6 +85,10 @@ class Backbone(Network):
   def blocks(self) -> tuple[str, ...]:
     """In order, the pattern of the names of each block's weights."""
     return self.features
+
+  @property
+  def first_convolution(self) -> str:
+    return self.blocks[0]
 
   def build(self, options: Options) -> nn.Module:
     """The whole network."""

@@ -10,6 +10,8 @@ from bloodcell_jax.stats import metrics
 from bloodcell_jax.storage import adaptation_file
 
 _BEGINNINGS = {'before': 'the earlier layer', 'zero': 'zero'}
+# The entry of the results that is there where the convolutions were trained.
+_ALONE = 'alone'
 SECTION = ('adaptation', 'Adaptation')
 
 
@@ -32,10 +34,10 @@ def section(entries: Mapping[str, Any]) -> str:
       f'{page.text(labelled)}).{page.text(added)} The output layer was fitted anew on them and on '
       f'{result["num_home"]:,} old training images, both laboratories with the same weight, each class with the same '
       f'within a laboratory. Drawn to {_BEGINNINGS[result["beginning"]]} with strength {result["strength"]:g}, '
-      'chosen by groups.</p>',
+      f'chosen by groups.{_trained(result)}</p>',
       page.table('before and after', ('images: figure', 'before', 'after', 'change'), rows),
       f'<p class="small">New images are cross-fitted: each of {result["num_folds"]} folds of their groups is predicted '
-      'by a layer that was fitted, and whose strength was chosen, without it. The run itself has learned from all '
+      f'by a {_predicting(result)} without it. The run itself has learned from all '
       'of them, and is at least as well informed. In brackets: confidence intervals over groups, exact ones where '
       'there are few. They hold for images like the labelled ones; labels chosen because they are difficult make the '
       'figures lower than those of the folder.</p>',
@@ -55,7 +57,24 @@ def lines(entries: Mapping[str, Any]) -> list[str]:
 
 def _places(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
   places = [('new images, left out', result['new'])]
+  if _ALONE in result:
+    places.append(('new images, left out (before: the output layer alone)', result[_ALONE]))
   return places + [(f'old images, {split}', one) for split, one in result['home'].items()]
+
+
+def _trained(result: Mapping[str, Any]) -> str:
+  if _ALONE not in result:
+    return ''
+  return (
+    f' Then all weights but those of the first convolution were trained for {result["updates"]:,} updates, half of the '
+    'images of each laboratory, in each every class equally often.'
+  )
+
+
+def _predicting(result: Mapping[str, Any]) -> str:
+  if _ALONE not in result:
+    return 'layer that was fitted, and whose strength was chosen,'
+  return 'network that was trained'
 
 
 def _origin(request: Mapping[str, Any]) -> str:

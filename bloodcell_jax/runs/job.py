@@ -106,6 +106,12 @@ class Job:
     other._targets = targets
     return other
 
+  def with_laboratories(self, laboratory_N: np.ndarray) -> Job:
+    """The same job, its images drawn by these laboratories, int32 for each row, where the source does not say."""
+    other = copy.copy(self)
+    other.__dict__['arrays'] = dataclasses.replace(self.arrays, laboratory_N=laboratory_N)
+    return other
+
   def with_evaluate_batch_size(self, size: int) -> Job:
     """The same job, evaluated in batches of so many images."""
     other = copy.copy(self)

@@ -31,7 +31,8 @@ def claim(folder: workdir.Workdir, request: Mapping[str, Any]) -> bool:
     folder.list('groups_csv').unlink(missing_ok=True)
     atomic.write_json(folder.adaptation, {REQUEST: dict(request)})
     return False
-  if differing := [key for key in request if entries[REQUEST].get(key) != request[key]]:
+  asked = entries[REQUEST]
+  if differing := [key for key in {**request, **asked} if asked.get(key) != request.get(key)]:
     raise types.UserError(
       f'{folder.path}: holds a run that was adapted to something else ({", ".join(differing)}); choose another folder '
       'with --to'

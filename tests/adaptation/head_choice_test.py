@@ -64,3 +64,11 @@ def test_a_class_without_new_labels_rests_on_the_old_images():
   home = examples(90, 3, 0.0)
   own = home.label_N == 2
   assert (choice.layer.logits(home.embedding_ND)[own].argmax(1) == 2).mean() > 0.8
+
+
+def test_the_layer_alone_is_that_of_the_choice():
+  new, home = examples(24, 1, 1.0), examples(60, 0, 0.0)
+  alone = head_choice.fit_chosen(home, new, BEFORE, 0, lambda: None)
+  assert alone.kernel_DK.tobytes() == choose(new).layer.kernel_DK.tobytes()
+  fewer = head_choice.fit_chosen(home, new.take(np.arange(12)), BEFORE, 0, lambda: None)
+  assert alone.kernel_DK.tobytes() != fewer.kernel_DK.tobytes()

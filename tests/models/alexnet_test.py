@@ -91,7 +91,11 @@ def test_the_weights_that_come_with_it_fit(small, weights):
 def test_the_config_shows_cells_at_one_scale_and_learns_no_statistics(variant):
   exp = experiment.resolve(travel.get_config(variant))
   usual = ('cell', 'laboratories', 'mirrors')
-  expected = {'pooled': ('cell_close', 'images', 'symmetries')}.get(variant, usual)
+  others = {
+    'pooled': ('cell_close', 'images', 'symmetries'),
+    'tuned': ('cell_close', 'laboratories', 'symmetries'),
+  }
+  expected = others.get(variant, usual)
   assert (exp.data.decode.view, exp.draw, exp.tta) == expected
   spec = exp.transform.standardize
   assert not (spec.featurewise_center)
