@@ -137,8 +137,9 @@ def get_config() -> config_dict.ConfigDict:
   m.head_units = 256
   m.channels = 3  # 3, or 1: the network converts its input to grey; vgg16 takes 3
   m.rbf_units = 50  # neurons of the rbf head
-  # Of 3x3 on a CPU: winograd, Winograd's algorithm in layers where it is faster, or direct.
-  m.convolution = 'winograd'
+  # Of 3x3 on a CPU: winograd, Winograd's algorithm in layers where it is faster; direct; auto: winograd, and direct in
+  # runs that an earlier version began.
+  m.convolution = 'auto'
   m.auxiliary = False  # auxiliary classifiers for stages that train layer by layer; not for vgg16
 
   c.weights = w = config_dict.ConfigDict()

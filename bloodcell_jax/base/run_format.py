@@ -8,6 +8,7 @@ a config without that entry has format 1.
         epochs is the best
     2   each member's seed is drawn from the ensemble's; bags have random streams of their own; a held-out fraction is
         exact; the earliest of equally good epochs is the best
+    3   convolutions of 3x3 are computed by Winograd's algorithm on a CPU, unless model.convolution says otherwise
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from bloodcell_jax.base import rng, types
 
 KEY = 'format'  # an entry of config.json, not a key of a user's config
-CURRENT = 2
+CURRENT = 3
 # Keys that configs of earlier versions lack, with the value that those runs were trained with.
 ADDED = {
   'weights.include_top': False,
@@ -28,7 +29,7 @@ ADDED = {
   'train.parallel': 'pmap',
   # On a CPU, where they were trained, it is the float32 that they had.
   'train.dtype': 'auto',
-  'model.convolution': 'direct',
+  'model.convolution': 'auto',
   'train.draw': 'images',
   'train.max_copies': 0,
   'logistic.strength': 1e-3,
@@ -126,7 +127,7 @@ def _entries(value: Any) -> list[Any] | tuple[Any, ...]:
 def member_seed(number: int, seed: int, member: int) -> int:
   """The seed of an ensemble's member, in [0, 2**32).
 
-  **Guarantees**: in format 2, members of two ensembles share a seed only by chance, 1 in 2**32.
+  **Guarantees**: from format 2 on, members of two ensembles share a seed only by chance, 1 in 2**32.
 
   Args:
     number: the run's format.
@@ -156,3 +157,8 @@ def held_out_fraction(number: int, fraction: float) -> float:
 def is_latest_best(number: int) -> bool:
   """Whether the latest of equally good epochs is the best one in a run of this format, and not the earliest."""
   return number == 1
+
+
+def is_winograd(number: int) -> bool:
+  """Whether a run of this format takes Winograd's algorithm where its config leaves the choice."""
+  return number >= 3

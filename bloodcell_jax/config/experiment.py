@@ -27,6 +27,8 @@ from bloodcell_jax.weights import pretrained
 
 PIPELINES = ('tf_data', 'numpy', resident_images.NAME)
 
+_AUTO = 'auto'  # of model.convolution
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -137,7 +139,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     pipeline=data.choice('pipeline', PIPELINES),
     transform=pixels.read(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
-    convolution=sections['model'].choice('convolution', fast_conv.ALGORITHMS),
+    convolution=_convolution(sections['model'], number),
     weights=_expanded(sections['weights'].spec(pretrained.Spec), 'weights', ('path',)),
     stages=tuple(stages_lib.read(sections['stages'], sections['optimizer'], train)),
     cache_features=sections['stages'].take('cache_features', bool),
@@ -211,6 +213,14 @@ def _data(data: section.Section, synthetic: section.Section, number: int) -> rea
   return dataclasses.replace(
     spec, **{key: run_format.held_out_fraction(number, getattr(spec, key)) for key in keys}
   )
+
+
+def _convolution(model: section.Section, number: int) -> str:
+  """How convolutions are computed on a CPU in a run of this format."""
+  value = model.choice('convolution', (_AUTO, *fast_conv.ALGORITHMS))
+  if value != _AUTO:
+    return value
+  return fast_conv.WINOGRAD if run_format.is_winograd(number) else fast_conv.DIRECT
 
 
 def _expanded(spec: Any, name: str, keys: tuple[str, ...]) -> Any:
