@@ -12,13 +12,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
-# The transform of a kernel in one direction. Source: as above, section 4.1, where it is called G; the transforms of
-# inputs and outputs, of ones alone, are written out as sums below.
-_TRANSFORM_AK = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 # The transformed tiles of a piece of the batch take at most so many bytes, so that memory does not grow with the batch.
 _PIECE_BYTES = 48 * 2**20
 
@@ -52,15 +48,14 @@ def convolve(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> jax.Array
     pads: zeros before and after rows and columns.
   """
   height, width = _output_size(x_BHWC, pads)
-  transform_AK = _TRANSFORM_AK.astype(kernel_HWIO.dtype)
-  kernel_ABIO = jnp.einsum('ah,bw,hwio->abio', transform_AK, transform_AK, kernel_HWIO)
+  kernels = _kernels(kernel_HWIO)
   outputs: list[jax.Array] = []
   for piece in _pieces(x_BHWC):
     x = _padded(x_BHWC[piece], pads, height, width)
     if outputs:
       # A barrier, so that the tiles of one piece at a time lie in memory.
       x, outputs[-1] = lax.optimization_barrier((x, outputs[-1]))
-    outputs.append(_convolve(x, kernel_ABIO))
+    outputs.append(_convolve(x, kernels))
   return jnp.concatenate(outputs)[:, :height, :width]
 
 
@@ -75,9 +70,10 @@ def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Arr
       x, g, sums = lax.optimization_barrier((x, g, sums))
     products = [a.T @ b for a, b in zip(_input_tiles(x), _output_tiles(g), strict=True)]
     sums = [a + b for a, b in zip(sums, products, strict=True)] if sums else products
-  sum_ABIO = jnp.stack(sums).reshape(4, 4, *sums[0].shape)
-  transform_AK = _TRANSFORM_AK.astype(sum_ABIO.dtype)
-  return jnp.einsum('ah,bw,abio->hwio', transform_AK, transform_AK, sum_ABIO)
+  columns = [
+    _taps([sums[4 * a + b] for a in range(4)]) for b in range(4)
+  ]  # [column of the tile][row of the kernel]
+  return jnp.stack([jnp.stack(_taps([column[i] for column in columns])) for i in range(3)])
 
 
 def _output_size(x_BHWC: jax.Array, pads: Pads) -> tuple[int, int]:
@@ -120,17 +116,36 @@ def _output_tiles(g_BHWO: jax.Array) -> list[jax.Array]:
   return [each.reshape(-1, g_BHWO.shape[-1]) for each in tiles]
 
 
-def _convolve(x_BHWC: jax.Array, kernel_ABIO: jax.Array) -> jax.Array:
+def _kernels(kernel_HWIO: jax.Array) -> list[jax.Array]:
+  """The 16 transformed numbers of a kernel, each as [C, O]; row by row."""
+
+  def spread(taps: list[jax.Array]) -> list[jax.Array]:
+    ends = (taps[0] + taps[2]) / 2
+    return [taps[0], ends + taps[1] / 2, ends - taps[1] / 2, taps[2]]
+
+  columns = [
+    spread([kernel_HWIO[i, j] for i in range(3)]) for j in range(3)
+  ]  # [column of the kernel][row of the tile]
+  return [each for a in range(4) for each in spread([column[a] for column in columns])]
+
+
+def _taps(m: list[jax.Array]) -> list[jax.Array]:
+  """The transpose of what spreads a kernel, in one direction."""
+  ends = (m[1] + m[2]) / 2
+  return [m[0] + ends, (m[1] - m[2]) / 2, ends + m[3]]
+
+
+def _convolve(x_BHWC: jax.Array, kernels: list[jax.Array]) -> jax.Array:
   """The convolution of an input of whole tiles by a transformed kernel."""
-  shape = (len(x_BHWC), *((size - 2) // 2 for size in x_BHWC.shape[1:3]), kernel_ABIO.shape[-1])
-  kernels = kernel_ABIO.reshape(16, *kernel_ABIO.shape[2:])
+  batch, high, wide = len(x_BHWC), *((size - 2) // 2 for size in x_BHWC.shape[1:3])
+  num_out = kernels[0].shape[-1]
   # Products one by one: a batched product is up to a third slower.
-  sums = [(tile @ kernels[i]).reshape(shape) for i, tile in enumerate(_input_tiles(x_BHWC))]
+  products = (tile @ kernel for tile, kernel in zip(_input_tiles(x_BHWC), kernels, strict=True))
+  sums = [each.reshape(batch, high, wide, num_out) for each in products]
   halves = [
     _sums([sums[4 * a + b] for a in range(4)]) for b in range(4)
   ]  # [column of the tile][row of the output]
   rows = [jnp.stack(_sums([half[i] for half in halves]), 3) for i in (0, 1)]
-  batch, high, wide, num_out = shape
   return jnp.stack(rows, 2).reshape(batch, 2 * high, 2 * wide, num_out)
 
 
