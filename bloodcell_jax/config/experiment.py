@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from bloodcell_jax.base import run_format, types
-from bloodcell_jax.config import pixels, section
+from bloodcell_jax.config import convolution, pixels, section
 from bloodcell_jax.config import stages as stages_lib
 from bloodcell_jax.data import dataset, reading, stream
 from bloodcell_jax.data.augmentation import test_time, transform
@@ -19,15 +19,13 @@ from bloodcell_jax.data.resident import images as resident_images
 from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.heads import logistic, rbf, svr, trees
-from bloodcell_jax.models import fast_conv, zoo
+from bloodcell_jax.models import zoo
 from bloodcell_jax.stats import calibration, intervals, unlike
 from bloodcell_jax.system import home
 from bloodcell_jax.train import plan, precision, step
 from bloodcell_jax.weights import pretrained
 
 PIPELINES = ('tf_data', 'numpy', resident_images.NAME)
-
-_AUTO = 'auto'  # of model.convolution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +137,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     pipeline=data.choice('pipeline', PIPELINES),
     transform=pixels.read(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
-    convolution=_convolution(sections['model'], number),
+    convolution=convolution.read(sections['model'], number),
     weights=_expanded(sections['weights'].spec(pretrained.Spec), 'weights', ('path',)),
     stages=tuple(stages_lib.read(sections['stages'], sections['optimizer'], train)),
     cache_features=sections['stages'].take('cache_features', bool),
@@ -213,14 +211,6 @@ def _data(data: section.Section, synthetic: section.Section, number: int) -> rea
   return dataclasses.replace(
     spec, **{key: run_format.held_out_fraction(number, getattr(spec, key)) for key in keys}
   )
-
-
-def _convolution(model: section.Section, number: int) -> str:
-  """How convolutions are computed on a CPU in a run of this format."""
-  value = model.choice('convolution', (_AUTO, *fast_conv.ALGORITHMS))
-  if value != _AUTO:
-    return value
-  return fast_conv.WINOGRAD if run_format.is_winograd(number) else fast_conv.DIRECT
 
 
 def _expanded(spec: Any, name: str, keys: tuple[str, ...]) -> Any:
