@@ -58,7 +58,7 @@ def lines(entries: Mapping[str, Any]) -> list[str]:
 def _places(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
   places = [('new images, left out', result['new'])]
   if _ALONE in result:
-    places.append(('new images, left out (before: the output layer alone)', result[_ALONE]))
+    places.append(('new images, against the layer alone', result[_ALONE]))
   return places + [(f'old images, {split}', one) for split, one in result['home'].items()]
 
 
