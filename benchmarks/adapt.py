@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks import adapted_convolutions, machine
 from bloodcell_jax.adaptation import adapted_run, features, head_choice, home_images, layers
 from bloodcell_jax.base import types
+from bloodcell_jax.commands import adapt as command
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import folders
 from bloodcell_jax.heads import logistic
@@ -47,8 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument('--draws', type=int, default=10)
   parser.add_argument('--new_classes', default='', help='classes of the folder that the run does not know')
   parser.add_argument('--cache', default='', help='folder in which embeddings are kept')
-  parser.add_argument('--trainable', default='output_layer', choices=['output_layer', 'convolutions'])
-  parser.add_argument('--updates', type=int, default=300, help='of each training of the convolutions')
+  parser.add_argument(
+    '--trainable', default=command.OUTPUT_LAYER, choices=[command.OUTPUT_LAYER, command.CONVOLUTIONS]
+  )
+  parser.add_argument(
+    '--updates', type=int, default=command.UPDATES, help='of each training of the convolutions'
+  )
   parser.add_argument('--folds', action='store_true', help='train folds of the labels too')
   parser.add_argument('--json', default='', help='file for the results')
   values = parser.parse_args(arguments)
@@ -65,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _examples(network, _with_classes(target, wanted), cache, progress),
   ]
   trainer = None
-  if values.trainable == 'convolutions':
+  if values.trainable == command.CONVOLUTIONS:
     if home.features is not None:
       parser.error(f'{values.run}: came without its images; name another run with --run')
     judged = home.sample['test' if 'test' in home.sample else 'validation']

@@ -97,19 +97,24 @@ def _scratch(c: config_dict.ConfigDict) -> None:
   c.optimizer.decay = 5e-4
 
 
-def _pooled(c: config_dict.ConfigDict) -> None:
+def _close(c: config_dict.ConfigDict) -> None:
+  """The close view of a cell, mean and maximum of the map, and of augmentation the symmetries of a square alone."""
   c.data.view = 'cell_close'
-  c.data.image_size = 112
-  c.model.name = 'alexnet3'
   c.model.head = 'mean_max'
-  c.model.dropout_rate = 0.0
-  # A linear layer gains nothing from other augmentation: only the symmetries of a square, which lose no pixel.
   c.augment = default.get_config().augment
   c.augment.preprocessing_function = 'weights'
   c.augment.rescale = 0.0
   c.augment.quarter_turns = True
   c.augment.mirrors = True
   c.evaluate.tta = 'symmetries'
+
+
+def _pooled(c: config_dict.ConfigDict) -> None:
+  # A linear layer gains nothing from augmentation that loses pixels.
+  _close(c)
+  c.data.image_size = 112
+  c.model.name = 'alexnet3'
+  c.model.dropout_rate = 0.0
   c.evaluate.align_features = True
   c.train.draw = 'images'
   c.train.class_weight = 'balanced'
@@ -125,17 +130,11 @@ def _pooled(c: config_dict.ConfigDict) -> None:
 
 
 def _tuned(c: config_dict.ConfigDict) -> None:
-  c.data.view = 'cell_close'
+  _close(c)
   c.data.image_size = 128
   c.model.name = 'alexnet'
-  c.model.head = 'mean_max'
   c.model.dropout_rate = 0.3
   # As in configs/best.py: how cells vary, not how laboratories do. The labels of another laboratory say that.
-  c.augment = default.get_config().augment
-  c.augment.preprocessing_function = 'weights'
-  c.augment.rescale = 0.0
-  c.augment.quarter_turns = True
-  c.augment.mirrors = True
   c.augment.rotation_range = 45.0
   c.augment.zoom_range = (0.88, 1.13)
   c.augment.width_shift_range = 0.05
@@ -144,7 +143,6 @@ def _tuned(c: config_dict.ConfigDict) -> None:
   c.augment.brightness_range = (0.85, 1.0)
   c.augment.saturation_range = (0.9, 1.1)
   c.augment.stain_range = 0.1
-  c.evaluate.tta = 'symmetries'
   c.logistic.strength = 1e-2
   c.train.batch_size = 64
   c.train.label_smoothing = 0.1

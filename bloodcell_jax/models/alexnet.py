@@ -44,14 +44,6 @@ class AlexNet(backbone.BlockNetwork):
     return x
 
 
-BACKBONE = backbone.Backbone(
-  create=backbone.creator(AlexNet),
-  output_layer='dense_2',
-  heads=backbone.HEADS,
-  channels=(3,),
-  has_auxiliary=False,
-  features=tuple(rf'block{i}_.*' for i in range(1, len(CONVS) + 1)),
-  other_heads=(r'fc\d/.*', 'predictions/.*', *backbone.OWN_HEADS),
-)
+BACKBONE = backbone.numbered(AlexNet, len(CONVS))
 # The first three convolutions, which know less of ImageNet's things.
 BLOCK3 = BACKBONE.up_to(3)

@@ -229,3 +229,19 @@ def creator(block_network: type[BlockNetwork]) -> Callable[[Options, int, int], 
     )
 
   return create
+
+
+def numbered(block_network: type[BlockNetwork], num_blocks: int) -> Backbone:
+  """The backbone of a network of colour images whose blocks' weights are `block1_...` on.
+
+  Files of its weights may hold ImageNet's head under the names fc1, fc2 and predictions, which is left unread.
+  """
+  return Backbone(
+    create=creator(block_network),
+    output_layer='dense_2',
+    heads=HEADS,
+    channels=(3,),
+    has_auxiliary=False,
+    features=tuple(rf'block{i}_.*' for i in range(1, num_blocks + 1)),
+    other_heads=(r'fc\d/.*', 'predictions/.*', *OWN_HEADS),
+  )

@@ -122,9 +122,8 @@ def _values(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: st
 
 def cpu_values(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str) -> jax.Array:
   """What `conv` computes on a CPU; its gradients are those of the way in which it is computed."""
-  height, width = (size + sum(pad) - 2 for size, pad in zip(x_BHWC.shape[1:3], pads, strict=True))
   is_winograd = _can_be_winograd(x_BHWC, kernel_HWIO, algorithm) and winograd.is_faster(
-    height, width, *kernel_HWIO.shape[2:]
+    *winograd.output_size(x_BHWC, pads), *kernel_HWIO.shape[2:]
   )
   return (winograd.convolve if is_winograd else native)(x_BHWC, kernel_HWIO, pads)
 

@@ -84,15 +84,7 @@ class VGG16(backbone.BlockNetwork):
     return self.keep('predictions', layers.logits(self.predictions(embedding_BD)))
 
 
-BACKBONE = backbone.Backbone(
-  create=backbone.creator(VGG16),
-  output_layer='dense_2',
-  heads=backbone.HEADS,
-  channels=(3,),
-  has_auxiliary=False,
-  features=tuple(rf'block{i}_.*' for i in range(1, len(BLOCKS) + 1)),
-  other_heads=(r'fc\d/.*', 'predictions/.*', *backbone.OWN_HEADS),
-)
+BACKBONE = backbone.numbered(VGG16, len(BLOCKS))
 # 7,635,264 parameters without the head. What block 4 knows is nearer to textures of a cell than what block 5 knows,
 # which is made of ImageNet's objects.
 BLOCK4 = BACKBONE.up_to(4)

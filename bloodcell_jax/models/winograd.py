@@ -47,7 +47,7 @@ def convolve(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads) -> jax.Array
     kernel_HWIO: kernel.
     pads: zeros before and after rows and columns.
   """
-  height, width = _output_size(x_BHWC, pads)
+  height, width = output_size(x_BHWC, pads)
   kernels = _kernels(kernel_HWIO)
   outputs: list[jax.Array] = []
   for piece in _pieces(x_BHWC):
@@ -76,7 +76,8 @@ def kernel_gradient(x_BHWC: jax.Array, pads: Pads, g_BHWO: jax.Array) -> jax.Arr
   return jnp.stack([jnp.stack(_taps([column[i] for column in columns])) for i in range(3)])
 
 
-def _output_size(x_BHWC: jax.Array, pads: Pads) -> tuple[int, int]:
+def output_size(x_BHWC: jax.Array, pads: Pads) -> tuple[int, int]:
+  """Height and width of the convolution by a kernel of 3x3."""
   height, width = (size + sum(pad) - 2 for size, pad in zip(x_BHWC.shape[1:3], pads, strict=True))
   return height, width
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import threading
 
 import pytest
 import tiny
@@ -68,17 +67,7 @@ def divide(top: pathlib.Path, *places: str) -> list:
       results[group.index] = error
 
   with apart.pair() as both:
-    for group in both:
-      group.start()
-    threads = [
-      threading.Thread(target=run, args=(group, top / place))
-      for group, place in zip(both, places, strict=True)
-    ]
-    for thread in threads:
-      thread.start()
-    for thread in threads:
-      thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
+    apart.run(both, lambda index: run(both[index], top / places[index]))
   return results
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 from bloodcell_jax.system import host_store
 from bloodcell_jax.train import hosts
@@ -24,3 +25,15 @@ def pair() -> Iterator[list[hosts.Hosts]]:
     for group in both:
       group._left.set()
     remote.close()
+
+
+def run(both: Sequence[hosts.Hosts], work: Callable[[int], None]) -> None:
+  """Has both do their work at once, each looking after the other; `work` takes the number of a host."""
+  for group in both:
+    group.start()
+  threads = [threading.Thread(target=work, args=(index,)) for index in range(len(both))]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join(60)
+  assert not any(thread.is_alive() for thread in threads)

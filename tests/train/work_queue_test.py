@@ -60,14 +60,7 @@ class Work:
       self.errors[index] = error
 
   def finish(self) -> Work:
-    for group in self.group:
-      group.start()
-    threads = [threading.Thread(target=self.run, args=(index,)) for index in range(2)]
-    for thread in threads:
-      thread.start()
-    for thread in threads:
-      thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
+    apart.run(self.group, self.run)
     return self
 
 
