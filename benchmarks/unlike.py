@@ -1,4 +1,4 @@
-"""How well a run knows images that are unlike its training: the tables of docs/travel.md.
+"""How well a run knows images that are unlike its training: the tables of docs/log/travel_2026-11.md.
 
     python -m benchmarks.unlike --run=runs/NAME --home=FOLDER --foreign=FOLDER --foreign=FOLDER --json=FILE
 
