@@ -16,7 +16,7 @@ from typing import Any
 from bloodcell_jax.base import types
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.plots import figure, study_curves
-from bloodcell_jax.study import length_table, run_folder, study_page, table, tables
+from bloodcell_jax.study import length_table, page_head, run_folder, study_page, table, tables
 from bloodcell_jax.system import atomic
 from configs import study
 
@@ -47,7 +47,7 @@ def write(rows: Sequence[study_config.Row], root: pathlib.Path, project: pathlib
     project: holds README.md and docs/.
   """
   entries, data, circumstances = study_page.read(rows, root)
-  note = ' '.join(tables.notes(entries)[:-1])
+  note = ' '.join(page_head.notes(entries)[:-1])
   figure.write(project / 'docs' / PICTURE, study_curves.plot(study_page.panels(rows, entries, root)), note)
   replace(project / 'docs' / 'study.md', docs_lines(entries, data, circumstances))
   by_name = {entry['name']: entry for entry in entries}

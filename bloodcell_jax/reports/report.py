@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bloodcell_jax.reports import adaptation_section, members_section, page, selection, split_section
+from bloodcell_jax.stats import collapse
 from bloodcell_jax.stats import metrics as merits
 from bloodcell_jax.storage import adaptation_file, ensemble_file, workdir
 from bloodcell_jax.system import atomic
@@ -107,6 +108,13 @@ def performance(folder: workdir.Workdir) -> str:
 def warnings(metrics: dict[str, Any]) -> list[str]:
   """Notes that a reader needs before the figures, the last of them that on research use."""
   notes = list(dict.fromkeys(entry['note'] for entry in metrics.values() if entry['note']))
+  collapsed = {name: known for name, entry in metrics.items() if (known := collapse.predicted_class(entry))}
+  for predicted in dict.fromkeys(collapsed.values()):
+    splits = ', '.join(name for name, known in collapsed.items() if known == predicted)
+    notes.append(
+      f'Every image of {splits} is predicted as {predicted}: the network has learned nothing, or its units have died. '
+      'Train it with another seed or a lower learning rate.'
+    )
   few = {
     f'{k} in {name} ({v["num_groups"]})'
     for name, entry in metrics.items()

@@ -14,7 +14,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds, leaks
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
 from bloodcell_jax.reports import review_images, selection
-from bloodcell_jax.stats import bootstrap, calibration, metrics, unlike
+from bloodcell_jax.stats import bootstrap, calibration, collapse, metrics, unlike
 from bloodcell_jax.storage import config_keys, groups_csv, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 
@@ -164,11 +164,9 @@ def line(split: str, figures: dict[str, Any]) -> str:
 
 def warning(split: str, figures: Mapping[str, Any]) -> str:
   """A warning where images of several classes are all predicted as one, as by a collapsed network; else empty."""
-  confusion_KK = np.array(figures['confusion'])
-  named = confusion_KK.sum(0)
-  if np.count_nonzero(named) > 1 or np.count_nonzero(confusion_KK.sum(1)) < 2:
+  name = collapse.predicted_class(figures)
+  if not name:
     return ''
-  name = figures['class_names'][int(named.argmax())]
   return (
     f'{split}: every image is predicted as {name}. The network has learned nothing, or its units have died: look at '
     'the training loss, try another seed or a lower optimizer.learning_rate'

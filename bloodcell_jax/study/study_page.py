@@ -16,7 +16,7 @@ from bloodcell_jax.config import study as study_config
 from bloodcell_jax.plots import figure, study_curves
 from bloodcell_jax.reports import page
 from bloodcell_jax.study import circumstances as circumstances_lib
-from bloodcell_jax.study import run_folder, summary, tables
+from bloodcell_jax.study import page_head, run_folder, summary, tables
 from bloodcell_jax.study import table as table_lib
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
@@ -49,7 +49,7 @@ def write(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
     UserError: a file of a run is damaged.
   """
   entries, data, circumstances = read(rows, root)
-  note = ' '.join(tables.notes(entries)[:-1])
+  note = ' '.join(page_head.notes(entries)[:-1])
   picture = figure.png(study_curves.plot(panels(rows, entries, root)), note) if entries else b''
   shared = {k: v for k, v in (rows[0].flat if rows else {}).items() if k.startswith(('data.', 'evaluate.'))}
   contents = {'settings': shared, 'data': data, 'circumstances': circumstances, 'rows': entries}
@@ -132,9 +132,9 @@ def html(
   body = [
     STYLE,
     f'<h1>{page.text(tables.TITLE)}</h1>',
-    f'<p class="headline"><strong>{page.text(tables.headline(entries))}</strong><br>'
-    f'{page.text(tables.images(data))}</p>',
-    *(f'<p class="note" role="note">{page.text(note)}</p>' for note in tables.notes(entries)),
+    f'<p class="headline"><strong>{page.text(page_head.headline(entries))}</strong><br>'
+    f'{page.text(page_head.images(data))}</p>',
+    *(f'<p class="note" role="note">{page.text(note)}</p>' for note in page_head.notes(entries)),
     page.contents([(part.name, part.title) for part in parts]),
   ]
   for part in parts:
@@ -188,8 +188,8 @@ def markdown(
 
 def markdown_head(entries: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> list[str]:
   """The lines before the first section: how much of the study there is, and what to know before the figures."""
-  lines = [f'{tables.headline(entries)}. {tables.images(data)}', '']
-  for note in tables.notes(entries):
+  lines = [f'{page_head.headline(entries)}. {page_head.images(data)}', '']
+  for note in page_head.notes(entries):
     lines += [f'**{note}**', '']
   return lines
 

@@ -10,7 +10,7 @@ from typing import Any
 from bloodcell_jax.base import types
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.reports import selection
-from bloodcell_jax.stats import intervals, paired, spread
+from bloodcell_jax.stats import collapse, intervals, paired, spread
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.study import run_folder
@@ -82,6 +82,7 @@ def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[s
     'reference': row.reference,
     'meaning': row.meaning,
     'note': _note(metrics),
+    'collapsed': {str(seed): name for seed, each in metrics.items() if (name := _predicted_class(each))},
     'runs': [
       {
         'seed': run.seed,
@@ -176,6 +177,12 @@ def _choices(run: run_folder.StudyRun | None) -> dict[str, tuple[str, ...]]:
 def _note(metrics: Mapping[int, Mapping[str, Any]]) -> str:
   notes = [entry['note'] for each in metrics.values() for entry in each.values()]
   return ' '.join(dict.fromkeys(note for note in notes if note))
+
+
+def _predicted_class(metrics: Mapping[str, Any]) -> str:
+  """The only class that a run predicts on the first test split that it was scored on; empty where it has several."""
+  split = next((split for split in COMPARED if split in metrics), '')
+  return collapse.predicted_class(metrics[split]) if split else ''
 
 
 def _comparison(

@@ -10,7 +10,7 @@ import html_checker
 import pytest
 import tiny
 
-from bloodcell_jax.study import length_table, study_page, summary, tables
+from bloodcell_jax.study import length_table, page_head, study_page, summary
 from bloodcell_jax.system import atomic
 
 NOTE = 'Synthetic data: drawn by the package, no real cells.'
@@ -125,16 +125,27 @@ def test_figures_on_synthetic_images_say_so_on_the_page_and_in_the_text(tmp_path
   for name in ('study.html', 'study.md'):
     assert NOTE in (tmp_path / name).read_text()
   (entry, *_) = summary.rows(rows, tmp_path)
-  assert tables.notes([entry])[-1].startswith('Research use only')
-  assert NOTE not in ' '.join(tables.notes([{**entry, 'note': ''}]))
+  assert page_head.notes([entry])[-1].startswith('Research use only')
+  assert NOTE not in ' '.join(page_head.notes([{**entry, 'note': ''}]))
+
+
+def test_a_row_that_learned_nothing_is_named_with_its_seed_before_the_figures(half):
+  rows, root = half
+  assert not any('nothing was learned' in note for note in page_head.notes(summary.rows(rows, root)))
+  folder = tiny.run_of(rows[0], root, 1).folder
+  entries = folder.read_metrics()
+  entries['test_clean']['confusion'] = [[0, 20], [0, 20]]
+  atomic.write_json(folder.metrics, entries)
+  (note,) = [note for note in page_head.notes(summary.rows(rows, root)) if 'nothing was learned' in note]
+  assert note == 'CNN A, seed 1: every image is predicted as NEUTROPHIL: nothing was learned there.'
 
 
 def test_a_study_shorter_than_its_own_length_says_so(tmp_path):
   rows = tiny.rows()
   run = tiny.run_of(rows[0], tmp_path)
-  assert not any('shorter' in note for note in tables.notes(summary.rows(rows, tmp_path)))
+  assert not any('shorter' in note for note in page_head.notes(summary.rows(rows, tmp_path)))
   tiny.begin(run, 1, tiny.budget.Length(1, (3,)))
-  (note,) = [note for note in tables.notes(summary.rows(rows, tmp_path)) if 'shorter' in note]
+  (note,) = [note for note in page_head.notes(summary.rows(rows, tmp_path)) if 'shorter' in note]
   assert note.startswith('1 row is shorter')
   assert '25%' in note
 
