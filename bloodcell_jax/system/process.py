@@ -18,6 +18,8 @@ MOST_CACHED_BYTES = 500 * 2**20
 # The environment variable that names the folder of JAX's cache.
 CACHE = 'JAX_COMPILATION_CACHE_DIR'
 YNN = '--xla_cpu_experimental_ynn_fusion_type'
+# With it JAX 0.12 crashes where it keeps a program: docs/log/performance_2026-11.md has the smallest one.
+ONEDNN = '--xla_cpu_experimental_onednn_custom_call=true'
 
 
 def set_up() -> str:
@@ -45,6 +47,12 @@ def keep_compiled() -> str:
 
   One folder per kind of processor, because a program compiled for one may not run on another with the same home.
   """
+  if ONEDNN in os.environ.get('XLA_FLAGS', ''):
+    os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
+    return (
+      f'XLA_FLAGS has {ONEDNN}, with which compiled programs cannot be kept, so that each start takes longer. To keep '
+      'them, leave it out'
+    )
   if CACHE not in os.environ:
     place, reason = _cache_folder()
     if place is None:

@@ -41,6 +41,19 @@ def test_following_the_line_keeps_the_programs(without_cache, monkeypatch, tmp_p
   assert process.set_up() == ''
 
 
+def test_with_a_flag_that_crashes_the_cache_no_program_is_kept(without_cache, monkeypatch, tmp_path):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  monkeypatch.delenv('JAX_ENABLE_COMPILATION_CACHE', raising=False)
+  monkeypatch.setenv('XLA_FLAGS', process.ONEDNN)
+  assert process.set_up().startswith(
+    f'XLA_FLAGS has {process.ONEDNN}, with which compiled programs cannot be kept'
+  )
+  assert os.environ.pop('JAX_ENABLE_COMPILATION_CACHE') == 'false'
+  monkeypatch.setenv('XLA_FLAGS', process.ONEDNN.replace('true', 'false'))
+  assert process.set_up() == ''
+  monkeypatch.delenv(process.CACHE)
+
+
 def test_a_home_that_is_no_folder_is_named(without_cache, monkeypatch, tmp_path):
   (tmp_path / 'home').write_text('')
   monkeypatch.setattr(process.platformdirs, 'user_cache_dir', lambda name: str(tmp_path / 'home' / name))
