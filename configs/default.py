@@ -63,9 +63,10 @@ def get_config() -> config_dict.ConfigDict:
   # Decoded images: memory, disk, auto (disk if they would take over half the memory), or none: each is decoded whenever
   # it is read, for data larger than a disk (docs/scale.md).
   d.cache = 'auto'
-  # tf_data; numpy, which needs no TensorFlow but does not augment or mix; or device: the training images lie in the
-  # memory of every device and are augmented there, for GPUs (docs/scale.md).
-  d.pipeline = 'tf_data'
+  # tf_data; numpy, which needs no TensorFlow but does not augment or mix; device: the training images lie in the
+  # memory of every device and are augmented there, for GPUs (docs/scale.md); or auto: device on an accelerator whose
+  # memory holds them, where it knows the augmentation, otherwise tf_data. A run keeps what it began with.
+  d.pipeline = 'auto'
   # Of the training photographs, in (0, 0.5]; unused where the data has a validation split.
   d.validation_fraction = 0.2
   # Of the photographs, in [0, 0.5], where the data has no test split; 0 for none.

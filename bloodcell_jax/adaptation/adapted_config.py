@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from bloodcell_jax.base import run_format
+from bloodcell_jax.base import pipelines, run_format
 from bloodcell_jax.config import experiment, pixels
 from bloodcell_jax.data import stream
 from bloodcell_jax.models import backbone
@@ -119,7 +119,7 @@ def with_convolutions(config: Mapping[str, Any], network: backbone.Network, upda
   """
   own = {} if any(config[f'augment.{key}'] for key in _WIDE) else AUGMENTATION
   # The other pipelines do not know all of it.
-  pipeline = 'tf_data' if own or config['data.pipeline'] == 'numpy' else config['data.pipeline']
+  pipeline = pipelines.TF_DATA if own or config[pipelines.KEY] == pipelines.NUMPY else config[pipelines.KEY]
   stage = {
     'trainable': [f'(?!{network.first_convolution}).*'],
     'optimizer': 'adam',
@@ -129,7 +129,7 @@ def with_convolutions(config: Mapping[str, Any], network: backbone.Network, upda
   return {
     **config,
     **{f'augment.{key}': value for key, value in own.items()},
-    'data.pipeline': pipeline,
+    pipelines.KEY: pipeline,
     **{f'stages.{STAGE}.{key}': value for key, value in stage.items()},
     'stages.cache_features': False,
     'train.batch_size': BATCH_SIZE,

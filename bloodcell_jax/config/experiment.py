@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from bloodcell_jax.base import run_format, types
+from bloodcell_jax.base import pipelines, run_format, types
 from bloodcell_jax.config import convolution, pixels, section
 from bloodcell_jax.config import stages as stages_lib
 from bloodcell_jax.data import dataset, reading, stream
@@ -25,8 +25,6 @@ from bloodcell_jax.system import home
 from bloodcell_jax.train import plan, precision, step
 from bloodcell_jax.weights import pretrained
 
-PIPELINES = ('tf_data', 'numpy', resident_images.NAME)
-
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -42,7 +40,7 @@ class Experiment:
   seed: int  # of everything but the division of the data; a member's own if this is a member
   division_seed: int  # of the division into splits: the config's key `seed`, also for a member
   data: reading.Spec
-  pipeline: str  # one of PIPELINES
+  pipeline: str  # one of pipelines.ALL
   transform: transform.Spec
   model: zoo.Spec
   convolution: str  # one of `fast_conv.ALGORITHMS`
@@ -134,7 +132,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     seed=seed,
     division_seed=seed,
     data=_data(data, synthetic, number),
-    pipeline=data.choice('pipeline', PIPELINES),
+    pipeline=data.choice('pipeline', pipelines.ALL),
     transform=pixels.read(sections['augment'], sections['weights'].take('path', str)),
     model=sections['model'].spec(zoo.Spec),
     convolution=convolution.read(sections['model'], number),
@@ -173,9 +171,9 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     raise types.UserError(f'train.max_copies is {experiment.max_copies}; it must be 1 or more, or 0 for all')
   if experiment.align_features and experiment.model.head == rbf.NAME:
     raise types.UserError("evaluate.align_features is True, but model.head is 'rbf'; set it to False")
-  if experiment.pipeline == resident_images.NAME:
+  if experiment.pipeline == pipelines.DEVICE:
     resident_images.check(experiment.transform)
-  if experiment.pipeline == 'numpy' and experiment.transform.is_random:
+  if experiment.pipeline == pipelines.NUMPY and experiment.transform.is_random:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
   if experiment.draw == stream.LABORATORIES and experiment.class_weight != 'none':
     raise types.UserError(
@@ -183,7 +181,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
       "set it to 'none'"
     )
   # Runs of format 1 continue without mixing, as they started.
-  if experiment.pipeline == 'numpy' and experiment.transform.mixing.is_active and number > 1:
+  if experiment.pipeline == pipelines.NUMPY and experiment.transform.mixing.is_active and number > 1:
     raise types.UserError(
       'data.pipeline is numpy, which does not mix images (augment.mixup_alpha, augment.cutmix_alpha); set it to tf_data'
     )

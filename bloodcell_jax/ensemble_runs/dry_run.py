@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import tree, types
+from bloodcell_jax.base import pipelines, tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import decode, feature_cache, image_buffer
-from bloodcell_jax.data.resident import images as resident_images
 from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.models import zoo
 from bloodcell_jax.runs import cost as cost_lib
-from bloodcell_jax.runs import frozen_features, host_state, run_data, starting_weights
+from bloodcell_jax.runs import frozen_features, host_state, pipeline_choice, run_data, starting_weights
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import memory
@@ -68,6 +67,9 @@ def run(
   progress.line(_network(exp, on, len(class_names)))
   for line in _features(exp, data, folder):
     progress.line(line)
+  if exp.pipeline == pipelines.AUTO:
+    num_images = len(data.rows['train']) + len(data.rows['validation'])
+    exp = dataclasses.replace(exp, pipeline=pipeline_choice.choose(exp, on, num_images))
   part = dataclasses.replace(exp, batch_size=-(-exp.batch_size // sharing))
   cost = cost_lib.measure(part, class_names, stop)
   needed = max(cost_lib.update_bytes(part, class_names, stop))
@@ -185,7 +187,7 @@ def _memory(exp: experiment.Experiment, data: dataset.Dataset, needed: int, on: 
   most = f' to {feature_cache.format_bytes(memory.PEAK_FACTOR * needed)}' if on.platform == 'cpu' else ''
   free = feature_cache.format_bytes(memory.free(on.each[0]))
   images = ''
-  if exp.pipeline == resident_images.NAME:
+  if exp.pipeline == pipelines.DEVICE:
     size = feature_cache.format_bytes(3 * exp.data.decode.image_size**2 * len(data.rows['train']))
     images = f', the training images {size} (of stages on cached features, the features)'
   return f'memory: an update takes {feature_cache.format_bytes(needed)}{most} on each device{images}; {free} are free'

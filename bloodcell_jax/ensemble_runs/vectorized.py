@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from bloodcell_jax.base import types
-from bloodcell_jax.data.resident import images as resident_images
+from bloodcell_jax.base import pipelines, types
 from bloodcell_jax.heads import svr
 from bloodcell_jax.runs import frozen_features, stage_training
 from bloodcell_jax.runs import job as job_lib
@@ -87,8 +86,8 @@ def obstacle(jobs: Sequence[job_lib.Job]) -> str:
   exp, stage = first.experiment, first.experiment.stages[0]
   if len(exp.stages) > 1:
     return f'the run has {len(exp.stages)} stages, and only members with one stage are trained together'
-  if exp.pipeline == resident_images.NAME:
-    return f'data.pipeline is {resident_images.NAME}, whose images one network takes'
+  if exp.pipeline == pipelines.DEVICE:
+    return f'data.pipeline is {pipelines.DEVICE}, whose images one network takes'
   if stage.output_layer:
     return f'stage {stage.fit.name} begins with a fitted output layer, which each member fits separately'
   if exp.cache_features and frozen_features.depth_of(first, stage):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bloodcell_jax.base import rng, types
+from bloodcell_jax.base import pipelines, rng, types
 from bloodcell_jax.config import experiment as experiment_lib
 from bloodcell_jax.config import stages
 from bloodcell_jax.data import dataset, pipeline, stream, tensorflow_cpu
@@ -218,7 +218,7 @@ class Job:
 
   def _batches(self, start: int, part: slice) -> Generator[types.Batch, None, None]:
     e, rows = self.experiment, self.data.rows['train']
-    if e.pipeline == 'numpy':
+    if e.pipeline == pipelines.NUMPY:
       return stream.training(self.arrays, rows, e.batch_size, e.seed, start, self.standardize, part)
     try:
       tensorflow_cpu.load()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bloodcell_jax.base import pipelines
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
-from bloodcell_jax.runs import input_pixels, starting_weights
+from bloodcell_jax.runs import input_pixels, pipeline_choice, starting_weights
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import lock
@@ -45,7 +46,9 @@ def prepare(
   """
   lock.take(folder.path)
   read = starting_weights.read(exp.weights.path, exp.model.name) if exp.weights.path else None
-  folder.write_config(config)
+  num_images = sum(len(data.rows[split]) for split in ('train', 'validation'))
+  exp = pipeline_choice.settle(exp, folder, num_images, progress)
+  folder.write_config({**config, pipelines.KEY: exp.pipeline})
   spec = input_pixels.choose(exp, read)
   job = job_lib.Job(exp, data, spec, input_pixels.statistics(folder, spec, data, progress), stop)
   # Compilation, which comes next, takes long and cannot be interrupted.

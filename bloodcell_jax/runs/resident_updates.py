@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import pipelines, types
 from bloodcell_jax.config import stages
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import standardize
@@ -49,7 +49,7 @@ def build(
     RunError: they do not fit into the memory of a device.
   """
   exp, on = job.experiment, job.devices
-  if exp.pipeline != images.NAME:
+  if exp.pipeline != pipelines.DEVICE:
     return None
   gather: Callable[[Any, recipe.Recipe], Any] = images.gather_features
   if features:

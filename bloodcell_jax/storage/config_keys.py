@@ -6,20 +6,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bloodcell_jax.base import run_format
+from bloodcell_jax.base import pipelines, run_format
 
 # Keys that say where the images and the lists of a run are; what they hold is compared by its fingerprint.
 PLACES = ('data.dir', 'data.groups_csv', 'data.labels_csv')
 # Keys that may differ between a run and its continuation: they change how long it trains or how it is evaluated, but
 # not the numbers of a given step. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on, or it is
-# `device` before or after.
+# `device` before or after; a run keeps what it has where `auto` is asked for.
 FREE_KEYS = (
   'train.epochs',
   'train.checkpoint_every',
   'train.checkpoint_unit',
   *PLACES,
   'data.cache',
-  'data.pipeline',
+  pipelines.KEY,
   'evaluate.',
   'trees.',
   'ensemble.members',
@@ -69,9 +69,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[st
 
 def _is_free(key: str, config: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
   """Whether the key may change in a run of this flat config to that of the new one."""
-  if key == 'data.pipeline':
+  if key == pipelines.KEY and pipelines.AUTO not in (config.get(key), new.get(key)):
     # What a device computes differs from the host in the last bit.
-    is_on_device = 'device' in (config.get(key), new.get(key))
+    is_on_device = pipelines.DEVICE in (config.get(key), new.get(key))
     if is_on_device or any(config.get(name) for name in PIPELINE_DIFFERS):
       return False
   # A run keeps the format that it started with.

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 import bloodcell_jax
-from bloodcell_jax.base import run_format, types
+from bloodcell_jax.base import pipelines, run_format, types
 from bloodcell_jax.storage import config_keys
 from bloodcell_jax.system import atomic, missing_path
 
@@ -79,7 +79,9 @@ class Workdir:
       saved, is_described = self.read_config(), self.environment.exists()
       config = {
         key: saved.get(key, value)
-        if config_keys.is_of_figures(key) or (is_described and key in config_keys.PLACES)
+        if config_keys.is_of_figures(key)
+        or (is_described and key in config_keys.PLACES)
+        or (key == pipelines.KEY and value == pipelines.AUTO)
         else value
         for key, value in config.items()
       }

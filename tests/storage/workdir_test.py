@@ -102,6 +102,15 @@ def test_the_pipeline_may_change_only_where_both_make_the_same_bits(tmp_path, ke
       made.write_config({**CONFIG, key: value, 'data.pipeline': 'numpy'})
 
 
+@pytest.mark.parametrize('before', ['tf_data', 'numpy', 'device'])
+def test_a_run_whose_pipeline_is_left_to_the_program_keeps_the_one_that_it_began_with(tmp_path, before):
+  made = workdir.Workdir(tmp_path)
+  made.write_config({**CONFIG, 'data.pipeline': before})
+  (made.checkpoints / '4').mkdir(parents=True)
+  made.write_config({**CONFIG, 'data.pipeline': 'auto'})
+  assert made.read_config()['data.pipeline'] == before
+
+
 @pytest.mark.parametrize(('before', 'after'), [('tf_data', 'device'), ('device', 'numpy')])
 def test_a_run_keeps_to_images_on_the_device_or_stays_without_them(tmp_path, before, after):
   made = workdir.Workdir(tmp_path)

@@ -8,13 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import pipelines, types
 from bloodcell_jax.data.augmentation import standardize, transform
 from bloodcell_jax.data.resident import affine, levels
 from bloodcell_jax.data.resident.recipe import Recipe
-
-# The value of data.pipeline.
-NAME = 'device'
 
 
 def check(spec: transform.Spec) -> None:
@@ -36,7 +33,7 @@ def check(spec: transform.Spec) -> None:
   names = [f'augment.{name}' for name, value in is_on.items() if value]
   if names:
     raise types.UserError(
-      f'data.pipeline is {NAME}, which cannot do what {" and ".join(names)} asks for; set it to tf_data'
+      f'data.pipeline is {pipelines.DEVICE}, which cannot do what {" and ".join(names)} asks for; set it to tf_data'
     )
 
 
