@@ -15,18 +15,19 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import explainer, page
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import attribution, feature_maps, figure
 from bloodcell_jax.runs import data_place, run_data, saved_run
-from bloodcell_jax.storage import prediction_folder, workdir
+from bloodcell_jax.storage import groups_csv, prediction_folder, predictions_csv, workdir
 from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
-# Images without --max_images: of paths, and of the run's own split.
+# Images without --max_images: of paths and of --missed, and of the run's own split.
 MAX_OF_PATHS, MAX_OWN = 20, 4
 MAX_PROBLEMS = 20  # printed one by one
 # (name, label or '', path or bytes to decode)
@@ -43,6 +44,12 @@ def define_flags() -> None:
   flags.DEFINE_integer(
     'max_images', 0, f'largest number of images; 0 for {MAX_OF_PATHS} of paths, {MAX_OWN} of the test split'
   )
+  flags.DEFINE_string(
+    'missed',
+    '',
+    'without paths: a split, such as test; explains, of each of its photographs of which the network has most images '
+    'wrong, the image that is furthest from its label',
+  )
   flags.DEFINE_string('data_dir', '', "without paths: the folder of the run's images, where they were moved")
 
 
@@ -53,6 +60,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   max_images = flags.FLAGS.max_images
   if max_images < 0:
     raise types.UserError(f'max_images is {max_images}; it must be 0 or more')
+  missed = flags.FLAGS.missed
+  if missed and request.paths:
+    raise types.UserError(f"--missed={missed} is of the run's own images; leave out the paths, or --missed")
   folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
   console.keep(folder.log)
@@ -69,6 +79,12 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if request.paths:
     images: list[Named] = [(one.shown, '', one.path) for one in inputs]
     max_images = max_images or MAX_OF_PATHS
+  elif missed:
+    images = _missed(exp, folder, missed)
+    max_images = max_images or MAX_OF_PATHS
+    if not images:
+      progress.line(f'{missed}: of no photograph are most images wrong; there is nothing to explain')
+      return
   else:
     images = _own(exp, folder)
     max_images = max_images or MAX_OWN
@@ -76,7 +92,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     progress.line(f'left out: {problem}')
   if len(problems) > MAX_PROBLEMS:
     progress.line(f'left out: {len(problems) - MAX_PROBLEMS} more')
-  if request.paths and len(images) > max_images:
+  if (request.paths or missed) and len(images) > max_images:
     progress.line(f'the first {max_images} of {len(images):,} images; set another number with --max_images=N')
   paths = prediction_folder.absolute(request.paths)
   explanations = _Explanations(folder.path / 'explain', loaded, label, problems, progress, paths)
@@ -227,10 +243,7 @@ def _decoded(
 
 def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   """The images of the run's test split, or validation if there is none: the first of each class, then the second."""
-  # Undecoded, because only a few of thousands of images are needed.
-  exp = data_place.find(folder, exp, commands.data_dir())
-  data = run_data.undecoded(folder, exp)
-  data_place.remember(folder, exp)
+  data = _undecoded(exp, folder)
   table = data.table
   rows_N = data.rows.get('test', data.rows['validation'])
   label_N = table.label[rows_N]
@@ -238,3 +251,33 @@ def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   position_N = np.array([np.count_nonzero(label_N[:i] == label) for i, label in enumerate(label_N)])
   chosen = rows_N[np.lexsort((label_N, position_N))]
   return [(str(table.file[i]), table.class_names[table.label[i]], table.content[i]) for i in chosen]
+
+
+def _missed(exp: experiment.Experiment, folder: workdir.Workdir, split: str) -> list[Named]:
+  """Of each photograph with most images wrong the image whose label is least probable, the worst photograph first."""
+  if not folder.predictions(split).exists():
+    scored = ', '.join(folder.read_splits()) or 'none'
+    raise types.UserError(
+      f'--missed is {split!r}, of which the run has no predictions; scored are: {scored}; run `evaluate '
+      f'--workdir={folder.path}` for those of evaluate.splits'
+    )
+  predictions = predictions_csv.read(folder.predictions(split))
+  probability_N = predictions.probs_NK[np.arange(len(predictions)), predictions.label_N]
+  table = _undecoded(exp, folder).table
+  at = {str(file): i for i, file in enumerate(table.file)}
+  images: list[Named] = []
+  for row in groups_csv.table(predictions):
+    if 2 * row.num_right >= row.num_images:
+      continue
+    own = np.flatnonzero(predictions.group_N == row.group)
+    i = at[str(predictions.file_N[own[probability_N[own].argmin()]])]
+    images.append((str(table.file[i]), table.class_names[table.label[i]], table.content[i]))
+  return images
+
+
+def _undecoded(exp: experiment.Experiment, folder: workdir.Workdir) -> dataset.Dataset:
+  """The run's images, undecoded, because only a few of thousands are needed."""
+  exp = data_place.find(folder, exp, commands.data_dir())
+  data = run_data.undecoded(folder, exp)
+  data_place.remember(folder, exp)
+  return data

@@ -24,6 +24,7 @@ from bloodcell_jax.explain import explainer as explainer_lib
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import figure
 from bloodcell_jax.runs import job
+from bloodcell_jax.storage import predictions_csv
 from bloodcell_jax.train import signals
 from configs import default, finetune
 
@@ -70,7 +71,7 @@ def start(folder: str | pathlib.Path, *paths: object, stop: signals.Stop | None 
   if 'target_class' not in flags.FLAGS:
     explain.define_flags()
   flags.FLAGS.unparse_flags()
-  given = {'target_class': '', 'max_images': 0, **given}
+  given = {'target_class': '', 'max_images': 0, 'missed': '', **given}
   flags.FLAGS(['main', *(f'--{name}={value}' for name, value in given.items())])
   explain.run(commands.Request(None, '', str(folder), tuple(map(str, paths))), stop or signals.Stop())
   return json.loads((pathlib.Path(folder) / 'explain' / 'explain.json').read_text())
@@ -160,9 +161,29 @@ def test_more_images_than_asked_for_are_told(run, images, capsys):
   assert 'the first 1 of 2 images' in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures('blank')
+def test_of_each_photograph_that_is_missed_the_image_furthest_from_its_label_is_explained(run, capsys):
+  answers = predictions_csv.read(run / 'predictions' / 'test.csv')
+  probability_N = answers.probs_NK[np.arange(len(answers)), answers.label_N]
+  right_N = answers.probs_NK.argmax(1) == answers.label_N
+  wanted = []
+  for group in np.unique(answers.group_N):
+    own = np.flatnonzero(answers.group_N == group)
+    if right_N[own].mean() < 0.5:
+      wanted.append(str(answers.file_N[own[probability_N[own].argmin()]]))
+  assert 0 < len(wanted) < len(np.unique(answers.group_N)), 'some are missed, and some are not'
+  made = start(run, missed='test', max_images=len(wanted) + 1)
+  assert sorted(entry['file'] for entry in made['images']) == sorted(wanted)
+  assert all(entry['labelled'] for entry in made['images'])
+  assert len(start(run, missed='test', max_images=1)['images']) == 1
+  assert f'the first 1 of {len(wanted)} images' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ('paths', 'given', 'said'),
   [
+    (['TEXT'], {'missed': 'test'}, 'leave out the paths, or --missed'),
+    ([], {'missed': 'validation'}, "'validation', of which the run has no predictions; scored are: test;"),
     (['nowhere.png'], {}, 'nowhere.png: no such file or folder'),
     (['EMPTY'], {}, 'no image there'),
     (['BROKEN'], {}, 'no image could be read'),
