@@ -61,8 +61,8 @@ def ours(name: str, parallel: str, is_placed: bool, dtype: str) -> Callable[[], 
     )
     return lambda: apply(params, inputs)[0, 0, 0, 0]
   on = devices.devices(0, parallel)
-  update, tx = _update(model.clone(dtype=precision.dtype(dtype, on.platform)), params, case.num_frozen)
-  train_step = devices.make_train(update, on)
+  mapped, tx = update(model.clone(dtype=precision.dtype(dtype, on.platform)), params, case.num_frozen)
+  train_step = devices.make_train(mapped, on)
   key, state = rng.key(0, 'dropout'), [state_lib.create(params, tx, False, 0)]
   if is_placed:
     rows = jax.sharding.NamedSharding(on.mesh, jax.sharding.PartitionSpec(devices.AXIS))
@@ -75,7 +75,7 @@ def ours(name: str, parallel: str, is_placed: bool, dtype: str) -> Callable[[], 
   return run
 
 
-def _update(model: Any, params: Any, num_frozen: int) -> tuple[Callable[..., Any], Any]:
+def update(model: Any, params: Any, num_frozen: int) -> tuple[Callable[..., Any], Any]:
   """The step to be mapped over devices, by RMSprop, and its optimizer."""
   from bloodcell_jax.optim import keras, staged
   from bloodcell_jax.train import devices, step
@@ -110,7 +110,7 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
   model = zoo.build(spec, CLASSES, np.float32, 'winograd')
   params_M = [zoo.init(model, case.input_shape[0], seed) for seed in range(num)]
   on = devices.devices(0, 'pmap')
-  update, tx = _update(model.clone(dtype=precision.dtype('auto', on.platform)), params_M[0], 0)
+  mapped, tx = update(model.clone(dtype=precision.dtype('auto', on.platform)), params_M[0], 0)
   states = [state_lib.create(params, tx, False, 0) for params in params_M]
   state_M = [jax.tree.map(lambda *leaf_M: jnp.stack(leaf_M), *states)]
   inputs = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
@@ -120,7 +120,7 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
     for m in range(num)
   ]
   key_M = jnp.stack([rng.key(seed, 'dropout') for seed in range(num)])
-  train_step = devices.make_train_members(update, on, how)
+  train_step = devices.make_train_members(mapped, on, how)
 
   def run() -> float:
     batch_M = jax.tree.map(lambda *leaf_M: np.stack(leaf_M), *batches)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import bootstrap, intervals, metrics, resamples
+from bloodcell_jax.stats import bootstrap, intervals, metrics, resamples, roc_area
 
 CLASS_NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
 # Groups of each class in TEST of the Kaggle images; its classes have about equal numbers of images.
@@ -57,7 +57,7 @@ def truth(images: int, seed: int) -> dict[str, float]:
   by_name = {
     figure.name: float(values[figure.name][0]) for figure in metrics.FIGURES if figure.function is not None
   }
-  return {**by_name, 'macro_roc_auc': float(np.nanmean(metrics.roc_auc(many)))}
+  return {**by_name, 'macro_roc_auc': float(np.nanmean(roc_area.areas(many)))}
 
 
 def cover(

@@ -40,7 +40,7 @@ LIBRARIES = {
   'sklearn': (
     'heads/',
     'ensembles/stacking.py',
-    'stats/metrics.py',
+    'stats/roc_area.py',
     'stats/agreement.py',
     'audit/colour_nn.py',
     'base/groups.py',

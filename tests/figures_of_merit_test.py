@@ -37,9 +37,9 @@ CHANGES = {
 
 def kappa(s: metrics.Sums) -> np.ndarray:
   """Cohen's kappa of labels and predictions: 1 where they agree, 0 by chance, down to -1."""
-  total = s.confusion_KK.sum((-2, -1))
-  agreed = np.trace(s.confusion_KK, axis1=-2, axis2=-1) / total
-  chance = (s.confusion_KK.sum(-1) * s.confusion_KK.sum(-2)).sum(-1) / total**2
+  total = s.actual_K.sum(-1)
+  agreed = s.right_K.sum(-1) / total
+  chance = (s.actual_K * s.predicted_K).sum(-1) / total**2
   with np.errstate(invalid='ignore', divide='ignore'):
     return (agreed - chance) / (1 - chance)
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from bloodcell_jax.runs import scoring
-from bloodcell_jax.stats import calibration
+from bloodcell_jax.stats import calibration, corrected_shares
 from bloodcell_jax.storage import predictions_csv, workdir
 
 # Those of the laboratory that a run was adapted to come first, then splits that nothing was chosen on.
@@ -25,7 +25,8 @@ class ErrorRates:
 def read(
   folder: workdir.Workdir, class_names: tuple[str, ...], rule: calibration.Calibration | None
 ) -> ErrorRates | None:
-  """The error rates of a run with its calibration; None where it keeps no predictions of labelled images.
+  """The error rates of a run with its calibration; None where it keeps no predictions of labelled images, or has
+  more than `corrected_shares.MOST_CLASSES` classes.
 
   Args:
     folder: of the run.
@@ -35,6 +36,8 @@ def read(
   Raises:
     UserError: a file of predictions is damaged.
   """
+  if len(class_names) > corrected_shares.MOST_CLASSES:
+    return None
   for split in _SPLITS:
     if not folder.predictions(split).exists():
       continue

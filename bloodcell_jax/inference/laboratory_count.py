@@ -108,6 +108,10 @@ def remarks(counted: Count) -> list[str]:
       f'abstains, by the {groups:,} groups of its {counted.rates.split} split, and the sampling of the cells. They '
       'hold if it errs as often on these photographs.'
     )
+  elif len(counted.class_names) > corrected_shares.MOST_CLASSES:
+    lines.append(
+      f'Shares of more than {corrected_shares.MOST_CLASSES} classes are not corrected for the errors of the network.'
+    )
   elif counted.rates is None:
     lines.append('The run keeps no predictions of labelled images, so that its errors are not known here.')
   else:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib import axes, ticker
 from matplotlib import figure as mpl_figure
 
 from bloodcell_jax.plots import figure
+
+# With more classes in a split than this, the picture shows them as a curve: with a line for each it would be higher
+# than a page and soon larger than Matplotlib can draw.
+MAX_WITH_NAMES = 60
 
 
 @figure.styled
@@ -15,11 +20,14 @@ def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figu
   """Each class of each split as a line from its number of photographs to the number of images made from them.
 
   Thousands of images can come from four photographs. A logarithmic axis shows both numbers; the length of the line
-  is their ratio, the number of images per photograph.
+  is their ratio, the number of images per photograph. With more than MAX_WITH_NAMES classes each split is a panel with
+  both numbers of its classes, those with most images first.
 
   Args:
     counts: by split and class: (images, photographs).
   """
+  if max(map(len, counts.values()), default=0) > MAX_WITH_NAMES:
+    return _ranked(counts)
   num_rows = sum(len(classes) + 1.4 for classes in counts.values())
   fig, (axis,) = figure.new(1, 1, 8, 1.25 + 0.22 * num_rows)
   class_names = list(dict.fromkeys(name for classes in counts.values() for name in classes))
@@ -72,6 +80,29 @@ def plot(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figu
     axis.plot([], [], color=figure.MUTED, lw=3, alpha=0.35, label='× images per photograph')[0],
   ]
   fig.legend(handles=key, loc='outside upper center', ncols=3)
+  return fig
+
+
+def _ranked(counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> mpl_figure.Figure:
+  """A panel a split: images and photographs of its classes in descending order."""
+  fig, every = figure.new(len(counts), 1, 8, 0.8 + 2.3 * len(counts), sharex=True)
+  for axis, (split, classes) in zip(every, counts.items(), strict=True):
+    pair_K2 = np.array(list(classes.values()), float).reshape(-1, 2)
+    pair_K2 = pair_K2[np.lexsort((-pair_K2[:, 1], -pair_K2[:, 0]))]
+    pair_K2 = pair_K2[pair_K2[:, 0] > 0]
+    rank = np.arange(1, len(pair_K2) + 1)
+    axis.fill_between(rank, pair_K2[:, 0], pair_K2[:, 1], color=figure.COLORS[0], alpha=0.2, lw=0, step='mid')
+    for values, color, label in zip(pair_K2.T, figure.COLORS, ('images', 'photographs'), strict=False):
+      axis.step(rank, values, color=color, where='mid', label=label)
+    axis.set_yscale('log')
+    axis.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
+    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axis.set_ylim(0.7, 1.6 * pair_K2.max(initial=1))
+    axis.set_ylabel('number')
+    empty = len(classes) - len(pair_K2)
+    axis.set_title(f'{split}: {len(classes):,} classes{f", {empty:,} without images" if empty else ""}')
+  every[-1].set_xlabel('class, in the order of the number of images')
+  fig.legend(*every[0].get_legend_handles_labels(), loc='outside upper center', ncols=2)
   return fig
 
 

@@ -115,17 +115,20 @@ def warnings(metrics: dict[str, Any]) -> list[str]:
       f'Every image of {splits} is predicted as {predicted}: the network has learned nothing, or its units have died. '
       'Train it with another seed or a lower learning rate.'
     )
-  few = {
-    f'{k} in {name} ({v["num_groups"]})'
-    for name, entry in metrics.items()
-    for k, v in entry['per_class'].items()
-    if 0 < v['num_groups'] < FEW_GROUPS
-  }
+  few = sorted(text for name, entry in metrics.items() for text in _few_groups(name, entry['per_class']))
   if few:
     notes.append(
-      f'Few groups: {", ".join(sorted(few))}. A single photograph can change the figures of such a class a lot.'
+      f'Few groups: {", ".join(few)}. A single photograph can change the figures of such a class a lot.'
     )
   return [*notes, RESEARCH_ONLY]
+
+
+def _few_groups(split: str, per_class: Mapping[str, Any]) -> list[str]:
+  """The classes of a split with fewer groups than FEW_GROUPS, or their number where there are many."""
+  few = {name: v['num_groups'] for name, v in per_class.items() if 0 < v['num_groups'] < FEW_GROUPS}
+  if len(few) > split_section.MOST_CLASSES:
+    return [f'{len(few):,} of {len(per_class):,} classes in {split} (fewer than {FEW_GROUPS} each)']
+  return [f'{name} in {split} ({num})' for name, num in few.items()]
 
 
 def _headline(

@@ -12,6 +12,8 @@ from bloodcell_jax.stats import metrics, unlike
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 
+# Classes that a sentence names one by one.
+MOST_CLASSES = 20
 # Rows of the table of the groups with most errors.
 MAX_GROUPS = 10
 _KINDS = (
@@ -139,6 +141,8 @@ def _figure_names(keys: Sequence[str], num_classes: int) -> str:
       names.append(titles.get(key, key))
   for name, members in classes.items():
     which = 'each class' if len(members) == num_classes else ', '.join(members)
+    if MOST_CLASSES < len(members) < num_classes:
+      which = f'{len(members):,} of {num_classes:,} classes'
     names.append(f'{of_classes.get(name, name)} of {which}')
   return ', '.join(names)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.division import bagging, copies, folds, leaks
 from bloodcell_jax.data.images import conversions
+from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
@@ -111,11 +112,21 @@ def read(
   if converted := conversions.line(data.conversions(None)):
     progress.line(converted)
   for split, classes in data.counts().items():
-    parts = ', '.join(
+    progress.line(f'  {split}, images (photographs): {_counts(classes)}')
+  return data
+
+
+def _counts(classes: Mapping[str, tuple[int, int]]) -> str:
+  """Images and photographs of each class, or of all together where there are many classes."""
+  if len(classes) <= remarks.MOST_CLASSES:
+    return ', '.join(
       f'{name} {images:,} ({photographs:,})' for name, (images, photographs) in classes.items()
     )
-    progress.line(f'  {split}, images (photographs): {parts}')
-  return data
+  images_K, photographs_K = zip(*classes.values(), strict=True)
+  return (
+    f'{sum(images_K):,} ({sum(photographs_K):,}) of {len(classes):,} classes, '
+    f'{min(images_K):,} to {max(images_K):,} images each'
+  )
 
 
 def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, progress: progress_lib.Progress) -> None:

@@ -55,7 +55,7 @@ def summary(predictions: types.Predictions, spec: intervals.Spec, seed: int) -> 
     'num_images': len(predictions),
     'num_groups': len(of_group.log_loss),
     'class_names': list(names),
-    'confusion': of_group.confusion_KK.sum(0).astype(int).tolist(),
+    'confusion': metrics.confusion(predictions).tolist(),
     **{figure.name: bounds.entry(figure) for figure in metrics.FIGURES},
     'per_class': {
       class_name: {
@@ -144,9 +144,9 @@ class _Bounds:
   def __init__(self, resampled: resamples.Figures, of_group: metrics.Sums, spec: intervals.Spec, exact: bool):
     self.exceptions: dict[str, str] = {}
     self._resampled, self._spec, self._is_exact = resampled, spec, exact
-    counts_GKK = of_group.confusion_KK
-    self._actual_GK, self._predicted_GK = counts_GKK.sum(2), counts_GKK.sum(1)
-    self._label_G, self._majority_G = metrics.majority(counts_GKK)
+    self._actual_GK, self._predicted_GK = of_group.actual_K, of_group.predicted_K
+    self._actual_G, self._present_K = self._actual_GK.sum(1), np.flatnonzero(self._actual_GK.any(0)).tolist()
+    self._label_G, self._majority_G = metrics.majority(of_group)
 
   def entry(
     self, figure: metrics.Figure, k: int | None = None, class_name: str = ''
@@ -169,12 +169,12 @@ class _Bounds:
 
   def _rests_on_few_groups(self, figure: metrics.Figure, k: int | None) -> bool:
     if k is None:
-      return not figure.is_resampled or intervals.effective(self._actual_GK.sum(1)) < intervals.FEW_GROUPS
+      return not figure.is_resampled or intervals.effective(self._actual_G) < intervals.FEW_GROUPS
     actual, predicted = (
       intervals.effective(self._actual_GK[:, k]),
       intervals.effective(self._predicted_GK[:, k]),
     )
-    others = intervals.effective(self._actual_GK.sum(1) - self._actual_GK[:, k])
+    others = intervals.effective(self._actual_G - self._actual_GK[:, k])
     rests_on = {
       'recall': actual,
       'precision': predicted,
@@ -187,11 +187,10 @@ class _Bounds:
     self, figure: metrics.Figure, k: int | None, value: float, left_out_G: np.ndarray
   ) -> tuple[str, float, float]:
     name = figure.name
-    present = [int(j) for j in np.flatnonzero(self._actual_GK.any(0))]
     if self._is_exact and name in ('accuracy', 'precision', 'recall'):
       method, (low, high) = EXACT, self._exact(name, k, self._spec.confidence)
     elif self._is_exact and name in ('f1', 'macro_f1', 'balanced_accuracy'):
-      classes = present if k is None else [k]
+      classes = self._present_K if k is None else [k]
       parts = len(classes) * (1 if name == 'balanced_accuracy' else 2)
       each = 1 - (1 - self._spec.confidence) / parts
       low, high = np.mean([self._part(name, j, each) for j in classes], axis=0)
@@ -221,7 +220,7 @@ class _Bounds:
 
 def _by_group(predictions: types.Predictions, of_group: metrics.Sums, confidence: float) -> dict[str, Any]:
   """The share of groups whose images vote for the right label, with the exact binomial interval."""
-  label_G, majority_G = metrics.majority(of_group.confusion_KK)
+  label_G, majority_G = metrics.majority(of_group)
   mean_G, _ = metrics.mean_vote(predictions)
   votes = {}
   for name, predicted_G in (('majority', majority_G), ('mean_probability', mean_G)):

@@ -14,6 +14,8 @@ import numpy as np
 
 from bloodcell_jax.base import rng
 
+# With more classes the rates of all draws, which grow with the square of their number, take gigabytes and minutes.
+MOST_CLASSES = 50
 _DRAWS = 2000
 _STEPS = 300
 # Jeffreys' prior for the counted cells; Perks' prior for the outcomes of a class, of which it adds one group in all.

@@ -22,7 +22,10 @@ NUM_BINS = 15
 class Sums:
   """Sums over the images of a set; leading axes, if any, are sets (groups, resamples)."""
 
-  confusion_KK: np.ndarray  # images by true class (row) and predicted class
+  # Not the confusion matrix, whose size grows with the square of the number of classes, for each group and resample.
+  actual_K: np.ndarray  # images of each class
+  predicted_K: np.ndarray  # images predicted as each class
+  right_K: np.ndarray  # images of each class that are predicted as it
   log_loss: np.ndarray  # nats
   brier: np.ndarray  # sum over classes of the squared error of the probability
   bin_S3: np.ndarray  # by bin of confidence: images, sum of confidence, correct ones
@@ -63,7 +66,9 @@ def sums(predictions: types.Predictions, weight_N: np.ndarray | None = None) -> 
     for value_N in (ones_N, confidence_N, (predicted_N == label_N).astype(float))
   ]
   return Sums(
-    confusion_KK=add((num_classes, num_classes), (label_N, predicted_N), ones_N),
+    actual_K=add((num_classes,), (label_N,), ones_N),
+    predicted_K=add((num_classes,), (predicted_N,), ones_N),
+    right_K=add((num_classes,), (label_N,), (predicted_N == label_N).astype(float)),
     log_loss=add((), (), loss_N),
     brier=add((), (), brier_N),
     bin_S3=np.stack(bins, -1),
@@ -107,20 +112,19 @@ class Figure:
 
 
 def _accuracy(s: Sums) -> np.ndarray:
-  return _ratio(_hits(s).sum(-1), _total(s))
+  return _ratio(s.right_K.sum(-1), _total(s))
 
 
 def _precision(s: Sums) -> np.ndarray:
-  return np.where(_present(s), _ratio(_hits(s), s.confusion_KK.sum(-2)), np.nan)
+  return np.where(_present(s), _ratio(s.right_K, s.predicted_K), np.nan)
 
 
 def _recall(s: Sums) -> np.ndarray:
-  return _ratio(_hits(s), s.confusion_KK.sum(-1))
+  return _ratio(s.right_K, s.actual_K)
 
 
 def _f1(s: Sums) -> np.ndarray:
-  both = s.confusion_KK.sum(-1) + s.confusion_KK.sum(-2)
-  return np.where(_present(s), _ratio(2 * _hits(s), both), np.nan)
+  return np.where(_present(s), _ratio(2 * s.right_K, s.actual_K + s.predicted_K), np.nan)
 
 
 def _mean(part: np.ndarray, s: Sums) -> np.ndarray:
@@ -132,15 +136,11 @@ def _ece(s: Sums) -> np.ndarray:
 
 
 def _total(s: Sums) -> np.ndarray:
-  return s.confusion_KK.sum(-1).sum(-1)
-
-
-def _hits(s: Sums) -> np.ndarray:
-  return np.diagonal(s.confusion_KK, axis1=-2, axis2=-1)
+  return s.actual_K.sum(-1)
 
 
 def _present(s: Sums) -> np.ndarray:
-  return s.confusion_KK.sum(-1) > 0
+  return s.actual_K > 0
 
 
 # In the order of every table. Macro F1 first: it counts rare classes.
@@ -175,49 +175,6 @@ def headlines() -> tuple[Figure, ...]:
   return tuple(f for f in FIGURES if f.is_headline)
 
 
-def roc_auc(predictions: types.Predictions) -> np.ndarray:
-  """[K] area under the ROC curve of each class against the rest, by image; NaN if either is absent.
-
-  Source: scikit-learn `roc_auc_score`.
-  """
-  # Imported here: scikit-learn takes a second to load.
-  from sklearn import metrics
-
-  area_K = np.full(len(predictions.class_names), np.nan)
-  for k in range(len(area_K)):
-    is_class_N = predictions.label_N == k
-    if 0 < is_class_N.sum() < len(is_class_N):
-      area_K[k] = metrics.roc_auc_score(is_class_N, predictions.probs_NK[:, k])
-  return area_K
-
-
-def roc_auc_resampled(predictions: types.Predictions, times_RG: np.ndarray) -> np.ndarray:
-  """[R, K] `roc_auc` of each resample, in which group g counts `times_RG[r, g]` times; NaN as there.
-
-  **Guarantees**: equals `roc_auc` of the rows repeated so, ties of the probability counted as half.
-
-  Source: Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve": the share of pairs of an
-  image of the class and one of the others that are in the right order.
-  """
-  group_names, group_N = np.unique(predictions.group_N, return_inverse=True)
-  if times_RG.shape[1:] != group_names.shape:
-    raise ValueError(f'{times_RG.shape[1]} columns of counts for {len(group_names)} groups')
-  area_RK = np.full((len(times_RG), len(predictions.class_names)), np.nan)
-  for k in range(area_RK.shape[1]):
-    score_N, is_class_N = predictions.probs_NK[:, k], predictions.label_N == k
-    if is_class_N.all() or not is_class_N.any():
-      continue
-    order = np.argsort(score_N, kind='stable')
-    _, first = np.unique(score_N[order], return_index=True)
-    times_RN = times_RG[:, group_N[order]].astype(float)
-    # Summed over images of equal probability.
-    inside_RU = np.add.reduceat(times_RN * is_class_N[order], first, axis=1)
-    outside_RU = np.add.reduceat(times_RN * ~is_class_N[order], first, axis=1)
-    below_RU = outside_RU.cumsum(1) - outside_RU / 2
-    area_RK[:, k] = _ratio((inside_RU * below_RU).sum(1), inside_RU.sum(1) * outside_RU.sum(1))
-  return area_RK
-
-
 def prevalence_weights(predictions: types.Predictions, prevalence_K: Sequence[float]) -> np.ndarray | None:
   """[N] weights under which class k makes up `prevalence_K[k]` of the images; None if such a class is absent.
 
@@ -234,9 +191,16 @@ def prevalence_weights(predictions: types.Predictions, prevalence_K: Sequence[fl
   return np.divide(wanted_K, share_K, out=np.zeros_like(share_K), where=share_K > 0)[predictions.label_N]
 
 
-def majority(confusion_GKK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def confusion(predictions: types.Predictions) -> np.ndarray:
+  """[K, K] the number of images by true class (row) and predicted class (column)."""
+  num = len(predictions.class_names)
+  cell_N = predictions.label_N.astype(np.int64) * num + predictions.probs_NK.argmax(1)
+  return np.bincount(cell_N, minlength=num * num).reshape(num, num)
+
+
+def majority(of_group: Sums) -> tuple[np.ndarray, np.ndarray]:
   """The label [G] of each group and its most frequent prediction [G]; the first class in a tie."""
-  return confusion_GKK.sum(2).argmax(1), confusion_GKK.sum(1).argmax(1)
+  return of_group.actual_K.argmax(-1), of_group.predicted_K.argmax(-1)
 
 
 def mean_vote(predictions: types.Predictions) -> tuple[np.ndarray, np.ndarray]:

@@ -44,7 +44,7 @@ def compare(
   drawn = [metrics.figures(resamples.combined(one, spec.num_resamples, seed)) for one in pair]
   left_out = [metrics.figures(metrics.leave_one_out(one)) for one in pair]
   swapped = _swapped(of_first, of_second, _swaps(num_groups, spec.num_resamples, seed))
-  few = intervals.effective(of_first.confusion_KK.sum((1, 2))) < intervals.FEW_GROUPS
+  few = intervals.effective(of_first.actual_K.sum(1)) < intervals.FEW_GROUPS
   entries = {}
   for name in names():
     difference = (values[1][name] - values[0][name]).item()

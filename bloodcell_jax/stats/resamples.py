@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bloodcell_jax.base import groups, types
-from bloodcell_jax.stats import intervals, metrics
+from bloodcell_jax.stats import intervals, metrics, roc_area
 
 # Counts in a block of resamples (32 MB).
 BLOCK = 2**22
@@ -63,14 +63,9 @@ class Figures:
     # Smaller blocks than for the sums, because these arrays have a column per image; other draws do no harm.
     drawn = blocks(num_groups, spec.num_resamples, seed, len(predictions))
     areas = (
-      metrics.roc_auc(predictions)[None],
-      np.concatenate([metrics.roc_auc_resampled(predictions, times_RG) for times_RG in drawn]),
-      np.concatenate(
-        [
-          metrics.roc_auc_resampled(predictions, 1 - np.eye(num_groups)[some])
-          for some in np.array_split(np.arange(num_groups), -(-num_groups * len(predictions) // BLOCK))
-        ]
-      ),
+      roc_area.areas(predictions)[None],
+      np.concatenate([roc_area.resampled(predictions, times_RG) for times_RG in drawn]),
+      roc_area.left_out(predictions),
     )
     for part, area in zip((computed.value, computed.drawn, computed.left_out), areas, strict=True):
       part['roc_auc'] = area

@@ -38,12 +38,9 @@ def table(predictions: types.Predictions) -> list[Row]:
   """
   names = predictions.class_names
   sums, group_names = metrics.sums(predictions)
-  label_G, majority_G = metrics.majority(sums.confusion_KK)
+  label_G, majority_G = metrics.majority(sums)
   vote_G, _ = metrics.mean_vote(predictions)
-  num_G, right_G = (
-    sums.confusion_KK.sum((1, 2)).astype(int),
-    np.trace(sums.confusion_KK, axis1=1, axis2=2).astype(int),
-  )
+  num_G, right_G = sums.actual_K.sum(1).astype(int), sums.right_K.sum(1).astype(int)
   group_N = np.searchsorted(group_names, predictions.group_N)
   of_label_N = predictions.probs_NK[np.arange(len(predictions)), predictions.label_N]
   probability_G = np.bincount(group_N, of_label_N) / num_G

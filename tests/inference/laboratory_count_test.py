@@ -15,7 +15,7 @@ from bloodcell_jax.inference import (
   laboratory_count,
   reviewers,
 )
-from bloodcell_jax.stats import calibration, conformal, unlike
+from bloodcell_jax.stats import calibration, conformal, corrected_shares, unlike
 from bloodcell_jax.storage import predictions_csv, workdir
 
 NAMES = ('A', 'B')
@@ -93,6 +93,25 @@ def test_the_error_rates_are_those_of_the_run_with_its_threshold(tmp_path):
   assert rates.split == 'test'
   assert rates.outcome_GKJ.tolist() == [[[1, 0, 1], [0, 0, 0]], [[0, 1, 0], [0, 0, 0]]]
   assert error_rates.read(folder, NAMES, None).outcome_GKJ[0, 0].tolist() == [2, 0, 0]
+
+
+def test_the_shares_of_many_classes_are_not_corrected_and_the_page_says_so(tmp_path):
+  folder = workdir.Workdir(tmp_path)
+  folder.predictions('test').parent.mkdir()
+  for num, is_corrected in (
+    (corrected_shares.MOST_CLASSES, True),
+    (corrected_shares.MOST_CLASSES + 1, False),
+  ):
+    names, file_N = tuple(f'class {k:02d}' for k in range(num)), np.array(['1', '2'])
+    predictions = types.Predictions(np.eye(num)[:2], np.arange(2, dtype=np.int32), file_N, file_N, names)
+    predictions_csv.write(folder.predictions('test'), predictions, None)
+    rates = error_rates.read(folder, names, None)
+    assert (rates is not None) == is_corrected
+    cells = [cell.Cell('a.png', 'a', 1, cell.Box(0, 0, 5, 5))]
+    found = differential_count.classify(cells, np.eye(num)[:1], names, RULE, None)
+    counted = laboratory_count.count(found, 0, rates, None, 0.95, 0)
+    assert (counted.shares is not None) == is_corrected
+    assert any('are not corrected' in line for line in laboratory_count.remarks(counted)) != is_corrected
 
 
 def write_labels(path, labels):

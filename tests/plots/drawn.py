@@ -90,6 +90,14 @@ MAKERS = {
   'confusion of eight': lambda: confusion.plot(
     np.eye(8, dtype=int) * 1200, ['IMMATURE GRANULOCYTE'] * 8, 'test: 9,600 images of 9,600 groups'
   ),
+  'confusion of forty': lambda: confusion.plot(
+    np.eye(40, dtype=int) * 12,
+    [f'IMMATURE GRANULOCYTE {k}' for k in range(40)],
+    'test: 480 images of 480 groups',
+  ),
+  'confusion of a thousand': lambda: confusion.plot(
+    np.eye(1000, dtype=int), [f'class {k}' for k in range(1000)], 'test: 1,000 images of 1,000 groups'
+  ),
   'reliability': lambda: reliability.plot(bins(), 'test: 2,488 images of 68 groups'),
   'risk and coverage': lambda: risk_coverage.plot(
     np.linspace(0.01, 1, 100),
@@ -102,6 +110,9 @@ MAKERS = {
     np.array([1.0]), np.array([0.9]), None, 0.05, 'test: 3 images of 2 groups'
   ),
   'distribution': lambda: distribution.plot(COUNTS),
+  'distribution of a thousand': lambda: distribution.plot(
+    {split: {f'class {k}': (k % 50, k % 7) for k in range(1000)} for split in ('train', 'validation', 'test')}
+  ),
   'history': lambda: history.plot(columns(40, staged=False), 17),
   'history in stages': lambda: history.plot(columns(40), 17),
   'history of one epoch': lambda: history.plot(columns(1), 1),

@@ -34,6 +34,18 @@ def test_the_confusion_matrix_shows_counts_and_shares_of_the_true_class():
   assert '85.9%' not in shown
 
 
+def test_pictures_of_a_thousand_classes_are_as_large_as_a_page_and_say_what_they_leave_out():
+  for name in ('confusion of a thousand', 'distribution of a thousand'):
+    assert max(MAKERS[name]().get_size_inches()) < 12, name
+  shown = texts(MAKERS['confusion of a thousand']())
+  assert 'predicted (number of the class)' in shown
+  assert not [text for text in shown if text.startswith('class ')]
+  assert 'IMMATURE GRANULOCYTE 39' in texts(MAKERS['confusion of forty']())
+  assert 'train: 1,000 classes, 20 without images' in texts(MAKERS['distribution of a thousand']())
+  # Negative control: of a few classes each is named.
+  assert {'EOSINOPHIL', 'NEUTROPHIL'} <= set(texts(MAKERS['distribution']()))
+
+
 def test_a_class_without_images_has_no_shares():
   assert texts(MAKERS['confusion of two']()).count('–') == 2
 

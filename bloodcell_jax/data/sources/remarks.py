@@ -18,6 +18,7 @@ _UNSORTED = (
   'bin', 'old', 'build', 'env',
 )  # fmt: skip
 GROUPS_FILE = 'groups_by_folder.csv'  # written by an audit
+MOST_CLASSES = 20  # that a line names one by one
 
 
 def lines(table: types.Table, found: layout.Layout | None, groups_csv: str) -> tuple[str, ...]:
@@ -71,8 +72,9 @@ def untaught(table: types.Table) -> str:
   if not in_train:
     return ''  # told where the rows are divided
   for split in _present_splits(table):
+    in_split = _present(table, split)
     for name in table.class_names:
-      if name in _present(table, split) and name not in in_train:
+      if name in in_split and name not in in_train:
         example = table.file[(table.split == split) & (table.label == table.class_names.index(name))][0]
         return (
           f'{table.name}: {split} has the class {name} ({example}), but TRAIN has no image of it, so that no network '
@@ -104,6 +106,9 @@ def _splits(table: types.Table, found: layout.Layout | None) -> str:
 def _classes(table: types.Table, split: str) -> str:
   label = table.label[table.split == split]
   count = np.bincount(label, minlength=len(table.class_names))
+  if np.count_nonzero(count) > MOST_CLASSES:
+    least, most = count[count > 0].min(), count.max()
+    return f'{np.count_nonzero(count):,} classes with {least:,} to {most:,} images each'
   return ', '.join(
     f'{names.spelled(name)} {num:,}' for name, num in zip(table.class_names, count, strict=True) if num
   )
@@ -118,10 +123,13 @@ def _lacking(table: types.Table) -> list[str]:
   texts = []
   present = _present_splits(table)
   for split in present if len(present) > 1 else []:
-    lacking = [name for name in table.class_names if name not in _present(table, split)]
+    in_split = _present(table, split)
+    lacking = [name for name in table.class_names if name not in in_split]
     if lacking:
       then = follows.get(split, 'no recall can be given there')
-      texts.append(f'{split} has no image of {", ".join(lacking)}: {then}')
+      more = len(lacking) - MOST_CLASSES
+      which = ', '.join(lacking[:MOST_CLASSES]) + (f' and {more:,} more' if more > 0 else '')
+      texts.append(f'{split} has no image of {which}: {then}')
   return texts
 
 

@@ -45,3 +45,16 @@ def test_the_folder_of_one_split_names_the_others_beside_it(tmp_path):
   # Negative controls: the folder above, and a folder to be scored.
   for place in (tmp_path, tmp_path / 'Test'):
     assert 'beside it' not in '\n'.join(folders.read(str(place), '', '').remarks)
+
+
+def test_many_classes_are_counted_and_few_are_named(tmp_path):
+  many = [f'TRAIN/class {k}/{k}.png' for k in range(30)] + ['TRAIN/class 0/more.png', 'TEST/class 0/0.png']
+  remarks = folders.read(write(tmp_path / 'many', *many), '', '').remarks
+  assert '  TRAIN: 30 classes with 1 to 2 images each' in remarks
+  (line,) = [line for line in remarks if 'TEST has no image' in line]
+  assert line.startswith('  TEST has no image of class 1, class 10, ')
+  assert ' and 9 more: ' in line
+  few = folders.read(
+    write(tmp_path / 'few', 'TRAIN/A/1.png', 'TRAIN/B/2.png', 'TEST/A/3.png'), '', ''
+  ).remarks
+  assert {'  TRAIN: A 1, B 1', '  TEST has no image of B: no recall can be given there'} <= set(few)
