@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import importlib.metadata
 import itertools
 import json
@@ -39,6 +40,17 @@ def test_a_table_takes_rows_in_the_order_asked_for():
   assert taken.content == ('c', 'a')
   assert taken.file.tolist() == ['c.png', 'a.png']
   assert taken.label.tolist() == [0, 0]
+
+
+def test_a_table_that_takes_all_rows_is_itself_and_columns_that_are_one_array_stay_one():
+  whole = table()
+  assert whole.take([0, 1, 2]) is whole
+  for rows in ([0, 2, 1], [0, 1]):
+    taken = whole.take(rows)
+    assert taken is not whole
+    assert taken.file is taken.source is taken.digest
+    assert taken.group is not taken.file
+    assert taken.group.tolist() == whole.group[rows].tolist()
 
 
 def test_a_table_with_two_rows_of_one_name_or_a_label_without_class_is_refused():
@@ -95,6 +107,13 @@ def rows_of_groups(num_groups=60, size=5):
   return np.repeat(np.arange(num_groups) % 3, size), group_N
 
 
+@pytest.mark.parametrize('num', [0, 1, groups._BLOCK, groups._BLOCK + 1, 2 * groups._BLOCK + 2])
+def test_the_numbers_of_texts_are_their_places_among_the_different_ones(num):
+  for num_different in (1, num // 3 + 1, 10**6):
+    text_N = np.random.default_rng(num).integers(0, num_different, num).astype(str)
+    np.testing.assert_array_equal(groups.numbers(text_N), np.unique(text_N, return_inverse=True)[1])
+
+
 def shared(held: np.ndarray, group_N: np.ndarray) -> set:
   return set(group_N[held]) & set(group_N[~held])
 
@@ -145,6 +164,26 @@ def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
     atomic.write_json(path, {'a': 2})
   assert json.loads(path.read_text()) == {'a': 1}
   assert [p.name for p in path.parent.iterdir()] == ['a.json']
+
+
+def test_a_table_of_cells_is_written_row_by_row_and_stays_the_old_one_where_a_row_fails(tmp_path):
+  rows = [('file', 'label'), ('a,"b".png', 1), ('größe\n2.png', 0.5)]
+  path = tmp_path / 'a.csv'
+  atomic.write_csv(path, iter(rows))
+  with path.open(encoding='utf-8', newline='') as file:
+    assert list(csv.reader(file)) == [[str(cell) for cell in row] for row in rows]
+  assert path.read_bytes().count(b'\r') == 0
+  assert atomic.is_intact(path)
+
+  def failing():
+    yield rows[0]
+    raise types.RunError('the image is gone')
+
+  before = path.read_bytes()
+  with pytest.raises(types.RunError, match='gone'):
+    atomic.write_csv(path, failing())
+  assert path.read_bytes() == before
+  assert [p.name for p in tmp_path.iterdir()] == ['a.csv']
 
 
 def batch(num: int) -> types.Batch:

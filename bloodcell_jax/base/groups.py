@@ -8,6 +8,28 @@ import numpy as np
 
 from bloodcell_jax.base import rng
 
+# Texts compared at once.
+_BLOCK = 1_000
+
+
+def numbers(text_N: np.ndarray) -> np.ndarray:
+  """[N] int64: the place of each text among the different ones in order, as `np.unique(..., return_inverse=True)`.
+
+  No copy is made of the texts, which take ten times as much as their numbers.
+
+  Example:
+    >>> numbers(np.array(['b', 'a', 'b', 'c'])).tolist()
+    [1, 0, 1, 2]
+  """
+  order = np.argsort(text_N, kind='stable')
+  is_new_N = np.zeros(len(text_N), bool)
+  for start in range(0, len(text_N), _BLOCK):
+    ordered = text_N[order[start : start + _BLOCK + 1]]
+    is_new_N[start + 1 : start + len(ordered)] = ordered[1:] != ordered[:-1]
+  number_N = np.empty(len(text_N), np.int64)
+  number_N[order] = np.cumsum(is_new_N)
+  return number_N
+
 
 def folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
   """The fold, 0 to num_folds-1, of each row: groups stay whole, classes are spread evenly.

@@ -8,7 +8,7 @@ Axis letters, used as suffixes of array names:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import jax
@@ -44,15 +44,31 @@ class Stored(Protocol):
 Content = str | bytes | Stored
 
 
+class StoredImages(Protocol):
+  """Encoded images in larger files, row by row, without an object for each."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, row: int, /) -> Stored: ...
+
+  def __iter__(self) -> Iterator[Stored]: ...
+
+  def take(self, rows: np.ndarray) -> StoredImages:
+    """These rows only, in this order."""
+
+
+_COLUMNS = ('file', 'label', 'source', 'group', 'split', 'digest')
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
   """One row per image: its bytes, their path or their place in a larger file, its label and its group.
 
   Guarantees: `file` is unique; `label` lies in [0, K); rows with equal `group` show the same field
-  of the same smear, so no split separates them.
+  of the same smear, so no split separates them. Columns that are equal may be one array: none is changed in place.
   """
 
-  content: tuple[Content, ...]  # N: a path, the encoded image, or where it is stored
+  content: tuple[Content, ...] | StoredImages  # N: a path, the encoded image, or where it is stored
   file: np.ndarray  # [N] str: the name shown to people, relative to the data's folder
   label: np.ndarray  # [N] int32: index into class_names
   source: np.ndarray  # [N] str: the photograph the image was cut from
@@ -65,12 +81,13 @@ class Table:
 
   def __post_init__(self):
     num_rows = len(self.content)
-    for column in ('file', 'label', 'source', 'group', 'split', 'digest'):
+    for column in _COLUMNS:
       if getattr(self, column).shape != (num_rows,):
         raise ValueError(f'Table.{column} has shape {getattr(self, column).shape}, not {(num_rows,)}')
-    files, counts = np.unique(self.file, return_counts=True)
-    if (counts > 1).any():
-      raise UserError(f'{files[counts > 1][0]}: two images of the data set have this name; rename one')
+    ordered = np.sort(self.file)
+    is_again = ordered[1:] == ordered[:-1]
+    if is_again.any():
+      raise UserError(f'{ordered[is_again.argmax()]}: two images of the data set have this name; rename one')
     if num_rows and not (self.label.min() >= 0 and self.label.max() < len(self.class_names)):
       raise ValueError('Table.label has an index that class_names lacks')
 
@@ -78,10 +95,20 @@ class Table:
     return len(self.content)
 
   def take(self, rows: Sequence[int] | np.ndarray) -> Table:
-    """The same table with these rows only, in this order."""
+    """The same table with these rows only, in this order; itself where these are all of its rows."""
     rows = np.asarray(rows, np.int64)
-    columns = {c: getattr(self, c)[rows] for c in ('file', 'label', 'source', 'group', 'split', 'digest')}
-    return dataclasses.replace(self, content=tuple(self.content[i] for i in rows), **columns)
+    if np.array_equal(rows, np.arange(len(self))):
+      return self
+    columns = {c: getattr(self, c) for c in _COLUMNS}
+    # Columns that are one array stay one.
+    arrays = {id(column_N): column_N for column_N in columns.values()}
+    taken = {key: column_N[rows] for key, column_N in arrays.items()}
+    some = self.content
+    return dataclasses.replace(
+      self,
+      content=tuple(some[i] for i in rows) if isinstance(some, tuple) else some.take(rows),
+      **{c: taken[id(column_N)] for c, column_N in columns.items()},
+    )
 
 
 @jax.tree_util.register_dataclass

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import conversions as conversions_lib
 from bloodcell_jax.data.images import on_demand, redefined
@@ -33,7 +33,7 @@ class Dataset:
     """16 hex digits that change with any image, label, group or split."""
     digest = hashlib.sha256()
     for column in (self.table.digest, self.table.label, self.table.group):
-      digest.update(np.ascontiguousarray(column).tobytes())
+      digest.update(np.ascontiguousarray(column))
     for name in sorted(self.rows):
       digest.update(name.encode() + self.rows[name].astype(np.int64).tobytes())
     return digest.hexdigest()[:16]
@@ -73,10 +73,10 @@ class Dataset:
 
   def counts(self) -> dict[str, dict[str, tuple[int, int]]]:
     """By split and class: (number of images, number of photographs)."""
-    table = self.table
+    table, source_N = self.table, groups.numbers(self.table.source)
     return {
       split: {
-        name: (int((chosen := rows[table.label[rows] == k]).size), len(set(table.source[chosen])))
+        name: (int((chosen := rows[table.label[rows] == k]).size), len(np.unique(source_N[chosen])))
         for k, name in enumerate(table.class_names)
       }
       for split, rows in self.rows.items()

@@ -127,7 +127,7 @@ def whole(
     if own != name:
       lines.append(f'  the class {names.spelled(name)} is taken for {own} of the run')
     taken.append(class_names.index(own))
-  if len(set(found.table.split.tolist())) > 1:
+  if len(np.unique(found.table.split)) > 1:
     lines.append('  all its splits are scored together')
   missing = [name for k, name in enumerate(class_names) if k not in taken]
   if missing:
@@ -161,12 +161,11 @@ def _decode(
   if problems and spec.on_bad_image == 'fail':
     raise types.UserError(complaint(problems))
   kept = np.flatnonzero(decoded.kept)
-  image_NHWC = decoded.image_NHWC
+  usable, image_NHWC = table.take(kept), decoded.image_NHWC
   if len(kept) < len(table):  # taking rows of an array copies every image
-    is_array = isinstance(image_NHWC, np.ndarray)
-    image_NHWC = image_NHWC[kept] if is_array else image_NHWC.take(kept)
+    image_NHWC = image_NHWC[kept] if isinstance(image_NHWC, np.ndarray) else image_NHWC.only(usable)
   return dataset.Dataset(
-    table.take(kept),
+    usable,
     image_NHWC,
     {},
     problems,

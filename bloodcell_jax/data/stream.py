@@ -71,12 +71,13 @@ def rows_at(step: int, batch_size: int, num_rows: int, seed: int) -> np.ndarray:
   """
   position_B = step * batch_size + np.arange(batch_size)
   epoch_B, offset_B = np.divmod(position_B, num_rows)
-  return np.array([_order(num_rows, seed, int(e))[o] for e, o in zip(epoch_B, offset_B, strict=True)])
+  pairs = zip(epoch_B, offset_B, strict=True)
+  return np.array([_order(num_rows, seed, int(e))[o] for e, o in pairs], np.int64)
 
 
 @functools.lru_cache(maxsize=4)
 def _order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
-  return rng.generator(seed, 'order', epoch).permutation(num_rows)
+  return rng.generator(seed, 'order', epoch).permutation(num_rows).astype(np.int32)
 
 
 def balanced_rows(
@@ -132,9 +133,9 @@ def order(
 ) -> Iterator[tuple[np.ndarray, int]]:
   """Endless (rows_B, step) from step `start` on: which of `rows` each batch has, in every pipeline."""
   step = start
-  label_N = arrays.target_NK[rows].argmax(1)
+  label_N = None if arrays.laboratory_N is None else arrays.target_NK[rows].argmax(1)
   while True:
-    if arrays.laboratory_N is None:
+    if arrays.laboratory_N is None or label_N is None:
       rows_B = rows[rows_at(step, batch_size, len(rows), seed)]
     else:
       rows_B = rows[balanced_rows(step, batch_size, arrays.laboratory_N[rows], label_N, seed)]

@@ -29,7 +29,8 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
     UserError: the run in the folder was on other data.
   """
   data = job.data
-  converted, trained = data.conversions(None), data.rows.get('train', np.zeros(0, np.int64))
+  converted, counts = data.conversions(None), data.counts()
+  trained = data.rows.get('train', np.zeros(0, np.int64))
   folder.write_environment(
     job.devices.each,
     {
@@ -37,7 +38,7 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
       'synthetic': data.table.synthetic,
       'fingerprint': data.fingerprint(),
       'class_names': list(data.table.class_names),
-      'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in data.counts().items()},
+      'counts': {split: {k: list(v) for k, v in classes.items()} for split, classes in counts.items()},
       'skipped': [dataclasses.asdict(problem) for problem in data.skipped],
       'num_converted': converted.get(conversions.IMAGES, 0),
       'conversions': converted,
@@ -51,13 +52,13 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
   data_place.keep_lists(folder, job.experiment)
   seen_images.write(folder, data, job.experiment.weights.path)
   note = scoring.note(data.table.synthetic, leak)
-  exp, rows = job.experiment, data.rows.get('train', np.zeros(0, np.int64))
-  if exp.transform.is_random and len(rows):
-    title = f'{data.table.file[rows[0]]}, under augmentation'
-    sheet = augmentation_sheet.sheet(exp.transform, exp.seed, data.image_NHWC[rows[0]], title)
+  exp = job.experiment
+  if exp.transform.is_random and len(trained):
+    title = f'{data.table.file[trained[0]]}, under augmentation'
+    sheet = augmentation_sheet.sheet(exp.transform, exp.seed, data.image_NHWC[trained[0]], title)
     figure.write(folder.figures / 'augmentation.png', sheet, note)
-  counts = tuple((split, tuple(classes.items())) for split, classes in data.counts().items())
-  figure.write_shared(folder.figures / 'distribution.png', _distribution, counts, note)
+  drawn = tuple((split, tuple(classes.items())) for split, classes in counts.items())
+  figure.write_shared(folder.figures / 'distribution.png', _distribution, drawn, note)
 
 
 def _distribution(counts: tuple[tuple[str, tuple[tuple[str, tuple[int, int]], ...]], ...]) -> Any:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -101,20 +103,24 @@ def write(folder: workdir.Workdir, data: dataset.Dataset, weights_path: str) -> 
   """
   if folder.digests.exists():
     return
-  rows: list[tuple[str, str, str, str]] = []
-  for role, split in ROLES.items():
-    of_split = data.rows.get(split, ())
-    for row, pixels in zip(of_split, data.pixel_digests(split) if len(of_split) else (), strict=True):
-      digest = str(data.table.digest[row])
-      rows.append((role, str(data.table.file[row]), image_files.marked(digest), image_files.marked(pixels)))
   before = _run_behind(weights_path)
   if data.thumbnail_NHW is not None:
     thumbnails_file.write(folder, _thumbnails(data, data.thumbnail_NHW, before))
+  earlier: list[tuple[str, str, str, str]] = []
   if before and before.digests.exists():
-    rows += _read(before)
+    earlier = _read(before)
   elif before and before.config.exists():
-    rows.append((UNKNOWN, str(before.path.resolve()), '', ''))
-  atomic.write_csv(folder.digests, [COLUMNS, *rows])
+    earlier = [(UNKNOWN, str(before.path.resolve()), '', '')]
+  atomic.write_csv(folder.digests, itertools.chain([COLUMNS], _own(data), earlier))
+
+
+def _own(data: dataset.Dataset) -> Iterator[tuple[str, str, str, str]]:
+  """The run's own images, each decoded once its row is asked for."""
+  for role, split in ROLES.items():
+    rows = data.rows.get(split, ())
+    for row, pixels in zip(rows, data.pixel_digests(split) if len(rows) else (), strict=True):
+      digest = str(data.table.digest[row])
+      yield role, str(data.table.file[row]), image_files.marked(digest), image_files.marked(pixels)
 
 
 def _thumbnails(

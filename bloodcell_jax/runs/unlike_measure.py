@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import rng, tree, types
+from bloodcell_jax.base import groups, rng, tree, types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import appearance, on_demand
 from bloodcell_jax.data.sources import laboratories
@@ -171,8 +171,8 @@ def judge_splits(
 
 def _tells_content(unseen: types.Table, learned_N: np.ndarray) -> bool:
   """Whether images that were not trained on are enough to say where the classes lie: some groups, two of each class."""
-  groups = [len(np.unique(unseen.group[unseen.label == k])) for k in np.unique(learned_N)]
-  return len(np.unique(unseen.group)) >= look_reference.LEAST_GROUPS and min(groups, default=0) >= 2
+  num_K = [len(np.unique(unseen.group[unseen.label == k])) for k in np.unique(learned_N)]
+  return len(np.unique(unseen.group)) >= look_reference.LEAST_GROUPS and min(num_K, default=0) >= 2
 
 
 def _has_frozen_features(network: model_set.Network) -> bool:
@@ -193,7 +193,7 @@ def _sample(data: dataset.Dataset, split: str, seed: int) -> np.ndarray:
   """At most MOST_IMAGES rows of the split in random order, one of each group before a second of any."""
   rows = np.unique(data.rows.get(split, np.zeros(0, np.int64)))
   rows = rng.generator(seed, 'looks').permutation(rows)
-  _, index_N = np.unique(data.table.group[rows], return_inverse=True)
+  _, index_N = np.unique(groups.numbers(data.table.group)[rows], return_inverse=True)
   order = np.argsort(index_N, kind='stable')
   first: Any = np.concatenate([[0], np.flatnonzero(np.diff(index_N[order])) + 1]) if len(rows) else []
   place_N = np.empty(len(rows), np.int64)

@@ -75,6 +75,8 @@ class Workdir:
     config = self.with_format(config)
     if self.config.exists() and self.has_results():
       self.check_config(config)
+      # In the order of the file, so that the same command again leaves the same bytes.
+      config = {key: config[key] for key in {**_read_json(self.config), **config} if key in config}
       # These keys describe the present figures and calibration; `begin_scoring` changes them when it replaces those.
       saved, is_described = self.read_config(), self.environment.exists()
       config = {

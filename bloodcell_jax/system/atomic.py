@@ -6,13 +6,13 @@ import contextlib
 import csv
 import glob
 import hashlib
-import io
 import json
 import os
 import pathlib
 import re
 import shutil
 import tempfile
+import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -29,21 +29,27 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   Raises:
     OSError: the file cannot be written; it has the name of the file, and no temporary file is left.
   """
-  path = pathlib.Path(path)
+  _write_all(pathlib.Path(path), [data])
+
+
+def _write_all(path: pathlib.Path, parts: Iterable[bytes]) -> None:
   try:
-    _write(path, data)
+    _write(path, parts)
   except OSError as error:
     # Errors of write() itself have no file name.
     raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
-def _write(path: pathlib.Path, data: bytes) -> None:
-  digest, has_attributes = hashlib.sha256(data).hexdigest(), False
+def _write(path: pathlib.Path, parts: Iterable[bytes]) -> None:
+  hashed, has_attributes = hashlib.sha256(), False
   path.parent.mkdir(parents=True, exist_ok=True)
   handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX)
   try:
     with os.fdopen(handle, 'wb') as file:
-      file.write(data)
+      for part in parts:
+        file.write(part)
+        hashed.update(part)
+      digest = hashed.hexdigest()
       # Attributes stay with the file when it is renamed, so a kill cannot separate the two. A copy without them is not
       # checked.
       with contextlib.suppress(OSError, AttributeError):
@@ -58,7 +64,7 @@ def _write(path: pathlib.Path, data: bytes) -> None:
     if not (has_attributes or path.name.endswith(_SUM_FILE)):
       # Before the rename, and with the sum of the present file, which stays valid if the process is killed in between.
       before = [hashlib.sha256(path.read_bytes()).hexdigest()] if path.exists() else []
-      _write(sum_file(path), ' '.join([digest, *(sum for sum in before if sum in _noted(path))]).encode())
+      _write(sum_file(path), [' '.join([digest, *(sum for sum in before if sum in _noted(path))]).encode()])
     os.replace(beside, path)
   except BaseException:
     pathlib.Path(beside).unlink(missing_ok=True)
@@ -130,10 +136,10 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> None:
-  """As `write_text`, for rows of cells; the first row is the header."""
-  text = io.StringIO()
-  csv.writer(text, lineterminator='\n').writerows(rows)
-  write_text(path, text.getvalue())
+  """As `write_text`, for rows of cells, of which one at a time is in memory; the first row is the header."""
+  # A writer returns what the `write` of its file returns.
+  line = csv.writer(types.SimpleNamespace(write=str.encode), lineterminator='\n').writerow
+  _write_all(pathlib.Path(path), map(line, rows))
 
 
 @contextlib.contextmanager

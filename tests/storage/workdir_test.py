@@ -79,6 +79,21 @@ def test_a_run_keeps_the_format_that_it_began_with(folder, tmp_path):
   assert folder.read_config()['format'] == run_format.CURRENT
 
 
+def test_the_same_command_again_leaves_the_bytes_of_the_config(folder):
+  for _ in range(2):
+    before = folder.config.read_bytes()
+    folder.write_config(CONFIG)
+    assert folder.config.read_bytes() == before
+    folder.begin_scoring({'splits': ['test']})  # writes the keys in another order
+    assert list(folder.read_config()) != [*CONFIG, 'format']
+  before = folder.config.read_bytes()
+  folder.write_config({**CONFIG, 'train.epochs': 9, 'evaluate.batch_size': 5})
+  after = folder.config.read_bytes()
+  assert after == before.replace(b'"train.epochs": 3', b'"train.epochs": 9').replace(
+    b'\n}', b',\n  "evaluate.batch_size": 5\n}'
+  )
+
+
 def test_a_run_of_a_later_version_is_one_line(tmp_path):
   folder = workdir.Workdir(tmp_path)
   folder.config.write_text(json.dumps({**CONFIG, 'format': run_format.CURRENT + 1}))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import groups, types
 
 # How many pairs of a kind an error names at most; it counts the others.
 MOST_NAMED = 2
@@ -46,8 +46,10 @@ def find(table: types.Table, rows: Mapping[str, np.ndarray]) -> Leaks:
   tests = [held for split, held in rows.items() if split not in ('train', 'validation')]
   # test_clean is a subset of test.
   test = np.unique(np.concatenate([none, *tests]))
-  shared = [_pairs(column, train, validation) for column in (table.group, table.digest)]
-  return Leaks(_once(shared), _pairs(table.digest, test, np.concatenate([train, validation])))
+  digest_N = groups.numbers(table.digest)
+  group_N = digest_N if table.group is table.digest else groups.numbers(table.group)
+  shared = [_pairs(number_N, train, validation) for number_N in (group_N, digest_N)]
+  return Leaks(_once(shared), _pairs(digest_N, test, np.concatenate([train, validation])))
 
 
 def together(parts: Sequence[Leaks]) -> Leaks:
@@ -94,13 +96,13 @@ def _named(table: types.Table, pairs: np.ndarray) -> str:
   return first + (', ...' if len(pairs) > MOST_NAMED else '')
 
 
-def _pairs(column_N: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-  """Each of `rows` whose value one of `others` has, paired with the first of those."""
+def _pairs(number_N: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+  """Each of `rows` whose number one of `others` has, paired with the first of those."""
   if not len(rows) or not len(others):
     return np.zeros((0, 2), np.int64)
-  values, first = np.unique(column_N[others], return_index=True)
-  at = np.minimum(np.searchsorted(values, column_N[rows]), len(values) - 1)
-  same = values[at] == column_N[rows]
+  values, first = np.unique(number_N[others], return_index=True)
+  at = np.minimum(np.searchsorted(values, number_N[rows]), len(values) - 1)
+  same = values[at] == number_N[rows]
   return np.stack([rows, others[first[at]]], 1)[same].astype(np.int64)
 
 

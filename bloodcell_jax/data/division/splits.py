@@ -44,14 +44,14 @@ def rows(
     raise types.UserError(
       f'{table.name}: has no image to train on; its splits are {", ".join(own) or "empty"}'
     )
-  seen = np.concatenate([train, validation])
+  seen, group_N = np.concatenate([train, validation]), groups.numbers(table.group)
   if len(test):
-    clean = test[~np.isin(table.group[test], table.group[seen])]
+    clean = test[~np.isin(group_N[test], group_N[seen])]
   else:
     clean = none
     if test_fraction:
       # Test is taken from groups that the data's own validation does not have.
-      free = train[~np.isin(table.group[train], table.group[validation])]
+      free = train[~np.isin(group_N[train], group_N[validation])]
       for k in np.setdiff1d(table.label[train], table.label[free]):
         raise types.UserError(
           f'class {table.class_names[k]}: every group of TRAIN is in VALIDATION too, so that '
@@ -90,7 +90,7 @@ def hold_out(
   if not 0 < fraction <= 0.5:
     raise types.UserError(f'{key} is {fraction}; it must lie in (0, 0.5], or be 0')
   num_parts = math.ceil(round(1 / fraction, 9))
-  label, group = table.label[among], table.group[among]
+  label, group = table.label[among], groups.numbers(table.group)[among]
   for k in np.unique(label):
     num_groups = len(np.unique(group[label == k]))
     if num_groups < num_parts:

@@ -51,9 +51,9 @@ class OnDemand:
     """Of all pixels, as of an array."""
     return math.prod(self.shape)
 
-  def take(self, rows: np.ndarray) -> OnDemand:
-    """These images alone, undecoded."""
-    return OnDemand(self._rows.take(rows), self.shape[1], self._decode)
+  def only(self, rows: types.Table) -> OnDemand:
+    """The images of this part of the table alone, undecoded."""
+    return OnDemand(rows, self.shape[1], self._decode)
 
   def __getitem__(self, key: Any) -> np.ndarray:
     """Decodes [S, S, 3] of a row, or [R, S, S, 3] of a slice, of numbers or of a mask.

@@ -200,7 +200,7 @@ def subfolders(table: types.Table) -> np.ndarray:
 
 
 def _present_splits(table: types.Table) -> list[str]:
-  return sorted(set(table.split.tolist()), key=_rank)
+  return sorted(np.unique(table.split).tolist(), key=_rank)
 
 
 def _rank(split: str) -> int:

@@ -5,6 +5,7 @@ Those of TFRecord files are read into memory, those of ArrayRecord files stay th
 
 from __future__ import annotations
 
+import array
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -44,6 +45,53 @@ class Record(NamedTuple):
       raise OSError(f'{self.rows.dataset_info.full_name}: {error}') from None
 
 
+class Records:
+  """The images of a table in ArrayRecord files; `types.StoredImages`."""
+
+  def __init__(self, sources: list[Any], place_N2: np.ndarray):
+    """Notes where the images are.
+
+    Args:
+      sources: data sources of TFDS.
+      place_N2: int32: which of them holds each image, and the image's number there.
+    """
+    self._sources, self._place_N2 = sources, place_N2
+
+  def __len__(self) -> int:
+    return len(self._place_N2)
+
+  def __getitem__(self, row: int) -> Record:
+    which, number = self._place_N2[row].tolist()
+    return Record(self._sources[which], number)
+
+  def __iter__(self) -> Iterator[Record]:
+    return (self[row] for row in range(len(self)))
+
+  def take(self, rows: np.ndarray) -> Records:
+    """These images only, in this order."""
+    return Records(self._sources, self._place_N2[rows])
+
+
+class _Texts:
+  """A column of texts as it grows, in one array: an object for each would take as much again."""
+
+  def __init__(self, most: int):
+    self._text_N, self._num = np.zeros(most, 'U1'), 0
+
+  def append(self, text: str) -> None:
+    if len(text) > self._text_N.itemsize // np.dtype('U1').itemsize:
+      wider = np.zeros(len(self._text_N), f'U{len(text)}')
+      # What lies beyond the last text is not written to, and needs no memory yet.
+      wider[: self._num] = self._text_N[: self._num]
+      self._text_N = wider
+    self._text_N[self._num] = text
+    self._num += 1
+
+  def array(self) -> np.ndarray:
+    """[N] str."""
+    return self._text_N[: self._num]
+
+
 def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
   """The rows of the data set built in `folder`, and the rows and splits that are skipped.
 
@@ -69,36 +117,47 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
     )
   # Table has class names in alphabetical order; TFDS in any.
   class_names = tuple(sorted(features['label'].names))
-  new_label = np.array([class_names.index(name) for name in features['label'].names], np.int32)
+  new_label = [class_names.index(name) for name in features['label'].names]
 
+  is_stored = builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD
+  sources: list[Any] = []
+  encoded: list[bytes] = []
   problems: list[types.Problem] = []
-  content: list[types.Content] = []
-  columns: dict[str, list] = {c: [] for c in ('file', 'label', 'source', 'group', 'split', 'digest')}
+  # Of a million rows: no object for each.
+  place, label = array.array('i'), array.array('i')
+  names = ('file', 'split', 'digest', *({'source', 'group'} & features.keys()))
+  most = sum(split.num_examples for name, split in builder.info.splits.items() if name in SPLITS)
+  columns = {column: _Texts(most) for column in names}
   for name, split_info in builder.info.splits.items():
     if name not in SPLITS:
       reason = f'{split_info.num_examples} images of an unknown split; known are {", ".join(SPLITS)}'
       problems.append(types.Problem(name, reason))
       continue
-    for i, (row, image) in enumerate(_rows(builder, name)):
+    if is_stored:
+      sources.append(builder.as_data_source(name, decoders={'image': tfds.decode.SkipDecoding()}))
+    for i, row in enumerate(_stored_rows(sources[-1]) if is_stored else _rows(builder, name)):
       digest = image_files.sha256_16(row['image'])
       file = _text(row, 'filename') or f'{name}/{i}'
       if row['label'] < 0:
         problems.append(types.Problem(file, 'has no label'))
         continue
-      content.append(image)
-      columns['file'].append(file)
-      columns['label'].append(new_label[row['label']])
-      columns['source'].append(_text(row, 'source') or file)
-      columns['group'].append(_text(row, 'group') or digest)
-      columns['split'].append(SPLITS[name])
-      columns['digest'].append(digest)
-  if not content:
+      if is_stored:
+        place.extend((len(sources) - 1, i))
+      else:
+        encoded.append(row['image'])
+      label.append(new_label[row['label']])
+      values = {'file': file, 'split': SPLITS[name], 'digest': digest}
+      values |= {'source': _text(row, 'source') or file, 'group': _text(row, 'group') or digest}
+      for column, texts in columns.items():
+        texts.append(values[column])
+  if not label:
     raise types.UserError(f'{folder}: {builder.name} holds no image in a split of {", ".join(SPLITS)}')
-  label = np.array(columns.pop('label'), np.int32)
-  texts = {column: np.array(values, str) for column, values in columns.items()}
+  content = Records(sources, np.array(place, np.int32).reshape(-1, 2)) if is_stored else tuple(encoded)
+  whole = {column: texts.array() for column, texts in columns.items()}
+  whole = {'source': whole['file'], 'group': whole['digest'], **whole}
   name = f'TFDS {builder.name} {builder.version}'
   return types.Table(
-    tuple(content), label=label, **texts, class_names=class_names, name=name, synthetic=False
+    content, label=np.array(label, np.int32), **whole, class_names=class_names, name=name, synthetic=False
   ), problems
 
 
@@ -124,21 +183,17 @@ def _version(folder: str) -> str:
   return found[0]
 
 
-def _rows(builder: Any, split: str) -> Iterator[tuple[dict[str, Any], types.Content]]:
-  """Each row with its image, or the place of it."""
+def _stored_rows(source: Any) -> Iterator[dict[str, Any]]:
+  for start in range(0, len(source), _BLOCK):
+    yield from source.__getitems__(list(range(start, min(start + _BLOCK, len(source)))))
+
+
+def _rows(builder: Any, split: str) -> Iterator[dict[str, Any]]:
   tfds = _tfds()
-  decoders = {'image': tfds.decode.SkipDecoding()}
-  if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
-    source = builder.as_data_source(split, decoders=decoders)
-    for start in range(0, len(source), _BLOCK):
-      numbers = range(start, min(start + _BLOCK, len(source)))
-      for number, row in zip(numbers, source.__getitems__(list(numbers)), strict=True):
-        yield row, Record(source, number)
-    return
   # Files in sequence, so that the rows keep the order of the data set.
   config = tfds.ReadConfig(interleave_cycle_length=1)
-  for row in tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=config)):
-    yield row, row['image']
+  decoders = {'image': tfds.decode.SkipDecoding()}
+  return iter(tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=config)))
 
 
 def _text(row: dict, key: str) -> str:

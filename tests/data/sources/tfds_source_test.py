@@ -2,13 +2,17 @@
 
 import collections
 import shutil
+import tracemalloc
+import types as python_types
 
 import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
+from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import splits
 from bloodcell_jax.data.images import decode, image_files
-from bloodcell_jax.data.sources import kaggle, tfds_source
+from bloodcell_jax.data.sources import kaggle, remarks, tfds_source
 
 # isort: split
 import sharded_images
@@ -149,7 +153,11 @@ def test_images_in_array_records_are_read_when_they_are_asked_for(sharded):
   assert not any(isinstance(content, bytes) for content in table.content), 'the images stay where they are'
   assert [image_files.contents(content) for content in table.content] == encoded
   assert table.digest.tolist() == [image_files.sha256_16(data) for data in encoded]
-  assert image_files.contents(table.take([3]).content[0]) == encoded[3]
+  some = table.take([3, 0])
+  assert [image_files.contents(content) for content in some.content] == [encoded[3], encoded[0]]
+  assert len(some.content) == 2
+  assert some.source is some.file
+  assert some.group is some.digest
 
 
 def test_shards_may_lie_on_other_disks_and_one_that_is_gone_cannot_be_read(sharded, tmp_path):
@@ -164,3 +172,62 @@ def test_shards_may_lie_on_other_disks_and_one_that_is_gone_cannot_be_read(shard
   lost = tfds_source.Record(content.rows, 10**6)
   with pytest.raises(decode.DecodeError, match='cannot be read'):
     decode.image(lost, decode.Spec(16, 'full', 'bilinear', True, 10_000, 'memory'))
+
+
+class _Rows:
+  """A data source of TFDS with no file behind it."""
+
+  def __init__(self, num, first):
+    self._num, self._first = num, first
+
+  def __len__(self):
+    return self._num
+
+  def __getitems__(self, numbers):
+    return [{'image': b'%09d' % (self._first + number), 'label': number % 2} for number in numbers]
+
+
+def _peak(num, monkeypatch, use):
+  """The most bytes that the table of `num` stored images takes with what is done to it until the first batch."""
+  rows_of = {'train': _Rows(num, 0), 'validation': _Rows(num // 10, num), 'test': _Rows(num // 10, 2 * num)}
+  infos = {split: python_types.SimpleNamespace(num_examples=len(rows)) for split, rows in rows_of.items()}
+  features = {'image': tfds.features.Image(), 'label': tfds.features.ClassLabel(names=['B', 'A'])}
+  info = python_types.SimpleNamespace(
+    features=features, splits=infos, file_format=tfds.core.FileFormat.ARRAY_RECORD
+  )
+  builder = python_types.SimpleNamespace(
+    info=info, name='noise', version='1.0.0', as_data_source=lambda split, decoders: rows_of[split]
+  )
+  monkeypatch.setattr(tfds_source, '_version', lambda folder: folder)
+  monkeypatch.setattr(tfds, 'builder_from_directory', lambda folder: builder)
+  tracemalloc.start()
+  try:
+    table = use(tfds_source.table('noise')[0])
+    assert not remarks.untaught(table)
+    table = table.take(np.arange(len(table)))
+    none = np.broadcast_to(np.zeros(1, np.uint8), (len(table), 1, 1, 3))
+    data = dataset.Dataset(table, none, splits.rows(table, 0.2, 0.0, 0), [], [], ())
+    assert data.counts()['train'] == {'A': (num // 2, num // 2), 'B': (num // 2, num // 2)}
+    assert not any(data.leaking().counts().values())
+    assert data.fingerprint()
+    return tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+
+
+def test_an_image_that_stays_in_its_file_takes_at_most_300_bytes(monkeypatch):
+  def with_objects(table):
+    """The same with an object for each image and a copy of each column."""
+    columns = {c: getattr(table, c).copy() for c in ('file', 'source', 'group', 'digest')}
+    return types.Table(
+      tuple(table.content), label=table.label, split=table.split, **columns,
+      class_names=table.class_names, name=table.name, synthetic=False,
+    )  # fmt: skip
+
+  def bytes_an_image(use):
+    _peak(200, monkeypatch, use)  # what is loaded at the first use
+    small, large = (_peak(num, monkeypatch, use) for num in (1_000, 6_000))
+    return (large - small) / (1.2 * 5_000)
+
+  assert bytes_an_image(lambda table: table) < 300
+  assert bytes_an_image(with_objects) > 400
