@@ -13,7 +13,7 @@ from ml_collections import config_dict
 from PIL import Image
 
 from bloodcell_jax.base import types
-from bloodcell_jax.commands import host_flags
+from bloodcell_jax.commands import explain, host_flags
 from bloodcell_jax.config import experiment
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.data.augmentation import offline
@@ -249,6 +249,9 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
     lambda: user_config(data__source='kaggle', data__groups_csv='g.csv'),
     lambda: user_config(data__source='folders', data__dir='cells', data__groups_csv='g.csv'),
     lambda: user_config(data__source='kaggle')),
+  'leave out the paths, or --missed': calls(
+    lambda: explain.check_images(('cell.png',), 'test'),
+    lambda: explain.check_images((), 'test'), lambda: explain.check_images(('cell.png',), '')),
   'two images of the data set have this name; rename one': data_with_a_changed_name,
   'move them up': layout('TRAIN/cells/A/1.png TRAIN/cells/B/2.png TEST/cells/A/3.png TEST/cells/B/4.png', moved_up),
   'or rename them to TRAIN, VALIDATION and TEST': layout(

@@ -76,7 +76,6 @@ QUOTED_ONLY: dict[str, str] = {
     'another list in its place is a fault of the program; members are evaluated in ensemble_runs/',
   'ensemble.vectorized: {}; set it to 1': 'one after another is the ordinary training of ensemble_runs/',
   'set stages.cache_features=False with it': 'an ordinary fine-tuning; it takes a large network',
-  'leave out the paths, or --missed': 'each without the other is run in commands/explain_test.py',
   'which fits it anew': 'to evaluate a run with other keys is followed in advice_test.py',
   'install the package again': 'it would change the package that is tested',
   'no checkpoint of a finished epoch; train first': 'to train in the place of no run is followed in advice_test.py',

@@ -61,8 +61,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if max_images < 0:
     raise types.UserError(f'max_images is {max_images}; it must be 0 or more')
   missed = flags.FLAGS.missed
-  if missed and request.paths:
-    raise types.UserError(f"--missed={missed} is of the run's own images; leave out the paths, or --missed")
+  check_images(request.paths, missed)
   folder, progress = workdir.Workdir(request.folder()), progress_lib.Progress()
   exp = saved_run.read_experiment(folder, request.config)
   console.keep(folder.log)
@@ -103,6 +102,12 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   progress.line(f'page: {explanations.write(folder.path)}')
   if loaded.note:
     progress.line(loaded.note)
+
+
+def check_images(paths: Sequence[str], missed: str) -> None:
+  """Refuses paths together with `--missed`."""
+  if missed and paths:
+    raise types.UserError(f"--missed={missed} is of the run's own images; leave out the paths, or --missed")
 
 
 class _Explanations:
