@@ -6,6 +6,7 @@ import dataclasses
 
 from bloodcell_jax.base import pipelines, types
 from bloodcell_jax.config import experiment
+from bloodcell_jax.data.images import image_buffer
 from bloodcell_jax.data.resident import images
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import memory
@@ -44,7 +45,8 @@ def settle(
 
 
 def choose(exp: experiment.Experiment, on: devices.Devices, num_images: int) -> str:
-  """`device` on an accelerator that can augment as the experiment asks and has the memory; otherwise `tf_data`."""
+  """`device` on an accelerator that can augment as the experiment asks, where it and the host have the memory for the
+  images; otherwise `tf_data`."""
   if on.platform == 'cpu' or exp.ensemble.vectorized > 1:
     return pipelines.TF_DATA
   try:
@@ -52,7 +54,11 @@ def choose(exp: experiment.Experiment, on: devices.Devices, num_images: int) -> 
   except types.UserError:
     return pipelines.TF_DATA
   num = num_images * (exp.features.num_augmented if exp.transform.is_random and exp.cache_features else 1)
-  size = 3 * exp.data.decode.image_size**2 * num
+  decode = exp.data.decode
+  size = 3 * decode.image_size**2 * num
+  # They go to the devices from the memory of the host.
+  if image_buffer.place(size, decode.cache) != image_buffer.MEMORY:
+    return pipelines.TF_DATA
   return pipelines.DEVICE if size <= _SHARE * memory.free(on.local.each[0]) else pipelines.TF_DATA
 
 

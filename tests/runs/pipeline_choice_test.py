@@ -41,9 +41,17 @@ def test_images_lie_on_an_accelerator_that_has_the_memory():
     ({}, accelerator(), NUM + 1),
     ({}, accelerator(free=FREE - 9), NUM),
     ({'augment.hue_range': 0.1}, accelerator(), NUM),
+    ({'data.cache': 'none'}, accelerator(), NUM),
     ({'ensemble.method': 'average', 'ensemble.members': 2, 'ensemble.vectorized': 2}, accelerator(), NUM),
   ],
-  ids=['a CPU', 'more images', 'less memory', 'an augmentation of the host alone', 'members in one program'],
+  ids=[
+    'a CPU',
+    'more images',
+    'less memory',
+    'an augmentation of the host alone',
+    'images on the disk',
+    'members in one program',
+  ],
 )
 def test_otherwise_in_the_memory_of_the_host(changes, on, num):
   assert pipeline_choice.choose(resolve(**changes), on, num) == 'tf_data'
