@@ -58,7 +58,7 @@ def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[s
   scored = [run for run in runs if states[run.seed] == run_folder.COMPLETE]
   metrics = {run.seed: run.folder.read_splits() for run in scored}
   first = scored[0] if scored else None
-  trained = {run.seed: _training(run) for run in runs}
+  trained = {run.seed: _training(run) for run in scored or runs}
   own = None if row.trees else budget_lib.read_length(row.flat)
   seconds = [record.seconds for run in runs for records in run.records() for record in records]
   return {

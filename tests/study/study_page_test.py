@@ -70,6 +70,9 @@ def test_training_figures_are_those_of_the_scored_epoch(half):
   # By validation loss, which is least in the third epoch.
   assert first['training']['0']['accuracy'] == pytest.approx(0.8)
   assert first['training']['0']['val_accuracy'] == pytest.approx(0.55)
+  # A further seed that is still being trained has no figure in the mean.
+  tiny.begin(tiny.run_of(rows[0], root, 2), 1)
+  assert set(summary.rows(rows, root)[0]['training']) == {'0', '1'}
   assert first['seconds_per_epoch'] == 2.0
   assert first['num_parameters'] == 111_012
 
