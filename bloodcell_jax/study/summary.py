@@ -188,19 +188,17 @@ def _predicted_class(metrics: Mapping[str, Any]) -> str:
 def _comparison(
   entry: Mapping[str, Any], row: study_config.Row, reference: study_config.Row, root: Any
 ) -> dict[str, Any]:
-  """The paired comparison with the reference on each split of COMPARED, of the first seed that both have."""
+  """The paired comparison with the reference on each split of COMPARED, of the first seed that both have and others."""
+  found = []
   for seed in entry['seeds']:
     own, other = run_folder.StudyRun(row, seed, root), run_folder.StudyRun(reference, seed, root)
     if other.state() == run_folder.COMPLETE:
       splits = [
         s for s in COMPARED if own.folder.predictions(s).exists() and other.folder.predictions(s).exists()
       ]
-      return {
-        'seed': seed,
-        'with': reference.name,
-        'splits': {split: _compare(other.folder, own.folder, split, row.flat) for split in splits},
-      }
-  return {}
+      compared = {split: _compare(other.folder, own.folder, split, row.flat) for split in splits}
+      found.append({'seed': seed, 'splits': compared})
+  return {**found[0], 'with': reference.name, 'other_seeds': found[1:]} if found else {}
 
 
 def _compare(

@@ -49,8 +49,8 @@ def sections(
 
 PAIRS = (
   'Both rows answer for the same images: the accuracy of the row minus that of the one it is compared with, of the '
-  'first seed that both have. Intervals and p come from photographed fields, p from swapping the two rows within '
-  'fields.',
+  'first seed that both have, and then of the others. Intervals and p come from photographed fields, p from swapping '
+  'the two rows within fields.',
   'p is that of each comparison alone: of twenty without any difference, one is expected below 0.05. Rows differ in '
   'length, see below; a longer one may win by its length.',
 )
@@ -189,8 +189,14 @@ def _figures(entry: Mapping[str, Any]) -> str:
   study, split = entry['study']['accuracy'], next((s for s in TITLES if s in entry['metrics']), '')
   if not study or not split:
     return ''
-  value = entry['metrics'][split]['accuracy']['value']
+  value, spread = entry['metrics'][split]['accuracy']['value'], entry['spread'].get(split)
+  if spread and spread['accuracy']['mean'] is None:
+    spread = None
+  if spread:
+    value = spread['accuracy']['mean']
   ours = f'{split_section.number(value)} on {TITLES[split]}'
+  if spread:
+    ours += f', means of {len(spread["accuracy"]["values"])} seeds'
   if entry['training']:
     ours = f'{_at_epoch(entry, "accuracy")} in training and {ours}'
   return f'{study:.3g} in the study; here {ours}.'
@@ -214,9 +220,15 @@ def _pairs(entries: Sequence[Mapping[str, Any]]) -> table.Table:
 def _difference(comparison: Mapping[str, Any], split: str) -> str:
   if split not in comparison.get('splits', {}):
     return NONE
-  entry = comparison['splits'][split]['accuracy']
-  bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'
-  return f'{entry["difference"]:+.3f}{bounds}, p {entry["p_value"]:.3f}'
+  texts = []
+  for one in (comparison, *comparison['other_seeds']):
+    if split in one['splits']:
+      entry = one['splits'][split]['accuracy']
+      bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'
+      seed = f'seed {one["seed"]}: ' if texts else ''
+      chance = 'p < 0.001' if entry['p_value'] < 0.0005 else f'p {entry["p_value"]:.3f}'
+      texts.append(f'{seed}{entry["difference"]:+.3f}{bounds}, {chance}')
+  return '; '.join(texts)
 
 
 def _seeds(entries: Sequence[Mapping[str, Any]]) -> table.Table:

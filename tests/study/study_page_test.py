@@ -93,11 +93,29 @@ def test_a_row_is_compared_with_its_reference_on_the_same_images(half):
   assert again['accuracy']['difference'] == pytest.approx(0.0)
 
 
+def test_each_seed_that_both_rows_have_is_compared(half):
+  rows, root = half
+  other = tiny.run_of(rows[1], root)
+  other.failure.unlink()
+  tiny.complete(other, {'validation': 36, 'test': 30, 'test_clean': 28})
+  assert summary.rows(rows, root)[1]['comparison']['other_seeds'] == []
+  tiny.complete(tiny.run_of(rows[1], root, 1), {'validation': 36, 'test': 40, 'test_clean': 40})
+  compared = summary.rows(rows, root)[1]['comparison']
+  assert compared['splits']['test_clean']['accuracy']['difference'] == pytest.approx(0.0)
+  (second,) = compared['other_seeds']
+  assert (second['seed'], second['splits']['test_clean']['accuracy']['difference']) == (1, pytest.approx(0.2))
+  study_page.write(rows, root)
+  assert '; seed 1: +0.200 [' in (root / 'study.md').read_text()
+
+
 def test_the_difference_is_said_in_figures_before_its_meaning(half):
   rows, root = half
   study_page.write(rows, root)
   text = (root / 'study.md').read_text()
-  assert '| CNN A | 0.91 in the study; here 0.800 in training and 0.700 on TEST-clean. Of a. |' in text
+  assert (
+    '| CNN A | 0.91 in the study; here 0.800 in training and 0.750 on TEST-clean, means of 2 seeds. Of a. |'
+    in text
+  )
   assert '| CNN A, Adam | Of Adam. |' in text, 'no figure of a row that failed'
   assert 'as its most frequent class gives 0.500' in text
   assert '95% confidence intervals' in text
