@@ -24,11 +24,11 @@ from bloodcell_jax.train import history
 PAGE, TEXT, DATA = 'study.html', 'study.md', 'study.json'
 STYLE = """<style>
 p, li { overflow-wrap: anywhere; } .headline strong { white-space: normal; }
-table.study td { white-space: normal; min-width: 6rem; } table.study tbody th { white-space: normal; min-width: 11rem; }
+table.study td { white-space: normal; min-width: 8rem; } table.study tbody th { white-space: normal; min-width: 11rem; }
 table.study tr.part th { font-weight: bold; text-align: left; padding-top: .9rem; color: var(--accent); }
 table.study td { vertical-align: top; text-align: left; } table.study th { vertical-align: top; text-align: left; }
 table.study thead th { white-space: normal; }
-table.study td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
+table.study td.figure { min-width: 0; font-variant-numeric: tabular-nums; } td.figure span { white-space: nowrap; }
 @media (max-width: 40rem) {
   table.study tbody th { min-width: 7rem; } table.study td { min-width: 8.5rem; }
   table.study td.figure { min-width: 0; }
@@ -173,7 +173,8 @@ def _html_cell(cell: str) -> str:
   """A cell; a figure with its interval stays on one line, what follows it goes below."""
   if not _FIGURE.match(cell):
     return f'<td>{page.text(cell)}</td>'
-  return f'<td class="figure">{"<br>".join(map(page.text, cell.split("; ")))}</td>'
+  figure, *others = map(page.text, cell.split('; '))
+  return f'<td class="figure">{"<br>".join((f"<span>{figure}</span>", *others))}</td>'
 
 
 def markdown(
