@@ -220,7 +220,7 @@ def _pairs(entries: Sequence[Mapping[str, Any]]) -> table.Table:
 def _difference(comparison: Mapping[str, Any], split: str) -> str:
   if split not in comparison.get('splits', {}):
     return NONE
-  texts = []
+  texts: list[str] = []
   for one in (comparison, *comparison['other_seeds']):
     if split in one['splits']:
       entry = one['splits'][split]['accuracy']
