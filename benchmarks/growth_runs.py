@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks import large_data
+from benchmarks import large_data, machine
 
 SIDE = 48  # of the images of runs, pixels: the least that CNN A takes is 46
 IMAGES_A_CLASS = 4  # of the runs by classes
@@ -104,7 +101,10 @@ def scored(num_classes: int, num_images: int) -> Callable[[int], dict[str, Any]]
   def run(times: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
       every = [once(workdir.Workdir(folder)) for _ in range(times)]
-    return {**{name: [each[name] for each in every] for name in every[0]}, 'resident_mb': _resident_mb()}
+    return {
+      **{name: [each[name] for each in every] for name in every[0]},
+      'resident_mb': machine.own_peak_mb(),
+    }
 
   return run
 
@@ -123,24 +123,13 @@ def averaged(num_members: int) -> Callable[[int], dict[str, Any]]:
       began = time.perf_counter()
       combination.apply(rule, probs_MNK, np)
       milliseconds.append(1e3 * (time.perf_counter() - began))
-    return {'ms': milliseconds, 'resident_mb': _resident_mb()}
+    return {'ms': milliseconds, 'resident_mb': machine.own_peak_mb()}
 
   return run
-
-
-def _resident_mb() -> float:
-  # Of Linux, in units of 1,024 bytes.
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def _train(config: str, *settings: str) -> large_data.Cost:
   """A training by the command line, in a process and a folder of its own."""
   with tempfile.TemporaryDirectory() as folder:
     command = [sys.executable, 'main.py', f'--config={config}', f'--workdir={folder}/run', *settings]
-    began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-      sys.exit(f'the training ended with status {status}: {" ".join(command)}')
-    seconds, processor = time.monotonic() - began, usage.ru_utime + usage.ru_stime
-    return large_data.Cost(usage.ru_maxrss * 1024 / 1e6, seconds, processor)
+    return large_data.cost(command)

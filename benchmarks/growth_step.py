@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmarks import contestants, step_cases
+from benchmarks import contestants, machine, step_cases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +47,10 @@ def timed(case: Case) -> Callable[[int], dict[str, Any]]:
       began = time.perf_counter()
       step()
       milliseconds.append(1e3 * (time.perf_counter() - began))
-    # Of Linux, in units of 1,024 bytes.
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
       'ms': milliseconds,
       'step_mb': step_bytes / 1e6,
-      'resident_mb': resident / 1e6,
+      'resident_mb': machine.own_peak_mb(),
       'parameters': parameters,
     }
 

@@ -17,11 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from benchmarks import machine
 
 SIDE = 48  # of the images, pixels
 CLASSES = 4
@@ -52,9 +54,9 @@ def main() -> None:
     if not (folder / 'dataset_info.json').exists():
       write(folder, num)
     for cache in arguments.caches.split(','):
-      cost = train(folder, cache)
+      took = train(folder, cache)
       print(
-        f'| {num:,} | {cache} | {cost.peak_mb:,.0f} | {cost.seconds:.0f} | {cost.processor:.0f} |', flush=True
+        f'| {num:,} | {cache} | {took.peak_mb:,.0f} | {took.seconds:.0f} | {took.processor:.0f} |', flush=True
       )
 
 
@@ -98,12 +100,18 @@ def train(folder: pathlib.Path, cache: str) -> Cost:
       f'--config.data.dir={folder}', f'--config.data.cache={cache}', f'--config.data.image_size={SIDE}',
       '--config.train.steps_per_epoch=200', '--config.train.epochs=1',
     ]  # fmt: skip
-    began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-      sys.exit(f'the training ended with status {status}: {" ".join(command)}')
-    return Cost(usage.ru_maxrss / 1e3, time.monotonic() - began, usage.ru_utime + usage.ru_stime)
+    return cost(command)
+
+
+def cost(command: Sequence[str]) -> Cost:
+  """What a training by the command line takes, in a process of its own; ends this one where that fails."""
+  began = time.monotonic()
+  process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+  _, status, usage = os.wait4(process.pid, 0)
+  if status:
+    sys.exit(f'the training ended with status {status}: {" ".join(command)}')
+  seconds, processor = time.monotonic() - began, usage.ru_utime + usage.ru_stime
+  return Cost(machine.peak_mb(usage), seconds, processor)
 
 
 if __name__ == '__main__':

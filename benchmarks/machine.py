@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import resource
 import time
 from typing import Any
 
@@ -33,6 +34,16 @@ def describe() -> dict[str, Any]:
     'peak_gflops': round(peak_gflops(), 1),
     'date': time.strftime('%Y-%m-%d', time.gmtime()),
   }
+
+
+def peak_mb(usage: resource.struct_rusage) -> float:
+  """The largest resident memory of a process, which Linux gives in units of 1,024 bytes."""
+  return usage.ru_maxrss * 1024 / 1e6
+
+
+def own_peak_mb() -> float:
+  """That of this process."""
+  return peak_mb(resource.getrusage(resource.RUSAGE_SELF))
 
 
 def peak_gflops() -> float:

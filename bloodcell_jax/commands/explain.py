@@ -7,7 +7,7 @@ import io
 import json
 import pathlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from absl import flags
@@ -255,7 +255,7 @@ def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   # Sort by position within the class, then by class.
   position_N = np.array([np.count_nonzero(label_N[:i] == label) for i, label in enumerate(label_N)])
   chosen = rows_N[np.lexsort((label_N, position_N))]
-  return [(str(table.file[i]), table.class_names[table.label[i]], table.content[i]) for i in chosen]
+  return _named(table, chosen)
 
 
 def _missed(exp: experiment.Experiment, folder: workdir.Workdir, split: str) -> list[Named]:
@@ -270,14 +270,17 @@ def _missed(exp: experiment.Experiment, folder: workdir.Workdir, split: str) -> 
   probability_N = predictions.probs_NK[np.arange(len(predictions)), predictions.label_N]
   table = _undecoded(exp, folder).table
   at = {str(file): i for i, file in enumerate(table.file)}
-  images: list[Named] = []
+  chosen: list[int] = []
   for row in groups_csv.table(predictions):
     if 2 * row.num_right >= row.num_images:
       continue
     own = np.flatnonzero(predictions.group_N == row.group)
-    i = at[str(predictions.file_N[own[probability_N[own].argmin()]])]
-    images.append((str(table.file[i]), table.class_names[table.label[i]], table.content[i]))
-  return images
+    chosen.append(at[str(predictions.file_N[own[probability_N[own].argmin()]])])
+  return _named(table, chosen)
+
+
+def _named(table: types.Table, rows: Iterable[int]) -> list[Named]:
+  return [(str(table.file[i]), table.class_names[table.label[i]], table.content[i]) for i in rows]
 
 
 def _undecoded(exp: experiment.Experiment, folder: workdir.Workdir) -> dataset.Dataset:
