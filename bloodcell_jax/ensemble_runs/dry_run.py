@@ -68,8 +68,7 @@ def run(
   for line in _features(exp, data, folder):
     progress.line(line)
   if exp.pipeline == pipelines.AUTO:
-    num_images = len(data.rows['train']) + len(data.rows['validation'])
-    exp = dataclasses.replace(exp, pipeline=pipeline_choice.choose(exp, on, num_images))
+    exp = dataclasses.replace(exp, pipeline=pipeline_choice.choose(exp, on, data))
   part = dataclasses.replace(exp, batch_size=-(-exp.batch_size // sharing))
   cost = cost_lib.measure(part, class_names, stop)
   needed = max(cost_lib.update_bytes(part, class_names, stop))

@@ -6,6 +6,7 @@ import dataclasses
 
 from bloodcell_jax.base import pipelines, types
 from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import image_buffer
 from bloodcell_jax.data.resident import images
 from bloodcell_jax.storage import workdir
@@ -19,14 +20,14 @@ _SHARE = 1 / 8
 
 
 def settle(
-  exp: experiment.Experiment, folder: workdir.Workdir, num_images: int, progress: progress_lib.Progress
+  exp: experiment.Experiment, folder: workdir.Workdir, data: dataset.Dataset, progress: progress_lib.Progress
 ) -> experiment.Experiment:
   """The experiment with the pipeline that the folder's run was begun with, or that a new run is to have.
 
   Args:
     exp: the experiment of a single network.
     folder: of its run.
-    num_images: of training and validation.
+    data: its images.
     progress: where a choice other than the host's memory is printed.
   """
   if exp.pipeline != pipelines.AUTO:
@@ -35,7 +36,7 @@ def settle(
   name = group.from_first('pipeline', lambda: _kept(folder))
   if name == pipelines.AUTO:
     on = devices.devices(exp.num_devices, exp.parallel)
-    name = group.from_first('new pipeline', lambda: choose(exp, on, num_images))
+    name = group.from_first('new pipeline', lambda: choose(exp, on, data))
     if name == pipelines.DEVICE and group.is_first:
       progress.line(
         f'data.pipeline: {name}, because the training images fit into the memory of the {on.platform}; '
@@ -44,7 +45,7 @@ def settle(
   return dataclasses.replace(exp, pipeline=name)
 
 
-def choose(exp: experiment.Experiment, on: devices.Devices, num_images: int) -> str:
+def choose(exp: experiment.Experiment, on: devices.Devices, data: dataset.Dataset) -> str:
   """`device` on an accelerator that can augment as the experiment asks, where it and the host have the memory for the
   images; otherwise `tf_data`."""
   if on.platform == 'cpu' or exp.ensemble.vectorized > 1:
@@ -53,6 +54,7 @@ def choose(exp: experiment.Experiment, on: devices.Devices, num_images: int) -> 
     images.check(exp.transform)
   except types.UserError:
     return pipelines.TF_DATA
+  num_images = len(data.rows['train']) + len(data.rows['validation'])
   num = num_images * (exp.features.num_augmented if exp.transform.is_random and exp.cache_features else 1)
   decode = exp.data.decode
   size = 3 * decode.image_size**2 * num

@@ -46,8 +46,7 @@ def prepare(
   """
   lock.take(folder.path)
   read = starting_weights.read(exp.weights.path, exp.model.name) if exp.weights.path else None
-  num_images = sum(len(data.rows[split]) for split in ('train', 'validation'))
-  exp = pipeline_choice.settle(exp, folder, num_images, progress)
+  exp = pipeline_choice.settle(exp, folder, data, progress)
   folder.write_config({**config, pipelines.KEY: exp.pipeline})
   spec = input_pixels.choose(exp, read)
   job = job_lib.Job(exp, data, spec, input_pixels.statistics(folder, spec, data, progress), stop)

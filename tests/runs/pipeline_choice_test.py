@@ -29,9 +29,17 @@ def accelerator(platform: str = 'gpu', free: int = FREE) -> types.SimpleNamespac
   return on
 
 
+def images(num: int) -> types.SimpleNamespace:
+  """What the choice asks of the data."""
+  return types.SimpleNamespace(rows={'train': range(num - 1), 'validation': range(1)})
+
+
 def test_images_lie_on_an_accelerator_that_has_the_memory():
-  assert pipeline_choice.choose(resolve(), accelerator(), NUM) == 'device'
-  assert pipeline_choice.choose(resolve(**{'augment.rotation_range': 10.0}), accelerator(), NUM) == 'device'
+  assert pipeline_choice.choose(resolve(), accelerator(), images(NUM)) == 'device'
+  assert (
+    pipeline_choice.choose(resolve(**{'augment.rotation_range': 10.0}), accelerator(), images(NUM))
+    == 'device'
+  )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_images_lie_on_an_accelerator_that_has_the_memory():
   ],
 )
 def test_otherwise_in_the_memory_of_the_host(changes, on, num):
-  assert pipeline_choice.choose(resolve(**changes), on, num) == 'tf_data'
+  assert pipeline_choice.choose(resolve(**changes), on, images(num)) == 'tf_data'
 
 
 def test_a_run_keeps_what_it_began_with_on_any_machine(tmp_path, monkeypatch, capsys):
@@ -62,11 +70,11 @@ def test_a_run_keeps_what_it_began_with_on_any_machine(tmp_path, monkeypatch, ca
   folder = workdir.Workdir(tmp_path)
   flat = experiment.flat(default.get_config())
   folder.write_config({**flat, 'data.pipeline': 'tf_data'})
-  assert pipeline_choice.settle(resolve(), folder, NUM, progress.Progress()).pipeline == 'device', (
+  assert pipeline_choice.settle(resolve(), folder, images(NUM), progress.Progress()).pipeline == 'device', (
     'nothing was trained'
   )
   assert 'data.pipeline: device, because' in capsys.readouterr().out
   (folder.checkpoints / '4').mkdir(parents=True)
-  assert pipeline_choice.settle(resolve(), folder, NUM, progress.Progress()).pipeline == 'tf_data'
+  assert pipeline_choice.settle(resolve(), folder, images(NUM), progress.Progress()).pipeline == 'tf_data'
   forced = resolve(**{'data.pipeline': 'numpy'})
-  assert pipeline_choice.settle(forced, folder, NUM, progress.Progress()) is forced
+  assert pipeline_choice.settle(forced, folder, images(NUM), progress.Progress()) is forced
