@@ -46,11 +46,11 @@ def ours(name: str, parallel: str, is_placed: bool, dtype: str) -> Callable[[], 
   if name.startswith('vgg16'):
     last = len(case.blocks) + case.first_block - 1
     model: nn.Module = vgg16.VGG16(
-      'flatten', 256, case.dropout_rate, CLASSES, case.first_block, last, 1, np.float32, 'winograd'
+      'flatten', 256, case.dropout_rate, CLASSES, case.first_block, last, 1, np.float32, 'compiled'
     )
   else:
     spec = zoo.Spec(name, case.dropout_rate, 'flatten', 256, 3, 1, False)
-    model = zoo.build(spec, CLASSES, np.float32, 'winograd')
+    model = zoo.build(spec, CLASSES, np.float32, 'compiled')
   create = jax.jit(lambda key: model.init(key, image_BHWC[:1], positions[:1], False)['params'])
   params = create(rng.key(0, 'init'))
   inputs = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)
@@ -107,7 +107,7 @@ def members(name: str, num: int, how: str) -> Callable[[], float]:
   image_BHWC, target_BK = batch(case)
   positions = np.arange(case.batch_size, dtype=np.int32)
   spec = zoo.Spec(name, case.dropout_rate, 'flatten', 256, 3, 1, False)
-  model = zoo.build(spec, CLASSES, np.float32, 'winograd')
+  model = zoo.build(spec, CLASSES, np.float32, 'compiled')
   params_M = [zoo.init(model, case.input_shape[0], seed) for seed in range(num)]
   on = devices.devices(0, 'pmap')
   mapped, tx = update(model.clone(dtype=precision.dtype('auto', on.platform)), params_M[0], 0)

@@ -72,7 +72,7 @@ def _training(case: Case) -> tuple[Callable[[], Any], int, int]:
   positions = np.arange(case.batch_size, dtype=np.int32)
   target_BK = np.eye(case.classes, dtype=np.float32)[positions % case.classes]
   spec = zoo.Spec(case.model, shape.dropout_rate, 'flatten', 256, 3, 1, False)
-  options = zoo.options(spec, case.classes, np.float32, 'winograd')
+  options = zoo.options(spec, case.classes, np.float32, 'compiled')
   filters = tuple(number for _, number in shape.blocks)
   model = cnn.build(filters, ((3, 3),) * len(filters), shape.units, shape.dropout_at, options)
   params = zoo.init(model, case.side, 0)
@@ -107,7 +107,7 @@ def _forward(case: Case) -> tuple[Callable[[], Any], int, int]:
   image_BHWC, target_BK = step_cases.batch(shape)
   positions = np.arange(case.batch_size, dtype=np.int32)
   model = vgg16.VGG16(
-    'flatten', 256, 0.0, step_cases.CLASSES, 1, len(shape.blocks), 1, np.float32, 'winograd'
+    'flatten', 256, 0.0, step_cases.CLASSES, 1, len(shape.blocks), 1, np.float32, 'compiled'
   )
   params, on = zoo.init(model, case.side, 0), devices.devices(0, 'jit')
   inputs = types.Batch(image_BHWC, target_BK, np.ones(case.batch_size, np.float32), positions)

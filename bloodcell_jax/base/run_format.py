@@ -9,6 +9,7 @@ a config without that entry has format 1.
     2   each member's seed is drawn from the ensemble's; bags have random streams of their own; a held-out fraction is
         exact; the earliest of equally good epochs is the best
     3   convolutions of 3x3 are computed by Winograd's algorithm on a CPU, unless model.convolution says otherwise
+    4   convolutions with pooling are computed by compiled code on a CPU, unless model.convolution says otherwise
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from bloodcell_jax.base import rng, types
 
 KEY = 'format'  # an entry of config.json, not a key of a user's config
-CURRENT = 3
+CURRENT = 4
 # Keys that configs of earlier versions lack, with the value that those runs were trained with.
 ADDED = {
   'weights.include_top': False,
@@ -157,6 +158,11 @@ def held_out_fraction(number: int, fraction: float) -> float:
 def is_latest_best(number: int) -> bool:
   """Whether the latest of equally good epochs is the best one in a run of this format, and not the earliest."""
   return number == 1
+
+
+def is_compiled(number: int) -> bool:
+  """Whether a run of this format takes compiled code where its config leaves the choice."""
+  return number >= 4
 
 
 def is_winograd(number: int) -> bool:

@@ -22,4 +22,6 @@ def read(model: section.Section, number: int) -> str:
   value = model.choice('convolution', (_AUTO, *fast_conv.ALGORITHMS))
   if value != _AUTO:
     return value
+  if run_format.is_compiled(number):
+    return fast_conv.COMPILED
   return fast_conv.WINOGRAD if run_format.is_winograd(number) else fast_conv.DIRECT

@@ -25,8 +25,8 @@ CACHE_BYTES = 2**20
 MOST_PIECES = 64
 # Independent partial sums, so that one core computes while the other copies a piece.
 NUM_CHAINS = 2
-DIRECT, WINOGRAD = 'direct', 'winograd'
-ALGORITHMS = (WINOGRAD, DIRECT)
+DIRECT, WINOGRAD, COMPILED = 'direct', 'winograd', 'compiled'
+ALGORITHMS = (COMPILED, WINOGRAD, DIRECT)
 Pads = winograd.Pads
 
 
@@ -131,7 +131,7 @@ def cpu_values(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm:
 def _can_be_winograd(x_BHWC: jax.Array, kernel_HWIO: jax.Array, algorithm: str) -> bool:
   # Its sums of differences need more digits than bfloat16 has.
   is_exact = x_BHWC.dtype in (jnp.float32, jnp.float64)
-  return algorithm == WINOGRAD and kernel_HWIO.shape[:2] == (3, 3) and is_exact
+  return algorithm != DIRECT and kernel_HWIO.shape[:2] == (3, 3) and is_exact
 
 
 def _forward(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str) -> tuple[jax.Array, Any]:

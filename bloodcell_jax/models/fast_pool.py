@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bloodcell_jax.models import block_conv, fast_conv
+from bloodcell_jax.models import block_conv, compiled_pool, fast_conv
 
 # With at most so many input channels, as of images, a CPU spends its time on gathering pixels, not on multiplying.
 FEW_CHANNELS = 4
+Values = tuple[jax.Array, jax.Array]  # pooled map and place
+Gradients = tuple[jax.Array, jax.Array, jax.Array]  # by input, kernel and bias
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -32,23 +34,106 @@ def conv_relu_pool(
 def _pooled_forward(
   x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
 ) -> tuple[jax.Array, Any]:
-  def on_cpu(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    if x.shape[-1] <= FEW_CHANNELS:
-      return block_conv.convolve_and_pool(x, kernel, pads)
-    return pool_with_place(fast_conv.cpu_values(x, kernel, pads, algorithm))
+  def on_cpu(*args: jax.Array) -> Values:
+    if _is_compiled(args[0], args[1], pads, algorithm):
+      return _compiled_values(*args, pads, algorithm)
+    return _values(*args, pads, algorithm)
 
-  def whole(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return pool_with_place(fast_conv.native(x, kernel, pads))
+  def whole(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> Values:
+    return _with_bias(*pool_with_place(fast_conv.native(x, kernel, pads)), bias)
 
-  largest, place = lax.platform_dependent(x_BHWC, kernel_HWIO, cpu=on_cpu, default=whole)
-  y = jax.nn.relu(largest + bias_O.reshape(1, 1, 1, -1))
+  y, place = lax.platform_dependent(x_BHWC, kernel_HWIO, bias_O, cpu=on_cpu, default=whole)
   return y, (x_BHWC, kernel_HWIO, y, place)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
+def _compiled_values(
+  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
+) -> Values:
+  """`_values` by compiled code."""
+  return compiled_pool.values(x_BHWC, kernel_HWIO, bias_O)
+
+
+@_compiled_values.defjvp
+def _derivative_of_values(
+  pads: fast_conv.Pads, algorithm: str, primals: Any, tangents: Any
+) -> tuple[Values, Values]:
+  def plain(*args: jax.Array) -> Values:
+    return _values(*args, pads, algorithm)
+
+  return _compiled_values(*primals, pads, algorithm), jax.jvp(plain, primals, tangents)[1]
+
+
+def _values(
+  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
+) -> Values:
+  """The pooled map and the places of the largest values, on a CPU."""
+  if x_BHWC.shape[-1] <= FEW_CHANNELS:
+    return _with_bias(*block_conv.convolve_and_pool(x_BHWC, kernel_HWIO, pads), bias_O)
+  return _with_bias(*pool_with_place(fast_conv.cpu_values(x_BHWC, kernel_HWIO, pads, algorithm)), bias_O)
+
+
+def _with_bias(largest: jax.Array, place: jax.Array, bias_O: jax.Array) -> Values:
+  return jax.nn.relu(largest + bias_O.reshape(1, 1, 1, -1)), place
+
+
+def _is_compiled(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: fast_conv.Pads, algorithm: str) -> bool:
+  return algorithm == fast_conv.COMPILED and compiled_pool.is_usable(x_BHWC, kernel_HWIO, pads)
 
 
 def _pooled_backward(
   pads: fast_conv.Pads, algorithm: str, residuals: Any, g_BHWO: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  x_BHWC, kernel_HWIO, y, place = residuals
+) -> Gradients:
+  def on_cpu(*args: jax.Array) -> Gradients:
+    if _is_compiled(args[0], args[1], pads, algorithm):
+      return _compiled_gradients(*args, pads, algorithm)
+    return _gradients(*args, pads, algorithm)
+
+  def whole(*args: jax.Array) -> Gradients:
+    return _gradients(*args, pads, algorithm)
+
+  return lax.platform_dependent(*residuals, g_BHWO, cpu=on_cpu, default=whole)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(5, 6))
+def _compiled_gradients(
+  x_BHWC: jax.Array,
+  kernel_HWIO: jax.Array,
+  y: jax.Array,
+  place: jax.Array,
+  g_BHWO: jax.Array,
+  pads: fast_conv.Pads,
+  algorithm: str,
+) -> Gradients:
+  """`_gradients` by compiled code."""
+  dkernel, dbias = compiled_pool.by_kernel(x_BHWC, y, place, g_BHWO, kernel_HWIO.shape)
+  if x_BHWC.shape[-1] % compiled_pool.LANES:
+    # Of images, whose gradient is asked for by explanations alone; where it is not, XLA removes it.
+    dx = _gradients(x_BHWC, kernel_HWIO, y, place, g_BHWO, pads, algorithm)[0]
+  else:
+    dx = compiled_pool.by_input(kernel_HWIO, y, place, g_BHWO, x_BHWC.shape)
+  return dx, dkernel, dbias
+
+
+@_compiled_gradients.defjvp
+def _derivative_of_gradients(
+  pads: fast_conv.Pads, algorithm: str, primals: Any, tangents: Any
+) -> tuple[Gradients, Gradients]:
+  def plain(*args: jax.Array) -> Gradients:
+    return _gradients(*args, pads, algorithm)
+
+  return _compiled_gradients(*primals, pads, algorithm), jax.jvp(plain, primals, tangents)[1]
+
+
+def _gradients(
+  x_BHWC: jax.Array,
+  kernel_HWIO: jax.Array,
+  y: jax.Array,
+  place: jax.Array,
+  g_BHWO: jax.Array,
+  pads: fast_conv.Pads,
+  algorithm: str,
+) -> Gradients:
   g_BHWO = jnp.where(y > 0, g_BHWO, 0)
   height, width = (
     size + sum(pad) - k + 1

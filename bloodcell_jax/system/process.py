@@ -60,7 +60,7 @@ def keep_compiled() -> str:
         f'{reason}: compiled programs are not kept, so that each start takes longer. To keep them, set {CACHE} to a '
         'folder of your own'
       )
-    os.environ[CACHE] = str(place / 'xla' / _processor())
+    os.environ[CACHE] = str(place / 'xla' / processor())
   os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
   os.environ.setdefault('JAX_COMPILATION_CACHE_MAX_SIZE', str(MOST_CACHED_BYTES))
   program_cache.remove_halves(os.environ[CACHE])
@@ -83,7 +83,7 @@ def _cache_folder() -> tuple[pathlib.Path | None, str]:
   return (place, '') if os.access(place, os.W_OK) else (None, f'{place}: cannot be written')
 
 
-def _processor() -> str:
+def processor() -> str:
   """A digest of the processor's model and instruction sets."""
   info = pathlib.Path('/proc/cpuinfo')
   lines = info.read_text().splitlines() if info.exists() else []

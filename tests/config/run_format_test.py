@@ -104,7 +104,7 @@ def test_a_user_s_config_has_no_format():
 def test_a_config_without_a_format_is_of_an_old_run():
   assert run_format.upgrade({'seed': 3}, 'here') == {'seed': 3, 'format': 1}
   assert run_format.upgrade({'seed': 3, 'format': 2}, 'here')['format'] == 2
-  for wrong in (0, 4, '2', None):
+  for wrong in (0, 5, '2', None):
     with pytest.raises(types.UserError, match='here: format is'):
       run_format.upgrade({'format': wrong}, 'here')
 
@@ -213,10 +213,11 @@ def test_a_run_that_an_earlier_version_began_keeps_direct_convolutions_unless_it
   for number, value, algorithm in (
     (2, 'auto', 'direct'),
     (3, 'auto', 'winograd'),
+    (4, 'auto', 'compiled'),
     (3, 'direct', 'direct'),
     (2, 'winograd', 'winograd'),
   ):
     config = {**flat, 'model.convolution': value, 'format': number}
     assert experiment.from_flat(config).convolution == algorithm
-  with pytest.raises(types.UserError, match='choose one of auto, winograd, direct'):
+  with pytest.raises(types.UserError, match='choose one of auto, compiled, winograd, direct'):
     experiment.from_flat({**flat, 'model.convolution': 'fft'})
