@@ -138,9 +138,9 @@ def get_config() -> config_dict.ConfigDict:
   m.head_units = 256
   m.channels = 3  # 3, or 1: the network converts its input to grey; vgg16 takes 3
   m.rbf_units = 50  # neurons of the rbf head
-  # Of 3x3 on a CPU: compiled, C++ code for those with pooling where there is a compiler, otherwise as winograd; winograd,
-  # Winograd's algorithm in layers where it is faster; direct; auto: compiled, and in runs that an earlier version began
-  # what it had.
+  # Of 3x3 on a CPU: compiled, C++ code for those with pooling where there is a compiler, and otherwise as winograd;
+  # winograd, Winograd's algorithm in layers where it is faster; direct; auto: compiled, and in a run that an earlier
+  # version began what it had.
   m.convolution = 'auto'
   m.auxiliary = False  # auxiliary classifiers for stages that train layer by layer; not for vgg16
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -35,9 +36,8 @@ def _pooled_forward(
   x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
 ) -> tuple[jax.Array, Any]:
   def on_cpu(*args: jax.Array) -> Values:
-    if _is_compiled(args[0], args[1], pads, algorithm):
-      return _compiled_values(*args, pads, algorithm)
-    return _values(*args, pads, algorithm)
+    is_compiled = _is_compiled(args[0], args[1], pads, algorithm)
+    return (_compiled_values if is_compiled else _values)(pads, algorithm, *args)
 
   def whole(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> Values:
     return _with_bias(*pool_with_place(fast_conv.native(x, kernel, pads)), bias)
@@ -46,26 +46,22 @@ def _pooled_forward(
   return y, (x_BHWC, kernel_HWIO, y, place)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
-def _compiled_values(
-  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
-) -> Values:
-  """`_values` by compiled code."""
-  return compiled_pool.values(x_BHWC, kernel_HWIO, bias_O)
+def _pooled_backward(pads: fast_conv.Pads, algorithm: str, residuals: Any, g_BHWO: jax.Array) -> Gradients:
+  def on_cpu(*args: jax.Array) -> Gradients:
+    is_compiled = _is_compiled(args[0], args[1], pads, algorithm)
+    return (_compiled_gradients if is_compiled else _gradients)(pads, algorithm, *args)
+
+  return lax.platform_dependent(
+    *residuals, g_BHWO, cpu=on_cpu, default=functools.partial(_gradients, pads, algorithm)
+  )
 
 
-@_compiled_values.defjvp
-def _derivative_of_values(
-  pads: fast_conv.Pads, algorithm: str, primals: Any, tangents: Any
-) -> tuple[Values, Values]:
-  def plain(*args: jax.Array) -> Values:
-    return _values(*args, pads, algorithm)
-
-  return _compiled_values(*primals, pads, algorithm), jax.jvp(plain, primals, tangents)[1]
+def _is_compiled(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: fast_conv.Pads, algorithm: str) -> bool:
+  return algorithm == fast_conv.COMPILED and compiled_pool.is_usable(x_BHWC, kernel_HWIO, pads)
 
 
 def _values(
-  x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
+  pads: fast_conv.Pads, algorithm: str, x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array
 ) -> Values:
   """The pooled map and the places of the largest values, on a CPU."""
   if x_BHWC.shape[-1] <= FEW_CHANNELS:
@@ -77,63 +73,16 @@ def _with_bias(largest: jax.Array, place: jax.Array, bias_O: jax.Array) -> Value
   return jax.nn.relu(largest + bias_O.reshape(1, 1, 1, -1)), place
 
 
-def _is_compiled(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: fast_conv.Pads, algorithm: str) -> bool:
-  return algorithm == fast_conv.COMPILED and compiled_pool.is_usable(x_BHWC, kernel_HWIO, pads)
-
-
-def _pooled_backward(
-  pads: fast_conv.Pads, algorithm: str, residuals: Any, g_BHWO: jax.Array
-) -> Gradients:
-  def on_cpu(*args: jax.Array) -> Gradients:
-    if _is_compiled(args[0], args[1], pads, algorithm):
-      return _compiled_gradients(*args, pads, algorithm)
-    return _gradients(*args, pads, algorithm)
-
-  def whole(*args: jax.Array) -> Gradients:
-    return _gradients(*args, pads, algorithm)
-
-  return lax.platform_dependent(*residuals, g_BHWO, cpu=on_cpu, default=whole)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(5, 6))
-def _compiled_gradients(
-  x_BHWC: jax.Array,
-  kernel_HWIO: jax.Array,
-  y: jax.Array,
-  place: jax.Array,
-  g_BHWO: jax.Array,
-  pads: fast_conv.Pads,
-  algorithm: str,
-) -> Gradients:
-  """`_gradients` by compiled code."""
-  dkernel, dbias = compiled_pool.by_kernel(x_BHWC, y, place, g_BHWO, kernel_HWIO.shape)
-  if x_BHWC.shape[-1] % compiled_pool.LANES:
-    # Of images, whose gradient is asked for by explanations alone; where it is not, XLA removes it.
-    dx = _gradients(x_BHWC, kernel_HWIO, y, place, g_BHWO, pads, algorithm)[0]
-  else:
-    dx = compiled_pool.by_input(kernel_HWIO, y, place, g_BHWO, x_BHWC.shape)
-  return dx, dkernel, dbias
-
-
-@_compiled_gradients.defjvp
-def _derivative_of_gradients(
-  pads: fast_conv.Pads, algorithm: str, primals: Any, tangents: Any
-) -> tuple[Gradients, Gradients]:
-  def plain(*args: jax.Array) -> Gradients:
-    return _gradients(*args, pads, algorithm)
-
-  return _compiled_gradients(*primals, pads, algorithm), jax.jvp(plain, primals, tangents)[1]
-
-
 def _gradients(
+  pads: fast_conv.Pads,
+  algorithm: str,
   x_BHWC: jax.Array,
   kernel_HWIO: jax.Array,
   y: jax.Array,
   place: jax.Array,
   g_BHWO: jax.Array,
-  pads: fast_conv.Pads,
-  algorithm: str,
 ) -> Gradients:
+  """The gradients of `sum(g * y)`, on any platform."""
   g_BHWO = jnp.where(y > 0, g_BHWO, 0)
   height, width = (
     size + sum(pad) - k + 1
@@ -144,6 +93,46 @@ def _gradients(
   return dx, dkernel, sum_by_channel(g_BHWO)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _compiled_values(
+  pads: fast_conv.Pads, algorithm: str, x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array
+) -> Values:
+  """`_values` by compiled code."""
+  return compiled_pool.values(x_BHWC, kernel_HWIO, bias_O)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _compiled_gradients(
+  pads: fast_conv.Pads,
+  algorithm: str,
+  x_BHWC: jax.Array,
+  kernel_HWIO: jax.Array,
+  y: jax.Array,
+  place: jax.Array,
+  g_BHWO: jax.Array,
+) -> Gradients:
+  """`_gradients` by compiled code."""
+  dkernel, dbias = compiled_pool.by_kernel(x_BHWC, y, place, g_BHWO, kernel_HWIO.shape)
+  if x_BHWC.shape[-1] % compiled_pool.LANES:
+    # Of images, whose gradient is asked for by explanations alone; where it is not, XLA removes it.
+    dx = _gradients(pads, algorithm, x_BHWC, kernel_HWIO, y, place, g_BHWO)[0]
+  else:
+    dx = compiled_pool.by_input(kernel_HWIO, y, place, g_BHWO, x_BHWC.shape)
+  return dx, dkernel, dbias
+
+
+def _derivative(compiled: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+  """The rule by which `compiled` is differentiated as `plain`: JAX does not see into compiled code."""
+
+  def rule(pads: fast_conv.Pads, algorithm: str, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    tangent_out = jax.jvp(functools.partial(plain, pads, algorithm), primals, tangents)[1]
+    return compiled(pads, algorithm, *primals), tangent_out
+
+  return rule
+
+
+_compiled_values.defjvp(_derivative(_compiled_values, _values))
+_compiled_gradients.defjvp(_derivative(_compiled_gradients, _gradients))
 conv_relu_pool.defvjp(_pooled_forward, _pooled_backward)
 
 

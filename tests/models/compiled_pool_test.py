@@ -28,8 +28,8 @@ def _layer(x, kernel, bias, pads, algorithm):
 
 def drawn(shape, outputs, seed=0):
   rng = np.random.default_rng(seed)
-  sizes = (shape, (3, 3, shape[-1], outputs), (outputs,))
-  return tuple(jnp.asarray(rng.normal(size=size) * scale, jnp.float32) for size, scale in zip(sizes, (1, 0.2, 0.5)))
+  sizes = {shape: 1, (3, 3, shape[-1], outputs): 0.2, (outputs,): 0.5}
+  return tuple(jnp.asarray(rng.normal(size=size) * scale, jnp.float32) for size, scale in sizes.items())
 
 
 def loss(apply, weight):
@@ -38,7 +38,13 @@ def loss(apply, weight):
 
 @pytest.mark.parametrize(
   ('shape', 'outputs'),
-  [((3, 19, 16, 3), 32), ((2, 13, 12, 1), 64), ((20, 8, 9, 32), 64), ((3, 7, 7, 64), 32), ((1, 4, 4, 48), 32)],
+  [
+    ((3, 19, 16, 3), 32),
+    ((2, 13, 12, 1), 64),
+    ((20, 8, 9, 32), 64),
+    ((3, 7, 7, 64), 32),
+    ((1, 4, 4, 48), 32),
+  ],
 )
 def test_values_and_gradients_are_those_of_xla(shape, outputs):
   args = drawn(shape, outputs)
