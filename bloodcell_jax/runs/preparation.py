@@ -8,7 +8,7 @@ from typing import Any
 from bloodcell_jax.base import pipelines
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
-from bloodcell_jax.runs import input_pixels, pipeline_choice, starting_weights
+from bloodcell_jax.runs import convolution_record, input_pixels, pipeline_choice, starting_weights
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import lock
@@ -48,6 +48,8 @@ def prepare(
   read = starting_weights.read(exp.weights.path, exp.model.name) if exp.weights.path else None
   exp = pipeline_choice.settle(exp, folder, data, progress)
   folder.write_config({**config, pipelines.KEY: exp.pipeline})
+  if line := convolution_record.change(exp, folder):
+    progress.line(line)
   spec = input_pixels.choose(exp, read)
   job = job_lib.Job(exp, data, spec, input_pixels.statistics(folder, spec, data, progress), stop)
   # Compilation, which comes next, takes long and cannot be interrupted.

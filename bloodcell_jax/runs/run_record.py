@@ -12,7 +12,7 @@ from bloodcell_jax.base import tree
 from bloodcell_jax.data.images import conversions, sizes
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
-from bloodcell_jax.runs import augmentation_sheet, data_place, scoring, seen_images
+from bloodcell_jax.runs import augmentation_sheet, convolution_record, data_place, scoring, seen_images
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 
@@ -78,5 +78,6 @@ def _network(job: job_lib.Job) -> dict[str, Any]:
     'image_size': job.experiment.data.decode.image_size,
     'num_parameters': sum(sizes.values()),
     'weights': job.experiment.weights.path,
+    convolution_record.KEY: convolution_record.used(job.experiment),
     'stages': stages,
   }
