@@ -166,9 +166,9 @@ def keras_on(backend: str, name: str) -> Callable[[], float]:
   return lambda: float(model.train_on_batch(image_BHWC, target_BK)[0])
 
 
-def pytorch(name: str) -> Callable[[], float]:
-  """PyTorch in channels_last on the CPU, all cores."""
-  step = torch_step(name, 'cpu', is_placed=True, is_compiled=False, is_half=False)
+def pytorch(name: str, is_compiled: bool) -> Callable[[], float]:
+  """PyTorch in channels_last on the CPU, all cores; as it is, or by `torch.compile`."""
+  step = torch_step(name, 'cpu', is_placed=True, is_compiled=is_compiled, is_half=False)
   return lambda: step().item()
 
 
@@ -240,5 +240,6 @@ WHO: dict[str, Callable[[str], Callable[[], float]]] = {
   'bloodcell_jax': bloodcell_jax,
   'keras_tensorflow': lambda name: keras_on('tensorflow', name),
   'keras_jax': lambda name: keras_on('jax', name),
-  'pytorch': pytorch,
+  'pytorch': lambda name: pytorch(name, False),
+  'pytorch_compile': lambda name: pytorch(name, True),
 }

@@ -62,7 +62,7 @@ LIBRARIES = {
   'PIL': ('data/', 'plots/', 'explain/cam.py', 'reports/review_images.py'),
   'h5py': ('weights/hdf5.py',),
   'safetensors': ('weights/', 'export/'),
-  'filelock': ('system/lock.py', 'system/program_cache.py'),
+  'filelock': ('system/cpp_library.py', 'system/lock.py', 'system/program_cache.py'),
   'starlette': ('serving/',),
   'uvicorn': ('serving/',),
   'onnx': ('export/onnx_',),
