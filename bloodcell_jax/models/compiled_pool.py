@@ -35,13 +35,12 @@ def missing() -> str:
   return ''
 
 
-def is_usable(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: tuple[tuple[int, int], ...]) -> bool:
-  """Whether the functions below can compute this layer, in this process."""
+def is_usable(x_BHWC: jax.Array, kernel_HWIO: jax.Array) -> bool:
+  """Whether the functions below can compute this layer without padding, in this process."""
   return (
     x_BHWC.dtype == kernel_HWIO.dtype == jnp.float32
     and kernel_HWIO.shape[:2] == (3, 3)
     and kernel_HWIO.shape[3] % BLOCK == 0
-    and not any(map(any, pads))
     and not missing()
   )
 

@@ -39,6 +39,7 @@ constexpr int kWindows = 1;
 #endif
 constexpr int kBlock = kLanes * kVectors;
 constexpr int kMostChunks = 16;  // of a batch, whatever the number of threads: so that sums have one order
+constexpr int64_t kMostSums = 1 << 18;  // in a core's cache
 
 inline Floats load(const float* p) {
   Floats v;
@@ -228,38 +229,45 @@ void add_short_runs(int64_t count, const int32_t* offset, const float* value, co
   store(sums + 2 * stride, load(sums + 2 * stride) + (c[0] + c[1]));
 }
 
-// The kernel's gradient of some images: sums [O, R, run rounded up to vectors], and the bias's [O].
-void kernel_gradient(const Shape& s, int64_t images, const float* x, const float* y, const int8_t* place,
-                     const float* g, float* sums, float* bias) {
+// How many rows of windows are taken together: enough entries for a channel, few enough to stay in cache.
+int64_t band_of(const Shape& s) {
+  return std::min(s.pooled_height, std::max<int64_t>(1, 32 / std::max<int64_t>(1, s.pooled_width)));
+}
+
+// The kernel's gradient of some images for outputs `first` to `last`: sums [last - first, R, run rounded up to
+// vectors], and the bias's [last - first].
+void kernel_gradient(const Shape& s, int64_t first, int64_t last, int64_t images, const float* x, const float* y,
+                     const int8_t* place, const float* g, float* sums, float* bias) {
   const int64_t line = s.width * s.in, run = s.run(), wide = (run + kLanes - 1) / kLanes * kLanes;
-  const int64_t band = (s.rows + 1) * line;
-  std::vector<int32_t> offset(s.out * s.pooled_width);
-  std::vector<float> value(s.out * s.pooled_width), padded;
-  std::vector<int32_t> count(s.out);
+  const int64_t band = band_of(s), most = band * s.pooled_width, outputs = last - first;
+  std::vector<int32_t> offset(outputs * most), count(outputs);
+  std::vector<float> value(outputs * most), padded;
   // Vectors reach beyond a short row, at the end of the last image beyond x.
-  if (wide != run) padded.assign(band + kLanes, 0.0f);
+  if (wide != run) padded.assign((2 * band + s.rows - 1) * line + kLanes, 0.0f);
   for (int64_t n = 0; n < images; ++n) {
-    for (int64_t i = 0; i < s.pooled_height; ++i) {
+    for (int64_t i = 0; i < s.pooled_height; i += band) {
+      const int64_t lines = std::min(band, s.pooled_height - i);
       std::fill(count.begin(), count.end(), 0);
-      const int64_t start = (n * s.pooled_height + i) * s.pooled_width * s.out;
-      for (int64_t j = 0; j < s.pooled_width; ++j) {
-        for (int64_t o = 0; o < s.out; ++o) {
+      for (int64_t j = 0; j < lines * s.pooled_width; ++j) {
+        const int64_t start = ((n * s.pooled_height + i) * s.pooled_width + j) * s.out + first;
+        const int64_t corner = 2 * (j / s.pooled_width) * line + 2 * (j % s.pooled_width) * s.in;
+        for (int64_t o = 0; o < outputs; ++o) {
           // Written in any case, and kept by counting on: a branch would be mispredicted half of the time.
-          const int64_t at = start + j * s.out + o, free = o * s.pooled_width + count[o];
+          const int64_t at = start + o, free = o * most + count[o];
           const int p = place[at];
-          offset[free] = (p >> 1) * line + (2 * j + (p & 1)) * s.in;
+          offset[free] = corner + (p >> 1) * line + (p & 1) * s.in;
           value[free] = g[at];
           count[o] += y[at] > 0;
         }
       }
       const float* from = x + n * s.height * line + 2 * i * line;
       if (!padded.empty()) {
-        std::memcpy(padded.data(), from, sizeof(float) * band);
+        std::memcpy(padded.data(), from, sizeof(float) * (2 * lines + s.rows - 1) * line);
         from = padded.data();
       }
-      for (int64_t o = 0; o < s.out; ++o) {
-        const int32_t* at = &offset[o * s.pooled_width];
-        const float* v = &value[o * s.pooled_width];
+      for (int64_t o = 0; o < outputs; ++o) {
+        const int32_t* at = &offset[o * most];
+        const float* v = &value[o * most];
         float total = 0;
         for (int64_t e = 0; e < count[o]; ++e) total += v[e];
         bias[o] += total;
@@ -283,51 +291,57 @@ void kernel_gradient(const Shape& s, int64_t images, const float* x, const float
   }
 }
 
-// Adds value * kernel[channel] of the entries at one place of a window to the pixels under it; kernel is [O, R, S, I],
-// from one vector of I on.
+// Adds value * kernel[channel] of the entries at one place of a window to the pixels under it; kernel is
+// [O, rows, columns, kLanes].
 template <int place, int rows, int columns>
-inline void add_entries(int64_t count, const int32_t* channel, const float* value, const float* kernel, int64_t stride,
-                        int64_t in, Floats (&sum)[rows + 1][columns + 1]) {
+inline void add_entries(int64_t count, const int32_t* channel, const float* value, const float* kernel,
+                        Floats (&sum)[rows + 1][columns + 1]) {
   for (int64_t e = 0; e < count; ++e) {
     const Floats g = all(value[e]);
-    const float* k = kernel + channel[e] * stride;
+    const float* k = kernel + channel[e] * rows * columns * kLanes;
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-      for (int c = 0; c < columns; ++c) sum[r + place / 2][c + place % 2] += g * load(k + (r * columns + c) * in);
+      for (int c = 0; c < columns; ++c) sum[r + place / 2][c + place % 2] += g * load(k + (r * columns + c) * kLanes);
   }
 }
 
-// The gradient by the input of one image, for kernels of 3x3 and inputs of whole vectors; dx is 0 before.
+// The gradient by the input of one image, for kernels of 3x3, [I / kLanes, O, 3, 3, kLanes]; dx is 0 before.
 void input_gradient(const Shape& s, const float* kernel, const float* y, const int8_t* place, const float* g,
                     float* dx) {
   constexpr int rows = 3, columns = 3;
-  const int64_t line = s.width * s.in, stride = rows * columns * s.in;
-  std::vector<int32_t> channel(4 * s.out);
-  std::vector<float> value(4 * s.out);
-  for (int64_t i = 0; i < s.pooled_height; ++i) {
-    for (int64_t j = 0; j < s.pooled_width; ++j) {
+  const int64_t line = s.width * s.in, band = band_of(s), size = 4 * s.out;
+  // Of each window four lists, one for each place.
+  std::vector<int32_t> channel(band * s.pooled_width * size), count(band * s.pooled_width * 4);
+  std::vector<float> value(channel.size());
+  for (int64_t i = 0; i < s.pooled_height; i += band) {
+    const int64_t windows = std::min(band, s.pooled_height - i) * s.pooled_width;
+    std::fill(count.begin(), count.end(), 0);
+    for (int64_t j = 0; j < windows; ++j) {
       const int64_t start = (i * s.pooled_width + j) * s.out;
-      int64_t count[4] = {};
       for (int64_t o = 0; o < s.out; ++o) {
         const int p = place[start + o];
-        const int64_t free = p * s.out + count[p];
+        const int64_t free = j * size + p * s.out + count[4 * j + p];
         channel[free] = o;
         value[free] = g[start + o];
-        count[p] += y[start + o] > 0;
+        count[4 * j + p] += y[start + o] > 0;
       }
-      for (int64_t in = 0; in < s.in; in += kLanes) {
+    }
+    for (int64_t in = 0; in < s.in; in += kLanes) {
+      const float* k = kernel + in * s.out * rows * columns;
+      for (int64_t j = 0; j < windows; ++j) {
         Floats sum[rows + 1][columns + 1] = {};
-        const float* k = kernel + in;
-        add_entries<0, rows, columns>(count[0], &channel[0], &value[0], k, stride, s.in, sum);
-        add_entries<1, rows, columns>(count[1], &channel[s.out], &value[s.out], k, stride, s.in, sum);
-        add_entries<2, rows, columns>(count[2], &channel[2 * s.out], &value[2 * s.out], k, stride, s.in, sum);
-        add_entries<3, rows, columns>(count[3], &channel[3 * s.out], &value[3 * s.out], k, stride, s.in, sum);
-        float* to = dx + 2 * i * line + 2 * j * s.in + in;
+        const int32_t *c = &channel[j * size], *num = &count[4 * j];
+        const float* v = &value[j * size];
+        add_entries<0, rows, columns>(num[0], c, v, k, sum);
+        add_entries<1, rows, columns>(num[1], c + s.out, v + s.out, k, sum);
+        add_entries<2, rows, columns>(num[2], c + 2 * s.out, v + 2 * s.out, k, sum);
+        add_entries<3, rows, columns>(num[3], c + 3 * s.out, v + 3 * s.out, k, sum);
+        float* to = dx + 2 * (i + j / s.pooled_width) * line + 2 * (j % s.pooled_width) * s.in + in;
         for (int r = 0; r <= rows; ++r)
-          for (int c = 0; c <= columns; ++c) {
-            float* p = to + r * line + c * s.in;
-            store(p, load(p) + sum[r][c]);
+          for (int q = 0; q <= columns; ++q) {
+            float* pixel = to + r * line + q * s.in;
+            store(pixel, load(pixel) + sum[r][q]);
           }
       }
     }
@@ -338,29 +352,35 @@ ffi::Error by_kernel(ffi::ThreadPool pool, F32 x, F32 y, S8 place, F32 g, ffi::R
                      ffi::Result<F32> dbias) {
   Shape s;
   if (ffi::Error error = shape_of(x.dimensions(), dkernel->dimensions(), &s); error.failure()) return error;
-  const int64_t run = s.run(), wide = (run + kLanes - 1) / kLanes * kLanes, size = s.out * (s.rows * wide + 1);
-  const int64_t chunks = std::min<int64_t>(s.batch, kMostChunks), pixels = s.height * s.width * s.in;
-  const int64_t pooled = s.pooled_height * s.pooled_width * s.out;
-  std::vector<float> sums(chunks * size, 0.0f);
+  const int64_t run = s.run(), wide = (run + kLanes - 1) / kLanes * kLanes, size = s.rows * wide;
+  const int64_t pixels = s.height * s.width * s.in, pooled = s.pooled_height * s.pooled_width * s.out;
+  // Sums that fit into a core's cache are divided by images; larger ones by outputs.
+  const int64_t chunks = s.out * size <= kMostSums ? std::min<int64_t>(s.batch, kMostChunks) : 1;
+  const int64_t parts = chunks > 1 ? 1 : s.out / 32, outputs = s.out / parts;
+  std::vector<float> sums(chunks * s.out * (size + 1), 0.0f);
+  float* biases = sums.data() + chunks * s.out * size;
   const float *from = x.typed_data(), *out = y.typed_data(), *grad = g.typed_data();
   const int8_t* at = place.typed_data();
-  in_parallel(pool, chunks, [&](int64_t chunk) {
+  in_parallel(pool, chunks * parts, [&](int64_t task) {
+    const int64_t chunk = task / parts, part = task % parts;
     const int64_t first = chunk * s.batch / chunks, last = (chunk + 1) * s.batch / chunks;
-    float* sum = &sums[chunk * size];
-    kernel_gradient(s, last - first, from + first * pixels, out + first * pooled, at + first * pooled,
-                    grad + first * pooled, sum, sum + s.out * s.rows * wide);
+    const int64_t place_of_sums = chunk * s.out + part * outputs;
+    kernel_gradient(s, part * outputs, (part + 1) * outputs, last - first, from + first * pixels,
+                    out + first * pooled, at + first * pooled, grad + first * pooled, &sums[place_of_sums * size],
+                    biases + place_of_sums);
   });
   float *dk = dkernel->typed_data(), *db = dbias->typed_data();
   in_parallel(pool, s.out / 32, [&](int64_t block) {
-    for (int64_t o = 32 * block; o < 32 * (block + 1); ++o) {
-      for (int64_t r = 0; r < s.rows; ++r)
-        for (int64_t t = 0; t < run; ++t) {
+    for (int64_t r = 0; r < s.rows; ++r)
+      for (int64_t t = 0; t < run; ++t)
+        for (int64_t o = 32 * block; o < 32 * (block + 1); ++o) {
           float sum = 0;
-          for (int64_t c = 0; c < chunks; ++c) sum += sums[c * size + (o * s.rows + r) * wide + t];
+          for (int64_t c = 0; c < chunks; ++c) sum += sums[(c * s.out + o) * size + r * wide + t];
           dk[(r * run + t) * s.out + o] = sum;
         }
+    for (int64_t o = 32 * block; o < 32 * (block + 1); ++o) {
       db[o] = 0;
-      for (int64_t c = 0; c < chunks; ++c) db[o] += sums[c * size + s.out * s.rows * wide + o];
+      for (int64_t c = 0; c < chunks; ++c) db[o] += biases[c * s.out + o];
     }
   });
   return ffi::Error::Success();
@@ -371,12 +391,16 @@ ffi::Error by_input(ffi::ThreadPool pool, F32 kernel, F32 y, S8 place, F32 g, ff
   if (ffi::Error error = shape_of(dx->dimensions(), kernel.dimensions(), &s); error.failure()) return error;
   if (s.rows != 3 || s.columns != 3 || s.in % kLanes)
     return ffi::Error::InvalidArgument("the kernel must be [3, 3, I, O], I a multiple of 16");
-  const int64_t size = s.rows * s.run(), pixels = s.height * s.width * s.in;
-  const int64_t pooled = s.pooled_height * s.pooled_width * s.out;
-  std::vector<float> turned(size * s.out);  // [O, 3, 3, I]
+  const int64_t places = s.rows * s.columns;
+  const int64_t pixels = s.height * s.width * s.in, pooled = s.pooled_height * s.pooled_width * s.out;
+  std::vector<float> turned(places * s.in * s.out);  // [I / kLanes, O, 3, 3, kLanes]
   const float* k = kernel.typed_data();
-  for (int64_t t = 0; t < size; ++t)
-    for (int64_t o = 0; o < s.out; ++o) turned[o * size + t] = k[t * s.out + o];
+  in_parallel(pool, s.in / kLanes, [&](int64_t block) {
+    for (int64_t o = 0; o < s.out; ++o)
+      for (int64_t p = 0; p < places; ++p)
+        for (int64_t i = 0; i < kLanes; ++i)
+          turned[((block * s.out + o) * places + p) * kLanes + i] = k[(p * s.in + block * kLanes + i) * s.out + o];
+  });
   const float *out = y.typed_data(), *grad = g.typed_data();
   const int8_t* at = place.typed_data();
   float* to = dx->typed_data();

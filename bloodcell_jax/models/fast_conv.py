@@ -122,10 +122,15 @@ def _values(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: st
 
 def cpu_values(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str) -> jax.Array:
   """What `conv` computes on a CPU; its gradients are those of the way in which it is computed."""
-  is_winograd = _can_be_winograd(x_BHWC, kernel_HWIO, algorithm) and winograd.is_faster(
+  by_winograd = is_winograd(x_BHWC, kernel_HWIO, pads, algorithm)
+  return (winograd.convolve if by_winograd else native)(x_BHWC, kernel_HWIO, pads)
+
+
+def is_winograd(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: Pads, algorithm: str) -> bool:
+  """Whether `cpu_values` goes the way of Winograd."""
+  return _can_be_winograd(x_BHWC, kernel_HWIO, algorithm) and winograd.is_faster(
     *winograd.output_size(x_BHWC, pads), *kernel_HWIO.shape[2:]
   )
-  return (winograd.convolve if is_winograd else native)(x_BHWC, kernel_HWIO, pads)
 
 
 def _can_be_winograd(x_BHWC: jax.Array, kernel_HWIO: jax.Array, algorithm: str) -> bool:
@@ -155,8 +160,8 @@ def gradients(
     return jax.vjp(lambda x, kernel: native(x, kernel, pads), x, kernel)[1](g)
 
   def on_cpu(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-    is_winograd = _can_be_winograd(x, kernel, algorithm) and winograd.is_gradient_faster(*kernel.shape[2:])
-    by_kernel = winograd.kernel_gradient if is_winograd else kernel_gradient
+    is_faster = _can_be_winograd(x, kernel, algorithm) and winograd.is_gradient_faster(*kernel.shape[2:])
+    by_kernel = winograd.kernel_gradient if is_faster else kernel_gradient
     return _input_gradient(kernel, pads, algorithm, g), by_kernel(x, pads, g)
 
   return lax.platform_dependent(x_BHWC, kernel_HWIO, g_BHWO, cpu=on_cpu, default=by_xla)

@@ -36,7 +36,10 @@ def _pooled_forward(
   x_BHWC: jax.Array, kernel_HWIO: jax.Array, bias_O: jax.Array, pads: fast_conv.Pads, algorithm: str
 ) -> tuple[jax.Array, Any]:
   def on_cpu(*args: jax.Array) -> Values:
-    is_compiled = _is_compiled(args[0], args[1], pads, algorithm)
+    # Winograd's algorithm has fewer products, where it is faster than XLA and where zeros are to be padded.
+    is_compiled = _is_compiled(args[0], args[1], algorithm) and not (
+      any(map(any, pads)) or fast_conv.is_winograd(args[0], args[1], pads, algorithm)
+    )
     return (_compiled_values if is_compiled else _values)(pads, algorithm, *args)
 
   def whole(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> Values:
@@ -48,7 +51,7 @@ def _pooled_forward(
 
 def _pooled_backward(pads: fast_conv.Pads, algorithm: str, residuals: Any, g_BHWO: jax.Array) -> Gradients:
   def on_cpu(*args: jax.Array) -> Gradients:
-    is_compiled = _is_compiled(args[0], args[1], pads, algorithm)
+    is_compiled = _is_compiled(args[0], args[1], algorithm)
     return (_compiled_gradients if is_compiled else _gradients)(pads, algorithm, *args)
 
   return lax.platform_dependent(
@@ -56,8 +59,8 @@ def _pooled_backward(pads: fast_conv.Pads, algorithm: str, residuals: Any, g_BHW
   )
 
 
-def _is_compiled(x_BHWC: jax.Array, kernel_HWIO: jax.Array, pads: fast_conv.Pads, algorithm: str) -> bool:
-  return algorithm == fast_conv.COMPILED and compiled_pool.is_usable(x_BHWC, kernel_HWIO, pads)
+def _is_compiled(x_BHWC: jax.Array, kernel_HWIO: jax.Array, algorithm: str) -> bool:
+  return algorithm == fast_conv.COMPILED and compiled_pool.is_usable(x_BHWC, kernel_HWIO)
 
 
 def _values(
@@ -112,12 +115,15 @@ def _compiled_gradients(
   g_BHWO: jax.Array,
 ) -> Gradients:
   """`_gradients` by compiled code."""
-  dkernel, dbias = compiled_pool.by_kernel(x_BHWC, y, place, g_BHWO, kernel_HWIO.shape)
+  (top, bottom), (left, right) = pads
+  padded = jnp.pad(x_BHWC, ((0, 0), (top, bottom), (left, right), (0, 0)))
+  dkernel, dbias = compiled_pool.by_kernel(padded, y, place, g_BHWO, kernel_HWIO.shape)
   if x_BHWC.shape[-1] % compiled_pool.LANES:
     # Of images, whose gradient is asked for by explanations alone; where it is not, XLA removes it.
     dx = _gradients(pads, algorithm, x_BHWC, kernel_HWIO, y, place, g_BHWO)[0]
   else:
-    dx = compiled_pool.by_input(kernel_HWIO, y, place, g_BHWO, x_BHWC.shape)
+    dx = compiled_pool.by_input(kernel_HWIO, y, place, g_BHWO, padded.shape)
+    dx = dx[:, top : top + x_BHWC.shape[1], left : left + x_BHWC.shape[2]]
   return dx, dkernel, dbias
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bloodcell_jax.config import experiment
-from bloodcell_jax.models import backbone, compiled_pool, fast_conv, zoo
+from bloodcell_jax.models import compiled_pool, fast_conv
 from bloodcell_jax.storage import workdir
 
 # The entry of `network` in environment.json.
@@ -12,8 +12,7 @@ KEY = 'convolution'
 
 def used(exp: experiment.Experiment) -> str:
   """An algorithm of `fast_conv`; where there is no compiled code for want of something, in brackets of what."""
-  if exp.convolution != fast_conv.COMPILED or isinstance(zoo.NETWORKS[exp.model.name], backbone.Backbone):
-    # No layer of a backbone is computed by the compiled code.
+  if exp.convolution != fast_conv.COMPILED:
     return exp.convolution
   reason = compiled_pool.missing()
   return f'{fast_conv.WINOGRAD} ({reason})' if reason else fast_conv.COMPILED

@@ -37,28 +37,32 @@ def loss(apply, weight):
 
 
 @pytest.mark.parametrize(
-  ('shape', 'outputs'),
+  ('shape', 'outputs', 'pads'),
   [
-    ((3, 19, 16, 3), 32),
-    ((2, 13, 12, 1), 64),
-    ((20, 8, 9, 32), 64),
-    ((3, 7, 7, 64), 32),
-    ((1, 4, 4, 48), 32),
+    ((3, 19, 16, 3), 32, VALID),
+    ((2, 13, 12, 1), 64, VALID),
+    ((20, 8, 9, 32), 64, VALID),
+    ((3, 7, 7, 64), 32, VALID),
+    ((1, 4, 4, 48), 32, VALID),
+    # Sums that are divided by outputs, not by images.
+    ((2, 6, 5, 256), 128, VALID),
+    ((2, 7, 8, 32), 32, ((1, 1), (1, 1))),
+    ((2, 7, 8, 3), 32, ((0, 2), (1, 0))),
   ],
 )
-def test_values_and_gradients_are_those_of_xla(shape, outputs):
+def test_values_and_gradients_are_those_of_xla(shape, outputs, pads):
   args = drawn(shape, outputs)
-  by_code, by_xla = (jax.jit(layer(each)) for each in (fast_conv.COMPILED, fast_conv.DIRECT))
-  y = by_code(*args)
-  np.testing.assert_allclose(y, by_xla(*args), atol=2e-5)
+  by_code, by_xla = (jax.jit(layer(each, pads)) for each in (fast_conv.COMPILED, fast_conv.DIRECT))
+  y, expected = by_code(*args), by_xla(*args)
+  np.testing.assert_allclose(y, expected, atol=5e-6 * float(expected.max()))
   assert 0.1 < float((y > 0).mean()) < 1, 'relu has something to do'
   weight = jnp.asarray(np.random.default_rng(1).normal(size=y.shape), jnp.float32)
-  found = jax.jit(jax.grad(loss(by_code, weight), (0, 1, 2)))(*args)
-  for ours, theirs in zip(found, jax.grad(loss(by_xla, weight), (0, 1, 2))(*args), strict=True):
+  gradient = jax.jit(jax.grad(loss(by_code, weight), (0, 1, 2)))
+  for ours, theirs in zip(gradient(*args), jax.grad(loss(by_xla, weight), (0, 1, 2))(*args), strict=True):
     np.testing.assert_allclose(ours, theirs, atol=2e-5 * float(jnp.abs(theirs).max()))
-  text = jax.jit(jax.grad(loss(by_code, weight), (0, 1, 2))).lower(*args).as_text()
-  assert compiled_pool.TARGETS[1] in text
-  assert (compiled_pool.TARGETS[2] in text) == (shape[-1] % compiled_pool.LANES == 0)
+  text = gradient.lower(*args).as_text()
+  used = tuple(target in text for target in (f'@{name}(' for name in compiled_pool.TARGETS))
+  assert used == (pads == VALID, True, shape[-1] % compiled_pool.LANES == 0)
 
 
 def test_of_equal_values_the_first_has_the_gradient_as_without_the_code():

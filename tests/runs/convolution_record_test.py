@@ -28,12 +28,6 @@ def test_it_says_what_computes_the_convolutions(monkeypatch, missing, changes, s
   assert convolution_record.used(resolve(**changes)) == said
 
 
-def test_for_a_backbone_nothing_is_compiled(monkeypatch):
-  monkeypatch.setattr(compiled_pool, 'missing', lambda: pytest.fail('it was asked for'))
-  pixels = {'augment.preprocessing_function': 'weights', 'augment.rescale': 0.0, 'weights.path': 'auto'}
-  assert convolution_record.used(resolve(**pixels, **{'model.name': 'alexnet'})) == 'compiled'
-
-
 @pytest.mark.parametrize(
   ('before', 'missing', 'is_said'),
   [
