@@ -48,7 +48,7 @@ def prepare(
   read = starting_weights.read(exp.weights.path, exp.model.name) if exp.weights.path else None
   exp = pipeline_choice.settle(exp, folder, data, progress)
   folder.write_config({**config, pipelines.KEY: exp.pipeline})
-  if line := convolution_record.change(exp, folder):
+  if line := convolution_record.note(exp, folder):
     progress.line(line)
   spec = input_pixels.choose(exp, read)
   job = job_lib.Job(exp, data, spec, input_pixels.statistics(folder, spec, data, progress), stop)

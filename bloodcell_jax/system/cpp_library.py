@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import dataclasses
 import functools
@@ -71,6 +70,9 @@ def _compile(source: pathlib.Path, include: str, path: pathlib.Path) -> str:
     with filelock.FileLock(f'{path}.lock', timeout=PATIENCE):
       if path.exists():
         return ''
+      for left in path.parent.glob(f'{path.stem}-*'):
+        # Of a process that was killed: while it lives, it holds the lock.
+        shutil.rmtree(left, ignore_errors=True)
       with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'{path.stem}-') as folder:
         made = pathlib.Path(folder) / path.name
         subprocess.run(
@@ -84,9 +86,6 @@ def _compile(source: pathlib.Path, include: str, path: pathlib.Path) -> str:
     return f'{command[0]}: {lines[0]}'
   except (subprocess.TimeoutExpired, filelock.Timeout):
     return f'{command[0]} has not ended after {PATIENCE} s'
-  finally:
-    with contextlib.suppress(OSError):
-      pathlib.Path(f'{path}.lock').unlink()
   return ''
 
 

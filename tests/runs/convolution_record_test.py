@@ -41,11 +41,22 @@ def test_it_says_what_computes_the_convolutions(monkeypatch, missing, changes, s
 def test_a_change_on_the_way_is_said_with_its_reason(tmp_path, monkeypatch, before, missing, is_said):
   monkeypatch.setattr(compiled_pool, 'missing', lambda: missing)
   folder = workdir.Workdir(tmp_path)
-  assert convolution_record.change(resolve(), folder) == '', 'of a new run'
   network = {} if before is None else {convolution_record.KEY: before}
   folder.environment.write_text(json.dumps({'network': network}))
-  line = convolution_record.change(resolve(), folder)
-  assert bool(line) == is_said
+  line = convolution_record.note(resolve(), folder)
+  assert ('goes on with' in line) == is_said
   if is_said:
     assert line.startswith(f'the run was begun with convolutions {before} and goes on with ')
     assert missing in line
+
+
+@pytest.mark.parametrize(
+  ('name', 'missing', 'is_said'),
+  [('cnn_a', '', False), ('cnn_a', 'no room', True), ('vgg16', 'no room', False)],
+)
+def test_a_new_run_of_the_study_says_what_it_loses(tmp_path, monkeypatch, name, missing, is_said):
+  monkeypatch.setattr(compiled_pool, 'missing', lambda: missing)
+  line = convolution_record.note(resolve(**{'model.name': name}), workdir.Workdir(tmp_path))
+  assert bool(line) == is_said
+  assert missing in line or not is_said
+  assert ('less than half the time' in line) == is_said

@@ -27,7 +27,8 @@ def load(source, version='1'):
 
 
 def names(tmp_path):
-  return sorted(path.name for path in (tmp_path / 'programs').iterdir())
+  paths = (tmp_path / 'programs').iterdir()
+  return sorted(path.name for path in paths if path.suffix != '.lock')
 
 
 def test_a_library_is_compiled_once_and_kept_whatever_the_compiler_is_then(source, tmp_path, monkeypatch):
@@ -43,6 +44,17 @@ def test_a_library_is_compiled_once_and_kept_whatever_the_compiler_is_then(sourc
   monkeypatch.delenv(cpp_library.COMPILER)
   assert load(source).library.answer() == 43
   assert len(names(tmp_path)) == 2
+
+
+def test_what_a_killed_process_has_left_is_removed(source, tmp_path):
+  load(source)
+  (kept,) = names(tmp_path)
+  left = tmp_path / 'programs' / f'{kept.removesuffix(".so")}-left'
+  left.mkdir()
+  (left / 'half').write_text('')
+  (tmp_path / 'programs' / kept).unlink()
+  assert load(source).library.answer() == 42
+  assert names(tmp_path) == [kept]
 
 
 def test_code_that_cannot_be_compiled_says_so_and_leaves_nothing(source, tmp_path):
@@ -77,9 +89,9 @@ def test_a_folder_that_cannot_be_made_is_a_reason(source, tmp_path, monkeypatch)
 
 def test_a_library_that_is_cut_short_is_a_reason(source, tmp_path, monkeypatch):
   load(source)
-  (kept,) = (tmp_path / 'programs').iterdir()
-  other = tmp_path / 'others' / kept.name
+  (kept,) = names(tmp_path)
+  other = tmp_path / 'others' / kept
   other.parent.mkdir()
-  other.write_bytes(kept.read_bytes()[:100])
+  other.write_bytes((tmp_path / 'programs' / kept).read_bytes()[:100])
   monkeypatch.setenv(process.CACHE, str(other.parent))
   assert str(other) in load(source).reason
