@@ -41,6 +41,12 @@ def test_what_becomes_cheaper_is_said_to_cost_less():
   assert 'costs less than the line: 0.5 times' in growth_line.sentence(line, WORK)
 
 
+def test_noise_that_falls_is_a_level_line_and_no_knee_beyond_all_measure():
+  line = growth_line.judge([4, 10, 100, 1000], [550, 560, 500, 900], 0.0)
+  assert (line.slope, line.knee) == (0, 1000)
+  assert line.ratio == pytest.approx(900 / 535, rel=0.02)
+
+
 def test_noise_is_no_knee():
   for seed in range(50):
     noise = 1 + 0.04 * np.random.default_rng(seed).uniform(-1, 1, len(WORK))
