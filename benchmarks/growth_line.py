@@ -100,7 +100,7 @@ def sentence(line: Line, work_S: Sequence[float]) -> str:
 
 
 def _fit(work: np.ndarray, cost: np.ndarray) -> tuple[float, float]:
-  """(intercept, slope) of the least squares of relative deviations; the slope is 0 or more, as no cost falls with work."""
+  """(intercept, slope) of the least squares of relative deviations; no cost falls with work, so the slope is >= 0."""
   columns = np.stack([1 / cost, work / cost], 1)
   intercept, slope = np.linalg.lstsq(columns, np.ones(len(cost)), rcond=None)[0]
   if slope < 0:
