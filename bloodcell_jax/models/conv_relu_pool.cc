@@ -9,6 +9,10 @@
 //
 // Every image is computed by itself, and sums over images have one order whatever the number of threads.
 
+#ifndef __AVX2__
+#error needs a processor with AVX2, on others it has not been measured
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -25,28 +29,25 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-constexpr int kLanes = 16;
-typedef float Floats __attribute__((vector_size(4 * kLanes), aligned(4)));
+#ifdef __AVX512F__
+constexpr int kLanes = 16;   // of a vector
+constexpr int kWindows = 3;  // side by side whose outputs are in registers together
+#else
+constexpr int kLanes = 8;
+constexpr int kWindows = 1;
+#endif
+typedef float Floats __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 typedef int32_t Ints __attribute__((vector_size(4 * kLanes), aligned(4)));
 typedef int8_t Bytes __attribute__((vector_size(kLanes), aligned(1)));
 
-#ifdef __AVX512F__
 constexpr int kVectors = 2;  // of outputs in a block
-constexpr int kWindows = 3;  // side by side whose outputs are in registers together
-#else
-constexpr int kVectors = 1;
-constexpr int kWindows = 1;
-#endif
 constexpr int kBlock = kLanes * kVectors;
 constexpr int kMostChunks = 16;  // of a batch, whatever the number of threads: so that sums have one order
 constexpr int64_t kMostSums = 1 << 18;  // in a core's cache
 
-inline Floats load(const float* p) {
-  Floats v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
+// Not by memcpy, which g++ 12 does in halves with AVX2.
+inline Floats load(const float* p) { return *reinterpret_cast<const Floats*>(p); }
+inline void store(float* p, Floats v) { *reinterpret_cast<Floats*>(p) = v; }
 inline Floats all(float value) { return Floats{} + value; }
 
 // Calls task(0) to task(count - 1) on the pool's threads and this one; returns when all have ended.
@@ -201,32 +202,29 @@ void add_run(int64_t count, const int32_t* offset, const float* value, const flo
   for (int v = 0; v < vectors; ++v) store(sums + v * kLanes, sum[v]);
 }
 
-// The same for the three rows of a kernel of one vector each, `line` apart in x and `stride` apart in the sums.
+// The same for the three rows of a short kernel together, `line` apart in x and `stride` apart in the sums.
+template <int vectors>
 void add_short_runs(int64_t count, const int32_t* offset, const float* value, const float* x, int64_t line, float* sums,
                     int64_t stride) {
-  Floats a[2], b[2], c[2];
-  for (int i = 0; i < 2; ++i) a[i] = b[i] = c[i] = Floats{};
+  Floats even[3][vectors] = {}, odd[3][vectors] = {};
+  auto add = [&](int64_t e, Floats(&sum)[3][vectors]) {
+    const Floats g = all(value[e]);
+#pragma GCC unroll 3
+    for (int r = 0; r < 3; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) sum[r][v] += g * load(x + offset[e] + r * line + v * kLanes);
+  };
   int64_t e = 0;
   for (; e + 2 <= count; e += 2) {
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
-      const Floats g = all(value[e + i]);
-      const float* p = x + offset[e + i];
-      a[i] += g * load(p);
-      b[i] += g * load(p + line);
-      c[i] += g * load(p + 2 * line);
+    add(e, even);
+    add(e + 1, odd);
+  }
+  if (e < count) add(e, even);
+  for (int r = 0; r < 3; ++r)
+    for (int v = 0; v < vectors; ++v) {
+      float* p = sums + r * stride + v * kLanes;
+      store(p, load(p) + (even[r][v] + odd[r][v]));
     }
-  }
-  if (e < count) {
-    const Floats g = all(value[e]);
-    const float* p = x + offset[e];
-    a[0] += g * load(p);
-    b[0] += g * load(p + line);
-    c[0] += g * load(p + 2 * line);
-  }
-  store(sums, load(sums) + (a[0] + a[1]));
-  store(sums + stride, load(sums + stride) + (b[0] + b[1]));
-  store(sums + 2 * stride, load(sums + 2 * stride) + (c[0] + c[1]));
 }
 
 // How many rows of windows are taken together: enough entries for a channel, few enough to stay in cache.
@@ -272,8 +270,8 @@ void kernel_gradient(const Shape& s, int64_t first, int64_t last, int64_t images
         for (int64_t e = 0; e < count[o]; ++e) total += v[e];
         bias[o] += total;
         float* sum = sums + o * s.rows * wide;
-        if (wide == kLanes && s.rows == 3) {
-          add_short_runs(count[o], at, v, from, line, sum, wide);
+        if (wide <= 16 && s.rows == 3) {
+          (wide == kLanes ? add_short_runs<1> : add_short_runs<2>)(count[o], at, v, from, line, sum, wide);
           continue;
         }
         for (int64_t r = 0; r < s.rows; ++r) {

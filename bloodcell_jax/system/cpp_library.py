@@ -19,6 +19,8 @@ from bloodcell_jax.system import process
 COMPILER = 'CXX'
 COMPILERS = ('c++', 'g++', 'clang++')
 OPTIONS = ('-std=c++17', '-O3', '-march=native', '-fPIC', '-shared', '-w')
+# How the reason begins where there is none.
+NO_COMPILER = 'no C++ compiler'
 # Seconds that a compilation may take, or that of another process may be waited for.
 PATIENCE = 120
 
@@ -65,7 +67,7 @@ def _compile(source: pathlib.Path, include: str, path: pathlib.Path) -> str:
 
   command = _compiler()
   if not command:
-    return f'no C++ compiler ({", ".join(COMPILERS)})'
+    return f'{NO_COMPILER} ({", ".join(COMPILERS)})'
   try:
     with filelock.FileLock(f'{path}.lock', timeout=PATIENCE):
       if path.exists():

@@ -52,7 +52,7 @@ def test_a_change_on_the_way_is_said_with_its_reason(tmp_path, monkeypatch, befo
 
 @pytest.mark.parametrize(
   ('name', 'missing', 'is_said'),
-  [('cnn_a', '', False), ('cnn_a', 'no room', True), ('vgg16', 'no room', False)],
+  [('cnn_a', '', False), ('cnn_a', 'no C++ compiler', True), ('vgg16', 'no C++ compiler', False)],
 )
 def test_a_new_run_of_the_study_says_what_it_loses(tmp_path, monkeypatch, name, missing, is_said):
   monkeypatch.setattr(compiled_pool, 'missing', lambda: missing)
