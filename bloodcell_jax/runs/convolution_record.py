@@ -39,4 +39,4 @@ def note(exp: experiment.Experiment, folder: workdir.Workdir) -> str:
     or isinstance(zoo.NETWORKS[exp.model.name], backbone.Backbone)
   ):
     return ''
-  return f'convolutions {now}: with a C++ compiler, such as g++, training takes less than half the time'
+  return f'{compiled_pool.missing()}: with one, such as g++, training takes less than half the time'

@@ -67,7 +67,9 @@ def _compile(source: pathlib.Path, include: str, path: pathlib.Path) -> str:
 
   command = _compiler()
   if not command:
-    return f'{NO_COMPILER} ({", ".join(COMPILERS)})'
+    given = os.environ.get(COMPILER)
+    looked_for = f'{COMPILER} is {given!r}' if given else f'none of {", ".join(COMPILERS)}'
+    return f'{NO_COMPILER}, {looked_for}'
   try:
     with filelock.FileLock(f'{path}.lock', timeout=PATIENCE):
       if path.exists():
