@@ -156,7 +156,11 @@ def keras_model(name: str) -> Any:
 
 
 def keras_on(backend: str, name: str) -> Callable[[], float]:
-  """Keras 3 on this backend, as `fit` and `predict` run it."""
+  """Keras 3 on this backend, as `fit` and `predict` run it; on JAX with this project's settings of the process."""
+  if backend == 'jax':
+    from bloodcell_jax.system import process
+
+    process.set_up()
   os.environ['KERAS_BACKEND'] = backend
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   model = keras_model(name)
