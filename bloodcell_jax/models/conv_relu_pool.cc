@@ -82,9 +82,9 @@ struct Shape {
 // The pooled outputs of `windows` windows side by side and one block of channels. x points to the first pixel,
 // kernel to [rows, run, kBlock].
 template <int64_t In, int windows>
-void pool_tile(const Shape& s, int64_t in, const float* x, const float* kernel, const float* bias, float* y,
-               int8_t* place) {
-  const int64_t pixel = In ? In : in, line = s.width * pixel, run = s.columns * pixel;
+void pool_tile(const Shape& s, const float* x, const float* kernel, const float* bias, float* y, int8_t* place) {
+  // A constant where it is known: the offsets of the windows are then part of the instructions.
+  const int64_t pixel = In ? In : s.in, line = s.width * pixel, run = s.columns * pixel;
   Floats sum[2][2 * windows][kVectors] = {};
   for (int64_t r = 0; r < s.rows; ++r) {
     const float *top = x + r * line, *bottom = top + line, *k = kernel + r * run * kBlock;
@@ -125,7 +125,7 @@ int64_t pool_tiles(const Shape& s, int64_t first, const float* x, const float* k
                    int8_t* place) {
   int64_t j = first;
   for (; j + windows <= s.pooled_width; j += windows)
-    pool_tile<In, windows>(s, s.in, x + 2 * j * s.in, kernel, bias, y + j * s.out, place + j * s.out);
+    pool_tile<In, windows>(s, x + 2 * j * s.in, kernel, bias, y + j * s.out, place + j * s.out);
   return j;
 }
 
@@ -175,7 +175,7 @@ ffi::Error forward(ffi::ThreadPool pool, F32 x, F32 kernel, F32 bias, ffi::Resul
   const float *from = x.typed_data(), *b = bias.typed_data();
   float* to = y->typed_data();
   int8_t* at = place->typed_data();
-  in_parallel(pool, s.batch, [&, from, to, at, b](int64_t image) {
+  in_parallel(pool, s.batch, [&](int64_t image) {
     for (int64_t i = 0; i < s.pooled_height; ++i) {
       const int64_t start = (image * s.pooled_height + i) * s.pooled_width * s.out;
       line(s, from + (image * s.height + 2 * i) * s.width * s.in, blocks.data(), b, to + start, at + start);
