@@ -1,10 +1,11 @@
-"""Augmented images per second compared with Keras' ImageDataGenerator, in turn within one process.
+"""Augmented images per second compared with Keras' ImageDataGenerator and Random layers, in turn within one process.
 
     python -m benchmarks.input --json=FILE
 
 Both get the same decoded images and the study's ranges, and return float32 batches of 50 in [0, 1]. `stream` is the
-whole pipeline from rows to batches: order, random draws, gathering, augmentation and rescaling through tf.data. Quote
-the ratios, measured on an otherwise idle machine.
+whole pipeline from rows to batches: order, random draws, gathering, augmentation and rescaling through tf.data. Keras'
+layers are mapped over batches of a tf.data pipeline, as Keras' own guide does: each layer interpolates anew, so that
+their pixels are not those of the others. Quote the ratios, measured on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -134,6 +135,39 @@ def _keras(image_NHWC: np.ndarray) -> tuple[Callable[[int], Any], Callable[[int]
   )
 
 
+def _keras_layers(image_NHWC: np.ndarray) -> Callable[[int], Any]:
+  """The same ranges by the layers of Keras, in its own units: parts of a turn and of a side."""
+  import keras
+  from keras import layers
+
+  keras.utils.set_random_seed(0)
+  fill_mode = RANGES['fill_mode']
+  augmentation = keras.Sequential(
+    [
+      layers.RandomFlip('horizontal'),
+      layers.RandomRotation(RANGES['rotation_range'] / 360, fill_mode=fill_mode),
+      layers.RandomTranslation(RANGES['height_shift_range'], RANGES['width_shift_range'], fill_mode=fill_mode),
+      layers.RandomShear(x_factor=np.deg2rad(RANGES['shear_range']), fill_mode=fill_mode),
+      layers.RandomZoom(RANGES['zoom_range'], RANGES['zoom_range'], fill_mode=fill_mode),
+      layers.Rescaling(1 / 255),
+    ]
+  )
+  dataset = (
+    tf.data.Dataset.from_tensor_slices(image_NHWC)
+    .shuffle(NUM_IMAGES, seed=0)
+    .repeat()
+    .batch(BATCH_SIZE)
+    .map(lambda image_BHWC: augmentation(image_BHWC, training=True), 2)
+  )
+  iterator = dataset.prefetch(2).as_numpy_iterator()
+
+  def run(batches: int) -> None:
+    for _ in itertools.islice(iterator, batches):
+      pass
+
+  return run
+
+
 def compare(contestants: list[Contestant], rounds: int) -> list[dict[str, Any]]:
   """One row per contestant: medians over the rounds."""
   rates: dict[tuple[str, str], list[float]] = {(c.model, c.who): [] for c in contestants}
@@ -189,6 +223,7 @@ def main() -> None:
     Contestant('augmentation', f'{KERAS}_two_threads', 3, threads),
     Contestant('augmentation', OURS, 30, _ours(image_NHWC)),
     Contestant('stream', OURS, 120, _stream(image_NHWC)),
+    Contestant('stream', f'{KERAS}_layers', 60, _keras_layers(image_NHWC)),
   ]
   result = {'machine': machine.describe(), 'rows': compare(contestants, flags.rounds)}
   print(table(result))

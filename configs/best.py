@@ -5,8 +5,8 @@
 The convolutions of AlexNet, trained on the single cells of PBC (`weights.path='pbc'`), look at a crop around the
 nucleus. A logistic regression is fitted on mean and maximum of their maps, then all but the first
 convolution is fine-tuned, each class and each photograph drawn alike. Variants: `quick`, one network; `frozen`, the
-logistic regression alone on ImageNet's weights, in minutes; `whole` (the default), five networks of longer
-training, which has not been scored. Without real images they run on a few synthetic smears.
+logistic regression alone on ImageNet's weights, in minutes; `whole` (the default), five networks of other
+seeds. Without real images they run on a few synthetic smears.
 """
 
 from ml_collections import config_dict
@@ -46,7 +46,6 @@ def get_config(variant: str = WHOLE) -> config_dict.ConfigDict:
     return c
   _fine_tuned(c)
   if variant == WHOLE:
-    c.stages.fine.epochs = 12
     c.ensemble.method = 'average'
     c.ensemble.members = 5
   return c
