@@ -146,7 +146,9 @@ def _keras_layers(image_NHWC: np.ndarray) -> Callable[[int], Any]:
     [
       layers.RandomFlip('horizontal'),
       layers.RandomRotation(RANGES['rotation_range'] / 360, fill_mode=fill_mode),
-      layers.RandomTranslation(RANGES['height_shift_range'], RANGES['width_shift_range'], fill_mode=fill_mode),
+      layers.RandomTranslation(
+        RANGES['height_shift_range'], RANGES['width_shift_range'], fill_mode=fill_mode
+      ),
       layers.RandomShear(x_factor=np.deg2rad(RANGES['shear_range']), fill_mode=fill_mode),
       layers.RandomZoom(RANGES['zoom_range'], RANGES['zoom_range'], fill_mode=fill_mode),
       layers.Rescaling(1 / 255),
