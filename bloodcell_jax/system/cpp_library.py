@@ -45,11 +45,11 @@ def load(source: pathlib.Path, include: str, version: str) -> Loaded:
     include: the folder of the headers that it includes.
     version: theirs.
   """
-  place = os.environ.get(process.CACHE)
-  if not place:
+  folder = os.environ.get(process.CACHE)
+  if not folder:
     return Loaded(None, f'{process.CACHE} names no folder for compiled programs')
-  told = hashlib.sha256(source.read_bytes() + f'{version}\n{OPTIONS}\n{process.processor()}'.encode())
-  path = pathlib.Path(place) / f'{source.stem}-{told.hexdigest()[:16]}.so'
+  digest = hashlib.sha256(source.read_bytes() + f'{version}\n{OPTIONS}\n{process.processor()}'.encode())
+  path = pathlib.Path(folder) / f'{source.stem}-{digest.hexdigest()[:16]}.so'
   try:
     if not path.exists():
       path.parent.mkdir(parents=True, exist_ok=True)
