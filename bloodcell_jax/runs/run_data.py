@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 
@@ -58,19 +59,24 @@ def advising_of(folder: workdir.Workdir) -> Iterator[None]:
 
 
 def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
-  """The data divided for the experiment: into splits, for its fold, or for its bag."""
-  rows = folds.divide(
-    data.table, data.rows, exp.cross_validation, exp.data.validation_fraction, exp.division_seed
-  )
-  if exp.ensemble.member and exp.ensemble.method == method.BAGGING:
-    rows = bagging.divide(data.table, rows, exp.seed, run_format.bag_stream(exp.format, 'bag'))
+  """The data divided for the experiment: into splits, for its fold, or for its bag.
+
+  Copies are left out before folds are dealt and bags are drawn, so that a fold or a member that is read alone has the
+  rows that it was trained on, and a bag has a group as often as it was drawn.
+  """
+  fraction, seed = exp.data.validation_fraction, exp.division_seed
+  together = dataclasses.replace(exp.cross_validation, fold=0)
+  rows = folds.divide(data.table, data.rows, together, fraction, seed)
   if exp.max_copies:
-    few: dict[str, np.ndarray] = {
-      name: copies.few(data.table, rows[name], exp.max_copies, exp.division_seed)
+    few = {
+      name: copies.few(data.table, rows[name], exp.max_copies, seed)
       for name in ('train', 'validation')
       if name in rows
     }
     rows = {**rows, **few}
+  rows = folds.divide(data.table, rows, exp.cross_validation, fraction, seed)
+  if exp.ensemble.member and exp.ensemble.method == method.BAGGING:
+    rows = bagging.divide(data.table, rows, exp.seed, run_format.bag_stream(exp.format, 'bag'))
   return data.with_rows(rows)
 
 

@@ -42,6 +42,37 @@ def test_the_rows_depend_on_the_seed_alone_and_are_ascending():
   assert set(first) <= set(rows.tolist())
 
 
+def divided(**keys) -> dict[str, np.ndarray]:
+  """The rows of the splits of a run of 12 photographs of each class, with 6 copies."""
+  config = experiment.flat(default.get_config())
+  config.update({
+    'data.embedded.num_train': 12, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 6, 'data.embedded.height': 32,
+    'data.embedded.width': 32, 'data.image_size': 8, **keys,
+  })  # fmt: skip
+  exp = experiment.from_flat(config)
+  data = reading.build(exp.data, exp.division_seed, '/nonexistent', lambda done, total: None)
+  return run_data.divide(data, exp).rows
+
+
+@pytest.mark.parametrize('most', [0, 2])
+def test_a_fold_that_is_read_alone_has_the_rows_that_it_was_trained_on(most):
+  keys = {'train.folds': 3, 'train.max_copies': most}
+  together, alone = divided(**keys), divided(**keys, **{'train.fold': 1})
+  union = np.concatenate([alone[name] for name in ('train', 'validation', 'fold')])
+  np.testing.assert_array_equal(np.sort(union), together['train'])
+  assert len(union) == (96 if most else 288), 'negative control: without a limit all copies stay'
+
+
+def test_a_bag_has_a_group_as_often_as_it_was_drawn():
+  keys = {'ensemble.method': 'bagging', 'ensemble.members': 3, 'ensemble.member': 1}
+  per_row = [
+    np.unique(divided(**keys, **{'train.max_copies': most})['train'], return_counts=True)[1] for most in (0, 2)
+  ]
+  # The same groups are drawn, each row of them as often.
+  assert per_row[1].max() > 1
+  np.testing.assert_array_equal(np.bincount(per_row[0]) / 3, np.bincount(per_row[1]))
+
+
 def test_a_run_takes_so_many_images_in_train_and_validation_and_all_in_test():
   config = experiment.flat(default.get_config())
   config.update({
