@@ -49,7 +49,9 @@ _LOCK = threading.Lock()
 
 
 def _environment() -> dict[str, str]:
-  return {**os.environ, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': ''}
+  # JAX sets the level of its messages when it is imported, here, where a user's command sets its own.
+  inherited = {name: value for name, value in os.environ.items() if name != 'TF_CPP_MIN_LOG_LEVEL'}
+  return {**inherited, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': ''}
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

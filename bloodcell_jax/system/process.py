@@ -33,7 +33,8 @@ def set_up() -> str:
   if os.environ.get(SWITCH):
     return ''
   # TensorFlow's messages about instruction sets at start-up are of no use here.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  # jaxlib 0.9 calls it an error that a kept program was compiled with an option of its own, twice for each program.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3' if _jaxlib_version() < (0, 10) else '2')
   # Matplotlib's about a home without room for its list of fonts: it then makes the list anew and goes on.
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
   _keep_convolutions_native()
@@ -93,14 +94,18 @@ def processor() -> str:
   ).hexdigest()[:12]
 
 
+def _jaxlib_version() -> tuple[int, ...]:
+  """Major and minor number."""
+  return tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2]))
+
+
 def _keep_convolutions_native() -> None:
   """Disables YNNPACK in XLA on the CPU: its convolutions take two to three times as long as XLA's own.
 
   An unknown flag aborts the process, so it is set only for the versions that it was tested with.
   """
-  version = tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2]))
   flags = os.environ.get('XLA_FLAGS', '')
-  if (0, 9) <= version <= (0, 10) and YNN not in flags:
+  if (0, 9) <= _jaxlib_version() <= (0, 10) and YNN not in flags:
     os.environ['XLA_FLAGS'] = f'{flags} {YNN}='.strip()
 
 
