@@ -7,8 +7,6 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 
-import numpy as np
-
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
@@ -68,12 +66,8 @@ def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset
   together = dataclasses.replace(exp.cross_validation, fold=0)
   rows = folds.divide(data.table, data.rows, together, fraction, seed)
   if exp.max_copies:
-    few = {
-      name: copies.few(data.table, rows[name], exp.max_copies, seed)
-      for name in ('train', 'validation')
-      if name in rows
-    }
-    rows = {**rows, **few}
+    for name in {'train', 'validation'} & set(rows):
+      rows[name] = copies.few(data.table, rows[name], exp.max_copies, seed)
   rows = folds.divide(data.table, rows, exp.cross_validation, fraction, seed)
   if exp.ensemble.member and exp.ensemble.method == method.BAGGING:
     rows = bagging.divide(data.table, rows, exp.seed, run_format.bag_stream(exp.format, 'bag'))

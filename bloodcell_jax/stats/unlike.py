@@ -40,7 +40,7 @@ class Spec:
 class Folder:
   """A folder judged as a whole."""
 
-  name: str
+  name: str | None  # None for the small folders that are judged together
   num_images: int
   # Aspects in which it is unlike the training, the strongest first; () if it is like it.
   foreign: tuple[str, ...]
@@ -83,7 +83,7 @@ def judge(
   """Judges images one by one, and the images of each folder together.
 
   Folders of fewer than LEAST_IMAGES images are foreign where more than half of their images, two at least, are unlike
-  by themselves. The others of them are then judged together, under the name ''.
+  by themselves. The others of them are then judged together.
 
   Args:
     reference: of the run.
@@ -99,7 +99,8 @@ def judge(
   alone_N = unlike_N > 1 - spec.unlike_share
   reason_N = np.array([known[a] for a in ratio_NA.argmax(1)], object)
   reason_N[~alone_N] = ''
-  folders, rows_of = [], _rows(folder_N)
+  rows_of = _rows(folder_N)
+  folders: list[Folder] = []
   small = [name for name, rows in rows_of.items() if len(rows) < LEAST_IMAGES]
   for name in small:
     reasons = [reason for reason in reason_N[rows_of[name]] if reason]
@@ -107,11 +108,11 @@ def judge(
       folders.append(Folder(name, len(rows_of[name]), _strongest(_counts(reasons)), None))
   left = [name for name in small if name not in {folder.name for folder in folders}]
   if left:
-    rows_of[''] = np.sort(np.concatenate([rows_of.pop(name) for name in left]))
+    rows_of[None] = np.sort(np.concatenate([rows_of.pop(name) for name in left]))
   folders += [
     _folder(reference, name, look_ND[rows], reason_N[rows].tolist())
     for name, rows in rows_of.items()
-    if name not in small or name == ''
+    if name not in small
   ]
   is_unlike_N = alone_N.copy()
   for folder in folders:
@@ -131,18 +132,17 @@ def in_foreign(judgement: Judgement, folder_N: Sequence[str]) -> np.ndarray:
   """
   known = {folder.name for folder in judgement.folders}
   foreign = {folder.name for folder in judgement.foreign}
-  # Small folders were judged together, under the name ''.
-  return np.array([(name if name in known else '') in foreign for name in folder_N], bool)
+  return np.array([(name if name in known else None) in foreign for name in folder_N], bool)
 
 
-def _rows(folder_N: Sequence[str]) -> dict[str, np.ndarray]:
+def _rows(folder_N: Sequence[str]) -> dict[str | None, np.ndarray]:
   """By folder its rows, in the order of their first images."""
   name_N = np.array(folder_N, object)
   return {name: np.flatnonzero(name_N == name) for name in dict.fromkeys(folder_N)}
 
 
 def _folder(
-  reference: look_reference.Reference, name: str, look_ND: np.ndarray, reasons: Sequence[str]
+  reference: look_reference.Reference, name: str | None, look_ND: np.ndarray, reasons: Sequence[str]
 ) -> Folder:
   """The judgement of a folder, of whose images those with a reason are unlike by themselves."""
   num = len(look_ND)
@@ -193,6 +193,10 @@ def is_foreign(about: Mapping[str, Any] | None) -> bool:
   return about is not None and any(folder['foreign'] for folder in about['folders'])
 
 
+def _shown(folder: Mapping[str, Any]) -> str:
+  return 'small folders' if folder['name'] is None else folder['name'] or 'files without a folder'
+
+
 def line(about: Mapping[str, Any] | None) -> str:
   """What comes first wherever figures of the images are shown: what is unlike the training; '' if nothing is.
 
@@ -205,7 +209,7 @@ def line(about: Mapping[str, Any] | None) -> str:
   foreign = [folder for folder in about['folders'] if folder['foreign']]
   if foreign:
     whole = len(foreign) == len(about['folders'])
-    which = '' if whole else f' in {", ".join(folder["name"] or "small folders" for folder in foreign)}'
+    which = '' if whole else f' in {", ".join(map(_shown, foreign))}'
     aspects = ', '.join(dict.fromkeys(aspect for folder in foreign for aspect in folder['foreign']))
     text = f'material of another laboratory{which}, unlike the training: {aspects}'
   else:

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 # Extended attribute with the SHA-256 of the content, and suffix of the hidden file that replaces it where there are no
@@ -164,22 +164,30 @@ def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
       raise
 
 
-def clear(path: str | os.PathLike[str]) -> None:
+def clear(path: str | os.PathLike[str], in_use: Collection[pathlib.Path]) -> None:
   """Removes temporary files of a killed process in the folder `path` and beside it.
 
-  The caller must hold the lock. A folder that was about to be replaced is put back.
+  A folder that was about to be replaced is put back.
+
+  Args:
+    path: the folder, whose lock the caller holds.
+    in_use: folders below it in which, or in whose place, other processes may be writing; those stay as they are.
   """
   path = pathlib.Path(path)
+  kept: list[pathlib.Path] = list(in_use)
   for beside in [
     *path.parent.glob(f'.{glob.escape(path.name)}.*{_SUFFIX}'),
     *sorted(path.rglob(f'.*{_SUFFIX}')),
   ]:
     # The pattern of tempfile's names.
     match = re.fullmatch(rf'\.(.+)\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}', beside.name)
-    if not match:
+    if not match or (beside.parent == path.parent and match[1] != path.name):
       continue
-    if beside.is_dir():
-      before, place = beside / 'before', beside.parent / match[1]
+    place = beside.parent / match[1]
+    if any(place.is_relative_to(folder) for folder in kept):
+      kept.append(beside)
+    elif beside.is_dir():
+      before = beside / 'before'
       if before.exists() and not place.exists():
         before.rename(place)
       shutil.rmtree(beside)

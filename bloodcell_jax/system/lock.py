@@ -56,7 +56,27 @@ def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
     raise
   _held[str(path)] = own
   atexit.register(_release, path)
-  atomic.clear(place)
+  atomic.clear(place, _in_use(place))
+
+
+def _in_use(place: pathlib.Path) -> list[pathlib.Path]:
+  """The folders below `place` with a lock of their own that a process holds, such as a run's export."""
+  return [
+    path.parent if path.name == FILE else path.with_name(path.name[1 : -len(FILE)])
+    for path in sorted(place.rglob(f'*{FILE}'))
+    if path.name.startswith('.') and path != place / FILE and _is_held(path)
+  ]
+
+
+def _is_held(path: pathlib.Path) -> bool:
+  if str(path) in _held:
+    return True
+  try:
+    own = _acquired(path)
+  except (filelock.Timeout, OSError):
+    return True
+  own.release()
+  return False
 
 
 def _acquired(path: pathlib.Path) -> filelock.BaseFileLock:

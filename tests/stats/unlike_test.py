@@ -141,3 +141,16 @@ def test_images_of_foreign_folders_are_known_by_their_folder(reference):
   folders = ['home'] * 20 + ['abroad'] * 20 + ['few'] * 3
   judged = judge(reference, look_ND, folders)
   np.testing.assert_array_equal(unlike.in_foreign(judged, folders), np.array(folders) == 'abroad')
+
+
+def test_files_without_a_folder_are_no_small_folder(reference):
+  look_ND = np.concatenate([looks(8, 2, (6, 6, 0, 0)), looks(3, 4)])
+  for name in ('', 'f'):
+    folders = [name] * 8 + ['x'] * 3
+    judged = judge(reference, look_ND, folders)
+    assert {folder.name: bool(folder.foreign) for folder in judged.folders} == {name: True, None: False}
+    np.testing.assert_array_equal(unlike.in_foreign(judged, folders), np.arange(11) < 8)
+    assert judged.is_unlike_N[:8].all()
+  assert 'in files without a folder' in unlike.line(
+    unlike.summary(judge(reference, look_ND, [''] * 8 + ['x'] * 3))
+  )

@@ -151,3 +151,44 @@ def test_a_file_changed_since_it_was_written_is_seen(tmp_path):
     atomic.read_bytes(path)
   atomic.write_json(path, {'threshold': 0.5})
   assert atomic.is_intact(path)
+
+
+# What a process may be writing when another takes a lock above it or beside it.
+HALF_WRITTEN = """
+import pathlib, sys, time
+from bloodcell_jax.system import atomic, lock
+target, beside = pathlib.Path(sys.argv[1]), sys.argv[2] == 'beside'
+lock.take(target, beside)
+with atomic.folder(target if beside else target / 'part') as folder:
+  (folder / '.inner.abcdefgh.tmp').write_text('x')
+  print('held', flush=True)
+  time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize('how', ['beside', 'inside'])
+def test_what_another_process_is_writing_below_stays_until_that_is_killed(how, tmp_path):
+  run = tmp_path / 'run'
+  run.mkdir()
+  target = run / 'export'
+  process = subprocess.Popen(
+    [sys.executable, '-c', HALF_WRITTEN, str(target), how],
+    env={**os.environ, 'PYTHONPATH': str(lock_holder.ROOT)}, stdout=subprocess.PIPE, text=True,
+  )  # fmt: skip
+  with process:
+    assert process.stdout.readline() == 'held\n'
+    lock.take(run)
+    assert len(list(run.rglob('made/.inner.*'))) == 1
+    lock.release()
+    process.kill()
+  lock.take(run)
+  assert list(run.rglob('*.tmp')) == [], 'nothing of a killed process stays'
+
+
+def test_a_folder_whose_name_goes_on_after_a_dot_is_another_one(tmp_path):
+  other, own = tmp_path / '.a.b.abcdefgh.tmp', tmp_path / '.a.abcdefgh.tmp'
+  other.mkdir()
+  own.mkdir()
+  lock.take(tmp_path / 'a')
+  assert other.exists()
+  assert not own.exists()

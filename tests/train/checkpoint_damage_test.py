@@ -121,7 +121,7 @@ def test_a_kill_while_an_old_checkpoint_goes_leaves_none_that_looks_damaged(tmp_
   for path in [path for path in sorted(removed.rglob('*')) if path.is_file()][::2]:
     path.unlink()
   assert read(tmp_path) == (3, 3)
-  atomic.clear(tmp_path)
+  atomic.clear(tmp_path, [])
   assert sorted(path.name for path in tmp_path.iterdir()) == ['2', '3']
   run(tmp_path, [0.9, 0.8, 0.7, 0.6], first=4)
   assert sorted(path.name for path in tmp_path.iterdir()) == ['3', '4'], 'nothing is left when a run ends'

@@ -46,8 +46,8 @@ def divided(**keys) -> dict[str, np.ndarray]:
   """The rows of the splits of a run of 12 photographs of each class, with 6 copies."""
   config = experiment.flat(default.get_config())
   config.update({
-    'data.embedded.num_train': 12, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 6, 'data.embedded.height': 32,
-    'data.embedded.width': 32, 'data.image_size': 8, **keys,
+    'data.embedded.num_train': 12, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 6,
+    'data.embedded.height': 32, 'data.embedded.width': 32, 'data.image_size': 8, **keys,
   })  # fmt: skip
   exp = experiment.from_flat(config)
   data = reading.build(exp.data, exp.division_seed, '/nonexistent', lambda done, total: None)
@@ -66,7 +66,8 @@ def test_a_fold_that_is_read_alone_has_the_rows_that_it_was_trained_on(most):
 def test_a_bag_has_a_group_as_often_as_it_was_drawn():
   keys = {'ensemble.method': 'bagging', 'ensemble.members': 3, 'ensemble.member': 1}
   per_row = [
-    np.unique(divided(**keys, **{'train.max_copies': most})['train'], return_counts=True)[1] for most in (0, 2)
+    np.unique(divided(**keys, **{'train.max_copies': most})['train'], return_counts=True)[1]
+    for most in (0, 2)
   ]
   # The same groups are drawn, each row of them as often.
   assert per_row[1].max() > 1
