@@ -24,7 +24,7 @@ from bloodcell_jax.serving import server
 from bloodcell_jax.stats import metrics, paired
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.study import budget, divided, run_folder
-from bloodcell_jax.system import rendezvous
+from bloodcell_jax.system import atomic, rendezvous
 from bloodcell_jax.train import host_plan
 from configs import default, study
 
@@ -139,7 +139,7 @@ def photographs_to_augment(remedy: str) -> Callable[[pathlib.Path], Case]:
 
     def write():
       table = read(top / 'data').table
-      return [offline._read(table, row) for row in range(len(table))]
+      return [offline._read(table, row, 10**6) for row in range(len(table))]
 
     def follow(said):
       bad.write_bytes(good) if remedy == 'repair' else bad.unlink()
@@ -240,6 +240,12 @@ def an_address(top: pathlib.Path) -> Case:
   return lambda: input_paths.read([f'file://{top}']), lambda said: input_paths.read([str(top)])
 
 
+def missed_elsewhere(top: pathlib.Path) -> Case:
+  run = workdir.Workdir(top / 'run')
+  atomic.write_text(run.predictions('elsewhere'), 'file,label,predicted')
+  return lambda: explain.check_missed('elsewhere', {'test'}, run), lambda said: explain.check_images(('1.png',), '')
+
+
 # Words of a line -> what refuses, and the advice done.
 FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'set --config.data.source=folders, or leave data.dir empty': calls(
@@ -252,6 +258,7 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'leave out the paths, or --missed': calls(
     lambda: explain.check_images(('cell.png',), 'test'),
     lambda: explain.check_images((), 'test'), lambda: explain.check_images(('cell.png',), '')),
+  'name their files after the flags instead': missed_elsewhere,
   'two images of the data set have this name; rename one': data_with_a_changed_name,
   'move them up': layout('TRAIN/cells/A/1.png TRAIN/cells/B/2.png TEST/cells/A/3.png TEST/cells/B/4.png', moved_up),
   'or rename them to TRAIN, VALIDATION and TEST': layout(
@@ -261,7 +268,7 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'give equal classes equal names': laboratories_of(
     'x/A/1.png x/B/2.png y/A/3.png y/Bee/4.png', ('y/Bee', 'y/B')),
   'unpack the whole Kaggle data set': whole_kaggle,
-  'cannot be read ({}); repair or remove it': photographs_to_augment('repair'),
+  '{}: {}; repair or remove it': photographs_to_augment('repair'),
   'repair or remove it': photographs_to_augment('remove'),
   'lacks a label; give it one': boxes('1.png,0,0,20,20,\n', '1.png,0,0,20,20,A\n'),
   'is no box in pixels, left, top, right, bottom': boxes('1.png,x,0,20,20,A\n', '1.png,0,0,20,20,A\n'),

@@ -72,7 +72,7 @@ def photographs(tmp_path) -> types.Table:
 
 def test_an_augmented_set_is_written_after_what_the_line_says(tmp_path):
   def write(folder, num):
-    offline.write(folder, photographs(tmp_path), num, 0, lambda: None, lambda done, total: None)
+    offline.write(folder, photographs(tmp_path), num, 0, 10**6, lambda: None, lambda done, total: None)
 
   target = tmp_path / 'set'
   assert 'raise --num_images' in line(write, target, 1)

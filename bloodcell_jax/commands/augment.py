@@ -155,7 +155,9 @@ def _rebuild(
   """Writes a balanced set of `num_images`, with the photograph of each."""
   photographs = reading.photographs(exp.data)
   progress.line(f'{num_images:,} images from {len(photographs):,} photographs')
-  offline.write(target, photographs, num_images, exp.seed, stop.poll, progress.counter('images written'))
+  offline.write(
+    target, photographs, num_images, exp.seed, exp.data.decode.max_pixels, stop.poll, progress.counter('images written')
+  )
   _Record(target, request, exp).write()
   progress.line(
     f'{target}: train on it with --config.data.source=folders --config.data.dir={target} '

@@ -7,7 +7,7 @@ import io
 import json
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 from absl import flags
@@ -16,6 +16,7 @@ from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import explainer, page
@@ -260,23 +261,32 @@ def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
 
 def _missed(exp: experiment.Experiment, folder: workdir.Workdir, split: str) -> list[Named]:
   """Of each photograph with most images wrong the image whose label is least probable, the worst photograph first."""
-  if not folder.predictions(split).exists():
-    scored = ', '.join(folder.read_splits()) or 'none'
-    raise types.UserError(
-      f'--missed is {split!r}, of which the run has no predictions; scored are: {scored}; run `evaluate '
-      f'--workdir={folder.path}` for those of evaluate.splits'
-    )
+  data = _undecoded(exp, folder)
+  check_missed(split, {*data.rows, folds.OUT_OF_FOLD, bagging.OUT_OF_BAG}, folder)
   predictions = predictions_csv.read(folder.predictions(split))
   probability_N = predictions.probs_NK[np.arange(len(predictions)), predictions.label_N]
-  table = _undecoded(exp, folder).table
-  at = {str(file): i for i, file in enumerate(table.file)}
+  at = {str(file): i for i, file in enumerate(data.table.file)}
   chosen: list[int] = []
   for row in groups_csv.table(predictions):
     if 2 * row.num_right >= row.num_images:
       continue
     own = np.flatnonzero(predictions.group_N == row.group)
     chosen.append(at[str(predictions.file_N[own[probability_N[own].argmin()]])])
-  return _named(table, chosen)
+  return _named(data.table, chosen)
+
+
+def check_missed(split: str, own: Collection[str], folder: workdir.Workdir) -> None:
+  """Raises UserError where the run has no predictions of a split, or where that is none of its `own` data."""
+  if split not in own and folder.predictions(split).exists():
+    raise types.UserError(
+      f'--missed is {split!r}, whose images are not in the data of the run; name their files after the flags instead'
+    )
+  if not folder.predictions(split).exists():
+    scored = ', '.join(name for name in folder.read_splits() if name in own) or 'none'
+    raise types.UserError(
+      f'--missed is {split!r}, of which the run has no predictions; scored are: {scored}; run `evaluate '
+      f'--workdir={folder.path}` for those of evaluate.splits'
+    )
 
 
 def _named(table: types.Table, rows: Iterable[int]) -> list[Named]:

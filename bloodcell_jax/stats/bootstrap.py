@@ -92,7 +92,8 @@ def ratio(
   """`{value, low, high}` of the ratio of the sums of `above_G` and `below_G`, with groups resampled.
 
   If the effective number of groups by `below_G` is below ten, or all resamples agree, the interval is Student's t
-  over a jackknife, clipped at 0 and, for a share, at 1.
+  over a jackknife, clipped at 0 and, for a share, at 1. If all groups agree on a share of 0 or 1, it is the
+  Clopper-Pearson interval of as many groups; if they agree on another value, there is none.
 
   Args:
     above_G: numerator of each group, such as its misclassified images.
@@ -113,8 +114,13 @@ def ratio(
   low, high = intervals.resampled(value, drawn_R, left_out_G, spec)
   if intervals.effective(below_G) < intervals.FEW_GROUPS or not high - low > 1e-12:
     low, high = intervals.student(value, left_out_G, spec.confidence)
-    top = 1.0 if (above_G <= below_G).all() else np.inf
-    low, high = np.clip((low, high), 0, top)
+    is_share = bool((above_G <= below_G).all())
+    low, high = np.clip((low, high), 0, 1.0 if is_share else np.inf)
+    if not high - low > 1e-12:
+      # The jackknife has no information about the spread.
+      num = int(np.count_nonzero(below_G))
+      is_exact = is_share and value in (0, 1)
+      low, high = intervals.binomial(num * int(value), num, spec.confidence) if is_exact else (np.nan, np.nan)
   return {'value': float(value), 'low': _finite_or_none(low), 'high': _finite_or_none(high)}
 
 

@@ -183,6 +183,7 @@ def test_of_each_photograph_that_is_missed_the_image_furthest_from_its_label_is_
   ('paths', 'given', 'said'),
   [
     (['TEXT'], {'missed': 'test'}, 'leave out the paths, or --missed'),
+    ([], {'missed': 'elsewhere'}, "'elsewhere', whose images are not in the data of the run; name their files"),
     ([], {'missed': 'validation'}, "'validation', of which the run has no predictions; scored are: test;"),
     (['nowhere.png'], {}, 'nowhere.png: no such file or folder'),
     (['EMPTY'], {}, 'no image there'),
@@ -193,6 +194,8 @@ def test_of_each_photograph_that_is_missed_the_image_furthest_from_its_label_is_
   ],
 )
 def test_bad_input_is_one_line(run, tmp_path, paths, given, said):
+  # As of a folder scored by `evaluate --data_dir`, with names that the run has too.
+  (run / 'predictions' / 'elsewhere.csv').write_bytes((run / 'predictions' / 'test.csv').read_bytes())
   (tmp_path / 'EMPTY').mkdir()
   (tmp_path / 'BROKEN').write_bytes(b'\x89PNG\0 no image')
   (tmp_path / 'TEXT').write_bytes(b'no image')

@@ -264,6 +264,15 @@ def test_a_share_of_sums_has_the_interval_of_resampled_groups():
   assert 0 <= few['low'] < few['value'] < few['high'] <= 1
 
 
+def test_groups_that_all_agree_on_a_share_are_no_certainty():
+  kept_G = np.array([3, 1, 4, 0, 5])
+  none, all_of_them = bootstrap.ratio(0 * kept_G, kept_G, SPEC, 0), bootstrap.ratio(kept_G, kept_G, SPEC, 0)
+  # Four groups have an image: 1 - 0.025 ** (1 / 4).
+  assert none == {'value': 0.0, 'low': 0.0, 'high': pytest.approx(0.602, abs=1e-3)}
+  assert all_of_them == {'value': 1.0, 'low': pytest.approx(0.398, abs=1e-3), 'high': 1.0}
+  assert bootstrap.ratio(kept_G, 2 * kept_G, SPEC, 0) == {'value': 0.5, 'low': None, 'high': None}
+
+
 def test_the_percentile_interval_is_used_where_it_is_asked_for():
   found = clustered(np.random.default_rng(0), 40, 20)
   entry = bootstrap.summary(found, dataclasses.replace(SPEC, interval='percentile'), seed=3)

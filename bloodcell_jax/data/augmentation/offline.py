@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import io
+import itertools
 import json
 import pathlib
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from PIL import Image
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.augmentation import augment, saving
-from bloodcell_jax.data.images import decode, image_files
+from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.tensorflow_cpu import tf
 from bloodcell_jax.system import atomic, portable_name
 
@@ -62,6 +63,7 @@ def plan(photographs: types.Table, num_images: int) -> list[Copy]:
   folders = [portable_name.allowed(name) for name in photographs.class_names]
   if len({name.casefold() for name in folders}) < num_classes:
     folders = [f'{name}_{k}' for k, name in enumerate(folders)]
+  stems = _stems(photographs)
   copies: list[Copy] = []
   for k, class_name in enumerate(photographs.class_names):
     rows = np.flatnonzero(photographs.label == k)
@@ -69,10 +71,21 @@ def plan(photographs: types.Table, num_images: int) -> list[Copy]:
       raise types.UserError(f'there is no photograph of {class_name}, so the set cannot be balanced')
     for i in range(num_images // num_classes + (k < num_images % num_classes)):
       row, copy = int(rows[i % len(rows)]), i // len(rows)
-      # The name of a photograph may contain folders.
-      source = pathlib.PurePosixPath(str(photographs.source[row])).stem
-      copies.append(Copy(f'TRAIN/{folders[k]}/{source}_{copy:04d}.jpeg', row, len(copies)))
+      copies.append(Copy(f'TRAIN/{folders[k]}/{stems[row]}_{copy:04d}.jpeg', row, len(copies)))
   return copies
+
+
+def _stems(photographs: types.Table) -> list[str]:
+  """How the names of each photograph's copies begin: no two alike, whatever the case of the letters."""
+  # The name of a photograph may contain folders, and photographs of two folders may have the same.
+  stems = [pathlib.PurePosixPath(str(source)).stem for source in photographs.source]
+  times = collections.Counter(map(str.casefold, stems))
+  taken = {stem for stem, num in times.items() if num == 1}
+  for row, stem in enumerate(stems):
+    if times[stem.casefold()] > 1:
+      stems[row] = next(name for i in itertools.count(row) if (name := f'{stem}_{i}').casefold() not in taken)
+      taken.add(stems[row].casefold())
+  return stems
 
 
 def write(
@@ -80,6 +93,7 @@ def write(
   photographs: types.Table,
   num_images: int,
   seed: int,
+  max_pixels: int,
   poll: Callable[[], None],
   on_progress: Callable[[int, int], None],
 ) -> None:
@@ -93,6 +107,7 @@ def write(
     photographs: the rows to copy, of training only.
     num_images: in all classes together.
     seed: of the random numbers.
+    max_pixels: a photograph with more is refused.
     poll: called between images; may raise to end early.
     on_progress: called with (images done, images in all).
 
@@ -114,7 +129,7 @@ def write(
   missing = [c for c in copies if not (folder / c.file).exists()]
   for start in range(0, len(missing), _BATCH):
     batch = missing[start : start + _BATCH]
-    image_BHWC = np.stack([_read(photographs, c.row) for c in batch])
+    image_BHWC = np.stack([_read(photographs, c.row, max_pixels) for c in batch])
     drawn = augment.draw(SPEC, seed, np.array([c.position for c in batch]), shape)
     augmented_BHWC = apply(image_BHWC, augment.operands(SPEC, drawn, shape)).numpy()
     for copy, augmented_HWC in zip(batch, augmented_BHWC, strict=True):
@@ -144,10 +159,9 @@ def _digest(photographs: types.Table) -> str:
   return ' '.join(sorted(photographs.digest))
 
 
-def _read(photographs: types.Table, row: int) -> np.ndarray:
-  content = photographs.content[row]
+def _read(photographs: types.Table, row: int, max_pixels: int) -> np.ndarray:
   try:
-    with Image.open(io.BytesIO(image_files.contents(content))) as opened:
-      return np.asarray(opened.convert('RGB').resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
-  except OSError as error:
-    raise types.UserError(f'{photographs.file[row]}: cannot be read ({error}); repair or remove it') from None
+    image_HWC = decode.upright(photographs.content[row], max_pixels)
+  except decode.DecodeError as error:
+    raise types.UserError(f'{photographs.file[row]}: {error}; repair or remove it') from None
+  return np.asarray(Image.fromarray(image_HWC).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import pathlib
@@ -42,7 +43,7 @@ def write(folder: pathlib.Path, num_images=40, seed=0, leave_after=None, origina
     if next(calls) == leave_after:
       raise Left
 
-  offline.write(folder, originals or photographs(), num_images, seed, poll, lambda done, total: None)
+  offline.write(folder, originals or photographs(), num_images, seed, 10**6, poll, lambda done, total: None)
 
 
 def files(folder: pathlib.Path) -> dict[str, bytes]:
@@ -142,3 +143,29 @@ def test_the_real_training_photographs_are_277_and_none_is_of_test(real_images):
   test = set(table.source[np.isin(table.split, ['TEST', 'ORIGINALS'])])
   assert not test & set(actual.source)
   assert set(table.source[table.split == 'TRAIN']) == set(actual.source)
+
+
+def test_photographs_of_one_name_in_two_folders_stay_apart(tmp_path):
+  known = photographs()
+  # The third is what the second would be called.
+  known.source[:] = ['p1/1', 'p2/1', '1_1', 'p1/2', 'p3/1', '2']
+  write(tmp_path / 'set', originals=known)
+  table, problems = folders.table(str(tmp_path / 'set'), str(tmp_path / 'set' / 'groups.csv'), '')
+  assert not problems
+  assert np.bincount(table.label).tolist() == [14, 13, 13]
+  assert set(table.source) == set(known.source)
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
+  def once(orientation: int) -> np.ndarray:
+    known, buffer, exif = photographs(), io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(io.BytesIO(known.content[0])).save(buffer, 'png', exif=exif)
+    content = (buffer.getvalue(), *known.content[1:])
+    folder = tmp_path / str(orientation)
+    write(folder, originals=dataclasses.replace(known, content=content))
+    return np.asarray(Image.open(next(folder.glob('TRAIN/A/00000_0000.jpeg'))), float)
+
+  plain, turned, again = once(1), once(3), once(1)
+  np.testing.assert_array_equal(plain, again)
+  assert np.abs(plain - turned).mean() > 10
