@@ -243,7 +243,9 @@ def an_address(top: pathlib.Path) -> Case:
 def missed_elsewhere(top: pathlib.Path) -> Case:
   run = workdir.Workdir(top / 'run')
   atomic.write_text(run.predictions('elsewhere'), 'file,label,predicted')
-  return lambda: explain.check_missed('elsewhere', {'test'}, run), lambda said: explain.check_images(('1.png',), '')
+  return lambda: explain.check_missed('elsewhere', {'test'}, run), lambda said: explain.check_images(
+    ('1.png',), ''
+  )
 
 
 # Words of a line -> what refuses, and the advice done.

@@ -190,8 +190,13 @@ def _draw(
 ) -> list[_Pair]:
   """Pairs of images of two groups, and whether each is mirrored if the groups' lowest rows are not."""
   num = min(most, len(in_g) * len(in_h))
-  # Each image as rarely as possible, because repeated pairs add no evidence.
-  both = [np.resize(generator.permutation(rows), num) for rows in (in_g, in_h)]
+  # Each image as rarely as possible, and no pair twice, because repeated pairs add no evidence: where both lists are
+  # through together, one of them is shifted.
+  at = np.arange(num)
+  shift = at // np.lcm(len(in_g), len(in_h))
+  both = [
+    generator.permutation(rows)[(at + by) % len(rows)] for rows, by in ((in_g, 0 * shift), (in_h, shift))
+  ]
   return [(int(a), int(b), bool(odd_N[a] ^ odd_N[b])) for a, b in zip(*both, strict=True)]
 
 

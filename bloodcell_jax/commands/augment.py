@@ -156,7 +156,13 @@ def _rebuild(
   photographs = reading.photographs(exp.data)
   progress.line(f'{num_images:,} images from {len(photographs):,} photographs')
   offline.write(
-    target, photographs, num_images, exp.seed, exp.data.decode.max_pixels, stop.poll, progress.counter('images written')
+    target,
+    photographs,
+    num_images,
+    exp.seed,
+    exp.data.decode.max_pixels,
+    stop.poll,
+    progress.counter('images written'),
   )
   _Record(target, request, exp).write()
   progress.line(

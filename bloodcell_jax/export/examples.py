@@ -20,6 +20,12 @@ _IMPORTS = {
   'stablehlo': 'import json, pathlib, sys\nimport numpy as np\nfrom jax import export\n',
   'savedmodel': 'import sys\nimport numpy as np, tensorflow as tf\n',
 }
+_READ = """photo = ImageOps.exif_transpose(Image.open(sys.argv[1]))
+if photo.mode[0] in 'IF': sys.exit('more than 8 bits a channel: convert the image first')
+if photo.has_transparency_data:
+  photo = Image.alpha_composite(Image.new('RGBA', photo.size, 'white'), photo.convert('RGBA'))
+photo = photo.convert('RGB')
+"""
 _STRETCH = """values = np.asarray(photo).astype(int)
 photo = Image.fromarray((values * 255 // max(1, values.max())).astype(np.uint8))
 """
@@ -36,6 +42,7 @@ def source(format_name: str, spec: decode.Spec) -> str:
   """The example, to be run in the exported folder with the path of an image; for safetensors it lists the arrays.
 
   It decodes as the run does, except for the crop around the nucleus: such a run needs an image that is cropped already.
+  Greyscale of 16 bits is refused, and colours of 16 bits are cut to 8.
   """
   if format_name == 'safetensors':
     return _TENSORS
@@ -43,8 +50,8 @@ def source(format_name: str, spec: decode.Spec) -> str:
   return ''.join(
     [
       _IMPORTS[format_name],
-      'from PIL import Image\n',
-      "photo = Image.open(sys.argv[1]).convert('RGB')\n",
+      'from PIL import Image, ImageOps\n',
+      _READ,
       _STRETCH if spec.stretch_brightness else '',
       f'image = np.asarray(photo.resize(({size}, {size}), Image.Resampling.{spec.interpolation.upper()}))\n',
       f'{_LOAD[format_name]}\n',

@@ -51,7 +51,7 @@ def steps(loaded: classifier.Classifier) -> list[str]:
     f'the image is unlike if its largest d exceeds more than {1 - share:.3g} of held_out, and the aspect is the reason',
     f'a folder of {unlike.LEAST_IMAGES} images or more is unlike as a whole if the mean m of their z, over all '
     f'numbers n, has sqrt(m inverse(covariance) m - 1.5 n / number of images) above folder_limit, or if more than '
-    f'{unlike.MOST_UNLIKE:.0%} of its images are unlike',
+    f'{unlike.MOST_UNLIKE:.0%} of its images, and more than {unlike.FEW_UNLIKE}, are unlike',
   ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 
+from bloodcell_jax.base import types
 from bloodcell_jax.models import backbone, layers
 
 # (filters, side of the kernel, stride, padding) of each convolution. Source: torchvision `alexnet`.
@@ -35,11 +36,20 @@ class AlexNet(backbone.BlockNetwork):
     return list(enumerate(CONVS, 1))[self.first_block - 1 : self.last_block]
 
   def features(self, x_BHWC: jax.Array) -> jax.Array:
-    """The output [B, h, w, filters] of `last_block`, of images or of the output of the block before `first_block`."""
+    """The output [B, h, w, filters] of `last_block`, of images or of the output of the block before `first_block`.
+
+    Raises:
+      UserError: the input is too small for the poolings; images need 31x31.
+    """
     x = x_BHWC
     for block, _ in self._blocks():
       x = self.keep(f'block{block}_conv1', getattr(self, f'block{block}_conv1')(x, pool=None))
       if block <= NUM_POOLED:
+        if min(x.shape[1:3]) < min(POOL):
+          height, width = x_BHWC.shape[1:3]
+          raise types.UserError(
+            f'an input of {height}x{width} is too small for AlexNet: a feature map would be empty'
+          )
         x = self.keep(f'block{block}_pool', getattr(self, f'block{block}_pool')(x))
     return x
 

@@ -19,8 +19,8 @@ from bloodcell_jax.stats import look_reference
 WITHHELD = 'unclassified (unlike)'
 # Fewest images whose mean look is judged. Fewer than these are foreign where more than half of them are unlike.
 LEAST_IMAGES = 5
-# A folder is foreign where more than this share of its images are unlike, each judged by itself.
-MOST_UNLIKE = 0.25
+# A folder is foreign where more than this share of its images, and more than so many, are unlike by themselves.
+MOST_UNLIKE, FEW_UNLIKE = 0.25, 2
 # Key of a summary for what its numbers count, if not images.
 COUNTED = 'counted'
 
@@ -154,7 +154,7 @@ def _folder(
     strength = {
       each: look_reference.folder_distance(reference, look_ND, (each,)) for each in reference.folder_aspects
     }
-  elif sum(map(bool, reasons)) > max(MOST_UNLIKE * num, 2):
+  elif sum(map(bool, reasons)) > max(MOST_UNLIKE * num, FEW_UNLIKE):
     strength = _counts([each for each in reasons if each])
   return Folder(name, num, _strongest(strength), distance)
 

@@ -253,11 +253,17 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-  folder = pathlib.Path(__file__).parent
+  """The commit of a checkout of this package; None where it is installed, also within another one's checkout."""
+  package = pathlib.Path(__file__).resolve().parent.parent
+
+  def ask(*arguments: str) -> str:
+    return subprocess.run(
+      ['git', *arguments], cwd=package, capture_output=True, text=True, timeout=10, check=True
+    ).stdout.strip()
+
   try:
-    completed = subprocess.run(
-      ['git', 'rev-parse', 'HEAD'], cwd=folder, capture_output=True, text=True, timeout=10, check=True
-    )
+    if pathlib.Path(ask('rev-parse', '--show-toplevel')).resolve() != package.parent:
+      return None
+    return ask('rev-parse', 'HEAD')
   except (OSError, subprocess.SubprocessError):
     return None
-  return completed.stdout.strip()

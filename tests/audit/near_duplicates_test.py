@@ -152,3 +152,15 @@ def test_the_groups_do_not_depend_on_the_number_of_threads():
   agreement = grouping.agreement(one.group_N, reference_N)
   assert agreement.precision == 1
   assert agreement.recall > 0.9
+
+
+@pytest.mark.parametrize(('num_g', 'num_h'), [(12, 12), (4, 4), (12, 8), (3, 5), (1, 9)])
+def test_of_two_groups_no_pair_is_drawn_twice_and_each_image_as_rarely_as_possible(num_g, num_h):
+  in_g, in_h, odd_N = np.arange(num_g), np.arange(100, 100 + num_h), np.zeros(200, bool)
+  for most in (7, num_g * num_h, 10**4):
+    drawn = near_duplicates._draw(in_g, in_h, odd_N, most, np.random.default_rng(0))
+    assert len({(a, b) for a, b, _ in drawn}) == len(drawn) == min(most, num_g * num_h)
+    for side, num in ((0, num_g), (1, num_h)):
+      times = np.unique([pair[side] for pair in drawn], return_counts=True)[1]
+      assert times.max() - times.min() <= 1
+      assert len(times) == min(num, len(drawn))

@@ -183,7 +183,11 @@ def test_of_each_photograph_that_is_missed_the_image_furthest_from_its_label_is_
   ('paths', 'given', 'said'),
   [
     (['TEXT'], {'missed': 'test'}, 'leave out the paths, or --missed'),
-    ([], {'missed': 'elsewhere'}, "'elsewhere', whose images are not in the data of the run; name their files"),
+    (
+      [],
+      {'missed': 'elsewhere'},
+      "'elsewhere', whose images are not in the data of the run; name their files",
+    ),
     ([], {'missed': 'validation'}, "'validation', of which the run has no predictions; scored are: test;"),
     (['nowhere.png'], {}, 'nowhere.png: no such file or folder'),
     (['EMPTY'], {}, 'no image there'),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bloodcell_jax.base import tree
+from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.models import layers, zoo
 from bloodcell_jax.weights import pretrained
@@ -106,3 +106,12 @@ def test_the_config_shows_cells_at_one_scale_and_learns_no_statistics(variant):
 def test_the_config_refuses_another_variant():
   with pytest.raises(ValueError, match='choose one of vgg16, small'):
     travel.get_config('large')
+
+
+@pytest.mark.parametrize('head', ['average', 'mean_max', 'flatten'])
+def test_images_that_leave_no_feature_map_are_refused_whatever_the_head(head):
+  spec = dataclasses.replace(experiment.resolve(travel.get_config('small')).model, name='alexnet', head=head)
+  model = zoo.build(spec, 4)
+  with pytest.raises(types.UserError, match='30x30 is too small for AlexNet'):
+    zoo.shapes(model, 30)
+  assert jax.tree.leaves(zoo.shapes(model, 31))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import jax
 import numpy as np
@@ -238,3 +239,17 @@ def test_the_figures_of_an_epoch_are_those_of_the_definition():
 
 def test_metrics_json_is_json(folder):
   json.dumps(folder.read_environment(), allow_nan=False)
+
+
+def test_the_commit_is_that_of_this_package_and_of_no_checkout_around_it(tmp_path, monkeypatch):
+  for around in (tmp_path, tmp_path / 'venv' / 'site-packages'):
+    (around / 'bloodcell_jax' / 'storage').mkdir(parents=True)
+  subprocess.run(['git', 'init', '-q'], cwd=tmp_path, check=True)
+  who = ['-c', 'user.name=x', '-c', 'user.email=x@x']
+  subprocess.run(['git', *who, 'commit', '-q', '--allow-empty', '-m', 'x'], cwd=tmp_path, check=True)
+  found = []
+  for around in (tmp_path, tmp_path / 'venv' / 'site-packages'):
+    monkeypatch.setattr(workdir, '__file__', str(around / 'bloodcell_jax' / 'storage' / 'workdir.py'))
+    found.append(workdir._git_commit())
+  assert len(found[0]) == 40
+  assert found[1] is None

@@ -73,7 +73,7 @@ def rows(path: str, text: str, columns: Sequence[str]) -> tuple[list[str], list[
   named = _SEPARATOR_LINE.fullmatch(first.strip(' \ufeff'))
   heads: list[tuple[bool, int, str, list[str]]] = []
   for separator in named[1] if named else SEPARATORS:
-    head = next(_lines(text, separator, bool(named)), (0, []))[1]
+    head = next(_lines(text, separator, bool(named), True), (0, []))[1]
     # File names have blanks; R quotes what it writes.
     if separator != ' ' or '"' in first:
       is_fit = set(columns) <= {column_name(cell) for cell in head}
@@ -90,7 +90,8 @@ def rows(path: str, text: str, columns: Sequence[str]) -> tuple[list[str], list[
   names = [column_name(cell) for cell in head]
   if doubled := next((name for name in names if name and names.count(name) > 1), ''):
     raise types.UserError(f'{path}: the first line names the column {doubled} twice; keep one of them')
-  return names, _fitted(path, len(names), list(_lines(text, separator, bool(named)))[1:])
+  lines = list(_lines(text, separator, bool(named), len(names) > 1))[1:]
+  return names, _fitted(path, len(names), lines)
 
 
 def first_names(data: bytes) -> set[str]:
@@ -123,13 +124,15 @@ def column_name(cell: str) -> str:
   return re.sub(r'[ .\-]+', '_', plain)
 
 
-def _lines(text: str, separator: str, has_separator_line: bool) -> Iterator[tuple[int, list[str]]]:
-  """(number of the line, its cells) of each line that is not empty."""
+def _lines(
+  text: str, separator: str, has_separator_line: bool, is_split: bool
+) -> Iterator[tuple[int, list[str]]]:
+  """(number of the line, its cells) of each line that is not empty; `is_split`: a line in quotes may hold several."""
   reader = csv.reader(io.StringIO(text, newline=''), delimiter=separator)
   for cells in reader:
     if has_separator_line:
       has_separator_line = False
-    elif len(cells) == 1 and separator in cells[0] and len(cells[0].splitlines()) == 1:
+    elif is_split and len(cells) == 1 and separator in cells[0] and len(cells[0].splitlines()) == 1:
       # A spreadsheet that knows another separator took the line for one cell.
       yield reader.line_num, next(csv.reader(cells, delimiter=separator))
     elif any(cell.strip() for cell in cells):

@@ -27,6 +27,13 @@ def test_rows_come_with_the_words_that_name_their_lines(tmp_path):
   ]
 
 
+@pytest.mark.parametrize('name', ['a,b.png', '1,a.png', 'a;b.png'])
+def test_a_quoted_name_that_holds_a_separator_stays_whole_where_there_is_one_column(name, tmp_path):
+  path = tmp_path / 'x.csv'
+  path.write_text(f'file\n"{name}"\n"{name}2"\n')
+  assert [row['file'] for _, row in csv_rows.read(str(path), ('file',), '')] == [name, f'{name}2']
+
+
 TABLE = [('a.png', 'A'), ('b, c.png', 'B'), ('ü.png', 'Ç')]
 # The table as programs save it.
 SAVED = {
