@@ -146,6 +146,7 @@ def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
   ('arguments', 'said'),
   [
     (['fly'], 'fly: no such command'),
+    ([''], "'': no such command"),
     ([], 'train needs a config'),
     (['--config=configs/nowhere.py'], 'no such config file'),
     (['--config=configs/cnn_b.py:lion'], 'lion'),

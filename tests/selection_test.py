@@ -37,6 +37,16 @@ def test_a_single_run_chooses_its_epoch_and_its_calibration_on_validation(tmp_pa
   assert bare['validation'] == ('the epoch',)
 
 
+@pytest.mark.parametrize(('updates', 'fitted'), [(0, 'the output layer'), (300, 'but those of its first block')])
+def test_of_an_adapted_run_what_was_fitted_is_named(tmp_path, updates, fitted):
+  run = folder(tmp_path)
+  result = {'updates': updates} if updates else {}
+  atomic.write_json(run.adaptation, {'request': {}, 'result': result})
+  found = selection.choices(run)
+  assert fitted in found['train'][0]
+  assert found['cross_fitted'][0] == 'the temperature'
+
+
 def test_an_epoch_chosen_on_training_is_listed_under_train(tmp_path):
   found = selection.choices(folder(tmp_path, is_calibrated=False, **{'train.monitor': 'loss'}))
   assert 'the epoch' in found['train']

@@ -51,10 +51,10 @@ def main(argv: list[str]) -> int:
     return _fail(str(error))
   has_command = len(argv) > 1 and not argv[1].startswith('-')
   name = argv[1] if has_command else 'train'
-  if name[0] in '\u2010\u2011\u2012\u2013\u2014\u2212':
+  if name.startswith(tuple('\u2010\u2011\u2012\u2013\u2014\u2212')):
     return _fail(f'{name}: begins with a long dash; write --{name.lstrip(name[0])}')
   if name not in commands.SUMMARIES:
-    return _fail(f'{name}: no such command; choose one of {", ".join(commands.SUMMARIES)}')
+    return _fail(f'{name or repr(name)}: no such command; choose one of {", ".join(commands.SUMMARIES)}')
   if {'--help', '-h'} & set(argv) and not has_command:
     print(commands.overview(f'{_program(argv[0])} {_USAGE}'))
     return 0

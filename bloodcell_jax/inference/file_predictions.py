@@ -99,7 +99,9 @@ def predict_files(
   """
 
   def boxes_of(_: int, digest: str, photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
-    regions = journal.regions.get(digest) or cells_of(photograph_HWC)
+    # An earlier version that did not describe a photograph may have found its cells in other pixels.
+    known = journal.regions.get(digest) if digest in journal.about else None
+    regions = known or cells_of(photograph_HWC)
     searched[digest] = tuple(one for one in regions if one is not None)
     return [None if one is None else one.box for one in regions]
 

@@ -57,6 +57,9 @@ def write(
     poll()
     if is_there:
       written[one.file] = f'{FOLDER}/{name}'
+  # Of photographs that an earlier prediction into this folder searched.
+  for path in set(target.glob('*.jpg')) - {folder / name for name in written.values()}:
+    path.unlink()
   return written
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bloodcell_jax.ensembles import method
-from bloodcell_jax.storage import ensemble_file, workdir
+from bloodcell_jax.storage import adaptation_file, ensemble_file, workdir
 
 # Kinds of seen images, as an entry of `metrics.json` counts them.
 _SEEN = ('trained', 'chosen', 'copies_trained', 'copies_chosen')
@@ -29,7 +29,11 @@ def choices(folder: workdir.Workdir) -> dict[str, tuple[str, ...]]:
   """
   if folder.adaptation.exists():
     # The images of the old laboratory chose nothing here.
-    return {TRAIN: ('the output layer of the network',), CROSS_FITTED: _CALIBRATION}
+    entries = adaptation_file.read(folder)
+    fitted = 'the output layer of the network'
+    if entries and entries[adaptation_file.RESULT].get('updates'):
+      fitted = 'the weights of the network but those of its first block'
+    return {TRAIN: (fitted,), CROSS_FITTED: _CALIBRATION}
   config = folder.read_config()
   ensemble = ensemble_file.read(folder) if folder.ensemble.exists() else None
   is_parent = bool(config.get('train.folds')) and not config.get('train.fold')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -239,7 +240,7 @@ def _worst_groups(folder: workdir.Workdir, name: str) -> str:
   if not path.exists():
     return ''
   try:
-    rows = list(csv.DictReader(atomic.read_text(path).splitlines()))
+    rows = list(csv.DictReader(io.StringIO(atomic.read_text(path), newline='')))
   except ValueError:
     raise types.UserError(f'{path}: changed since it was written; evaluate the run again') from None
   worst = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -242,7 +243,7 @@ def entry(seen: Seen | None) -> dict[str, Any]:
 
 def _read(folder: workdir.Workdir) -> list[tuple[str, str, str, str]]:
   try:
-    lines = list(csv.reader(atomic.read_text(folder.digests).splitlines()))
+    lines = list(csv.reader(io.StringIO(atomic.read_text(folder.digests), newline='')))
     return [(role, file, digest, pixels) for role, file, digest, pixels in lines[1:]]
   except ValueError:
     raise types.UserError(

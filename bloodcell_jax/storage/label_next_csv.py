@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 
 from bloodcell_jax.base import types
@@ -41,7 +42,7 @@ def read(folder: workdir.Workdir) -> list[str]:
   if not folder.next_labels.exists():
     return []
   try:
-    rows = list(csv.DictReader(atomic.read_text(folder.next_labels).splitlines()))
+    rows = list(csv.DictReader(io.StringIO(atomic.read_text(folder.next_labels), newline='')))
     return [row['sha256_16'].removeprefix(image_files.MARK) for row in rows]
   except (ValueError, KeyError, AttributeError):
     raise types.UserError(

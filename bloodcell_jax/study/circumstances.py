@@ -5,15 +5,15 @@ from __future__ import annotations
 import pathlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import config_keys, workdir
 from bloodcell_jax.system import atomic
 
 _HEAD = re.compile(r'^--- (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+) (.*)$', re.MULTILINE)
-# A place on this machine, which a page for others does not name.
-_PLACE = '--config.data.dir='
+# Keys of files and folders of this machine, which a page for others does not name; a path may also be a name.
+_PLACES, _PATH = config_keys.PLACES, 'weights.path'
 _PACKAGES = ('jax', 'flax', 'optax')
 
 
@@ -76,5 +76,25 @@ def _without_places(command: str) -> str:
     return ''
   if pathlib.Path(words[0]).name == 'main.py':
     words = ['python', 'main.py', *words[1:]]
-  kept = [f'{_PLACE}FOLDER' if word.startswith(_PLACE) else word for word in words]
-  return shlex.join(word for word in kept if not word.startswith('--workdir'))
+  kept: list[str] = []
+  for name, value in _flags(words):
+    key = name.lstrip('-').removeprefix('config.')
+    if key in _PLACES or (key == _PATH and value and pathlib.PurePath(value).name != value):
+      kept.append(f'{name}={"FOLDER" if key.endswith("dir") else "FILE"}')
+    elif key != 'workdir':
+      kept.append(name if value is None else f'{name}={value}')
+  return shlex.join(kept)
+
+
+def _flags(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+  """(flag, its value) of each flag, whether the value follows `=` or a blank, and (word, None) of any other word."""
+  rest = iter(words)
+  for word in rest:
+    name, equals, value = word.partition('=')
+    is_place = name.lstrip('-').removeprefix('config.') in (*_PLACES, _PATH, 'workdir')
+    if not word.startswith('-'):
+      yield word, None
+    elif equals:
+      yield name, value
+    else:
+      yield name, next(rest, '') if is_place else None

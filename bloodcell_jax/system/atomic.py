@@ -19,6 +19,9 @@ from typing import Any
 # Extended attribute with the SHA-256 of the content, and suffix of the hidden file that replaces it where there are no
 # attributes.
 _SUM, _SUM_FILE = 'user.sha256', '.sha256'
+# Read once: it can only be read by setting it, which other threads would see.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 # Suffix of temporary names.
 _SUFFIX = '.tmp'
 
@@ -58,9 +61,7 @@ def _write(path: pathlib.Path, parts: Iterable[bytes]) -> None:
       file.flush()
       os.fsync(file.fileno())
     # mkstemp creates private files; set the permissions that open() would.
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(beside, 0o666 & ~umask)
+    os.chmod(beside, 0o666 & ~_UMASK)
     if not (has_attributes or path.name.endswith(_SUM_FILE)):
       # Before the rename, and with the sum of the present file, which stays valid if the process is killed in between.
       before = [hashlib.sha256(path.read_bytes()).hexdigest()] if path.exists() else []

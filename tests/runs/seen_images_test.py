@@ -12,6 +12,7 @@ from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import near_copies
 from bloodcell_jax.runs import seen_images
 from bloodcell_jax.storage import workdir
+from bloodcell_jax.system import atomic
 
 
 def thumbnail(letter: str) -> np.ndarray:
@@ -158,6 +159,13 @@ def test_a_continued_run_keeps_its_digests_and_damaged_ones_are_refused(run):
     file.write('trained,x\n')
   with pytest.raises(types.UserError, match=r'digests\.csv: damaged'):
     seen_images.compare(run, others('a'), 'other')
+
+
+def test_a_name_with_a_line_separator_is_one_row(tmp_path):
+  run = workdir.Workdir(tmp_path)
+  rows = [('train', 'a\u2028b\x0bc.png', 'sha256:1', '2')]
+  atomic.write_csv(run.digests, [seen_images.COLUMNS, *rows])
+  assert seen_images._read(run) == rows
 
 
 def test_the_rows_of_the_split_alone_are_counted(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import tiny
 
 from bloodcell_jax.study import circumstances, study_page, tables
@@ -39,6 +40,20 @@ def test_each_date_machine_and_command_is_named_once_and_no_place_on_this_machin
   assert found['machines'] == ['Linux, 2 cores, 1 x cpu']
   assert found['versions'] == ['bloodcell_jax 0.1.0, Python 3.11.7, jax 0.10, flax 0.12, optax 0.2']
   assert found['commands'] == ['python main.py study --budget=0.2 --config.data.dir=FOLDER', f'python {more}']
+
+
+@pytest.mark.parametrize(
+  ('given', 'shown'),
+  [
+    ('--config.data.dir /home/me/x --workdir /home/me/s --rows=b', '--config.data.dir=FOLDER --rows=b'),
+    ('--config.data.groups_csv=/home/me/g.csv --seeds=3', '--config.data.groups_csv=FILE --seeds=3'),
+    ('--config.weights.path=/home/me/w.npz', '--config.weights.path=FILE'),
+    ('--config.weights.path=pbc --report_only=no', '--config.weights.path=pbc'),
+    ('--seeds 3 --budget=0.5', '--seeds 3 --budget=0.5'),
+  ],
+)
+def test_no_spelling_of_a_place_is_on_the_page(given, shown):
+  assert circumstances._without_places(f'main.py study {given}').startswith(f'python main.py study {shown}')
 
 
 def test_a_study_of_which_nothing_is_known_says_nothing(tmp_path):
