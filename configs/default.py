@@ -235,7 +235,7 @@ def get_config() -> config_dict.ConfigDict:
   # fitted on out-of-fold predictions: logistic, gradient_boosting or mlp. auto: mean, or boosting's own rule.
   n.combine = 'auto'
   n.architectures = ()  # names of networks that the members take in turn; () for model.name
-  n.vectorized = 0  # members trained in one program, which is faster on no device measured; 0 for one
+  n.vectorized = 0  # members trained in one program: slower on a CPU, faster on a GPU; 0 for one
   n.folds = 5  # folds by groups of the out-of-fold predictions for logistic, gradient_boosting and mlp
   n.shrinkage = 0.5  # gradient: factor of each member's contribution, in (0, 1]
   n.patience = 0  # boosting: members without improvement on validation until it ends; 0 for never

@@ -147,6 +147,7 @@ def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
   [
     (['fly'], 'fly: no such command'),
     ([''], "'': no such command"),
+    (['serve', '--most_megabytes=0'], '--most_megabytes is 0; it must be above 0'),
     ([], 'train needs a config'),
     (['--config=configs/nowhere.py'], 'no such config file'),
     (['--config=configs/cnn_b.py:lion'], 'lion'),

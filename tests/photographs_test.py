@@ -65,9 +65,11 @@ def test_each_photograph_has_its_picture_and_the_count_a_page(predicted):
 def test_the_same_command_predicts_no_cell_again(predicted):
   folder, _, arguments = predicted
   before = (folder / 'predictions.csv').read_bytes()
+  (folder / 'overlays' / 'gone.jpg').write_bytes(b'of a photograph that is no longer searched')
   code, out, _ = run(*arguments, '--cells=many', '--count=3', '--heat_maps=false')
   assert code == 0
   assert '6 cells were predicted before' in out
+  assert {path.name for path in (folder / 'overlays').iterdir()} == {'a.jpg', 'b.jpg', 'cut.jpg'}
   assert (folder / 'predictions.csv').read_bytes() == before
 
 

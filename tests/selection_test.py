@@ -37,7 +37,9 @@ def test_a_single_run_chooses_its_epoch_and_its_calibration_on_validation(tmp_pa
   assert bare['validation'] == ('the epoch',)
 
 
-@pytest.mark.parametrize(('updates', 'fitted'), [(0, 'the output layer'), (300, 'but those of its first block')])
+@pytest.mark.parametrize(
+  ('updates', 'fitted'), [(0, 'the output layer'), (300, 'but those of its first block')]
+)
 def test_of_an_adapted_run_what_was_fitted_is_named(tmp_path, updates, fitted):
   run = folder(tmp_path)
   result = {'updates': updates} if updates else {}

@@ -24,6 +24,20 @@ SUMMARIES = {
   'serve': 'open a local page: drop photographs, see their cells, correct and count them (Ctrl-C ends it)',
   'export': 'write a portable model with its model card, checked against the run on its own images',
 }
+# What follows the name of a command, as `COMMAND --help` prints it.
+USAGE = {
+  'train': '--config=configs/NAME.py[:VARIANT] [--config.SECTION.KEY=VALUE]... [--workdir=FOLDER]',
+  'evaluate': '--workdir=RUN [--data_dir=FOLDER]',
+  'predict': '[--workdir=RUN] PATH...',
+  'explain': '--workdir=RUN [PATH...]',
+  'augment': '--config=configs/NAME.py --config.data.source=SOURCE --config.data.dir=FOLDER',
+  'audit': '--config.data.source=SOURCE --config.data.dir=FOLDER [--workdir=FOLDER]',
+  'ensemble': '--config=configs/ensemble.py | --combine --workdir=FOLDER RUN RUN... | --trees --workdir=RUN',
+  'study': '--config.data.source=kaggle --config.data.dir=FOLDER [--workdir=FOLDER]',
+  'adapt': '[--workdir=RUN] --data_dir=FOLDER [--labels_csv=FILE] [--to=FOLDER]',
+  'serve': '[--workdir=RUN]',
+  'export': '--workdir=RUN',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +74,14 @@ def overview(usage: str) -> str:
 
 
 def flag_help(*modules: str) -> str:
-  """The flags that these modules define, one line each."""
+  """The flags that these modules define, one line each, with the defaults that are values."""
   by_module = flags.FLAGS.flags_by_module_dict()
   defined_here = [flag for name, defined in by_module.items() if name in modules for flag in defined]
-  return '\n'.join(f'  --{flag.name}  {flag.help}' for flag in defined_here)
+
+  def default(flag: flags.Flag) -> str:
+    return f' (default {flag.default})' if flag.default and flag.default is not True else ''
+
+  return '\n'.join(f'  --{flag.name}  {flag.help}{default(flag)}' for flag in defined_here)
 
 
 def one_line(error: Exception, argv: Sequence[str]) -> str:

@@ -50,14 +50,14 @@ def define_flags() -> None:
   flags.DEFINE_list(
     'new_classes', [], 'classes of the labels that the run does not know, separated by commas'
   )
-  flags.DEFINE_integer('propose', 50, 'most images proposed for labelling, in label_next.csv')
+  flags.DEFINE_integer('propose', 50, 'how many images to propose for labelling at most, in label_next.csv')
   flags.DEFINE_enum(
     'trainable', OUTPUT_LAYER, [OUTPUT_LAYER, CONVOLUTIONS],
     'fit the output layer alone, or then train all convolutions but the first too, which needs the images that the run '
     'was trained on and takes four trainings',
   )  # fmt: skip
   flags.DEFINE_integer(
-    'updates', None, f'of each training with --trainable={CONVOLUTIONS}; if empty, {UPDATES}'
+    'updates', None, f'updates in each training with --trainable={CONVOLUTIONS}; if empty, {UPDATES}'
   )
   flags.DEFINE_string('home_dir', '', "the run's own images, where they were moved")
 

@@ -33,7 +33,8 @@ config_flags.DEFINE_config_file(
 flags.DEFINE_string(
   'workdir',
   '',
-  "the run's folder; runs/<config name> when empty; box for the model that comes with the package",
+  "the run's folder, or box for the model that comes with the package. If empty: runs/<config name>; that model for "
+  'predict, adapt and serve',
 )
 flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
@@ -73,7 +74,10 @@ def main(argv: list[str]) -> int:
     return _fail(_OUT_OF_MEMORY, EXIT_FAILED)
   command.define_flags()
   if {'--help', '-h'} & set(argv):
-    print(f'{name}: {commands.SUMMARIES[name]}\n\n{commands.flag_help(command.__name__, __name__)}')
+    usage = f'{_program(argv[0])} {name} {commands.USAGE[name]}'
+    print(
+      f'{name}: {commands.SUMMARIES[name]}\n\n{usage}\n\n{commands.flag_help(command.__name__, __name__)}'
+    )
     return 0
   has_config = any(a.split('=')[0] in ('--config', '-config') for a in argv)
   changes_run = (

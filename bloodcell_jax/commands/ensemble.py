@@ -36,9 +36,7 @@ WHERE_ELSE = 'name a folder that can be written with --workdir'
 
 def define_flags() -> None:
   """Whether to combine finished runs or fit trees, and how."""
-  flags.DEFINE_bool(
-    'combine', False, 'combine the predictions of the runs whose folders are named, untrained'
-  )
+  flags.DEFINE_bool('combine', False, 'combine the predictions of the named runs; train nothing')
   flags.DEFINE_bool(
     'trees', False, 'fit a random forest and gradient boosting on the features of the run in --workdir'
   )

@@ -48,8 +48,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'missed',
     '',
-    'without paths: a split, such as test; explains, of each of its photographs of which the network has most images '
-    'wrong, the image that is furthest from its label',
+    'without paths: a split, such as test; explains, from each of its photographs with most images wrong, the image '
+    'furthest from its label',
   )
   flags.DEFINE_string('data_dir', '', "without paths: the folder of the run's images, where they were moved")
 

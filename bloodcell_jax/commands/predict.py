@@ -53,7 +53,9 @@ def define_flags() -> None:
     'runs/predict/NAME',
   )
   flags.DEFINE_string(
-    'view', '', 'full or nucleus; if empty, as in training. For pictures of single cells: full'
+    'view',
+    '',
+    'full, nucleus, cell or cell_close; if empty, as in training. For pictures of single cells: full',
   )
   flags.DEFINE_string(
     'cells',
@@ -67,9 +69,9 @@ def define_flags() -> None:
   flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each cell on the review page')
   flags.DEFINE_enum(
     'unlike', 'withhold', ['withhold', 'keep'],
-    'cells that do not look like the training: withhold their class, or keep it, with no figure of doubt',
+    'cells that do not look like the training: withhold their class, or keep it, without intervals',
   )  # fmt: skip
-  flags.DEFINE_integer('review_max', 2000, 'most cells on the review page, the least certain ones')
+  flags.DEFINE_integer('review_max', 2000, 'how many of the least certain cells to review')
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:

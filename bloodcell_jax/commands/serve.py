@@ -20,6 +20,8 @@ from bloodcell_jax.train import signals
 
 # Beside those of requirements.txt.
 _LIBRARIES = ('starlette', 'uvicorn')
+# Flags of what a person may upload.
+_LIMITS = ('most_files', 'most_megabytes', 'most_megabytes_in_all', 'most_megapixels', 'minutes')
 _NUM_SESSIONS = 20
 
 
@@ -28,7 +30,9 @@ def define_flags() -> None:
   flags.DEFINE_integer('port', 8765, 'port of the page on this computer; 0 for any free one')
   flags.DEFINE_bool('open', False, 'open the page in the browser')
   flags.DEFINE_string(
-    'view', '', 'full or nucleus; if empty, as in training. For pictures of single cells: full'
+    'view',
+    '',
+    'full, nucleus, cell or cell_close; if empty, as in training. For pictures of single cells: full',
   )
   flags.DEFINE_string(
     'cells',
@@ -64,6 +68,9 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
   from bloodcell_jax.serving import adaptation, analysis, limits, server
 
   values, progress = flags.FLAGS, progress_lib.Progress()
+  for name in _LIMITS:
+    if not (values[name].value or 0) > 0:
+      raise types.UserError(f'--{name} is {values[name].value}; it must be above 0')
   limit = limits.Limits(
     num_files=values.most_files,
     file_bytes=values.most_megabytes * 10**6,

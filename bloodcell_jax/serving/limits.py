@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from bloodcell_jax.base import types
-
 _MEGABYTE = 10**6
 
 
@@ -23,7 +21,7 @@ class Limits:
   def __post_init__(self):
     for name, value in dataclasses.asdict(self).items():
       if not value > 0:
-        raise types.UserError(f'{name} is {value}; it must be above 0')
+        raise ValueError(f'{name} is {value}; it must be above 0')
 
   def refusal(self, size: int, num_before: int, bytes_before: int) -> str:
     """Why a file of `size` bytes is not taken beside what is there already; '' if it is.
