@@ -35,7 +35,7 @@ def write(labels_csv: str, data_dir: str, folder: pathlib.Path, max_pixels: int)
   found: dict[str, dict[cell.Box | None, cell_folder.LabelledCell]] = {}
   digests: dict[str, str] = {}
   for where, row in _rows(labels_csv):
-    label = next((row[name].strip() for name in label_csv.COLUMNS if row.get(name, '').strip()), '')
+    label = label_csv.of_row(where, row)
     file = tree.find(row['file']) if row['file'].strip() else ''
     if not label:
       raise types.UserError(f'{where} lacks a label; give it one')

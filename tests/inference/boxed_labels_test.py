@@ -84,6 +84,7 @@ def test_a_list_of_whole_photographs_has_no_boxes(slides, tmp_path):
     ({2: 300}, 'is no box in pixels'),
     ({6: 'sha256:' + 'f' * 16}, 'has changed since it was labelled'),
     ({8: ''}, 'lacks a label'),
+    ({8: 'A/B'}, 'a label has no slash'),
     ({2: '', 3: '', 4: '', 5: ''}, 'is labelled as a whole and in parts'),
   ],
 )

@@ -7,6 +7,7 @@ import math
 import os
 import posixpath
 import re
+from collections.abc import Mapping
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
@@ -69,8 +70,7 @@ def _list(label: Label) -> str:
 def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
   advice = 'set --config.data.labels_csv to a CSV with the columns file and label'
   rows = csv_rows.read(path, ('file',), advice, COLUMNS)
-  column = next((name for name in COLUMNS if rows and name in rows[0][1]), None)
-  if rows and column is None:
+  if rows and not set(COLUMNS) & set(rows[0][1]):
     there = ', '.join(rows[0][1])
     raise types.UserError(
       f'{path}: the first line must name the columns file and {" or ".join(COLUMNS)}; it has {there}'
@@ -79,17 +79,12 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
   beside = listed_names.Tree(os.path.dirname(path) or '.')
   labels = []
   for where, row in rows:
-    file, label = row['file'].replace('\\', '/'), _unquoted(row[str(column)].strip())
+    file, label = row['file'].replace('\\', '/'), of_row(where, row)
     if not file.strip() or not label:
       raise types.UserError(f'{where} lacks a file or a label; give both')
     if row.get('left', '').strip():
       raise types.UserError(
         f'{where} labels a part of {file}; save that part as an image and list it without a box'
-      )
-    if '/' in label or '\\' in label or label.startswith('.'):
-      # Labels become names of folders when images are saved by class.
-      raise types.UserError(
-        f'{where} has the label {label!r}; a label has no slash and does not begin with a dot'
       )
     inner = posixpath.normpath(file)
     found = tree.find(row['file'])
@@ -103,6 +98,22 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
       found = posixpath.normpath(posixpath.join(own, near))
     labels.append(Label(found or inner, label, row.get('sha256_16', '').strip(), where))
   return labels
+
+
+def of_row(where: str, row: Mapping[str, str]) -> str:
+  """The label of a row, in the first of COLUMNS that is not empty; '' if there is none.
+
+  Raises:
+    UserError: the label cannot be that of a class.
+  """
+  given = (row.get(name, '').strip() for name in COLUMNS)
+  label = _unquoted(next(filter(None, given), ''))
+  if '/' in label or '\\' in label or label.startswith('.'):
+    # Labels become names of folders when images are saved by class.
+    raise types.UserError(
+      f'{where} has the label {label!r}; a label has no slash and does not begin with a dot'
+    )
+  return label
 
 
 def _unquoted(label: str) -> str:

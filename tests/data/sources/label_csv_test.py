@@ -71,6 +71,12 @@ def test_a_wrong_line_is_named(folder, text, message):
     label_csv.read(str(folder / 'nowhere.csv'), str(folder))
 
 
+def test_a_label_is_in_the_first_of_both_columns_that_is_not_empty(folder):
+  text = 'file,label,human_label\nb.png,,A\n'
+  assert folders.table(str(folder), '', listed(folder, text))[0].class_names == ('A',)
+  assert label_csv.of_row('', {'label': 'B', 'human_label': 'A'}) == 'B'
+
+
 @pytest.mark.parametrize('marks', ["''", '\u201c\u201d', '\u201e\u201c', '\u2018\u2019'])
 def test_quotation_marks_that_a_program_left_are_no_part_of_names(folder, marks):
   first, last = marks
