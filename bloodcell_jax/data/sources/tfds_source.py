@@ -147,18 +147,31 @@ def table(folder: str) -> tuple[types.Table, list[types.Problem]]:
         encoded.append(row['image'])
       label.append(new_label[row['label']])
       values = {'file': file, 'split': SPLITS[name], 'digest': digest}
-      values |= {'source': _text(row, 'source') or file, 'group': _text(row, 'group') or digest}
+      values |= {'source': _text(row, 'source'), 'group': _text(row, 'group') or digest}
       for column, texts in columns.items():
         texts.append(values[column])
   if not label:
     raise types.UserError(f'{folder}: {builder.name} holds no image in a split of {", ".join(SPLITS)}')
   content = Records(sources, np.array(place, np.int32).reshape(-1, 2)) if is_stored else tuple(encoded)
   whole = {column: texts.array() for column, texts in columns.items()}
+  whole['file'] = _unambiguous(whole['file'], whole['split'])
+  if 'source' in whole:
+    whole['source'] = np.where(whole['source'] == '', whole['file'], whole['source'])
   whole = {'source': whole['file'], 'group': whole['digest'], **whole}
   name = f'TFDS {builder.name} {builder.version}'
   return types.Table(
     content, label=np.array(label, np.int32), **whole, class_names=class_names, name=name, synthetic=False
   ), problems
+
+
+def _unambiguous(file_N: np.ndarray, split_N: np.ndarray) -> np.ndarray:
+  """The names, or where one recurs, as `1.png` of every class may, all of them as SPLIT/ROW/NAME."""
+  ordered_N = np.sort(file_N)
+  if not (ordered_N[1:] == ordered_N[:-1]).any():
+    return file_N
+  return np.array(
+    [f'{split}/{row}/{file}' for row, (split, file) in enumerate(zip(split_N, file_N, strict=True))]
+  )
 
 
 def _tfds() -> Any:

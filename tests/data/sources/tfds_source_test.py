@@ -101,6 +101,24 @@ def test_a_data_set_without_groups_gets_them_by_content_and_class_names_in_order
   assert reasons[1] == 'has no label'
 
 
+def test_images_of_one_name_are_told_apart_by_split_and_row_and_are_no_copies_of_one_photograph(tmp_path):
+  features = tfds.features.FeaturesDict({
+    'image': tfds.features.Image(shape=(12, 16, 3)), 'label': tfds.features.ClassLabel(names=['A', 'B']),
+    'filename': tfds.features.Text(),
+  })  # fmt: skip
+  splits = {
+    'train': _dataset(image=IMAGE[:2], label=[0, 1], filename=['1.png', '2.png']),
+    'validation': _dataset(image=IMAGE[2:3], label=[1], filename=['3.png']),
+  }
+  apart, _ = tfds_source.table(_write(tmp_path / 'apart', splits, features))
+  assert sorted(apart.file) == ['1.png', '2.png', '3.png'], 'names that do not recur stay'
+  splits['validation'] = _dataset(image=IMAGE[2:3], label=[1], filename=['1.png'])
+  table, _ = tfds_source.table(_write(tmp_path / 'again', splits, features))
+  assert {name.rpartition('/')[2] for name in table.file} == {'1.png', '2.png'}
+  assert all(name.startswith(f'{split}/') for name, split in zip(table.file, table.split, strict=True))
+  assert len(set(table.source)) == 3
+
+
 def test_a_data_set_without_labels_is_one_line(tmp_path):
   features = tfds.features.FeaturesDict({'image': tfds.features.Image(shape=(12, 16, 3))})
   folder = _write(tmp_path, {'train': _dataset(image=IMAGE)}, features)
