@@ -255,8 +255,7 @@ def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   label_N = table.label[rows_N]
   # Sort by position within the class, then by class.
   position_N = np.array([np.count_nonzero(label_N[:i] == label) for i, label in enumerate(label_N)])
-  chosen = rows_N[np.lexsort((label_N, position_N))]
-  return _named(table, chosen)
+  return _named(table, rows_N[np.lexsort((label_N, position_N))])
 
 
 def _missed(exp: experiment.Experiment, folder: workdir.Workdir, split: str) -> list[Named]:

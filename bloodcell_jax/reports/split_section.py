@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -240,9 +238,10 @@ def _worst_groups(folder: workdir.Workdir, name: str) -> str:
   if not path.exists():
     return ''
   try:
-    rows = list(csv.DictReader(io.StringIO(atomic.read_text(path), newline='')))
+    columns, *table = atomic.read_csv(path)
   except ValueError:
     raise types.UserError(f'{path}: changed since it was written; evaluate the run again') from None
+  rows = [dict(zip(columns, cells, strict=False)) for cells in table[:MAX_GROUPS]]
   worst = [
     (
       r['group'],
@@ -253,7 +252,7 @@ def _worst_groups(folder: workdir.Workdir, name: str) -> str:
       r['mean_vote'],
       r['label_probability'],
     )
-    for r in rows[:MAX_GROUPS]
+    for r in rows
     if r['num_right'] != r['num_images']
   ]
   if not worst:

@@ -6,9 +6,7 @@ copy of one that was seen, where its thumbnail is that of an image saved again w
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -243,8 +241,8 @@ def entry(seen: Seen | None) -> dict[str, Any]:
 
 def _read(folder: workdir.Workdir) -> list[tuple[str, str, str, str]]:
   try:
-    lines = list(csv.reader(io.StringIO(atomic.read_text(folder.digests), newline='')))
-    return [(role, file, digest, pixels) for role, file, digest, pixels in lines[1:]]
+    rows = atomic.read_csv(folder.digests)[1:]
+    return [(role, file, digest, pixels) for role, file, digest, pixels in rows]
   except ValueError:
     raise types.UserError(
       f'{folder.digests}: damaged, or changed since it was written; restore it, or remove it, and it will not be known '

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 
 from bloodcell_jax.base import types
@@ -42,9 +40,10 @@ def read(folder: workdir.Workdir) -> list[str]:
   if not folder.next_labels.exists():
     return []
   try:
-    rows = list(csv.DictReader(io.StringIO(atomic.read_text(folder.next_labels), newline='')))
-    return [row['sha256_16'].removeprefix(image_files.MARK) for row in rows]
-  except (ValueError, KeyError, AttributeError):
+    head, *rows = atomic.read_csv(folder.next_labels)
+    at = head.index('sha256_16')
+    return [row[at].removeprefix(image_files.MARK) for row in rows]
+  except (ValueError, IndexError):
     raise types.UserError(
       f'{folder.next_labels}: damaged, or changed since it was written; remove it, and `adapt` without labels '
       'writes it anew'

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import glob
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -141,6 +142,12 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> No
   # A writer returns what the `write` of its file returns.
   line = csv.writer(types.SimpleNamespace(write=str.encode), lineterminator='\n').writerow
   _write_all(pathlib.Path(path), map(line, rows))
+
+
+def read_csv(path: str | os.PathLike[str]) -> list[list[str]]:
+  """As `read_text`, for what `write_csv` wrote: the rows of cells, the header first."""
+  # Split by the reader alone: a cell may hold characters at which `splitlines` would break it.
+  return list(csv.reader(io.StringIO(read_text(path), newline='')))
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def trained(root, name, date, *commands):
 
 
 def test_each_date_machine_and_command_is_named_once_and_no_place_on_this_machine(tmp_path):
-  begun = "/x/main.py study --budget=0.2 --config.data.dir='/home/me/my images' --workdir=/tmp/x"
+  begun = "/anywhere/main.py study --budget=0.2 --config.data.dir='/anywhere/my images' --workdir=/anywhere/x"
   more = 'main.py study --rows=b'
   folders = [
     trained(tmp_path, 'b', '2026-11-28', more, f'{more} --report_only'),
@@ -45,9 +45,9 @@ def test_each_date_machine_and_command_is_named_once_and_no_place_on_this_machin
 @pytest.mark.parametrize(
   ('given', 'shown'),
   [
-    ('--config.data.dir /home/me/x --workdir /home/me/s --rows=b', '--config.data.dir=FOLDER --rows=b'),
-    ('--config.data.groups_csv=/home/me/g.csv --seeds=3', '--config.data.groups_csv=FILE --seeds=3'),
-    ('--config.weights.path=/home/me/w.npz', '--config.weights.path=FILE'),
+    ('--config.data.dir /anywhere/x --workdir /anywhere/s --rows=b', '--config.data.dir=FOLDER --rows=b'),
+    ('--config.data.groups_csv=/anywhere/g.csv --seeds=3', '--config.data.groups_csv=FILE --seeds=3'),
+    ('--config.weights.path=/anywhere/w.npz', '--config.weights.path=FILE'),
     ('--config.weights.path=pbc --report_only=no', '--config.weights.path=pbc'),
     ('--seeds 3 --budget=0.5', '--seeds 3 --budget=0.5'),
   ],
