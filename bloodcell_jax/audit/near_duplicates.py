@@ -11,7 +11,7 @@ import threadpoolctl
 from scipy import sparse
 
 from bloodcell_jax.audit import forest, vocabulary
-from bloodcell_jax.fields import geometry, keypoints
+from bloodcell_jax.fields import correlation, geometry, keypoints
 
 # Numbers of inliers. A pair with LEAST joins a single image to a group. Two groups of several images, where a false
 # pair would merge many images, need a pair with STRONG, or NUM_WITNESSES pairs with FEW that are of different images
@@ -20,6 +20,9 @@ FEW, LEAST, STRONG, NUM_WITNESSES = 6, 10, 20, 3
 # Fraction of the smaller image's area. Images that overlap less are neighbours on the smear: listed, not joined. The
 # known overlaps of the Kaggle images begin at 0.25.
 LEAST_OVERLAP = 0.24
+# Correlation of the pixels of the common area. Specks of dust in the camera, or a scale bar, match like cells do, but
+# the cells around them differ. docs/audit.md has what copies and other images reach.
+LEAST_CORRELATION = 0.75
 _NEIGHBOURS = 10  # candidates for each image
 _GROUP_PAIRS = (
   60_000  # pairs of groups that are compared: all pairs of up to 350 groups, else the most similar
@@ -56,6 +59,7 @@ class Duplicates:
 def find(
   points: keypoints.Keypoints,
   equal_N: np.ndarray,
+  image_of: Callable[[int], np.ndarray],
   generator: np.random.Generator,
   num_threads: int,
   poll: Callable[[], None],
@@ -66,12 +70,13 @@ def find(
   Args:
     points: of all images.
     equal_N: rows with equal values have equal or reduced pixels and are one group from the start.
+    image_of: the image of a row, uint8 RGB, as its keypoints were detected in; called by several threads.
     generator: samples descriptors and pairs.
     num_threads: of the geometric comparison.
     poll: called between blocks; its exceptions propagate.
     on_stage: called with a line at the beginning of each stage.
   """
-  state = _State(points, forest.Forest(len(points)), num_threads, poll)
+  state = _State(points, image_of, forest.Forest(len(points)), num_threads, poll)
   _, first, place = np.unique(equal_N, return_index=True, return_inverse=True)
   for row, other in enumerate(first[place]):
     if other != row:
@@ -101,9 +106,15 @@ class _State:
   """The state of both passes: the current groups and the pairs found."""
 
   def __init__(
-    self, points: keypoints.Keypoints, groups: forest.Forest, num_threads: int, poll: Callable[[], None]
+    self,
+    points: keypoints.Keypoints,
+    image_of: Callable[[int], np.ndarray],
+    groups: forest.Forest,
+    num_threads: int,
+    poll: Callable[[], None],
   ) -> None:
-    self.points, self.groups, self.num_threads, self.poll = points, groups, num_threads, poll
+    self.points, self.image_of, self.groups = points, image_of, groups
+    self.num_threads, self.poll = num_threads, poll
     self.links: list[Link] = []
     self.touching: list[Link] = []
     self.num_tried = 0
@@ -115,11 +126,25 @@ class _State:
   def matches(self, pairs: Sequence[_Pair], least: int) -> list[geometry.Match | None]:
     """The geometry of each pair, in order."""
     self.num_tried += len(pairs)
+    return self._each(lambda pair: geometry.match(self.points, *pair, least), pairs)
+
+  def same(self, pairs: Sequence[_Pair], least: int) -> list[geometry.Match | None]:
+    """As `matches`, but None where the pixels of the common area differ too."""
+    self.num_tried += len(pairs)
 
     def compare(pair: _Pair) -> geometry.Match | None:
-      a, b, mirrored = pair
-      return geometry.match(self.points, a, b, mirrored, least)
+      match = geometry.match(self.points, *pair, least)
+      if match is None:
+        return None
+      a, b, _ = pair
+      alike = correlation.of_pixels(self.image_of(a), self.image_of(b), match)
+      return match if alike >= LEAST_CORRELATION else None
 
+    return self._each(compare, pairs)
+
+  def _each(
+    self, compare: Callable[[_Pair], geometry.Match | None], pairs: Sequence[_Pair]
+  ) -> list[geometry.Match | None]:
     if len(pairs) < 2 * self.num_threads:
       return list(map(compare, pairs))
     with futures.ThreadPoolExecutor(self.num_threads) as pool:
@@ -142,7 +167,7 @@ def _join_images(state: _State, near: vocabulary.Candidates) -> None:
   for start in range(0, len(waiting), _BLOCK):
     state.poll()
     some = [pair for pair in waiting[start : start + _BLOCK] if state.are_apart(*pair[:2])]
-    for (a, b, _), match in zip(some, state.matches(some, LEAST), strict=True):
+    for (a, b, _), match in zip(some, state.same(some, LEAST), strict=True):
       if match is not None and state.are_apart(a, b):
         alone = min(state.groups.size(a), state.groups.size(b)) == 1
         if match.overlap < LEAST_OVERLAP:
@@ -217,7 +242,7 @@ def _decide(
 
   def matching(num: int) -> list[Link]:
     pairs = _turned(_draw(in_g, in_h, odd_N, num, generator), side)
-    results = zip(pairs, state.matches(pairs, FEW), strict=True)
+    results = zip(pairs, state.same(pairs, FEW), strict=True)
     return [Link(a, b, match) for (a, b, _), match in results if match is not None]
 
   links = sorted(matching(_MORE_TRIES), key=lambda link: -link.match.inliers)

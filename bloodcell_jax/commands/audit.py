@@ -16,7 +16,7 @@ from bloodcell_jax.audit import summary as summary_lib
 from bloodcell_jax.base import rng, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import reading
-from bloodcell_jax.data.images import conversions, copies, image_files
+from bloodcell_jax.data.images import conversions, copies, decode, image_files
 from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -55,14 +55,16 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
   table = scanned.table
   progress.line('  comparing reduced images')
   copies_P2 = copies.pairs(scanned.signature_ND, stop.poll)
-  duplicates = near_duplicates.find(
-    scanned.points,
-    grouping.with_pairs(scanned.pixels_N, copies_P2),
-    rng.generator(exp.seed, 'audit'),
-    os.cpu_count() or 1,
-    stop.poll,
-    lambda text: progress.line(f'  {text}'),
-  )
+  with decode.quiet():
+    duplicates = near_duplicates.find(
+      scanned.points,
+      grouping.with_pairs(scanned.pixels_N, copies_P2),
+      lambda row: decode.upright(table.content[row], exp.data.decode.max_pixels),
+      rng.generator(exp.seed, 'audit'),
+      os.cpu_count() or 1,
+      stop.poll,
+      lambda text: progress.line(f'  {text}'),
+    )
   proposed_N = grouping.united(duplicates.group_N, table.group)
   progress.line('  comparing colours and names')
   stop.poll()

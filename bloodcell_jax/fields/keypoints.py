@@ -70,21 +70,12 @@ def detect(image_HWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, in
   Source: Lowe 2004, "Distinctive image features from scale-invariant keypoints"; Arandjelovic and Zisserman 2012,
   "Three things everyone should know to improve object retrieval" (the root).
   """
-  height, width = image_HWC.shape[:2]
-  scale = LONG_SIDE / max(height, width)
-  size = (max(8, round(width * scale)), max(8, round(height * scale)))
-  if scale != 1:
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    image_HWC = cv2.resize(image_HWC, size, interpolation=how)
+  image_HWC = resized(image_HWC)
+  size = (image_HWC.shape[1], image_HWC.shape[0])
   grey_HW = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY)
-  border_HW = _black_border(image_HWC)
-  allowed_HW = None
-  if border_HW is not None:
-    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _MARGIN + 1, 2 * _MARGIN + 1))
-    allowed_HW = np.where(cv2.dilate(border_HW, around) > 0, 0, 255).astype(np.uint8)
   # One instance for each image: it has buffers and must not be shared by threads.
   sift = cv2.SIFT.create(nfeatures=MOST, contrastThreshold=_CONTRAST)
-  points, values = sift.detectAndCompute(grey_HW, allowed_HW)
+  points, values = sift.detectAndCompute(grey_HW, inside(image_HWC))
   if values is None:
     return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8), size
   # OpenCV returns more than nfeatures if the last ones are equally strong.
@@ -92,6 +83,30 @@ def detect(image_HWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, in
   root = np.sqrt(values / np.maximum(values.sum(1, keepdims=True), 1e-9))
   xy_P2 = np.array([point.pt for point in points], np.float32).reshape(-1, 2)
   return xy_P2, np.minimum(root * _SCALE + 0.5, 255).astype(np.uint8), size
+
+
+def resized(image_HWC: np.ndarray) -> np.ndarray:
+  """The image, uint8 RGB, with a long side of LONG_SIDE and no side below 8 pixels."""
+  height, width = image_HWC.shape[:2]
+  scale = LONG_SIDE / max(height, width)
+  if scale == 1:
+    return image_HWC
+  size = (max(8, round(width * scale)), max(8, round(height * scale)))
+  return np.asarray(
+    cv2.resize(image_HWC, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+  )
+
+
+def inside(image_HWC: np.ndarray) -> np.ndarray | None:
+  """255 where a resized image shows something, 0 on its black border and beside it: uint8 [H, W].
+
+  None if it has no black border.
+  """
+  border_HW = _black_border(image_HWC)
+  if border_HW is None:
+    return None
+  around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _MARGIN + 1, 2 * _MARGIN + 1))
+  return np.where(cv2.dilate(border_HW, around) > 0, 0, 255).astype(np.uint8)
 
 
 class Collector:

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from bloodcell_jax.audit import grouping, near_duplicates, scan, summary
-from bloodcell_jax.data.images import copies
+from bloodcell_jax.data.images import copies, decode
 from bloodcell_jax.data.sources import folders, smear
 
 
@@ -38,9 +38,14 @@ def save(path: pathlib.Path, image_HWC: np.ndarray, kind: str) -> None:
 def found(folder: pathlib.Path) -> tuple[scan.Scan, near_duplicates.Duplicates]:
   scanned = scan.read(folders.table(str(folder), '', '')[0], 10**7, lambda: None, lambda done, total: None)
   equal_N = grouping.with_pairs(scanned.pixels_N, copies.pairs(scanned.signature_ND, lambda: None))
-  generator = np.random.default_rng(0)
   return scanned, near_duplicates.find(
-    scanned.points, equal_N, generator, os.cpu_count() or 1, lambda: None, lambda text: None
+    scanned.points,
+    equal_N,
+    lambda row: decode.upright(scanned.table.content[row], 10**7),
+    np.random.default_rng(0),
+    os.cpu_count() or 1,
+    lambda: None,
+    lambda text: None,
   )
 
 

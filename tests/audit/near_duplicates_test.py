@@ -62,8 +62,15 @@ def detect_all(images: list[np.ndarray]) -> keypoints.Keypoints:
 
 
 def grouped(images: list[np.ndarray]) -> near_duplicates.Duplicates:
+  return found(detect_all(images), images, np.arange(len(images)))
+
+
+def found(
+  points: keypoints.Keypoints, images: list[np.ndarray], equal_N: np.ndarray, num_threads: int = 1
+) -> near_duplicates.Duplicates:
+  generator = np.random.default_rng(0)
   return near_duplicates.find(
-    detect_all(images), np.arange(len(images)), np.random.default_rng(0), 1, lambda: None, lambda text: None
+    points, equal_N, images.__getitem__, generator, num_threads, lambda: None, lambda text: None
   )
 
 
@@ -127,12 +134,43 @@ def test_photographs_of_overlapping_fields_are_one_group_and_of_touching_ones_ar
   assert apart.group_N[0] != apart.group_N[5]
 
 
+def dusty(image_HWC: np.ndarray) -> np.ndarray:
+  """With the fibres on one camera's chip, which are always at the same places."""
+  generator, image_HWC = np.random.default_rng(7), image_HWC.copy()
+  for _ in range(30):
+    middle = generator.uniform((20, 20), (WIDTH - 20, HEIGHT - 20))
+    corners_C2 = (middle + generator.normal(0, 7, (5, 2))).astype(np.int32)
+    cv2.polylines(image_HWC, [corners_C2], False, (40, 40, 40), 2, cv2.LINE_AA)
+  return image_HWC
+
+
+def barred(image_HWC: np.ndarray) -> np.ndarray:
+  """With the scale bar and the date that a microscope's program writes on every photograph."""
+  image_HWC = image_HWC.copy()
+  cv2.rectangle(image_HWC, (200, 222), (300, 228), (0, 0, 0), -1)
+  for text, y in (('20 um', 215), ('2018-05-04 oil 100x', 20)):
+    cv2.putText(image_HWC, text, (150, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+  return image_HWC
+
+
+@pytest.mark.parametrize('marked', [dusty, barred])
+@pytest.mark.parametrize('num_copies', [1, 4])
+def test_what_the_camera_or_its_program_adds_to_every_photograph_joins_none_of_them(
+  marked, num_copies, monkeypatch
+):
+  photographs = [marked(photograph('NEUTROPHIL', seed)) for seed in range(30, 34)]
+  images = [warped(image, turn(5 * n), (3 * n, 0)) for image in photographs for n in range(num_copies)]
+  expected_N = np.repeat(np.arange(len(photographs)), num_copies) * num_copies
+  np.testing.assert_array_equal(grouped(images).group_N, expected_N)
+  # The control: by keypoints alone the photographs are one group.
+  monkeypatch.setattr(near_duplicates, 'LEAST_CORRELATION', -1.0)
+  assert len(set(grouped(images).group_N.tolist())) < len(photographs)
+
+
 def test_equal_pixels_are_one_group_where_nothing_could_be_matched():
   blank = np.full((60, 80, 3), 120, np.uint8)
-  points = detect_all([blank, blank, blank + 1])
-  duplicates = near_duplicates.find(
-    points, np.array([7, 7, 8]), np.random.default_rng(0), 1, lambda: None, lambda text: None
-  )
+  images = [blank, blank, blank + 1]
+  duplicates = found(detect_all(images), images, np.array([7, 7, 8]))
   np.testing.assert_array_equal(duplicates.group_N, [0, 0, 2])
 
 
@@ -140,12 +178,7 @@ def test_the_groups_do_not_depend_on_the_number_of_threads():
   original = [photograph('MONOCYTE', seed) for seed in range(3)]
   images = [change(image) for image in original for change in CHANGES.values()]
   points = detect_all(images)
-  one, two = (
-    near_duplicates.find(
-      points, np.arange(len(images)), np.random.default_rng(0), n, lambda: None, lambda text: None
-    )
-    for n in (1, 2)
-  )
+  one, two = (found(points, images, np.arange(len(images)), num_threads) for num_threads in (1, 2))
   np.testing.assert_array_equal(one.group_N, two.group_N)
   assert [(link.a, link.b) for link in one.links] == [(link.a, link.b) for link in two.links]
   reference_N = np.repeat(np.arange(3), len(CHANGES))

@@ -15,6 +15,7 @@ from PIL import Image
 from starting import run, start
 
 from bloodcell_jax.audit import grouping, near_duplicates, scan, summary
+from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import folders, kaggle, smear
 
 SHARED = (('00257', '00230'), ('00204', '00277'), ('00264', '00224'), ('00377', '00400'))
@@ -168,7 +169,13 @@ def test_the_groups_of_real_images_are_their_photographs_and_the_shared_cells_ar
   ]
   scanned = scan.read(table.take(rows), 10**8, lambda: None, lambda done, total: None)
   actual = near_duplicates.find(
-    scanned.points, scanned.pixels_N, np.random.default_rng(0), 2, lambda: None, lambda text: None
+    scanned.points,
+    scanned.pixels_N,
+    lambda row: decode.upright(scanned.table.content[row], 10**8),
+    np.random.default_rng(0),
+    2,
+    lambda: None,
+    lambda text: None,
   )
   agreement = grouping.agreement(actual.group_N, scanned.table.group)
   assert agreement.precision >= 0.99
