@@ -107,8 +107,8 @@ def _row(
   label_N = np.array([own.get(table.class_names[k], -1) for k in table.label], np.int32)
   predictions = types.Predictions(probs_NK, label_N, table.group, table.file, loaded.class_names)
   named_N = calibration.is_accepted(loaded.rule, calibration.scaled(predictions, loaded.rule.temperature))
-  reference, spec_of_unlike = loaded.measure.reference, loaded.job.experiment.unlike
-  judgement = unlike.judge(reference, look_NL, [''] * len(label_N), spec_of_unlike, False)
+  references, spec_of_unlike = loaded.measure.references, loaded.job.experiment.unlike
+  judgement = unlike.judge(references, look_NL, [''] * len(label_N), spec_of_unlike, False)
   alone_N = judgement.unlike_N > 1 - spec_of_unlike.unlike_share
   wrong_N = probs_NK.argmax(1) != label_N
   left_N = named_N & ~judgement.withheld_N
@@ -122,22 +122,24 @@ def _row(
     'unlike': float(alone_N.mean()),
     'foreign': list(folder.foreign),
     'distance': folder.distance,
-    'limit': reference.folder_limit,
+    'limit': folder.limit,
     'named_before': float(named_N.mean()),
     'named': float(left_N.mean()),
     'error_before': float(wrong_N[named_N].mean()) if named_N.any() else None,
     'error': float(wrong_N[left_N].mean()) if left_N.any() else None,
-    'small': _small(reference, look_NL, spec_of_unlike),
+    'small': _small(references, look_NL, spec_of_unlike),
   }
-  return row, (look_reference.distances(reference, look_NL) / reference.ordinary_A).max(1)
+  return row, unlike.nearest(references, look_NL)[1].max(1)
 
 
-def _small(reference: look_reference.Reference, look_NL: np.ndarray, spec: unlike.Spec) -> dict[int, float]:
+def _small(
+  references: Sequence[look_reference.Reference], look_NL: np.ndarray, spec: unlike.Spec
+) -> dict[int, float]:
   """By size of folder the share of images withheld, of folders drawn from these images."""
   rng, shares = np.random.default_rng(0), {}
   for size in range(1, unlike.LEAST_IMAGES):
     drawn = [rng.choice(len(look_NL), min(size, len(look_NL)), replace=False) for _ in range(_RESAMPLES)]
-    judged = [unlike.judge(reference, look_NL[rows], ['x'] * len(rows), spec, False) for rows in drawn]
+    judged = [unlike.judge(references, look_NL[rows], ['x'] * len(rows), spec, False) for rows in drawn]
     shares[size] = float(np.mean([one.withheld_N.mean() for one in judged]))
   return shares
 

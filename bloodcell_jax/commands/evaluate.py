@@ -205,7 +205,7 @@ def _judgements(
     return {}
   look_NL = unlike_measure.of_rows(measure, models.networks[0], data, data.rows[split])
   keep = flags.FLAGS.unlike == 'keep'
-  return {split: unlike.judge(measure.reference, look_NL, [split] * len(look_NL), exp.unlike, keep)}
+  return {split: unlike.judge(measure.references, look_NL, [split] * len(look_NL), exp.unlike, keep)}
 
 
 def _aligned(

@@ -190,7 +190,7 @@ def _judgement(
   folders = [os.path.dirname(path) for path in predictions.path]
   spec = loaded.job.experiment.unlike
   keep = flags.FLAGS.unlike == 'keep'
-  return unlike.judge(loaded.measure.reference, predictions.look_NL, folders, spec, keep)
+  return unlike.judge(loaded.measure.references, predictions.look_NL, folders, spec, keep)
 
 
 def _review(

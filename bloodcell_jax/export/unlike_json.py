@@ -11,21 +11,28 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.stats import look_reference, unlike
 
 FILE = 'unlike.json'
-FORMAT = 'bloodcell_jax unlike 1'
+FORMAT = 'bloodcell_jax unlike 2'
 
 
 def values(loaded: classifier.Classifier) -> dict[str, Any] | None:
   """The part of the run's measure that needs no network, with the steps in words; None where the run has none."""
   if loaded.measure is None:
     return None
-  reference = loaded.measure.reference
-  num = len(appearance.NAMES)
-  known = look_reference.names(appearance.ASPECTS)
-  place = [look_reference.names(reference.aspects).index(aspect) for aspect in known]
   return {
     'format': FORMAT,
     'numbers': [name for name, _ in appearance.NAMES],
     'aspects': list(appearance.ASPECTS),
+    'references': [_reference(each) for each in loaded.measure.references],
+    'unlike_share': loaded.job.experiment.unlike.unlike_share,
+    'steps': steps(loaded),
+  }
+
+
+def _reference(reference: look_reference.Reference) -> dict[str, Any]:
+  num = len(appearance.NAMES)
+  known = look_reference.names(appearance.ASPECTS)
+  place = [look_reference.names(reference.aspects).index(aspect) for aspect in known]
+  return {
     'centre': reference.centre_D[:num].tolist(),
     'spread': reference.spread_D[:num].tolist(),
     'mean': reference.mean_D[:num].tolist(),
@@ -33,8 +40,6 @@ def values(loaded: classifier.Classifier) -> dict[str, Any] | None:
     'ordinary': {aspect: float(reference.ordinary_A[at]) for aspect, at in zip(known, place, strict=True)},
     'held_out': np.round(reference.held_out_N, 6).tolist(),
     'folder_limit': reference.folder_limit,
-    'unlike_share': loaded.job.experiment.unlike.unlike_share,
-    'steps': steps(loaded),
   }
 
 
@@ -45,13 +50,17 @@ def steps(loaded: classifier.Classifier) -> list[str]:
   return [
     'x: the numbers of the image after cropping and resizing, before the program, as '
     '`bloodcell_jax/data/images/appearance.py` computes them (NumPy, Pillow and scikit-image)',
+    'with each of references, one or one of each laboratory:',
     f'z = (x - centre) / spread, cut to -{farthest:g} to {farthest:g}, less mean',
     'for each aspect, with the z and the rows and columns of covariance that are of it: '
     'd = sqrt(z inverse(covariance) z / number of z), divided by ordinary',
-    f'the image is unlike if its largest d exceeds more than {1 - share:.3g} of held_out, and the aspect is the reason',
+    'an image is judged by the reference of which its largest d is smallest',
+    f'it is unlike if its largest d exceeds more than {1 - share:.3g} of held_out, and the aspect is the reason',
     f'a folder of {unlike.LEAST_IMAGES} images or more is unlike as a whole if the mean m of their z, over all '
-    f'numbers n, has sqrt(m inverse(covariance) m - 1.5 n / number of images) above folder_limit, or if more than '
-    f'{unlike.MOST_UNLIKE:.0%} of its images, and more than {unlike.FEW_UNLIKE}, are unlike',
+    f'numbers n, has sqrt(m inverse(covariance) m - 1.5 n / number of images) above folder_limit of every '
+    'reference, or if more than '
+    f'{unlike.MOST_UNLIKE:.0%} of its images, and more than {unlike.FEW_UNLIKE}, are unlike; images of several '
+    'laboratories in one folder are judged apart, each with those of its reference',
   ]
 
 

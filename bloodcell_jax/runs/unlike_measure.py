@@ -17,8 +17,8 @@ from bloodcell_jax.stats import content, feature_shift, look_reference, unlike
 from bloodcell_jax.storage import calibration_file, unlike_file, workdir
 from bloodcell_jax.weights import published
 
-# Most images that are looked at of training, and as many of validation, one of each group before a second of any: 6 ms
-# each. Those of validation go through the network as well.
+# Most images of a laboratory that are looked at of training, and as many of validation, one of each group before a
+# second of any: 6 ms each. Those of validation go through the network as well.
 MOST_IMAGES = 400
 # The splits that a measure is fitted on.
 FITTED_ON = ('train', 'validation')
@@ -43,7 +43,8 @@ def write(
     seed: of the run.
   """
   folder.unlike.unlink(missing_ok=True)
-  learned, unseen = (_sample(data, split, seed) for split in FITTED_ON)
+  laboratory_M = _laboratories(data.table, network)
+  learned, unseen = (_sample(data, split, laboratory_M, seed) for split in FITTED_ON)
   rows = np.concatenate([learned, unseen])
   table = data.table.take(rows)
   if len(np.unique(table.group)) < look_reference.LEAST_GROUPS:
@@ -61,24 +62,42 @@ def write(
     features = feature_shift.fit(network.outputs.embedding(apart), data.table.label[apart])
   look_ND = np.concatenate([_describe(data.image_NHWC, rows), content_N[:, None]], 1)
   num = look_ND.shape[1] if classes is not None else len(appearance.ASPECTS)
-  reference = look_reference.fit(
-    look_ND[:, :num],
-    _kinds(table, network),
-    table.group,
-    (*appearance.ASPECTS, look_reference.CONTENT)[:num],
-    np.array((*appearance.LEAST_SPREAD, _LEAST_CONTENT))[:num],
-    seed,
+  references = _references(look_ND[:, :num], table, laboratory_M[rows], seed)
+  unlike_file.write(
+    folder, unlike_file.Measure(appearance.VERSION, references, classes, features, fitted_for)
   )
-  unlike_file.write(folder, unlike_file.Measure(appearance.VERSION, reference, classes, features, fitted_for))
   return True
 
 
-def _kinds(table: types.Table, network: model_set.Network | None) -> np.ndarray:
-  """[N] what a folder may hold alone: one class, and where several laboratories train the network, one class of one."""
+def _references(
+  look_ND: np.ndarray, table: types.Table, laboratory_N: np.ndarray, seed: int
+) -> tuple[look_reference.Reference, ...]:
+  """One of each laboratory, or one of all where a laboratory has too few groups, or too few whose content is known."""
+  inside_RN = [laboratory_N == number for number in np.unique(laboratory_N)]
+  known_N = np.isfinite(look_ND).all(1)
+  if any(len(np.unique(table.group[inside & known_N])) < look_reference.LEAST_GROUPS for inside in inside_RN):
+    inside_RN = [np.ones(len(table), bool)]
+  # What a folder may hold alone: one class, of one laboratory.
+  kind_N = laboratory_N * len(table.class_names) + table.label
+  num = look_ND.shape[1]
+  return tuple(
+    look_reference.fit(
+      look_ND[inside],
+      kind_N[inside],
+      table.group[inside],
+      (*appearance.ASPECTS, look_reference.CONTENT)[:num],
+      np.array((*appearance.LEAST_SPREAD, _LEAST_CONTENT))[:num],
+      seed,
+    )
+    for inside in inside_RN
+  )
+
+
+def _laboratories(table: types.Table, network: model_set.Network | None) -> np.ndarray:
+  """[N] the number of each row's laboratory; 0 where the network, if there is one, was not trained by several."""
   if network is None:
-    return table.label
-  laboratory_N = laboratories.numbers(table, network.job.experiment.data.source)
-  return laboratory_N * len(table.class_names) + table.label
+    return np.zeros(len(table), np.int32)
+  return laboratories.numbers(table, network.job.experiment.data.source)
 
 
 def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Measure | None:
@@ -163,7 +182,7 @@ def judge_splits(
   look_NL = of_rows(measure, network, data, rows)
   return {
     split: unlike.judge(
-      measure.reference, look_NL[np.searchsorted(rows, inside)], [split] * len(inside), spec, False
+      measure.references, look_NL[np.searchsorted(rows, inside)], [split] * len(inside), spec, False
     )
     for split, inside in rows_of.items()
   }
@@ -189,8 +208,8 @@ def _has_frozen_features(network: model_set.Network) -> bool:
   return all(name.startswith(f'{exp.model.network.output_layer}/') for name in trained)
 
 
-def _sample(data: dataset.Dataset, split: str, seed: int) -> np.ndarray:
-  """At most MOST_IMAGES rows of the split in random order, one of each group before a second of any."""
+def _sample(data: dataset.Dataset, split: str, laboratory_M: np.ndarray, seed: int) -> np.ndarray:
+  """Of each laboratory at most MOST_IMAGES rows of the split in random order, one of each group before a second."""
   rows = np.unique(data.rows.get(split, np.zeros(0, np.int64)))
   rows = rng.generator(seed, 'looks').permutation(rows)
   _, index_N = np.unique(groups.numbers(data.table.group)[rows], return_inverse=True)
@@ -198,7 +217,11 @@ def _sample(data: dataset.Dataset, split: str, seed: int) -> np.ndarray:
   first: Any = np.concatenate([[0], np.flatnonzero(np.diff(index_N[order])) + 1]) if len(rows) else []
   place_N = np.empty(len(rows), np.int64)
   place_N[order] = np.arange(len(rows)) - np.repeat(first, np.bincount(index_N))
-  return rows[np.argsort(place_N, kind='stable')[:MOST_IMAGES]]
+  ordered = rows[np.argsort(place_N, kind='stable')]
+  of_each = [
+    ordered[laboratory_M[ordered] == number][:MOST_IMAGES] for number in np.unique(laboratory_M[ordered])
+  ]
+  return np.concatenate([np.zeros(0, np.int64), *of_each])
 
 
 def _describe(image_NHWC: on_demand.Images, rows: np.ndarray) -> np.ndarray:

@@ -174,7 +174,7 @@ class Analysis:
     judgement = None
     if self.loaded.measure is not None and all(key in journal.looks for key in keys):
       judgement = unlike.judge(
-        self.loaded.measure.reference,
+        self.loaded.measure.references,
         np.stack([journal.looks[key] for key in keys]),
         [one.file.rpartition('/')[0] for one in cells],
         self.loaded.job.experiment.unlike,

@@ -1,12 +1,14 @@
 """How unlike the training images look, and whether a folder as a whole is another laboratory's material.
 
 One image is judged by its distance from the looks of a reference; a folder by the mean of its looks, because many
-images that are shifted alike are stronger evidence than each of them.
+images that are shifted alike are stronger evidence than each of them. Where several laboratories trained the network,
+each has a reference, and what is like one of them is like the training: what lies between them is like none.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,6 +47,7 @@ class Folder:
   # Aspects in which it is unlike the training, the strongest first; () if it is like it.
   foreign: tuple[str, ...]
   distance: float | None  # of its mean look, in standard deviations; None for fewer than LEAST_IMAGES
+  limit: float | None  # distance above which it is foreign
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +81,11 @@ class Judgement:
 
 
 def judge(
-  reference: look_reference.Reference, look_ND: np.ndarray, folder_N: Sequence[str], spec: Spec, keep: bool
+  references: Sequence[look_reference.Reference],
+  look_ND: np.ndarray,
+  folder_N: Sequence[str],
+  spec: Spec,
+  keep: bool,
 ) -> Judgement:
   """Judges images one by one, and the images of each folder together.
 
@@ -86,16 +93,18 @@ def judge(
   by themselves. The others of them are then judged together.
 
   Args:
-    reference: of the run.
+    references: of the run, one or one of each laboratory, of the same aspects.
     look_ND: of the images.
     folder_N: the name of the folder of each.
     spec: how many are withheld.
     keep: name unlike images all the same.
   """
-  known = look_reference.names(reference.aspects)
-  ratio_NA = look_reference.distances(reference, look_ND) / reference.ordinary_A
-  less_N = np.searchsorted(reference.held_out_N, ratio_NA.max(1))
-  unlike_N = less_N / (len(reference.held_out_N) + 1)
+  known = look_reference.names(references[0].aspects)
+  nearest_N, ratio_NA = nearest(references, look_ND)
+  unlike_N = np.empty(len(look_ND))
+  for i, reference in enumerate(references):
+    less_N = np.searchsorted(reference.held_out_N, ratio_NA[nearest_N == i].max(1))
+    unlike_N[nearest_N == i] = less_N / (len(reference.held_out_N) + 1)
   alone_N = unlike_N > 1 - spec.unlike_share
   reason_N = np.array([known[a] for a in ratio_NA.argmax(1)], object)
   reason_N[~alone_N] = ''
@@ -105,12 +114,12 @@ def judge(
   for name in small:
     reasons = [reason for reason in reason_N[rows_of[name]] if reason]
     if len(reasons) > max(1, len(rows_of[name]) / 2):
-      folders.append(Folder(name, len(rows_of[name]), _strongest(_counts(reasons)), None))
+      folders.append(Folder(name, len(rows_of[name]), _strongest(_counts(reasons)), None, None))
   left = [name for name in small if name not in {folder.name for folder in folders}]
   if left:
     rows_of[None] = np.sort(np.concatenate([rows_of.pop(name) for name in left]))
   folders += [
-    _folder(reference, name, look_ND[rows], reason_N[rows].tolist())
+    _folder(references, name, look_ND[rows], nearest_N[rows], reason_N[rows].tolist())
     for name, rows in rows_of.items()
     if name not in small
   ]
@@ -121,6 +130,15 @@ def judge(
       reason_N[inside_N & ~is_unlike_N] = ', '.join(folder.foreign)
       is_unlike_N |= inside_N
   return Judgement(unlike_N, is_unlike_N, tuple(reason_N.tolist()), tuple(folders), keep)
+
+
+def nearest(
+  references: Sequence[look_reference.Reference], look_ND: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """The reference that each image is most like: its number [N], and by aspect the distance in units of the ordinary."""
+  ratio_RNA = np.stack([look_reference.distances(each, look_ND) / each.ordinary_A for each in references])
+  nearest_N = ratio_RNA.max(2).argmin(0)
+  return nearest_N, ratio_RNA[nearest_N, np.arange(len(look_ND))]
 
 
 def in_foreign(judgement: Judgement, folder_N: Sequence[str]) -> np.ndarray:
@@ -142,21 +160,62 @@ def _rows(folder_N: Sequence[str]) -> dict[str | None, np.ndarray]:
 
 
 def _folder(
-  reference: look_reference.Reference, name: str | None, look_ND: np.ndarray, reasons: Sequence[str]
+  references: Sequence[look_reference.Reference],
+  name: str | None,
+  look_ND: np.ndarray,
+  nearest_N: np.ndarray,
+  reasons: Sequence[str],
 ) -> Folder:
   """The judgement of a folder, of whose images those with a reason are unlike by themselves."""
   num = len(look_ND)
   if num < LEAST_IMAGES:
-    return Folder(name, num, (), None)
-  distance = look_reference.folder_distance(reference, look_ND, reference.folder_aspects)
+    return Folder(name, num, (), None, None)
+  mean = _mean_look(references, look_ND, nearest_N)
   strength: dict[str, float] = {}
-  if distance > reference.folder_limit:
+  if mean.distance > mean.reference.folder_limit:
     strength = {
-      each: look_reference.folder_distance(reference, look_ND, (each,)) for each in reference.folder_aspects
+      each: look_reference.folder_distance(mean.reference, mean.look_ND, (each,))
+      for each in mean.reference.folder_aspects
     }
   elif sum(map(bool, reasons)) > max(MOST_UNLIKE * num, FEW_UNLIKE):
     strength = _counts([each for each in reasons if each])
-  return Folder(name, num, _strongest(strength), distance)
+  return Folder(name, num, _strongest(strength), mean.distance, mean.reference.folder_limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeanLook:
+  """How far the mean look of some images is from a reference."""
+
+  reference: look_reference.Reference
+  look_ND: np.ndarray
+
+  @functools.cached_property
+  def distance(self) -> float:
+    return look_reference.folder_distance(self.reference, self.look_ND, self.reference.folder_aspects)
+
+  @property
+  def ratio(self) -> float:
+    return self.distance / self.reference.folder_limit
+
+
+def _mean_look(
+  references: Sequence[look_reference.Reference], look_ND: np.ndarray, nearest_N: np.ndarray
+) -> _MeanLook:
+  """The folder beside the laboratory that it is most like.
+
+  A folder that is like none may hold images of several: if those nearest to each are like it, the one that is least so.
+  """
+  whole = min((_MeanLook(each, look_ND) for each in references), key=lambda mean: mean.ratio)
+  if len(references) == 1 or whole.ratio <= 1:
+    return whole
+  least = max(LEAST_IMAGES, len(look_ND) / (2 * len(references)))
+  parts = [
+    _MeanLook(each, look_ND[nearest_N == i])
+    for i, each in enumerate(references)
+    if np.count_nonzero(nearest_N == i) >= least
+  ]
+  worst = max(parts, key=lambda mean: mean.ratio, default=whole)
+  return worst if worst.ratio <= 1 else whole
 
 
 def _counts(reasons: Sequence[str]) -> dict[str, float]:
@@ -174,7 +233,7 @@ def summary(judgement: Judgement) -> dict[str, Any]:
 
   Returns:
     `num_images`; `num`, the unlike ones; `kept`, those of them that are named all the same; `reasons`, how many by
-    reason; `folders`, those judged as a whole, with `name, num_images, foreign, distance`.
+    reason; `folders`, those judged as a whole, with `name, num_images, foreign, distance, limit`.
   """
   reasons = [reason for reason in judgement.reason_N if reason]
   return {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import json
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ class Measure:
   """What says how unlike the training an image is."""
 
   version: int  # of the numbers that describe an image
-  reference: look_reference.Reference
+  references: tuple[look_reference.Reference, ...]  # one, or one of each laboratory
   # Of the features of the network, the first where several answer together; None where they are not looked at.
   classes: content.Classes | None
   # Where those features lie; None where foreign ones are not aligned with them.
@@ -37,8 +39,9 @@ def write(folder: workdir.Workdir, measure: Measure) -> None:
   arrays: dict[str, Any] = {
     'version': np.int64(measure.version),
     'fitted_for': np.array(json.dumps(dataclasses.asdict(measure.fitted_for))),
-    **{key: np.asarray(value) for key, value in vars(measure.reference).items()},
   }
+  for number, reference in enumerate(measure.references):
+    arrays |= {_start(number) + key: np.asarray(value) for key, value in vars(reference).items()}
   if measure.classes is not None:
     arrays |= {_CONTENT + key: np.asarray(value) for key, value in vars(measure.classes).items()}
   if measure.features is not None:
@@ -64,13 +67,12 @@ def read(folder: workdir.Workdir) -> Measure | None:
       {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
       for start in (_CONTENT, _FEATURES)
     )
-    values = {field.name: arrays[field.name] for field in dataclasses.fields(look_reference.Reference)}
-    for name in ('aspects', 'folder_aspects'):
-      values[name] = tuple(values[name].tolist())
-    values['folder_limit'] = float(values['folder_limit'])
+    starts = list(
+      itertools.takewhile(lambda start: f'{start}centre_D' in arrays, map(_start, itertools.count()))
+    )
     return Measure(
       int(arrays['version']),
-      look_reference.Reference(**values),
+      tuple(_reference(arrays, start) for start in starts or ['']),
       content.Classes(**{**inside, 'rest': float(inside['rest'])}) if inside else None,
       feature_shift.Moments(**moments) if moments else None,
       calibration_file.FittedFor(**{**known, 'members': tuple(known['members'])}),
@@ -80,3 +82,15 @@ def read(folder: workdir.Workdir) -> Measure | None:
       f'{folder.unlike}: damaged ({atomic.damage(error)}); evaluate the run on its own splits, which writes it anew, '
       'or restore it from a copy'
     ) from None
+
+
+def _start(number: int) -> str:
+  """Of the names of a reference's arrays; the first has none, as where a measure had one."""
+  return f'reference_{number}_' if number else ''
+
+
+def _reference(arrays: Mapping[str, Any], start: str) -> look_reference.Reference:
+  values = {field.name: arrays[start + field.name] for field in dataclasses.fields(look_reference.Reference)}
+  for name in ('aspects', 'folder_aspects'):
+    values[name] = tuple(values[name].tolist())
+  return look_reference.Reference(**{**values, 'folder_limit': float(values['folder_limit'])})

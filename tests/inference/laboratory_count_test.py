@@ -25,7 +25,7 @@ RATES = error_rates.ErrorRates('test', np.tile(np.array([[8, 1, 1], [0, 9, 1]]),
 
 def judgement(num_unlike, foreign, keep):
   is_unlike_N = np.arange(8) < num_unlike
-  folders = (unlike.Folder('slides', 8, foreign, 9.0 if foreign else 0.5),)
+  folders = (unlike.Folder('slides', 8, foreign, 9.0 if foreign else 0.5, 3.0),)
   reasons = tuple('stain' if is_unlike else '' for is_unlike in is_unlike_N)
   return unlike.Judgement(is_unlike_N * 1.0, is_unlike_N, reasons, folders, keep)
 

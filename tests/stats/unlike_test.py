@@ -25,7 +25,8 @@ def reference():
 
 
 def judge(reference, look_ND, folders=None, keep=False):
-  return unlike.judge(reference, look_ND, folders or ['x'] * len(look_ND), SPEC, keep)
+  references = reference if isinstance(reference, tuple) else (reference,)
+  return unlike.judge(references, look_ND, folders or ['x'] * len(look_ND), SPEC, keep)
 
 
 def test_about_the_wanted_share_of_images_like_the_trainings_is_withheld(reference):
@@ -102,6 +103,46 @@ def test_unlike_images_are_named_where_that_is_wanted_and_the_line_says_so(refer
   assert 'expect many errors' in unlike.line(unlike.summary(judged))
   assert '20 of 20 images are' in unlike.line(unlike.summary(judged))
   assert '20 of 20 cells are' in unlike.line({**unlike.summary(judged), unlike.COUNTED: 'cells'})
+
+
+# Two laboratories, eight standard deviations apart in stain.
+ONE, OTHER, BETWEEN = (-4, 0, 0, 0), (4, 0, 0, 0), (0, 0, 0, 0)
+
+
+def fitted(look_ND, kinds=3):
+  num = len(look_ND)
+  return look_reference.fit(
+    look_ND, np.arange(num) % kinds, np.arange(num).astype(str), ASPECTS, np.full(4, 0.01), 0
+  )
+
+
+@pytest.fixture(scope='module')
+def two_laboratories():
+  return fitted(looks(300, 0, ONE)), fitted(looks(300, 1, OTHER))
+
+
+def test_what_lies_between_two_laboratories_is_like_neither_of_them(two_laboratories):
+  judged = judge(two_laboratories, looks(40, 2, BETWEEN))
+  assert judged.withheld_N.all()
+  assert judged.foreign[0].foreign == ('stain',)
+  assert (judged.unlike_N > 0.97).mean() > 0.5, 'most are unlike by themselves'
+  # The control: one reference of both together takes it for its own.
+  together = fitted(np.concatenate([looks(300, 0, ONE), looks(300, 1, OTHER)]))
+  pooled = judge(together, looks(40, 2, BETWEEN))
+  assert not pooled.foreign
+  assert pooled.withheld_N.mean() < 0.2
+
+
+def test_images_of_each_laboratory_and_of_both_in_one_folder_are_like_the_training(two_laboratories):
+  one, other = looks(40, 3, ONE), looks(40, 4, OTHER)
+  for look_ND in (one, other, np.concatenate([one, other]), np.concatenate([one[:9], other])):
+    judged = judge(two_laboratories, look_ND)
+    assert not judged.foreign
+    assert judged.withheld_N.mean() < 0.1
+  # The control: both in one folder, of which one is stained otherwise.
+  shifted = np.concatenate([one, other + np.array((0, 3, 0, 0))])
+  assert judge(two_laboratories, shifted).foreign
+  assert judge(two_laboratories, looks(2, 5, BETWEEN) + np.array((0, 4, 0, 0))).foreign, 'two images'
 
 
 def test_few_groups_and_a_share_out_of_range_are_refused():
