@@ -215,6 +215,10 @@ def test_without_labels_it_only_proposes(places):
       ['--workdir={run}', '--data_dir={other}', '--labels_csv={labels.csv}', '--to={run}'],
       'is the run itself',
     ),
+    (
+      ['--workdir={run}', '--data_dir={other}', '--labels_csv={labels.csv}', '--to={other}'],
+      'is the folder of the images; choose another folder with --to',
+    ),
     (['--workdir={run}', '--data_dir={other}', '--propose=-1'], 'it must be 0 or more'),
     (['--workdir={run}', '--data_dir={other}', '{other}'], 'adapt takes no paths'),
   ],

@@ -38,6 +38,17 @@ def test_predict_without_a_run_uses_the_model_in_the_box_and_withholds_what_is_n
   assert (tmp_path / 'out' / 'log.txt').exists()
 
 
+def test_results_are_not_written_among_images_where_nobody_would_look_for_them(smears, tmp_path):
+  before = sorted(path.name for path in smears.iterdir())
+  code, _, err = starting.run('predict', smears, f'--to={smears}', '--cells=one', inside=tmp_path)
+  assert (code, err.count('\n')) == (2, 1)
+  assert f'{smears}: holds images, such as {before[0]}; choose another folder with --to' in err
+  assert sorted(path.name for path in smears.iterdir()) == before
+  # As the advice says: a folder inside is another one.
+  code, _, err = starting.run('predict', smears, f'--to={smears / "results"}', '--cells=one', inside=tmp_path)
+  assert code == 0, err
+
+
 def test_predict_with_neither_images_nor_a_run_asks_for_images(tmp_path):
   code, _, err = starting.run('predict', inside=tmp_path)
   assert code == 2

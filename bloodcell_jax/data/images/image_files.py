@@ -68,6 +68,16 @@ def subfolders(folder: str, passed_over: litter.Tally | None = None) -> list[str
   return sorted(found, key=natural_key)
 
 
+def check_for_results(folder: str) -> None:
+  """Refuses a folder that a user names for results, if images lie in it: among results nobody would look for them.
+
+  Raises:
+    UserError: an image lies in the folder itself.
+  """
+  if os.path.isdir(folder) and (names := listing(folder, '', False)[0]):
+    raise types.UserError(f'{folder}: holds images, such as {names[0]}; choose another folder with --to')
+
+
 @dataclasses.dataclass(frozen=True)
 class Listing:
   """The image files of a folder."""

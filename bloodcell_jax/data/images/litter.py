@@ -31,10 +31,12 @@ NAMES = (
   '@recycle', '@recently-snapshot', '@tmp', '*@synoeastream', '*@synoresource', '~snapshot', 'recycle bin',
   'recyclebin', 'papierkorb', 'corbeille', 'cestino', 'papelera*', 'lixeira', 'prullenbak', 'papperskorgen', 'lost.dir',
   'recycle bin - *', '_recycle', 'trashbox', '#trash', '@trash', '@__thumb', 'nas_prog',
+  '回收站', '资源回收筒', 'ごみ箱', 'корзина', 'koszyk', 'koš', 'kosz', 'çöp kutusu', '휴지통', 'سلة المحذوفات',
   # cloud drives and programs that copy between places
   '*.gdoc', '*.gsheet', '*.gslides', '*.ffs_db', '*.ffs_lock', '*.filepart', '*.aria2', '*.!ut',
   # editors, browsers and Python
   '*.tmp', '*.temp', '*.part', '*.crdownload', '*.download', '*.opdownload', '*.swp', '*.bak', '*.orig', 'cvs',
+  'wandb', 'mlruns', 'lightning_logs', 'tensorboard', 'tb_logs', 'catboost_info',
   'node_modules', '_cacache', '__pycache__', 'site-packages', 'venv', 'cache', '_cache', '__cache__',
   # picture managers
   'thumbnails', 'thumbnail', 'thumbs', '_thumbs', '__thumbs', 'picasa.ini', 'originals.picasa', 'picasaoriginals',

@@ -45,8 +45,8 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
     groups_csv: a CSV with the columns `file,group`, files relative to the folder, and optionally `source`, the
       photograph that an image was cut from; a group may have several photographs. '' for none.
     labels_csv: a CSV with the columns `file,label`, or several separated by commas (see `label_csv`): their rows are
-      the images, in whatever folders they are; the first folder is the split if it is named like one. '' to use class
-      folders.
+      the images, in whatever folders they are; the column `split` names the split, or else the first folder if it is
+      named like one. '' to use class folders.
 
   Raises:
     UserError: the folder does not exist, has no class or cannot be understood (see `layout`), a class has two spellings
@@ -56,7 +56,11 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
     raise types.UserError(f'{folder}: {_no_folder(folder)}')
   labels = label_csv.read(labels_csv, folder) if labels_csv else []
   found = None if labels else layout.read(folder)
-  rows = found.rows if found else [(label.file, label.label, _split(label.file)) for label in labels]
+  rows = (
+    found.rows
+    if found
+    else [(label.file, label.label, label.split or _split(label.file)) for label in labels]
+  )
   problems = list(found.problems) if found else []
   paths = [os.path.join(folder, *file.split('/')) for file, _, _ in rows]
   kept = []
@@ -95,7 +99,8 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
     name=os.path.basename(os.path.abspath(folder)),
     synthetic=False,
   )
-  return source.Reading(images, problems, remarks.lines(images, found, groups_csv))
+  unread = label_csv.group_columns(labels_csv) if labels and not groups_csv else ()
+  return source.Reading(images, problems, remarks.lines(images, found, groups_csv, unread))
 
 
 def _no_folder(path: str) -> str:
@@ -177,6 +182,10 @@ def _groups(path: str, folder: str, file_N: tuple[str, ...]) -> tuple[list[str],
     if file in group_of:
       raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
     group_of[file] = (group, photograph or group)
+  if pair := names.alike_groups(dict.fromkeys(group for group, _ in group_of.values())):
+    first = {group: file for file, (group, _) in reversed(group_of.items())}
+    one, other = (f'{names.spelled(name)} ({first[name]})' for name in pair)
+    raise types.UserError(f'{path}: {one} and {other} are two spellings of one group; give them one name')
   for file in file_N:
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')

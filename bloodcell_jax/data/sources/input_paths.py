@@ -112,6 +112,10 @@ def read(paths: Sequence[str]) -> Found:
 
 
 def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
+  if not path.strip():
+    raise types.UserError(f'{path!r}: a path is empty; name images or a folder of them')
+  if os.path.exists(path) and not os.path.isdir(path) and not os.path.isfile(path):
+    raise types.UserError(f'{path}: is a device or a pipe, no image; name a file or a folder')
   if os.path.isdir(path):
     yield from _within(path, problems, passed_over)
   elif is_list(path):

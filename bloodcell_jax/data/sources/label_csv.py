@@ -11,10 +11,25 @@ from collections.abc import Mapping
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import csv_rows, listed_names
+from bloodcell_jax.data.sources import csv_rows, listed_names, names
 
 # The column in files that users write, and that of the review page.
 COLUMNS = ('label', 'human_label')
+# The column that names the split of each image; a list may have it.
+SPLIT = 'split'
+# Columns whose images may belong together. They are groups in a list of groups only, which has one for every image.
+_GROUPS = (
+  'group',
+  'patient',
+  'patient_id',
+  'slide',
+  'slide_id',
+  'case',
+  'case_id',
+  'donor',
+  'subject',
+  'subject_id',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +42,7 @@ class Label:
     str  # of the labelled image, as `image_files.marked` writes it or as a spreadsheet left it; '' for none
   )
   where: str  # `path: line N`
+  split: str = ''  # as `names.split` gives it; '' where the list does not say
 
 
 def paths(labels_csv: str) -> list[str]:
@@ -37,7 +53,7 @@ def paths(labels_csv: str) -> list[str]:
 
 
 def read(labels_csv: str, folder: str) -> list[Label]:
-  """The labels of lists with the columns `file` and `label`, or `human_label`; `sha256_16` is optional.
+  """The labels of lists with the columns `file` and `label`, or `human_label`; `sha256_16` and `split` are optional.
 
   A file may be named relative to the folder of the data, or to the folder of its list if that lies inside.
 
@@ -63,13 +79,22 @@ def read(labels_csv: str, folder: str) -> list[Label]:
   return list(labels.values())
 
 
+def group_columns(labels_csv: str) -> list[str]:
+  """The columns of the lists that may name groups of images, which nobody reads here."""
+  found: dict[str, None] = {}
+  for path in paths(labels_csv):
+    rows = csv_rows.read(path, ('file',), 'name a CSV', COLUMNS)
+    found |= dict.fromkeys(name for name in (rows[0][1] if rows else ()) if name in _GROUPS)
+  return list(found)
+
+
 def _list(label: Label) -> str:
   return label.where.rpartition(': line')[0]
 
 
 def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
   advice = 'set --config.data.labels_csv to a CSV with the columns file and label'
-  rows = csv_rows.read(path, ('file',), advice, COLUMNS)
+  rows = csv_rows.read(path, ('file',), advice, (*COLUMNS, SPLIT))
   if rows and not set(COLUMNS) & set(rows[0][1]):
     there = ', '.join(rows[0][1])
     raise types.UserError(
@@ -81,7 +106,9 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
   for where, row in rows:
     file, label = row['file'].replace('\\', '/'), of_row(where, row)
     if not file.strip() or not label:
-      raise types.UserError(f'{where} lacks a file or a label; give both')
+      raise types.UserError(
+        f'{where} lacks a file or a label; give both (NA, nan and the like stand for a missing value)'
+      )
     if row.get('left', '').strip():
       raise types.UserError(
         f'{where} labels a part of {file}; save that part as an image and list it without a box'
@@ -96,8 +123,19 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
       raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
     if not found and not own.startswith('..') and (near := beside.find(inner)):
       found = posixpath.normpath(posixpath.join(own, near))
-    labels.append(Label(found or inner, label, row.get('sha256_16', '').strip(), where))
+    labels.append(Label(found or inner, label, row.get('sha256_16', '').strip(), where, _split(where, row)))
   return labels
+
+
+def _split(where: str, row: Mapping[str, str]) -> str:
+  given = row.get(SPLIT, '').strip()
+  split = names.split(given)
+  if given and not split:
+    raise types.UserError(
+      f'{where} has the split {given!r}; write {", ".join(sorted(set(names.SPLITS.values())))}, or remove the column '
+      f'{SPLIT}'
+    )
+  return split
 
 
 def of_row(where: str, row: Mapping[str, str]) -> str:

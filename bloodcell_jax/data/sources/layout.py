@@ -51,9 +51,15 @@ def read(folder: str) -> Layout:
     _refuse_class(folder)
   rows: list[tuple[str, str, str]] = []
   problems: list[types.Problem] = []
+  if split_folders:
+    problems += _archives(folder, '')
+    if beside := image_files.read_listing(folder, '', False, litter.tally()).names:
+      where = f'images outside the split folders: {len(beside)}, such as {beside[0]}'
+      problems.append(types.Problem(os.path.basename(os.path.abspath(folder)), where))
   for split, split_folder in (split_folders or {'TRAIN': ''}).items():
     inside = os.path.join(folder, split_folder) if split_folder else folder
     loose = image_files.read_listing(inside, split_folder, False, litter.tally()).names
+    problems += _archives(inside, split_folder)
     if loose:
       where = f'images outside the class folders: {len(loose)}, such as {loose[0]}'
       if any('\\' in name for name in loose):
@@ -74,6 +80,15 @@ def read(folder: str) -> Layout:
         problems.append(types.Problem(shown, 'holds no image'))
       rows += [(f'{shown}/{name}', class_name, split) for name in found.names]
   return Layout(rows, problems, split_folders, passed_over, () if split_folders else _splits_beside(folder))
+
+
+def _archives(folder: str, shown: str) -> list[types.Problem]:
+  """The archives in the folder, which may hold a split or a class that nobody has unpacked."""
+  return [
+    types.Problem(posixpath.join(shown, name), image_files.unpacking(name))
+    for name in sorted(os.listdir(folder))
+    if os.path.splitext(name)[1].lower() in image_files.ARCHIVES
+  ]
 
 
 def subfolder(file: str, class_name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 # Split words, as `key` gives them, and the split each stands for.
 SPLITS = {
@@ -31,9 +31,18 @@ _FILLERS = ('set', 'data', 'dataset', 'images', 'imgs', 'split', 'cells', 'sampl
 # What file managers add to the name of a copy, in the words of `key`: `A - Copy (2)`, `A copy`, `A (2)`, `Copy of A`.
 _COPIED_AFTER = re.compile(r'(?: (?:copy|kopie|copie|copia|backup|bak)(?: \d+)?)?(?: ?\(\d+\))?$')
 _COPIED_BEFORE = re.compile(r'^(?:copy of|kopie von|copie de|copia de|copia di) ')
-# Grave, acute, circumflex, tilde and cedilla on a Latin letter; a blank that no two digits surround.
-_ACCENT = re.compile('([a-z])[\u0300-\u0303\u0327]')
+# Grave, acute, circumflex, tilde, cedilla and a dot on a Latin letter; a blank that no two digits surround.
+_ACCENT = re.compile('([a-z])[\u0300-\u0303\u0307\u0327]')
+# Letters that are written as two where a keyboard lacks them, and the Turkish i without a dot.
+_SPELLED_OUT = str.maketrans(
+  {'ä': 'ae', 'ö': 'oe', 'ü': 'ue', 'ø': 'oe', 'å': 'aa', 'æ': 'ae', 'œ': 'oe', 'ı': 'i'}
+)
+_ZERO = re.compile('(?<=[a-z])0(?=[a-z])')
+# Cells without a marker, `CD4-`, are others than those named by it alone.
+_NEGATIVE = re.compile('[A-Za-z]+[0-9]+[-\u2212\u2013]')
 _JOINT = re.compile(r'(?<![0-9]) | (?![0-9])')
+# A whole number as lists write it: with zeros before it, or as a program writes one that it took for a measurement.
+_NUMBER = re.compile(r'0*([0-9]+?)(?:[.,]0+)?')
 # Parts of the names of blood cells, which tell class folders from folders of patients or days.
 _CELLS = (
   'neutro', 'eosin', 'baso', 'lympho', 'mono', 'granulo', 'blast', 'myelo', 'erythro', 'platelet', 'thrombo', 'smudge',
@@ -124,19 +133,52 @@ def spelled(name: str) -> str:
 def alike(names: Iterable[str]) -> tuple[str, str] | None:
   """The first two names that differ but read the same; None if there are none.
 
-  Blanks between letters and the accents of Latin letters make no two classes; other marks do, such as an umlaut.
+  Blanks between letters, the accents of Latin letters and an umlaut written as two letters make no two classes; an
+  umlaut itself does, and so does the minus of a marker.
 
   Example:
     >>> alike(('Band Cell', 'BandCell')), alike(('M\xe9gakaryocyte', 'Megakaryocyte'))
     (('Band Cell', 'BandCell'), ('M\xe9gakaryocyte', 'Megakaryocyte'))
-    >>> alike(('type 1 1', 'type 11', 'B\xe4r', 'Bar'))
+    >>> alike(('Pl\xe4ttchen', 'Plaettchen')), alike(('MON0CYTE', 'MONOCYTE')), alike(('1', '1.0'))
+    (('Pl\xe4ttchen', 'Plaettchen'), ('MON0CYTE', 'MONOCYTE'), ('1', '1.0'))
+    >>> alike(('type 1 1', 'type 11', 'B\xe4r', 'Bar', 'CD4', 'CD4+', 'CD4-'))
   """
   first: dict[str, str] = {}
   for name in names:
-    for reading in (key(name), key(name.translate(_LOOK_ALIKES)), _bare(name)):
+    for reading in _readings(name):
       other = first.setdefault(reading, name)
       if other != name:
         return other, name
+  return None
+
+
+def _readings(name: str) -> Iterator[str]:
+  """What a reader may take the name for."""
+  number = _NUMBER.fullmatch(name.strip())
+  plain = number[1] if number else name
+  sign = '-' if _NEGATIVE.fullmatch(name.strip()) else ''
+  spelled_out = unicodedata.normalize('NFC', key(plain)).translate(_SPELLED_OUT)
+  for reading in (
+    key(plain),
+    key(plain.translate(_LOOK_ALIKES)),
+    _bare(plain),
+    _ZERO.sub('o', _bare(spelled_out)),
+  ):
+    yield reading + sign
+
+
+def alike_groups(names: Iterable[str]) -> tuple[str, str] | None:
+  """The first two names of groups that differ but read the same, or are one number; None if there are none.
+
+  Example:
+    >>> alike_groups(('P1', 'P2', 'p1 ')), alike_groups(('7', '7.0')), alike_groups(('P1', 'P11', '1', '11'))
+    (('P1', 'p1 '), ('7', '7.0'), None)
+  """
+  first: dict[str, str] = {}
+  for name in names:
+    number = _NUMBER.fullmatch(name.strip())
+    if (other := first.setdefault(number[1] if number else key(name), name)) != name:
+      return other, name
   return None
 
 
@@ -152,11 +194,15 @@ def singular(name: str) -> str:
   Example:
     >>> singular('Neutrophils'), singular('Segmented neutrophil'), singular('band_cells'), singular('Blast')
     ('neutrophil', 'segmented neutrophil', 'band cell', 'blast')
+    >>> singular('Monozyten')
+    'monozyt'
     >>> singular('Basophilic series'), singular('class'), singular('dogs'), singular('smudge cells (lysis)')
     ('basophilic series', 'class', 'dogs', 'smudge cells (lysis)')
   """
   words = key(name).split()
   last = words[-1] if words else ''
+  if last.endswith('zyten'):
+    words[-1] = last.removesuffix('en')
   if last.endswith('s') and (is_cell(last) or last in _PLURALS):
     words[-1] = last.removesuffix('s')
   return ' '.join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,19 +16,24 @@ _ORDER = ('TRAIN', 'VALIDATION', 'TEST', 'TEST_SIMPLE', 'ORIGINALS')
 _UNSORTED = (
   'unlabeled', 'unlabelled', 'unsorted', 'unsortiert', 'to sort', 'todo', 'new folder', 'neuer ordner',
   'nouveau dossier', 'untitled folder', 'new', 'all', 'images', 'data', 'misc', 'temp', 'tmp', 'trash',
-  'bin', 'old', 'build', 'env',
+  'bin', 'old', 'build', 'env', 'deleted', 'to delete', 'delete', 'removed', 'rejected', 'rejects', 'excluded',
+  'exclude', 'discarded', 'discard', 'bad', 'unsure', 'uncertain', 'unknown', 'geloescht', 'gelöscht', 'aussortiert',
+  'unknown class', 'eliminados', 'descartados', 'supprimé', 'supprimes', 'rejetés',
 )  # fmt: skip
 GROUPS_FILE = 'groups_by_folder.csv'  # written by an audit
 MOST_CLASSES = 20  # that a line names one by one
 
 
-def lines(table: types.Table, found: layout.Layout | None, groups_csv: str) -> tuple[str, ...]:
+def lines(
+  table: types.Table, found: layout.Layout | None, groups_csv: str, unread: Sequence[str]
+) -> tuple[str, ...]:
   """The lines.
 
   Args:
     table: the images.
     found: the layout of the folder; None where a CSV lists the images.
     groups_csv: the CSV of groups; '' for none.
+    unread: columns of the list of labels that may name groups, where there is no CSV of them.
   """
   texts = [f'{table.name}: {_splits(table, found)}']
   present = _present_splits(table)
@@ -42,6 +48,11 @@ def lines(table: types.Table, found: layout.Layout | None, groups_csv: str) -> t
   texts += [
     f'  {line}' for line in [*_lacking(table), _groups(table, groups_csv), *_subfolders(table, groups_csv)]
   ]
+  if unread:
+    texts.append(
+      f'  the column {" and ".join(unread)} of the list of labels is not read. If its images belong together, pass the '
+      'list as --config.data.groups_csv as well, with the columns file and group'
+    )
   if found and found.splits_beside:
     texts.append(
       f'  this folder alone is used, not {", ".join(found.splits_beside)} beside it; name the folder above '
@@ -168,7 +179,10 @@ def _subfolders(table: types.Table, groups_csv: str) -> list[str]:
   for name, label in zip(inner.tolist(), table.label.tolist(), strict=True):
     if name:
       per_class[table.class_names[label]].add(name)
-  if not any(len(each) > 1 for each in per_class.values()):
+  are_cells = bool(per_class) and all(
+    names.is_cell(name.rsplit('/', 1)[-1]) for each in per_class.values() for name in each
+  )
+  if not are_cells and not any(len(each) > 1 for each in per_class.values()):
     return []
   num = len(set(inner.tolist()) - {''})
   text = (

@@ -136,3 +136,11 @@ def test_what_names_nothing_is_one_line_that_says_which(folder, path, message):
   assert message in str(error.value)
   assert path.split('*')[0] in str(error.value)
   assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('path', 'says'), [('', "'': a path is empty"), ('/dev/null', '/dev/null: is a device')]
+)
+def test_what_is_neither_file_nor_folder_is_told(path, says):
+  with pytest.raises(types.UserError, match=says):
+    input_paths.read([path])

@@ -168,3 +168,37 @@ def test_a_path_with_a_comma_is_one_list(folder):
   path.write_text('file,label\nb.png,A\n')
   assert label_csv.paths(str(path)) == [str(path)]
   assert label_csv.paths('a.csv, b.csv') == ['a.csv', 'b.csv']
+
+
+def test_the_column_split_says_which_images_are_not_trained_on(folder):
+  path = listed(folder, 'file,label,Split\nslide 1/a.png,A,train\nb.png,B,test set\nTEST/c.png,A,\n')
+  table, _ = folders.table(str(folder), '', path)
+  assert table.split.tolist() == ['TRAIN', 'TEST', 'TEST']
+  wrong = listed(folder, 'file,label,split\nb.png,B,7\n')
+  with pytest.raises(types.UserError, match="line 2 has the split '7'; write ORIGINALS, TEST"):
+    folders.table(str(folder), '', wrong)
+
+
+def test_a_column_of_patients_that_is_not_read_is_told(folder):
+  path = listed(folder, 'file,label,patient_id\nslide 1/a.png,A,P1\nb.png,B,P1\n')
+  assert 'the column patient_id of the list of labels is not read' in '\n'.join(
+    folders.read(str(folder), '', path).remarks
+  )
+  # As the advice says: the same list names the groups.
+  both = listed(folder, 'file,label,group\nslide 1/a.png,A,P1\nb.png,B,P1\n')
+  found = folders.read(str(folder), both, both)
+  assert found.table.group.tolist() == ['P1', 'P1']
+  assert 'is not read' not in '\n'.join(found.remarks)
+
+
+@pytest.mark.parametrize('other', ['p1 ', 'P1.', 'P 1'])
+def test_a_patient_of_two_spellings_is_refused(folder, other):
+  labels = listed(folder, 'file,label\nslide 1/a.png,A\nb.png,B\n')
+  groups = folder.parent / 'groups.csv'
+  groups.write_text(f'file,group\nslide 1/a.png,P1\nb.png,"{other}"\n', encoding='utf-8')
+  if other == 'P 1':  # the control: a blank makes another name
+    assert len(set(folders.table(str(folder), str(groups), labels)[0].group.tolist())) == 2
+    return
+  with pytest.raises(types.UserError, match='are two spellings of one group; give them one name') as error:
+    folders.table(str(folder), str(groups), labels)
+  assert 'P1 (slide 1/a.png)' in str(error.value)
