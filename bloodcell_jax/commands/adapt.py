@@ -14,7 +14,6 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.adaptation import adapted_run, laboratory
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import image_files
 from bloodcell_jax.inference import boxed_labels, cell_folder
 from bloodcell_jax.runs import saved_run
 from bloodcell_jax.storage import box, prediction_folder, workdir
@@ -94,7 +93,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'{new}: is the run itself; choose another folder with --to')
   if new.resolve() == pathlib.Path(values['data_dir']).resolve():
     raise types.UserError(f'{new}: is the folder of the images; choose another folder with --to')
-  image_files.check_for_results(str(new))
+  prediction_folder.refuse_images(new)
   if boxed_labels.are_in(values['labels_csv']):
     values = _cut_out(values, new, saved_run.read_experiment(folder, None).data.decode.max_pixels, progress)
   wanted = adapted_run.Request(

@@ -15,7 +15,7 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import cell_view, conversions, decode, image_files, sizes
+from bloodcell_jax.data.images import cell_view, conversions, decode, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
 from bloodcell_jax.inference import (
@@ -179,7 +179,7 @@ def _target(
     return prediction_folder.take(parent, paths)
   target = pathlib.Path(flags.FLAGS.to)
   if not (target / prediction_folder.FILE).exists():
-    image_files.check_for_results(str(target))
+    prediction_folder.refuse_images(target)
   prediction_folder.claim(target, paths, folder.path, network)
   return target
 

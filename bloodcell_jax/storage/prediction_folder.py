@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from bloodcell_jax.base import types
+from bloodcell_jax.data.images import image_files
 from bloodcell_jax.system import atomic, lock, portable_name
 
 # What a prediction is described in; from the start of the prediction it holds `PATHS`.
@@ -83,6 +84,16 @@ def claim(folder: pathlib.Path, paths: Sequence[str], run: pathlib.Path, model: 
   if recorded.get(RUN, own) != own and recorded.get(MODEL) != model:
     raise types.UserError(f'{folder}: holds predictions by {recorded[RUN]}; {advice}')
   atomic.write_json(folder / FILE, {**recorded, PATHS: absolute(paths), RUN: own, MODEL: model})
+
+
+def refuse_images(folder: pathlib.Path) -> None:
+  """Refuses a folder that a user names for results, if images lie in it: among results nobody would look for them.
+
+  Raises:
+    UserError: an image lies in the folder itself.
+  """
+  if folder.is_dir() and (names := image_files.listing(str(folder), '', False)[0]):
+    raise types.UserError(f'{folder}: holds images, such as {names[0]}; choose another folder with --to')
 
 
 def record(folder: pathlib.Path, paths: Sequence[str]) -> None:

@@ -56,26 +56,19 @@ def subfolders(folder: str, passed_over: litter.Tally | None = None) -> list[str
   found = []
   names = os.listdir(folder)
   of_run = litter.RUN_FOLDERS if litter.is_result(names) else ()
+  of_project = litter.of_project(names)
   for name in names:
     path = os.path.join(folder, name)
     if kind := litter.kind(name):
       _count(passed_over, kind)
     elif os.path.isdir(path):
-      if name in of_run or litter.is_result(_entries(path)):
+      if name in of_project:
+        _count(passed_over, name)
+      elif name in of_run or litter.is_result(_entries(path)):
         _count(passed_over, litter.RUN)
       else:
         found.append(name)
   return sorted(found, key=natural_key)
-
-
-def check_for_results(folder: str) -> None:
-  """Refuses a folder that a user names for results, if images lie in it: among results nobody would look for them.
-
-  Raises:
-    UserError: an image lies in the folder itself.
-  """
-  if os.path.isdir(folder) and (names := listing(folder, '', False)[0]):
-    raise types.UserError(f'{folder}: holds images, such as {names[0]}; choose another folder with --to')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +125,9 @@ def read_listing(folder: str, shown: str, recursive: bool, passed_over: litter.T
         )
         continue
       seen.add(_identity(path))
+      if name in litter.of_project(_entries(os.path.dirname(path))):
+        passed_over.times[name] += 1
+        continue
       if (not prefix and name in of_run) or litter.is_result(_entries(path)):
         passed_over.times[litter.RUN] += 1
         num_runs += 1

@@ -53,6 +53,8 @@ RUN = 'folders of runs and results'
 RUN_FOLDERS = (
   'checkpoints', 'figures', 'predictions', 'groups', 'review', 'predict', 'members', 'folds', 'explain', 'export',
 )  # fmt: skip
+# What QuPath keeps beside its project file; the first holds a reduced copy of every slide.
+_OF_QUPATH, _QUPATH = ('data', 'classifiers', 'scripts'), '.qpproj'
 # Most names that a line lists; it counts the others.
 MOST_NAMED = 4
 
@@ -114,6 +116,16 @@ def kind(name: str) -> str:
       has_wildcard = '*' in pattern or '[' in pattern
       return pattern if has_wildcard and folded != pattern.rstrip('*') else name.strip()
   return ''
+
+
+def of_project(names: Collection[str]) -> tuple[str, ...]:
+  """The folders that another program keeps in a folder with these entries, with copies of images.
+
+  Example:
+    >>> of_project(['data', 'project.qpproj', 'A']), of_project(['data', 'A'])
+    (('data', 'classifiers', 'scripts'), ())
+  """
+  return _OF_QUPATH if any(name.casefold().endswith(_QUPATH) for name in names) else ()
 
 
 def is_result(names: Collection[str]) -> bool:

@@ -279,27 +279,3 @@ def test_equal_images_are_told_and_not_only_counted_as_few_groups(tmp_path):
   assert '19 images are copies of others (equal files)' in '\n'.join(found.remarks)
   with pytest.raises(types.UserError, match='of its 20 images all are the same file'):
     splits.hold_out(found.table, np.arange(40), 0.2, 0, 'data.validation_fraction')
-
-
-def test_what_nobody_unpacked_beside_splits_or_classes_is_told(tmp_path):
-  write(tmp_path, 'TRAIN/A/1.png', 'TRAIN/B/2.png', 'TEST.zip', 'loose.png', 'TRAIN/C.tar.gz', 'notes.xlsx')
-  problems = list(map(str, folders.read(str(tmp_path), '', '').problems))
-  assert 'TEST.zip: is an archive; unpack it and name the folder' in problems
-  assert 'TRAIN/C.tar.gz: is an archive; unpack it and name the folder' in problems
-  assert any('images outside the split folders: 1, such as loose.png' in each for each in problems)
-  # The control: a table beside them is nobody's class.
-  assert len(problems) == 3
-
-
-@pytest.mark.parametrize('name', ['deleted', 'Rejected', 'to_delete', 'unsure'])
-def test_a_folder_of_images_that_somebody_took_out_is_told(tmp_path, name):
-  write(tmp_path, 'A/1.png', 'B/2.png', f'{name}/3.png')
-  assert f'{name}: taken for a class like the others; move it away' in told(tmp_path)
-
-
-def test_one_kind_of_cell_in_each_class_folder_is_told(tmp_path):
-  write(tmp_path, 'granulocyte/neutrophil/1.png', 'agranulocyte/lymphocyte/2.png', 'other/blast/3.png')
-  assert 'If lymphocyte is a class of its own, move its folder up' in told(tmp_path)
-  # The control: one patient in each class is nothing to tell.
-  write(tmp_path / 'next', 'A/P1/1.png', 'B/P2/2.png')
-  assert 'move its folder up' not in told(tmp_path / 'next')
