@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -177,7 +178,7 @@ def _groups(path: str, folder: str, file_N: tuple[str, ...]) -> tuple[list[str],
     if not file:
       raise types.UserError(
         f'{where} names {row["file"]}, which is no image of the folder; correct or delete the line'
-        f'{listed_names.hint(folder, row["file"])}'
+        f'{_of_base_name(row["file"], file_N) or listed_names.hint(folder, row["file"])}'
       )
     if file in group_of:
       raise types.UserError(f'{where} names {file} a second time; keep one of the lines')
@@ -190,6 +191,13 @@ def _groups(path: str, folder: str, file_N: tuple[str, ...]) -> tuple[list[str],
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')
   return [group_of[file][0] for file in file_N], [group_of[file][1] for file in file_N]
+
+
+def _of_base_name(name: str, file_N: Sequence[str]) -> str:
+  """The only image of the last part of this name, to be added to an error; '' if there is none, or several."""
+  last = names.key(re.split(r'[/\\]', name)[-1])
+  found = [file for file in file_N if names.key(file.rpartition('/')[2]) == last]
+  return f' ({found[0]} is there)' if len(found) == 1 else ''
 
 
 def _read(settings: source.Settings) -> source.Reading:

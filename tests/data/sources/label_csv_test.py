@@ -202,3 +202,13 @@ def test_a_patient_of_two_spellings_is_refused(folder, other):
   with pytest.raises(types.UserError, match='are two spellings of one group; give them one name') as error:
     folders.table(str(folder), str(groups), labels)
   assert 'P1 (slide 1/a.png)' in str(error.value)
+
+
+def test_a_group_of_a_base_name_is_told_with_the_file_that_is_meant(folder):
+  labels = listed(folder, 'file,label\nslide 1/a.png,A\nb.png,B\n')
+  groups = folder.parent / 'groups.csv'
+  groups.write_text('file,group\na.png,P1\nb.png,P2\n', encoding='utf-8')
+  with pytest.raises(
+    types.UserError, match=r'names a\.png, which is no image .* \(slide 1/a\.png is there\)'
+  ):
+    folders.table(str(folder), str(groups), labels)
