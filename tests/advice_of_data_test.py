@@ -251,6 +251,9 @@ def test_an_archive_is_unpacked_and_a_workbook_saved_as_a_list(tmp_path):
   archive = shutil.make_archive(str(tmp_path / 'cells'), 'zip', top)
   assert 'unpack it and name the folder' in line(lambda: input_paths.read([archive]))
   shutil.unpack_archive(archive, tmp_path / 'unpacked')
+  assert 'is a device or a pipe, no image; name a file or a folder' in line(
+    lambda: input_paths.read(['/dev/null'])
+  )
   assert len(input_paths.read([str(tmp_path / 'unpacked')]).inputs) == 1
   book = tmp_path / 'list.xlsx'
   book.write_bytes(b'PK\3\4')

@@ -107,7 +107,7 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
     file, label = row['file'].replace('\\', '/'), of_row(where, row)
     if not file.strip() or not label:
       raise types.UserError(
-        f'{where} lacks a file or a label; give both (NA, nan and the like stand for a missing value)'
+        f'{where} lacks a file or a label (NA and nan stand for a missing value); give both'
       )
     if row.get('left', '').strip():
       raise types.UserError(

@@ -54,7 +54,7 @@ def test_what_the_review_page_exports_is_such_a_list(folder):
     ('name,label\n', 'must name the column file'),
     ('file,name\nb.png,A\n', 'must name the columns file and label or human_label'),
     ('file,label\n', 'has no line with a label'),
-    ('file,label\nb.png,\n', 'line 2 lacks a file or a label'),
+    ('file,label\nb.png,\n', 'line 2 lacks a file or a label (NA'),
     ('file,label\nb.png,A\n./b.png,B\n', 'line 3 names b.png a second time'),
     ('file,label\n../x.png,A\n', 'line 2 names ../x.png, which is not inside'),
     ('file,label\nb.png,../../A\n', 'a label has no slash'),
