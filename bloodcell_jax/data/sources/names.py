@@ -235,8 +235,16 @@ def copy_of(name: str, others: Iterable[str]) -> str:
 
 
 def match(name: str, others: Iterable[str]) -> str:
-  """The only one of the others that reads like the name; '' if none or several do."""
-  found = [other for other in others if key(other) == key(name)]
+  """The one of the others that is this very name, or else the only one that reads like it; '' if none or several do.
+
+  Example:
+    >>> match('cd4 ', ('CD4', 'CD8')), match('CD4-', ('CD4', 'CD4-')), match('cd4', ('CD4', 'CD4-'))
+    ('CD4', 'CD4-', '')
+  """
+  known = list(others)
+  if name in known:
+    return name
+  found = [other for other in known if key(other) == key(name)]
   return found[0] if len(found) == 1 else ''
 
 
