@@ -56,7 +56,7 @@ def subfolders(folder: str, passed_over: litter.Tally | None = None) -> list[str
   found = []
   names = os.listdir(folder)
   of_run = litter.RUN_FOLDERS if litter.is_result(names) else ()
-  of_project = litter.of_project(names)
+  of_project = litter.OF_QUPATH if litter.is_project(names) else ()
   for name in names:
     path = os.path.join(folder, name)
     if kind := litter.kind(name):
@@ -125,7 +125,7 @@ def read_listing(folder: str, shown: str, recursive: bool, passed_over: litter.T
         )
         continue
       seen.add(_identity(path))
-      if name in litter.of_project(_entries(os.path.dirname(path))):
+      if name in litter.OF_QUPATH and litter.is_project(_entries(os.path.dirname(path))):
         passed_over.times[name] += 1
         continue
       if (not prefix and name in of_run) or litter.is_result(_entries(path)):

@@ -54,7 +54,7 @@ RUN_FOLDERS = (
   'checkpoints', 'figures', 'predictions', 'groups', 'review', 'predict', 'members', 'folds', 'explain', 'export',
 )  # fmt: skip
 # What QuPath keeps beside its project file; the first holds a reduced copy of every slide.
-_OF_QUPATH, _QUPATH = ('data', 'classifiers', 'scripts'), '.qpproj'
+OF_QUPATH, _QUPATH = ('data', 'classifiers', 'scripts'), '.qpproj'
 # Most names that a line lists; it counts the others.
 MOST_NAMED = 4
 
@@ -118,14 +118,14 @@ def kind(name: str) -> str:
   return ''
 
 
-def of_project(names: Collection[str]) -> tuple[str, ...]:
-  """The folders that another program keeps in a folder with these entries, with copies of images.
+def is_project(names: Collection[str]) -> bool:
+  """Whether a folder with these entries is a project of QuPath, in which OF_QUPATH are its own.
 
   Example:
-    >>> of_project(['data', 'project.qpproj', 'A']), of_project(['data', 'A'])
-    (('data', 'classifiers', 'scripts'), ())
+    >>> is_project(['data', 'project.qpproj', 'A']), is_project(['data', 'A'])
+    (True, False)
   """
-  return _OF_QUPATH if any(name.casefold().endswith(_QUPATH) for name in names) else ()
+  return any(name.casefold().endswith(_QUPATH) for name in names)
 
 
 def is_result(names: Collection[str]) -> bool:

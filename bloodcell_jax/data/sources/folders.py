@@ -100,8 +100,8 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
     name=os.path.basename(os.path.abspath(folder)),
     synthetic=False,
   )
-  unread = label_csv.group_columns(labels_csv) if labels and not groups_csv else ()
-  return source.Reading(images, problems, remarks.lines(images, found, groups_csv, unread))
+  unread = () if groups_csv else dict.fromkeys(name for label in labels for name in label.unread)
+  return source.Reading(images, problems, remarks.lines(images, found, groups_csv, tuple(unread)))
 
 
 def _no_folder(path: str) -> str:

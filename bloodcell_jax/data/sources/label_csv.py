@@ -43,6 +43,7 @@ class Label:
   )
   where: str  # `path: line N`
   split: str = ''  # as `names.split` gives it; '' where the list does not say
+  unread: tuple[str, ...] = ()  # the columns of its list that may name groups, which nobody reads
 
 
 def paths(labels_csv: str) -> list[str]:
@@ -79,15 +80,6 @@ def read(labels_csv: str, folder: str) -> list[Label]:
   return list(labels.values())
 
 
-def group_columns(labels_csv: str) -> list[str]:
-  """The columns of the lists that may name groups of images, which nobody reads here."""
-  found: dict[str, None] = {}
-  for path in paths(labels_csv):
-    rows = csv_rows.read(path, ('file',), 'name a CSV', COLUMNS)
-    found |= dict.fromkeys(name for name in (rows[0][1] if rows else ()) if name in _GROUPS)
-  return list(found)
-
-
 def _list(label: Label) -> str:
   return label.where.rpartition(': line')[0]
 
@@ -100,6 +92,7 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
     raise types.UserError(
       f'{path}: the first line must name the columns file and {" or ".join(COLUMNS)}; it has {there}'
     )
+  unread = tuple(name for name in (rows[0][1] if rows else ()) if name in _GROUPS)
   own = posixpath.relpath(_absolute(os.path.dirname(path)), _absolute(folder))
   beside = listed_names.Tree(os.path.dirname(path) or '.')
   labels = []
@@ -123,7 +116,9 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
       raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
     if not found and not own.startswith('..') and (near := beside.find(inner)):
       found = posixpath.normpath(posixpath.join(own, near))
-    labels.append(Label(found or inner, label, row.get('sha256_16', '').strip(), where, _split(where, row)))
+    labels.append(
+      Label(found or inner, label, row.get('sha256_16', '').strip(), where, _split(where, row), unread)
+    )
   return labels
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 # Split words, as `key` gives them, and the split each stands for.
 SPLITS = {
@@ -143,19 +143,28 @@ def alike(names: Iterable[str]) -> tuple[str, str] | None:
     (('Pl\xe4ttchen', 'Plaettchen'), ('MON0CYTE', 'MONOCYTE'), ('1', '1.0'))
     >>> alike(('type 1 1', 'type 11', 'B\xe4r', 'Bar', 'CD4', 'CD4+', 'CD4-'))
   """
+  return _first_pair(names, _readings)
+
+
+def _first_pair(names: Iterable[str], readings: Callable[[str], Iterable[str]]) -> tuple[str, str] | None:
+  """The first two names that differ and share a reading; None if there are none."""
   first: dict[str, str] = {}
   for name in names:
-    for reading in _readings(name):
-      other = first.setdefault(reading, name)
-      if other != name:
+    for reading in readings(name):
+      if (other := first.setdefault(reading, name)) != name:
         return other, name
   return None
 
 
+def _whole(name: str) -> str:
+  """A whole number as it is written at its shortest; any other name as it is."""
+  number = _NUMBER.fullmatch(name.strip())
+  return number[1] if number else name
+
+
 def _readings(name: str) -> Iterator[str]:
   """What a reader may take the name for."""
-  number = _NUMBER.fullmatch(name.strip())
-  plain = number[1] if number else name
+  plain = _whole(name)
   sign = '-' if _NEGATIVE.fullmatch(name.strip()) else ''
   spelled_out = unicodedata.normalize('NFC', key(plain)).translate(_SPELLED_OUT)
   for reading in (
@@ -174,12 +183,7 @@ def alike_groups(names: Iterable[str]) -> tuple[str, str] | None:
     >>> alike_groups(('P1', 'P2', 'p1 ')), alike_groups(('7', '7.0')), alike_groups(('P1', 'P11', '1', '11'))
     (('P1', 'p1 '), ('7', '7.0'), None)
   """
-  first: dict[str, str] = {}
-  for name in names:
-    number = _NUMBER.fullmatch(name.strip())
-    if (other := first.setdefault(number[1] if number else key(name), name)) != name:
-      return other, name
-  return None
+  return _first_pair(names, lambda name: [key(_whole(name))])
 
 
 def _bare(name: str) -> str:
@@ -215,11 +219,7 @@ def differ_in_number(names: Iterable[str]) -> tuple[str, str] | None:
     >>> differ_in_number(('Neutrophils', 'MONOCYTE', 'neutrophil')), differ_in_number(('Band', 'Segmented neutrophils'))
     (('Neutrophils', 'neutrophil'), None)
   """
-  first: dict[str, str] = {}
-  for name in names:
-    if first.setdefault(singular(name), name) != name:
-      return first[singular(name)], name
-  return None
+  return _first_pair(names, lambda name: [singular(name)])
 
 
 def copy_of(name: str, others: Iterable[str]) -> str:
