@@ -79,7 +79,9 @@ def scored(num_classes: int, num_images: int) -> Callable[[int], dict[str, Any]]
   names = tuple(f'class {k:06d}' for k in range(num_classes))
   predictions = types.Predictions(probs_NK, label_N, file_N, file_N, names)
   spec = intervals.Spec(2000, 0.95, 'bca', ())
-  rule = calibration.fit(predictions, calibration.Spec(0.05, 0.1, 'lac'))
+  rule = calibration.fit(
+    predictions, calibration.Spec(0.05, 0.1, 'lac'), np.zeros(len(predictions), np.int32)
+  )
 
   def once(folder: workdir.Workdir) -> dict[str, float]:
     moments = [time.perf_counter()]

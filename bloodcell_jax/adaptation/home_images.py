@@ -56,7 +56,7 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str, net
   rows = dict(data.rows)
   # Images of fields that are in training too say nothing.
   rows['test'] = rows.get('test_clean', rows.get('test', np.zeros(0, np.int64)))
-  laboratory_N = laboratories.numbers(data.table, exp.data.source)
+  laboratory_N = laboratories.numbers(data.table.group, exp.data.source)
   sample = {
     split: data.table.take(_sample(data.table, laboratory_N, rows[split], most, exp.seed))
     for split, most in MOST.items()

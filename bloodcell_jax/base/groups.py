@@ -10,6 +10,8 @@ from bloodcell_jax.base import rng
 
 # Texts compared at once.
 _BLOCK = 1_000
+# Fewer groups than these say too little of a laboratory by itself.
+LEAST_OF_LABORATORY = 10
 
 
 def numbers(text_N: np.ndarray) -> np.ndarray:
@@ -149,6 +151,41 @@ def resample(num_groups: int, num_resamples: int, seed: int, name: str, *counter
   """
   generator = rng.generator(seed, name, *counters)
   return generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples)
+
+
+def of_laboratories(laboratory_N: np.ndarray, group_N: np.ndarray) -> list[np.ndarray]:
+  """[N] bool of each laboratory: its rows. No row is in two of them, and each is in one.
+
+  Laboratories of fewer than LEAST_OF_LABORATORY groups count as one, which joins the smallest of the others if it has
+  too few as well.
+
+  Example:
+    >>> laboratory_N = np.repeat([0, 1, 2], [12, 20, 2])
+    >>> [int(inside_N.sum()) for inside_N in of_laboratories(laboratory_N, np.arange(34))]
+    [14, 20]
+  """
+  size_L = {each: len(np.unique(group_N[laboratory_N == each])) for each in np.unique(laboratory_N).tolist()}
+  small = [each for each, size in size_L.items() if size < LEAST_OF_LABORATORY]
+  parts = [[each] for each in sorted(set(size_L) - set(small), key=lambda each: size_L[each])]
+  if small and parts and sum(size_L[each] for each in small) < LEAST_OF_LABORATORY:
+    parts[0] += small
+  elif small:
+    parts.append(small)
+  return [np.isin(laboratory_N, part) for part in parts]
+
+
+def equal_laboratories(laboratory_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
+  """[N] weights with the sum 1 for each of `of_laboratories`, and within it the same sum for every group.
+
+  Example:
+    >>> laboratory_N = np.repeat([0, 1], [10, 20])
+    >>> equal_laboratories(laboratory_N, np.arange(30))[[0, -1]].tolist()
+    [0.1, 0.05]
+  """
+  weight_N = np.empty(len(group_N))
+  for inside_N in of_laboratories(laboratory_N, group_N):
+    weight_N[inside_N] = equal_weights(group_N[inside_N], 1.0)
+  return weight_N
 
 
 def equal_weights(group_N: np.ndarray, total: float) -> np.ndarray:

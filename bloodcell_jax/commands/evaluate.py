@@ -19,7 +19,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import cell_view, sizes
-from bloodcell_jax.data.sources import input_paths
+from bloodcell_jax.data.sources import input_paths, laboratories
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import (
   aligned_network,
@@ -149,7 +149,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     if name == 'validation':
       fitted_for = models.fitted_for()
       adapted, kept = cross_fitted.read(folder), cross_fitted.measure(folder)
-      rule = calibration_file.fit(adapted or predictions, exp.calibration, fitted_for.temperature)
+      fitted_on = adapted or predictions
+      laboratory_N = laboratories.numbers(fitted_on.group_N, exp.data.source)
+      rule = calibration_file.fit(fitted_on, exp.calibration, fitted_for.temperature, laboratory_N)
       dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')

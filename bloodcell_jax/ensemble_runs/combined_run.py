@@ -12,6 +12,7 @@ from bloodcell_jax.base import groups, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds
+from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
 from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
@@ -131,11 +132,10 @@ def write(
     else model_set.combined(result.rule, list(result.answers[split]))
     for split in dict.fromkeys((*result.answers, *result.overrides))
   }
-  fitted = (
-    calibration_file.fit(combined['validation'], exp.calibration, result.temperature)
-    if 'validation' in combined
-    else None
-  )
+  fitted = None
+  if 'validation' in combined:
+    laboratory_N = laboratories.numbers(combined['validation'].group_N, exp.data.source)
+    fitted = calibration_file.fit(combined['validation'], exp.calibration, result.temperature, laboratory_N)
   origin = {'members': len(result.members)}
   judgements: dict[str, unlike.Judgement] = {}
   if fitted is not None:

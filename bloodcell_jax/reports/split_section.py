@@ -7,7 +7,7 @@ from typing import Any
 
 from bloodcell_jax.base import types
 from bloodcell_jax.reports import page, review_images
-from bloodcell_jax.stats import metrics, unlike
+from bloodcell_jax.stats import by_laboratory, metrics, unlike
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 
@@ -39,6 +39,7 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
     *([f'<p class="note">{page.text(choice)}</p>'] if choice else []),
     _images(entry),
     _classes(name, entry),
+    _laboratories(name, entry),
     _votes(entry),
     _exceptions(entry),
     _unlike(entry),
@@ -97,6 +98,28 @@ def _classes(name: str, entry: dict[str, Any]) -> str:
   ]
   titles = (column.title for column in columns)
   return page.table(f'figures of each class on {name}', ('class', 'groups', 'images', *titles), rows)
+
+
+def _laboratories(name: str, entry: dict[str, Any]) -> str:
+  """The figures of each laboratory; empty for a run of one."""
+  if not (entries := entry.get('by_laboratory')):
+    return ''
+  columns = [f for f in metrics.FIGURES if f.name in by_laboratory.FIGURES]
+  rows = [
+    (
+      laboratory,
+      f'{v["num_groups"]:,}',
+      f'{v["num_images"]:,}',
+      *(figure(v[column.name]) for column in columns),
+      figure(v.get('named')),
+      figure(v.get('error')),
+    )
+    for laboratory, v in entries.items()
+  ]
+  titles = (*(column.title for column in columns), 'accepted images', 'error rate of accepted images')
+  return page.table(
+    f'figures of each laboratory on {name}', ('laboratory', 'groups', 'images', *titles), rows
+  )
 
 
 def _votes(entry: dict[str, Any]) -> str:

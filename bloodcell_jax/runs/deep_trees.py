@@ -11,6 +11,7 @@ import numpy as np
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.heads import importance, trees
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import trees as plot
@@ -150,7 +151,8 @@ def _write(
   evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
   atomic.write_json(trees_folder.config, {**folder.read_config(), **settings, **evaluation})
   atomic.write_json(trees_folder.environment, environment)
-  rule = calibration.fit(predictions['validation'], exp.calibration)
+  laboratory_N = laboratories.numbers(predictions['validation'].group_N, exp.data.source)
+  rule = calibration.fit(predictions['validation'], exp.calibration, laboratory_N)
   calibration.write(trees_folder.calibration, rule)
   comparisons = {}
   for split in scored:

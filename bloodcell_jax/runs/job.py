@@ -94,7 +94,7 @@ class Job:
       target_NK, weight_N = self._targets.target_NK, weight_N * self._targets.weight_N
     laboratory_N = None
     if self.experiment.draw == stream.LABORATORIES:
-      laboratory_N = laboratories.numbers(self.data.table, self.experiment.data.source)
+      laboratory_N = laboratories.numbers(self.data.table.group, self.experiment.data.source)
     return stream.Arrays(self.data.image_NHWC, target_NK, weight_N, laboratory_N)
 
   def with_targets(self, targets: Targets | None) -> Job:

@@ -14,6 +14,7 @@ from bloodcell_jax.base import groups, tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import feature_cache
+from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.ensembles import combination, method
 from bloodcell_jax.heads import svr
 from bloodcell_jax.runs import compact_run, forward, input_pixels, row_outputs, saved_run
@@ -207,9 +208,9 @@ def fit_temperature(job: job_lib.Job, params: Any) -> Network:
     return Network(job, params, 1.0)
   rows = job.data.rows['validation']
   predictions = forward.run(job.apply, params, job.in_order(rows), job.data.table.take(rows), job.poll)
-  return _divide(
-    job, params, calibration.fit_temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
-  )
+  laboratory_N = laboratories.numbers(predictions.group_N, job.experiment.data.source)
+  weight_N = groups.equal_laboratories(laboratory_N, predictions.group_N)
+  return _divide(job, params, calibration.fit_temperature(predictions, weight_N))
 
 
 def restore_temperature(folder: workdir.Workdir, job: job_lib.Job, params: Any) -> Network:

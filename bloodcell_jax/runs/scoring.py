@@ -12,9 +12,10 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds, leaks
+from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.plots import confusion, figure, reliability, risk_coverage
 from bloodcell_jax.reports import review_images, selection
-from bloodcell_jax.stats import bootstrap, calibration, collapse, metrics, unlike
+from bloodcell_jax.stats import bootstrap, by_laboratory, calibration, collapse, metrics, unlike
 from bloodcell_jax.storage import config_keys, groups_csv, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 
@@ -80,6 +81,11 @@ def write(
     figures['doubt'] = calibration.summary(rule, predictions, exp.intervals, exp.seed, judgement)
   if judgement is not None:
     figures['unlike'] = unlike.summary(judgement)
+  if about is None and exp.data.source == laboratories.NAME:
+    name_N = laboratories.of_groups(predictions.group_N)
+    figures['by_laboratory'] = by_laboratory.summary(
+      predictions, name_N, rule, exp.intervals, exp.seed, judgement
+    )
   for name, picture in _pictures(split, predictions, figures, rule):
     figure.write(folder.figures / f'{name}_{split}.png', picture, note)
   leak = folder.read_environment()['data']['leaks']

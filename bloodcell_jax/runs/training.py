@@ -8,6 +8,7 @@ from typing import Any
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
@@ -134,7 +135,8 @@ def train_run(
   for split, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':
       fitted_for = models.fitted_for()
-      rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature)
+      laboratory_N = laboratories.numbers(predictions.group_N, exp.data.source)
+      rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature, laboratory_N)
       calibration_file.write(folder, rule, fitted_for)
       unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
       judgements = unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)

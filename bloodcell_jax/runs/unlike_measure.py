@@ -97,7 +97,7 @@ def _laboratories(table: types.Table, network: model_set.Network | None) -> np.n
   """[N] the number of each row's laboratory; 0 where the network, if there is one, was not trained by several."""
   if network is None:
     return np.zeros(len(table), np.int32)
-  return laboratories.numbers(table, network.job.experiment.data.source)
+  return laboratories.numbers(table.group, network.job.experiment.data.source)
 
 
 def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Measure | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,28 +59,40 @@ class Calibration:
   num_groups: int
 
 
-def fit(predictions: types.Predictions, spec: Spec) -> Calibration:
-  """Fits all three parts on validation; in temperature and sets every group has the same weight.
+def fit(predictions: types.Predictions, spec: Spec, laboratory_N: np.ndarray) -> Calibration:
+  """Fits all three parts on validation, so that the targets hold in each laboratory, and not only in the largest.
+
+  Every group of a laboratory has the same weight, and in the temperature every laboratory.
+  Which laboratories count as one, because they have few groups: `groups.of_laboratories`.
 
   Args:
     predictions: of the validation rows, as the network returns them.
     spec: targets.
+    laboratory_N: number of each row's laboratory; zeros if there is one.
 
   Raises:
     UserError: validation has fewer than two groups.
   """
-  temperature = fit_temperature(predictions, groups.equal_weights(predictions.group_N, 1.0))
-  return fit_at(temperature, predictions, spec)
+  weight_N = groups.equal_laboratories(laboratory_N, predictions.group_N)
+  return fit_at(fit_temperature(predictions, weight_N), predictions, spec, laboratory_N)
 
 
-def fit_at(temperature: float, predictions: types.Predictions, spec: Spec) -> Calibration:
+def fit_at(
+  temperature: float, predictions: types.Predictions, spec: Spec, laboratory_N: np.ndarray
+) -> Calibration:
   """As `fit`, at a given temperature: 1 for predictions that are calibrated already."""
   at_temperature = scaled(predictions, temperature)
+  inside_LN = groups.of_laboratories(laboratory_N, predictions.group_N)
+  # A set that contains the label often enough in one laboratory, does so in those with a lower limit as well.
+  sets = [
+    conformal.fit(at_temperature.take(np.flatnonzero(inside_N)), spec.conformal_score, spec.miscoverage)
+    for inside_N in inside_LN
+  ]
   return Calibration(
     temperature=temperature,
     max_error=spec.max_error,
-    threshold=abstention_threshold(at_temperature, spec.max_error),
-    conformal=conformal.fit(at_temperature, spec.conformal_score, spec.miscoverage),
+    threshold=abstention_threshold(at_temperature, spec.max_error, inside_LN),
+    conformal=max(sets, key=lambda rule: rule.limit),
     num_images=len(predictions),
     num_groups=len(np.unique(predictions.group_N)),
   )
@@ -239,12 +252,27 @@ def risk_coverage(predictions: types.Predictions) -> tuple[np.ndarray, np.ndarra
   return sorted_N[last], (num_accepted / len(predictions))[last], (np.cumsum(wrong) / num_accepted)[last]
 
 
-def abstention_threshold(predictions: types.Predictions, max_error: float) -> float | None:
+def abstention_threshold(
+  predictions: types.Predictions, max_error: float, inside_LN: Sequence[np.ndarray]
+) -> float | None:
   """The lowest confidence at which the accepted images have at most this error rate; None if there is none.
 
   This is the error rate on these rows, without a margin: on other photographs it tends to be higher, the more so
   the fewer groups these rows have. Judge it on a test set, with intervals by group.
+
+  Args:
+    predictions: at the temperature of the calibration.
+    max_error: the error rate, 0 to 1.
+    inside_LN: the rows of each laboratory, in each of which the error rate must hold, as from `groups.of_laboratories`.
   """
-  thresholds, _, error = risk_coverage(predictions)
-  allowed = np.flatnonzero(error <= max_error)
-  return float(thresholds[allowed[-1]]) if len(allowed) else None
+  confidence_N = predictions.probs_NK.max(1)
+  order = np.argsort(-confidence_N, kind='stable')
+  wrong_N = (predictions.probs_NK.argmax(1) != predictions.label_N)[order]
+  sorted_N = confidence_N[order]
+  # Images of equal confidence are accepted together.
+  is_allowed_N = np.append(sorted_N[:-1] != sorted_N[1:], True)
+  for inside_N in inside_LN:
+    num_accepted_N = np.cumsum(inside_N[order])
+    is_allowed_N &= np.cumsum(wrong_N & inside_N[order]) / np.maximum(num_accepted_N, 1) <= max_error
+  allowed = np.flatnonzero(is_allowed_N)
+  return float(sorted_N[allowed[-1]]) if len(allowed) else None

@@ -6,6 +6,8 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
+import numpy as np
+
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import workdir
@@ -28,7 +30,7 @@ class FittedFor:
 
 
 def fit(
-  predictions: types.Predictions, spec: calibration.Spec, temperature: float
+  predictions: types.Predictions, spec: calibration.Spec, temperature: float, laboratory_N: np.ndarray
 ) -> calibration.Calibration:
   """The rule of the networks that made these predictions.
 
@@ -37,13 +39,14 @@ def fit(
     spec: targets.
     temperature: that of `FittedFor`. A network whose weights include one is calibrated already. A second fit would
       sharpen again what the first has sharpened if validation has no error.
+    laboratory_N: number of each row's laboratory; zeros if there is one.
 
   Raises:
     UserError: validation has fewer than two groups.
   """
   if temperature == 1:
-    return calibration.fit(predictions, spec)
-  return calibration.fit_at(1.0, predictions, spec)
+    return calibration.fit(predictions, spec, laboratory_N)
+  return calibration.fit_at(1.0, predictions, spec, laboratory_N)
 
 
 def write(folder: workdir.Workdir, rule: calibration.Calibration, fitted_for: FittedFor) -> None:

@@ -186,9 +186,8 @@ def test_the_calibration_of_an_old_run_keeps_its_test_time_augmentation(tmp_path
   folder = workdir.Workdir(tmp_path)
   probs_NK, label_N = np.eye(2).repeat(20, 0) * 0.8 + 0.1, np.arange(2, dtype=np.int32).repeat(20)
   name_N = np.arange(40).astype(str)
-  rule = calibration.fit(
-    types.Predictions(probs_NK, label_N, name_N, name_N, ('a', 'b')), resolve().calibration
-  )
+  found = types.Predictions(probs_NK, label_N, name_N, name_N, ('a', 'b'))
+  rule = calibration.fit(found, resolve().calibration, np.zeros(40, np.int32))
   fitted_for = calibration_file.FittedFor({'epoch': 1}, (), '', 'mirrors', '0' * 16, 1.0)
   calibration_file.write(folder, rule, fitted_for)
   entry = json.loads(folder.calibration.read_text())

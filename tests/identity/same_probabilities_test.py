@@ -111,9 +111,8 @@ def test_train_evaluate_predict_and_export_give_an_image_the_same_probabilities(
   if 'validation' in trained:
     # Threshold and sets are those of these very predictions.
     targets = loaded.job.experiment.calibration
-    own = calibration.fit_at(
-      again.temperature, predictions_csv.read(folder.predictions('validation')), targets
-    )
+    found = predictions_csv.read(folder.predictions('validation'))
+    own = calibration.fit_at(again.temperature, found, targets, np.zeros(len(found), np.int32))
     assert own.threshold == pytest.approx(again.threshold, abs=1e-4)
     assert own.conformal.limit == pytest.approx(again.conformal.limit, abs=1e-4)
 

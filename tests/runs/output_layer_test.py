@@ -182,14 +182,15 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
   folder = workdir.Workdir(tmp_path)
   folder.write_environment(made.devices, {'fingerprint': '', 'leaks': {}}, {})
   raw = {split: made.predict(params, split) for split in ('validation', 'test')}
-  expected = calibration.fit(raw['validation'], made.experiment.calibration).temperature
+  of_one = np.zeros(len(raw['validation']), np.int32)
+  expected = calibration.fit(raw['validation'], made.experiment.calibration, of_one).temperature
   network = model_set.fit_temperature(made, params)
   assert network.temperature == pytest.approx(expected, rel=1e-5)
   assert abs(expected - 1) > 0.01
   answers = {split: network.outputs.predictions(split) for split in raw}
   for split, answer in answers.items():
     np.testing.assert_allclose(answer.probs_NK, calibration.scaled(raw[split], expected).probs_NK, atol=1e-5)
-  rule = calibration_file.fit(answers['validation'], made.experiment.calibration, network.temperature)
+  rule = calibration_file.fit(answers['validation'], made.experiment.calibration, network.temperature, of_one)
   assert rule.temperature == 1, 'nothing is scaled twice'
   scoring.write(folder, 'test', answers['test'], made.experiment, '', {}, rule, None, None)
   np.testing.assert_allclose(

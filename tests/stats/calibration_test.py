@@ -94,14 +94,15 @@ def test_abstaining_reaches_the_wanted_error_and_keeps_as_many_as_it_can():
   found = drawn(0)
   confidence_N = found.probs_NK.max(1)
   wrong_N = found.probs_NK.argmax(1) != found.label_N
-  threshold = calibration.abstention_threshold(found, 0.1)
+  everywhere = [np.ones(len(found), bool)]
+  threshold = calibration.abstention_threshold(found, 0.1, everywhere)
   assert wrong_N.mean() > 0.1
   assert wrong_N[confidence_N >= threshold].mean() <= 0.1
   lower = [t for t in confidence_N if t < threshold]
   assert all(wrong_N[confidence_N >= t].mean() > 0.1 for t in lower)
-  assert calibration.abstention_threshold(found, 1.0) == confidence_N.min()
+  assert calibration.abstention_threshold(found, 1.0, everywhere) == confidence_N.min()
   never = dataclasses.replace(found, label_N=((found.probs_NK.argmax(1) + 1) % 4).astype(np.int32))
-  assert calibration.abstention_threshold(never, 0.1) is None
+  assert calibration.abstention_threshold(never, 0.1, everywhere) is None
 
 
 @pytest.mark.parametrize('score', ['lac', 'aps'])

@@ -25,8 +25,12 @@ def drawn(seed, num_groups=60, size=10, sharpness=3.0):
   return types.Predictions(probs_NK, label_N.astype(np.int32), group_N.astype(str), text_N, tuple('ABCD'))
 
 
+def fitted_on(predictions, spec):
+  return calibration.fit(predictions, spec, np.zeros(len(predictions), np.int32))
+
+
 def test_a_calibration_keeps_its_targets_on_other_groups():
-  fitted = [calibration.fit(drawn(s), SPEC) for s in range(12)]
+  fitted = [fitted_on(drawn(s), SPEC) for s in range(12)]
   entries = [calibration.summary(rule, drawn(s + 1000), INTERVALS, 0, None) for s, rule in enumerate(fitted)]
   # Overconfident by a factor of 3.
   assert all(2 < entry['temperature'] < 4.5 for entry in entries)
@@ -46,7 +50,7 @@ def test_a_calibration_keeps_its_targets_on_other_groups():
 
 def test_the_temperature_of_a_calibrated_model_is_near_1():
   entry = calibration.summary(
-    calibration.fit(drawn(0, sharpness=1.0), SPEC), drawn(1, sharpness=1.0), INTERVALS, 0, None
+    fitted_on(drawn(0, sharpness=1.0), SPEC), drawn(1, sharpness=1.0), INTERVALS, 0, None
   )
   before = bootstrap.figures(drawn(1, sharpness=1.0), ('ece',), INTERVALS, 0)['ece']['value']
   assert entry['temperature'] == pytest.approx(1, abs=0.2)
@@ -56,18 +60,18 @@ def test_the_temperature_of_a_calibrated_model_is_near_1():
 def test_every_image_is_rejected_if_no_threshold_reaches_the_target():
   found = drawn(0)
   hopeless = dataclasses.replace(found, label_N=(found.probs_NK.argmax(1) + 1).astype(np.int32) % 4)
-  rule = calibration.fit(hopeless, SPEC)
+  rule = fitted_on(hopeless, SPEC)
   entry = calibration.summary(rule, hopeless, INTERVALS, 0, None)
   assert rule.threshold is None
   assert entry['num_named'] == 0
   assert entry['named']['value'] == 0
   assert entry['error'] == {'value': None, 'low': None, 'high': None}
-  assert calibration.fit(found, SPEC).threshold is not None
+  assert fitted_on(found, SPEC).threshold is not None
 
 
 def test_a_calibration_is_read_back_as_written(tmp_path):
   for miscoverage in (0.1, 0.001):  # the second needs more groups than there are: its limit is infinite
-    rule = calibration.fit(drawn(0), dataclasses.replace(SPEC, miscoverage=miscoverage))
+    rule = fitted_on(drawn(0), dataclasses.replace(SPEC, miscoverage=miscoverage))
     calibration.write(tmp_path / 'calibration.json', rule)
     assert calibration.read(tmp_path / 'calibration.json') == rule
   assert np.isinf(rule.conformal.limit)
@@ -90,3 +94,46 @@ def test_a_damaged_calibration_is_an_error_that_names_the_file(tmp_path, damaged
 def test_an_error_in_the_spec_names_its_key(key, value):
   with pytest.raises(types.UserError, match=f'evaluate.{key}'):
     dataclasses.replace(SPEC, **{key: value})
+
+
+def two_laboratories(seed, num_groups=60):
+  """A large laboratory on which the network is good, and a small one on which it is bad and as sure of itself."""
+  good, bad = drawn(seed, num_groups=9 * num_groups), drawn(seed + 1, num_groups=num_groups)
+  right_NK = np.eye(4)[good.label_N]
+  good = dataclasses.replace(good, probs_NK=0.7 * right_NK + 0.3 * good.probs_NK)
+  columns = ('probs_NK', 'label_N', 'file_N')
+  joined = {name: np.concatenate([getattr(each, name) for each in (good, bad)]) for name in columns}
+  group_N = np.concatenate([np.char.add('good/', good.group_N), np.char.add('bad/', bad.group_N)])
+  is_bad_N = np.arange(len(group_N)) >= len(good)
+  return types.Predictions(**joined, group_N=group_N, class_names=good.class_names), is_bad_N.astype(np.int32)
+
+
+def of_bad(rule, seed):
+  found, is_bad_N = two_laboratories(seed)
+  return calibration.summary(rule, found.take(np.flatnonzero(is_bad_N)), INTERVALS, 0, None)
+
+
+def test_the_targets_hold_in_a_small_laboratory_beside_a_large_one():
+  seeds = range(0, 16, 2)
+  entries, together = [], []
+  for seed in seeds:
+    found, is_bad_N = two_laboratories(seed)
+    entries.append(of_bad(calibration.fit(found, SPEC, is_bad_N), seed + 1000))
+    together.append(of_bad(fitted_on(found, SPEC), seed + 1000))
+  assert np.mean([entry['error']['value'] for entry in entries]) == pytest.approx(0.1, abs=0.04)
+  assert np.mean([entry['covered']['value'] for entry in entries]) >= 0.88
+  # Negative control: fitted on all images together, the large laboratory hides the errors in the small one.
+  assert np.mean([entry['error']['value'] for entry in together]) > 0.2
+  assert np.mean([entry['covered']['value'] for entry in together]) < 0.85
+
+
+def test_a_laboratory_of_few_groups_is_fitted_with_another():
+  found, is_bad_N = two_laboratories(0)
+  few = np.flatnonzero(
+    (is_bad_N == 0) | (np.arange(len(found)) >= len(found) - 50)
+  )  # five groups of the bad one
+  rule = calibration.fit(found.take(few), SPEC, is_bad_N[few])
+  assert rule == fitted_on(found.take(few), SPEC)
+  # Negative control: with ten groups it counts.
+  enough = np.flatnonzero((is_bad_N == 0) | (np.arange(len(found)) >= len(found) - 100))
+  assert calibration.fit(found.take(enough), SPEC, is_bad_N[enough]) != fitted_on(found.take(enough), SPEC)

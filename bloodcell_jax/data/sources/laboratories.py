@@ -59,12 +59,16 @@ def read(folder: str) -> source.Reading:
   )
 
 
-def numbers(table: types.Table, data_source: str) -> np.ndarray:
+def numbers(group_N: np.ndarray, data_source: str) -> np.ndarray:
   """[N] int32: the number of each row's laboratory, in alphabetical order; 0 for the one of any other data source."""
   if data_source != NAME:
-    return np.zeros(len(table), np.int32)
-  name_N = [group.split('/', 1)[0] for group in table.group.tolist()]
-  return np.unique(name_N, return_inverse=True)[1].astype(np.int32)
+    return np.zeros(len(group_N), np.int32)
+  return np.unique(of_groups(group_N), return_inverse=True)[1].astype(np.int32)
+
+
+def of_groups(group_N: np.ndarray) -> np.ndarray:
+  """[N] str: the laboratory that each group of a folder of laboratories begins with."""
+  return np.array([group.split('/', 1)[0] for group in group_N.tolist()], str)
 
 
 def _laboratory(folder: str) -> source.Reading:

@@ -39,7 +39,7 @@ def test_laboratories_are_joined_and_every_group_says_whose_it_is(two):
   assert {group.split('/')[0] for group in table.group} == {'a', 'b'}
   assert (
     np.array([file[0] for file in table.file])
-    == np.array(['a', 'b'])[laboratories.numbers(table, laboratories.NAME)]
+    == np.array(['a', 'b'])[laboratories.numbers(table.group, laboratories.NAME)]
   ).all()
   for i in range(len(table)):
     assert table.class_names[table.label[i]].lower() in table.file[i].lower()
