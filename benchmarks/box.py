@@ -37,7 +37,8 @@ from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 from bloodcell_jax.weights import own
 
-MOST_BYTES = 5_000_000
+# Of the weights, and of all files together.
+MOST_WEIGHTS, MOST_BYTES = 5_000_000, 8_000_000
 # Drawn smears whose probabilities are recorded, so that a test can tell whether the network still gives them.
 SMEARS = embedded.Spec(num_train=2, num_test=0, num_copies=1, height=240, width=320, seed=0)
 ANSWERS = 'smears.json'
@@ -123,10 +124,9 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
     write_json(temporary / box.CARD, card)
     (temporary / box.CARD_TEXT).write_text(box_card.text(card), 'utf-8')
     num_bytes = sum(path.stat().st_size for path in temporary.rglob('*') if path.is_file())
-    if num_bytes > MOST_BYTES:
-      raise types.UserError(
-        f'{run}: takes {num_bytes:,} bytes; the model in the box has at most {MOST_BYTES:,}'
-      )
+    for size, most in ((target.path / own.FILE).stat().st_size, MOST_WEIGHTS), (num_bytes, MOST_BYTES):
+      if size > most:
+        raise types.UserError(f'{run}: takes {size:,} bytes; the model in the box has at most {most:,}')
   return num_bytes
 
 

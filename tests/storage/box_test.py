@@ -18,6 +18,7 @@ from bloodcell_jax.export import card as card_lib
 from bloodcell_jax.inference import classifier, error_rates
 from bloodcell_jax.storage import box, home_features, workdir
 from bloodcell_jax.train import signals
+from bloodcell_jax.weights import own
 
 
 @pytest.fixture(scope='module')
@@ -113,7 +114,9 @@ def test_it_brings_what_an_adaptation_needs_of_its_images(loaded, tmp_path):
 
 
 def test_the_box_is_small_and_names_no_place_of_a_computer():
-  assert sum(path.stat().st_size for path in box.files().values()) <= box_maker.MOST_BYTES
+  sizes = {name: path.stat().st_size for name, path in box.files().items()}
+  assert sizes[own.FILE] <= box_maker.MOST_WEIGHTS
+  assert sum(sizes.values()) <= box_maker.MOST_BYTES
   place = re.compile(r'[\'" =:]/\w+/\w')
   assert place.search('"dir": "/home/someone/cells"')
   for path in box.FOLDER.glob('*.json'):
