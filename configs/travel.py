@@ -162,6 +162,7 @@ def _compact(c: config_dict.ConfigDict) -> None:
   c.model.name = 'alexnet3'
   c.evaluate.align_features = True
   c.stages.fine.trainable = ('block3_.*', 'dense_.*')
+  c.stages.fine.epochs = 20
 
 
 def _vgg16(c: config_dict.ConfigDict) -> None:

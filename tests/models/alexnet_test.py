@@ -94,6 +94,7 @@ def test_the_config_shows_cells_at_one_scale_and_learns_no_statistics(variant):
   others = {
     'pooled': ('cell_close', 'images', 'symmetries'),
     'tuned': ('cell_close', 'laboratories', 'symmetries'),
+    'compact': ('cell_close', 'laboratories', 'symmetries'),
   }
   expected = others.get(variant, usual)
   assert (exp.data.decode.view, exp.draw, exp.tta) == expected
