@@ -233,7 +233,8 @@ export class Cells {
 
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select, input, textarea')) return;
-    const inside = event.target.closest('#grid, #palette, #frame');
+    // Before the first click the whole page has the focus.
+    const inside = event.target === document.body || event.target.closest('#grid, #palette, #frame');
     const isButton = event.target.closest('button:not(.box), a, summary');
     const sign = pressedSign(event);
     const k = sign ? about.keys.indexOf(sign) : -1;
