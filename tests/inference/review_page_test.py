@@ -224,6 +224,28 @@ def test_every_class_can_be_given_by_touch(tmp_path, width):
     assert browser.problems(driver, width) == []
 
 
+@pytest.mark.parametrize(('width', 'height'), [(640, 360), (320, 480)])
+@pytest.mark.parametrize('marks', [(), ('cut by the edge', 'touching', 'out of focus')])
+def test_the_picture_of_the_chosen_card_is_seen_whole_in_a_low_window(tmp_path, width, height, marks):
+  page = tmp_path / 'review.html'
+  write(page, 20, TWELVE, marks=marks)
+  with browser.opened(page, width) as driver:
+    size = {'width': width, 'height': height, 'deviceScaleFactor': 1, 'mobile': False}
+    driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
+    driver.execute_script('document.querySelector(".item").click()')
+    for _ in range(8):
+      key(driver, 'ArrowRight', 'ArrowRight')
+      time.sleep(0.1)  # what is scrolled to is laid out then
+      card = driver.execute_script(
+        'const [frame, palette] = [...document.querySelectorAll(".item.chosen .frame, #palette")].map('
+        'e => e.getBoundingClientRect()); const card = document.querySelector(".item.chosen").getBoundingClientRect();'
+        'return [frame.top, palette.top - frame.bottom, palette.top - card.bottom, card.height < palette.top]'
+      )
+      assert min(card[:2]) >= 0
+      assert card[2] >= 0 or not card[3], 'the whole card where it fits'
+    assert driver.execute_script('return document.documentElement.scrollWidth') <= width
+
+
 def test_what_is_exported_survives_a_spreadsheet(tmp_path):
   page = tmp_path / 'review.html'
   classified, rows = write(page, 4, TWELVE)

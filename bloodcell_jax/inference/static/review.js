@@ -125,21 +125,23 @@
     if (filter.value === '?') return items[i].counted && left.includes(items[i].predicted);
     return items[i].predicted === filter.value;
   };
-  // Room for what covers the upper and the lower edge of the window, for scrolling to a card.
+  // Room for what covers the upper and the lower edge of the window, for scrolling to a card; the height between them.
   const measure = () => {
     const controls = document.querySelector('.controls');
-    const covers = getComputedStyle(controls).position === 'sticky';
     // Heights are fractions of a pixel; the browser scrolls by whole ones.
-    const room = element => `${Math.ceil(element.getBoundingClientRect().height) + 1}px`;
-    document.documentElement.style.setProperty('--above', covers ? room(controls) : '0px');
-    document.documentElement.style.setProperty('--below', room(palette));
+    const room = element => Math.ceil(element.getBoundingClientRect().height) + 1;
+    const above = getComputedStyle(controls).position === 'sticky' ? room(controls) : 0, below = room(palette);
+    document.documentElement.style.setProperty('--above', `${above}px`);
+    document.documentElement.style.setProperty('--below', `${below}px`);
+    return innerHeight - above - below;
   };
   addEventListener('resize', measure);
   const focus = i => {
     choose(i);
-    measure();
+    const room = measure();
     cards[i].focus({preventScroll: true});
-    cards[i].scrollIntoView({block: 'nearest'});
+    // Of one that is taller than the room the picture is seen.
+    cards[i].scrollIntoView({block: cards[i].offsetHeight > room ? 'start' : 'nearest'});
   };
   filter.addEventListener('change', () => {
     cards.forEach((card, i) => { card.hidden = !matches(i); });

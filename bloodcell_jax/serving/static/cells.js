@@ -54,7 +54,11 @@ export class Cells {
     this.inOrder = photographs.flatMap(photograph => photograph.cells.map(cell => cell.id));
     if (before !== this.cells.size) this.arrange();
     else this.count();
-    if (!this.cells.has(this.chosen) && this.cells.size) this.choose(this.visible()[0] || '');
+    if (!this.cells.has(this.chosen) && this.cells.size) {
+      // After a reload no key may write over a label.
+      const ids = this.visible();
+      this.choose(ids.find(id => !this.cells.get(id).label) || ids[0] || '');
+    }
     this.drawChosen();
   }
 
