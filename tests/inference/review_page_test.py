@@ -236,13 +236,15 @@ def test_the_picture_of_the_chosen_card_is_seen_whole_in_a_low_window(tmp_path, 
     for _ in range(8):
       key(driver, 'ArrowRight', 'ArrowRight')
       time.sleep(0.1)  # what is scrolled to is laid out then
-      card = driver.execute_script(
+      *card, palette = driver.execute_script(
         'const [frame, palette] = [...document.querySelectorAll(".item.chosen .frame, #palette")].map('
         'e => e.getBoundingClientRect()); const card = document.querySelector(".item.chosen").getBoundingClientRect();'
-        'return [frame.top, palette.top - frame.bottom, palette.top - card.bottom, card.height < palette.top]'
+        'return [frame.top, palette.top - frame.bottom, palette.top - card.bottom, card.height < palette.top,'
+        'palette.height]'
       )
       assert min(card[:2]) >= 0
       assert card[2] >= 0 or not card[3], 'the whole card where it fits'
+      assert palette < 0.3 * height
     assert driver.execute_script('return document.documentElement.scrollWidth') <= width
 
 
