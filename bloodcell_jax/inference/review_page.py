@@ -179,7 +179,10 @@ def _controls(classified: differential_count.ClassifiedCells, has_heat_maps: boo
   options = ''.join(
     f'<option value="{page.text(value)}">{page.text(label)}</option>'
     for value, label in (
-      ('*', 'all'), ('?', 'left for review'), *((name, name) for name in names), ('+', 'labelled by you'),
+      ('*', 'all'),
+      ('?', 'left for review'),
+      *((name, name) for name in names),
+      ('+', 'labelled by you'),
     )
   )
   article = 'an' if noun == 'image' else 'a'

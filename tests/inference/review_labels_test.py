@@ -57,7 +57,9 @@ def test_a_second_tab_keeps_the_labels_of_the_first_and_shows_them(tmp_path):
     )  # fmt: skip
 
     def second(code):
-      return driver.execute_script(f'const d = document.getElementById("second").contentDocument; return {code}')
+      return driver.execute_script(
+        f'const d = document.getElementById("second").contentDocument; return {code}'
+      )
 
     press(driver, '1')
     until(lambda: second('d.getElementById("status").textContent.includes("1 labelled")'))
@@ -194,7 +196,9 @@ def test_labels_are_counted_in_place_of_the_names_by_the_network(tmp_path, most)
     named = 8 - left + 1
     assert shares[NAMES[2]] == f'{100 * (network[NAMES[2]] + 1) / named:.1f}%'
     text = driver.find_element('css selector', '#recount p').text
-    assert text.startswith(f'1 of the 8 cells that are counted are labelled by you, {left - 1} are still left')
+    assert text.startswith(
+      f'1 of the 8 cells that are counted are labelled by you, {left - 1} are still left'
+    )
     assert 'no differential count' in text
     # The filter shows those that the count leaves for review, without those that are not counted.
     driver.find_element('css selector', '#filter option[value="?"]').click()

@@ -14,6 +14,7 @@ from bloodcell_jax.base import cell
 from bloodcell_jax.data.sources import csv_rows
 from bloodcell_jax.inference import review_page
 
+
 def test_the_least_certain_come_first_and_at_most_so_many(tmp_path):
   classified, rows = write(tmp_path / 'review.html', 30)
   confidence = classified.probs_NK.max(1)[rows]
