@@ -118,9 +118,9 @@ def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
     last of all that are counted by likeliest class; `low` and `high` are None where unlike cells are named.
     `num_images` and `num_cells` count photographs with cells and the cells to be counted, `num_repeats` cells that an
     overlapping photograph shows again, `left_out` those with a mark of LEFT_OUT by mark, `num_unclassified` the cells
-    in doubt, `num_unlike` those withheld as unlike, both left for review, `num_duplicates` the files that repeat the bytes of another
-    one. `unlike` is `unlike.summary` of the cells to be counted, its folders with all cells;
-    None without a measure.
+    in doubt, `num_unlike` those withheld as unlike, both left for review, `num_duplicates` the files that repeat the
+    bytes of another one. `unlike` is `unlike.summary` of the cells to be counted, its folders with all cells; None
+    without a measure.
   """
   rows = classified.countable
   predicted, likeliest = (

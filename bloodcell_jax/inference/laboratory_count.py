@@ -105,8 +105,8 @@ def remarks(counted: Count) -> list[str]:
   left = counted.num_unclassified + counted.num_unlike
   if left:
     lines.append(
-      f'{left:,} of {num:,} cells are left for a person: choose "left for review" on review.html, which counts all cells '
-      'again with your labels.'
+      f'{left:,} of {num:,} cells are left for a person: choose "left for review" on review.html, which counts all '
+      'cells again with your labels.'
     )
   if counted.shares is not None and counted.rates is not None:
     groups = len(counted.rates.outcome_GKJ)

@@ -166,8 +166,8 @@ def _recount(noun: str) -> str:
   return (
     '<div id="recount"><h2>The count with your labels</h2>'
     + page.table(f'{noun} by class, your labels in place of the names by the network', head, [])
-    + '<p class="small"></p><p class="small">The shares are of what is named. They have no intervals and are not saved: '
-    'export the labels.</p></div>'
+    + '<p class="small"></p><p class="small">The shares are of what is named. They have no intervals and are not '
+    'saved: export the labels.</p></div>'
   )
 
 
