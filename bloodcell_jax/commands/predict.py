@@ -266,12 +266,8 @@ def _print_summary(
     if share and entry['low'] is not None:
       share += f' [{entry["low"]:.1%}, {entry["high"]:.1%}]'
     progress.line(f'  {name}: {entry["count"]:,}{share}')
-  progress.line(
-    f'  {differential_count.UNCLASSIFIED}, left for review: {difference["num_unclassified"]:,} of '
-    f'{difference["num_cells"]:,}'
-  )
-  if difference['num_unlike']:
-    progress.line(f'  {differential_count.UNLIKE}: {difference["num_unlike"]:,}')
+  for line in differential_count.left_for_review(difference):
+    progress.line(f'  {line}')
   if loaded.measure is None:
     progress.line(unlike_measure.missing(folder))
   if loaded.rule is None:

@@ -59,7 +59,8 @@ def write(
   facts = [
     ('Photographs', ', '.join(about[prediction_folder.PATHS][:5])),
     ('Network', f'{folder.path.name}, fingerprint {about[prediction_folder.MODEL]}'),
-    ('Not in the count', differential_count.not_counted(about['differential']) or 'nothing'),
+    # Of all photographs, however many cells are counted.
+    ('Not counted, of all photographs', differential_count.not_counted(about['differential']) or 'nothing'),
   ]
   first = unlike.line(about['differential']['unlike'])
   notes = [first[:1].upper() + first[1:], loaded.note, report.RESEARCH_ONLY]
@@ -79,10 +80,16 @@ def render(
     notes: what must be read first.
   """
   num = len(counted.rows)
-  cells = f'{num:,} {"cell" if num == 1 else "cells"} of {counted.num_files:,} ' + (
-    'photograph' if counted.num_files == 1 else 'photographs'
+  all_files = counted.num_photographs
+  cells = f'{num:,} {"cell" if num == 1 else "cells"} in ' + (
+    '' if counted.num_files == all_files else f'{counted.num_files:,} of '
   )
-  order = 'all of them' if not counted.wanted else f'the first {num:,} in the order of the photographs'
+  cells += f'{all_files:,} {"photograph" if all_files == 1 else "photographs"}'
+  order = (
+    f'the first {num:,} of {counted.num_countable:,} in the order of the photographs'
+    if num < counted.num_countable
+    else 'all that can be counted'
+  )
   named = [f'{counted.num_named:,} named']
   named += [f'{counted.num_unclassified:,} in doubt'] if counted.num_unclassified else []
   named += [f'{counted.num_unlike:,} withheld as unlike the training'] if counted.num_unlike else []

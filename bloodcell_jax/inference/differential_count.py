@@ -118,8 +118,9 @@ def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
     last of all that are counted by likeliest class; `low` and `high` are None where unlike cells are named.
     `num_images` and `num_cells` count photographs with cells and the cells to be counted, `num_repeats` cells that an
     overlapping photograph shows again, `left_out` those with a mark of LEFT_OUT by mark, `num_unclassified` the cells
-    left for review, `num_unlike` those withheld as unlike, `num_duplicates` the files that repeat the bytes of another
-    one. `unlike` is `unlike.summary`, None without a measure.
+    in doubt, `num_unlike` those withheld as unlike, both left for review, `num_duplicates` the files that repeat the
+    bytes of another one. `unlike` is `unlike.summary` of the cells to be counted, its folders with all cells; None
+    without a measure.
   """
   rows = classified.countable
   predicted, likeliest = (
@@ -188,6 +189,15 @@ def warnings(counted: dict[str, Any]) -> list[str]:
       'so the shares of the accepted cells are no differential count until the rest is reviewed.'
     )
   return lines
+
+
+def left_for_review(counted: dict[str, Any]) -> list[str]:
+  """Lines about the cells without a class, of both kinds, and about all of them."""
+  kinds = {UNCLASSIFIED: counted['num_unclassified'], UNLIKE: counted['num_unlike']}
+  lines = [f'{name}: {num:,}' for name, num in kinds.items() if num]
+  left = sum(kinds.values())
+  again = '; review.html counts again with your labels' if left else ''
+  return [*lines, f'left for review: {left:,} of {counted["num_cells"]:,}{again}']
 
 
 def duplicates(counted: dict[str, Any]) -> str:

@@ -30,6 +30,8 @@ class Count:
   wanted: int  # 0: all
   rows: tuple[int, ...]  # of the cells that were counted
   num_files: int  # in which these are
+  num_photographs: int  # with cells, counted or not
+  num_countable: int  # cells, of which `rows` are the first
   class_names: tuple[str, ...]  # K
   count_K: np.ndarray  # named by the network
   num_unclassified: int
@@ -70,7 +72,8 @@ def count(
     confidence: in (0, 1), of each interval.
     seed: of the draws.
   """
-  rows = classified.countable[: wanted or None]
+  countable = classified.countable
+  rows = countable[: wanted or None]
   predicted = [classified.predicted[row] for row in rows]
   names = classified.class_names
   count_K = np.array([predicted.count(name) for name in names])
@@ -86,9 +89,10 @@ def count(
     outcome_J = np.append(count_K, num_unclassified)
     shares = corrected_shares.estimate(outcome_J, rates.outcome_GKJ, confidence, seed)
   files = {classified.cells[row].digest for row in rows}
+  photographs = {one.digest for one in classified.cells}
   return Count(
-    wanted, tuple(rows), len(files), names, count_K, num_unclassified, num_unlike, confidence, shares, rates,
-    compared,
+    wanted, tuple(rows), len(files), len(photographs), len(countable), names, count_K, num_unclassified, num_unlike,
+    confidence, shares, rates, compared,
   )  # fmt: skip
 
 
@@ -100,7 +104,10 @@ def remarks(counted: Count) -> list[str]:
     lines.append(f'{counted.wanted:,} cells were asked for; there are {num:,} to count.')
   left = counted.num_unclassified + counted.num_unlike
   if left:
-    lines.append(f'{left:,} of {num:,} cells are left for a person: review.html shows them first.')
+    lines.append(
+      f'{left:,} of {num:,} cells are left for a person: choose "left for review" on review.html, which counts all '
+      'cells again with your labels.'
+    )
   if counted.shares is not None and counted.rates is not None:
     groups = len(counted.rates.outcome_GKJ)
     lines.append(

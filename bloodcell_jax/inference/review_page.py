@@ -5,7 +5,7 @@ Those that are proposed to be labelled next come first, then the least certain.
 
 from __future__ import annotations
 
-import hashlib
+import collections
 import importlib.resources
 import json
 import string
@@ -19,6 +19,7 @@ from bloodcell_jax.reports import page
 
 # The key of the heat maps, which no class gets.
 _HEAT_KEY = 'h'
+_SCRIPTS = ('pressed_sign.js', 'kept_labels.js', 'recount.js', 'review.js')
 
 
 def in_order(
@@ -83,7 +84,7 @@ def render(
     notes: what must be read first.
     tables: HTML above the cells, such as the differential count.
   """
-  items = []
+  items, counted = [], set(classified.countable)
   for row, (image, heat) in zip(rows, pictures, strict=True):
     one = classified.cells[row]
     items.append(
@@ -98,25 +99,26 @@ def render(
         'confidence': float(classified.probs_NK[row].max()),
         'set': list(classified.sets[row]),
         'marks': [*one.marks, *_repeated(classified, row)],
+        'counted': row in counted,
         'image': image,
         'heat': heat,
       }
     )
   has_heat_maps = any(item['heat'] for item in items)
   noun = 'cells' if classified.has_boxes else 'images'
-  # The browser keeps labels for these cells and this network, whatever the page is called.
-  names = ' '.join([about['model'], *sorted(one.key for one in classified.cells)])
   class_keys = keys(classified.class_names)
-  key = 'bloodcell_jax ' + hashlib.sha256(names.encode()).hexdigest()[:16]
+  rest = collections.Counter(classified.predicted[row] for row in sorted(counted.difference(rows)))
   parts = [
     f'<style>{_read_resource("review.css")}</style>',
     f'<h1>{page.text(about["title"])}</h1>',
     *(f'<p class="note" role="note">{page.text(note)}</p>' for note in notes),
     *tables,
+    _recount(noun),
     page.heading('images', f'{noun.capitalize()}, least certain first'),
     _omission(len(rows), len(classified), noun),
     _proposed(num_next, noun),
     _controls(classified, has_heat_maps, noun.removesuffix('s')),
+    '<p id="elsewhere" class="small" hidden></p>',
     '<ul id="grid"></ul>',
     _palette(classified.class_names, class_keys, noun.removesuffix('s')),
     _data(
@@ -126,12 +128,14 @@ def render(
         'classes': list(classified.class_names),
         'keys': class_keys,
         'heat': _HEAT_KEY,
-        'key': key,
         'noun': noun,
+        'rest': rest,
+        'left': [differential_count.UNCLASSIFIED, differential_count.UNLIKE],
+        'mostLeft': differential_count.MOST_LEFT,
       },
     ),
     _data('items', items),
-    f'<script>{_read_resource("pressed_sign.js")}{_read_resource("review.js")}</script>',
+    f'<script>{"".join(map(_read_resource, _SCRIPTS))}</script>',
   ]
   return page.whole(about['title'], parts)
 
@@ -156,6 +160,17 @@ def _proposed(num: int, noun: str) -> str:
   )
 
 
+def _recount(noun: str) -> str:
+  """The count with the labels of the reviewer, which the script fills in."""
+  head = ('class', 'by the network', 'share', 'with your labels', 'share')
+  return (
+    '<div id="recount"><h2>The count with your labels</h2>'
+    + page.table(f'{noun} by class, your labels in place of the names by the network', head, [])
+    + '<p class="small"></p><p class="small">The shares are of what is named. They have no intervals and are not '
+    'saved: export the labels.</p></div>'
+  )
+
+
 def _controls(classified: differential_count.ClassifiedCells, has_heat_maps: bool, noun: str) -> str:
   # What else a cell may be predicted as comes last.
   names = dict.fromkeys(
@@ -163,14 +178,20 @@ def _controls(classified: differential_count.ClassifiedCells, has_heat_maps: boo
   )
   options = ''.join(
     f'<option value="{page.text(value)}">{page.text(label)}</option>'
-    for value, label in (('*', 'all'), *((name, name) for name in names), ('+', 'labelled by you'))
+    for value, label in (
+      ('*', 'all'),
+      ('?', 'left for review'),
+      *((name, name) for name in names),
+      ('+', 'labelled by you'),
+    )
   )
   article = 'an' if noun == 'image' else 'a'
   heat = f', <kbd>{_HEAT_KEY}</kbd> shows or hides heat maps' if has_heat_maps else ''
   return (
     f'<p class="small">Choose {article} {noun} by clicking it or with the arrow keys, then its class: click it in the '
     f'bar below, or press its key. <kbd>Enter</kbd> agrees with the likeliest class, <kbd>Backspace</kbd> takes your '
-    f'label back{heat}. The next {noun} follows by itself. Labels stay in this browser until you export them.</p>'
+    f'label back{heat}. The next {noun} follows by itself. Labels stay in this browser, after an export too, until you '
+    'remove them: whoever opens the page in it sees them.</p>'
     f'<div class="controls"><label>Show <select id="filter">{options}</select></label>'
     + (
       f'<button id="heat" type="button" aria-pressed="false">Heat maps <kbd>{_HEAT_KEY}</kbd></button>'
@@ -178,6 +199,7 @@ def _controls(classified: differential_count.ClassifiedCells, has_heat_maps: boo
       else ''
     )
     + '<button id="export" type="button" disabled>Export labels as CSV</button>'
+    '<button id="remove" type="button" disabled>Remove my labels</button>'
     '<span id="status" role="status"></span></div>'
   )
 

@@ -2,6 +2,9 @@
 
 import json
 
+import browser
+
+from bloodcell_jax.base import types
 from bloodcell_jax.explain import page
 
 
@@ -33,3 +36,13 @@ def test_the_explanations_of_other_images_are_set_aside_under_their_name(tmp_pat
 def test_explanations_that_name_no_images_are_kept_too(tmp_path):
   explained(tmp_path / 'explain', 'before')
   assert page.set_aside(tmp_path / 'explain', ['/a']) == tmp_path / 'explain_before'
+
+
+def test_a_long_path_does_not_make_the_page_wider_than_a_small_screen(tmp_path):
+  name = 'BloodImage_' * 12 + '.png'
+  origin = page.Origin('base', f'/somewhere/{name}', [])
+  left_out = [types.Problem(name, 'is not an image')]
+  written = page.write(tmp_path, origin, f'Of {name}.', [], 'conv', [], left_out)
+  with browser.opened(written, 320) as driver:
+    assert name in driver.find_element('css selector', 'main').text
+    assert browser.problems(driver, 320) == []

@@ -145,3 +145,14 @@ def test_no_cell_is_a_count_of_nothing(tmp_path):
   assert (counted['num_cells'], differential_count.warnings(counted)) == (0, ['There is no cell to count.'])
   differential_count.write_predictions(tmp_path / 'p.csv', empty)
   assert (tmp_path / 'p.csv').read_text().startswith('file,predicted,')
+
+
+def test_left_for_review_are_those_in_doubt_and_those_that_are_unlike():
+  counted = {'num_named': 371, 'num_unclassified': 88, 'num_unlike': 41, 'num_cells': 500}
+  assert differential_count.left_for_review(counted) == [
+    'unclassified: 88', 'unclassified (unlike): 41',
+    'left for review: 129 of 500; review.html counts again with your labels',
+  ]  # fmt: skip
+  assert '26% of the cells are left for review' in differential_count.warnings(counted)[-1]
+  nothing = {**counted, 'num_unclassified': 0, 'num_unlike': 0}
+  assert differential_count.left_for_review(nothing) == ['left for review: 0 of 500']

@@ -30,10 +30,17 @@ def judgement(num_unlike, foreign, keep):
   return unlike.Judgement(is_unlike_N * 1.0, is_unlike_N, reasons, folders, keep)
 
 
-def classified(confident=6, unsure=2, judged=None):
+def classified(confident=6, unsure=2, judged=None, cut=()):
   probs_NK = np.array([[0.9, 0.1], [0.2, 0.8]] * (confident // 2) + [[0.5, 0.5]] * unsure)
   cells = [
-    cell.Cell(f'{i // 2}.png', f'{i // 2}', i % 2 + 1, cell.Box(i, 0, i + 5, 5)) for i in range(len(probs_NK))
+    cell.Cell(
+      f'{i // 2}.png',
+      f'{i // 2}',
+      i % 2 + 1,
+      cell.Box(i, 0, i + 5, 5),
+      ('cut by the edge',) if i in cut else (),
+    )
+    for i in range(len(probs_NK))
   ]
   return differential_count.classify(cells, probs_NK, NAMES, RULE, judged)
 
@@ -158,7 +165,7 @@ def test_lists_that_cannot_be_compared_are_one_line(tmp_path, paths, message):
 def test_the_page_is_self_contained_and_shows_the_count():
   text = count_page.render(count(4), 'slides <1>', [('Network', 'tiny & small')], ['Research use only.'])
   assert html_checker.check(text) == []
-  assert '<strong>4 cells of 2 photographs</strong>, the first 4 in the order' in text
+  assert '<strong>4 cells in 2 of 4 photographs</strong>, the first 4 of 8 in the order' in text
   # What the network did not name stands in the same line.
   (line,) = re.findall('<p><strong>4 cells.*?</p>', text)
   assert f'{count(4).num_named} named' in line
@@ -166,3 +173,20 @@ def test_the_page_is_self_contained_and_shows_the_count():
   assert 'slides &lt;1&gt;' in text
   assert 'Reviewed by, date' in text
   assert '@media print' in text
+
+
+def test_the_page_tells_photographs_from_those_with_a_counted_cell_and_what_was_asked_from_what_there_is():
+  # The only cells of the third photograph are cut.
+  for wanted, words in (
+    (0, '<strong>6 cells in 3 of 4 photographs</strong>, all that can be counted: '),
+    (1000, '<strong>6 cells in 3 of 4 photographs</strong>, all that can be counted: '),
+    (6, '<strong>6 cells in 3 of 4 photographs</strong>, all that can be counted: '),
+    (2, '<strong>2 cells in 1 of 4 photographs</strong>, the first 2 of 6 in the order of the photographs: '),
+  ):
+    text = count_page.render(count(wanted, cut=(4, 5)), 'slides', [], [])
+    assert words in text
+    assert ('1,000 cells were asked for; there are 6 to count.' in text) == (wanted == 1000)
+    # The cells that are left for review are not the first of the review page, which begins with those that are cut.
+    assert ('2 of 6 cells are left for a person: choose &quot;left for review&quot;' in text) == (wanted != 2)
+  # Negative control: without cut cells all photographs are counted.
+  assert '<strong>8 cells in 4 photographs</strong>' in count_page.render(count(), 'slides', [], [])

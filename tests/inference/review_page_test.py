@@ -1,6 +1,5 @@
 """The review page in a real browser: filtered, corrected by keyboard, kept, exported; hostile names stay words."""
 
-import base64
 import csv
 import io
 import time
@@ -9,49 +8,11 @@ import browser
 import html_checker
 import numpy as np
 import pytest
-from PIL import Image
+from drawn_review import NAMES, exported, jpeg, write
 
 from bloodcell_jax.base import cell
 from bloodcell_jax.data.sources import csv_rows
-from bloodcell_jax.inference import differential_count, review_page
-from bloodcell_jax.stats import calibration, conformal
-
-NAMES = ('A', 'B"<script>alert(1)</script>', 'C')
-RULE = calibration.Calibration(1.0, 0.05, 0.6, conformal.Conformal('lac', 0.1, 0.7), 100, 20)
-HOSTILE = '</script><img src=x onerror=alert(1)>,"q".png'
-
-
-def jpeg():
-  buffer = io.BytesIO()
-  Image.fromarray(np.full((32, 32, 3), 99, np.uint8)).save(buffer, 'JPEG')
-  return base64.b64encode(buffer.getvalue()).decode()
-
-
-def write(path, num, names=NAMES, heat='', boxes=(None,)):
-  probs_NK = np.random.default_rng(0).dirichlet(np.ones(len(names)), num * len(boxes))
-  files = [HOSTILE, *(f'{i}.png' for i in range(1, num))]
-  cells = [
-    cell.Cell(file, f'{i:016x}', number, box)
-    for i, file in enumerate(files)
-    for number, box in enumerate(boxes, 1)
-  ]
-  classified = differential_count.classify(cells, probs_NK, names, RULE, None)
-  rows, _ = review_page.in_order(classified, (), len(cells))
-  about = {'title': 'slides <b>', 'model': 'run abc'}
-  pictures = [(jpeg(), heat)] * len(cells)
-  path.write_text(review_page.render(classified, rows, 0, pictures, about, ['Synthetic'], []))
-  return classified, rows
-
-
-def exported(driver, folder):
-  """The CSV file that the page exports."""
-  driver.find_element('id', 'export').click()
-  target = folder / 'corrections.csv'
-  for _ in range(50):
-    if target.exists():
-      break
-    time.sleep(0.1)
-  return list(csv.DictReader(io.StringIO(target.read_text())))
+from bloodcell_jax.inference import review_page
 
 
 def test_the_least_certain_come_first_and_at_most_so_many(tmp_path):
@@ -262,6 +223,30 @@ def test_every_class_can_be_given_by_touch(tmp_path, width):
     tap(driver.find_element('id', 'undo'))
     assert 1 not in labels(driver)
     assert browser.problems(driver, width) == []
+
+
+@pytest.mark.parametrize(('width', 'height'), [(640, 360), (320, 480)])
+@pytest.mark.parametrize('marks', [(), ('cut by the edge', 'touching', 'out of focus')])
+def test_the_picture_of_the_chosen_card_is_seen_whole_in_a_low_window(tmp_path, width, height, marks):
+  page = tmp_path / 'review.html'
+  write(page, 20, TWELVE, marks=marks)
+  with browser.opened(page, width) as driver:
+    size = {'width': width, 'height': height, 'deviceScaleFactor': 1, 'mobile': False}
+    driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
+    driver.execute_script('document.querySelector(".item").click()')
+    for _ in range(8):
+      key(driver, 'ArrowRight', 'ArrowRight')
+      time.sleep(0.1)  # what is scrolled to is laid out then
+      *card, palette = driver.execute_script(
+        'const [frame, palette] = [...document.querySelectorAll(".item.chosen .frame, #palette")].map('
+        'e => e.getBoundingClientRect()); const card = document.querySelector(".item.chosen").getBoundingClientRect();'
+        'return [frame.top, palette.top - frame.bottom, palette.top - card.bottom, card.height < palette.top,'
+        'palette.height]'
+      )
+      assert min(card[:2]) >= 0
+      assert card[2] >= 0 or not card[3], 'the whole card where it fits'
+      assert palette < 0.3 * height
+    assert driver.execute_script('return document.documentElement.scrollWidth') <= width
 
 
 def test_what_is_exported_survives_a_spreadsheet(tmp_path):

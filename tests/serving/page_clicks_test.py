@@ -123,6 +123,10 @@ def test_a_field_is_dropped_looked_at_labelled_and_exported_while_another_person
   page.call('Page.reload')
   page.wait(FIRST_CELL)
   assert '1 labelled by you' in page.text('#status'), 'labels outlast a reload'
+  # Before the first click Enter agrees too, with the cell that has no label yet.
+  assert 'you:' not in page.text('#chosen')
+  page.press('Enter', 'Enter')
+  page.wait('document.querySelector("#status").innerText.includes("2 labelled by you")')
   page.click('#dismiss')
   assert page.num('#problems') == 0
   other.evaluate('location.reload()')
@@ -169,6 +173,29 @@ def test_a_folder_of_fifty_photographs_stays_fluent_on_a_small_screen(started, p
   page.wait('[4, 5].includes(Number(/(\\d+) labelled/.exec(document.querySelector("#status").innerText)[1]))')
   assert page.num('[data-export="labels.csv"]:disabled') == 0
   assert problems(page, 400) == []
+
+
+@pytest.mark.parametrize('width', [390, 320])
+def test_long_captions_stay_within_a_photograph_on_a_small_screen(started, pages, place, width):
+  _, address, _ = started
+  (place / 'field.png').write_bytes(page_server.field_png())
+  page = pages()
+  page.open(address, width)
+  page.drop('#drop', place / 'field.png')
+  page.wait(FIRST_CELL)
+  words = 'UNCLASSIFIED? 56 %, cut by the edge, touching, out of focus'
+  for where in ('', 'inside'):
+    outside = page.evaluate(
+      '(() => { const wrap = document.querySelector(".photograph-wrap").getBoundingClientRect();'
+      'return [...document.querySelectorAll("#frame .caption")].flatMap(caption => {'
+      f'caption.textContent = "{words}"; caption.classList.toggle("inside", "{where}" !== "");'
+      'const {left, right} = caption.getBoundingClientRect();'
+      'return left < wrap.left - 5 || right > wrap.right + 5 ? [[left, right]] : []; }); })()'
+    )
+    assert outside == []
+    assert problems(page, width) == []
+  page.click('#delete')
+  page.wait('document.querySelector("#results")?.hidden')
 
 
 def test_ctrl_c_ends_it_and_deletes_what_was_uploaded(started, pages):

@@ -3,12 +3,15 @@
 // are kept in the browser and exported as CSV. User text enters by textContent, never as HTML.
 (() => {
   const read = id => JSON.parse(document.getElementById(id).textContent);
-  const {model, classes, keys, heat, key, noun} = read('about');
+  const {model, classes, keys, heat, noun, rest, left, mostLeft} = read('about');
   const items = read('items');
   const grid = document.getElementById('grid');
   const filter = document.getElementById('filter');
   const status = document.getElementById('status');
   const exportButton = document.getElementById('export');
+  const removeButton = document.getElementById('remove');
+  const elsewhere = document.getElementById('elsewhere');
+  const recount = document.getElementById('recount');
   const heatButton = document.getElementById('heat');
   const palette = document.getElementById('palette');
   const classButtons = [...palette.querySelectorAll('[data-class]')];
@@ -21,10 +24,9 @@
     return element;
   };
 
-  // {key of the cell: {label, time}}; lost with the page if the browser stores nothing for files on disk.
-  let corrections = {};
-  try { corrections = JSON.parse(localStorage.getItem(key) || '{}'); } catch (error) { corrections = {}; }
-  const keep = () => { try { localStorage.setItem(key, JSON.stringify(corrections)); } catch (error) { /* page only */ } };
+  // {key of the cell: {label, time}}, those of cells that this page does not show too.
+  const corrections = keptLabels.read();
+  const shownKeys = new Set(items.map(item => item.key));
 
   const cards = items.map((item, i) => {
     const card = make('li', undefined, 'item');
@@ -49,7 +51,8 @@
     card.append(frame, make('strong', item.predicted), make('span', (100 * item.confidence).toFixed(0) + ' %', 'sure'));
     if (item.predicted !== item.likeliest) card.append(make('div', 'likeliest ' + item.likeliest, 'small'));
     if (item.set.length) card.append(make('div', 'possible: ' + item.set.join(', '), 'small'));
-    if (item.marks.length) card.append(make('div', item.marks.join(', '), 'small marks'));
+    const marks = [...item.marks, ...(item.counted ? [] : ['not counted'])];
+    if (marks.length) card.append(make('div', marks.join(', '), 'small marks'));
     card.append(make('div', title(item), 'small file'), make('div', '', 'human'));
     return card;
   });
@@ -63,17 +66,25 @@
       (correction ? `, you say ${correction.label}` : ''));
   };
   const updateStatus = () => {
-    const numVisible = cards.filter(card => !card.hidden).length;
+    const visible = items.filter((item, i) => !cards[i].hidden);
+    const numApart = visible.filter(item => !item.counted).length;
     const num = items.filter(item => corrections[item.key]).length;
-    status.textContent = `${numVisible} of ${items.length} ${noun} shown, ${num} labelled by you`;
-    exportButton.disabled = !num;
+    status.textContent = `${visible.length} of ${items.length} ${noun} shown, ` +
+      `${numApart ? `${numApart} of them not counted, ` : ''}${num} labelled by you`;
+    exportButton.disabled = removeButton.disabled = !num;
+    const numElsewhere = Object.keys(corrections).filter(key => !shownKeys.has(key)).length;
+    elsewhere.hidden = !numElsewhere;
+    elsewhere.textContent = `This browser keeps ${numElsewhere} more label${numElsewhere === 1 ? '' : 's'}, of ${noun} that ` +
+      'this page does not show: of other folders, or left out by --review_max. They are neither exported nor removed here.';
+    drawRecount(recount, {items, corrections, classes, rest, left, mostLeft, noun});
   };
   // The cell that a key or a button labels; -1 where none is shown.
   let chosen = -1;
   const showChosen = () => {
     const item = items[chosen];
     const correction = item && corrections[item.key];
-    document.getElementById('chosen').textContent = item ? title(item) : 'nothing to label';
+    document.getElementById('chosen').textContent = item ? title(item)
+      : cards.some(card => !card.hidden) ? 'all are labelled; choose one to change its label' : 'nothing to label';
     palette.querySelectorAll('button').forEach(button => { button.disabled = !item; });
     classButtons.forEach((button, k) => {
       button.setAttribute('aria-pressed', String(Boolean(correction) && correction.label === classes[k]));
@@ -91,37 +102,50 @@
     }
     showChosen();
   };
-  const label = (i, name) => {
-    if (name) corrections[items[i].key] = {label: name, time: new Date().toISOString()};
-    else delete corrections[items[i].key];
+  // The first that a key labels without changing a label; -1 where all are labelled.
+  const firstOpen = () => cards.findIndex((card, i) => !card.hidden && !corrections[items[i].key]);
+  // `correction` is null where a label is taken back.
+  const take = (key, correction) => {
+    if (correction) corrections[key] = correction;
+    else delete corrections[key];
     // Two files with the same bytes show the same cells.
-    items.forEach((item, j) => { if (item.key === items[i].key) show(j); });
-    keep();
-    updateStatus();
-    showChosen();
+    items.forEach((item, j) => { if (item.key === key) show(j); });
   };
+  const update = () => { updateStatus(); showChosen(); };
+  const label = (i, name) => {
+    const correction = name ? {label: name, time: new Date().toISOString()} : null;
+    keptLabels.write(items[i].key, correction);
+    take(items[i].key, correction);
+    update();
+  };
+  keptLabels.onChange((key, correction) => { take(key, correction); update(); });
   const matches = i => {
     if (filter.value === '*') return true;
     if (filter.value === '+') return Boolean(corrections[items[i].key]);
+    if (filter.value === '?') return items[i].counted && left.includes(items[i].predicted);
     return items[i].predicted === filter.value;
   };
-  // Room for what covers the upper and the lower edge of the window, for scrolling to a card.
+  // Room for what covers the upper and the lower edge of the window, for scrolling to a card; the height between them.
   const measure = () => {
     const controls = document.querySelector('.controls');
-    const covers = getComputedStyle(controls).position === 'sticky';
-    document.documentElement.style.setProperty('--above', `${covers ? controls.offsetHeight : 0}px`);
-    document.documentElement.style.setProperty('--below', `${palette.offsetHeight}px`);
+    // Heights are fractions of a pixel; the browser scrolls by whole ones.
+    const room = element => Math.ceil(element.getBoundingClientRect().height) + 1;
+    const above = getComputedStyle(controls).position === 'sticky' ? room(controls) : 0, below = room(palette);
+    document.documentElement.style.setProperty('--above', `${above}px`);
+    document.documentElement.style.setProperty('--below', `${below}px`);
+    return innerHeight - above - below;
   };
   addEventListener('resize', measure);
   const focus = i => {
     choose(i);
-    measure();
+    const room = measure();
     cards[i].focus({preventScroll: true});
-    cards[i].scrollIntoView({block: 'nearest'});
+    // Of one that is taller than the room the picture is seen.
+    cards[i].scrollIntoView({block: cards[i].offsetHeight > room ? 'start' : 'nearest'});
   };
   filter.addEventListener('change', () => {
     cards.forEach((card, i) => { card.hidden = !matches(i); });
-    if (!cards[chosen] || cards[chosen].hidden) choose(cards.findIndex(card => !card.hidden));
+    if (!cards[chosen] || cards[chosen].hidden) choose(firstOpen());
     updateStatus();
   });
 
@@ -168,14 +192,16 @@
   const moves = {ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: columns, ArrowUp: () => -columns()};
   document.addEventListener('keydown', event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select, input, textarea')) return;
-    const inside = event.target.closest('#grid, #palette');
+    // Before the first click the whole page has the focus.
+    const inside = event.target === document.body || event.target.closest('#grid, #palette');
     const isButton = event.target.closest('button, a, summary');
     const sign = pressedSign(event);
     const k = sign ? keys.indexOf(sign) : -1;
     if (moves[event.key]) {
       // Elsewhere they scroll.
-      if (!inside || chosen < 0) return;
-      focus(step(chosen, moves[event.key]()));
+      if (!inside) return;
+      const next = step(chosen, moves[event.key]());
+      if (next >= 0) focus(next);
     } else if (k >= 0) labelNext(classes[k]);
     else if (event.key === 'Enter' && inside && !isButton) agree();
     else if (event.key === 'Backspace' || event.key === 'Delete' || sign === '0') takeBack();
@@ -217,8 +243,20 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
 
+  removeButton.addEventListener('click', () => {
+    const labelled = [...shownKeys].filter(key => corrections[key]);
+    if (!confirm(`Remove ${labelled.length} label${labelled.length === 1 ? '' : 's'} of this page from this browser? ` +
+      'What you have not exported is lost.')) return;
+    for (const key of labelled) {
+      keptLabels.write(key, null);
+      take(key, null);
+    }
+    choose(firstOpen());
+    updateStatus();
+  });
+
   items.forEach((item, i) => show(i));
-  choose(cards.length ? 0 : -1);
+  choose(firstOpen());
   updateStatus();
   measure();
 })();

@@ -54,7 +54,11 @@ export class Cells {
     this.inOrder = photographs.flatMap(photograph => photograph.cells.map(cell => cell.id));
     if (before !== this.cells.size) this.arrange();
     else this.count();
-    if (!this.cells.has(this.chosen) && this.cells.size) this.choose(this.visible()[0] || '');
+    if (!this.cells.has(this.chosen) && this.cells.size) {
+      // After a reload no key may write over a label.
+      const ids = this.visible();
+      this.choose(ids.find(id => !this.cells.get(id).label) || ids[0] || '');
+    }
     this.drawChosen();
   }
 
@@ -233,7 +237,8 @@ export class Cells {
 
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select, input, textarea')) return;
-    const inside = event.target.closest('#grid, #palette, #frame');
+    // Before the first click the whole page has the focus.
+    const inside = event.target === document.body || event.target.closest('#grid, #palette, #frame');
     const isButton = event.target.closest('button:not(.box), a, summary');
     const sign = pressedSign(event);
     const k = sign ? about.keys.indexOf(sign) : -1;

@@ -41,6 +41,12 @@ const captionPlace = (photograph, i) => {
   return isNear ? 'below' : '';
 };
 
+// In the right half it ends with its box, so that it stays within the photograph: it is at most half as wide.
+const captionPlaces = (photograph, i) => {
+  const [left, , right] = photograph.cells[i].box || [0, 0, 0];
+  return [captionPlace(photograph, i), left + right > photograph.size[0] ? 'leftwards' : ''].filter(Boolean);
+};
+
 const boxes = (photograph, tag) => photograph.cells.map(cell => {
   const box = make(tag, undefined, `box ${mark(cell)}`);
   place(box, cell.box || [0, 0, ...photograph.size], photograph.size);
@@ -144,8 +150,7 @@ export class Field {
       box.setAttribute('aria-label', `cell ${cell.number}: ${caption(cell)}`);
       box.classList.toggle('chosen', cell.id === this.chosen);
       const text = make('span', caption(cell), 'caption');
-      const where = captionPlace(photograph, i);
-      if (where) text.classList.add(where);
+      text.classList.add(...captionPlaces(photograph, i));
       box.append(text);
       box.addEventListener('click', () => this.onChoose(cell.id));
       if (this.isHeated && cell.id === this.chosen && (cell.frame || !cell.box)) {
