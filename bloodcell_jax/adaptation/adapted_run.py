@@ -54,6 +54,7 @@ class Request:
   run: workdir.Workdir  # to be adapted
   data_dir: str  # the folder of the new laboratory
   labels_csv: str  # labels of some of its images
+  list_shown: str  # the list that these labels come from, for people
   groups_csv: str  # which of them show the same field; '' for none
   home_dir: str  # where the run's own images are now; '' where its config says
   new_classes: tuple[str, ...]
@@ -104,7 +105,13 @@ def adapt(
   if request.updates:
     convolutions.check(request.run.path, home)
   labelled = labels.read(
-    request.data_dir, request.labels_csv, request.groups_csv, known, request.new_classes, home.digests
+    request.data_dir,
+    request.labels_csv,
+    request.groups_csv,
+    known,
+    request.new_classes,
+    home.digests,
+    request.list_shown,
   )
   labelled_images.check(labelled, exp_before.data.decode, stop.poll)
   lock.take(new.path)
