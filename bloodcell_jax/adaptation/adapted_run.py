@@ -26,7 +26,7 @@ from bloodcell_jax.adaptation import (
   layers,
   scores,
 )
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.reports import adaptation_section, report
@@ -72,7 +72,7 @@ def load(folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Pro
   saved_run.refuse_cross_validation(folder, exp, 'adapt')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(
-      f'{folder.path}: is an ensemble; adapt one of its members: --workdir={folder.path / "members" / "1"}'
+      f'{folder.path}: is an ensemble; adapt one of its members: --workdir={shell.word(folder.path / "members" / "1")}'
     )
   empty = dataset.empty(tuple(folder.read_environment()['data']['class_names']))
   return model_set.load(folder, exp, lambda _: empty, stop, progress).networks[0]

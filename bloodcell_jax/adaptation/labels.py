@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.data.sources import folders, names
 
 # Fewest groups of a class that is labelled: cross-fitting leaves one out. A new class rests on these labels alone.
@@ -78,7 +78,7 @@ def _unknown(shown: str, name: str, class_names: Sequence[str]) -> str:
   meant = f'did you mean {keys[near[0]]}?' if near else f'it knows {", ".join(class_names)}.'
   return (
     f'{shown}: the run knows no class {names.spelled(name)}; {meant} Correct the label, or add the class with '
-    f'--new_classes={name}'
+    f'--new_classes={shell.word(name)}'
   )
 
 

@@ -14,7 +14,7 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.adaptation import adapted_run, laboratory
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.inference import boxed_labels, cell_folder
 from bloodcell_jax.runs import saved_run
 from bloodcell_jax.storage import box, prediction_folder, workdir
@@ -85,7 +85,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     lock.take(folder.path)
     laboratory.propose(folder, network, values['data_dir'], flags.FLAGS.propose, progress)
     progress.line(
-      f'label them: `predict --workdir={folder.path} {values["data_dir"]}` shows them first on its review page'
+      f'label them: `predict --workdir={shell.word(folder.path)} {shell.word(values["data_dir"])}` shows them first '
+      'on its review page'
     )
     return
   name = prediction_folder.folder_name([values['data_dir']])
