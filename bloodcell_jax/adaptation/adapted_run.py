@@ -42,7 +42,7 @@ from bloodcell_jax.runs import (
 )
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import adaptation_file, home_features, workdir
-from bloodcell_jax.system import console, lock
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import checkpoint, checkpoint_folder, history, signals
 from bloodcell_jax.train import progress as progress_lib
 
@@ -265,7 +265,8 @@ def _job(
   """The job of the adapted run, whose images become input as those of the run before."""
   pixels = before.job.transform.standardize
   if pixels.centers and not new.statistics.exists():
-    shutil.copyfile(run.statistics, new.statistics)
+    with atomic.named(new.statistics):
+      shutil.copyfile(run.statistics, new.statistics)
   return job_lib.Job(exp, data, pixels, input_pixels.statistics(new, pixels, data, progress), stop)
 
 
