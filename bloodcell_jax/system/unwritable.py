@@ -24,8 +24,11 @@ def advice(error: OSError, remedy: str) -> str:
     return ''
   path = pathlib.Path(os.fsdecode(error.filename)).absolute()
   if error.errno in (errno.ENOTDIR, errno.EEXIST):
-    # A file in the place of a folder.
-    return remedy if any(each.is_file() for each in (path, *path.parents)) else ''
+    # A file in the place of a folder, or a link whose target is gone.
+    places = (path, *path.parents)
+    if broken := [each for each in places if each.is_symlink() and not each.exists()]:
+      return f'{broken[0]} is a link to nowhere; {remedy}'
+    return remedy if any(each.is_file() for each in places) else ''
   if path.is_file() and not os.access(path, os.R_OK):
     return ''  # it is read, not written
   above = next((each for each in path.parents if each.exists()), path)
