@@ -158,6 +158,18 @@ def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
       ['--config=configs/default.py', '--config.data.source=kaggle', '--config.data.dir=/nowhere'],
       '/nowhere',
     ),
+    (
+      ['ensemble', '--combine=runs/a,runs/b'],
+      '--combine=runs/a,runs/b: the flag takes no value; write --combine alone and the runs after it: ensemble ',
+    ),
+    (['predict', 'x.png', '--overlays=maybe'], 'the flag takes no value; write --overlays alone\n'),
+    (['--config=configs/ensemble.py', 'ensemble'], 'ensemble: the command comes first; write '),
+    # Negative control: a folder of this name.
+    (['--workdir', 'ensemble'], 'train needs a config'),
+    (
+      ['--config=configs/default.py', '--config.train.epochs=1', '--config=configs/cnn_a.py'],
+      '--config is given twice; give it once',
+    ),
     (['evaluate'], '--workdir'),
     (['evaluate', '--workdir=nowhere'], 'no run here'),
     (['explain', '--workdir=nowhere', 'cell.png'], 'no run here'),
