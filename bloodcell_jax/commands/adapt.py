@@ -95,7 +95,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'{new}: is the run itself; choose another folder with --to')
   if new.resolve() == pathlib.Path(values['data_dir']).resolve():
     raise types.UserError(f'{new}: is the folder of the images; choose another folder with --to')
-  prediction_folder.refuse_images(new)
+  there = workdir.Workdir(new)
+  prediction_folder.refuse_others(new, (there.config.name, there.adaptation.name))
   list_shown, made = values['labels_csv'], None
   if boxed_labels.are_in(list_shown):
     max_pixels = saved_run.read_experiment(folder, None).data.decode.max_pixels

@@ -89,6 +89,18 @@ def test_the_folder_of_the_same_labels_stays_as_it_is_and_that_of_others_is_refu
     cut_out(tmp_path, 'many.csv')
 
 
+@pytest.mark.parametrize('command', ['adapt', 'predict'])
+def test_results_are_not_written_among_other_things(slides, tmp_path, command):
+  (tmp_path / 'results').mkdir()
+  (tmp_path / 'results' / 'notes.txt').write_text('note')
+  what = ('adapt', f'--data_dir={slides}', f'--labels_csv={tmp_path / "many.csv"}')
+  given = what if command == 'adapt' else ('predict', slides)
+  code, _, err = run(*given, f'--to={tmp_path / "results"}', inside=tmp_path)
+  assert (code, 'results: holds other things, such as notes.txt; choose' in err) == (2, True), err
+  assert [path.name for path in (tmp_path / 'results').iterdir()] == ['notes.txt']
+  assert not (tmp_path / 'results-labelled').exists()
+
+
 def test_cells_are_cut_out_by_one_process_at_a_time(slides, tmp_path):
   place = tmp_path / 'new-labelled'
   lock.take(place, beside=True)
