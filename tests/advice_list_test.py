@@ -28,7 +28,7 @@ FOLLOWING = (
   'advice_of_data_test.py', 'advice_of_images_test.py', 'advice_of_runs_test.py', 'advice_of_training_test.py',
   'advice_of_places_test.py',
   'advice_of_values_test.py', 'advice_test.py', 'moved_run_test.py', 'adaptation/labels_test.py',
-  'adaptation/convolutions_test.py',
+  'adaptation/convolutions_test.py', 'commands/adapt_test.py',
 )  # fmt: skip
 # How many lines are followed at least, and how many are not at most.
 LEAST_FOLLOWED, MOST_QUOTED = 220, 41
@@ -36,7 +36,6 @@ LEAST_FOLLOWED, MOST_QUOTED = 220, 41
 # Words of a line -> why no test does what it says. A test quotes it all the same, or the reason says why it cannot.
 QUOTED_ONLY: dict[str, str] = {
   'leave --groups_csv out': 'labels of cells without that flag are adapted to in the tests of adapt',
-  'the labelled cells go there; name another run with --to': 'the ordinary beginning of an adaptation',
   'predict needs images: name files': 'a command without paths; each kind of path is read in input_paths_test.py',
   'no study here; run one first': 'a study takes minutes; it is run in study/',
   'has no features image and label; choose an image data set': 'another data set, read in tfds_source_test.py',

@@ -145,7 +145,7 @@ LISTS = {
   'a digest that became a number': (
     'file,label,sha256_16\n1.png,A,5.95E+15\n2.png,B,\n', 'or remove that column', GOOD),
   'a box': (
-    'file,label,left\n1.png,A,3\n2.png,B,\n', 'save that part as an image and list it without a box',
+    'file,label,left\n1.png,A,3\n2.png,B,\n', 'save the labelled cells as images: `adapt`',
     'file,label\n3.png,A\n2.png,B\n'),
   'control characters': ('file,label\n1.png,A\x07\n2.png,B\n', 'remove them', GOOD),
   'missing': (None, 'set --config.data.labels_csv to a CSV with the columns file and label', GOOD),

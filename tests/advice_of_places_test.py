@@ -1,12 +1,16 @@
 """Lines about folders, lists and thumbnails: what each advises is done here, and it leads on."""
 
+import errno
+import os
+import pathlib
+
 import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import near_copies
 from bloodcell_jax.data.sources import folders, input_paths
-from bloodcell_jax.storage import thumbnails_file, workdir
+from bloodcell_jax.storage import box, thumbnails_file, workdir
 
 
 def fill(top, files):
@@ -126,3 +130,20 @@ def test_damaged_thumbnails_are_restored_or_removed(tmp_path, remedy):
     )
   else:
     assert thumbnails_file.read(run) is None
+
+
+def test_the_box_is_copied_in_a_folder_that_can_be_written(tmp_path, monkeypatch):
+  closed, whole = tmp_path / 'closed', box.atomic.folder
+
+  def folder(path):
+    if pathlib.Path.cwd() == closed:
+      raise OSError(errno.EROFS, os.strerror(errno.EROFS), 'runs')
+    return whole(path)
+
+  closed.mkdir()
+  monkeypatch.setattr(box.atomic, 'folder', folder)
+  monkeypatch.chdir(closed)
+  with pytest.raises(types.RunError, match='there: give the command in a folder that can be written'):
+    box.copy()
+  monkeypatch.chdir(tmp_path)
+  assert (box.copy() / 'config.json').is_file()

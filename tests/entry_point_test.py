@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import shutil
 import signal as system_signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from starting import TINY, read_rows, run
+from starting import ROOT, TINY, read_rows, run
 
 
 def test_a_run_leaves_the_files_of_the_contract(finished):
@@ -158,6 +161,18 @@ def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
       ['--config=configs/default.py', '--config.data.source=kaggle', '--config.data.dir=/nowhere'],
       '/nowhere',
     ),
+    (
+      ['ensemble', '--combine=runs/a,runs/b'],
+      '--combine=runs/a,runs/b: the flag takes no value; write --combine alone and the runs after it: ensemble ',
+    ),
+    (['predict', 'x.png', '--overlays=maybe'], 'the flag takes no value; write --overlays alone\n'),
+    (['--config=configs/ensemble.py', 'ensemble'], 'ensemble: the command comes first; write '),
+    # Negative control: a folder of this name.
+    (['--workdir', 'ensemble'], 'train needs a config'),
+    (
+      ['--config=configs/default.py', '--config.train.epochs=1', '--config=configs/cnn_a.py'],
+      '--config is given twice; give it once',
+    ),
     (['evaluate'], '--workdir'),
     (['evaluate', '--workdir=nowhere'], 'no run here'),
     (['explain', '--workdir=nowhere', 'cell.png'], 'no run here'),
@@ -242,3 +257,23 @@ def test_augment_draws_sheets_and_saves_images_but_over_nothing(tmp_path):
   code, _, err = run(*save, '--num_images=5', '--config.seed=0', '--config.augment.rotation_range=3.')
   assert code == 2
   assert 'exists with other content' in err
+
+
+INTERRUPTED = """
+import os, runpy, signal, sys
+class Finder:
+  def find_spec(self, name, path=None, target=None):
+    if name == 'absl':
+      os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+runpy.run_path('main.py', run_name='__main__')
+"""
+
+
+def test_ctrl_c_while_the_program_is_being_loaded_is_no_traceback():
+  if os.name == 'nt':
+    pytest.skip('Windows has no such signal')
+  done = subprocess.run(
+    [sys.executable, '-c', INTERRUPTED], cwd=ROOT, capture_output=True, text=True, timeout=60
+  )
+  assert (done.returncode, done.stderr) == (-system_signal.SIGINT, '')

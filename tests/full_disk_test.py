@@ -16,7 +16,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.commands import train
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.images import feature_cache, image_buffer
-from bloodcell_jax.system import lock
+from bloodcell_jax.system import atomic, lock, unwritable
 from bloodcell_jax.train import signals
 from configs import default
 
@@ -138,3 +138,31 @@ def test_features_that_another_program_took_the_room_of_are_an_error_and_no_cras
       lambda rows: pytest.fail('computed'),
       lambda done, total: None,
     )
+
+
+def test_a_write_that_names_no_file_is_told_with_its_folder_and_works_once_there_is_room(disk):
+  place = disk('size=64k')
+  (place / 'filler').write_bytes(bytes(60 * 1024))
+
+  def make() -> None:
+    with atomic.folder(place / 'made') as folder:
+      (folder / 'file').write_bytes(bytes(8 * 1024))
+
+  def refused(call: Callable[[], None]) -> str:
+    with pytest.raises(OSError, match='No space left on device') as error:
+      call()
+    assert unwritable.advice(error.value, '') == 'make room there and give the same command again'
+    return error.value.filename
+
+  assert refused(make) == str(place / 'made')
+  lock.take(place / 'run')
+  lock.release()
+  with open(place / 'filler', 'ab') as file, pytest.raises(OSError, match='No space'):
+    file.write(bytes(64 * 1024))
+  assert refused(lambda: lock.take(place / 'run')) == str(place / 'run')
+  assert list((place / 'run').iterdir()) == []
+  (place / 'filler').unlink()
+  lock.take(place / 'run')
+  lock.release()
+  make()
+  assert [path.name for path in (place / 'made').iterdir()] == ['file']

@@ -26,7 +26,7 @@ from bloodcell_jax.adaptation import (
   layers,
   scores,
 )
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.reports import adaptation_section, report
@@ -42,7 +42,7 @@ from bloodcell_jax.runs import (
 )
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import adaptation_file, home_features, workdir
-from bloodcell_jax.system import console, lock
+from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import checkpoint, checkpoint_folder, history, signals
 from bloodcell_jax.train import progress as progress_lib
 
@@ -54,6 +54,7 @@ class Request:
   run: workdir.Workdir  # to be adapted
   data_dir: str  # the folder of the new laboratory
   labels_csv: str  # labels of some of its images
+  list_shown: str  # the list that these labels come from, for people
   groups_csv: str  # which of them show the same field; '' for none
   home_dir: str  # where the run's own images are now; '' where its config says
   new_classes: tuple[str, ...]
@@ -71,7 +72,7 @@ def load(folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Pro
   saved_run.refuse_cross_validation(folder, exp, 'adapt')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(
-      f'{folder.path}: is an ensemble; adapt one of its members: --workdir={folder.path / "members" / "1"}'
+      f'{folder.path}: is an ensemble; adapt one of its members: --workdir={shell.word(folder.path / "members" / "1")}'
     )
   empty = dataset.empty(tuple(folder.read_environment()['data']['class_names']))
   return model_set.load(folder, exp, lambda _: empty, stop, progress).networks[0]
@@ -104,7 +105,13 @@ def adapt(
   if request.updates:
     convolutions.check(request.run.path, home)
   labelled = labels.read(
-    request.data_dir, request.labels_csv, request.groups_csv, known, request.new_classes, home.digests
+    request.data_dir,
+    request.labels_csv,
+    request.groups_csv,
+    known,
+    request.new_classes,
+    home.digests,
+    request.list_shown,
   )
   labelled_images.check(labelled, exp_before.data.decode, stop.poll)
   lock.take(new.path)
@@ -258,7 +265,8 @@ def _job(
   """The job of the adapted run, whose images become input as those of the run before."""
   pixels = before.job.transform.standardize
   if pixels.centers and not new.statistics.exists():
-    shutil.copyfile(run.statistics, new.statistics)
+    with atomic.named(new.statistics):
+      shutil.copyfile(run.statistics, new.statistics)
   return job_lib.Job(exp, data, pixels, input_pixels.statistics(new, pixels, data, progress), stop)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.data.sources import folders, names
 
 # Fewest groups of a class that is labelled: cross-fitting leaves one out. A new class rests on these labels alone.
@@ -24,6 +24,7 @@ def read(
   class_names: Sequence[str],
   new_classes: Sequence[str],
   seen: Collection[str],
+  shown: str,
 ) -> types.Table:
   """The labelled images, with the classes of the adapted run: those of the run and the new ones, in alphabetical order.
 
@@ -34,6 +35,7 @@ def read(
     class_names: of the run.
     new_classes: that the labels have and the run does not know.
     seen: digests of the run's own images.
+    shown: the list of labels, for people.
 
   Raises:
     UserError: as `folders.read`; a class is unknown or has too few labels, or the run has seen an image.
@@ -50,13 +52,13 @@ def read(
   for name in given.class_names:
     known = name if name in every else names.match_number(name, every)
     if not known:
-      raise types.UserError(_unknown(labels_csv, name, class_names))
+      raise types.UserError(_unknown(shown, name, class_names))
     meant.append(known)
-  _check_seen(labels_csv, given, seen)
+  _check_seen(shown, given, seen)
   own = tuple(sorted(every))
   label_N = np.array([own.index(meant[k]) for k in given.label], np.int32)
   table = dataclasses.replace(given, label=label_N, class_names=own)
-  _check_number(labels_csv, table, new_classes)
+  _check_number(shown, table, new_classes)
   return table
 
 
@@ -70,26 +72,26 @@ def line(table: types.Table) -> str:
   return f'labels: {len(table):,} images of {num_groups:,} groups: {", ".join(parts)}{rest}'
 
 
-def _unknown(labels_csv: str, name: str, class_names: Sequence[str]) -> str:
+def _unknown(shown: str, name: str, class_names: Sequence[str]) -> str:
   keys = {names.key(known): known for known in class_names}
   near = difflib.get_close_matches(names.key(name), keys, 1, 0.6)
   meant = f'did you mean {keys[near[0]]}?' if near else f'it knows {", ".join(class_names)}.'
   return (
-    f'{labels_csv}: the run knows no class {names.spelled(name)}; {meant} Correct the label, or add the class with '
-    f'--new_classes={name}'
+    f'{shown}: the run knows no class {names.spelled(name)}; {meant} Correct the label, or add the class with '
+    f'--new_classes={shell.word(name)}'
   )
 
 
-def _check_seen(labels_csv: str, given: types.Table, seen: Collection[str]) -> None:
+def _check_seen(shown: str, given: types.Table, seen: Collection[str]) -> None:
   rows = [row for row, digest in enumerate(given.digest.tolist()) if digest in seen]
   if rows:
     raise types.UserError(
-      f'{labels_csv}: {len(rows):,} of {len(given):,} labelled images are images of the run itself, such as '
+      f'{shown}: {len(rows):,} of {len(given):,} labelled images are images of the run itself, such as '
       f'{given.file[rows[0]]}; adapt is for another laboratory: leave them out, or train again with them'
     )
 
 
-def _check_number(labels_csv: str, table: types.Table, new_classes: Sequence[str]) -> None:
+def _check_number(shown: str, table: types.Table, new_classes: Sequence[str]) -> None:
   num_of = {name: len(np.unique(table.group[table.label == k])) for k, name in enumerate(table.class_names)}
   for name, num in num_of.items():
     least = LEAST_GROUPS_NEW if name in new_classes else LEAST_GROUPS
@@ -97,10 +99,10 @@ def _check_number(labels_csv: str, table: types.Table, new_classes: Sequence[str
       kind = 'new class' if name in new_classes else 'class'
       rest = '' if name in new_classes else ', or take its label out'
       raise types.UserError(
-        f'{labels_csv}: the {kind} {name} has labels of {num} independent {"image" if num == 1 else "images"}; label '
+        f'{shown}: the {kind} {name} has labels of {num} independent {"image" if num == 1 else "images"}; label '
         f'{least} or more{rest}'
       )
   if (num_classes := sum(num > 0 for num in num_of.values())) < LEAST_CLASSES:
     raise types.UserError(
-      f'{labels_csv}: has labels of {num_classes} class; label images of {LEAST_CLASSES} classes or more'
+      f'{shown}: has labels of {num_classes} class; label images of {LEAST_CLASSES} classes or more'
     )

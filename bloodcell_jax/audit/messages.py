@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from bloodcell_jax.audit import near_duplicates
+from bloodcell_jax.base import shell
 from bloodcell_jax.data.sources import remarks
 
 
@@ -45,8 +46,8 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
     texts.append(
       f'{inner["images"]:,} images lie in {inner["folders"]:,} sub-folders of their classes, such as '
       f'{inner["examples"][0]}; if one is a patient or a slide, train with '
-      f'--config.data.groups_csv={folder / remarks.GROUPS_FILE}: {_count(inner["groups"], "group")} in place of '
-      f'{inner["groups_without_folders"]:,}'
+      f'--config.data.groups_csv={shell.word(folder / remarks.GROUPS_FILE)}: '
+      f'{_count(inner["groups"], "group")} in place of {inner["groups_without_folders"]:,}'
     )
   for rule, names in summary['file_names'].items():
     if 'groups_parted' in names:

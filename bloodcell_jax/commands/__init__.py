@@ -106,6 +106,13 @@ def one_line(error: Exception, argv: Sequence[str]) -> str:
     config = next((a for a in argv if a.startswith('--config=')), '')
     config = config or (re.findall(r'--?config \S+', words) or ['--config'])[0]
     return f'{config}: no such config file; those of the package are {", ".join(config_file.names())}'
+  if named := re.match(r"flag --(\w+)=(.*): \('Non-boolean argument to boolean flag'", text, re.DOTALL):
+    rest = (
+      ' and the runs after it: ensemble --combine --workdir=FOLDER RUN RUN' if named[1] == 'combine' else ''
+    )
+    return f'--{named[1]}={named[2]}: the flag takes no value; write --{named[1]} alone{rest}'
+  if sum(a.split('=')[0] in ('--config', '-config') for a in argv) > 1 and 'is defined twice' in text:
+    return '--config is given twice; give it once'
   if named := re.match(r"Unknown command line flag '(config\.[\w.]+)'", text):
     return f'--{named[1]}: a key needs its config beside it, such as --config=configs/default.py'
   lines = [line.strip() for line in text.splitlines() if line.strip()]

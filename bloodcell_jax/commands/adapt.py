@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import shutil
 from typing import Any
 
 from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.adaptation import adapted_run, laboratory
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.inference import boxed_labels, cell_folder
 from bloodcell_jax.runs import saved_run
 from bloodcell_jax.storage import box, prediction_folder, workdir
@@ -84,7 +85,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     lock.take(folder.path)
     laboratory.propose(folder, network, values['data_dir'], flags.FLAGS.propose, progress)
     progress.line(
-      f'label them: `predict --workdir={folder.path} {values["data_dir"]}` shows them first on its review page'
+      f'label them: `predict --workdir={shell.word(folder.path)} {shell.word(values["data_dir"])}` shows them first '
+      'on its review page'
     )
     return
   name = prediction_folder.folder_name([values['data_dir']])
@@ -93,18 +95,28 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(f'{new}: is the run itself; choose another folder with --to')
   if new.resolve() == pathlib.Path(values['data_dir']).resolve():
     raise types.UserError(f'{new}: is the folder of the images; choose another folder with --to')
-  prediction_folder.refuse_images(new)
-  if boxed_labels.are_in(values['labels_csv']):
-    values = _cut_out(values, new, saved_run.read_experiment(folder, None).data.decode.max_pixels, progress)
+  there = workdir.Workdir(new)
+  prediction_folder.refuse_others(new, (there.config.name, there.adaptation.name))
+  list_shown, made = values['labels_csv'], None
+  if boxed_labels.are_in(list_shown):
+    max_pixels = saved_run.read_experiment(folder, None).data.decode.max_pixels
+    values, made = _cut_out(values, new, max_pixels, progress)
   wanted = adapted_run.Request(
     run=folder,
     **values,
+    list_shown=list_shown,
     home_dir=flags.FLAGS.home_dir,
     new_classes=tuple(flags.FLAGS.new_classes),
     num_proposed=flags.FLAGS.propose,
     updates=updates,
   )
-  adapted_run.adapt(wanted, workdir.Workdir(new), stop, progress)
+  try:
+    adapted_run.adapt(wanted, workdir.Workdir(new), stop, progress)
+  except types.UserError:
+    # Or the corrected labels would find the cells of these in their place.
+    if made is not None:
+      shutil.rmtree(made)
+    raise
 
 
 def _updates() -> int:
@@ -128,22 +140,29 @@ def _updates() -> int:
 
 def _cut_out(
   values: dict[str, str], new: pathlib.Path, max_pixels: int, progress: progress_lib.Progress
-) -> dict[str, str]:
-  """The same for labels of cells within photographs, which are cut out into a folder beside the new run."""
+) -> tuple[dict[str, str], pathlib.Path | None]:
+  """The same for labels of cells within photographs, which are cut out into a folder beside the new run.
+
+  Also that folder, unless it was there already, with the same cells.
+  """
   if values['groups_csv']:
     raise types.UserError(
       f'{values["groups_csv"]}: the labels are of cells within photographs, and those of one photograph are one group; '
       'leave --groups_csv out'
     )
   place = pathlib.Path(f'{str(new).rstrip("/")}-labelled')
-  if place.exists() and not (place / cell_folder.GROUPS).is_file():
+  lock.take(place, beside=True)
+  is_there = place.exists()
+  try:
+    num = boxed_labels.write(values['labels_csv'], values['data_dir'], place, max_pixels)
+  except FileExistsError:
     raise types.UserError(
-      f'{place}: is there already, and the labelled cells go there; name another run with --to'
-    )
-  num = boxed_labels.write(values['labels_csv'], values['data_dir'], place, max_pixels)
+      f'{place}: is there already and holds something else than these labelled cells; name another run with --to'
+    ) from None
   progress.line(f'{place}: {num:,} labelled cells, cut out of their photographs')
   lists = {'labels_csv': cell_folder.LABELS, 'groups_csv': cell_folder.GROUPS}
-  return {'data_dir': str(place), **{key: str(place / name) for key, name in lists.items()}}
+  cut_out = {'data_dir': str(place), **{key: str(place / name) for key, name in lists.items()}}
+  return cut_out, None if is_there else place
 
 
 def _values() -> dict[str, str]:

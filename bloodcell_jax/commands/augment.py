@@ -11,7 +11,7 @@ import numpy as np
 from absl import flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.augmentation import offline, saving, transform
@@ -166,8 +166,8 @@ def _rebuild(
   )
   _Record(target, request, exp).write()
   progress.line(
-    f'{target}: train on it with --config.data.source=folders --config.data.dir={target} '
-    f'--config.data.groups_csv={target / offline.GROUPS}'
+    f'{target}: train on it with --config.data.source=folders --config.data.dir={shell.word(target)} '
+    f'--config.data.groups_csv={shell.word(target / offline.GROUPS)}'
   )
   if photographs.synthetic:
     progress.line(scoring.SYNTHETIC)

@@ -56,6 +56,12 @@ def main(argv: list[str]) -> int:
     return _fail(f'{name}: begins with a long dash; write --{name.lstrip(name[0])}')
   if name not in commands.SUMMARIES:
     return _fail(f'{name or repr(name)}: no such command; choose one of {", ".join(commands.SUMMARIES)}')
+  for before, word in zip(argv[1:], argv[2:], strict=False):
+    # The word after a flag without a value may be its value.
+    if not has_command and word in commands.SUMMARIES and ('=' in before or not before.startswith('-')):
+      return _fail(
+        f'{word}: the command comes first; write {_program(argv[0])} {word}, and the flags after it'
+      )
   if {'--help', '-h'} & set(argv) and not has_command:
     print(commands.overview(f'{_program(argv[0])} {_USAGE}'))
     return 0

@@ -31,7 +31,9 @@ _FIXED = (method.MEAN, method.LOGITS, method.GEOMETRIC, method.VOTE)
 # Splits on which runs are not combined; stacking is fitted on out-of-fold predictions.
 _LEFT_OUT = {*scoring.OF_ONE_RUN, workdir.FOLDS} - {folds.OUT_OF_FOLD}
 # What to do where the results cannot be written.
-WHERE_ELSE = 'name a folder that can be written with --workdir'
+WHERE_ELSE = (
+  'name a folder that can be written with --workdir; with --trees, copy the run to one and name that'
+)
 
 
 def define_flags() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from absl import flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds
@@ -69,7 +69,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   saved_run.refuse_cross_validation(folder, exp, 'explain')
   if exp.ensemble.method and not exp.ensemble.member:
     raise types.UserError(
-      f'{folder.path}: is an ensemble; explain one of its members: --workdir={folder.path / "members" / "1"}'
+      f'{folder.path}: is an ensemble; explain one of its members: --workdir={shell.word(folder.path / "members/1")}'
     )
   # Paths first, to report a wrong one before anything is loaded.
   inputs, problems = input_paths.find(request.paths) if request.paths else ([], [])
@@ -284,7 +284,7 @@ def check_missed(split: str, own: Collection[str], folder: workdir.Workdir) -> N
     scored = ', '.join(name for name in folder.read_splits() if name in own) or 'none'
     raise types.UserError(
       f'--missed is {split!r}, of which the run has no predictions; scored are: {scored}; run `evaluate '
-      f'--workdir={folder.path}` for those of evaluate.splits'
+      f'--workdir={shell.word(folder.path)}` for those of evaluate.splits'
     )
 
 

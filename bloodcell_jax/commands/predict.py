@@ -178,8 +178,7 @@ def _target(
   if not flags.FLAGS.to:
     return prediction_folder.take(parent, paths)
   target = pathlib.Path(flags.FLAGS.to)
-  if not (target / prediction_folder.FILE).exists():
-    prediction_folder.refuse_images(target)
+  prediction_folder.refuse_others(target, (prediction_folder.FILE, prediction_folder.PREDICTIONS))
   prediction_folder.claim(target, paths, folder.path, network)
   return target
 

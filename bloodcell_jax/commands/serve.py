@@ -91,7 +91,7 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
   analysing.warm_up()
 
   def on_ready(address: str) -> None:
-    progress.line(f'{address}  (Ctrl-C ends it and deletes what was uploaded)')
+    progress.line(f'{address}  (Ctrl-C ends it and deletes photographs and labels)')
     progress.line(report.RESEARCH_ONLY)
     if values.open:
       import webbrowser
@@ -99,7 +99,9 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
       webbrowser.open(address)
 
   stopped = server.run(opened, analysing, limit, adapting, stop, on_ready)
-  progress.line('the page is closed; what was uploaded is deleted')
+  progress.line(
+    'the page is closed; what was uploaded is deleted. A page that is still open can export its labels'
+  )
   if stopped:
     progress.line(f'the adaptation {stopped} was stopped with it')
   return 0

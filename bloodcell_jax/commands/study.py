@@ -22,7 +22,9 @@ from bloodcell_jax.train import progress as progress_lib
 CONFIG = 'configs/study.py'  # without --config
 EXIT_FAILED = 1
 # What to do where the results cannot be written.
-WHERE_ELSE = 'name a folder that can be written with --workdir'
+WHERE_ELSE = (
+  'name a folder that can be written with --workdir; with --report_only, copy the study to one and name that'
+)
 
 
 def define_flags() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import combined_run, member
 from bloodcell_jax.ensembles import boosting, combination, method
@@ -89,7 +89,7 @@ def _of_training(one: member.Member, table: types.Table) -> np.ndarray:
   if not np.array_equal(predictions.file_N, table.file):
     raise types.UserError(
       f'{one.folder.predictions("train")}: does not hold the images of train; evaluate the member again: '
-      f'evaluate --workdir={one.folder.path}'
+      f'evaluate --workdir={shell.word(one.folder.path)}'
     )
   return predictions.probs_NK
 

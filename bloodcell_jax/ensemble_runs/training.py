@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds
@@ -56,7 +56,9 @@ def run(
   """
   if folder.config.exists() and folder.read_config().get('ensemble.member'):
     parent = folder.path.absolute().parent.parent
-    raise types.UserError(f'{folder.path}: is a member of an ensemble; continue it with --workdir={parent}')
+    raise types.UserError(
+      f'{folder.path}: is a member of an ensemble; continue it with --workdir={shell.word(parent)}'
+    )
   # The folder belongs to all members, whichever of them is trained here or on another machine.
   whole = workdir.Workdir(queue.root) if queue else folder
   folders = {

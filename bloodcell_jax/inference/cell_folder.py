@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -38,19 +40,25 @@ class LabelledPhotograph:
   cells: tuple[LabelledCell, ...]
 
 
+class _IsThere(Exception):
+  """The folder was written before; leaves the new one unused."""
+
+
 def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_pixels: int) -> int:
   """Writes `images/`, `labels.csv` (`file,label,sha256_16`) and `groups.csv` (`file,group`); the number of images.
 
   A photograph of a single cell is copied byte for byte; of any other each labelled cell is cut out. The cells of one
-  photograph are one group. The folder appears once it is complete; the same arguments give the same bytes.
+  photograph are one group. The folder appears once it is complete; the same arguments give the same bytes. A folder
+  that is there already stays as it is.
 
   Raises:
+    FileExistsError: something is there that is not what these arguments give.
     UserError: nothing is labelled, or a box reaches beyond its photograph.
     DecodeError: a photograph cannot be used.
     OSError: a photograph cannot be read.
   """
   lists = {LABELS: [['file', 'label', 'sha256_16']], GROUPS: [['file', 'group']]}
-  with atomic.folder(folder) as place:
+  with contextlib.suppress(_IsThere), atomic.folder(folder) as place:
     (place / 'images').mkdir()
     for number, photograph in enumerate(photographs, 1):
       for one, data in zip(photograph.cells, _contents(photograph, max_pixels), strict=True):
@@ -63,7 +71,20 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
       raise types.UserError('no cell is labelled yet')
     for name, rows in lists.items():
       atomic.write_csv(place / name, rows)
+    if os.path.lexists(folder):
+      if not folder.is_dir() or _files(folder) != _files(place):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+      raise _IsThere
   return len(lists[LABELS]) - 1
+
+
+def _files(folder: pathlib.Path) -> dict[str, bytes]:
+  """What is in the folder and those below, hidden files aside."""
+  return {
+    str(path.relative_to(folder)): path.read_bytes()
+    for path in folder.rglob('*')
+    if path.is_file() and not path.name.startswith('.')
+  }
 
 
 def _contents(photograph: LabelledPhotograph, max_pixels: int) -> Sequence[bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds, leaks
@@ -46,7 +46,7 @@ def run(
   if folder.config.exists() and folder.read_config().get('train.fold'):
     parent = folder.path.absolute().parent.parent
     raise types.UserError(
-      f'{folder.path}: is a fold of a cross-validation; continue it with --workdir={parent}'
+      f'{folder.path}: is a fold of a cross-validation; continue it with --workdir={shell.word(parent)}'
     )
   exp = experiment.from_flat({**config, 'train.fold': 0})
   preparation.claim({**config, 'train.fold': 0}, exp, folder)

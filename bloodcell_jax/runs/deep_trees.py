@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import run_format, types
+from bloodcell_jax.base import run_format, shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.sources import laboratories
@@ -76,7 +76,7 @@ def run(
   for split in scored:
     if not folder.predictions(split).exists():
       raise types.UserError(
-        f'{folder.predictions(split)}: missing; run `evaluate --workdir={folder.path}` first'
+        f'{folder.predictions(split)}: missing; run `evaluate --workdir={shell.word(folder.path)}` first'
       )
   network, origin = model_set.load_network(folder, exp, data, stop, progress)
   extracted = extract(network, list(dict.fromkeys(('train', 'validation', *scored))), features)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bloodcell_jax.base import groups, tree, types
+from bloodcell_jax.base import groups, shell, tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import feature_cache
@@ -277,7 +277,8 @@ def read_rule(
   differing += models.differing(known)
   if differing:
     raise types.UserError(
-      f'{folder.calibration}: was fitted for {", ".join(differing)}; run `evaluate --workdir={folder.path}`, '
-      'which fits it anew, with the keys that you want, such as --config.evaluate.tta=mirrors'
+      f'{folder.calibration}: was fitted for {", ".join(differing)}; run `evaluate '
+      f'--workdir={shell.word(folder.path)}`, which fits it anew, with the keys that you want, such as '
+      '--config.evaluate.tta=mirrors'
     )
   return rule

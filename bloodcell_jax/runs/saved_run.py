@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bloodcell_jax.base import run_format, types
+from bloodcell_jax.base import run_format, shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
@@ -49,7 +49,8 @@ def refuse_cross_validation(folder: workdir.Workdir, exp: experiment.Experiment,
   """Raises UserError where the folder holds a cross-validation; `verb` is the command to use on one of its folds."""
   if exp.cross_validation.folds and not exp.cross_validation.fold:
     raise types.UserError(
-      f'{folder.path}: is a cross-validation; {verb} one of its folds: --workdir={folder.path / "folds" / "1"}'
+      f'{folder.path}: is a cross-validation; {verb} one of its folds: '
+      f'--workdir={shell.word(folder.path / "folds" / "1")}'
     )
 
 

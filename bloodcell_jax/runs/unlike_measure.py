@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import groups, rng, tree, types
+from bloodcell_jax.base import groups, rng, shell, tree, types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import appearance, on_demand
 from bloodcell_jax.data.sources import laboratories
@@ -111,7 +111,8 @@ def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Mea
     return None
   if differing := models.differing(measure.fitted_for):
     raise types.UserError(
-      f'{folder.unlike}: was fitted for {differing[0]}; run `evaluate --workdir={folder.path}`, which fits it anew'
+      f'{folder.unlike}: was fitted for {differing[0]}; run `evaluate --workdir={shell.word(folder.path)}`, '
+      'which fits it anew'
     )
   return measure
 
@@ -120,7 +121,8 @@ def missing(folder: workdir.Workdir) -> str:
   """What to say where a run has no measure."""
   return (
     f'{folder.path}: has no measure of unlike images, so that images of another laboratory are named like its own; '
-    f'`evaluate --workdir={folder.path}` fits it, if training and validation have {look_reference.LEAST_GROUPS} groups'
+    f'`evaluate --workdir={shell.word(folder.path)}` fits it, if training and validation have '
+    f'{look_reference.LEAST_GROUPS} groups'
   )
 
 

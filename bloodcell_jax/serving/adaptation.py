@@ -6,6 +6,7 @@ import collections
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from bloodcell_jax.serving import labelled_folder
 from bloodcell_jax.serving import session as session_lib
 
 _MOST_LINES = 200
+# The exit code of a command that refused what it was given.
+_REFUSED = 2
 # Seconds that a stopped training has for its checkpoint.
 _PATIENCE = 5
 
@@ -35,6 +38,7 @@ class Adaptation:
     self._process: subprocess.Popen[str] | None = None
     self._owner = ''
     self._name = ''
+    self._images: pathlib.Path | None = None  # what the training that was started last is trained on
     self._lines: collections.deque[str] = collections.deque(maxlen=_MOST_LINES)
 
   def start(self, owner: str, session: session_lib.Session, name: str, max_pixels: int) -> None:
@@ -56,13 +60,14 @@ class Adaptation:
     with self._lock:
       if self._process is not None and self._process.poll() is None:
         raise session_lib.Refused('an adaptation is running; wait until it ends')
+      self._clear()
       new, images = self._place / name, self._place / f'{name}-labelled'
       for path in (new, images):
         if path.exists():
           raise session_lib.Refused(f'{path} is there already; choose another name')
       labelled_folder.write(session, images, max_pixels)
       command = self._command(new, images)
-      self._owner, self._name = owner, str(new)
+      self._owner, self._name, self._images = owner, str(new), images
       self._lines.clear()
       self._lines.append(shlex.join(command))
       # In a group of its own: Ctrl-C is for the page, which then stops the training itself.
@@ -129,3 +134,15 @@ class Adaptation:
         text = line.rstrip('\r\n').rpartition('\r')[2]
         if text.strip():
           self._lines.append(text)
+    with self._lock:
+      if self._process is process:
+        self._clear()
+
+  def _clear(self) -> None:
+    """Removes the labelled cells of a training that was refused, so that its name is free for more labels."""
+    process, images = self._process, self._images
+    if process is None or images is None or process.poll() != _REFUSED:
+      return
+    self._images = None
+    if not pathlib.Path(self._name).exists():
+      shutil.rmtree(images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import pathlib
@@ -65,6 +66,7 @@ def copy() -> pathlib.Path:
 
   Raises:
     UserError: the folder holds something else, such as the model of another version of the package.
+    RunError: it cannot be written.
   """
   read_card()
   if COPY.exists():
@@ -73,8 +75,16 @@ def copy() -> pathlib.Path:
         f'{COPY}: holds something other than the model in the box of this version; rename it, and it is written anew'
       )
     return COPY
-  with atomic.folder(COPY) as temporary:
-    for name, path in files().items():
-      (temporary / name).parent.mkdir(exist_ok=True)
-      shutil.copyfile(path, temporary / name)
+  try:
+    with atomic.folder(COPY) as temporary:
+      for name, path in files().items():
+        (temporary / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, temporary / name)
+  except OSError as error:
+    if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+      raise
+    raise types.RunError(
+      f'{COPY}: {error.strerror}; the model in the box is copied there: give the command in a folder that can be '
+      'written'
+    ) from None
   return COPY

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import cell, types
+from bloodcell_jax.system import atomic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Journal:
     lines = self._path.read_bytes().split(b'\n') if self._path.exists() else []
     if not lines or _parse(lines[0]) != self._head:
       self._path.parent.mkdir(parents=True, exist_ok=True)
-      self._path.write_text(json.dumps(self._head) + '\n')
+      with atomic.named(self._path):
+        self._path.write_text(json.dumps(self._head) + '\n')
       return
     # After the last line break there is nothing, or a line that was being written.
     for line in lines[1:-1]:

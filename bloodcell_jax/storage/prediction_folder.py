@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
@@ -86,14 +86,24 @@ def claim(folder: pathlib.Path, paths: Sequence[str], run: pathlib.Path, model: 
   atomic.write_json(folder / FILE, {**recorded, PATHS: absolute(paths), RUN: own, MODEL: model})
 
 
-def refuse_images(folder: pathlib.Path) -> None:
-  """Refuses a folder that a user names for results, if images lie in it: among results nobody would look for them.
+def refuse_others(folder: pathlib.Path, own: Collection[str]) -> None:
+  """Refuses a folder that a user names for results, if it holds other things: among them nobody would look for results.
+
+  Args:
+    folder: which.
+    own: files of which one shows that it is a folder of such results.
 
   Raises:
-    UserError: an image lies in the folder itself.
+    UserError: there is none of these, but something else that is not hidden.
   """
-  if folder.is_dir() and (names := image_files.listing(str(folder), '', False)[0]):
+  if not folder.is_dir() or any((folder / name).exists() for name in own):
+    return
+  if names := image_files.listing(str(folder), '', False)[0]:
     raise types.UserError(f'{folder}: holds images, such as {names[0]}; choose another folder with --to')
+  if others := sorted(path.name for path in folder.iterdir() if not path.name.startswith('.')):
+    raise types.UserError(
+      f'{folder}: holds other things, such as {others[0]}; choose another folder with --to'
+    )
 
 
 def record(folder: pathlib.Path, paths: Sequence[str]) -> None:

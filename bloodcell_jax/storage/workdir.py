@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 import bloodcell_jax
-from bloodcell_jax.base import pipelines, run_format, types
+from bloodcell_jax.base import pipelines, run_format, shell, types
 from bloodcell_jax.storage import config_keys
 from bloodcell_jax.system import atomic, missing_path
 
@@ -240,7 +240,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
     above = next((each for each in path.parent.parents if (each / path.name).is_file()), None)
     if above is not None and path.name == 'config.json':
       raise types.UserError(
-        f'{path.parent}: is a part of a run; name its folder, --workdir={above}'
+        f'{path.parent}: is a part of a run; name its folder, --workdir={shell.word(above)}'
       ) from None
     where = '' if path.parent.exists() else missing_path.hint(str(path.parent))
     raise types.UserError(

@@ -44,6 +44,17 @@ def _write_all(path: pathlib.Path, parts: Iterable[bytes]) -> None:
     raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
+@contextlib.contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+  """Gives an error of the operating system that names no file, such as those of write() itself, the name of `path`."""
+  try:
+    yield
+  except OSError as error:
+    if error.filename or not error.errno:
+      raise
+    raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def _write(path: pathlib.Path, parts: Iterable[bytes]) -> None:
   hashed, has_attributes = hashlib.sha256(), False
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,10 +166,16 @@ def folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """Yields an empty temporary folder that is renamed to `path` at the end, or removed after an error.
 
   An existing folder at `path` is removed only once the new one is complete.
+
+  Raises:
+    OSError: a file cannot be written; it has the name of a file or of the folder.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX) as beside:
+  with (
+    named(path),
+    tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.', suffix=_SUFFIX) as beside,
+  ):
     new, before = pathlib.Path(beside, 'made'), pathlib.Path(beside, 'before')
     new.mkdir()
     yield new

@@ -50,9 +50,10 @@ def take(folder: str | os.PathLike[str], beside: bool = False) -> None:
   except filelock.Timeout:
     raise types.UserError(_refusal(place, _read(_beside(path, _OWNER)))) from None
   try:
-    _beside(path, _OWNER).write_text(json.dumps({'pid': os.getpid(), 'host': platform.node()}))
+    with atomic.named(place):
+      _beside(path, _OWNER).write_text(json.dumps({'pid': os.getpid(), 'host': platform.node()}))
   except BaseException:
-    own.release()
+    _release_files(path, own)
     raise
   _held[str(path)] = own
   atexit.register(_release, path)
@@ -104,6 +105,10 @@ def _release(path: pathlib.Path) -> None:
   # A fork has its parent's locks in memory, but holds none.
   if own is None or not own.is_locked:
     return
+  _release_files(path, own)
+
+
+def _release_files(path: pathlib.Path, own: filelock.BaseFileLock) -> None:
   # Removed while still locked: a process that has opened it meanwhile sees that the file has gone, and looks again.
   for file in (_beside(path, _OWNER), path):
     with contextlib.suppress(OSError):

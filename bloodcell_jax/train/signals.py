@@ -68,7 +68,7 @@ class Stop:
   def _listen(self, reading: socket.socket) -> None:
     name = signal.Signals(_next(reading, None)).name
     self.requested = True
-    console.urgent(f'\n{name}: saving, then leaving; once more leaves at once\n')
+    console.urgent(f'\n{name}: stopping at the next safe place; once more leaves at once\n')
     # In this same thread: there may be no memory left to start another.
     if not _next(reading, PATIENCE):
       console.urgent(

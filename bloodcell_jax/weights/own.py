@@ -28,12 +28,26 @@ class About:
 
 
 def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], about: About) -> None:
-  """Puts the weights at `path` as safetensors, whole or not at all; the metadata hold `about` as JSON."""
+  """Puts the weights at `path` as safetensors, whole or not at all; the metadata hold `about` as JSON.
+
+  **Guarantees**: the same arguments give the same bytes.
+  """
   import safetensors.numpy
 
   found = {'class_names': json.dumps(list(about.class_names)), 'pixels': json.dumps(dict(about.pixels))}
   content = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-  atomic.write_bytes(path, safetensors.numpy.save(content, metadata=found))
+  atomic.write_bytes(path, _in_order(safetensors.numpy.save(content, metadata=found)))
+
+
+def _in_order(data: bytes) -> bytes:
+  """The same file with its metadata by name; the library writes them in an order that differs from call to call."""
+  # The length of the header, the header, which spaces fill up to a multiple of eight bytes, and the tensors.
+  size = int.from_bytes(data[:8], 'little')
+  header = json.loads(data[8 : 8 + size])
+  header['__metadata__'] = dict(sorted(header['__metadata__'].items()))
+  text = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
+  text += b' ' * (-len(text) % 8)
+  return len(text).to_bytes(8, 'little') + text + data[8 + size :]
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], About] | None:

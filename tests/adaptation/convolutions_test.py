@@ -177,7 +177,8 @@ def test_without_tensorflow_it_is_refused_before_anything_is_written(tmp_path, m
 
 def test_a_run_that_came_without_its_images_is_adapted_by_its_output_layer_or_with_them(tmp_path):
   request = adapted_run.Request(
-    workdir.Workdir(box.FOLDER), str(tmp_path / 'none'), str(tmp_path / 'labels.csv'), '', '', (), 5, updates=3
+    workdir.Workdir(box.FOLDER), str(tmp_path / 'none'), str(tmp_path / 'labels.csv'), 'labels.csv', '', '', (), 5,
+    updates=3,
   )  # fmt: skip
 
   def refused(request: adapted_run.Request) -> str:

@@ -24,7 +24,7 @@ def folder(tmp_path_factory) -> tuple[pathlib.Path, list[tuple[str, str, str]]]:
 
 def read(folder, path, rows, num=3, new=(), home=NOTHING) -> types.Table:
   csv = recoloured.labels(path / 'labels.csv', rows, num)
-  return labels.read(str(folder), str(csv), '', KNOWN, new, home)
+  return labels.read(str(folder), str(csv), '', KNOWN, new, home, str(csv))
 
 
 def refusal(*arguments, **options) -> str:

@@ -198,13 +198,24 @@ def test_long_captions_stay_within_a_photograph_on_a_small_screen(started, pages
   page.wait('document.querySelector("#results")?.hidden')
 
 
-def test_ctrl_c_ends_it_and_deletes_what_was_uploaded(started, pages):
+def test_ctrl_c_ends_it_and_deletes_what_was_uploaded_but_an_open_page_still_exports_its_labels(
+  started, pages, tmp_path
+):
   process, address, folder = started
   if os.name == 'nt':
     pytest.skip('Windows has no such signal')
   assert [path for path in folder.glob('bloodcell_serve_*/*/*') if path.suffix == '.jpg'], (
     'something was uploaded'
   )
+  page = pages()
+  page.open(address, 1280)
+  (tmp_path / 'one.png').write_bytes(page_server.cell_png(0))
+  page.drop('#drop', tmp_path / 'one.png')
+  page.wait(FIRST_CELL)
+  page.click('.item')
+  page.press('2', 'Digit2')
+  page.wait('document.querySelector("#status").innerText.includes("1 labelled by you")')
+  page.wait('performance.getEntriesByName(new URL("/export/labels.csv", location).href).length === 1')
   # A third person is sending a photograph at that moment.
   browser = page_server.Browser(int(address.rstrip('/').rpartition(':')[2]))
   with browser.half_sent('late.png'):
@@ -215,3 +226,13 @@ def test_ctrl_c_ends_it_and_deletes_what_was_uploaded(started, pages):
   assert 'Traceback' not in out + err
   assert 'what was uploaded is deleted' in out
   assert list(folder.glob('bloodcell_serve_*')) == []
+  page.call('Page.setDownloadBehavior', behavior='allow', downloadPath=str(tmp_path))
+  page.press('3', 'Digit3')
+  page.wait('document.querySelector("#problems").innerText.includes("still saves yours from this page")')
+  page.click('[data-export="labels.csv"]')
+  for _ in range(100):
+    if (tmp_path / 'corrections.csv').exists():
+      break
+    time.sleep(0.1)
+  (row,) = csv.DictReader((tmp_path / 'corrections.csv').read_text().splitlines())
+  assert (row['file'], row['human_label']) == ('one.png', 'LYMPHOCYTE')

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 import zipfile
+from typing import Any
 
 import numpy as np
 import page_server
@@ -188,6 +189,15 @@ sys.exit(3)
 """
 
 
+def ended(browser: page_server.Browser) -> Any:
+  """What the page shows of the training once it has ended."""
+  end = time.monotonic() + 20
+  while (state := json.loads(browser.ask('GET', '/adapt')[2]))['is_running']:
+    assert time.monotonic() < end
+    time.sleep(0.1)
+  return state
+
+
 def test_the_command_adapt_gets_the_labelled_cells_and_its_lines_are_shown_to_its_owner(tmp_path):
   (tmp_path / 'main.py').write_text(FAKE)
   with page_server.running(tmp_path, (sys.executable, str(tmp_path / 'main.py'))) as server:
@@ -201,10 +211,7 @@ def test_the_command_adapt_gets_the_labelled_cells_and_its_lines_are_shown_to_it
     for name in ('../mine', '', '-x', 'a b', 'a' * 41):
       assert browser.post('/adapt', {'name': name})[0] == 422, name
     assert browser.post('/adapt', {'name': 'mine'})[0] == 200
-    end = time.monotonic() + 20
-    while (state := json.loads(browser.ask('GET', '/adapt')[2]))['is_running']:
-      assert time.monotonic() < end
-      time.sleep(0.1)
+    state = ended(browser)
     assert state['code'] == 3
     command, flags, files = state['lines']
     assert f'--to={tmp_path / "runs" / "mine"}' in command
@@ -214,3 +221,31 @@ def test_the_command_adapt_gets_the_labelled_cells_and_its_lines_are_shown_to_it
     assert browser.post('/adapt', {'name': 'mine'})[0] == 422, 'what is there is not written over'
     hidden = json.loads(other.ask('GET', '/adapt')[2])
     assert (hidden['lines'], hidden['name'], hidden['is_own']) == ([], '', False)
+
+
+REFUSES = """
+import pathlib, sys
+folder = pathlib.Path(next(a for a in sys.argv if a.startswith('--config.data.dir=')).partition('=')[2])
+num = len(list((folder / 'images').iterdir()))
+print(num)
+sys.exit(2 if num < 2 else 0)
+"""
+
+
+def test_a_name_that_was_refused_with_too_few_labels_is_free_for_more(tmp_path):
+  (tmp_path / 'main.py').write_text(REFUSES)
+  images = tmp_path / 'runs' / 'mine-labelled'
+  with page_server.running(tmp_path, (sys.executable, str(tmp_path / 'main.py'))) as server:
+    browser = server.browser()
+    for i in range(2):
+      browser.upload(f'{i}.png', page_server.cell_png(i))
+    cells = [page['cells'][0]['id'] for page in browser.analysed()['photographs']]
+    codes = []
+    for cell in cells:
+      browser.post('/labels', {'cells': [cell], 'label': 'MONOCYTE', 'since': 0})
+      assert browser.post('/adapt', {'name': 'mine'})[0] == 200
+      codes.append(ended(browser)['code'])
+    assert codes == [2, 0]
+    # Negative control: what was adapted to stays.
+    assert len(list((images / 'images').iterdir())) == 2
+    assert browser.post('/adapt', {'name': 'mine'})[0] == 422

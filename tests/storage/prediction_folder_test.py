@@ -135,3 +135,21 @@ def test_a_result_is_named_after_its_sources_and_as_every_system_takes_it(paths,
   monkeypatch.chdir(tmp_path)
   (tmp_path / 'slides [1]').mkdir()
   assert prediction_folder.folder_name(paths) == name
+
+
+def test_a_folder_of_other_things_is_refused_and_one_of_results_or_nothing_is_not(tmp_path):
+  (tmp_path / 'results').mkdir()
+  (tmp_path / '.hidden').write_text('')
+  with pytest.raises(
+    types.UserError, match='holds other things, such as results; choose another folder with --to'
+  ):
+    prediction_folder.refuse_others(tmp_path, ('predict.json',))
+  # As it says; hidden files are nothing.
+  (tmp_path / 'results' / '.lock').write_text('')
+  prediction_folder.refuse_others(tmp_path / 'results', ('predict.json',))
+  prediction_folder.refuse_others(tmp_path / 'new', ('predict.json',))
+  (tmp_path / 'results' / 'predictions.csv').write_text('')
+  with pytest.raises(types.UserError, match=r'such as predictions\.csv'):
+    prediction_folder.refuse_others(tmp_path / 'results', ('predict.json',))
+  (tmp_path / 'results' / 'predict.json').write_text('{}')
+  prediction_folder.refuse_others(tmp_path / 'results', ('predict.json',))

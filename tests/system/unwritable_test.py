@@ -33,6 +33,13 @@ def test_a_read_only_folder_is_one_line_with_flags_that_the_command_has(name):
   assert all(flag == 'workdir' or f"'{flag}'" in source for flag in flags)
 
 
+@pytest.mark.parametrize('name', ['ensemble', 'study', 'explain', 'evaluate', 'adapt'])
+def test_a_command_that_writes_into_a_folder_it_reads_says_to_copy_that(name):
+  module = importlib.import_module(f'bloodcell_jax.commands.{name}')
+  error = OSError(errno.EROFS, os.strerror(errno.EROFS), '/disk/run/.lock')
+  assert re.search(r'\bcopy (it|the run|the study) to\b', command_line._message(error, module.WHERE_ELSE))
+
+
 def test_a_folder_without_the_right_to_write_is_told_and_a_file_without_the_right_to_read_is_not(
   tmp_path, monkeypatch
 ):
@@ -45,6 +52,18 @@ def test_a_folder_without_the_right_to_write_is_told_and_a_file_without_the_righ
   unread = OSError(errno.EACCES, os.strerror(errno.EACCES), str(list_of_groups))
   assert unwritable.advice(unread, 'elsewhere') == ''
   assert unwritable.advice(OSError(errno.ENOENT, 'No such file', 'x'), 'elsewhere') == ''
+
+
+@pytest.mark.parametrize('place', ['link', 'link/x', 'link/x/y'])
+def test_a_link_to_nowhere_in_the_place_of_a_folder_is_told(tmp_path, place):
+  (tmp_path / 'link').symlink_to(tmp_path / 'gone')
+  with pytest.raises(OSError, match='link') as error:
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+  said = f'{tmp_path / "link"} is a link to nowhere; elsewhere'
+  assert unwritable.advice(error.value, 'elsewhere') == said
+  # Negative control.
+  (tmp_path / 'gone').mkdir()
+  assert unwritable.advice(error.value, 'elsewhere') == ''
 
 
 def test_a_file_in_the_place_of_a_folder_and_images_that_cannot_be_written_beside(tmp_path):

@@ -62,7 +62,7 @@ def test_one_signal_is_a_request_that_the_process_answers_in_its_own_time(number
   out, err = process.communicate(timeout=30)
   assert out == 'requested True\ncleaned up\n'
   assert process.returncode == signals.EXIT_CODE == 75
-  assert err == f'\n{number.name}: saving, then leaving; once more leaves at once\n'
+  assert err == f'\n{number.name}: stopping at the next safe place; once more leaves at once\n'
 
 
 def test_the_second_signal_leaves_at_once_with_75(start):

@@ -104,7 +104,8 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
       )
     if row.get('left', '').strip():
       raise types.UserError(
-        f'{where} labels a part of {file}; save that part as an image and list it without a box'
+        f'{where} labels a part of {file}; save the labelled cells as images: `adapt` with this list writes them into '
+        'TO-labelled, the page of `serve` exports them'
       )
     inner = posixpath.normpath(file)
     found = tree.find(row['file'])

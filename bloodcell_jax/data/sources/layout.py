@@ -9,7 +9,7 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.data.images import companions, image_files, litter
 from bloodcell_jax.data.sources import names
 
@@ -179,8 +179,8 @@ def _refuse_nested(folder: str, inside: str, classes: Sequence[str], num_splits:
       first = os.path.join(inside, next(iter(bare)))
       raise types.UserError(
         f'{inside}: its folders {_some(list(bare))} hold folders of the same names ({_some(shared)}) and look like '
-        f'data sets of their own, not like classes; pass one of them, --config.data.dir={first}, or rename them to '
-        'TRAIN, VALIDATION and TEST, or, if they are patients or slides, move them into the classes: '
+        f'data sets of their own, not like classes; pass one of them, --config.data.dir={shell.word(first)}, or rename '
+        'them to TRAIN, VALIDATION and TEST, or, if they are patients or slides, move them into the classes: '
         f'{shared[0]}/{next(iter(bare))}/'
       )
 
@@ -201,7 +201,7 @@ def _refuse_class(folder: str) -> None:
     if beside:
       raise types.UserError(
         f'{folder}: is named like a class, as {_some(beside)} beside it, and its folders ({_some(look.folders)}) are '
-        f'not; pass the folder of the classes, --config.data.dir={above}'
+        f'not; pass the folder of the classes, --config.data.dir={shell.word(above)}'
       )
 
 
@@ -211,7 +211,7 @@ def _advice(folder: str, nested: str, what: str) -> str:
   inner = os.path.relpath(nested, folder)
   return (
     f'{folder}: holds no class folders: its folder {inner} {what}; pass the data set itself, '
-    f'--config.data.dir={place}'
+    f'--config.data.dir={shell.word(place)}'
   )
 
 

@@ -1,16 +1,37 @@
 // The differential count and the buttons that export.
-import {about, make, save} from './server.js';
+import {about, fetchFile, make, save} from './server.js';
 
+const LABELS = 'labels.csv';
 // The names under which files are saved; labels have that of the review page.
-const NAMES = {'labels.csv': 'corrections.csv'};
+const NAMES = {[LABELS]: 'corrections.csv'};
 
 export class Count {
   constructor(onProblem) {
     document.getElementById('interval').textContent = `${100 * about.confidence} % interval`;
     document.querySelectorAll('[data-export]').forEach(button => button.addEventListener('click', () => {
-      const name = button.dataset.export;
-      save(`/export/${name}`, NAMES[name] || name).catch(error => onProblem(error.message));
+      this.export(button.dataset.export).catch(onProblem);
     }));
+    // The list of labels as the program gave it last: when it ends, it deletes the labels.
+    this.kept = null;
+    this.turn = 0;
+  }
+
+  async export(name) {
+    let file;
+    try {
+      file = await fetchFile(`/export/${name}`);
+    } catch (error) {
+      if (!(error.isGone && name === LABELS && this.kept)) throw error;
+      file = this.kept;
+    }
+    save(file, NAMES[name] || name);
+  }
+
+  // To be called whenever labels have changed.
+  async keep(numLabels) {
+    const turn = ++this.turn;
+    const file = numLabels ? await fetchFile(`/export/${LABELS}`) : null;
+    if (turn === this.turn) this.kept = file;
   }
 
   update(count, numLabels) {

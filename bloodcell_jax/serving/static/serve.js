@@ -6,6 +6,7 @@ import {Cells} from './cells.js';
 import {Count} from './count.js';
 import {Adapt} from './adapt.js';
 
+const KEPT = 'It deletes labels when it ends. "Export labels as CSV" still saves yours from this page: press it before.';
 const BUSY = 400, IDLE = 30000;  // milliseconds between two questions
 
 const photographs = new Map();
@@ -13,6 +14,7 @@ let version = -1;
 let numWaiting = 0;
 let timer = 0;
 let isEnded = false;
+let numLabels = 0;
 const problems = [];
 
 const showProblem = text => {
@@ -23,16 +25,21 @@ const showProblem = text => {
   document.getElementById('problems').hidden = false;
 };
 
+const showError = error => showProblem(error.isGone && count.kept ? `${error.message} ${KEPT}` : error.message);
+
 const upload = new Upload({onProblem: showProblem, onChange: () => { showProgress(); refresh(); }});
 const field = new Field(id => cells.chooseInField(id));
 const cells = new Cells({
   onChoose: cell => field.choose(cell, cell && photographs.get(cell.id.split('/')[0])),
   onLabel: async (cell, label) => {
-    try { take(await post('/labels', {cells: [cell.id], label, since: version})); } catch (error) { showProblem(error.message); }
+    try {
+      take(await post('/labels', {cells: [cell.id], label, since: version}));
+      await count.keep(numLabels);
+    } catch (error) { showError(error); }
   },
   onHeat: isHeated => field.heat(isHeated),
 });
-const count = new Count(showProblem);
+const count = new Count(showError);
 const adapt = new Adapt();
 
 const showProgress = () => {
@@ -62,7 +69,7 @@ const take = state => {
     const all = [...photographs.values()];
     field.update(all, state.photographs);
     cells.update(all, state.photographs);
-    const numLabels = Object.values(state.labels).reduce((sum, num) => sum + num, 0);
+    numLabels = Object.values(state.labels).reduce((sum, num) => sum + num, 0);
     count.update(state.count, numLabels);
     adapt.update(state.labels);
   }
@@ -73,9 +80,12 @@ const refresh = async () => {
   clearTimeout(timer);
   if (isEnded) return;
   try {
+    const isFirst = version < 0;
     take(await read(`/state?since=${version}`));
+    // Labels of before the page was loaded again.
+    if (isFirst) await count.keep(numLabels);
   } catch (error) {
-    showProblem(error.message);
+    showError(error);
     if (error.isGone) { isEnded = true; return; }
   }
   clearTimeout(timer);

@@ -20,10 +20,13 @@ export const read = async path => (await ask(path)).json();
 
 export const post = async (path, value) => (await ask(path, {method: 'POST', body: JSON.stringify(value)})).json();
 
-// Saves what the address gives as a file of this name.
-export const save = async (path, name) => {
+// What the address gives, as a file.
+export const fetchFile = async path => (await ask(path)).blob();
+
+// Saves a file under this name.
+export const save = (file, name) => {
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(await (await ask(path)).blob());
+  link.href = URL.createObjectURL(file);
   link.download = name;
   document.body.append(link);
   link.click();
