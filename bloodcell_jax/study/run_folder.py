@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -15,8 +16,9 @@ from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
 
 COMPLETE, BEGUN, FAILED, NOT_RUN = 'complete', 'begun', 'failed', 'not run'
-# Holds the line of a row that failed, until it is tried again.
-FAILURE = 'failure.json'
+# Holds the line of a row that failed, until it is tried again: in the row's folder, or in a folder of this name beside the
+# rows where that cannot be written.
+FAILURE, FAILURES = 'failure.json', 'failures'
 CACHE = 'cache'
 
 
@@ -47,24 +49,43 @@ class StudyRun:
   def failure(self) -> pathlib.Path:
     return self.root / self.row.name / f'seed_{self.seed}' / FAILURE
 
+  @property
+  def failure_beside(self) -> pathlib.Path:
+    """The same, for a row whose folder cannot be written."""
+    return self.root / FAILURES / self.row.name / f'seed_{self.seed}' / FAILURE
+
+  def note_failure(self, line: str) -> None:
+    """Keeps the line of a run that failed, and removes that of an earlier attempt; none for one that did not."""
+    for file in (self.failure, self.failure_beside):
+      # One that cannot be removed lies where no new line can be written either: that goes beside, and is read first.
+      with contextlib.suppress(OSError):
+        file.unlink()
+    if not line:
+      return
+    try:
+      atomic.write_json(self.failure, {'line': line})
+    except OSError:
+      atomic.write_json(self.failure_beside, {'line': line})
+
   def state(self) -> str:
     """One of COMPLETE, BEGUN, FAILED and NOT_RUN."""
     # The file that is written last.
     last = self.folder.path / 'trees.json' if self.row.trees else self.folder.report
     if last.exists() and self.folder.metrics.exists():
       return COMPLETE
-    if self.failure.exists():
+    if self.failure.exists() or self.failure_beside.exists():
       return FAILED
     return BEGUN if self.folder.config.exists() and not self.row.trees else NOT_RUN
 
   def reason(self) -> str:
     """The line of a row that failed; empty for any other."""
+    file = self.failure_beside if self.failure_beside.exists() else self.failure
     try:
-      return str(json.loads(atomic.read_text(self.failure))['line'])
+      return str(json.loads(atomic.read_text(file))['line'])
     except FileNotFoundError:
       return ''
     except (ValueError, KeyError, TypeError):
-      return f'{self.failure}: damaged; type the command again'
+      return f'{file}: damaged; type the command again'
 
   def length(self) -> budget_lib.Length | None:
     """The length that the run has begun with; None for one that has not begun.
@@ -102,7 +123,8 @@ def runs(rows: Sequence[study_config.Row], seeds: Sequence[int], root: pathlib.P
 def seeds_on_disk(row: study_config.Row, root: pathlib.Path) -> list[int]:
   """The seeds that a folder of the row, or of the network of its trees, exists for."""
   names = {row.name, row.features_of} - {''}
-  folders = [path for name in names for path in (root / name).glob('seed_*') if path.is_dir()]
+  places = [place / name for place in (root, root / FAILURES) for name in names]
+  folders = [path for place in places for path in place.glob('seed_*') if path.is_dir()]
   numbers = {int(path.name[5:]) for path in folders if path.name[5:].isdigit()}
   return sorted(seed for seed in numbers if StudyRun(row, seed, root).state() != NOT_RUN)
 
