@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import study as study_config
-from bloodcell_jax.storage import ensemble_file, workdir
+from bloodcell_jax.storage import config_keys, ensemble_file, workdir
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
@@ -20,6 +20,8 @@ COMPLETE, BEGUN, FAILED, NOT_RUN = 'complete', 'begun', 'failed', 'not run'
 # rows where that cannot be written.
 FAILURE, FAILURES = 'failure.json', 'failures'
 CACHE = 'cache'
+# Keys of `data` that a row may have for itself.
+_OWN_DATA = ('data.image_size', 'data.view', 'data.interpolation', 'data.stretch_brightness')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,6 +131,40 @@ def seeds_on_disk(row: study_config.Row, root: pathlib.Path) -> list[int]:
   return sorted(seed for seed in numbers if StudyRun(row, seed, root).state() != NOT_RUN)
 
 
+def check_rows(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
+  """Refuses a folder of which the page would show one row's run as another's.
+
+  Keys of `data` and `evaluate` that all rows share are not looked at: the page is written of any images.
+
+  Args:
+    rows: all of the study.
+    root: its folder.
+
+  Raises:
+    UserError: the folder is that of a run, or a row's folder holds the run of another row or seed.
+  """
+  _refuse_run(root)
+  for run in (StudyRun(row, seed, root) for row in rows for seed in seeds_on_disk(row, root)):
+    if (begun := run.length()) is None:
+      continue
+    saved = run.folder.read_config()
+    shared = {
+      key: value
+      for key, value in saved.items()
+      if key.startswith(('data.', 'evaluate.')) and key not in _OWN_DATA
+    }
+    wanted = budget_lib.with_length({**run.row.flat, 'seed': run.seed, **shared}, begun)
+    for key, old, new in config_keys.differences(saved, wanted):
+      raise types.UserError(
+        f'{run.folder.config}: has {key} {old!r} in place of {new!r}, so it is no run of row {run}; move the folder away'
+      )
+
+
+def _refuse_run(root: pathlib.Path) -> None:
+  if (root / 'config.json').exists():
+    raise types.UserError(f'{root}: holds a single run, not a study; choose another --workdir')
+
+
 def check(
   wanted: Sequence[StudyRun], rows: Sequence[study_config.Row], root: pathlib.Path, budget: budget_lib.Budget
 ) -> None:
@@ -141,18 +177,16 @@ def check(
     budget: a share must be the one that a run has begun with; a time leaves what has begun as long as it was.
 
   Raises:
-    UserError: the folder is that of a run, or holds a run of another config, other data or another length.
+    UserError: as `check_rows`; the folder holds a run of another config, other data or another length.
   """
-  if (root / 'config.json').exists():
-    raise types.UserError(f'{root}: holds a single run, not a study; choose another --workdir')
+  _refuse_run(root)
   data = {key: value for key, value in rows[0].flat.items() if key.startswith('data.')} if rows else {}
-  own = ('data.image_size', 'data.view', 'data.interpolation', 'data.stretch_brightness')
   for path in sorted(root.glob('*/seed_*/config.json')):
     folder = workdir.Workdir(path.parent)
     saved = folder.read_config()
     # The rows that are not asked for now share one table with these: their images must be the same.
     folder.check_config(
-      {**saved, **{key: value for key, value in data.items() if key not in own and key in saved}}
+      {**saved, **{key: value for key, value in data.items() if key not in _OWN_DATA and key in saved}}
     )
   asked_for = {(run.row.name, run.seed) for run in wanted}
   for run in wanted:
@@ -170,3 +204,4 @@ def check(
         f'{run.folder.path}: was begun with {begun} updates, and --budget={budget} of {own_length} is {asked}; '
         'give the budget of before, or another --workdir'
       )
+  check_rows(rows, root)
