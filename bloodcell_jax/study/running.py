@@ -91,6 +91,8 @@ def attempt(
   Raises:
     signals.Stopped: a stop was requested.
   """
+  if length and length != budget_lib.read_length(one.row.flat):
+    progress.length_flag = '--budget'
   line = ''
   try:
     _train(one, length, cache, images, stop, progress)

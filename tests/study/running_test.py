@@ -14,7 +14,7 @@ from soak import comparing
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.runs import cost, run_data
+from bloodcell_jax.runs import cost, run_data, training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.study import images, run_folder, running, summary
 from bloodcell_jax.train import progress, signals
@@ -64,6 +64,25 @@ def test_a_row_that_fails_leaves_its_line_and_the_others_go_on(tmp_path, monkeyp
   monkeypatch.setattr(running.entry, 'run', lambda *given: None)
   assert running.run(runs, *given, debug=False) == 0
   assert [run.reason() for run in runs] == ['', ''], 'the line goes with the next attempt'
+
+
+@pytest.mark.parametrize(('share', 'flag'), [('0.5', '--budget'), ('1', '')])
+def test_what_makes_a_run_of_a_study_longer_is_its_budget_unless_it_has_all_of_its_length(
+  tmp_path, monkeypatch, share, flag
+):
+  runs = run_folder.runs(tiny.rows()[:1], [0], tmp_path)
+  monkeypatch.setattr(cost, 'measure', lambda *given: cost.Cost((0.1,), 0.0, 0.001, False))
+  said = []
+
+  def train(flat, folder, stop, own, read):
+    exp = experiment.from_flat(flat)
+    said.append(training.length(exp, flat['train.steps_per_epoch'], 40, own.length_flag))
+
+  monkeypatch.setattr(running.entry, 'run', train)
+  given = (signals.Stop(), progress.Progress(), lambda: None)
+  assert running.run(runs, tiny.budget.parse(share), *given, debug=False) == 0
+  (line,) = said
+  assert line.endswith(f'few to learn from; raise {flag or "train.epochs"}')
 
 
 @pytest.mark.parametrize('in_place_of', ['a', 'a/seed_0', 'nothing'])
