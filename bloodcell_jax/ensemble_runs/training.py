@@ -172,9 +172,7 @@ def _train_vectorized(
     progress.line(f'members {numbers} of {len(members)} together')
     for one, each in zip(group, jobs, strict=True):
       num_images = len(one.data.rows['train'])
-      words = run_training.length(
-        one.exp, each.loop_spec.steps_per_epoch, num_images, progress.length_flag
-      )
+      words = run_training.length(one.exp, each.loop_spec.steps_per_epoch, num_images, progress.length_flag)
       progress.line(f'member {one.number}: {words}')
     vectorized.run(jobs, initials, [one.folder for one in group], progress)
 

@@ -43,7 +43,8 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
   """Writes `images/`, `labels.csv` (`file,label,sha256_16`) and `groups.csv` (`file,group`); the number of images.
 
   A photograph of a single cell is copied byte for byte; of any other each labelled cell is cut out. The cells of one
-  photograph are one group, under whatever names it is there; the group has the first of them. The folder appears once it is complete; the same arguments give the same bytes.
+  photograph are one group, under whatever names it is there; the group has the first of them. The folder appears once
+  it is complete; the same arguments give the same bytes.
 
   Raises:
     UserError: nothing is labelled, or a box reaches beyond its photograph.

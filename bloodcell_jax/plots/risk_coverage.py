@@ -28,9 +28,7 @@ def plot(
   axis.plot(
     coverage, error, color=figure.COLORS[0], drawstyle='steps-post', label='error rate of accepted images'
   )
-  axis.axhline(
-    max_error, color=figure.MUTED, lw=1, ls=(0, (4, 3)), label=f'target: {max_error:.0%}'
-  )
+  axis.axhline(max_error, color=figure.MUTED, lw=1, ls=(0, (4, 3)), label=f'target: {max_error:.0%}')
   if chosen:
     axis.plot(
       *chosen, 'o', ms=8, mfc='none', mec=figure.COLORS[1], mew=1.8,

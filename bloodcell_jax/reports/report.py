@@ -28,8 +28,8 @@ APPROXIMATE = (
   'with new groups, which the guarantee of conformal prediction assumes.'
 )
 APPROXIMATE_ADAPTED = (
-  'The temperature, the confidence threshold and the conformal sets are approximate: they were fitted on the answers of '
-  'networks that had not seen the group in question, and the network that answers now has seen them all.'
+  'The temperature, the confidence threshold and the conformal sets are approximate: they were fitted on the answers '
+  'of networks that had not seen the group in question, and the network that answers now has seen them all.'
 )
 # With fewer groups of a class, single photographs decide its figures.
 FEW_GROUPS = 5
@@ -67,10 +67,7 @@ def write(folder: workdir.Workdir) -> None:
     *([_folds(folds)] if folds else []),
     *([adaptation_section.section(adaptation)] if adaptation else []),
     *([members_section.section(folder, ensemble, metrics, chosen)] if ensemble else []),
-    *(
-      split_section.section(folder, name, entry, name == first, chosen)
-      for name, entry in metrics.items()
-    ),
+    *(split_section.section(folder, name, entry, name == first, chosen) for name, entry in metrics.items()),
     page.heading(*sections[-2]),
     _network(environment['network']),
     page.picture(folder.figures / 'history.png', 'loss and accuracy by epoch'),

@@ -190,7 +190,7 @@ def _calibration(name: str, entry: dict[str, Any], fitted_on: str) -> str:
   rule = (
     f'No confidence threshold reached the target error rate on {fitted_on}: every image is left for review.'
     if threshold is None
-    else f'Predictions with a confidence of at least {threshold:.3f} are accepted; all other images are left for review.'
+    else f'Predictions with a confidence of at least {threshold:.3f} are accepted; all others are left for review.'
   )
   sizes = ', '.join(
     f'{count:,} {"set" if count == 1 else "sets"} of {size}'

@@ -27,8 +27,8 @@ OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD, CR
 RESERVED = (*dataset.SPLITS, *OF_ONE_RUN, workdir.FOLDS)
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
 SYNTHETIC_TRAINING = (
-  'Synthetic data in training: the network has learned from smears drawn by the package. These figures say nothing about '
-  'a network trained on real blood.'
+  'Synthetic data in training: the network has learned from smears drawn by the package. These figures say nothing '
+  'about a network trained on real blood.'
 )
 
 

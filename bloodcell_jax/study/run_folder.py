@@ -16,8 +16,8 @@ from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
 
 COMPLETE, BEGUN, FAILED, NOT_RUN = 'complete', 'begun', 'failed', 'not run'
-# Holds the line of a row that failed, until it is tried again: in the row's folder, or in a folder of this name beside the
-# rows where that cannot be written.
+# Holds the line of a row that failed, until it is tried again: in the row's folder, or in a folder beside the rows
+# where that cannot be written.
 FAILURE, FAILURES = 'failure.json', 'failures'
 CACHE = 'cache'
 # Keys of `data` that a row may have for itself.
@@ -156,7 +156,8 @@ def check_rows(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
     wanted = budget_lib.with_length({**run.row.flat, 'seed': run.seed, **shared}, begun)
     for key, old, new in config_keys.differences(saved, wanted):
       raise types.UserError(
-        f'{run.folder.config}: has {key} {old!r} in place of {new!r}, so it is no run of row {run}; move the folder away'
+        f'{run.folder.config}: has {key} {old!r} in place of {new!r}, so it is no run of row {run}; '
+        'move the folder away'
       )
 
 

@@ -78,7 +78,9 @@ def test_a_group_is_called_like_its_photograph_and_one_photograph_under_two_name
   rows = []
   for name in seeds:
     digest = image_files.marked(image_files.sha256_16((mine / name).read_bytes()))
-    rows += [[name, n + 1, *BOXES[n], digest, '', label] for n, label in enumerate(('MONOCYTE', 'NEUTROPHIL'))]
+    rows += [
+      [name, n + 1, *BOXES[n], digest, '', label] for n, label in enumerate(('MONOCYTE', 'NEUTROPHIL'))
+    ]
   place = tmp_path / 'cells'
   boxed_labels.write(write_list(tmp_path / 'labels.csv', rows), str(mine), place, 10**9)
   table = folders.read(str(place), str(place / cell_folder.GROUPS), str(place / cell_folder.LABELS)).table

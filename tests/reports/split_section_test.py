@@ -22,7 +22,11 @@ def entry(rule):
   label_N = np.repeat(np.arange(2, dtype=np.int32), 20)
   name_N = np.arange(40).astype(str)
   found = types.Predictions(np.eye(2)[label_N] * 0.8 + 0.1, label_N, name_N, name_N, ('A', 'B'))
-  return {**bootstrap.summary(found, SPEC, 0), 'note': '', 'doubt': calibration.summary(rule, found, SPEC, 0, None)}
+  return {
+    **bootstrap.summary(found, SPEC, 0),
+    'note': '',
+    'doubt': calibration.summary(rule, found, SPEC, 0, None),
+  }
 
 
 @pytest.mark.parametrize(

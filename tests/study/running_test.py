@@ -106,11 +106,17 @@ def test_a_row_whose_folder_cannot_be_written_fails_and_the_others_go_on(tmp_pat
   assert runs[0].state() == run_folder.FAILED
   assert str(blocked) in runs[0].reason()
   (entry, *_) = summary.rows(rows, tmp_path)
-  assert (entry['state'], entry['runs'][0]['reason']) == ('failed', runs[0].reason()), 'the table has it as well'
+  assert (entry['state'], entry['runs'][0]['reason']) == ('failed', runs[0].reason()), (
+    'the table has it as well'
+  )
   # Once the folder can be written, the line is where it always is, and only there.
   blocked.unlink()
   runs[0].note_failure('another')
-  assert (runs[0].reason(), runs[0].failure.exists(), runs[0].failure_beside.exists()) == ('another', True, False)
+  assert (runs[0].reason(), runs[0].failure.exists(), runs[0].failure_beside.exists()) == (
+    'another',
+    True,
+    False,
+  )
   assert running.run(runs[:1], *given, debug=False) == 0
   assert runs[0].state() == run_folder.NOT_RUN
 
