@@ -94,7 +94,7 @@ def scored(num_classes: int, num_images: int) -> Callable[[int], dict[str, Any]]
     predictions_csv.write(folder.predictions('test'), predictions, None)
     groups_csv.write(folder.groups('test'), groups_csv.table(predictions))
     moments.append(time.perf_counter())
-    split_section.section(folder, 'test', entry, False, '')
+    split_section.section(folder, 'test', entry, False, {})
     moments.append(time.perf_counter())
     seconds = np.diff(moments)
     parts = dict(zip(('figures', 'matrix', 'tables', 'page'), (1e3 * seconds).tolist(), strict=True))

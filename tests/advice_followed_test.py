@@ -211,6 +211,18 @@ def a_row_that_trees_need(top: pathlib.Path) -> Case:
   )
 
 
+def a_run_in_the_place_of_another(top: pathlib.Path) -> Case:
+  rows = of_study(row('a'))
+  first, second = run_folder.runs(rows, (0, 1), top)
+  atomic.write_json(second.folder.config, {**rows[0].flat, 'seed': first.seed, 'format': 2})
+
+  def follow(said):
+    second.folder.path.rename(top / 'away')
+    run_folder.check_rows(rows, top)
+
+  return lambda: run_folder.check_rows(rows, top), follow
+
+
 def a_budget(wrong: str, right: str, networks: int, fewer: int) -> Callable[[pathlib.Path], Case]:
   lengths = {'a': budget.Length(200, (30,))}
 
@@ -295,6 +307,7 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'name a row of a single network that stands before it': calls(
     lambda: of_study(trees('a'), row('a')), lambda: of_study(row('a'), trees('a'))),
   'which is not there; add it to --rows': a_row_that_trees_need,
+  ' in place of {}, so it is no run of row {}; move the folder away': a_run_in_the_place_of_another,
   'is a part of a run; name its folder, --workdir=': a_part_of_a_run,
   'give the path of a file or folder on this computer': an_address,
   'give more, or fewer --rows': a_budget('2m', '60m', 200, 2),

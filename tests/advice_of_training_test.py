@@ -14,10 +14,13 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.division import bagging
 from bloodcell_jax.data.images import image_buffer
+from bloodcell_jax.ensemble_runs import dry_run
 from bloodcell_jax.ensembles import combination
+from bloodcell_jax.models import zoo
+from bloodcell_jax.runs import training
 from bloodcell_jax.storage import adaptation_file, box, config_keys, label_next_csv, workdir
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import history
+from bloodcell_jax.train import history, progress, signals
 from configs import default
 
 
@@ -54,6 +57,36 @@ def test_images_that_memory_or_the_disk_has_no_room_for_are_kept_where_the_line_
   assert image_buffer.make(smaller, 'disk', tmp_path).shape == smaller
   # A key of the place is free: the run goes on with it in its own folder.
   assert 'data.cache'.startswith(config_keys.FREE_KEYS)
+
+
+@pytest.mark.parametrize(('network', 'size'), [('cnn_a', 32), ('alexnet', 30), ('vgg16', 1)])
+def test_images_that_are_too_small_for_a_network_are_large_enough_at_the_size_named_and_at_no_smaller(
+  network, size
+):
+  flat = {**experiment.flat(default.get_config()), 'model.name': network}
+  spec = experiment.from_flat(flat).model
+  said = line(zoo.check_size, spec, size)
+  assert said.startswith(f'data.image_size is {size}: ')
+  least = int(re.search(r'; set it to (\d+) or more$', said)[1])
+  zoo.check_size(spec, least)
+  assert f'set it to {least} or more' in line(zoo.check_size, spec, least - 1)
+
+
+def test_images_that_are_too_small_are_refused_before_any_is_read(tmp_path):
+  flat = {**experiment.flat(default.get_config()), 'data.image_size': 32}
+
+  def read(*given):
+    raise AssertionError('the images are read')
+
+  ends = signals.Stop(), progress.Progress()
+  folder = workdir.Workdir(tmp_path / 'run')
+  assert 'set it to ' in line(training.run, flat, folder, *ends, read)
+  assert not folder.config.exists()
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(dry_run, '_divided', read)
+    assert 'set it to ' in line(dry_run.run, flat, folder, *ends)
+  with pytest.raises(AssertionError, match='are read'):
+    training.run({**flat, 'data.image_size': 64}, folder, *ends, read)
 
 
 def test_too_few_groups_for_bagging_are_enough_for_the_method_that_the_line_names():

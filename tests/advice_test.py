@@ -138,7 +138,7 @@ def test_few_updates_are_told_with_the_key_to_raise_and_enough_are_not(trained):
   key = re.search(r'few to learn from; raise (\S+)', line)[1]
   flat = json.loads((trained[0] / 'config.json').read_text())
   num = int(re.search(r'passes over (\d+) training images', line)[1])
-  said = [training.length(experiment.from_flat({**flat, key: epochs}), 5, num) for epochs in (2, 40)]
+  said = [training.length(experiment.from_flat({**flat, key: epochs}), 5, num, '') for epochs in (2, 40)]
   assert said[0] == line, 'what the command prints'
   assert re.fullmatch(rf'200 updates in all, [\d.]+ passes over {num} training images', said[1])
 

@@ -152,6 +152,12 @@ def test_notes_of_synthetic_data_and_of_a_leak_are_both_said():
   assert both.startswith(scoring.SYNTHETIC)
   assert NOTE in both
   assert scoring.note(False, dict.fromkeys(counts, 0)) == ''
+  # Of images that were not drawn, it is the training that is said to be synthetic.
+  of_others = scoring.note_of_others(True, counts)
+  assert of_others.startswith(scoring.SYNTHETIC_TRAINING)
+  assert NOTE in of_others
+  assert 'no real cells' not in of_others
+  assert scoring.note_of_others(False, dict.fromkeys(counts, 0)) == ''
 
 
 def test_a_run_with_a_leak_says_so_when_evaluated_again_on_any_images(leaky, tmp_path, notes, monkeypatch):

@@ -189,7 +189,7 @@ def adapt(
   assert entries is not None, 'it was written above'
   for line in adaptation_section.lines(entries):
     progress.line(line)
-  report.publish(new, scoring.note(data.table.synthetic, data.leaking().counts()), progress)
+  report.publish(new, scoring.note_of_others(data.table.synthetic, data.leaking().counts()), progress)
 
 
 def _images(

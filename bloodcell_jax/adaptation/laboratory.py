@@ -187,4 +187,9 @@ def _write(
     for i in chosen
   ]
   label_next_csv.write(folder, proposals)
-  progress.line(f'{folder.next_labels}: {len(chosen):,} images to label next, the most useful first')
+  many = (
+    f'{len(chosen):,} images to label next, the most useful first'
+    if len(chosen) > 1
+    else '1 image to label next'
+  )
+  progress.line(f'{folder.next_labels}: {many if chosen else "no image is left to be labelled"}')

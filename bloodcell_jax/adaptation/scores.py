@@ -52,14 +52,15 @@ def write(
     `new`, and `home` by split: the numbers of images and groups, the figures `before` and `after`, their `change`.
   """
   exp = models.networks[0].job.experiment
-  note = scoring.note(data.table.synthetic, data.leaking().counts())
+  about_run = data.table.synthetic, data.leaking().counts()
+  note, of_others = scoring.note(*about_run), scoring.note_of_others(*about_run)
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
   fitted_for = models.fitted_for()
   of_one = np.zeros(len(crossed), np.int32)
   rule = calibration_file.fit(crossed, exp.calibration, fitted_for.temperature, of_one)
   calibration_file.write(folder, rule, fitted_for)
-  progress.line(cross_fitted.write(folder, crossed, data, exp, note, models.origin, rule))
+  progress.line(cross_fitted.write(folder, crossed, data, exp, of_others, models.origin, rule))
   before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(embedding_ND[rows]))
   result: dict[str, Any] = {'new': compare(before, crossed, exp), 'home': {}}
   for split in HOME_SPLITS:

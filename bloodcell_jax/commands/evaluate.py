@@ -128,7 +128,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if data_dir:
     models = _aligned(folder, models, data, judgements.get(split), progress)
   of_run = environment['data']
-  note = scoring.note(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
+  about_run = data.table.synthetic or of_run['synthetic'], of_run['leaks']
+  note = scoring.note_of_others(*about_run) if data_dir else scoring.note(*about_run)
   about: dict[str, Any] | None = None
   if data_dir:
     seen = seen_images.compare(folder, data, split)
@@ -158,7 +159,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       folder.begin_scoring({**_evaluate_keys(config), **exp.evaluation})
       calibration_file.write(folder, rule, fitted_for)
       if adapted:
-        progress.line(cross_fitted.write(folder, adapted, data, exp, note, models.origin, rule))
+        of_others = scoring.note_of_others(*about_run)
+        progress.line(cross_fitted.write(folder, adapted, data, exp, of_others, models.origin, rule))
       if kept:
         # It is the measure of the new laboratory; the run's own splits may be of the old one, and are not judged by it.
         unlike_file.write(folder, kept)

@@ -73,7 +73,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     )
   # Paths first, to report a wrong one before anything is loaded.
   inputs, problems = input_paths.find(request.paths) if request.paths else ([], [])
-  loaded = classifier.load(folder, stop)
+  loaded = classifier.load(folder, stop, is_of_own_images=not request.paths)
   lock.take(folder.path / 'explain', beside=True)
   label = _label(flags.FLAGS.target_class, loaded.class_names)
   if request.paths:

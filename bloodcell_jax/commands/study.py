@@ -55,6 +55,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
     host_flags.check_alone(joined, '--report_only')
     if not root.is_dir():
       raise types.UserError(f'{root}: no study here; run one first')
+    run_folder.check_rows(rows, root)
     lock.take(root)
     _write(rows, root, progress)
     return None

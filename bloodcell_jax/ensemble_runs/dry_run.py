@@ -54,6 +54,7 @@ def run(
   exp = experiment.from_flat(config)
   progress.line(_FIRST)
   progress.line(_state(config, folder))
+  zoo.check_size(exp.model, exp.data.decode.image_size)
   on = devices.devices(exp.num_devices, exp.parallel)
   is_divided = num_hosts > 1 and host_state.is_divided(exp)
   sharing = 1 if is_divided else num_hosts

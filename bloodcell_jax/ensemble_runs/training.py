@@ -173,7 +173,8 @@ def _train_vectorized(
     numbers = ', '.join(str(one.number) for one in group)
     progress.line(f'members {numbers} of {len(members)} together')
     for one, each in zip(group, jobs, strict=True):
-      words = run_training.length(one.exp, each.loop_spec.steps_per_epoch, len(one.data.rows['train']))
+      num_images = len(one.data.rows['train'])
+      words = run_training.length(one.exp, each.loop_spec.steps_per_epoch, num_images, progress.length_flag)
       progress.line(f'member {one.number}: {words}')
     vectorized.run(jobs, initials, [one.folder for one in group], progress)
 

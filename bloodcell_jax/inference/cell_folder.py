@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from bloodcell_jax.base import cell, types
 from bloodcell_jax.data.images import decode, image_files
+from bloodcell_jax.data.sources import names
 from bloodcell_jax.inference import cell_finder
 from bloodcell_jax.reports import review_images
 from bloodcell_jax.system import atomic, portable_name
@@ -48,8 +49,8 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
   """Writes `images/`, `labels.csv` (`file,label,sha256_16`) and `groups.csv` (`file,group`); the number of images.
 
   A photograph of a single cell is copied byte for byte; of any other each labelled cell is cut out. The cells of one
-  photograph are one group. The folder appears once it is complete; the same arguments give the same bytes. A folder
-  that is there already stays as it is.
+  photograph are one group, under whatever names it is there; the group has the first of them. The folder appears once
+  it is complete; the same arguments give the same bytes. A folder that is there already stays as it is.
 
   Raises:
     FileExistsError: something is there that is not what these arguments give.
@@ -58,15 +59,22 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
     OSError: a photograph cannot be read.
   """
   lists = {LABELS: [['file', 'label', 'sha256_16']], GROUPS: [['file', 'group']]}
+  group_of: dict[str, str] = {}  # by digest
+  read_as: set[str] = set()
   with contextlib.suppress(_IsThere), atomic.folder(folder) as place:
     (place / 'images').mkdir()
     for number, photograph in enumerate(photographs, 1):
+      if photograph.digest not in group_of:
+        # Names of groups that a reader would take for one are refused where the list is read.
+        is_taken = names.key(photograph.shown) in read_as
+        read_as.add(names.key(photograph.shown))
+        group_of[photograph.digest] = photograph.shown + (f' ({photograph.digest})' if is_taken else '')
       for one, data in zip(photograph.cells, _contents(photograph, max_pixels), strict=True):
         file = f'images/{_name(number, photograph.shown, one)}'
         (place / file).write_bytes(data)
         # Marked, so that no program takes a digest for a number.
         lists[LABELS].append([file, one.label, image_files.marked(image_files.sha256_16(data))])
-        lists[GROUPS].append([file, image_files.marked(photograph.digest)])
+        lists[GROUPS].append([file, group_of[photograph.digest]])
     if len(lists[LABELS]) == 1:
       raise types.UserError('no cell is labelled yet')
     for name, rows in lists.items():

@@ -81,8 +81,13 @@ def from_network(
   return Classifier(model_set.single(model_set.Network(job, params, 1.0), origin), rule, note, None)
 
 
-def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
+def load(folder: workdir.Workdir, stop: signals.Stop, is_of_own_images: bool = False) -> Classifier:
   """The classifier of the finished run in `folder`; reads no images.
+
+  Args:
+    folder: the run's.
+    stop: polled while it is loaded.
+    is_of_own_images: whether it will be shown the run's own images, which the note then speaks of.
 
   Raises:
     UserError: there is no run, no finished epoch, an incomplete ensemble, or a calibration or measure of other
@@ -98,7 +103,8 @@ def load(folder: workdir.Workdir, stop: signals.Stop) -> Classifier:
 
   found = model_set.load(folder, exp, nothing, stop, progress.Progress())
   rule = model_set.read_rule(folder, found, exp)
-  note = scoring.note(environment['synthetic'], environment['leaks'])
+  words = scoring.note if is_of_own_images else scoring.note_of_others
+  note = words(environment['synthetic'], environment['leaks'])
   return Classifier(found, rule, note, unlike_measure.read(folder, found))
 
 

@@ -138,16 +138,44 @@ def shapes(model: nn.Module, image_size: int) -> Any:
   Raises:
     UserError: the images are too small for the network's poolings.
   """
+  found, reason = _traced(model, image_size)
+  if reason:
+    raise types.UserError(
+      f'data.image_size is {image_size}: {reason}; set it to {_least_size(model, image_size)} or more'
+    )
+  return found
+
+
+def check_size(spec: Spec, image_size: int) -> None:
+  """As `shapes`, before the classes are known.
+
+  Raises:
+    UserError: the images are too small for the network's poolings.
+  """
+  shapes(build(spec, 1), image_size)
+
+
+def _traced(model: nn.Module, image_size: int) -> tuple[Any, str]:
+  """The shapes, and why images of this size are too small; '' where they are not."""
   try:
     found = jax.eval_shape(lambda: _create(_key(0), model=model, image_size=image_size))
     is_empty = any(0 in leaf.shape for leaf in jax.tree.leaves(found))
   except ZeroDivisionError:  # from the initializer of a kernel without inputs
-    is_empty = True
-  if is_empty:
-    raise types.UserError(
-      f'data.image_size is {image_size}: too small for this network, a feature map would be empty'
-    )
-  return found
+    found, is_empty = None, True
+  except types.UserError as error:
+    return None, str(error)
+  return found, 'too small for this network, a feature map would be empty' if is_empty else ''
+
+
+def _least_size(model: nn.Module, too_small: int) -> int:
+  """The smallest size that is large enough, by bisection."""
+  large = 2 * too_small
+  while _traced(model, large)[1]:
+    too_small, large = large, 2 * large
+  while large - too_small > 1:
+    middle = (too_small + large) // 2
+    too_small, large = (middle, large) if _traced(model, middle)[1] else (too_small, middle)
+  return large
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'image_size'))

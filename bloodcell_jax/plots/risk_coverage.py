@@ -19,7 +19,7 @@ def plot(
     coverage: shares of accepted images, ascending, in (0, 1].
     error: the error rate at each.
     chosen: (coverage, error rate) at the run's threshold; None if it accepts no image.
-    max_error: the error rate on validation that the threshold was chosen for.
+    max_error: the error rate that the threshold was chosen for.
     title: of the figure.
 
   Source: El-Yaniv and Wiener 2010, figure 1.
@@ -28,9 +28,7 @@ def plot(
   axis.plot(
     coverage, error, color=figure.COLORS[0], drawstyle='steps-post', label='error rate of accepted images'
   )
-  axis.axhline(
-    max_error, color=figure.MUTED, lw=1, ls=(0, (4, 3)), label=f'target on validation: {max_error:.0%}'
-  )
+  axis.axhline(max_error, color=figure.MUTED, lw=1, ls=(0, (4, 3)), label=f'target: {max_error:.0%}')
   if chosen:
     axis.plot(
       *chosen, 'o', ms=8, mfc='none', mec=figure.COLORS[1], mew=1.8,

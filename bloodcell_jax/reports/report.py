@@ -27,6 +27,10 @@ APPROXIMATE = (
   'were fitted on also chose the epoch and, in some ensembles, weights. They are therefore not exactly exchangeable '
   'with new groups, which the guarantee of conformal prediction assumes.'
 )
+APPROXIMATE_ADAPTED = (
+  'The temperature, the confidence threshold and the conformal sets are approximate: they were fitted on the answers '
+  'of networks that had not seen the group in question, and the network that answers now has seen them all.'
+)
 # With fewer groups of a class, single photographs decide its figures.
 FEW_GROUPS = 5
 
@@ -63,18 +67,14 @@ def write(folder: workdir.Workdir) -> None:
     *([_folds(folds)] if folds else []),
     *([adaptation_section.section(adaptation)] if adaptation else []),
     *([members_section.section(folder, ensemble, metrics, chosen)] if ensemble else []),
-    *(
-      split_section.section(folder, name, entry, name == first, selection.sentence(name, chosen))
-      for name, entry in metrics.items()
-    ),
+    *(split_section.section(folder, name, entry, name == first, chosen) for name, entry in metrics.items()),
     page.heading(*sections[-2]),
     _network(environment['network']),
     page.picture(folder.figures / 'history.png', 'loss and accuracy by epoch'),
     page.picture(
       folder.figures / 'augmentation.png', 'a training image without and with random augmentation'
     ),
-    _times(records),
-    _epochs(records),
+    _epochs_section(records),
     page.heading(*sections[-1]),
     _code({k: v for k, v in environment.items() if k not in ('data', 'network')}),
     _code(folder.read_config()),
@@ -198,7 +198,8 @@ def _results(metrics: dict[str, Any], chosen: Mapping[str, Sequence[str]]) -> st
       'compare with published figures.'
     )
   if any(entry.get('doubt') for entry in metrics.values()):
-    notes.append(APPROXIMATE)
+    is_adapted = selection.calibrated_on(chosen) == selection.CROSS_FITTED
+    notes.append(APPROXIMATE_ADAPTED if is_adapted else APPROXIMATE)
   return table + ''.join(f'<p class="small">{page.text(note)}</p>' for note in notes)
 
 
@@ -242,12 +243,15 @@ def _network(network: dict[str, Any]) -> str:
   return html + page.table('parameters in each stage', ('stage', 'trained', 'frozen'), rows)
 
 
-def _times(records: Sequence[history.Record]) -> str:
-  total = sum(record.seconds for record in records)
+def _epochs_section(records: Sequence[history.Record]) -> str:
+  """How long the training took, and its epochs; empty for a run that has none, as one of several networks."""
+  if not records:
+    return ''
+  total, steps = sum(record.seconds for record in records), records[-1].step
   return (
-    f'<p>{len(records)} epochs, {records[-1].step if records else 0:,} steps, {total / 60:,.1f} minutes of training '
-    '(evaluation not included).</p>'
-  )
+    f'<p>{len(records)} {"epoch" if len(records) == 1 else "epochs"}, {steps:,} {"step" if steps == 1 else "steps"}, '
+    f'{total / 60:,.1f} minutes of training (evaluation not included).</p>'
+  ) + _epochs(records)
 
 
 def _epochs(records: Sequence[history.Record]) -> str:

@@ -80,6 +80,15 @@ def _ensemble_choices(config: Mapping[str, Any], ensemble: Mapping[str, Any]) ->
     yield VALIDATION, 'the member that the ensemble is compared with'
 
 
+def calibrated_on(chosen: Mapping[str, Sequence[str]]) -> str:
+  """The split that the temperature, the threshold and the sets were fitted on.
+
+  Args:
+    chosen: as from `choices`.
+  """
+  return next((split for split, what in chosen.items() if set(_CALIBRATION) <= set(what)), VALIDATION)
+
+
 def unseen(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
   """The splits of `metrics.json` without the scored folders whose images the run has seen, or may have seen."""
   return [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bloodcell_jax.base import types
-from bloodcell_jax.reports import page, review_images
+from bloodcell_jax.reports import page, review_images, selection
 from bloodcell_jax.stats import by_laboratory, metrics, unlike
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
@@ -24,7 +24,13 @@ _KINDS = (
 _VOTES = {'majority': 'majority vote', 'mean_probability': 'mean probability'}
 
 
-def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first: bool, choice: str) -> str:
+def section(
+  folder: workdir.Workdir,
+  name: str,
+  entry: dict[str, Any],
+  is_first: bool,
+  chosen: Mapping[str, Sequence[str]],
+) -> str:
   """The section of a split as HTML.
 
   Args:
@@ -32,8 +38,9 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
     name: the split's.
     entry: its figures, from metrics.json.
     is_first: whether to include the tables of images and groups.
-    choice: as from `selection.sentence`.
+    chosen: as from `selection.choices`.
   """
+  choice = selection.sentence(name, chosen)
   parts = [
     page.heading(f'split-{name}', title(name)),
     *([f'<p class="note">{page.text(choice)}</p>'] if choice else []),
@@ -43,7 +50,7 @@ def section(folder: workdir.Workdir, name: str, entry: dict[str, Any], is_first:
     _votes(entry),
     _exceptions(entry),
     _unlike(entry),
-    _calibration(name, entry),
+    _calibration(name, entry, selection.calibrated_on(chosen)),
     _at_prevalence(name, entry),
     '<div class="pair">',
     *(
@@ -174,22 +181,17 @@ def _unlike(entry: dict[str, Any]) -> str:
   return f'<p class="note">{page.text(line[:1].upper() + line[1:])}.</p>' if line else ''
 
 
-def _calibration(name: str, entry: dict[str, Any]) -> str:
+def _calibration(name: str, entry: dict[str, Any], fitted_on: str) -> str:
   summary = entry.get('doubt')
   if not summary:
     return ''
-  fitted = (
-    'Temperature, threshold and sets were fitted on these same images. ' if name == 'validation' else ''
+  fitted = 'Temperature, threshold and sets were fitted on these same images. ' if name == fitted_on else ''
+  threshold = summary['threshold']
+  rule = (
+    f'No confidence threshold reached the target error rate on {fitted_on}: every image is left for review.'
+    if threshold is None
+    else f'Predictions with a confidence of at least {threshold:.3f} are accepted; all others are left for review.'
   )
-  if summary['threshold'] is None:
-    rule = (
-      'No confidence threshold reached the target error rate on validation: every image is left for review.'
-    )
-  else:
-    rule = (
-      f'Predictions with a confidence of at least {summary["threshold"]:.3f} are accepted; all other images are left '
-      'for review.'
-    )
   sizes = ', '.join(
     f'{count:,} {"set" if count == 1 else "sets"} of {size}'
     for size, count in enumerate(summary['set_sizes'])

@@ -46,7 +46,7 @@ def write(
     predictions: cross-fitted.
     data: of the run.
     exp: its experiment.
-    note: as for `scoring.write`.
+    note: of `scoring.note_of_others`.
     origin: as for `scoring.write`.
     rule: fitted on these predictions.
   """

@@ -8,6 +8,7 @@ from typing import Any
 from bloodcell_jax.base import pipelines
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.models import zoo
 from bloodcell_jax.runs import convolution_record, input_pixels, pipeline_choice, starting_weights
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
@@ -19,14 +20,16 @@ from bloodcell_jax.train import signals
 def claim(config: Mapping[str, Any], exp: experiment.Experiment, folder: workdir.Workdir) -> None:
   """Writes the config to the folder, which then belongs to this run.
 
-  **Guarantees**: a folder whose `weights.path` cannot be read is left without a config, so that the corrected command
-  is not refused as another run.
+  **Guarantees**: a folder whose `weights.path` cannot be read, or whose network takes larger images, is left without a
+  config, so that the corrected command is not refused as another run.
 
   Raises:
-    UserError: the folder holds a run of another config, or the weights cannot be read.
+    UserError: the folder holds a run of another config, the weights cannot be read, or the images are too small.
   """
-  if exp.weights.path and not folder.config.exists():
-    starting_weights.read(exp.weights.path, exp.model.name)
+  if not folder.config.exists():
+    zoo.check_size(exp.model, exp.data.decode.image_size)
+    if exp.weights.path:
+      starting_weights.read(exp.weights.path, exp.model.name)
   folder.write_config(config)
 
 

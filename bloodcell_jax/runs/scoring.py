@@ -26,16 +26,30 @@ OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD, CR
 # Names of entries in metrics.json that a folder given by --data_dir may not take.
 RESERVED = (*dataset.SPLITS, *OF_ONE_RUN, workdir.FOLDS)
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'
+SYNTHETIC_TRAINING = (
+  'Synthetic data in training: the network has learned from smears drawn by the package. These figures say nothing '
+  'about a network trained on real blood.'
+)
 
 
 def note(synthetic: bool, leak: Mapping[str, int]) -> str:
-  """The note to show wherever a result is shown: synthetic data, leaks; empty where neither applies.
+  """The note to show wherever a result on the run's own images is shown; empty where nothing is to be said.
 
   Args:
-    synthetic: whether the data, or that of the network, was synthetic.
+    synthetic: whether the images are.
     leak: the numbers of leaking images, as `leaks.Leaks.counts`.
   """
   return ' '.join(filter(None, (SYNTHETIC if synthetic else '', leaks.note(leak))))
+
+
+def note_of_others(synthetic: bool, leak: Mapping[str, int]) -> str:
+  """As `note`, for images that are not the run's own, such as a user's photographs.
+
+  Args:
+    synthetic: whether the images that the network was trained on are.
+    leak: those of the run, as for `note`.
+  """
+  return ' '.join(filter(None, (SYNTHETIC_TRAINING if synthetic else '', leaks.note(leak))))
 
 
 def write(

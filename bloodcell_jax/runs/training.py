@@ -104,7 +104,8 @@ def train_run(
   if note:
     progress.line(note)
   progress.line(summary.table(job.model, job.shapes, exp.data.decode.image_size))
-  progress.line(length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train'])))
+  words = length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train']), progress.length_flag)
+  progress.line(words)
   try:
     records = stage_training.run(job, initial, folder, progress)
   finally:
@@ -162,8 +163,15 @@ def train_run(
   report.publish(folder, note, progress)
 
 
-def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int) -> str:
-  """How long the training is, and what to set where it is too short to learn much."""
+def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int, flag: str) -> str:
+  """How long the training is, and what to set where it is too short to learn much.
+
+  Args:
+    exp: the experiment.
+    steps_per_epoch: updates an epoch.
+    num_images: that are trained on.
+    flag: as `Progress.length_flag`.
+  """
   updates = steps_per_epoch * sum(stage.fit.epochs for stage in exp.stages)
   text = (
     f'{updates:,} updates in all, {updates * exp.batch_size / num_images:.1f} passes over {num_images:,} '
@@ -173,4 +181,4 @@ def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int) ->
     return text
   names = [f'stages.{stage.fit.name}.epochs' for stage in exp.stages]
   keys = ' and '.join(names) if exp.stages[0].fit.name != 'train' or len(names) > 1 else 'train.epochs'
-  return f'{text}: few to learn from; raise {keys}'
+  return f'{text}: few to learn from; raise {flag or keys}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -54,9 +55,12 @@ class Plan:
     self._compiling = {run: self._compile_seconds(run) for run in runs}
     least = sum(self._seconds(run, None, 0.0) for run in runs)
     if budget.seconds and least > TOLERANCE * budget.seconds:
+      take = (
+        '1 run of a few updates takes' if len(runs) == 1 else f'{len(runs)} runs of a few updates each take'
+      )
+      about = f'{math.ceil(least)} s' if least < 60 else minutes(least)
       raise types.UserError(
-        f'budget is {budget}, and {len(runs)} runs of a few updates each take about {minutes(least)}; give more, or '
-        'choose fewer --rows'
+        f'budget is {budget}, and {take} about {about}; give more, or choose fewer --rows'
       )
 
   @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -9,15 +10,18 @@ from collections.abc import Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import study as study_config
-from bloodcell_jax.storage import ensemble_file, workdir
+from bloodcell_jax.storage import config_keys, ensemble_file, workdir
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
 
 COMPLETE, BEGUN, FAILED, NOT_RUN = 'complete', 'begun', 'failed', 'not run'
-# Holds the line of a row that failed, until it is tried again.
-FAILURE = 'failure.json'
+# Holds the line of a row that failed, until it is tried again: in the row's folder, or in a folder beside the rows
+# where that cannot be written.
+FAILURE, FAILURES = 'failure.json', 'failures'
 CACHE = 'cache'
+# Keys of `data` that a row may have for itself.
+_OWN_DATA = ('data.image_size', 'data.view', 'data.interpolation', 'data.stretch_brightness')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,24 +51,43 @@ class StudyRun:
   def failure(self) -> pathlib.Path:
     return self.root / self.row.name / f'seed_{self.seed}' / FAILURE
 
+  @property
+  def failure_beside(self) -> pathlib.Path:
+    """The same, for a row whose folder cannot be written."""
+    return self.root / FAILURES / self.row.name / f'seed_{self.seed}' / FAILURE
+
+  def note_failure(self, line: str) -> None:
+    """Keeps the line of a run that failed, and removes that of an earlier attempt; none for one that did not."""
+    for file in (self.failure, self.failure_beside):
+      # One that cannot be removed lies where no new line can be written either: that goes beside, and is read first.
+      with contextlib.suppress(OSError):
+        file.unlink()
+    if not line:
+      return
+    try:
+      atomic.write_json(self.failure, {'line': line})
+    except OSError:
+      atomic.write_json(self.failure_beside, {'line': line})
+
   def state(self) -> str:
     """One of COMPLETE, BEGUN, FAILED and NOT_RUN."""
     # The file that is written last.
     last = self.folder.path / 'trees.json' if self.row.trees else self.folder.report
     if last.exists() and self.folder.metrics.exists():
       return COMPLETE
-    if self.failure.exists():
+    if self.failure.exists() or self.failure_beside.exists():
       return FAILED
     return BEGUN if self.folder.config.exists() and not self.row.trees else NOT_RUN
 
   def reason(self) -> str:
     """The line of a row that failed; empty for any other."""
+    file = self.failure_beside if self.failure_beside.exists() else self.failure
     try:
-      return str(json.loads(atomic.read_text(self.failure))['line'])
+      return str(json.loads(atomic.read_text(file))['line'])
     except FileNotFoundError:
       return ''
     except (ValueError, KeyError, TypeError):
-      return f'{self.failure}: damaged; type the command again'
+      return f'{file}: damaged; type the command again'
 
   def length(self) -> budget_lib.Length | None:
     """The length that the run has begun with; None for one that has not begun.
@@ -102,9 +125,45 @@ def runs(rows: Sequence[study_config.Row], seeds: Sequence[int], root: pathlib.P
 def seeds_on_disk(row: study_config.Row, root: pathlib.Path) -> list[int]:
   """The seeds that a folder of the row, or of the network of its trees, exists for."""
   names = {row.name, row.features_of} - {''}
-  folders = [path for name in names for path in (root / name).glob('seed_*') if path.is_dir()]
+  places = [place / name for place in (root, root / FAILURES) for name in names]
+  folders = [path for place in places for path in place.glob('seed_*') if path.is_dir()]
   numbers = {int(path.name[5:]) for path in folders if path.name[5:].isdigit()}
   return sorted(seed for seed in numbers if StudyRun(row, seed, root).state() != NOT_RUN)
+
+
+def check_rows(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
+  """Refuses a folder of which the page would show one row's run as another's.
+
+  Keys of `data` and `evaluate` that all rows share are not looked at: the page is written of any images.
+
+  Args:
+    rows: all of the study.
+    root: its folder.
+
+  Raises:
+    UserError: the folder is that of a run, or a row's folder holds the run of another row or seed.
+  """
+  _refuse_run(root)
+  for run in (StudyRun(row, seed, root) for row in rows for seed in seeds_on_disk(row, root)):
+    if (begun := run.length()) is None:
+      continue
+    saved = run.folder.read_config()
+    shared = {
+      key: value
+      for key, value in saved.items()
+      if key.startswith(('data.', 'evaluate.')) and key not in _OWN_DATA
+    }
+    wanted = budget_lib.with_length({**run.row.flat, 'seed': run.seed, **shared}, begun)
+    for key, old, new in config_keys.differences(saved, wanted):
+      raise types.UserError(
+        f'{run.folder.config}: has {key} {old!r} in place of {new!r}, so it is no run of row {run}; '
+        'move the folder away'
+      )
+
+
+def _refuse_run(root: pathlib.Path) -> None:
+  if (root / 'config.json').exists():
+    raise types.UserError(f'{root}: holds a single run, not a study; choose another --workdir')
 
 
 def check(
@@ -119,18 +178,16 @@ def check(
     budget: a share must be the one that a run has begun with; a time leaves what has begun as long as it was.
 
   Raises:
-    UserError: the folder is that of a run, or holds a run of another config, other data or another length.
+    UserError: as `check_rows`; the folder holds a run of another config, other data or another length.
   """
-  if (root / 'config.json').exists():
-    raise types.UserError(f'{root}: holds a single run, not a study; choose another --workdir')
+  _refuse_run(root)
   data = {key: value for key, value in rows[0].flat.items() if key.startswith('data.')} if rows else {}
-  own = ('data.image_size', 'data.view', 'data.interpolation', 'data.stretch_brightness')
   for path in sorted(root.glob('*/seed_*/config.json')):
     folder = workdir.Workdir(path.parent)
     saved = folder.read_config()
     # The rows that are not asked for now share one table with these: their images must be the same.
     folder.check_config(
-      {**saved, **{key: value for key, value in data.items() if key not in own and key in saved}}
+      {**saved, **{key: value for key, value in data.items() if key not in _OWN_DATA and key in saved}}
     )
   asked_for = {(run.row.name, run.seed) for run in wanted}
   for run in wanted:
@@ -148,3 +205,4 @@ def check(
         f'{run.folder.path}: was begun with {begun} updates, and --budget={budget} of {own_length} is {asked}; '
         'give the budget of before, or another --workdir'
       )
+  check_rows(rows, root)

@@ -16,7 +16,7 @@ from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.study import images as images_lib
 from bloodcell_jax.study import plan as plan_lib
 from bloodcell_jax.study import run_folder, study_progress
-from bloodcell_jax.system import atomic, console, lock, memory
+from bloodcell_jax.system import console, lock, memory
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -91,6 +91,8 @@ def attempt(
   Raises:
     signals.Stopped: a stop was requested.
   """
+  if length and length != budget_lib.read_length(one.row.flat):
+    progress.length_flag = '--budget'
   line = ''
   try:
     _train(one, length, cache, images, stop, progress)
@@ -103,7 +105,7 @@ def attempt(
       raise
     line = _line(error)
     progress.line(f'{one} failed: {line}')
-  _note(one, line)
+  one.note_failure(line)
   return not line
 
 
@@ -176,11 +178,3 @@ def _line(error: Exception) -> str:
   text = ' '.join(str(error).split()) or type(error).__name__
   known = isinstance(error, types.UserError | types.RunError | OSError)
   return text if known else f'{type(error).__name__}: {text}'
-
-
-def _note(one: run_folder.StudyRun, line: str) -> None:
-  """Keeps the line of a run that failed, and removes that of an earlier attempt."""
-  if line:
-    atomic.write_json(one.failure, {'line': line})
-  else:
-    one.failure.unlink(missing_ok=True)

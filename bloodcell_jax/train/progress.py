@@ -20,6 +20,7 @@ class Progress:
   def __init__(self, is_shown: bool = True) -> None:
     """`is_shown` is False where another host shows it."""
     self.name = ''  # prefix of every line, where several runs are shown
+    self.length_flag = ''  # that gives a run its length, where no key of its config can be given
     self._is_shown, self._terminal = is_shown, is_shown and sys.stderr.isatty()
     self._bar: tqdm.tqdm | None = None
     self._title, self._num_steps, self._done, self._images = '', 0, 0, 0

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from bloodcell_jax.adaptation import proposal
+from bloodcell_jax.adaptation import laboratory, proposal
+from bloodcell_jax.base import types
+from bloodcell_jax.storage import workdir
+from bloodcell_jax.train import progress
 
 SURE, UNSURE = (0.98, 0.01, 0.01), (0.34, 0.33, 0.33)
 NONE = np.zeros((0, 2))
@@ -44,3 +48,23 @@ def test_copies_are_proposed_once_and_no_more_than_there_are():
   assert len(proposal.choose(embedding_N2, np.array([UNSURE] * 3), NONE, 9)) == 2
   assert proposal.choose(NONE, np.zeros((0, 3)), NONE, 9) == []
   assert proposal.choose(embedding_N2, np.array([UNSURE] * 3), NONE, 0) == []
+
+
+@pytest.mark.parametrize(
+  ('num', 'said'),
+  [
+    (0, 'no image is left to be labelled'),
+    (1, '1 image to label next'),
+    (2, '2 images to label next, the most useful first'),
+  ],
+)
+def test_the_line_says_how_many_there_are_to_label(tmp_path, capsys, num, said):
+  name_N = np.array(['a', 'b'])[:num]
+  table = types.Table(
+    content=('',) * num, file=name_N, label=np.zeros(num, np.int32), source=name_N, group=name_N,
+    split=name_N, digest=name_N, class_names=('A', 'B', 'C'), name='', synthetic=False,
+  )  # fmt: skip
+  probs_NK = np.array([UNSURE, SURE])[:num]
+  folder = workdir.Workdir(tmp_path)
+  laboratory._write(folder, table, CENTRE_C2[:num], probs_NK, NONE, 5, progress.Progress())
+  assert capsys.readouterr().out == f'{folder.next_labels}: {said}\n'

@@ -23,7 +23,7 @@ from bloodcell_jax.data.sources import embedded
 from bloodcell_jax.explain import explainer as explainer_lib
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import figure
-from bloodcell_jax.runs import job
+from bloodcell_jax.runs import job, scoring
 from bloodcell_jax.storage import predictions_csv
 from bloodcell_jax.train import signals
 from configs import default, finetune
@@ -91,7 +91,7 @@ def test_without_a_path_an_image_of_each_class_of_the_test_split_is_explained(ru
   assert 'Synthetic' in page
   assert len(notes) == 9  # two an image, and the filters
   assert all('Synthetic' in note for note in notes.values())
-  assert 'Synthetic' in made['note']
+  assert made['note'] == scoring.SYNTHETIC
   assert capsys.readouterr().out.strip().splitlines()[-1].startswith('Synthetic')
   assert all(layer['agrees'] for layer in made['layers'])
   for entry in made['images']:
@@ -127,6 +127,7 @@ def test_the_arrays_are_those_of_the_image_and_of_every_layer(run, images):
 @pytest.mark.usefixtures('blank')
 def test_another_class_is_explained_on_demand_and_files_of_the_set_before_go(run, images):
   before = start(run, images)
+  assert before['note'] == scoring.SYNTHETIC_TRAINING, 'these images may be real'
   predicted = before['images'][0]['predicted']
   other = next(name for name in embedded.CLASS_NAMES if name != predicted)
   made = start(run, images / 'cell0.png', target_class=other)

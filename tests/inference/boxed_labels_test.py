@@ -66,6 +66,28 @@ def test_each_labelled_cell_is_an_image_of_its_class_and_those_of_a_photograph_a
   assert {path.name: path.read_bytes() for path in place.rglob('*') if path.is_file()} == before
 
 
+def test_a_group_is_called_like_its_photograph_and_one_photograph_under_two_names_is_one_group(
+  slides, tmp_path
+):
+  mine = tmp_path / 'slides'
+  mine.mkdir()
+  # The first twice; of the others two have names that a reader takes for one.
+  seeds = {'a.png': 0, 'b.png': 0, 'c_1.png': 1, 'c-1.png': 2}
+  for name, seed in seeds.items():
+    Image.fromarray(drawn_field.draw(seed=seed)).save(mine / name)
+  rows = []
+  for name in seeds:
+    digest = image_files.marked(image_files.sha256_16((mine / name).read_bytes()))
+    rows += [
+      [name, n + 1, *BOXES[n], digest, '', label] for n, label in enumerate(('MONOCYTE', 'NEUTROPHIL'))
+    ]
+  place = tmp_path / 'cells'
+  boxed_labels.write(write_list(tmp_path / 'labels.csv', rows), str(mine), place, 10**9)
+  table = folders.read(str(place), str(place / cell_folder.GROUPS), str(place / cell_folder.LABELS)).table
+  digest = image_files.sha256_16((mine / 'c_1.png').read_bytes())
+  assert table.group.tolist() == [*['a.png'] * 4, *['c-1.png'] * 2, *[f'c_1.png ({digest})'] * 2]
+
+
 def test_a_list_of_whole_photographs_has_no_boxes(slides, tmp_path):
   whole = [[row[0], row[1], '', '', '', '', *row[6:]] for row in rows_of(slides)[::2]]
   assert not boxed_labels.are_in(write_list(tmp_path / 'a.csv', whole))

@@ -31,7 +31,7 @@ def test_the_section_of_many_classes_has_a_row_for_each_and_sentences_of_a_reada
   figures, folder = entry(150), workdir.Workdir(tmp_path)
   picture = confusion.plot(np.array(figures['confusion']), figures['class_names'], 'test')
   figure.write(folder.figures / 'confusion_test.png', picture, '')
-  page = split_section.section(folder, 'test', figures, False, '')
+  page = split_section.section(folder, 'test', figures, False, {})
   assert page.count('<th scope="row">class ') == 150
   assert len(page) < 400_000
   sentence = page[page.index('Intervals computed by other methods') :]
@@ -40,4 +40,4 @@ def test_the_section_of_many_classes_has_a_row_for_each_and_sentences_of_a_reada
   assert 'class 001' not in sentence
   assert len(sentence) < 1500
   # Negative control: of few classes those concerned are named.
-  assert 'class 001' in split_section.section(folder, 'test', entry(3, 12), False, '')
+  assert 'class 001' in split_section.section(folder, 'test', entry(3, 12), False, {})

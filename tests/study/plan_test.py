@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import tiny
 
@@ -102,3 +104,14 @@ def test_a_run_that_failed_at_once_says_nothing_about_the_others(tmp_path):
   made.end(runs[0], made.begin(runs[0]), True)
   assert made.share() >= share
   assert (made.num_done, made.total) == (1, 3)
+
+
+@pytest.mark.parametrize(('text', 'names'), [('1s', ('a',)), ('1s', ('a', 'b'))])
+def test_a_time_of_seconds_is_refused_with_seconds_and_what_it_asks_for_is_enough(tmp_path, text, names):
+  runs = study(tmp_path, *names)
+  with pytest.raises(types.UserError) as refused:
+    planned(runs, text, Clock())
+  takes = {1: '1 run of a few updates takes', 2: '2 runs of a few updates each take'}[len(names)]
+  seconds = re.search(rf'budget is 1s, and {takes} about (\d+) s; give more', str(refused.value))[1]
+  assert 1 < int(seconds) < 60
+  planned(runs, f'{seconds}s', Clock())

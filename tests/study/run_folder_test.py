@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import tiny
 
@@ -75,6 +77,35 @@ def test_the_folder_of_a_single_run_is_no_study(tmp_path):
   atomic.write_json(tmp_path / 'config.json', {})
   with pytest.raises(types.UserError, match='holds a single run'):
     run_folder.check([], tiny.rows(), tmp_path, WHOLE)
+  with pytest.raises(types.UserError, match='holds a single run'):
+    run_folder.check_rows(tiny.rows(), tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('to', 'key'),
+  [('a-adam/seed_0', r"optimizer\.name '\w+' in place of 'adam'"), ('a/seed_1', 'seed 0 in place of 1')],
+)
+def test_the_run_of_another_row_or_seed_is_not_shown_as_this_one(tmp_path, to, key):
+  rows = tiny.rows()
+  tiny.complete(tiny.run_of(rows[0], tmp_path), {'test': 30})
+  run_folder.check_rows(rows, tmp_path)
+  shutil.copytree(tmp_path / 'a' / 'seed_0', tmp_path / to)
+  message = f'has {key}, so it is no run of row .*; move the folder away'
+  with pytest.raises(types.UserError, match=message):
+    run_folder.check_rows(rows, tmp_path)
+  with pytest.raises(types.UserError, match=message):
+    run_folder.check(run_folder.runs(rows[:1], [0], tmp_path), rows, tmp_path, WHOLE)
+  # As the line says.
+  shutil.move(tmp_path / to, tmp_path / 'away')
+  run_folder.check_rows(rows, tmp_path)
+
+
+def test_the_page_is_written_of_any_images(tmp_path):
+  tiny.complete(tiny.run_of(tiny.rows()[0], tmp_path), {'test': 30})
+  changed = tiny.config()
+  changed.data.embedded.num_train = 11
+  changed.evaluate.num_resamples = 200
+  run_folder.check_rows(tiny.study_config.resolve(changed), tmp_path)
 
 
 def test_trees_without_their_network_are_refused(tmp_path):

@@ -7,15 +7,16 @@ import pathlib
 import textwrap
 
 import numpy as np
+import pytest
 import starting
 import tiny
 from soak import comparing
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.runs import cost, run_data
+from bloodcell_jax.runs import cost, run_data, training
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.study import images, run_folder, running
+from bloodcell_jax.study import images, run_folder, running, summary
 from bloodcell_jax.train import progress, signals
 
 
@@ -63,6 +64,61 @@ def test_a_row_that_fails_leaves_its_line_and_the_others_go_on(tmp_path, monkeyp
   monkeypatch.setattr(running.entry, 'run', lambda *given: None)
   assert running.run(runs, *given, debug=False) == 0
   assert [run.reason() for run in runs] == ['', ''], 'the line goes with the next attempt'
+
+
+@pytest.mark.parametrize(('share', 'flag'), [('0.5', '--budget'), ('1', '')])
+def test_what_makes_a_run_of_a_study_longer_is_its_budget_unless_it_has_all_of_its_length(
+  tmp_path, monkeypatch, share, flag
+):
+  runs = run_folder.runs(tiny.rows()[:1], [0], tmp_path)
+  monkeypatch.setattr(cost, 'measure', lambda *given: cost.Cost((0.1,), 0.0, 0.001, False))
+  said = []
+
+  def train(flat, folder, stop, own, read):
+    exp = experiment.from_flat(flat)
+    said.append(training.length(exp, flat['train.steps_per_epoch'], 40, own.length_flag))
+
+  monkeypatch.setattr(running.entry, 'run', train)
+  given = (signals.Stop(), progress.Progress(), lambda: None)
+  assert running.run(runs, tiny.budget.parse(share), *given, debug=False) == 0
+  (line,) = said
+  assert line.endswith(f'few to learn from; raise {flag or "train.epochs"}')
+
+
+@pytest.mark.parametrize('in_place_of', ['a', 'a/seed_0', 'nothing'])
+def test_a_row_whose_folder_cannot_be_written_fails_and_the_others_go_on(tmp_path, monkeypatch, in_place_of):
+  rows = tiny.rows()
+  runs = run_folder.runs(rows[:2], [0], tmp_path)
+  blocked = tmp_path / in_place_of
+  blocked.parent.mkdir(exist_ok=True)
+  if in_place_of != 'nothing':
+    blocked.write_text('a file in place of a folder')
+  monkeypatch.setattr(cost, 'measure', lambda *given: cost.Cost((0.1,), 0.0, 0.001, False))
+  trained = []
+  monkeypatch.setattr(running.entry, 'run', lambda flat, folder, *given: trained.append(folder.path))
+  given = (tiny.budget.parse('1'), signals.Stop(), progress.Progress(), lambda: None)
+  if in_place_of == 'nothing':
+    assert running.run(runs, *given, debug=False) == 0
+    assert not (tmp_path / 'failures').exists()
+    return
+  assert running.run(runs, *given, debug=False) == 1
+  assert trained == [runs[1].folder.path]
+  assert runs[0].state() == run_folder.FAILED
+  assert str(blocked) in runs[0].reason()
+  (entry, *_) = summary.rows(rows, tmp_path)
+  assert (entry['state'], entry['runs'][0]['reason']) == ('failed', runs[0].reason()), (
+    'the table has it as well'
+  )
+  # Once the folder can be written, the line is where it always is, and only there.
+  blocked.unlink()
+  runs[0].note_failure('another')
+  assert (runs[0].reason(), runs[0].failure.exists(), runs[0].failure_beside.exists()) == (
+    'another',
+    True,
+    False,
+  )
+  assert running.run(runs[:1], *given, debug=False) == 0
+  assert runs[0].state() == run_folder.NOT_RUN
 
 
 CONFIG = """
