@@ -68,6 +68,7 @@ def values(
     'num_parameters': tree.count(loaded.params),
     'image_size': exp.data.decode.image_size,
     'view': exp.data.decode.view,
+    'align_features': exp.align_features,
     'checkpoint': dict(loaded.origin),
     'command': command,
     'seed': exp.seed,
@@ -134,6 +135,8 @@ def text(card: Mapping[str, Any]) -> str:
     ]
   else:
     parts.append('## Across laboratories: runs of the same recipe on other images')
+    if card['align_features']:
+      parts.append('Of a laboratory that is not in training the features are aligned (docs/travel.md).')
     for run, splits in card['figures_of_other_runs'].items():
       parts += [f'{run}:', _figure_table(splits)]
   parts += [
