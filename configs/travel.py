@@ -1,24 +1,24 @@
 """A classifier for cells of laboratories that were not in training: one scale, both laboratories, wide augmentation.
 
-    python main.py --config=configs/travel.py:small --config.data.source=laboratories --config.data.dir=PLACES
+    python main.py --config=configs/travel.py --config.data.source=laboratories --config.data.dir=PLACES
 
-PLACES is a folder with a folder for each laboratory. Variants: `vgg16` (the default), a head on VGG16, then block 5 as
-well, which has not been trained yet; `small`, AlexNet's first three convolutions, 4 MB; `scratch`, CNN B at 96x96
-without weights of others, 1.6 MB; `compact`, AlexNet's first three convolutions, of which the third is trained, 4 MB,
-which is the model in the box; `pooled`, a logistic layer on the mean and maximum of
-AlexNet's third convolution, in minutes; `tuned`, all five convolutions, of which all but the first are trained. The
-last three are for one laboratory or several, to be adapted to another. docs/travel.md and docs/adapt.md have what was
-measured.
+PLACES is a folder with a folder for each laboratory; for one alone, data.source='folders' and its folder. Variants:
+`compact` (the default), AlexNet's first three convolutions, of which the third is trained, 4 MB, which is the model
+in the box; `pooled`, a logistic layer on the mean and maximum of AlexNet's third convolution, in minutes; `tuned`,
+all five convolutions, of which all but the first are trained; these three are to be adapted to another laboratory.
+`small`, AlexNet's first three convolutions and a head of its own, 4 MB; `scratch`, CNN B at 96x96 without weights of
+others, 1.6 MB; `vgg16`, a head on VGG16, then block 5 as well, which has not been trained yet. docs/travel.md and
+docs/adapt.md have what was measured.
 """
 
 from ml_collections import config_dict
 
 from configs import default
 
-VARIANTS = ('vgg16', 'small', 'scratch', 'pooled', 'tuned', 'compact')
+VARIANTS = ('compact', 'pooled', 'tuned', 'small', 'scratch', 'vgg16')
 
 
-def get_config(variant: str = 'vgg16') -> config_dict.ConfigDict:
+def get_config(variant: str = 'compact') -> config_dict.ConfigDict:
   """The config of a variant."""
   if variant not in VARIANTS:
     raise ValueError(f'no variant {variant!r}; choose one of {", ".join(VARIANTS)}')

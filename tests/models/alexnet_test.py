@@ -105,7 +105,7 @@ def test_the_config_shows_cells_at_one_scale_and_learns_no_statistics(variant):
 
 
 def test_the_config_refuses_another_variant():
-  with pytest.raises(ValueError, match='choose one of vgg16, small'):
+  with pytest.raises(ValueError, match='choose one of compact, pooled'):
     travel.get_config('large')
 
 
