@@ -33,27 +33,16 @@ def summary(
   Returns:
     By laboratory `num_images`, `num_groups`, FIGURES, and with a rule `named` and `error` as in the entry `doubt`.
   """
-  return {
-    name: _of_one(predictions, np.flatnonzero(laboratory_N == name), rule, spec, seed, judgement)
-    for name in np.unique(laboratory_N).tolist()
-  }
-
-
-def _of_one(
-  predictions: types.Predictions,
-  rows: np.ndarray,
-  rule: calibration.Calibration | None,
-  spec: intervals.Spec,
-  seed: int,
-  judgement: unlike.Judgement | None,
-) -> dict[str, Any]:
-  own = predictions.take(rows)
-  entry = {
-    'num_images': len(own),
-    'num_groups': len(np.unique(own.group_N)),
-    **bootstrap.figures(own, FIGURES, spec, seed),
-  }
-  if rule is None:
-    return entry
-  doubt = calibration.summary(rule, own, spec, seed, judgement and judgement.take(rows.tolist()))
-  return {**entry, 'named': doubt['named'], 'error': doubt['error']}
+  entries: dict[str, dict[str, Any]] = {}
+  for name in np.unique(laboratory_N).tolist():
+    rows = np.flatnonzero(laboratory_N == name)
+    own = predictions.take(rows)
+    entries[name] = {
+      'num_images': len(own),
+      'num_groups': len(np.unique(own.group_N)),
+      **bootstrap.figures(own, FIGURES, spec, seed),
+    }
+    if rule is not None:
+      doubt = calibration.summary(rule, own, spec, seed, judgement and judgement.take(rows.tolist()))
+      entries[name] |= {'named': doubt['named'], 'error': doubt['error']}
+  return entries
