@@ -100,9 +100,19 @@ def performance(folder: workdir.Workdir) -> str:
   entry, caution = metrics[split], selection.sentence(split, chosen)
   return (
     f'On {split} ({entry["num_groups"]:,} groups, {entry["num_images"]:,} images) this network has a macro F1 of '
-    f'{split_section.figure(entry["macro_f1"])} and an accuracy of {split_section.figure(entry["accuracy"])}.'
-    + (f' {caution}' if caution else '')
+    f'{split_section.figure(entry["macro_f1"])} and an accuracy of {split_section.figure(entry["accuracy"])}'
+    + _of_laboratories(entry.get('by_laboratory', {}))
+    + (f'. {caution}' if caution else '.')
   )
+
+
+def _of_laboratories(entries: dict[str, Any]) -> str:
+  """The accuracy in each laboratory; empty for a run of one."""
+  parts = [
+    f'{name} {split_section.figure(each["accuracy"])} of {each["num_images"]:,}'
+    for name, each in entries.items()
+  ]
+  return f' (by laboratory: {", ".join(parts)})' if parts else ''
 
 
 def warnings(metrics: dict[str, Any]) -> list[str]:

@@ -1,11 +1,15 @@
 """A run of two laboratories says what it is worth in each."""
 
+import shutil
+
 import folder_of_cells
 import numpy as np
 import pytest
 import starting
 
+from bloodcell_jax.reports import report
 from bloodcell_jax.storage import predictions_csv, workdir
+from bloodcell_jax.system import atomic
 
 
 @pytest.fixture(scope='module')
@@ -46,3 +50,18 @@ def test_the_report_has_a_row_for_each(run):
   # Negative control: no such rows in the table of the classes.
   classes = text[text.index('figures of each class on test') :]
   assert '>Bari<' not in classes[: classes.index('</table>')]
+
+
+def test_pages_of_its_predictions_say_how_it_does_in_each(run):
+  accuracy = {name: each['accuracy'] for name, each in run.read_metrics()['test']['by_laboratory'].items()}
+  line = report.performance(run)
+  for name, figure in accuracy.items():
+    assert f'{name} {figure["value"]:.3f} [{figure["low"]:.3f}, {figure["high"]:.3f}] of ' in line
+  # Negative control: a run of one laboratory has no such words.
+  metrics = run.read_metrics()
+  del metrics['test']['by_laboratory']
+  assert 'by laboratory' in line
+  other = workdir.Workdir(run.path.with_name('other'))
+  shutil.copytree(run.path, other.path)
+  atomic.write_json(other.metrics, metrics)
+  assert 'by laboratory' not in report.performance(other)
