@@ -12,7 +12,7 @@ from bloodcell_jax.adaptation import layers
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
-from bloodcell_jax.runs import cross_fitted, model_set, scoring
+from bloodcell_jax.runs import cross_fitted, model_set, scoring, validation_rule
 from bloodcell_jax.stats import bootstrap, paired
 from bloodcell_jax.storage import calibration_file, home_features, workdir
 from bloodcell_jax.train import progress as progress_lib
@@ -57,8 +57,7 @@ def write(
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
   fitted_for = models.fitted_for()
-  of_one = np.zeros(len(crossed), np.int32)
-  rule = calibration_file.fit(crossed, exp.calibration, fitted_for.temperature, of_one)
+  rule = validation_rule.fit(crossed, exp, fitted_for.temperature)
   calibration_file.write(folder, rule, fitted_for)
   progress.line(cross_fitted.write(folder, crossed, data, exp, of_others, models.origin, rule))
   before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(embedding_ND[rows]))

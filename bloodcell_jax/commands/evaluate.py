@@ -19,7 +19,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import cell_view, sizes
-from bloodcell_jax.data.sources import input_paths, laboratories
+from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import (
   aligned_network,
@@ -32,6 +32,7 @@ from bloodcell_jax.runs import (
   scoring,
   seen_images,
   unlike_measure,
+  validation_rule,
 )
 from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import calibration_file, unlike_file, workdir
@@ -150,9 +151,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     if name == 'validation':
       fitted_for = models.fitted_for()
       adapted, kept = cross_fitted.read(folder), cross_fitted.measure(folder)
-      fitted_on = adapted or predictions
-      laboratory_N = laboratories.numbers(fitted_on.group_N, exp.data.source)
-      rule = calibration_file.fit(fitted_on, exp.calibration, fitted_for.temperature, laboratory_N)
+      rule = validation_rule.fit(adapted or predictions, exp, fitted_for.temperature)
       dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
       if left := [split for split in dropped if split not in wanted]:
         progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')

@@ -12,12 +12,11 @@ from bloodcell_jax.base import groups, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds
-from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.ensembles import averaging, combination, curve, diversity, method, stacking
 from bloodcell_jax.plots import diversity as diversity_plot
 from bloodcell_jax.plots import figure, members_curve
 from bloodcell_jax.reports import selection
-from bloodcell_jax.runs import forward, model_set, saved_run, scoring, unlike_measure
+from bloodcell_jax.runs import forward, model_set, saved_run, scoring, unlike_measure, validation_rule
 from bloodcell_jax.stats import bootstrap, metrics, paired, unlike
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
 from bloodcell_jax.train import progress as progress_lib
@@ -132,10 +131,9 @@ def write(
     else model_set.combined(result.rule, list(result.answers[split]))
     for split in dict.fromkeys((*result.answers, *result.overrides))
   }
-  fitted = None
-  if 'validation' in combined:
-    laboratory_N = laboratories.numbers(combined['validation'].group_N, exp.data.source)
-    fitted = calibration_file.fit(combined['validation'], exp.calibration, result.temperature, laboratory_N)
+  fitted = (
+    validation_rule.fit(combined['validation'], exp, result.temperature) if 'validation' in combined else None
+  )
   origin = {'members': len(result.members)}
   judgements: dict[str, unlike.Judgement] = {}
   if fitted is not None:

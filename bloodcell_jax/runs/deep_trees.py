@@ -11,11 +11,10 @@ import numpy as np
 from bloodcell_jax.base import run_format, shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
-from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.heads import importance, trees
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import trees as plot
-from bloodcell_jax.runs import comparison, model_set, output_layer, scoring
+from bloodcell_jax.runs import comparison, model_set, output_layer, scoring, validation_rule
 from bloodcell_jax.stats import bootstrap, calibration, paired
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
@@ -151,8 +150,7 @@ def _write(
   evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
   atomic.write_json(trees_folder.config, {**folder.read_config(), **settings, **evaluation})
   atomic.write_json(trees_folder.environment, environment)
-  laboratory_N = laboratories.numbers(predictions['validation'].group_N, exp.data.source)
-  rule = calibration.fit(predictions['validation'], exp.calibration, laboratory_N)
+  rule = validation_rule.fit(predictions['validation'], exp, 1.0)
   calibration.write(trees_folder.calibration, rule)
   comparisons = {}
   for split in scored:

@@ -8,7 +8,6 @@ from typing import Any
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
-from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
@@ -24,6 +23,7 @@ from bloodcell_jax.runs import (
   seen_images,
   stage_training,
   unlike_measure,
+  validation_rule,
 )
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.stats import unlike
@@ -136,8 +136,7 @@ def train_run(
   for split, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':
       fitted_for = models.fitted_for()
-      laboratory_N = laboratories.numbers(predictions.group_N, exp.data.source)
-      rule = calibration_file.fit(predictions, exp.calibration, fitted_for.temperature, laboratory_N)
+      rule = validation_rule.fit(predictions, exp, fitted_for.temperature)
       calibration_file.write(folder, rule, fitted_for)
       unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
       judgements = unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)
