@@ -7,15 +7,15 @@ import pathlib
 import re
 from collections.abc import Callable
 
+import followed
 import numpy as np
 import pytest
-from ml_collections import config_dict
+from followed import Case, calls
 from PIL import Image
 
 from bloodcell_jax.base import types
 from bloodcell_jax.commands import explain, host_flags
 from bloodcell_jax.config import experiment
-from bloodcell_jax.config import study as study_config
 from bloodcell_jax.data.augmentation import offline
 from bloodcell_jax.data.sources import folders, input_paths, kaggle, label_csv, laboratories
 from bloodcell_jax.inference import boxed_labels, laboratory_count
@@ -23,13 +23,10 @@ from bloodcell_jax.runs import comparison, data_place, host_state
 from bloodcell_jax.serving import server
 from bloodcell_jax.stats import metrics, paired
 from bloodcell_jax.storage import predictions_csv, workdir
-from bloodcell_jax.study import budget, divided, run_folder
 from bloodcell_jax.system import atomic, rendezvous
 from bloodcell_jax.train import host_plan
-from configs import default, study
+from configs import default
 
-# The line that refuses something; then, done just as the line says, what goes on.
-Case = tuple[Callable[[], object], Callable[[str], object]]
 NUMBER = iter(range(10**6))
 EXP = experiment.from_flat({**experiment.flat(default.get_config()), 'evaluate.num_resamples': 100})
 
@@ -51,20 +48,6 @@ def user_config(**values) -> experiment.Experiment:
   """What a command makes of a config with these keys, `__` for the dot."""
   flat = {key.replace('__', '.'): value for key, value in values.items()}
   return experiment.resolve(experiment.nest({**experiment.flat(default.get_config()), **flat}))
-
-
-def of_study(*rows: config_dict.ConfigDict) -> tuple[study_config.Row, ...]:
-  c = study.get_config()
-  c.rows = rows
-  return study_config.resolve(c)
-
-
-def row(name='a', steps=4, **more) -> config_dict.ConfigDict:
-  return study.row('Networks', name, 'title', 'configs/default.py', {'train.steps_per_epoch': steps}, **more)
-
-
-def trees(source: str) -> config_dict.ConfigDict:
-  return study.row('Networks', 'trees', 'title', trees='random_forest', features_of=source)
 
 
 def answers(probs=None, files='abcd', groups='abcd') -> types.Predictions:
@@ -202,41 +185,6 @@ def a_port_in_use(top: pathlib.Path) -> Case:
   return lambda: server.bind(port), follow
 
 
-def a_row_that_trees_need(top: pathlib.Path) -> Case:
-  rows = of_study(row('a'), trees('a'))
-  share = budget.parse('1')
-  return (
-    lambda: run_folder.check(run_folder.runs(rows[1:], (0,), top), rows, top, share),
-    lambda said: run_folder.check(run_folder.runs(rows, (0,), top), rows, top, share),
-  )
-
-
-def a_run_in_the_place_of_another(top: pathlib.Path) -> Case:
-  rows = of_study(row('a'))
-  first, second = run_folder.runs(rows, (0, 1), top)
-  atomic.write_json(second.folder.config, {**rows[0].flat, 'seed': first.seed, 'format': 2})
-
-  def follow(said):
-    second.folder.path.rename(top / 'away')
-    run_folder.check_rows(rows, top)
-
-  return lambda: run_folder.check_rows(rows, top), follow
-
-
-def a_budget(wrong: str, right: str, networks: int, fewer: int) -> Callable[[pathlib.Path], Case]:
-  lengths = {'a': budget.Length(200, (30,))}
-
-  def follow(said):
-    budget.check(budget.parse(right), lengths, networks)
-    budget.check(budget.parse(wrong), lengths, fewer)
-
-  return lambda top: (lambda: budget.check(budget.parse(wrong), lengths, networks), follow)
-
-
-def calls(refused: Callable, *followed: Callable) -> Callable[[pathlib.Path], Case]:
-  return lambda top: (refused, lambda said: [each() for each in followed])
-
-
 def a_part_of_a_run(top: pathlib.Path) -> Case:
   run = workdir.Workdir(top / 'run')
   run.write_config(experiment.flat(default.get_config()))
@@ -300,17 +248,8 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'name how many cells to count': calls(
     lambda: laboratory_count.check(-1), *(lambda n=n: laboratory_count.check(n) for n in (100, 200, 0))),
   'or --port=0': a_port_in_use,
-  'give a row, as configs/study.py does': calls(of_study, lambda: of_study(row())),
-  'there are two of this name; give each its own': calls(
-    lambda: of_study(row('a'), row('a')), lambda: of_study(row('a'), row('b'))),
-  'give the row a number': calls(lambda: of_study(row(steps=0)), lambda: of_study(row(steps=1))),
-  'name a row of a single network that stands before it': calls(
-    lambda: of_study(trees('a'), row('a')), lambda: of_study(row('a'), trees('a'))),
-  'which is not there; add it to --rows': a_row_that_trees_need,
-  ' in place of {}, so it is no run of row {}; move the folder away': a_run_in_the_place_of_another,
   'is a part of a run; name its folder, --workdir=': a_part_of_a_run,
   'give the path of a file or folder on this computer': an_address,
-  'give more, or fewer --rows': a_budget('2m', '60m', 200, 2),
   'give host 0 and a free port of it': calls(
     lambda: rendezvous.address('alpha'), lambda: rendezvous.address('10.0.0.1:12345')),
   'give --coordinator=HOST:PORT, or --coordinator=auto alone': calls(
@@ -332,20 +271,12 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'takes one host; leave it out': calls(
     lambda: host_flags.check_alone(host_plan.read('alpha:1', 2, 0), '--trees'),
     lambda: host_flags.check_alone(host_plan.read('', None, None), '--trees')),
-  'give a share such as --budget=0.05, or leave out --coordinator': calls(
-    lambda: divided.check(budget.parse('30m')), lambda: divided.check(budget.parse('0.05'))),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize('words', FOLLOWED)
 def test_the_line_is_gone_once_its_advice_is_done(words, tmp_path):
-  refused, follow = FOLLOWED[words](tmp_path)
-  with pytest.raises(types.UserError) as caught:
-    refused()
-  said = str(caught.value)
-  assert '\n' not in said
-  assert all(part in said for part in words.split('{}')), said
-  follow(said)
+  followed.check(FOLLOWED[words], words, tmp_path)
 
 
 def test_a_refusal_stays_where_its_advice_is_not_done(tmp_path):

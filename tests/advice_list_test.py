@@ -26,7 +26,7 @@ LEAST = 14
 # Test files in which what a line says is done, beside the table of `advice_followed_test.py`.
 FOLLOWING = (
   'advice_of_data_test.py', 'advice_of_images_test.py', 'advice_of_runs_test.py', 'advice_of_training_test.py',
-  'advice_of_places_test.py',
+  'advice_of_places_test.py', 'advice_of_studies_test.py',
   'advice_of_values_test.py', 'advice_test.py', 'moved_run_test.py', 'adaptation/labels_test.py',
   'adaptation/convolutions_test.py', 'commands/adapt_test.py',
 )  # fmt: skip
