@@ -112,7 +112,8 @@ def write(run: pathlib.Path, to: pathlib.Path, images: list[str], others: list[p
     write_json(target.metrics, _without_places(folder.read_metrics()))
     write_json(temporary / ANSWERS, answers(loaded))
     (temporary / home_features.FILE).write_bytes(home_features.packed(features_of_home(folder, loaded)))
-    if (known := error_rates.read(folder, loaded.class_names, loaded.rule)) is not None:
+    source = loaded.job.experiment.data.source
+    if (known := error_rates.read(folder, loaded.class_names, loaded.rule, source)) is not None:
       target.predictions(known.split).parent.mkdir()
       shutil.copyfile(folder.predictions(known.split), target.predictions(known.split))
     written = [path for path in sorted(temporary.rglob('*')) if path.is_file()]

@@ -18,18 +18,18 @@ def values(loaded: classifier.Classifier) -> dict[str, Any] | None:
   """The part of the run's measure that needs no network, with the steps in words; None where the run has none."""
   if loaded.measure is None:
     return None
+  num = appearance.NUM_NUMBERS[loaded.measure.version]
   return {
     'format': FORMAT,
-    'numbers': [name for name, _ in appearance.NAMES],
-    'aspects': list(appearance.ASPECTS),
-    'references': [_reference(each) for each in loaded.measure.references],
+    'numbers': [name for name, _ in appearance.NAMES[:num]],
+    'aspects': list(appearance.ASPECTS[:num]),
+    'references': [_reference(each, num) for each in loaded.measure.references],
     'unlike_share': loaded.job.experiment.unlike.unlike_share,
     'steps': steps(loaded),
   }
 
 
-def _reference(reference: look_reference.Reference) -> dict[str, Any]:
-  num = len(appearance.NAMES)
+def _reference(reference: look_reference.Reference, num: int) -> dict[str, Any]:
   known = look_reference.names(appearance.ASPECTS)
   place = [look_reference.names(reference.aspects).index(aspect) for aspect in known]
   return {

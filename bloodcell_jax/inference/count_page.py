@@ -50,7 +50,7 @@ def write(
   counted = laboratory_count.count(
     classified,
     wanted.num,
-    error_rates.read(folder, loaded.class_names, loaded.rule),
+    error_rates.read(folder, loaded.class_names, loaded.rule, loaded.job.experiment.data.source),
     reviewers.compare(wanted.reviewers, confidence, seed) if wanted.reviewers else None,
     confidence,
     seed,

@@ -67,7 +67,7 @@ def count(
   Args:
     classified: all cells.
     wanted: how many, those left for review included, as a laboratory counts; 0 for all.
-    rates: of the network's errors; None where they are not known.
+    rates: of the network's errors, of all laboratories that trained it; None where they are not known.
     compared: two reviewers' labels; None for none.
     confidence: in (0, 1), of each interval.
     seed: of the draws.
@@ -86,6 +86,7 @@ def count(
   )
   shares = None
   if rates is not None and holds and count_K.any():
+    rates = error_rates.of_cells(rates, judgement and judgement.take(rows))
     outcome_J = np.append(count_K, num_unclassified)
     shares = corrected_shares.estimate(outcome_J, rates.outcome_GKJ, confidence, seed)
   files = {classified.cells[row].digest for row in rows}
@@ -112,8 +113,8 @@ def remarks(counted: Count) -> list[str]:
     groups = len(counted.rates.outcome_GKJ)
     lines.append(
       f'The corrected shares and their {100 * counted.confidence:g} % intervals know how often the network errs and '
-      f'abstains, by the {groups:,} groups of its {counted.rates.split} split, and the sampling of the cells. They '
-      'hold if it errs as often on these photographs.'
+      f'abstains, by the {groups:,} groups of its {counted.rates.split} split{_of_laboratory(counted.rates)}, and the '
+      'sampling of the cells. They hold if it errs as often on these photographs.'
     )
   elif len(counted.class_names) > corrected_shares.MOST_CLASSES:
     lines.append(
@@ -129,6 +130,14 @@ def remarks(counted: Count) -> list[str]:
   if counted.reviewers is not None:
     lines.append(agreed(counted.reviewers, counted.confidence))
   return lines
+
+
+def _of_laboratory(rates: error_rates.ErrorRates) -> str:
+  """Of which laboratories the groups are; '' where the run knows one alone."""
+  known = np.unique(rates.laboratory_G).tolist()
+  if known == ['']:
+    return ''
+  return f' of {known[0]}, which the cells look like' if len(known) == 1 else f' of {" and ".join(known)}'
 
 
 def agreed(compared: reviewers.Reviewers, confidence: float) -> str:

@@ -60,7 +60,7 @@ def write(
     # Features that no image has trained are those of the training's images too: the more, the better.
     apart = rows if _has_frozen_features(network) or not len(unseen) else unseen
     features = feature_shift.fit(network.outputs.embedding(apart), data.table.label[apart])
-  look_ND = np.concatenate([_describe(data.image_NHWC, rows), content_N[:, None]], 1)
+  look_ND = np.concatenate([_describe(data.image_NHWC, rows, appearance.VERSION), content_N[:, None]], 1)
   num = look_ND.shape[1] if classes is not None else len(appearance.ASPECTS)
   references = _references(look_ND[:, :num], table, laboratory_M[rows], seed)
   unlike_file.write(
@@ -107,7 +107,7 @@ def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Mea
     UserError: it was fitted for other weights or members.
   """
   measure = unlike_file.read(folder)
-  if measure is None or measure.version != appearance.VERSION:
+  if measure is None or measure.version not in appearance.NUM_NUMBERS:
     return None
   if differing := models.differing(measure.fitted_for):
     raise types.UserError(
@@ -136,7 +136,7 @@ def looks(
     image_BHWC: uint8, cropped and resized for the network.
     embedding_BD: of the network that the measure was fitted with; used where the measure has classes.
   """
-  look_BD = appearance.describe(image_BHWC)
+  look_BD = appearance.describe(image_BHWC, measure.version)
   if measure.classes is None:
     return look_BD
   assert embedding_BD is not None
@@ -147,7 +147,7 @@ def of_rows(
   measure: unlike_file.Measure, network: model_set.Network | None, data: dataset.Dataset, rows: np.ndarray
 ) -> np.ndarray:
   """[N, L] the looks of rows of a data set; `network` as for `write`, its job has the data."""
-  look_ND = _describe(data.image_NHWC, rows)
+  look_ND = _describe(data.image_NHWC, rows, measure.version)
   if measure.classes is None:
     return look_ND
   assert network is not None
@@ -226,5 +226,5 @@ def _sample(data: dataset.Dataset, split: str, laboratory_M: np.ndarray, seed: i
   return np.concatenate([np.zeros(0, np.int64), *of_each])
 
 
-def _describe(image_NHWC: on_demand.Images, rows: np.ndarray) -> np.ndarray:
-  return appearance.describe(image_NHWC[row] for row in rows)
+def _describe(image_NHWC: on_demand.Images, rows: np.ndarray, version: int) -> np.ndarray:
+  return appearance.describe((image_NHWC[row] for row in rows), version)

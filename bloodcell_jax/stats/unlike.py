@@ -59,6 +59,8 @@ class Judgement:
   reason_N: tuple[str, ...]  # aspects that say so; '' for images that are not unlike
   folders: tuple[Folder, ...]
   keep: bool  # whether unlike images are named all the same
+  nearest_N: np.ndarray  # int: number of the reference that each is most like
+  num_references: int  # of the run, one or one of each laboratory
 
   @property
   def withheld_N(self) -> np.ndarray:
@@ -72,6 +74,7 @@ class Judgement:
       unlike_N=self.unlike_N[list(rows)],
       is_unlike_N=self.is_unlike_N[list(rows)],
       reason_N=tuple(self.reason_N[row] for row in rows),
+      nearest_N=self.nearest_N[list(rows)],
     )
 
   @property
@@ -129,7 +132,9 @@ def judge(
       inside_N = np.isin(np.arange(len(look_ND)), rows_of[folder.name])
       reason_N[inside_N & ~is_unlike_N] = ', '.join(folder.foreign)
       is_unlike_N |= inside_N
-  return Judgement(unlike_N, is_unlike_N, tuple(reason_N.tolist()), tuple(folders), keep)
+  return Judgement(
+    unlike_N, is_unlike_N, tuple(reason_N.tolist()), tuple(folders), keep, nearest_N, len(references)
+  )
 
 
 def nearest(

@@ -29,7 +29,8 @@ def reference():
 
 
 def loaded(reference, classes=None):
-  measure = None if reference is None else types.SimpleNamespace(references=reference, classes=classes)
+  about = {'version': appearance.VERSION, 'references': reference, 'classes': classes}
+  measure = None if reference is None else types.SimpleNamespace(**about)
   made = types.SimpleNamespace(experiment=types.SimpleNamespace(unlike=unlike.Spec(SHARE)))
   return types.SimpleNamespace(measure=measure, job=made)
 

@@ -20,14 +20,16 @@ from bloodcell_jax.storage import predictions_csv, workdir
 
 NAMES = ('A', 'B')
 RULE = calibration.Calibration(1.0, 0.05, 0.6, conformal.Conformal('lac', 0.1, 0.7), 100, 20)
-RATES = error_rates.ErrorRates('test', np.tile(np.array([[8, 1, 1], [0, 9, 1]]), (20, 1, 1)))
+RATES = error_rates.ErrorRates('test', np.tile(np.array([[8, 1, 1], [0, 9, 1]]), (20, 1, 1)), np.full(20, ''))
 
 
-def judgement(num_unlike, foreign, keep):
+def judgement(num_unlike, foreign, keep, nearest=(0,) * 8, num_references=1):
   is_unlike_N = np.arange(8) < num_unlike
   folders = (unlike.Folder('slides', 8, foreign, 9.0 if foreign else 0.5, 3.0),)
   reasons = tuple('stain' if is_unlike else '' for is_unlike in is_unlike_N)
-  return unlike.Judgement(is_unlike_N * 1.0, is_unlike_N, reasons, folders, keep)
+  return unlike.Judgement(
+    is_unlike_N * 1.0, is_unlike_N, reasons, folders, keep, np.array(nearest), num_references
+  )
 
 
 def classified(confident=6, unsure=2, judged=None, cut=()):
@@ -86,9 +88,40 @@ def test_the_error_rates_hold_beside_a_few_unlike_cells_and_not_for_another_labo
   assert any('do not hold' in line for line in laboratory_count.remarks(count(judged=judgement(1, (), True))))
 
 
+def test_cells_that_look_like_one_laboratory_are_counted_with_its_error_rates(tmp_path):
+  # In laboratory X nearly half of A is named B, in Y none.
+  outcome_GKJ = np.array([[[5, 4, 1], [0, 9, 1]]] * 20 + [[[9, 0, 1], [0, 9, 1]]] * 20)
+  rates = error_rates.ErrorRates('test', outcome_GKJ, np.repeat(['X', 'Y'], 20))
+
+  def share(nearest, num_references=2):
+    return count(rates=rates, judged=judgement(0, (), False, nearest, num_references))
+
+  like_x, like_y, mixed = (share(nearest) for nearest in ((0,) * 7 + (1,), (1,) * 8, (0, 1) * 4))
+  assert like_x.shares.value_K[0] > mixed.shares.value_K[0] > like_y.shares.value_K[0]
+  assert (
+    'the 20 groups of its test split of X, which the cells look like' in laboratory_count.remarks(like_x)[-1]
+  )
+  assert 'the 40 groups of its test split of X and Y,' in laboratory_count.remarks(mixed)[-1]
+  # Negative control: references that are not one of each laboratory say nothing of which it is.
+  np.testing.assert_array_equal(share((0,) * 8, 1).shares.value_K, mixed.shares.value_K)
+  few = error_rates.ErrorRates('test', outcome_GKJ[15:], rates.laboratory_G[15:])
+  assert error_rates.of_cells(few, judgement(0, (), False, (0,) * 8, 2)) is few
+
+  folder = workdir.Workdir(tmp_path)
+  folder.predictions('test').parent.mkdir(exist_ok=True)
+  group_N = np.array(['X/1', 'Y/1', 'Y/2'])
+  predictions = types.Predictions(np.array([[0.9, 0.1]] * 3), np.zeros(3, np.int32), group_N, group_N, NAMES)
+  predictions_csv.write(folder.predictions('test'), predictions, None)
+  known = {
+    source: error_rates.read(folder, NAMES, RULE, source).laboratory_G.tolist()
+    for source in ('laboratories', 'folders')
+  }
+  assert known == {'laboratories': ['X', 'Y', 'Y'], 'folders': ['', '', '']}
+
+
 def test_the_error_rates_are_those_of_the_run_with_its_threshold(tmp_path):
   folder = workdir.Workdir(tmp_path)
-  assert error_rates.read(folder, NAMES, RULE) is None
+  assert error_rates.read(folder, NAMES, RULE, 'folders') is None
   probs_NK = np.array([[0.9, 0.1], [0.55, 0.45], [0.3, 0.7]])
   for split, label in (('validation', 1), ('test', 0)):
     predictions = types.Predictions(
@@ -96,10 +129,10 @@ def test_the_error_rates_are_those_of_the_run_with_its_threshold(tmp_path):
     )
     folder.predictions(split).parent.mkdir(exist_ok=True)
     predictions_csv.write(folder.predictions(split), predictions, None)
-  rates = error_rates.read(folder, NAMES, RULE)
+  rates = error_rates.read(folder, NAMES, RULE, 'folders')
   assert rates.split == 'test'
   assert rates.outcome_GKJ.tolist() == [[[1, 0, 1], [0, 0, 0]], [[0, 1, 0], [0, 0, 0]]]
-  assert error_rates.read(folder, NAMES, None).outcome_GKJ[0, 0].tolist() == [2, 0, 0]
+  assert error_rates.read(folder, NAMES, None, 'folders').outcome_GKJ[0, 0].tolist() == [2, 0, 0]
 
 
 def test_the_shares_of_many_classes_are_not_corrected_and_the_page_says_so(tmp_path):
@@ -112,7 +145,7 @@ def test_the_shares_of_many_classes_are_not_corrected_and_the_page_says_so(tmp_p
     names, file_N = tuple(f'class {k:02d}' for k in range(num)), np.array(['1', '2'])
     predictions = types.Predictions(np.eye(num)[:2], np.arange(2, dtype=np.int32), file_N, file_N, names)
     predictions_csv.write(folder.predictions('test'), predictions, None)
-    rates = error_rates.read(folder, names, None)
+    rates = error_rates.read(folder, names, None, 'folders')
     assert (rates is not None) == is_corrected
     cells = [cell.Cell('a.png', 'a', 1, cell.Box(0, 0, 5, 5))]
     found = differential_count.classify(cells, np.eye(num)[:1], names, RULE, None)

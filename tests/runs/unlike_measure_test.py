@@ -56,6 +56,14 @@ def test_a_laboratory_with_too_few_images_is_taken_together_with_the_others(num_
     assert len(references[0].held_out_N) == sum(num_of_each)
 
 
+def test_a_measure_of_an_earlier_version_is_used_with_its_own_numbers():
+  measure = unlike_file.read(workdir.Workdir(box.FOLDER))
+  image_BHWC = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+  for version, num in appearance.NUM_NUMBERS.items():
+    earlier = dataclasses.replace(measure, version=version, classes=None)
+    assert unlike_measure.looks(earlier, image_BHWC, None).shape == (2, num)
+
+
 def test_the_model_in_the_box_knows_its_two_laboratories_apart():
   measure = unlike_file.read(workdir.Workdir(box.FOLDER))
   assert measure is not None

@@ -83,9 +83,12 @@ def test_calibration_and_measure_belong_to_the_network(loaded):
 
 
 def test_the_box_knows_how_often_it_errs(loaded):
-  known = error_rates.read(workdir.Workdir(box.FOLDER), loaded.class_names, loaded.rule)
+  known = error_rates.read(
+    workdir.Workdir(box.FOLDER), loaded.class_names, loaded.rule, loaded.job.experiment.data.source
+  )
   assert known is not None
   assert known.split in ('test_clean', 'test')
+  assert np.unique(known.laboratory_G).tolist() == ['blood-cells', 'pbc']
   outcome_KJ = known.outcome_GKJ.sum(0)
   entry = workdir.Workdir(box.FOLDER).read_splits()[known.split]
   assert outcome_KJ.sum() == entry['num_images']

@@ -29,12 +29,32 @@ NAMES = (
   ('medium structure', SCALE),
   ('fine structure', SHARPNESS),
   ('finest structure', SHARPNESS),
+  ('flat share', SHARPNESS),
 )
 ASPECTS = tuple(aspect for _, aspect in NAMES)
 # Differences below these are of no account, whatever a laboratory's own spread: densities, a share, natural logarithms.
-LEAST_SPREAD = (0.01, 0.01, 0.01, 0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.05, 0.1, 0.02, 0.1, 0.1, 0.1, 0.1)
-# Raised whenever the numbers change: a reference of other numbers is not used.
-VERSION = 2
+LEAST_SPREAD = (
+  0.01,
+  0.01,
+  0.01,
+  0.02,
+  0.02,
+  0.02,
+  0.01,
+  0.01,
+  0.01,
+  0.05,
+  0.1,
+  0.02,
+  0.1,
+  0.1,
+  0.1,
+  0.1,
+  0.05,
+)
+# Raised whenever the numbers change. How many of the numbers, from the first one, each version that is still used has.
+VERSION = 3
+NUM_NUMBERS = {2: 16, 3: 17}
 
 # Black corners, which augmentation leaves, tell nothing of the laboratory: pixels below this level in every channel,
 # and those near them, as a share of the frame's side, where resizing and JPEG have mixed black with the image.
@@ -48,11 +68,14 @@ _LEVELS = 5
 _known: dict[bytes, list[float]] = {}
 _MOST_KNOWN = 20_000
 _TINY = 1e-6
+# Neighbours whose grey levels, of 255, differ by less than this are alike: by one level in one channel at most.
+_ALIKE = 0.34
 
 
-def describe(images: Iterable[np.ndarray]) -> np.ndarray:
-  """[N, D] float32: the numbers of NAMES for each uint8 image [H, W, 3]."""
-  return np.array([_remembered(image_HWC) for image_HWC in images], np.float32).reshape(-1, len(NAMES))
+def describe(images: Iterable[np.ndarray], version: int = VERSION) -> np.ndarray:
+  """[N, D] float32: the numbers of NAMES for each uint8 image [H, W, 3], or those that a version of them has."""
+  look_ND = np.array([_remembered(image_HWC) for image_HWC in images], np.float32).reshape(-1, len(NAMES))
+  return look_ND[:, : NUM_NUMBERS[version]]
 
 
 def _remembered(image_HWC: np.ndarray) -> list[float]:
@@ -94,6 +117,7 @@ def _describe(image_HWC: np.ndarray) -> list[float]:
     bands[2] - bands[3],
     bands[1] - bands[2],
     bands[0] - bands[1],
+    _flat_share(image_HWC, valid_HW),
   ]
 
 
@@ -128,3 +152,14 @@ def _bands(image_HWC: np.ndarray, valid_HW: np.ndarray) -> list[float]:
     energies.append(float(np.square(chosen).mean()))
     grey_HW, valid_HW = np.asarray(half), np.asarray(near) > 0.999
   return energies
+
+
+def _flat_share(image_HWC: np.ndarray, valid_HW: np.ndarray) -> float:
+  """The share of neighbours that are alike: strong JPEG compression leaves neither noise nor fine structure."""
+  grey_HW = image_HWC.astype(np.float32).mean(2)
+  alike = [
+    np.abs(np.diff(grey_HW, axis=axis))[both_HW] < _ALIKE
+    for axis, both_HW in ((0, valid_HW[1:] & valid_HW[:-1]), (1, valid_HW[:, 1:] & valid_HW[:, :-1]))
+  ]
+  share = np.concatenate(alike)
+  return float(share.mean()) if share.size else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
@@ -64,3 +66,23 @@ def test_black_corners_and_an_identical_image_change_little():
 @pytest.mark.parametrize('level', [0, 255, 128])
 def test_an_image_without_anything_has_finite_numbers(level):
   assert np.isfinite(appearance.describe([np.full((40, 40, 3), level, np.uint8)])).all()
+
+
+def test_strong_jpeg_compression_shows_as_flat_neighbours_and_a_slight_one_does_not():
+  place = [name for name, _ in appearance.NAMES].index('flat share')
+
+  def flat(quality):
+    buffer = io.BytesIO()
+    Image.fromarray(smear()).save(buffer, 'JPEG', quality=quality)
+    return appearance.describe([np.asarray(Image.open(buffer))])[0][place]
+
+  plain = appearance.describe([smear()])[0][place]
+  assert flat(10) - plain > 5 * SPREAD[place]
+  assert abs(flat(90) - plain) < SPREAD[place]
+
+
+def test_the_numbers_of_an_earlier_version_are_the_first_ones():
+  now = appearance.describe([smear(), blurred()])
+  for version, num in appearance.NUM_NUMBERS.items():
+    np.testing.assert_array_equal(appearance.describe([smear(), blurred()], version), now[:, :num])
+  assert appearance.NUM_NUMBERS[appearance.VERSION] == len(appearance.NAMES) == len(appearance.LEAST_SPREAD)
