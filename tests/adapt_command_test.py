@@ -276,6 +276,7 @@ def tuned(places) -> tuple[pathlib.Path, str]:
   return to, out
 
 
+@pytest.mark.long
 def test_a_run_with_trained_convolutions_is_an_ordinary_run_that_answers_as_its_report_says(places, tuned):
   to, out = tuned
   assert '4 of 4 trainings (3 folds and the run itself), each of 12 updates of 64 images' in out

@@ -72,6 +72,7 @@ def done(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], pathlib.Pa
   return python(EVERYTHING + MAIN, *starting.TINY, f'--workdir={folder}'), folder
 
 
+@pytest.mark.long
 def test_every_module_loads_and_asks_for_posix_modules_only_where_it_can_do_without(done):
   process, _ = done
   assert process.stdout, process.stderr[-2000:]
@@ -80,6 +81,7 @@ def test_every_module_loads_and_asks_for_posix_modules_only_where_it_can_do_with
   assert (has_fcntl, has_os) == ('True', 'True')
 
 
+@pytest.mark.long
 def test_a_run_trains_and_evaluates(done):
   process, folder = done
   assert process.returncode == 0, process.stderr[-2000:]

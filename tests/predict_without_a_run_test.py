@@ -55,6 +55,7 @@ def test_predict_with_neither_images_nor_a_run_asks_for_images(tmp_path):
   assert 'predict needs images' in err
 
 
+@pytest.mark.long
 def test_the_box_is_adapted_without_its_images_and_the_run_is_one_without_images(tmp_path):
   other, labels, to = tmp_path / 'other', tmp_path / 'labels.csv', tmp_path / 'runs' / 'other'
   recoloured.labels(labels, recoloured.write(other, 8), 5)

@@ -29,6 +29,7 @@ def limited(kilobytes: int, folder: pathlib.Path) -> tuple[int, str, str]:
   return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads what Linux says of a process')
 def test_what_runs_out_of_memory_says_so_and_comes_to_the_same_bits_with_more(tmp_path, monkeypatch):
   # Compiled anew by each process, so that each takes the same memory.

@@ -15,6 +15,7 @@ import starting
 LEADER = 'import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])'
 
 
+@pytest.mark.long
 def test_training_goes_on_when_its_reader_leaves_and_its_lines_are_kept(tmp_path):
   folder = tmp_path / 'run'
   process = starting.start(*starting.TINY, '--config.train.epochs=1', f'--workdir={folder}')
@@ -31,6 +32,7 @@ def test_training_goes_on_when_its_reader_leaves_and_its_lines_are_kept(tmp_path
 
 
 @pytest.mark.usefixtures('default_hangup')
+@pytest.mark.long
 def test_a_closed_terminal_stops_a_run_with_a_checkpoint_and_the_same_command_goes_on(tmp_path):
   folder = tmp_path / 'run'
   long = [*starting.TINY, '--config.train.epochs=500', f'--workdir={folder}']

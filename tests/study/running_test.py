@@ -140,6 +140,7 @@ def study(folder: pathlib.Path, plan: dict | None, *flags: object) -> tuple[int,
   return code, out + err
 
 
+@pytest.mark.long
 def test_a_study_that_is_killed_goes_on_to_the_same_bits_and_takes_more_rows(tmp_path):
   whole, folder = tmp_path / 'whole', tmp_path / 'killed'
   code, said = study(whole, None, '--rows=a,forest')
