@@ -11,6 +11,7 @@ from typing import Any
 import bloodcell_jax
 from bloodcell_jax.base import tree
 from bloodcell_jax.config import experiment
+from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import registry
 from bloodcell_jax.export import contract, examples, formats, parity, program, unlike_json
 from bloodcell_jax.inference import classifier
@@ -177,7 +178,7 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
       ['format', 'runs on', 'bytes', 'max difference', 'top-1 agreement', 'images'], _parities(card, written)
     ),
     '## Examples',
-    'Run these in this folder' + _crop_note(exp.data.decode.view) + '. None of them needs this package.',
+    'Run these in this folder' + _crop_note(exp.data.decode) + '. None of them needs this package.',
   ]
   for fmt in written:
     parts += [f'{fmt.name}:', f'```python\n{examples.source(fmt.name, exp.data.decode)}```']
@@ -199,9 +200,11 @@ def _splits(card: Mapping[str, Any], source: str) -> str:
   )
 
 
-def _crop_note(view: str) -> str:
-  note = ', which must be cropped around the nucleus as described above' if view != 'full' else ''
-  return f' with the path of an image{note}'
+def _crop_note(spec: decode.Spec) -> str:
+  if spec.view == 'full':
+    return ' with the path of an image'
+  before = 'stretched and then ' if spec.stretch_brightness else ''
+  return f' with the path of an image, which must be {before}cropped around the nucleus as described above'
 
 
 def _list(lines: Sequence[str], mark: str = '1.') -> str:

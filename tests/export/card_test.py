@@ -6,12 +6,17 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import sys
+import types
 
+import numpy as np
 import pytest
 import trained
+from PIL import Image
 
 from bloodcell_jax.config import experiment
-from bloodcell_jax.export import card, contract, program
+from bloodcell_jax.data.images import decode
+from bloodcell_jax.export import card, contract, examples, program
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import report, selection
 from bloodcell_jax.storage import box, workdir
@@ -65,6 +70,37 @@ def test_without_a_threshold_the_split_is_named_too(loaded):
   found = contract.build(never, program.build(never), selection.CROSS_FITTED)['calibration']
   assert found['fitted_on'] == 'cross_fitted'
   assert 'error rate on cross_fitted' in found['steps'][1]
+
+
+@pytest.mark.parametrize('view', ['nucleus', 'cell'])
+def test_an_example_does_not_stretch_what_was_stretched_before_it_was_cropped(loaded, tmp_path, view):
+  whole = loaded.job.experiment.data.decode
+  photo_HWC = np.full((90, 120, 3), 150, np.uint8)
+  photo_HWC[40:50, 50:60] = (90, 40, 110)
+  photo_HWC[:3] = 250  # the brightest place, outside the crop
+  crop = Image.fromarray(photo_HWC[20:70, 30:80])
+  assert decode.stretch(crop).getextrema() != crop.getextrema()
+  crop.save(tmp_path / 'crop.png')
+  assert np.array_equal(shown(whole, tmp_path / 'crop.png'), resized(decode.stretch(crop), whole))
+  cropping = dataclasses.replace(whole, view=view)
+  assert np.array_equal(shown(cropping, tmp_path / 'crop.png'), resized(crop, whole))
+  assert 'stretched and then cropped' in card._crop_note(cropping)
+  assert 'cropped' not in card._crop_note(whole)
+
+
+def shown(spec: decode.Spec, path: pathlib.Path) -> np.ndarray:
+  """What the program of an example is given, by the lines of the example before it."""
+  lines = examples.source('stablehlo', spec).splitlines()
+  found = {'sys': types.SimpleNamespace(argv=['', str(path)], exit=sys.exit)}
+  start = next(i for i, line in enumerate(lines) if line.startswith('photo = '))
+  end = next(i for i, line in enumerate(lines) if line.startswith('image = '))
+  exec('\n'.join(['import numpy as np', 'from PIL import Image, ImageOps', *lines[start : end + 1]]), found)
+  return found['image']
+
+
+def resized(photo: Image.Image, spec: decode.Spec) -> np.ndarray:
+  side = (spec.image_size, spec.image_size)
+  return np.asarray(photo.resize(side, Image.Resampling[spec.interpolation.upper()]))
 
 
 def licences(folder: workdir.Workdir) -> list[str]:
