@@ -199,6 +199,9 @@ def test_paths_and_keys_that_a_command_does_not_take(copy, tmp_path):
   line = advice(*adapt, '--updates=7')
   assert 'fitted without updates; leave it out, or add --trainable=convolutions' in line
   arrives(*adapt, '--updates=7', line.split()[-1])
+  line = advice(*adapt, f'--data_dir={data / "TRAIN"}')
+  assert 'of the run itself or does not open; name the folder of another laboratory with --data_dir' in line
+  arrives(*adapt)
   line = advice('train', *starting.TINY, data)
   flags = re.search(r'name the folder with (\S+) (--\S+)', line).groups()
   assert flags == re.search(r'name the folder with (\S+) (--\S+)', advice('study', data)).groups()

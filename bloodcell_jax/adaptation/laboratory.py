@@ -16,7 +16,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import decode, image_files
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.runs import model_set, unlike_measure
+from bloodcell_jax.runs import model_set, seen_images, unlike_measure
 from bloodcell_jax.storage import label_next_csv, workdir
 from bloodcell_jax.train import progress as progress_lib
 
@@ -80,11 +80,20 @@ def propose(
   num_proposed: int,
   progress: progress_lib.Progress,
 ) -> None:
-  """Writes `label_next.csv` of a run for a folder of which no image is labelled."""
+  """Writes `label_next.csv` of a run for a folder of which no image is labelled.
+
+  Labels of images that the run has seen are refused later, so that none of them is proposed.
+
+  Raises:
+    UserError: as `read`, or no image is left.
+  """
   spec, class_names = network.job.experiment.data.decode, network.job.data.table.class_names
-  found = read(data_dir, (), class_names, spec, folder.cache, progress)
+  found = read(data_dir, seen_images.digests(folder), class_names, spec, folder.cache, progress)
   if not len(found.table):
-    raise types.UserError(f'{data_dir}: none of the images that were looked at can be used')
+    raise types.UserError(
+      f'{data_dir}: each of the images that were looked at is of the run itself or does not open; name the folder of '
+      'another laboratory with --data_dir'
+    )
   embedding_ND = features.embed(
     network, found.table, found.image_NHWC, features.tta(network.job.experiment), folder.cache, progress
   )

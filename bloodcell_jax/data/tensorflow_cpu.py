@@ -1,37 +1,13 @@
 """TensorFlow as `tf`, restricted to the CPU: it only prepares data; accelerator memory belongs to JAX."""
 
-import contextlib
 import functools
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from typing import Any
+
+from bloodcell_jax.system import console
 
 # Suppresses TensorFlow's start-up notes about instruction sets.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Captures what is written to file descriptor 2, and prints it only if the block raises.
-
-  TensorFlow's C++ code writes two notes there on import that no log level suppresses.
-  """
-  sys.stderr.flush()
-  with tempfile.TemporaryFile() as held:
-    before = os.dup(2)
-    os.dup2(held.fileno(), 2)
-    try:
-      yield
-    except BaseException:
-      os.dup2(before, 2)
-      held.seek(0)
-      os.write(2, held.read())
-      raise
-    finally:
-      os.dup2(before, 2)
-      os.close(before)
 
 
 @functools.cache
@@ -41,7 +17,8 @@ def load() -> Any:
   Raises:
     ImportError: it is not installed, or does not load.
   """
-  with _quiet():
+  # Its C++ code writes two notes on import that no log level suppresses.
+  with console.held():
     import tensorflow
 
     tensorflow.config.set_visible_devices([], 'GPU')

@@ -10,12 +10,14 @@ from typing import Any
 
 import bloodcell_jax
 from bloodcell_jax.base import tree
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import registry
 from bloodcell_jax.export import contract, examples, formats, parity, program, unlike_json
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import report, selection
 from bloodcell_jax.stats import metrics
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import adaptation_file, box, workdir
 from bloodcell_jax.weights import published
 
 USE = 'Research use only: not a medical device, never a diagnosis.'
@@ -39,8 +41,9 @@ def values(
     sizes: by format, in bytes.
   """
   exp, data = loaded.job.experiment, folder.read_environment()['data']
+  chosen = selection.choices(folder)
   return {
-    **contract.build(loaded, exported),
+    **contract.build(loaded, exported, selection.calibrated_on(chosen)),
     'format': FORMAT,
     'use': USE,
     # Its name alone: a card is given to others, whom the place on this computer is no concern of.
@@ -54,12 +57,13 @@ def values(
       'checkpoint': dict(loaded.origin),
     },
     'data': {key: data[key] for key in ('name', 'synthetic', 'fingerprint', 'counts')},
-    'figures': _figures(folder),
+    'adaptation': _adaptation(folder),
+    'figures': _figures(folder, chosen),
     'parity': {
       name: {**dataclasses.asdict(result), 'limit': parity.LIMIT, 'bytes': sizes[name]}
       for name, result in parities.items()
     },
-    'licence': licences(exp.weights.path, exp.model.name, exp.data.source),
+    'licence': _licences(folder, exp),
     'made_with': {'bloodcell_jax': bloodcell_jax.__version__, **folder.read_environment()['packages']},
   }
 
@@ -93,11 +97,37 @@ def licences(weights_path: str, network: str, source: str) -> list[str]:
   return [*lines, registry.SOURCES[source].licence]
 
 
-def _figures(folder: workdir.Workdir) -> dict[str, Any]:
+def _licences(folder: workdir.Workdir, exp: experiment.Experiment) -> list[str]:
+  """As `licences`; for weights of another run also what that one's card says, as it learned from other images."""
+  if (known := box.licences(folder.path)) is not None:
+    return known
+  lines = licences(exp.weights.path, exp.model.name, exp.data.source)
+  before = workdir.Workdir(exp.weights.path)
+  if not exp.weights.path or not before.config.is_file():
+    return lines
+  code, *others = _licences(before, experiment.from_flat(before.read_config()))
+  return list(dict.fromkeys([code, *others, lines[-1]]))
+
+
+def _adaptation(folder: workdir.Workdir) -> dict[str, Any] | None:
+  """How the run was adapted, without places on this computer; None for another run."""
+  entries = adaptation_file.read(folder)
+  if entries is None:
+    return None
+  result = entries[adaptation_file.RESULT]
+  return {
+    'from': pathlib.Path(entries[adaptation_file.REQUEST]['from']).name,
+    'num_images': result['new']['num_images'],
+    'num_groups': result['new']['num_groups'],
+    'num_home': result['num_home'],
+    'old_splits': list(result['home']),
+  }
+
+
+def _figures(folder: workdir.Workdir, chosen: Mapping[str, Sequence[str]]) -> dict[str, Any]:
   """By split, its entry in metrics.json and what was chosen on it; empty if the run was not evaluated."""
   if not folder.metrics.exists():
     return {}
-  chosen = selection.choices(folder)
   return {
     split: {
       **{key: entry[key] for key in ('num_groups', 'num_images', 'note', 'checkpoint', 'interval')},
@@ -124,7 +154,7 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     f'Network: `{model["name"]}`{_members(model)}, {model["num_parameters"]:,} parameters, trained from '
     f'{model["began_with"]}{_epoch(checkpoint)}. Data: {card["data"]["name"]} (fingerprint '
     f'{card["data"]["fingerprint"]}). Run: {card["run"]}. '
-    f'{registry.SOURCES[exp.data.source].splits}',
+    f'{_splits(card, exp.data.source)}',
     table(['split', *(f'{name}: photographs (images)' for name in card['class_names'])], _counts(card)),
     '## Performance',
     _performance(card),
@@ -142,22 +172,39 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     'Images unlike the training:',
     unlike_json.sentence(loaded),
     '## Agreement of the formats with the trained network',
-    "Measured on images of the run's own data; the export fails if a probability differs by more "
-    f'than {parity.LIMIT:g}.',
+    'Measured on the images that the table names; the export fails if a probability differs by more than '
+    f'{parity.LIMIT:g}.',
     table(
       ['format', 'runs on', 'bytes', 'max difference', 'top-1 agreement', 'images'], _parities(card, written)
     ),
     '## Examples',
-    'Run these in this folder' + _crop_note(exp.data.decode.view) + '. None of them needs this package.',
+    'Run these in this folder' + _crop_note(exp.data.decode) + '. None of them needs this package.',
   ]
   for fmt in written:
     parts += [f'{fmt.name}:', f'```python\n{examples.source(fmt.name, exp.data.decode)}```']
   return '\n\n'.join([*parts, '## Licences', _list(card['licence'], '-')]) + '\n'
 
 
-def _crop_note(view: str) -> str:
-  note = ', which must be cropped around the nucleus as described above' if view != 'full' else ''
-  return f' with the path of an image{note}'
+def _splits(card: Mapping[str, Any], source: str) -> str:
+  adapted = card['adaptation']
+  if adapted is None:
+    return registry.SOURCES[source].splits
+  verb = 'is the split' if len(adapted['old_splits']) == 1 else 'are the splits'
+  old = (
+    f' Of the old laboratory {verb} {" and ".join(adapted["old_splits"])}.' if adapted['old_splits'] else ''
+  )
+  return (
+    f'Adapted from the run {adapted["from"]} with labels of {adapted["num_images"]:,} images of '
+    f'{adapted["num_groups"]:,} groups of a new laboratory, which are the split {selection.CROSS_FITTED}, and with '
+    f'{adapted["num_home"]:,} old training images.{old}'
+  )
+
+
+def _crop_note(spec: decode.Spec) -> str:
+  if spec.view == 'full':
+    return ' with the path of an image'
+  before = 'stretched and then ' if spec.stretch_brightness else ''
+  return f' with the path of an image, which must be {before}cropped around the nucleus as described above'
 
 
 def _list(lines: Sequence[str], mark: str = '1.') -> str:
@@ -206,7 +253,7 @@ def _performance(card: Mapping[str, Any]) -> str:
   chosen = {split: entry['chose'] for split, entry in card['figures'].items()}
   parts += [line for line in (selection.sentence(split, chosen) for split in chosen) if line]
   if any(entry.get('doubt') for entry in card['figures'].values()):
-    parts.append(report.APPROXIMATE)
+    parts.append(report.approximate(chosen))
   notes = {split: entry['note'] for split, entry in card['figures'].items() if entry['note']}
   parts += [f'{split}: {note}' for split, note in notes.items() if note != card['note']]
   # A single network is identified by its epoch, an ensemble by its number of members.

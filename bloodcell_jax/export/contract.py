@@ -15,8 +15,14 @@ from bloodcell_jax.inference import classifier
 FORMAT = 'bloodcell_jax model 1'
 
 
-def build(loaded: classifier.Classifier, exported: program.Program) -> dict[str, Any]:
-  """The contract as JSON values; the lists `steps` are for people, in order of execution."""
+def build(loaded: classifier.Classifier, exported: program.Program, calibrated_on: str) -> dict[str, Any]:
+  """The contract as JSON values; the lists `steps` are for people, in order of execution.
+
+  Args:
+    loaded: the run's classifier.
+    exported: its program.
+    calibrated_on: the split that its calibration was fitted on, as from `selection.calibrated_on`.
+  """
   spec, size = loaded.job.experiment.data.decode, exported.image_size
   return {
     'format': FORMAT,
@@ -37,7 +43,7 @@ def build(loaded: classifier.Classifier, exported: program.Program) -> dict[str,
       'steps': decoding(spec),
     },
     'pixels': {**dataclasses.asdict(exported.standardize), 'steps': pixels(exported.standardize)},
-    'calibration': _calibration(loaded),
+    'calibration': _calibration(loaded, calibrated_on),
   }
 
 
@@ -97,7 +103,7 @@ def pixels(spec: standardize.Spec) -> list[str]:
   return steps or ['none: values 0 to 255']
 
 
-def _calibration(loaded: classifier.Classifier) -> dict[str, Any]:
+def _calibration(loaded: classifier.Classifier, split: str) -> dict[str, Any]:
   rule = loaded.rule
   if rule is None:
     return {
@@ -105,21 +111,22 @@ def _calibration(loaded: classifier.Classifier) -> dict[str, Any]:
       'steps': ['none: the run has no calibration.json; evaluate it, then export it again'],
     }
   steps = [
-    f'logits divided by {rule.temperature:.4g}, fitted on validation: {rule.num_groups} groups, '
+    f'logits divided by {rule.temperature:.4g}, fitted on {split}: {rule.num_groups} groups, '
     f'{rule.num_images} images'
   ]
   limit = None if np.isinf(rule.conformal.limit) else rule.conformal.limit
   if rule.threshold is None:
     steps.append(
-      f'not inside the program: no threshold gave an error rate on validation of at most {rule.max_error:.0%}; '
+      f'not inside the program: no threshold gave an error rate on {split} of at most {rule.max_error:.0%}; '
       'leave every image for review'
     )
   else:
     steps.append(
       f'not inside the program: leave an image for review if its highest probability is under {rule.threshold:.4g} '
-      f'(chosen on validation for an error rate of at most {rule.max_error:.0%} among accepted images)'
+      f'(chosen on {split} for an error rate of at most {rule.max_error:.0%} among accepted images)'
     )
   return {
+    'fitted_on': split,
     'temperature': rule.temperature,
     'threshold': rule.threshold,
     'max_error': rule.max_error,

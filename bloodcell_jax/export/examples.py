@@ -41,7 +41,8 @@ with safe_open('model.safetensors', 'numpy') as file:
 def source(format_name: str, spec: decode.Spec) -> str:
   """The example, to be run in the exported folder with the path of an image; for safetensors it lists the arrays.
 
-  It decodes as the run does, except for the crop around the nucleus: such a run needs an image that is cropped already.
+  It decodes as the run does, except for the crop around the nucleus: such a run needs an image that is cropped already,
+  and stretched before, since the brightest spot of the photograph may lie outside the crop.
   Greyscale of 16 bits is refused, and colours of 16 bits are cut to 8.
   """
   if format_name == 'safetensors':
@@ -52,7 +53,7 @@ def source(format_name: str, spec: decode.Spec) -> str:
       _IMPORTS[format_name],
       'from PIL import Image, ImageOps\n',
       _READ,
-      _STRETCH if spec.stretch_brightness else '',
+      _STRETCH if spec.stretch_brightness and spec.view == 'full' else '',
       f'image = np.asarray(photo.resize(({size}, {size}), Image.Resampling.{spec.interpolation.upper()}))\n',
       f'{_LOAD[format_name]}\n',
       'for name, probability in zip(names, probabilities):\n',

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from bloodcell_jax.base import types
 from bloodcell_jax.export import card, contract, formats, parity, program, samples, unlike_json
 from bloodcell_jax.inference import classifier
+from bloodcell_jax.reports import selection
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 
@@ -62,7 +63,8 @@ def write(
       log(f'{fmt.name}: {sizes[fmt.name] / 1e6:,.1f} MB, {result.line()}')
     poll()
     values = card.values(run, loaded, exported, parities, sizes)
-    atomic.write_json(temporary / CONTRACT, contract.build(loaded, exported))
+    calibrated_on = selection.calibrated_on(selection.choices(run))
+    atomic.write_json(temporary / CONTRACT, contract.build(loaded, exported, calibrated_on))
     atomic.write_json(temporary / CARD, values)
     if (known := unlike_json.values(loaded)) is not None:
       atomic.write_json(temporary / unlike_json.FILE, known)

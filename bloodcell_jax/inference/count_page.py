@@ -115,18 +115,24 @@ def render(
 
 
 def _table(counted: laboratory_count.Count) -> str:
-  percent = f'{100 * counted.confidence:g} %'
+  # From the figures themselves: those of count.csv are rounded, and would be rounded again.
   rows = []
-  for name, num, share, corrected, low, high in laboratory_count.table(counted):
-    interval = f'{float(low):.1%} to {float(high):.1%}' if low else 'n/a'
-    rows.append((name, num, _percent(share), _percent(corrected), interval))
+  for k, name in enumerate(counted.class_names):
+    num, shares = int(counted.count_K[k]), counted.shares
+    share = f'{num / counted.num_named:.1%}' if counted.num_named else 'n/a'
+    corrected, interval = 'n/a', 'n/a'
+    if shares is not None:
+      corrected, interval = f'{shares.value_K[k]:.1%}', f'{shares.low_K[k]:.1%} to {shares.high_K[k]:.1%}'
+    rows.append((name, str(num), share, corrected, interval))
   rows.append((differential_count.UNCLASSIFIED, str(counted.num_unclassified), '', '', ''))
   if counted.num_unlike:
     rows.append((differential_count.UNLIKE, str(counted.num_unlike), '', '', ''))
   rows.append(('all', str(len(counted.rows)), '', '', ''))
-  head = ('class', 'cells', 'share of the named', 'corrected for errors', f'{percent} interval')
+  head = (
+    'class',
+    'cells',
+    'share of the named',
+    'corrected for errors',
+    f'{100 * counted.confidence:g} % interval',
+  )
   return page.table('white blood cells by class', head, rows)
-
-
-def _percent(share: str) -> str:
-  return f'{float(share):.1%}' if share else 'n/a'

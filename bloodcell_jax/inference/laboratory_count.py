@@ -37,7 +37,10 @@ class Count:
   num_unclassified: int
   num_unlike: int
   confidence: float
-  shares: corrected_shares.Shares | None  # None where the error rates are not known or do not hold
+  holds: bool  # whether the cells are such as the error rates are of
+  shares: (
+    corrected_shares.Shares | None
+  )  # None where the error rates are not known or do not hold, or no cell is named
   rates: error_rates.ErrorRates | None
   reviewers: reviewers.Reviewers | None
 
@@ -93,7 +96,7 @@ def count(
   photographs = {one.digest for one in classified.cells}
   return Count(
     wanted, tuple(rows), len(files), len(photographs), len(countable), names, count_K, num_unclassified, num_unlike,
-    confidence, shares, rates, compared,
+    confidence, holds, shares, rates, compared,
   )  # fmt: skip
 
 
@@ -122,11 +125,13 @@ def remarks(counted: Count) -> list[str]:
     )
   elif counted.rates is None:
     lines.append('The run keeps no predictions of labelled images, so that its errors are not known here.')
-  else:
+  elif not counted.holds:
     lines.append(
       'The cells look like those of another laboratory, or unlike ones were named all the same, so that the error '
       'rates of the network do not hold.'
     )
+  elif counted.rows:
+    lines.append('No cell was named, so that there are no shares to correct.')
   if counted.reviewers is not None:
     lines.append(agreed(counted.reviewers, counted.confidence))
   return lines
@@ -137,7 +142,9 @@ def _of_laboratory(rates: error_rates.ErrorRates) -> str:
   known = np.unique(rates.laboratory_G).tolist()
   if known == ['']:
     return ''
-  return f' of {known[0]}, which the cells look like' if len(known) == 1 else f' of {" and ".join(known)}'
+  return (
+    f' of {known[0]}, which most of the cells look like' if len(known) == 1 else f' of {" and ".join(known)}'
+  )
 
 
 def agreed(compared: reviewers.Reviewers, confidence: float) -> str:

@@ -85,5 +85,5 @@ def _change(entry: Mapping[str, Any] | None) -> str:
   if entry is None:
     return ''
   low, high = entry['low'], entry['high']
-  bounds = '' if low is None or high is None else f' [{low:+.3f}, {high:+.3f}]'
-  return f'{entry["difference"]:+.3f}{bounds}'
+  bounds = '' if low is None or high is None else f' [{low:+z.3f}, {high:+z.3f}]'
+  return f'{entry["difference"]:+z.3f}{bounds}'

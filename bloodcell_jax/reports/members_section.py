@@ -121,10 +121,11 @@ def _gain(split: str, ensemble: Mapping[str, Any]) -> str:
   if split == 'validation' or split not in ensemble['gain_on_best']:
     return ''
   entry = ensemble['gain_on_best'][split]['accuracy']
-  bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'
+  bounds = '' if entry['low'] is None else f' [{entry["low"]:+z.3f}, {entry["high"]:+z.3f}]'
   return (
     f'<p>Compared with member {page.text(ensemble["best_member"])}, which has the lowest log loss on validation, on '
-    f'the same images of {page.text(split)}: accuracy {entry["difference"]:+.3f}{bounds}, p {entry["p_value"]:.3f}.</p>'
+    f'the same images of {page.text(split)}: accuracy {entry["difference"]:+z.3f}{bounds}, '
+    f'p {entry["p_value"]:.3f}.</p>'
   )
 
 

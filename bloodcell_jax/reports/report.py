@@ -208,9 +208,13 @@ def _results(metrics: dict[str, Any], chosen: Mapping[str, Sequence[str]]) -> st
       'compare with published figures.'
     )
   if any(entry.get('doubt') for entry in metrics.values()):
-    is_adapted = selection.calibrated_on(chosen) == selection.CROSS_FITTED
-    notes.append(APPROXIMATE_ADAPTED if is_adapted else APPROXIMATE)
+    notes.append(approximate(chosen))
   return table + ''.join(f'<p class="small">{page.text(note)}</p>' for note in notes)
+
+
+def approximate(chosen: Mapping[str, Sequence[str]]) -> str:
+  """Why the calibration of a run holds approximately; `chosen` as from `selection.choices`."""
+  return APPROXIMATE_ADAPTED if selection.calibrated_on(chosen) == selection.CROSS_FITTED else APPROXIMATE
 
 
 def _folds(folds: dict[str, Any]) -> str:

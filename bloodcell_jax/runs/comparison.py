@@ -96,8 +96,8 @@ def line(split: str, entry: dict[str, Any]) -> str:
 
   def text(name: str) -> str:
     figure = entry[name]
-    bounds = '' if figure['low'] is None else f' [{figure["low"]:+.3f}, {figure["high"]:+.3f}]'
-    change = f'{figure["first"]:.3f} to {figure["second"]:.3f}: {figure["difference"]:+.3f}{bounds}'
+    bounds = '' if figure['low'] is None else f' [{figure["low"]:+z.3f}, {figure["high"]:+z.3f}]'
+    change = f'{figure["first"]:.3f} to {figure["second"]:.3f}: {figure["difference"]:+z.3f}{bounds}'
     return f'{name} {change}, p {figure["p_value"]:.3f}'
 
   texts = '; '.join(text(name) for name in paired.names() if name in entry)

@@ -27,7 +27,8 @@ def is_lost(exp: experiment.Experiment) -> bool:
 def find(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> experiment.Experiment:
   """The experiment with its images in `data_dir`, or where its config says if that is empty.
 
-  A list of groups or labels that is gone is replaced by the copy that the run keeps.
+  The images of an adapted run lie in its own folder, and are found there when that was moved or renamed. A list of
+  groups or labels that is gone is replaced by the copy that the run keeps.
 
   Raises:
     UserError: the images or a list are gone, or the run came without its images.
@@ -37,6 +38,9 @@ def find(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> 
       f'{folder.path}: came without the images that it was trained on; give it others: a folder of labelled ones to '
       '`evaluate --data_dir=FOLDER`, any to `explain` and `predict`'
     )
+  if not data_dir and is_lost(exp) and folder.adaptation.exists():
+    own = folder.path / pathlib.Path(exp.data.dir).name
+    data_dir = str(own) if own.is_dir() else ''
   data = dataclasses.replace(exp.data, dir=data_dir) if data_dir and _uses_dir(exp) else exp.data
   exp = dataclasses.replace(exp, data=data)
   if is_lost(exp):

@@ -46,6 +46,21 @@ def read_card() -> dict[str, Any]:
   return card
 
 
+def licences(folder: pathlib.Path) -> list[str] | None:
+  """Lines about code, weights and images, from the card of a copy of the model in the box; None of another folder."""
+  if not (folder / CARD).is_file():
+    return None
+  try:
+    card = json.loads((folder / CARD).read_text('utf-8'))
+    cited = {
+      f'{name}: {one["licence"]}': f'{one["title"]}: {one["licence"]}. {one["citation"]}'
+      for name, one in card['images'].items()
+    }
+    return [cited.get(line, line) for line in card['licences']]
+  except (ValueError, KeyError, TypeError, AttributeError):
+    return None
+
+
 def files() -> dict[str, pathlib.Path]:
   """Every file of it, by its path within the folder, as `/` writes it."""
   paths = [path for path in sorted(FOLDER.rglob('*')) if path.is_file()]

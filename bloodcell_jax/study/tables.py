@@ -224,10 +224,10 @@ def _difference(comparison: Mapping[str, Any], split: str) -> str:
   for one in (comparison, *comparison['other_seeds']):
     if split in one['splits']:
       entry = one['splits'][split]['accuracy']
-      bounds = '' if entry['low'] is None else f' [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'
+      bounds = '' if entry['low'] is None else f' [{entry["low"]:+z.3f}, {entry["high"]:+z.3f}]'
       seed = f'seed {one["seed"]}: ' if texts else ''
       chance = 'p < 0.001' if entry['p_value'] < 0.0005 else f'p {entry["p_value"]:.3f}'
-      texts.append(f'{seed}{entry["difference"]:+.3f}{bounds}, {chance}')
+      texts.append(f'{seed}{entry["difference"]:+z.3f}{bounds}, {chance}')
   return '; '.join(texts)
 
 

@@ -141,6 +141,8 @@ class Stream:
 
 
 _log: Log | None = None
+# The file descriptor of urgent lines: standard error, or its copy while that is held back.
+_urgent = 2
 
 
 def install(arguments: list[str]) -> None:
@@ -177,10 +179,33 @@ def copied(path: pathlib.Path) -> Iterator[None]:
 def urgent(text: str) -> None:
   """Prints lines on standard error from any thread, past buffers and locks that another thread may hold."""
   with contextlib.suppress(OSError):
-    os.write(2, text.encode(errors='backslashreplace'))
+    os.write(_urgent, text.encode(errors='backslashreplace'))
   if _log is not None:
     for line in text.splitlines():
       _log.add(line)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+  """Holds back what is written to file descriptor 2, but not what is urgent, and prints it only if the block raises."""
+  global _urgent
+  import tempfile  # here, because it is not needed where a command only says something
+
+  sys.stderr.flush()
+  with tempfile.TemporaryFile() as file:
+    # Never closed: another thread may be writing to it.
+    before = _urgent = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+      yield
+    except BaseException:
+      os.dup2(before, 2)
+      file.seek(0)
+      os.write(2, file.read())
+      raise
+    finally:
+      os.dup2(before, 2)
+      _urgent = 2
 
 
 def _occupy() -> None:

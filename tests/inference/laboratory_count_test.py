@@ -1,6 +1,7 @@
 """So many cells as a laboratory counts them; error rates of the run; two reviewers; a page to print."""
 
 import csv
+import dataclasses
 import re
 
 import html_checker
@@ -33,7 +34,7 @@ def judgement(num_unlike, foreign, keep, nearest=(0,) * 8, num_references=1):
 
 
 def classified(confident=6, unsure=2, judged=None, cut=()):
-  probs_NK = np.array([[0.9, 0.1], [0.2, 0.8]] * (confident // 2) + [[0.5, 0.5]] * unsure)
+  probs_NK = np.array([[0.9, 0.1], [0.2, 0.8]] * (confident // 2) + [[0.5, 0.5]] * unsure).reshape(-1, 2)
   cells = [
     cell.Cell(
       f'{i // 2}.png',
@@ -79,6 +80,15 @@ def test_the_shares_are_corrected_where_the_errors_are_known_and_not_otherwise(t
     assert laboratory_count.table(other)[0][3:] == ['', '', '']
 
 
+def test_where_no_cell_is_named_the_error_rates_are_not_said_to_fail():
+  foreign = laboratory_count.remarks(count(confident=0, judged=judgement(8, ('stain',), False), unsure=8))
+  assert any('do not hold' in line for line in foreign), 'negative control'
+  in_doubt = laboratory_count.remarks(count(confident=0))
+  assert in_doubt[-1] == 'No cell was named, so that there are no shares to correct.'
+  empty = laboratory_count.remarks(count(confident=0, unsure=0))
+  assert empty == []
+
+
 def test_the_error_rates_hold_beside_a_few_unlike_cells_and_not_for_another_laboratory():
   few = count(judged=judgement(1, (), False))
   assert few.num_unlike == 1
@@ -99,7 +109,8 @@ def test_cells_that_look_like_one_laboratory_are_counted_with_its_error_rates(tm
   like_x, like_y, mixed = (share(nearest) for nearest in ((0,) * 7 + (1,), (1,) * 8, (0, 1) * 4))
   assert like_x.shares.value_K[0] > mixed.shares.value_K[0] > like_y.shares.value_K[0]
   assert (
-    'the 20 groups of its test split of X, which the cells look like' in laboratory_count.remarks(like_x)[-1]
+    'the 20 groups of its test split of X, which most of the cells look like'
+    in laboratory_count.remarks(like_x)[-1]
   )
   assert 'the 40 groups of its test split of X and Y,' in laboratory_count.remarks(mixed)[-1]
   # Negative control: references that are not one of each laboratory say nothing of which it is.
@@ -206,6 +217,13 @@ def test_the_page_is_self_contained_and_shows_the_count():
   assert 'slides &lt;1&gt;' in text
   assert 'Reviewed by, date' in text
   assert '@media print' in text
+
+
+def test_the_page_rounds_the_shares_once():
+  # 27 of 132 are 0.20455: 20.5 %, and 0.2045 in count.csv, which would be 20.4 %.
+  counted = dataclasses.replace(count(), count_K=np.array([27, 105]))
+  assert laboratory_count.table(counted)[0][2] == '0.2045'
+  assert '<td>20.5%</td>' in count_page.render(counted, 'slides', [], [])
 
 
 def test_the_page_tells_photographs_from_those_with_a_counted_cell_and_what_was_asked_from_what_there_is():

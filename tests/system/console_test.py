@@ -138,3 +138,20 @@ def test_streams_closed_from_the_start_leave_files_alone(tmp_path):
   done = subprocess.run(['sh', '-c', shell, CLOSED], env={**os.environ, 'PYTHONPATH': os.getcwd()})
   assert done.returncode == 0
   assert to.read_bytes() == b''
+
+
+def test_urgent_lines_are_printed_while_the_notes_of_a_library_are_held_back(capfd):
+  with console.held():
+    os.write(2, b'a note\n')
+    console.urgent('SIGINT\n')
+  console.urgent('later\n')
+  assert capfd.readouterr().err == 'SIGINT\nlater\n'
+  with pytest.raises(ImportError):
+    fail_with_a_note()
+  assert capfd.readouterr().err == 'a note\n', 'what may explain an error is not lost'
+
+
+def fail_with_a_note():
+  with console.held():
+    os.write(2, b'a note\n')
+    raise ImportError
