@@ -6,50 +6,24 @@ import json
 import pathlib
 import shutil
 
+import adaptable
 import html_checker
 import numpy as np
 import pytest
 import recoloured
-import starting
+from adaptable import NEW_CLASS, flags, params
 from starting import read_rows, run
 
 from bloodcell_jax.adaptation import features, laboratory, layers
-from bloodcell_jax.base import tree
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress, signals
 
-NEW_CLASS = 'BASOPHIL'
-
 
 @pytest.fixture(scope='module')
 def places(tmp_path_factory) -> dict[str, pathlib.Path]:
-  """A run, the folder of another laboratory, and labels of it; some of them of a class that the run does not know."""
-  root = tmp_path_factory.mktemp('adapt')
-  found = {name: root / name for name in ('run', 'other', 'labels.csv', 'new.csv')}
-  longer = ('--config.train.epochs=3', '--config.train.steps_per_epoch=20', '--config.evaluate.tta=mirrors')
-  code, _, err = run(
-    *starting.TINY, *longer, '--config.evaluate.num_resamples=100', f'--workdir={found["run"]}'
-  )
-  assert code == 0, err
-  rows = recoloured.write(found['other'], 12)
-  recoloured.labels(found['labels.csv'], rows, 6)
-  # Half of the eosinophils, which are the reddest, under another name.
-  eosinophils = [row[0] for row in rows if row[1] == 'EOSINOPHIL'][::2]
-  renamed = [(file, NEW_CLASS if file in eosinophils else label, digest) for file, label, digest in rows]
-  recoloured.labels(found['new.csv'], renamed, 6)
-  return found
-
-
-def flags(places, labels: str, to: pathlib.Path) -> tuple[str, ...]:
-  return (
-    'adapt',
-    f'--workdir={places["run"]}',
-    f'--data_dir={places["other"]}',
-    f'--labels_csv={places[labels]}',
-    f'--to={to}',
-  )
+  return adaptable.write(tmp_path_factory.mktemp('adapt'))
 
 
 @pytest.fixture(scope='module')
@@ -58,11 +32,6 @@ def adapted(places) -> tuple[pathlib.Path, str]:
   code, out, err = run(*flags(places, 'labels.csv', to))
   assert code == 0, err
   return to, out
-
-
-def params(folder: pathlib.Path) -> dict[str, bytes]:
-  loaded = classifier.load(workdir.Workdir(folder), signals.Stop())
-  return {name: np.asarray(leaf).tobytes() for name, leaf in tree.names(loaded.params).items()}
 
 
 def test_an_adapted_run_is_better_there_keeps_the_old_classes_and_is_an_ordinary_run(places, adapted):
@@ -263,54 +232,3 @@ def test_an_image_that_cannot_be_used_is_refused_and_the_corrected_labels_are_ta
   code, out, err = run(*flags(moved, 'labels.csv', to))
   assert code == 0, err
   assert 'has too few images to know what its images look like' in out
-
-
-TRAINED = ('--trainable=convolutions', '--updates=12')
-
-
-@pytest.fixture(scope='module')
-def tuned(places) -> tuple[pathlib.Path, str]:
-  to = places['run'].parent / 'tuned'
-  code, out, err = run(*flags(places, 'labels.csv', to), *TRAINED, loads=('tensorflow',))
-  assert code == 0, err
-  return to, out
-
-
-@pytest.mark.long
-def test_a_run_with_trained_convolutions_is_an_ordinary_run_that_answers_as_its_report_says(places, tuned):
-  to, out = tuned
-  assert '4 of 4 trainings (3 folds and the run itself), each of 12 updates of 64 images' in out
-  # All is trained but the first convolution.
-  before, after = params(places['run']), params(to)
-  assert {name for name in before if after[name] == before[name]} == {'conv2d_1/bias', 'conv2d_1/kernel'}
-  result = json.loads((to / 'adaptation.json').read_text())['result']
-  assert (result['num_folds'], result['updates'], result['alone']['num_images']) == (3, 12, 24)
-  calibration = json.loads((to / 'calibration.json').read_text())
-  assert (calibration['num_images'], calibration['num_groups']) == (24, 24)
-  page = (to / 'report.html').read_text()
-  assert html_checker.check(page) == []
-  assert 'all weights but those of the first convolution were trained for 12 updates' in page
-  # Evaluated again, it is the trained network that answers for the old images, with the calibration of labels left out.
-  code, _, err = run('evaluate', f'--workdir={to}')
-  assert code == 0, err
-  assert json.loads((to / 'calibration.json').read_text()) == calibration
-  answered = json.loads((to / 'metrics.json').read_text())['test']['accuracy']['value']
-  assert answered == pytest.approx(result['home']['test']['after']['accuracy']['value'])
-
-
-@pytest.mark.slow
-def test_killed_in_the_second_fold_and_typed_again_it_comes_to_the_same_bits(places, tuned, tmp_path):
-  to = tmp_path / 'killed'
-  command = (*flags(places, 'labels.csv', to), *TRAINED)
-  plan = {
-    'at': 'step', 'after': 0.0, 'nth': 2, 'delay': 0.0, 'note': str(tmp_path / 'note.json'), 'is_at_once': True,
-  }  # fmt: skip
-  code, _, err = run(*command, loads=('tensorflow',), plan=plan)
-  assert code == -9, err
-  assert (to / 'folds' / '1' / 'predictions' / 'held_out.csv').exists()
-  code, out, err = run(*command, loads=('tensorflow',))
-  assert code == 0, err
-  assert '3 of 4 trainings' in out
-  assert params(to) == params(tuned[0])
-  for name in ('predictions/cross_fitted.csv', 'label_next.csv'):
-    assert (to / name).read_bytes() == (tuned[0] / name).read_bytes(), name

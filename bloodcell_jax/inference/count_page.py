@@ -128,11 +128,6 @@ def _table(counted: laboratory_count.Count) -> str:
   if counted.num_unlike:
     rows.append((differential_count.UNLIKE, str(counted.num_unlike), '', '', ''))
   rows.append(('all', str(len(counted.rows)), '', '', ''))
-  head = (
-    'class',
-    'cells',
-    'share of the named',
-    'corrected for errors',
-    f'{100 * counted.confidence:g} % interval',
-  )
+  percent = f'{100 * counted.confidence:g} %'
+  head = ('class', 'cells', 'share of the named', 'corrected for errors', f'{percent} interval')
   return page.table('white blood cells by class', head, rows)

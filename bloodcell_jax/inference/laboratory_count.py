@@ -38,9 +38,8 @@ class Count:
   num_unlike: int
   confidence: float
   holds: bool  # whether the cells are such as the error rates are of
-  shares: (
-    corrected_shares.Shares | None
-  )  # None where the error rates are not known or do not hold, or no cell is named
+  # None where the error rates are not known or do not hold, or no cell is named.
+  shares: corrected_shares.Shares | None
   rates: error_rates.ErrorRates | None
   reviewers: reviewers.Reviewers | None
 
