@@ -231,7 +231,7 @@ def _aligned(
   progress.line(
     "features are aligned with the training's (evaluate.align_features); no figure of doubt holds for these images"
   )
-  return aligned_network.align(models, measure, list(data.image_NHWC[aligned_network.some(rows)]))
+  return aligned_network.align(models, measure, list(data.image_NHWC[aligned_network.sample(rows)]))
 
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import cell, types
+from bloodcell_jax.base import cell, evenly_spaced, types
 from bloodcell_jax.data.images import cell_view, decode
 from bloodcell_jax.fields import detector, red_cells
 
@@ -111,7 +111,7 @@ def survey(paths: Sequence[str], max_pixels: int, known: Singles, cells: str) ->
   if cells != AUTO:
     return UNKNOWN
   sides, are_single = [], []
-  for i in np.unique(np.linspace(0, len(paths) - 1, _SAMPLED).round().astype(int)) if len(paths) else ():
+  for i in evenly_spaced.rows(len(paths), _SAMPLED):
     try:
       with decode.quiet():
         photograph_HWC = decode.upright(paths[i], max_pixels)

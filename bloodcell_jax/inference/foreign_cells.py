@@ -39,7 +39,7 @@ def predict_again(
   rows = np.flatnonzero(unlike.in_foreign(judgement, [os.path.dirname(path) for path in predictions.path]))
   if len(rows) < aligned_network.LEAST_IMAGES:
     return predictions, 0
-  sample = file_predictions.read_images(predictions, aligned_network.some(rows).tolist(), spec, frames_of)
+  sample = file_predictions.read_images(predictions, aligned_network.sample(rows).tolist(), spec, frames_of)
   images = [image_HWC for image_HWC in sample if image_HWC is not None]
   if len(images) < aligned_network.LEAST_IMAGES:
     return predictions, 0
