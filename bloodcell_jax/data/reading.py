@@ -199,7 +199,7 @@ def photographs(spec: Spec) -> types.Table:
 
 
 def check_is_read(spec: Spec) -> None:
-  """Refuses a folder or a list that the source of the spec does not read; runs of before may name one."""
+  """Refuses a folder or a list that the source of the spec does not read; earlier runs may name one."""
   origin = registry.SOURCES[spec.source]
   if spec.dir and origin.is_synthetic:
     raise types.UserError(

@@ -225,7 +225,7 @@ def not_counted(counted: dict[str, Any]) -> str:
 
 
 def write_predictions(path: str | os.PathLike[str], classified: ClassifiedCells) -> None:
-  """`predictions.csv`, a line a cell.
+  """`predictions.csv`, one line per cell.
 
   Its columns are `file, predicted, likeliest, confidence, set, prob_<CLASS>..., unlike, unlike_reason, sha256_16`;
   `unlike` is empty where the run has no measure of it.

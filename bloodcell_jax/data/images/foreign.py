@@ -95,12 +95,14 @@ def reason(extension: str) -> str:
 
   Example:
     >>> reason('.CZI')
-    'a file of Zeiss ZEN, which is not read here; export RGB TIFF or PNG with ZEN, a file an image'
+    'a file of Zeiss ZEN, which is not read here; export RGB TIFF or PNG with ZEN, one file per image'
   """
   if extension.lower() not in _MAKERS:
     return ''
   maker, program = _MAKERS[extension.lower()]
-  return f'a file of {maker}, which is not read here; export RGB TIFF or PNG with {program}, a file an image'
+  return (
+    f'a file of {maker}, which is not read here; export RGB TIFF or PNG with {program}, one file per image'
+  )
 
 
 def signature_reason(data: bytes) -> str:
