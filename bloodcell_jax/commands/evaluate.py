@@ -229,7 +229,7 @@ def _aligned(
     return models
   assert measure is not None, 'it can be aligned'
   progress.line(
-    "features are aligned with the training's (evaluate.align_features); no figure of doubt holds for these images"
+    "features are aligned with the training's (evaluate.align_features); the calibration does not hold for these images"
   )
   return aligned_network.align(models, measure, list(data.image_NHWC[aligned_network.sample(rows)]))
 

@@ -103,7 +103,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   console.keep(target / folder.log.name)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   noun = 'file' if len(files) == 1 else 'files'
-  progress.line(f'{len(files):,} {noun}; {len(known.known):,} cells were predicted before')
+  progress.line(f'{len(files):,} {noun}; {len(known.known):,} cells predicted already')
   trained = folder.read_environment()['data'].get('image_sizes', {})
   known_sizes = cell_finder.known_of(spec.view, trained)
   singles = cell_finder.survey([file.path for file in files], spec.max_pixels, known_sizes, cells)

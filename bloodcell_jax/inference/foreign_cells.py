@@ -62,5 +62,5 @@ def line(num: int) -> str:
   """What to say of so many cells that were predicted again."""
   return (
     f'{num:,} cells of another laboratory were classified with their features aligned to the training '
-    '(evaluate.align_features); no figure of doubt holds for them'
+    '(evaluate.align_features); the calibration does not hold for them'
   )
