@@ -97,7 +97,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     console.keep(folder.log)
   spec = loaded.job.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
-  cells = values.cells or cell_finder.usual(spec.view)
+  cells = values.cells or cell_finder.default(spec.view)
   network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(cells))
   target = _target(folder, request.paths, network, box.PREDICTIONS if is_box else folder.path / 'predict')
   console.keep(target / folder.log.name)
@@ -105,8 +105,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   noun = 'file' if len(files) == 1 else 'files'
   progress.line(f'{len(files):,} {noun}; {len(known.known):,} cells predicted already')
   trained = folder.read_environment()['data'].get('image_sizes', {})
-  known_sizes = cell_finder.known_of(spec.view, trained)
-  singles = cell_finder.survey([file.path for file in files], spec.max_pixels, known_sizes, cells)
+  from_training = cell_finder.from_training(spec.view, trained)
+  singles = cell_finder.survey([file.path for file in files], spec.max_pixels, from_training, cells)
   predictions = file_predictions.predict_files(
     loaded,
     files,
