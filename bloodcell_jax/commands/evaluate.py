@@ -15,7 +15,7 @@ import numpy as np
 from absl import flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.base import types
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import cell_view, sizes
@@ -135,13 +135,17 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if data_dir:
     seen = seen_images.compare(folder, data, split)
     sentence = seen.sentence() if seen else seen_images.NOT_KEPT
-    about = {'images': images, 'run': str(folder.path.resolve()), 'seen_note': f'{_capital(sentence)}.'}
+    about = {
+      'images': images,
+      'run': str(folder.path.resolve()),
+      'seen_note': f'{wording.capital(sentence)}.',
+    }
     about |= {
       **seen_images.entry(seen),
       'leak': {**of_run['leaks'], 'test_in_training': seen and seen.num_seen},
     }
     if seen and seen.num_seen:
-      note = f'{note} {_capital(sentence)}.'.strip()
+      note = f'{note} {wording.capital(sentence)}.'.strip()
   if not data_dir and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
     progress.line(substituted)
   wanted = [split] if data_dir else scoring.known(exp.evaluate_splits, data.rows)
@@ -282,7 +286,3 @@ def _name(folder: workdir.Workdir, data_dir: str, images: dict[str, str]) -> str
     for one in names
     if (one in entries and entries[one].get('images') == images) or one.casefold() not in taken
   )
-
-
-def _capital(sentence: str) -> str:
-  return sentence[:1].upper() + sentence[1:]
