@@ -134,15 +134,15 @@ def get_config() -> config_dict.ConfigDict:
   # flatten; rbf: neurons of radial basis functions; average: global average pooling; mean_max: it and global max
   # pooling side by side (both for alexnet, vgg16 and their shorter ones; the others flatten).
   m.head = 'flatten'
-  # cnn_svr: of the first dense layer; vgg16: of the hidden layer of the heads flatten and rbf.
+  # cnn_svr: units of the first dense layer; alexnet and vgg16: of the hidden layer of the heads flatten and rbf.
   m.head_units = 256
-  m.channels = 3  # 3, or 1: the network converts its input to grey; vgg16 takes 3
+  m.channels = 3  # 3, or 1: the network converts its input to grey; alexnet and vgg16 take 3
   m.rbf_units = 50  # neurons of the rbf head
   # Of 3x3 on a CPU: compiled, C++ code for those with pooling where there is a compiler, and otherwise as winograd;
   # winograd, Winograd's algorithm in layers where it is faster; direct; auto: compiled, and in a run that an earlier
   # version began what it had.
   m.convolution = 'auto'
-  m.auxiliary = False  # auxiliary classifiers for stages that train layer by layer; not for vgg16
+  m.auxiliary = False  # auxiliary classifiers for stages that train layer by layer; not for alexnet and vgg16
 
   c.weights = w = config_dict.ConfigDict()
   # Weights to start from: '' for a random initialization; auto for ImageNet's, installed with the requirements; pbc for
@@ -201,7 +201,7 @@ def get_config() -> config_dict.ConfigDict:
   c.stages = s = config_dict.ConfigDict()
   # Names of the stages, each with a section made by `stage` above; () for a single stage that trains all weights.
   s.order = ()
-  # vgg16: compute the frozen blocks once per image and train the rest on their features.
+  # alexnet and vgg16: compute the frozen blocks once per image and train the rest on their features.
   s.cache_features = True
   # Augmented versions of each image whose features are cached, 1 or more; unused without augmentation.
   s.num_augmented = 1

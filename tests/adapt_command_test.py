@@ -119,6 +119,13 @@ def test_features_of_a_foreign_folder_are_aligned_where_the_run_asks_for_it(plac
   before, after = probs[places['run']], probs[asking]
   assert np.abs(after - before).max() > 0.05
   np.testing.assert_allclose(after.sum(1), 1, atol=1e-3)
+  slides = tmp_path / 'slides'
+  recoloured.labels(slides / 'all.csv', recoloured.write(slides, 12), 12)
+  for folder in (places['run'], asking):
+    code, out, err = run('evaluate', f'--workdir={folder}', f'--data_dir={slides / "all.csv"}')
+    assert code == 0, err
+    said[folder] = 'features are aligned' in out
+  assert said == {places['run']: False, asking: True}
 
 
 def test_killed_and_typed_again_it_comes_to_the_same_bits(places, adapted, tmp_path):

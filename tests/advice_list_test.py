@@ -77,7 +77,7 @@ QUOTED_ONLY: dict[str, str] = {
   'set stages.cache_features=False with it': 'an ordinary fine-tuning; it takes a large network',
   'which fits it anew': 'to evaluate a run with other keys is followed in advice_test.py',
   'install the package again': 'it would change the package that is tested',
-  'no checkpoint of a finished epoch; train first': 'to train in the place of no run is followed in advice_test.py',
+  'no checkpoint of a finished epoch; train first': 'to train in place of no run is followed in advice_test.py',
 }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_an_image_saved_as_the_line_says_is_read(kind):
   ('data', 'words'),
   [
     (b'version https://git-lfs.github.com/spec/v1\noid sha256:aa\n', 'fetch it with `git lfs pull`'),
-    (b'<!DOCTYPE html><html>not found</html>', 'a web page in the place of the image; download it again'),
+    (b'<!DOCTYPE html><html>not found</html>', 'a web page in place of the image; download it again'),
   ],
 )
 def test_what_came_in_the_place_of_an_image_says_so(data, words):

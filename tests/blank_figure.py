@@ -1,4 +1,4 @@
-"""Small white pictures in the place of figures, which are not drawn: drawing them takes a third of a small run."""
+"""Small white pictures in place of figures, which are not drawn: drawing them takes a third of a small run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _blank() -> bytes:
 
 
 def png(fig: Any, note: str) -> bytes:
-  """In the place of `bloodcell_jax.plots.figure.png`."""
+  """In place of `bloodcell_jax.plots.figure.png`."""
   return _blank()
 
 
 def replacements() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
-  """(module, name, function): what to put in the place of each function of `bloodcell_jax.plots` that draws."""
+  """(module, name, function): what to put in place of each function of `bloodcell_jax.plots` that draws."""
   plots = importlib.import_module('bloodcell_jax.plots')
   for known in pkgutil.iter_modules(plots.__path__):
     module = importlib.import_module(f'{plots.__name__}.{known.name}')

@@ -22,7 +22,7 @@ from bloodcell_jax.ensembles import combination
 from bloodcell_jax.reports import review_images
 from bloodcell_jax.runs import scoring
 from bloodcell_jax.stats import calibration, conformal
-from bloodcell_jax.storage import ensemble_file, journal, predictions_csv, workdir
+from bloodcell_jax.storage import calibration_file, ensemble_file, journal, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import history
 from configs import default
@@ -56,7 +56,7 @@ READERS: dict[str, Callable[[pathlib.Path], Any]] = {
   'environment.json': lambda folder: workdir.Workdir(folder).read_environment(),
   'metrics.json': lambda folder: workdir.Workdir(folder).read_metrics(),
   'history.jsonl': lambda folder: history.read(folder / 'history.jsonl'),
-  'calibration.json': lambda folder: calibration.read(folder / 'calibration.json'),
+  'calibration.json': lambda folder: calibration_file.read(workdir.Workdir(folder)),
   'statistics.npz': lambda folder: standardize.read(folder / 'statistics.npz').mean_C.tolist(),
   'predictions/test.csv': lambda folder: predictions_csv.read(
     folder / 'predictions' / 'test.csv'
@@ -95,7 +95,7 @@ def made_run(tmp_path_factory) -> pathlib.Path:
   atomic.write_json(folder.metrics, {'test': {'accuracy': {'value': 0.5125}, 'checkpoint': {'epochs': 3}}})
   history.write(folder.history, [history.Record(1, 5, 'train', 1.5, 0.5, 1.25, 0.5, 0.1, 1.0, 1.0, 0.0)])
   rule = calibration.Calibration(1.25, 0.05, 0.625, conformal.Conformal('lac', 0.1, 0.875), 10, 5)
-  calibration.write(folder.calibration, rule)
+  calibration_file.write(folder, rule, None)
   statistics = standardize.Statistics(1.0, np.array([0.25, 0.5, 0.75]), np.ones(3), None)
   standardize.write(folder.statistics, statistics)
   predictions_csv.write(folder.predictions('test'), made(), None)

@@ -209,6 +209,15 @@ def test_help_lists_the_commands_and_a_command_its_flags():
   assert '--data_dir' in out
 
 
+def test_the_help_of_a_flag_says_how_to_switch_off_what_is_on_and_each_choice_once():
+  _, out, _ = run('predict', '--help')
+  switches = re.findall(r'--(\w+)=false for none', out)
+  assert switches == ['overlays', 'heat_maps']
+  _, out, _ = run('ensemble', '--help')
+  assert out.count('gradient_boosting') == 1
+  assert 'for none' not in out
+
+
 AUGMENTED = (
   *(flag for flag in TINY if 'pipeline' not in flag),
   '--config.augment.rotation_range=20.',

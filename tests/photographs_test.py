@@ -68,7 +68,7 @@ def test_the_same_command_predicts_no_cell_again(predicted):
   (folder / 'overlays' / 'gone.jpg').write_bytes(b'of a photograph that is no longer searched')
   code, out, _ = run(*arguments, '--cells=many', '--count=3', '--heat_maps=false')
   assert code == 0
-  assert '6 cells were predicted before' in out
+  assert '6 cells predicted already' in out
   assert {path.name for path in (folder / 'overlays').iterdir()} == {'a.jpg', 'b.jpg', 'cut.jpg'}
   assert (folder / 'predictions.csv').read_bytes() == before
 

@@ -116,7 +116,7 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   # Again: nothing is predicted twice, and nothing changes.
   before = (target / 'predictions.csv').read_bytes()
   code, out, _ = run('predict', str(images), f'--workdir={run_copy}')
-  assert '9 cells were predicted before' in out
+  assert '9 cells predicted already' in out
   assert (target / 'predictions.csv').read_bytes() == before
   # Another folder of the same name: its predictions lie beside the first ones. A copy is a line, but no second cell.
   other = tmp_path / 'other' / 'slide'

@@ -233,7 +233,7 @@ def _identity(request: Request, before: model_set.Network, labelled: types.Table
     'labels': [labelled.class_names[k] for k in labelled.label],
     'groups': labelled.group.tolist(),
     'new_classes': list(request.new_classes),
-    # Not named where the output layer alone is fitted, as in runs of before.
+    # Left out where only the output layer is fitted, as in earlier runs.
     **({'updates': request.updates} if request.updates else {}),
   }
 
@@ -262,7 +262,7 @@ def _job(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> job_lib.Job:
-  """The job of the adapted run, whose images become input as those of the run before."""
+  """The job of the adapted run, whose images become input as those of the earlier run do."""
   pixels = before.job.transform.standardize
   if pixels.centers and not new.statistics.exists():
     with atomic.named(new.statistics):

@@ -168,5 +168,5 @@ def _length(job: job_lib.Job, num_missing: int, num_folds: int) -> str:
   return (
     f'training the convolutions: {num_missing} of {num_folds + 1} trainings ({num_folds} folds and the run itself), '
     f'each of {updates:,} updates of {exp.batch_size} images; about {minutes:,} minute{"s" * (minutes > 1)} '
-    'on this machine, as busy as it is; interrupted, the same command continues'
+    'on this machine at its present load; interrupted, the same command continues'
   )

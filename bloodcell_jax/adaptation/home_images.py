@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from bloodcell_jax.base import rng, types
+from bloodcell_jax.base import groups, rng, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.runs import compact_run, data_place, run_data, seen_images
@@ -77,10 +77,5 @@ def _sample(
   taken = []
   for k, laboratory in np.ndindex(len(table.class_names), int(laboratory_N.max(initial=0)) + 1):
     own = rows[(table.label[rows] == k) & (laboratory_N[rows] == laboratory)]
-    seen: dict[str, int] = {}
-    place = []
-    for group in table.group[own].tolist():
-      seen[group] = seen.get(group, -1) + 1
-      place.append(seen[group])
-    taken.append(own[np.argsort(place, kind='stable')[:most]])
+    taken.append(own[np.argsort(groups.ranks(table.group[own]), kind='stable')[:most]])
   return np.sort(np.concatenate(taken)).astype(np.int64)

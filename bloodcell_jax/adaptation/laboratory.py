@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.adaptation import features, layers, proposal
-from bloodcell_jax.base import types
+from bloodcell_jax.base import evenly_spaced, types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import decode, image_files
 from bloodcell_jax.data.sources import input_paths
@@ -130,7 +130,7 @@ def read(
   if not os.path.isdir(data_dir):
     raise types.UserError(f'{data_dir}: no such folder; name the folder of the new images with --data_dir')
   inputs = sorted(input_paths.read([data_dir]).inputs, key=lambda one: image_files.natural_key(one.shown))
-  chosen = np.unique(np.linspace(0, len(inputs) - 1, min(MOST, len(inputs))).round().astype(int))
+  chosen = evenly_spaced.rows(len(inputs), MOST)
   progress.line(f'looking at {len(chosen):,} of {len(inputs):,} images of {data_dir}')
   some = [inputs[i] for i in chosen]
   seen, rows = set(left_out), []

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from bloodcell_jax.audit import near_duplicates
-from bloodcell_jax.base import shell
+from bloodcell_jax.base import shell, wording
 from bloodcell_jax.data.sources import remarks
 
 
@@ -20,7 +20,7 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
   texts = []
   for split, classes in summary['counts'].items():
     parts = ', '.join(
-      f'{name} {_count(n["images"], "image")} in {_count(n["groups"], "group")}'
+      f'{name} {wording.counted(n["images"], "image")} in {wording.counted(n["groups"], "group")}'
       for name, n in classes.items()
       if n['images']
     )
@@ -31,14 +31,14 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
   known = summary['known_groups']
   if known:
     texts.append(
-      f'compared with the {_count(known["groups"], "group")} of the data: precision {known["precision"]:.4f} and '
-      f'recall {known["recall"]:.4f} of pairs; {len(known["joined"]):,} of the groups found join several of them'
+      f'compared with the {wording.counted(known["groups"], "group")} of the data: precision {known["precision"]:.4f} '
+      f'and recall {known["recall"]:.4f} of pairs; {len(known["joined"]):,} of the groups found join several of them'
     )
   division = summary['division']
   if division['made']:
     texts.append(
       'the division of this data for training, by the groups of the data, would split '
-      f'{_count(division["groups_parted"], "group")} of near-duplicates'
+      f'{wording.counted(division["groups_parted"], "group")} of near-duplicates'
     )
   else:
     texts.append(f'this data cannot be divided for training: {division["reason"]}')
@@ -47,7 +47,7 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
       f'{inner["images"]:,} images lie in {inner["folders"]:,} sub-folders of their classes, such as '
       f'{inner["examples"][0]}; if one is a patient or a slide, train with '
       f'--config.data.groups_csv={shell.word(folder / remarks.GROUPS_FILE)}: '
-      f'{_count(inner["groups"], "group")} in place of {inner["groups_without_folders"]:,}'
+      f'{wording.counted(inner["groups"], "group")} in place of {inner["groups_without_folders"]:,}'
     )
   for rule, names in summary['file_names'].items():
     if 'groups_parted' in names:
@@ -80,14 +80,14 @@ def _without_leak(summary: dict[str, Any]) -> str:
   ]
   advice = f'look at the files that audit.json names under not_compared, such as {n["files"][0]}'
   rest = 'a leak among them would not be found' if has_splits else 'copies among them would not be found'
-  return f'NOT COMPARED: {_count(n["images"], "image")} ({", ".join(reasons)}); {rest}: {advice}'
+  return f'NOT COMPARED: {wording.counted(n["images"], "image")} ({", ".join(reasons)}); {rest}: {advice}'
 
 
 def _repeats(name: str, n: dict[str, Any]) -> str:
   if not n['sets']:
     return f'{name}: none'
   return (
-    f'{name}: {_count(n["images"], "image")} in {_count(n["sets"], "set")}; sets in several splits: '
+    f'{name}: {wording.counted(n["images"], "image")} in {wording.counted(n["sets"], "set")}; sets in several splits: '
     f'{n["sets_between_splits"]:,}, sets with different labels: {n["sets_of_several_labels"]:,}'
   )
 
@@ -96,19 +96,19 @@ def _near_duplicates(summary: dict[str, Any]) -> list[str]:
   near = summary['near_duplicates']
   texts = [
     f'near-duplicates: {near["images_in_them"]:,} of {summary["images"]:,} images have one, in '
-    f'{_count(near["groups_of_several"], "group")}; {summary["conflicting_labels"]["number"]:,} of the groups have '
-    'different labels'
+    f'{wording.counted(near["groups_of_several"], "group")}; {summary["conflicting_labels"]["number"]:,} of the groups '
+    'have different labels'
   ]
   if near['touching']:
     texts.append(
-      f'{_count(near["touching"], "further pair")} of fields overlap by less than '
+      f'{wording.counted(near["touching"], "further pair")} of fields overlap by less than '
       f'{near_duplicates.LEAST_OVERLAP:.0%}, {near["touching_between_splits"]:,} of them in different splits; they are '
       'not joined: see figures/touching.png'
     )
   if near['images_with_few_keypoints']:
     texts.append(
-      f'{_count(near["images_with_few_keypoints"], "image")} with too few keypoints: compared for identical pixels and '
-      'reduced copies only'
+      f'{wording.counted(near["images_with_few_keypoints"], "image")} with too few keypoints: compared for identical '
+      'pixels and reduced copies only'
     )
   return texts
 
@@ -117,9 +117,7 @@ def _file_names(rule: str, n: dict[str, Any]) -> str:
   split, several = n['groups_parted'], n['groups_of_several']
   if not n['leaks']:
     return f'grouping by {rule} would keep every group of near-duplicates together'
-  return (
-    f'grouping by {rule} would leak: it splits {split:,} of {_count(several, "group")} of near-duplicates'
-  )
+  return f'grouping by {rule} would leak: it splits {split:,} of {wording.counted(several, "group")} of near-duplicates'
 
 
 def _colour(n: dict[str, Any]) -> str:
@@ -137,10 +135,6 @@ def _colour(n: dict[str, Any]) -> str:
     parts.append(f'for comparison, {_percent(largest)} of TRAIN are of its largest class')
   figures = ', '.join(parts) or 'too few images to measure it'
   return f'accuracy of colour alone, without morphology: {figures}'
-
-
-def _count(num: int, noun: str) -> str:
-  return f'{num:,} {noun}' if num == 1 else f'{num:,} {noun}s'
 
 
 def _percent(share: float) -> str:

@@ -33,6 +33,24 @@ def numbers(text_N: np.ndarray) -> np.ndarray:
   return number_N
 
 
+def ranks(group_N: np.ndarray) -> np.ndarray:
+  """[N] int64: how many rows of the same group come before each row.
+
+  Sorted by it with a stable sort, rows are one of each group before a second of any.
+
+  Example:
+    >>> ranks(np.array(['b', 'a', 'b', 'b', 'a'])).tolist()
+    [0, 0, 1, 2, 1]
+  """
+  order = np.argsort(group_N, kind='stable')
+  ordered, place_N = group_N[order], np.arange(len(group_N))
+  first_N = place_N.copy()
+  first_N[1:][ordered[1:] == ordered[:-1]] = 0
+  rank_N = np.empty(len(group_N), np.int64)
+  rank_N[order] = place_N - np.maximum.accumulate(first_N)
+  return rank_N
+
+
 def folds(label_N: np.ndarray, group_N: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
   """The fold, 0 to num_folds-1, of each row: groups stay whole, classes are spread evenly.
 

@@ -17,7 +17,7 @@ SUMMARIES = {
   'predict': 'classify images or folders of images: predictions, a differential count, a review page',
   'explain': 'show the feature maps of each layer and which pixels a prediction depends on',
   'augment': 'preview or save augmented images; rebuild a class-balanced training set offline',
-  'audit': 'search the splits of a data set for leaks and duplicates; exit code 3 if there is a leak',
+  'audit': 'find leaks and duplicates in a data set; exit code 3 for a leak, 4 if some images were not compared',
   'ensemble': 'train and combine networks, combine finished runs (--combine), fit trees to features (--trees)',
   'study': "run every row of the study and write its table beside the study's figures",
   'adapt': 'make a run for another laboratory from a few labels; propose which images to label next',
@@ -74,12 +74,14 @@ def overview(usage: str) -> str:
 
 
 def flag_help(*modules: str) -> str:
-  """The flags that these modules define, one line each, with the defaults that are values."""
+  """The flags that these modules define, one line each, with their defaults but those that are empty, 0 or false."""
   by_module = flags.FLAGS.flags_by_module_dict()
   defined_here = [flag for name, defined in by_module.items() if name in modules for flag in defined]
 
   def default(flag: flags.Flag) -> str:
-    return f' (default {flag.default})' if flag.default and flag.default is not True else ''
+    if flag.default is True:
+      return f' (default true; --{flag.name}=false for none)'
+    return f' (default {flag.default})' if flag.default else ''
 
   return '\n'.join(f'  --{flag.name}  {flag.help}{default(flag)}' for flag in defined_here)
 

@@ -157,7 +157,7 @@ def _cut_out(
     num = boxed_labels.write(values['labels_csv'], values['data_dir'], place, max_pixels)
   except FileExistsError:
     raise types.UserError(
-      f'{place}: is there already and holds something else than these labelled cells; name another run with --to'
+      f'{place}: exists and holds something other than these labelled cells; name another run with --to'
     ) from None
   progress.line(f'{place}: {num:,} labelled cells, cut out of their photographs')
   lists = {'labels_csv': cell_folder.LABELS, 'groups_csv': cell_folder.GROUPS}

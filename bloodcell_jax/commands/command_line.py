@@ -40,7 +40,10 @@ flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 
 def main(argv: list[str]) -> int:
-  """Runs a command and returns its exit code: 0 done, 1 failed, 2 bad usage or config, 3 leak found, 75 stopped."""
+  """Runs a command and returns its exit code.
+
+  0 done, 1 failed, 2 bad usage or config, 75 stopped; of `audit` 3 leak found, 4 some images could not be compared.
+  """
   note = process.set_up()
   for argument in argv[1:]:
     if any(unicodedata.category(character) in ('Cc', 'Cs') for character in argument):

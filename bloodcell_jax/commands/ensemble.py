@@ -45,7 +45,7 @@ def define_flags() -> None:
   flags.DEFINE_enum(
     'features', deep_trees.FEATURES[0], deep_trees.FEATURES, 'with --trees: what they are fitted on'
   )
-  flags.DEFINE_enum('rule', method.MEAN, _RULES, f'with --combine: {", ".join(_RULES)}')
+  flags.DEFINE_enum('rule', method.MEAN, _RULES, 'with --combine: how predictions are combined')
   flags.DEFINE_string(
     'data_dir', '', "the same as --config.data.dir; with --trees the run's images, where they were moved"
   )

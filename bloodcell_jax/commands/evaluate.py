@@ -15,7 +15,7 @@ import numpy as np
 from absl import flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.base import types
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import cell_view, sizes
@@ -125,9 +125,14 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     raise types.UserError(
       f'{folder.calibration}: missing; evaluate the run on its own splits, which writes it'
     )
-  judgements = _judgements(folder, models, data, split, exp, progress) if data_dir else {}
+  judgements: dict[str, unlike.Judgement] = {}
   if data_dir:
-    models = _aligned(folder, models, data, judgements.get(split), progress)
+    measure = unlike_measure.read(folder, models)
+    if measure is None:
+      progress.line(unlike_measure.missing(folder))
+    else:
+      judgements = {split: _judgement(measure, models, data, split, exp)}
+      models = _aligned(measure, models, data, judgements[split], progress)
   of_run = environment['data']
   about_run = data.table.synthetic or of_run['synthetic'], of_run['leaks']
   note = scoring.note_of_others(*about_run) if data_dir else scoring.note(*about_run)
@@ -135,13 +140,17 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if data_dir:
     seen = seen_images.compare(folder, data, split)
     sentence = seen.sentence() if seen else seen_images.NOT_KEPT
-    about = {'images': images, 'run': str(folder.path.resolve()), 'seen_note': f'{_capital(sentence)}.'}
+    about = {
+      'images': images,
+      'run': str(folder.path.resolve()),
+      'seen_note': f'{wording.capital(sentence)}.',
+    }
     about |= {
       **seen_images.entry(seen),
       'leak': {**of_run['leaks'], 'test_in_training': seen and seen.num_seen},
     }
     if seen and seen.num_seen:
-      note = f'{note} {_capital(sentence)}.'.strip()
+      note = f'{note} {wording.capital(sentence)}.'.strip()
   if not data_dir and (substituted := scoring.substitution(exp.evaluate_splits, data.rows)):
     progress.line(substituted)
   wanted = [split] if data_dir else scoring.known(exp.evaluate_splits, data.rows)
@@ -193,45 +202,38 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   report.publish(folder, note, progress)
 
 
-def _judgements(
-  folder: workdir.Workdir,
+def _judgement(
+  measure: unlike_file.Measure,
   models: model_set.ModelSet,
   data: dataset.Dataset,
   split: str,
   exp: experiment.Experiment,
-  progress: progress_lib.Progress,
-) -> dict[str, unlike.Judgement]:
-  """By split how unlike the training the images of a folder are; none, and a line, where the run has no measure."""
-  measure = unlike_measure.read(folder, models)
-  if measure is None:
-    progress.line(unlike_measure.missing(folder))
-    return {}
+) -> unlike.Judgement:
+  """How unlike the training the images of a folder are."""
   look_NL = unlike_measure.of_rows(measure, models.networks[0], data, data.rows[split])
   keep = flags.FLAGS.unlike == 'keep'
-  return {split: unlike.judge(measure.references, look_NL, [split] * len(look_NL), exp.unlike, keep)}
+  return unlike.judge(measure.references, look_NL, [split] * len(look_NL), exp.unlike, keep)
 
 
 def _aligned(
-  folder: workdir.Workdir,
+  measure: unlike_file.Measure,
   models: model_set.ModelSet,
   data: dataset.Dataset,
-  judgement: unlike.Judgement | None,
+  judgement: unlike.Judgement,
   progress: progress_lib.Progress,
 ) -> model_set.ModelSet:
   """The networks for images of another laboratory, where the run asks for it; else the same."""
-  measure, rows = unlike_file.read(folder), np.arange(len(data.table))
-  is_foreign = judgement is not None and bool(judgement.foreign)
+  rows = np.arange(len(data.table))
   if (
-    not is_foreign
+    not judgement.foreign
     or len(rows) < aligned_network.LEAST_IMAGES
     or not aligned_network.can_align(models, measure)
   ):
     return models
-  assert measure is not None, 'it can be aligned'
   progress.line(
-    "features are aligned with the training's (evaluate.align_features); no figure of doubt holds for these images"
+    "features are aligned with the training's (evaluate.align_features); the calibration does not hold for these images"
   )
-  return aligned_network.align(models, measure, list(data.image_NHWC[aligned_network.some(rows)]))
+  return aligned_network.align(models, measure, list(data.image_NHWC[aligned_network.sample(rows)]))
 
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:
@@ -282,7 +284,3 @@ def _name(folder: workdir.Workdir, data_dir: str, images: dict[str, str]) -> str
     for one in names
     if (one in entries and entries[one].get('images') == images) or one.casefold() not in taken
   )
-
-
-def _capital(sentence: str) -> str:
-  return sentence[:1].upper() + sentence[1:]

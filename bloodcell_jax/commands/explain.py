@@ -83,7 +83,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     images = _missed(exp, folder, missed)
     max_images = max_images or MAX_OF_PATHS
     if not images:
-      progress.line(f'{missed}: of no photograph are most images wrong; there is nothing to explain')
+      progress.line(f'{missed}: no photograph has most of its images wrong; there is nothing to explain')
       return
   else:
     images = _own(exp, folder)

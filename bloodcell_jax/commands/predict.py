@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.base import types
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.data.images import cell_view, conversions, decode, sizes
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
@@ -97,16 +97,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     console.keep(folder.log)
   spec = loaded.job.experiment.data.decode
   spec = dataclasses.replace(spec, view=values.view or spec.view)
-  cells = values.cells or cell_finder.usual(spec.view)
+  cells = values.cells or cell_finder.default(spec.view)
   network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(cells))
   target = _target(folder, request.paths, network, box.PREDICTIONS if is_box else folder.path / 'predict')
   console.keep(target / folder.log.name)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
-  noun = 'file' if len(files) == 1 else 'files'
-  progress.line(f'{len(files):,} {noun}; {len(known.known):,} cells were predicted before')
+  before = wording.counted(len(known.known), 'cell')
+  progress.line(f'{wording.counted(len(files), "file")}; {before} predicted already')
   trained = folder.read_environment()['data'].get('image_sizes', {})
-  known_sizes = cell_finder.known_of(spec.view, trained)
-  singles = cell_finder.survey([file.path for file in files], spec.max_pixels, known_sizes, cells)
+  from_training = cell_finder.from_training(spec.view, trained)
+  singles = cell_finder.survey([file.path for file in files], spec.max_pixels, from_training, cells)
   predictions = file_predictions.predict_files(
     loaded,
     files,
@@ -207,7 +207,7 @@ def _review(
   difference = about['differential']
   first = unlike.line(difference['unlike'])
   notes = [
-    first[:1].upper() + first[1:],
+    wording.capital(first),
     loaded.note,
     about['other_size'],
     *differential_count.warnings(difference),

@@ -76,7 +76,7 @@ _SHORT = {
 
 
 def line(command: str, name: str, keys: Iterable[str], otherwise: str) -> str:
-  """What to write in the place of the flag.
+  """What to write in place of the flag.
 
   Args:
     command: that was asked for.

@@ -265,9 +265,9 @@ def with_data_dir(config: config_dict.ConfigDict, folder: str) -> config_dict.Co
   return nest({**flat(config), 'data.dir': folder})
 
 
-def flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
   """The values of all keys by dotted name, as in `config.json`; tuples become lists."""
-  return dict(_walk(config, prefix))
+  return dict(_walk(config, ''))
 
 
 def nest(flat_config: Mapping[str, Any]) -> config_dict.ConfigDict:

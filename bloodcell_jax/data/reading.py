@@ -29,9 +29,7 @@ class Spec:
   source: str  # a key of registry.SOURCES
   dir: str  # the folder; empty for embedded, and for kaggle to fetch it
   groups_csv: str  # folders: which images belong together; empty for none
-  labels_csv: (
-    str  # folders: lists of labels, separated by commas, in the place of class folders; empty for none
-  )
+  labels_csv: str  # folders: lists of labels, separated by commas, in place of class folders; empty for none
   on_bad_image: str  # one of BAD_IMAGE_POLICIES
   validation_fraction: float  # of TRAIN, by groups, if the data has no validation split
   test_fraction: float  # of all, by groups, if the data has no test split; 0 for none
@@ -142,7 +140,7 @@ def whole(
 
 
 def _with_flags(error: types.UserError) -> str:
-  """The message with the flags of `evaluate` in the place of keys."""
+  """The message with the flags of `evaluate` in place of keys."""
   return re.sub(r'--config\.data\.(groups_csv|on_bad_image)', r'--\1', str(error)).replace(
     '--config.data.dir', '--data_dir'
   )
@@ -199,7 +197,7 @@ def photographs(spec: Spec) -> types.Table:
 
 
 def check_is_read(spec: Spec) -> None:
-  """Refuses a folder or a list that the source of the spec does not read; runs of before may name one."""
+  """Refuses a folder or a list that the source of the spec does not read; earlier runs may name one."""
   origin = registry.SOURCES[spec.source]
   if spec.dir and origin.is_synthetic:
     raise types.UserError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import pipelines, tree, types
+from bloodcell_jax.base import evenly_spaced, pipelines, tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import decode, feature_cache, image_buffer
@@ -145,7 +145,7 @@ def _divided(exp: experiment.Experiment, progress: progress_lib.Progress) -> dat
 def _images(exp: experiment.Experiment, data: dataset.Dataset) -> str:
   num, side = len(data.table), exp.data.decode.image_size
   size = num * side * side * 3
-  some = data.table.take(np.unique(np.linspace(0, num - 1, min(num, _DECODED)).astype(int)))
+  some = data.table.take(evenly_spaced.rows(num, _DECODED))
   began = time.monotonic()
   spec = exp.data.decode
   for content in some.content:

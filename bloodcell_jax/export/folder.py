@@ -91,7 +91,7 @@ def _run(target: pathlib.Path) -> tuple[str, str]:
   """The name and `card.place` of the folder of the run that was exported; '' where the card does not say."""
   try:
     written = json.loads((target / CARD).read_text('utf-8'))
-    # Earlier versions wrote the whole path in the place of the name.
+    # Earlier versions wrote the whole path in place of the name.
     path = pathlib.Path(written['run'])
     return path.name, written.get('run_place') or card.place(path)
   except (OSError, ValueError, KeyError, TypeError, AttributeError):

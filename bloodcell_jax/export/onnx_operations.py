@@ -34,7 +34,7 @@ def translate(graph: Graph, closed: Any, inputs: Sequence[Value]) -> list[Value]
     its outputs.
 
   Raises:
-    UserError: it has an operation that stands nowhere here.
+    UserError: it has an operation that is not translated here.
   """
   apply = functools.partial(_apply, graph)
   return [_value(output) for output in traced.run(closed, inputs, apply, _array)]

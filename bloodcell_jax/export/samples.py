@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import evenly_spaced, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.division import folds
 from bloodcell_jax.data.images import decode
@@ -36,9 +36,7 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, max_images: int) -
   data = run_data.undecoded(folder, exp)
   split = next(name for name in ('test', folds.HELD_OUT, 'validation') if len(data.rows.get(name, ())))
   chosen = data.rows[split]
-  chosen = chosen[
-    np.unique(np.linspace(0, len(chosen) - 1, min(max_images, len(chosen))).round().astype(np.int64))
-  ]
+  chosen = chosen[evenly_spaced.rows(len(chosen), max_images)]
   return _decoded(folder, exp, split, data.table.take(chosen), 'the run was made with this image: restore it')
 
 

@@ -37,7 +37,7 @@ def run(closed: Any, inputs: Sequence[Any], num_images: Any) -> list[Any]:
     its outputs, tensors.
 
   Raises:
-    UserError: it has an operation that stands nowhere here.
+    UserError: it has an operation that is not translated here.
   """
   apply = functools.partial(_apply, num_images)
   outputs = traced.run(closed, inputs, apply, lambda value: value if isinstance(value, np.ndarray) else None)

@@ -36,7 +36,6 @@ class WhiteCell:
   box: cell.Box  # of the whole cell
   row: float  # centre of the nucleus
   column: float
-  nucleus_area: float
   score: float  # probability of being a white cell, 0 to 1
   marks: tuple[str, ...]  # of MARKS
 
@@ -76,7 +75,6 @@ def find(image_HWC: np.ndarray) -> Field:
         box,
         one.row / factor,
         one.column / factor,
-        one.area / factor**2,
         p,
         _marks(one, rule, any(_touch(box, other) for j, other in enumerate(boxes) if j != i)),
       )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import cell, types
+from bloodcell_jax.base import cell, evenly_spaced, types
 from bloodcell_jax.data.images import cell_view, decode
 from bloodcell_jax.fields import detector, red_cells
 
@@ -74,13 +74,13 @@ def check(cells: str) -> None:
     raise types.UserError(f'cells is {cells!r}; choose one of {AUTO}, {ONE}, {MANY}')
 
 
-def usual(view: str) -> str:
-  """The kind of photographs where the user names none: a network of whole pictures gets whole pictures."""
+def default(view: str) -> str:
+  """The kind of photographs where the user names none: a network of whole pictures is shown whole pictures."""
   return ONE if view == 'full' else AUTO
 
 
-def known_of(view: str, trained: Mapping[str, Sequence[int]]) -> Singles:
-  """What the training images say: photographs of their size show what they showed, if all were of about one size.
+def from_training(view: str, trained: Mapping[str, Sequence[int]]) -> Singles:
+  """What the training images tell: photographs of their size show what they do, if all are of about one size.
 
   Images of several sizes, as of several laboratories, can be fields as well as single cells. A network that sees each
   cell by its nucleus' own scale is shown the same of either.
@@ -111,7 +111,7 @@ def survey(paths: Sequence[str], max_pixels: int, known: Singles, cells: str) ->
   if cells != AUTO:
     return UNKNOWN
   sides, are_single = [], []
-  for i in np.unique(np.linspace(0, len(paths) - 1, _SAMPLED).round().astype(int)) if len(paths) else ():
+  for i in evenly_spaced.rows(len(paths), _SAMPLED):
     try:
       with decode.quiet():
         photograph_HWC = decode.upright(paths[i], max_pixels)

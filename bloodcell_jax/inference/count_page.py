@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from bloodcell_jax.base import wording
 from bloodcell_jax.inference import (
   classifier,
   differential_count,
@@ -63,7 +64,7 @@ def write(
     ('Not counted, of all photographs', differential_count.not_counted(about['differential']) or 'nothing'),
   ]
   first = unlike.line(about['differential']['unlike'])
-  notes = [first[:1].upper() + first[1:], loaded.note, report.RESEARCH_ONLY]
+  notes = [wording.capital(first), loaded.note, report.RESEARCH_ONLY]
   text = render(counted, f'Differential count of {target.name}', facts, list(filter(None, notes)))
   atomic.write_text(target / 'count.html', text)
 
@@ -81,10 +82,10 @@ def render(
   """
   num = len(counted.rows)
   all_files = counted.num_photographs
-  cells = f'{num:,} {"cell" if num == 1 else "cells"} in ' + (
+  cells = f'{wording.counted(num, "cell")} in ' + (
     '' if counted.num_files == all_files else f'{counted.num_files:,} of '
   )
-  cells += f'{all_files:,} {"photograph" if all_files == 1 else "photographs"}'
+  cells += wording.counted(all_files, 'photograph')
   order = (
     f'the first {num:,} of {counted.num_countable:,} in the order of the photographs'
     if num < counted.num_countable

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import cell, types
+from bloodcell_jax.base import cell, types, wording
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.fields import detector
 from bloodcell_jax.stats import calibration, conformal, differential, unlike
@@ -221,11 +221,11 @@ def not_counted(counted: dict[str, Any]) -> str:
   if marked:
     by_mark = ', '.join(f'{num:,} {mark}' for mark, num in counted['left_out'].items())
     lines.append(f'not counted, because a class is told from a whole cell: {by_mark}')
-  return '. '.join(line[:1].upper() + line[1:] for line in lines) + ('.' if lines else '')
+  return '. '.join(wording.capital(line) for line in lines) + ('.' if lines else '')
 
 
 def write_predictions(path: str | os.PathLike[str], classified: ClassifiedCells) -> None:
-  """`predictions.csv`, a line a cell.
+  """`predictions.csv`, one line per cell.
 
   Its columns are `file, predicted, likeliest, confidence, set, prob_<CLASS>..., unlike, unlike_reason, sha256_16`;
   `unlike` is empty where the run has no measure of it.

@@ -12,12 +12,12 @@ import numpy as np
 
 from bloodcell_jax.base import groups
 from bloodcell_jax.data.sources import laboratories
-from bloodcell_jax.runs import scoring
+from bloodcell_jax.reports import selection
 from bloodcell_jax.stats import calibration, corrected_shares, unlike
 from bloodcell_jax.storage import predictions_csv, workdir
 
 # Those of the laboratory that a run was adapted to come first, then splits that nothing was chosen on.
-_SPLITS = (scoring.CROSS_FITTED, 'test_clean', 'test', 'validation')
+_SPLITS = (selection.CROSS_FITTED, 'test_clean', 'test', 'validation')
 # Least share of the cells that must look like those of one laboratory for its error rates to be taken.
 _MOST_OF_THEM = 0.8
 
@@ -65,7 +65,7 @@ def read(
     name_G, group_N = np.unique(predictions.group_N, return_inverse=True)
     counts_GKJ = np.zeros((group_N.max() + 1, len(class_names), len(class_names) + 1))
     np.add.at(counts_GKJ, (group_N, predictions.label_N, outcome_N), 1)
-    several = data_source == laboratories.NAME and split != scoring.CROSS_FITTED
+    several = data_source == laboratories.NAME and split != selection.CROSS_FITTED
     laboratory_G = laboratories.of_groups(name_G) if several else np.full(len(name_G), '')
     return ErrorRates(split, counts_GKJ, laboratory_G)
   return None

@@ -57,7 +57,7 @@ def fingerprint(loaded: classifier.Classifier, spec: decode.Spec, cells: str = '
 
 
 def _measure_key(loaded: classifier.Classifier) -> dict[str, str]:
-  """What decides the looks in the journal; nothing without a measure, so that journals of before stay valid."""
+  """What decides the looks in the journal; nothing without a measure, so that earlier journals stay valid."""
   if loaded.measure is None:
     return {}
   classes = loaded.measure.classes

@@ -39,7 +39,7 @@ def predict_again(
   rows = np.flatnonzero(unlike.in_foreign(judgement, [os.path.dirname(path) for path in predictions.path]))
   if len(rows) < aligned_network.LEAST_IMAGES:
     return predictions, 0
-  sample = file_predictions.read_images(predictions, aligned_network.some(rows).tolist(), spec, frames_of)
+  sample = file_predictions.read_images(predictions, aligned_network.sample(rows).tolist(), spec, frames_of)
   images = [image_HWC for image_HWC in sample if image_HWC is not None]
   if len(images) < aligned_network.LEAST_IMAGES:
     return predictions, 0
@@ -62,5 +62,5 @@ def line(num: int) -> str:
   """What to say of so many cells that were predicted again."""
   return (
     f'{num:,} cells of another laboratory were classified with their features aligned to the training '
-    '(evaluate.align_features); no figure of doubt holds for them'
+    '(evaluate.align_features); the calibration does not hold for them'
   )

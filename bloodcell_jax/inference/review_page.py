@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import importlib.resources
-import json
 import string
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -121,7 +120,7 @@ def render(
     '<p id="elsewhere" class="small" hidden></p>',
     '<ul id="grid"></ul>',
     _palette(classified.class_names, class_keys, noun.removesuffix('s')),
-    _data(
+    page.data(
       'about',
       {
         'model': about['model'],
@@ -134,7 +133,7 @@ def render(
         'mostLeft': differential_count.MOST_LEFT,
       },
     ),
-    _data('items', items),
+    page.data('items', items),
     f'<script>{"".join(map(_read_resource, _SCRIPTS))}</script>',
   ]
   return page.whole(about['title'], parts)
@@ -206,15 +205,22 @@ def _controls(classified: differential_count.ClassifiedCells, has_heat_maps: boo
 
 def _palette(class_names: Sequence[str], class_keys: Sequence[str], noun: str) -> str:
   """The bar with a button for each class, which stays at the lower edge of the window."""
+  return (
+    f'<div id="palette" role="group" aria-label="Class of the chosen {noun}"><p id="chosen"></p>'
+    f'{label_buttons(class_names, class_keys)}</div>'
+  )
+
+
+def label_buttons(class_names: Sequence[str], class_keys: Sequence[str]) -> str:
+  """A button for each class with its key, as `keys` gives it, then those that agree and take back."""
   buttons = ''.join(
     f'<button type="button" data-class="{i}" aria-pressed="false" dir="auto">{_key(key)}{page.text(name)}</button>'
     for i, (name, key) in enumerate(zip(class_names, class_keys, strict=True))
   )
   return (
-    f'<div id="palette" role="group" aria-label="Class of the chosen {noun}"><p id="chosen"></p>'
     f'<div class="buttons">{buttons}'
     f'<button type="button" id="agree">{_key("Enter")}Agree</button>'
-    f'<button type="button" id="undo">{_key("Backspace")}Take back</button></div></div>'
+    f'<button type="button" id="undo">{_key("Backspace")}Take back</button></div>'
   )
 
 
@@ -222,12 +228,6 @@ def _key(key: str) -> str:
   if not key:
     return ''
   return f'<kbd>{"Shift " + key.lower() if len(key) == 1 and key.isupper() else key}</kbd> '
-
-
-def _data(name: str, value: Any) -> str:
-  # No user's text may close the element or open another.
-  text = json.dumps(value).replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
-  return f'<script type="application/json" id="{name}">{text}</script>'
 
 
 def _read_resource(name: str) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.data.sources import csv_rows
 from bloodcell_jax.stats import agreement
 
@@ -26,7 +26,7 @@ class Reviewers:
 def check(paths: Sequence[str]) -> None:
   """Raises UserError unless there are two paths of different files, or none."""
   if paths and (len(paths) != 2 or len({str(pathlib.Path(path).resolve()) for path in paths}) != 2):
-    raise types.UserError(f'reviewers names {len(paths)} {"file" if len(paths) == 1 else "files"}; {_ADVICE}')
+    raise types.UserError(f'reviewers names {wording.counted(len(paths), "file")}; {_ADVICE}')
 
 
 def compare(paths: Sequence[str], confidence: float, seed: int) -> Reviewers:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 # Colours have a contrast of 4.5 or more on their background (WCAG 2.1, 1.4.3); tables scroll by keyboard.
 STYLE = """
@@ -99,6 +101,13 @@ def picture(path: pathlib.Path, alt: str) -> str:
   return image(base64.b64encode(path.read_bytes()).decode(), 'png', alt)
 
 
-def image(data: str, kind: str, alt: str) -> str:
-  """An image from base64 data of the type `image/KIND`."""
-  return f'<img alt="{text(alt)}" src="data:image/{kind};base64,{data}">'
+def data(name: str, value: Any) -> str:
+  """The value as JSON for a script of the page, in an element with this id."""
+  # No user's text may close the element or open another.
+  content = json.dumps(value).replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
+  return f'<script type="application/json" id="{name}">{content}</script>'
+
+
+def image(encoded: str, kind: str, alt: str) -> str:
+  """An image encoded in base64, of the type `image/KIND`."""
+  return f'<img alt="{text(alt)}" src="data:image/{kind};base64,{encoded}">'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.reports import page, review_images, selection
 from bloodcell_jax.stats import by_laboratory, metrics, unlike
 from bloodcell_jax.storage import workdir
@@ -178,7 +178,7 @@ def _figure_names(keys: Sequence[str], num_classes: int) -> str:
 
 def _unlike(entry: dict[str, Any]) -> str:
   line = unlike.line(entry.get('unlike'))
-  return f'<p class="note">{page.text(line[:1].upper() + line[1:])}.</p>' if line else ''
+  return f'<p class="note">{page.text(wording.capital(line))}.</p>' if line else ''
 
 
 def _calibration(name: str, entry: dict[str, Any], fitted_on: str) -> str:
@@ -193,9 +193,7 @@ def _calibration(name: str, entry: dict[str, Any], fitted_on: str) -> str:
     else f'Predictions with a confidence of at least {threshold:.3f} are accepted; all others are left for review.'
   )
   sizes = ', '.join(
-    f'{count:,} {"set" if count == 1 else "sets"} of {size}'
-    for size, count in enumerate(summary['set_sizes'])
-    if count
+    f'{wording.counted(count, "set")} of {size}' for size, count in enumerate(summary['set_sizes']) if count
   )
   size = summary['mean_set_size']
   titles = {f.name: f.title for f in metrics.FIGURES}

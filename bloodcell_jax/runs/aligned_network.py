@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import tree
+from bloodcell_jax.base import evenly_spaced, tree
 from bloodcell_jax.data import stream
 from bloodcell_jax.runs import model_set, output_layer
 from bloodcell_jax.stats import feature_shift
@@ -23,11 +23,9 @@ def can_align(models: model_set.ModelSet, measure: unlike_file.Measure | None) -
   return bool(first.align_features and len(models.networks) == 1 and measure and measure.features)
 
 
-def some(rows: np.ndarray) -> np.ndarray:
+def sample(rows: np.ndarray) -> np.ndarray:
   """At most MOST_IMAGES of the rows, evenly spaced."""
-  if len(rows) <= MOST_IMAGES:
-    return rows
-  return rows[np.linspace(0, len(rows) - 1, MOST_IMAGES).round().astype(int)]
+  return rows[evenly_spaced.rows(len(rows), MOST_IMAGES)]
 
 
 def align(

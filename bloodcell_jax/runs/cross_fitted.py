@@ -11,18 +11,17 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.reports import selection
 from bloodcell_jax.runs import scoring
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import predictions_csv, unlike_file, workdir
 
-SPLIT = scoring.CROSS_FITTED
-
 
 def read(folder: workdir.Workdir) -> types.Predictions | None:
   """The predictions; None for a run that was not adapted. Raises UserError where the file is damaged."""
-  if not folder.adaptation.exists() or not folder.predictions(SPLIT).exists():
+  if not folder.adaptation.exists() or not folder.predictions(selection.CROSS_FITTED).exists():
     return None
-  return predictions_csv.read(folder.predictions(SPLIT))
+  return predictions_csv.read(folder.predictions(selection.CROSS_FITTED))
 
 
 def measure(folder: workdir.Workdir) -> unlike_file.Measure | None:
@@ -57,5 +56,5 @@ def write(
     return data.image_NHWC[rows[i]]
 
   known = image_of if min(rows, default=-1) >= 0 else None
-  figures = scoring.write(folder, SPLIT, predictions, exp, note, origin, rule, known, None)
-  return scoring.line(SPLIT, figures)
+  figures = scoring.write(folder, selection.CROSS_FITTED, predictions, exp, note, origin, rule, known, None)
+  return scoring.line(selection.CROSS_FITTED, figures)

@@ -257,7 +257,7 @@ def read_rule(
     exp: the run's experiment, with the `evaluate.*` keys in use.
 
   Raises:
-    UserError: the calibration was fitted for other weights, members, views or `evaluate.*` keys.
+    UserError: the calibration was fitted for other weights, members, test-time augmentation or `evaluate.*` keys.
   """
   if not folder.calibration.exists():
     return None

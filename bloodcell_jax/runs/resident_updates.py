@@ -43,7 +43,7 @@ def build(
   Args:
     job: the job.
     stage: the stage to train.
-    features: what it trains on in the place of images.
+    features: what it trains on in place of images.
 
   Raises:
     RunError: they do not fit into the memory of a device.
@@ -103,7 +103,7 @@ def _evaluator(job: job_lib.Job, stage: stages.Stage) -> Callable[[Any], dict[st
     return job.model.apply({'params': params}, image_BHWC, batch.position_B, False, **options)
 
   apply = devices.make_apply(logits, on)
-  # Rows in the place of images.
+  # Rows in place of images.
   numbers = dataclasses.replace(arrays, image_NHWC=np.arange(len(rows), dtype=np.int32))
 
   def evaluate(params: Any) -> dict[str, float]:

@@ -19,10 +19,8 @@ from bloodcell_jax.stats import bootstrap, by_laboratory, calibration, collapse,
 from bloodcell_jax.storage import config_keys, groups_csv, predictions_csv, workdir
 from bloodcell_jax.system import atomic
 
-# Of an adapted run, the labelled images of its laboratory, each by a network fitted without its group.
-CROSS_FITTED = selection.CROSS_FITTED
 # Splits that differ between runs on the same data.
-OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD, CROSS_FITTED)
+OF_ONE_RUN = ('train', bagging.OUT_OF_BAG, folds.HELD_OUT, folds.OUT_OF_FOLD, selection.CROSS_FITTED)
 # Names of entries in metrics.json that a folder given by --data_dir may not take.
 RESERVED = (*dataset.SPLITS, *OF_ONE_RUN, workdir.FOLDS)
 SYNTHETIC = 'Synthetic data: drawn by the package, no real cells. These figures say nothing about real blood.'

@@ -176,7 +176,7 @@ def in_initial_weights(
     raise types.UserError(
       f'weights.path is {weights_path!r}, weights that were trained on {len(rows):,} of the validation and test images '
       f'({data.table.file[rows[0]]} ...): begin with other weights, leave these images out, or set '
-      '--config.data.allow_leak=True, which trains nevertheless and marks every figure'
+      '--config.data.allow_leak=True, which trains all the same and marks every figure'
     )
   return {leaks.SEEN_BY_WEIGHTS: len(rows)}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -214,12 +213,8 @@ def _sample(data: dataset.Dataset, split: str, laboratory_M: np.ndarray, seed: i
   """Of each laboratory at most MOST_IMAGES rows of the split in random order, one of each group before a second."""
   rows = np.unique(data.rows.get(split, np.zeros(0, np.int64)))
   rows = rng.generator(seed, 'looks').permutation(rows)
-  _, index_N = np.unique(groups.numbers(data.table.group)[rows], return_inverse=True)
-  order = np.argsort(index_N, kind='stable')
-  first: Any = np.concatenate([[0], np.flatnonzero(np.diff(index_N[order])) + 1]) if len(rows) else []
-  place_N = np.empty(len(rows), np.int64)
-  place_N[order] = np.arange(len(rows)) - np.repeat(first, np.bincount(index_N))
-  ordered = rows[np.argsort(place_N, kind='stable')]
+  rank_N = groups.ranks(groups.numbers(data.table.group)[rows])
+  ordered = rows[np.argsort(rank_N, kind='stable')]
   of_each = [
     ordered[laboratory_M[ordered] == number][:MOST_IMAGES] for number in np.unique(laboratory_M[ordered])
   ]

@@ -57,7 +57,7 @@ class Analysis:
     self.spec = dataclasses.replace(decoding, view=view or decoding.view)
     self.name = name
     self.network = file_predictions.fingerprint(self.loaded, self.spec, cell_finder.fingerprint(cells))
-    self._cells_of = cell_finder.finder(cells, cell_finder.known_of(self.spec.view, trained))
+    self._cells_of = cell_finder.finder(cells, cell_finder.from_training(self.spec.view, trained))
     self._frames_of = cell_finder.framer(self.spec.view)
 
   @property

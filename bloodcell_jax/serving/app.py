@@ -29,7 +29,7 @@ from bloodcell_jax.serving import session as session_lib
 
 TOKEN = 'x-bloodcell-token'
 _DECODED_AT_ONCE = 2
-_FULL = 'Too many people use this page now. Try again later.\n'
+_FULL = 'Too many people are using this page. Try again later.\n'
 
 
 class App:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bloodcell_jax.base import cell
+from bloodcell_jax.base import cell, wording
 from bloodcell_jax.inference import differential_count
 from bloodcell_jax.serving import analysis as analysis_lib
 from bloodcell_jax.serving import limits as limits_lib
@@ -192,7 +192,7 @@ class Session:
       counted = differential_count.count(corrected, self._analysis.confidence)
       # Those that a person has labelled are withheld no more.
       first = unlike.line(counted['unlike']) if counted['num_unlike'] else ''
-      lines = [first[:1].upper() + first[1:], *differential_count.warnings(counted)]
+      lines = [wording.capital(first), *differential_count.warnings(counted)]
       lines += [differential_count.duplicates(counted), differential_count.not_counted(counted)]
       return {**counted, 'warnings': [line for line in lines if line]}
 

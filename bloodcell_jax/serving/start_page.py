@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import json
-from typing import Any
 
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.inference import differential_count, review_page
@@ -68,7 +66,7 @@ def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: st
     _RESULTS,
     _palette(analysis),
     _ADAPT,
-    f'<script type="application/json" id="about">{_json(about)}</script>',
+    page.data('about', about),
     '<script src="/static/pressed_sign.js"></script><script type="module" src="/static/serve.js"></script>',
   ]
   return page.whole(TITLE, parts)
@@ -141,20 +139,9 @@ _ADAPT = (
 
 def _palette(analysis: analysis_lib.Analysis) -> str:
   """The bar with the chosen cell, its heat map and a button for each class."""
-  keys = review_page.keys(analysis.class_names)
-  buttons = ''.join(
-    f'<button type="button" data-class="{i}" aria-pressed="false" dir="auto">'
-    f'{f"<kbd>{key}</kbd> " if key else ""}{page.text(name)}</button>'
-    for i, (name, key) in enumerate(zip(analysis.class_names, keys, strict=True))
-  )
+  names = analysis.class_names
   return (
     '<div id="palette" role="group" aria-label="Class of the chosen cell" hidden>'
     '<div id="chosen-pictures"></div><div><p id="chosen"></p>'
-    f'<div class="buttons">{buttons}<button type="button" id="agree"><kbd>Enter</kbd> Agree</button>'
-    '<button type="button" id="undo"><kbd>Backspace</kbd> Take back</button></div></div></div>'
+    f'{review_page.label_buttons(names, review_page.keys(names))}</div></div>'
   )
-
-
-def _json(value: dict[str, Any]) -> str:
-  # No user's text may close the element or open another.
-  return json.dumps(value).replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')

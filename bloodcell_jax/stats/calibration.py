@@ -1,4 +1,4 @@
-"""Calibration on validation: temperature, abstention threshold and conformal sets; stored in `calibration.json`.
+"""Calibration on validation: temperature, abstention threshold and conformal sets.
 
 Everything here is fitted on validation predictions and applied to others. The validation rows must be of
 photographs that training did not see; with leaked rows every guarantee is too optimistic. Where validation has also
@@ -8,8 +8,6 @@ chosen the epoch or fitted weights, as it does in a run, the guarantees hold app
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,14 +15,11 @@ import numpy as np
 
 from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import bootstrap, conformal, intervals, unlike
-from bloodcell_jax.system import atomic
 
 # Stands in for a probability that underflowed to 0.
 TINY = float(np.nextafter(0, 1))
 # Bounds of the search for the temperature, as natural logarithms: from 1/20 to 20, far beyond values seen in practice.
 LOG_TEMPERATURES = (-3.0, 3.0)
-# Key of `calibration.json` for what produced the predictions that it was fitted on; see `calibration_file`.
-FITTED_FOR = 'fitted_for'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +42,11 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-  """A fitted calibration; `calibration.json` in a run's folder."""
+  """A fitted calibration."""
 
   temperature: float  # > 0, divides the logits; above 1 if the network was overconfident
   max_error: float  # target of the threshold
-  threshold: (
-    float | None
-  )  # lowest confidence, at this temperature, of an accepted image; None: all are rejected
+  threshold: float | None  # lowest confidence, at this temperature, of an accepted image; None rejects all
   conformal: conformal.Conformal
   num_images: int  # of validation
   num_groups: int
@@ -152,41 +145,6 @@ def summary(
     'mean_set_size': float(size_M.mean()) if len(size_M) else None,
     'set_sizes': np.bincount(size_M, minlength=set_NK.shape[1] + 1).tolist(),
   }
-
-
-def to_json(calibration: Calibration) -> dict[str, Any]:
-  """The calibration as JSON values; an infinite limit, under which every set has all classes, as null."""
-  values = dataclasses.asdict(calibration)
-  if np.isinf(calibration.conformal.limit):
-    values['conformal']['limit'] = None
-  return values
-
-
-def write(path: str | os.PathLike[str], calibration: Calibration) -> None:
-  """Writes the calibration as JSON, without FITTED_FOR."""
-  atomic.write_json(path, to_json(calibration))
-
-
-def read(path: str | os.PathLike[str]) -> Calibration:
-  """Reads a calibration, with or without FITTED_FOR.
-
-  Raises:
-    UserError: the file is missing or damaged.
-  """
-  try:
-    values = json.loads(atomic.read_text(path))
-    values.pop(FITTED_FOR, None)
-    limit = values['conformal']['limit']
-    rule = conformal.Conformal(**{**values['conformal'], 'limit': np.inf if limit is None else limit})
-    return Calibration(**{**values, 'conformal': rule})
-  except FileNotFoundError:
-    raise types.UserError(
-      f'{path}: missing; evaluate the run on its own splits, which writes it, or restore it from a copy'
-    ) from None
-  except (ValueError, TypeError, KeyError, AttributeError):
-    raise types.UserError(
-      f'{path}: damaged; evaluate the run on its own splits, which writes it anew, or restore it from a copy'
-    ) from None
 
 
 def fit_temperature(predictions: types.Predictions, weight_N: np.ndarray) -> float:

@@ -281,5 +281,5 @@ def line(about: Mapping[str, Any] | None) -> str:
     text = f'some {counted} are unlike the training: {counts}'
   share = f'{about["num"]:,} of {about["num_images"]:,} {counted} are'
   if about['kept']:
-    return f'{text}. {share} named all the same, as --unlike=keep says: expect many errors, and no measure of doubt'
+    return f'{text}. {share} named all the same, as --unlike=keep says: expect many errors, and trust no confidence'
   return f'{text}. {share} {WITHHELD}'

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from bloodcell_jax.base import run_format, types
-from bloodcell_jax.stats import calibration
+from bloodcell_jax.stats import calibration, conformal
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
+
+# The entry for what the rule was fitted for; all others are the rule.
+_FITTED_FOR = 'fitted_for'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +27,8 @@ class FittedFor:
   tta: str  # test-time augmentation: one of `test_time.KINDS`
   # Of weights, statistics and combination; empty for an ensemble with a member whose own is not known.
   fingerprint: str
-  # By which the outputs of the network were divided to be logits: its top's weights have it inside. 1 for networks
-  # trained on cross-entropy, and for an ensemble, whose members have one each.
+  # By which the outputs of the network were divided to be logits; the weights of the output layer include it. 1 for
+  # networks trained on cross-entropy, and for an ensemble, whose members have one each.
   temperature: float
 
 
@@ -49,29 +52,40 @@ def fit(
   return calibration.fit_at(1.0, predictions, spec, laboratory_N)
 
 
-def write(folder: workdir.Workdir, rule: calibration.Calibration, fitted_for: FittedFor) -> None:
-  """Writes the rule with what it was fitted for."""
-  atomic.write_json(
-    folder.calibration, {**calibration.to_json(rule), calibration.FITTED_FOR: dataclasses.asdict(fitted_for)}
-  )
+def write(folder: workdir.Workdir, rule: calibration.Calibration, fitted_for: FittedFor | None) -> None:
+  """Writes the rule with what it was fitted for; None for a rule that no prediction uses, such as that of trees."""
+  values = dataclasses.asdict(rule)
+  # JSON has no infinite number; under such a limit every set has all classes.
+  if np.isinf(rule.conformal.limit):
+    values['conformal']['limit'] = None
+  if fitted_for is not None:
+    values[_FITTED_FOR] = dataclasses.asdict(fitted_for)
+  atomic.write_json(folder.calibration, values)
 
 
 def read(folder: workdir.Workdir) -> tuple[calibration.Calibration, FittedFor | None]:
-  """The rule and what it was fitted for; None in a run of before that was kept.
+  """The rule and what it was fitted for; None for a rule that was written without.
 
   Raises:
     UserError: the file is missing or damaged.
   """
-  rule = calibration.read(folder.calibration)
-  known = json.loads(atomic.read_text(folder.calibration)).get(calibration.FITTED_FOR)
-  if known is None:
-    return rule, None
+  path = folder.calibration
   try:
+    values = json.loads(atomic.read_text(path))
+    known = values.pop(_FITTED_FOR, None)
+    limit = values['conformal']['limit']
+    sets = conformal.Conformal(**{**values['conformal'], 'limit': np.inf if limit is None else limit})
+    rule = calibration.Calibration(**{**values, 'conformal': sets})
+    if known is None:
+      return rule, None
     # Its other keys are not keys of the section `evaluate`, so that their names stay.
     known = run_format.upgrade_section('evaluate', known)
     return rule, FittedFor(**{**known, 'members': tuple(known['members'])})
-  except (TypeError, KeyError, AttributeError):
+  except FileNotFoundError:
     raise types.UserError(
-      f'{folder.calibration}: damaged; evaluate the run on its own splits, which writes it anew, or restore it from a '
-      'copy'
+      f'{path}: missing; evaluate the run on its own splits, which writes it, or restore it from a copy'
+    ) from None
+  except (ValueError, TypeError, KeyError, AttributeError):
+    raise types.UserError(
+      f'{path}: damaged; evaluate the run on its own splits, which writes it anew, or restore it from a copy'
     ) from None

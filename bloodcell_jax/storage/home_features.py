@@ -113,7 +113,7 @@ def read(folder: workdir.Workdir, network: str) -> HomeFeatures:
     with np.load(io.BytesIO(atomic.read_bytes(path)), allow_pickle=False) as archive:
       features = HomeFeatures(
         str(archive['network']),
-        # Of before there were copies.
+        # Written before there were copies.
         str(archive['tta']) if 'tta' in archive.files else 'none',
         tuple(archive['class_names'].tolist()),
         archive['embedding_ND'].astype(np.float32),

@@ -126,11 +126,6 @@ def with_length(flat: Mapping[str, Any], length: Length) -> dict[str, Any]:
   return {**flat, 'train.steps_per_epoch': length.steps, **epochs}
 
 
-def length_keys(flat: Mapping[str, Any]) -> tuple[str, ...]:
-  """The keys of a flat config that a budget changes."""
-  return ('train.steps_per_epoch', *_epoch_keys(flat))
-
-
 def _epoch_keys(flat: Mapping[str, Any]) -> list[str]:
   return [f'stages.{name}.epochs' for name in flat['stages.order']] or ['train.epochs']
 

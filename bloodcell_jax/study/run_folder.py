@@ -203,6 +203,6 @@ def check(
     if budget.share and begun != (asked := budget_lib.scaled(own_length, budget.share)):
       raise types.UserError(
         f'{run.folder.path}: was begun with {begun} updates, and --budget={budget} of {own_length} is {asked}; '
-        'give the budget of before, or another --workdir'
+        'give the same budget as before, or another --workdir'
       )
   check_rows(rows, root)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bloodcell_jax.base import wording
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.plots import figure, study_curves
 from bloodcell_jax.reports import page
@@ -205,7 +206,7 @@ def markdown_lines(parts: Sequence[table_lib.Section], level: str) -> list[str]:
     lines += [''] if part.paragraphs else []
     for table in part.tables:
       # The heading says what a table alone in its section is of.
-      lines += [f'{table.caption[:1].upper()}{table.caption[1:]}:', ''] if len(part.tables) > 1 else []
+      lines += [f'{wording.capital(table.caption)}:', ''] if len(part.tables) > 1 else []
       lines += _markdown_table(table)
   return lines
 

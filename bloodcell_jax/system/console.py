@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-# Bytes of log.txt, after which it becomes log.1.txt, in the place of an earlier one.
+# Bytes of log.txt, after which it becomes log.1.txt, in place of an earlier one.
 MOST_BYTES = 2**20
 # Lines that are remembered until the run's folder is known.
 _MOST_REMEMBERED = 10_000

@@ -10,7 +10,7 @@ _FLAG = re.compile(r'(--?[A-Za-z_][\w.]*=)(.*)', re.DOTALL)
 
 
 def expand(path: str) -> str:
-  """The path with the home folder in the place of `~` or `~USER`; any other path as it is.
+  """The path with the home folder in place of `~` or `~USER`; any other path as it is.
 
   A file or folder whose name begins so, and is no user's, is meant literally.
 

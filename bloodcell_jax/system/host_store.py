@@ -33,7 +33,7 @@ class Store:
     self.places: dict[str, tuple[pathlib.Path, Callable[[pathlib.Path], None]]] = {}
 
   def key_value_set(self, key: str, value: str, allow_overwrite: bool = False) -> None:
-    """Keeps a value, in the place of an earlier one."""
+    """Keeps a value, in place of an earlier one."""
     with self._lock:
       self._values[key] = value
 

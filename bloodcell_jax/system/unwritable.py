@@ -24,7 +24,7 @@ def advice(error: OSError, remedy: str) -> str:
     return ''
   path = pathlib.Path(os.fsdecode(error.filename)).absolute()
   if error.errno in (errno.ENOTDIR, errno.EEXIST):
-    # A file in the place of a folder, or a link whose target is gone.
+    # A file in place of a folder, or a link whose target is gone.
     places = (path, *path.parents)
     if broken := [each for each in places if each.is_symlink() and not each.exists()]:
       return f'{broken[0]} is a link to nowhere; {remedy}'

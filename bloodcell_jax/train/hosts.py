@@ -183,7 +183,7 @@ class Hosts:
     )
 
   def _abort(self) -> None:
-    """Ends the process at once; also in the place of JAX, which aborts it when host 0 is gone."""
+    """Ends the process at once; also in place of JAX, which aborts it when host 0 is gone."""
     if self._left.is_set():
       os._exit(0)
     how, line = self.ending or (

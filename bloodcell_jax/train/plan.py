@@ -84,7 +84,7 @@ class Parts:
   """Everything the loop calls. It is passed in; the loop builds none of it."""
 
   step: Callable[..., Any]  # (state, batch, key, scale) -> (state, report)
-  many: Many | None  # in the place of `step` where updates are made several at a time
+  many: Many | None  # in place of `step` where updates are made several at a time
   batches: Callable[[int], Batches]  # first step -> endless stream of batches from there on
   evaluate: Callable[[Any], dict[str, float]]  # params -> val_loss, val_accuracy; may raise Stopped
   learning_rate: optax.Schedule  # of the number of updates within the stage

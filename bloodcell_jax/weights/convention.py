@@ -38,8 +38,6 @@ class Convention:
     return (x / self.divisor - jnp.array(self.mean).reshape(shape)) / jnp.array(self.std).reshape(shape)
 
 
-# The study's, for any network.
-UNIT = Convention('unit', 'RGB', 255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 # Source: Keras `applications.imagenet_utils.preprocess_input`, mode caffe.
 CAFFE = Convention('caffe', 'BGR', 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
 # Source: torchvision `VGG16_Weights.IMAGENET1K_V1.transforms`.

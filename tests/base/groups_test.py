@@ -1,4 +1,4 @@
-"""Laboratories of enough groups, and weights under which each counts alike."""
+"""Ranks within groups, laboratories of enough groups, and weights under which each counts alike."""
 
 import numpy as np
 import pytest
@@ -19,6 +19,12 @@ def test_laboratories_with_few_groups_count_as_one():
   assert sizes(30, 6, 7) == [13, 30], 'two of them are enough together'
   assert sizes(3, 4) == [7]
   assert sizes(5) == [5]
+
+
+@pytest.mark.parametrize('num', [0, 1, 200])
+def test_a_rank_is_the_number_of_rows_of_the_group_before(num):
+  group_N = np.random.default_rng(0).integers(20, size=num).astype(str)
+  assert groups.ranks(group_N).tolist() == [int((group_N[:i] == group_N[i]).sum()) for i in range(num)]
 
 
 def test_every_laboratory_has_the_same_weight_and_every_group_within_it():

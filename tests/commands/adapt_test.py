@@ -64,7 +64,7 @@ def test_labels_that_are_refused_leave_no_folder_and_no_other_folder_is_touched(
   command = ('adapt', f'--data_dir={slides}', f'--labels_csv={tmp_path / "few.csv"}')
   code, _, err = run(*command, f'--to={tmp_path / "new"}', inside=tmp_path)
   assert (code, err.count('\n')) == (2, 1), err
-  assert 'holds something else than these labelled cells; name another run with --to' in err
+  assert 'holds something other than these labelled cells; name another run with --to' in err
   assert files(place) == before
   # As it says: now the labels themselves are read, and too few of them leave nothing behind.
   code, _, err = run(*command, f'--to={tmp_path / "other"}', inside=tmp_path)
@@ -81,11 +81,11 @@ def test_the_folder_of_the_same_labels_stays_as_it_is_and_that_of_others_is_refu
   before = files(place)
   assert len(before) == 6
   assert cut_out(tmp_path, 'many.csv') is None
-  with pytest.raises(types.UserError, match='holds something else'):
+  with pytest.raises(types.UserError, match='holds something other'):
     cut_out(tmp_path, 'few.csv')
   assert files(place) == before
   (place / 'notes.txt').write_text('note')
-  with pytest.raises(types.UserError, match='holds something else'):
+  with pytest.raises(types.UserError, match='holds something other'):
     cut_out(tmp_path, 'many.csv')
 
 

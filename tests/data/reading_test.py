@@ -101,5 +101,5 @@ def test_images_of_quite_another_size_are_told_and_near_ones_are_not(tmp_path):
   assert trained == {'smallest': [64, 48], 'median': [64, 48], 'largest': [64, 48]}
   for size, is_told in (([640, 480], True), ([20, 15], True), ([80, 60], False), ([48, 64], False)):
     assert bool(sizes.warning([size, [64, 48]], trained)) == is_told
-  assert '1 of 2 images is of quite another size' in sizes.warning([[64, 48], [640, 480]], trained)
+  assert '1 of 2 images is of a very different size' in sizes.warning([[64, 48], [640, 480]], trained)
   assert sizes.warning([[640, 480]], {}) == '', 'an earlier run does not record it'

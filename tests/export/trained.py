@@ -18,7 +18,7 @@ from bloodcell_jax.export import samples
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import job, scoring
 from bloodcell_jax.stats import bootstrap, calibration, conformal
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import checkpoint, checkpoint_folder, history, signals
 from configs import cnn_a, cnn_b
@@ -117,7 +117,7 @@ def write_run(path: pathlib.Path, loaded: classifier.Classifier) -> workdir.Work
   entry |= {'note': loaded.note, 'leak': leak, 'checkpoint': loaded.origin}
   atomic.write_json(folder.metrics, {'test': entry})
   if loaded.rule:
-    calibration.write(folder.calibration, loaded.rule)
+    calibration_file.write(folder, loaded.rule, None)
   return folder
 
 

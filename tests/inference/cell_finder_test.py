@@ -41,7 +41,7 @@ def test_a_thumbnail_is_one_cell_and_a_field_has_boxes():
 
 def test_a_photograph_of_the_size_of_the_training_images_is_one_cell_and_a_larger_one_is_searched():
   small = np.asarray(Image.fromarray(drawn_field.draw()).resize((320, 240)))
-  singles = cell_finder.survey([], 10**9, cell_finder.known_of('nucleus', TRAINED), 'auto')
+  singles = cell_finder.survey([], 10**9, cell_finder.from_training('nucleus', TRAINED), 'auto')
   assert is_whole(cell_finder.finder('auto', singles)(small))
   assert not is_whole(cell_finder.finder('auto', singles)(drawn_field.draw()))
   # Negative control: nothing is known of the training.
@@ -51,11 +51,11 @@ def test_a_photograph_of_the_size_of_the_training_images_is_one_cell_and_a_large
 def test_the_size_of_training_images_says_nothing_where_they_had_several_or_the_cell_has_its_own_scale():
   field = drawn_field.draw(size=(640, 480))
   for view, trained in (('nucleus', OF_TWO), ('cell', TRAINED), ('cell', OF_TWO), ('nucleus', {})):
-    assert cell_finder.known_of(view, trained) == cell_finder.UNKNOWN
-    assert not is_whole(cell_finder.finder('auto', cell_finder.known_of(view, trained))(field))
+    assert cell_finder.from_training(view, trained) == cell_finder.UNKNOWN
+    assert not is_whole(cell_finder.finder('auto', cell_finder.from_training(view, trained))(field))
   # Negative control: a network of photographs of this size alone.
   alike = {name: [640, 480] for name in TRAINED}
-  assert is_whole(cell_finder.finder('auto', cell_finder.known_of('nucleus', alike))(field))
+  assert is_whole(cell_finder.finder('auto', cell_finder.from_training('nucleus', alike))(field))
 
 
 def test_most_of_a_folder_decide_for_an_unclear_picture_of_their_size_and_not_for_fields(tmp_path):
@@ -75,7 +75,7 @@ def test_most_of_a_folder_decide_for_an_unclear_picture_of_their_size_and_not_fo
 
 
 def test_a_network_of_whole_pictures_gets_whole_pictures_unless_told_otherwise():
-  assert [cell_finder.usual(view) for view in ('full', 'nucleus')] == ['one', 'auto']
+  assert [cell_finder.default(view) for view in ('full', 'nucleus')] == ['one', 'auto']
   with pytest.raises(types.UserError, match='choose one of auto, one, many'):
     cell_finder.check('several')
   cell_finder.check('')

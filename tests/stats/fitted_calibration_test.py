@@ -69,24 +69,6 @@ def test_every_image_is_rejected_if_no_threshold_reaches_the_target():
   assert fitted_on(found, SPEC).threshold is not None
 
 
-def test_a_calibration_is_read_back_as_written(tmp_path):
-  for miscoverage in (0.1, 0.001):  # the second needs more groups than there are: its limit is infinite
-    rule = fitted_on(drawn(0), dataclasses.replace(SPEC, miscoverage=miscoverage))
-    calibration.write(tmp_path / 'calibration.json', rule)
-    assert calibration.read(tmp_path / 'calibration.json') == rule
-  assert np.isinf(rule.conformal.limit)
-
-
-@pytest.mark.parametrize('damaged', ['', '{', '{"temperature": 1}', '[]'])
-def test_a_damaged_calibration_is_an_error_that_names_the_file(tmp_path, damaged):
-  path = tmp_path / 'calibration.json'
-  with pytest.raises(types.UserError, match='missing'):
-    calibration.read(path)
-  path.write_text(damaged)
-  with pytest.raises(types.UserError, match=r'calibration\.json: damaged'):
-    calibration.read(path)
-
-
 @pytest.mark.parametrize(
   ('key', 'value'),
   [('max_error', 0.0), ('max_error', 1.0), ('miscoverage', -0.1), ('conformal_score', 'raps')],

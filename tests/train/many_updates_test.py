@@ -40,7 +40,7 @@ def images() -> np.ndarray:
 
 
 def rows(at: int) -> types.Batch:
-  """The batch of a step with rows in the place of images."""
+  """The batch of a step with rows in place of images."""
   row_B = rng.generator(3, 'rows', at).integers(0, 20, BATCH).astype(np.int32)
   return types.Batch(
     row_B,

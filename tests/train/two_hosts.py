@@ -21,7 +21,7 @@ def main() -> None:
   group = hosts.connect(plan, 120)
   with group.together():
     right = many_devices.train(0, 'jit')
-    # Host 1 gives rows of host 0 in the place of its own.
+    # Host 1 gives rows of host 0 in place of its own.
     wrong = many_devices.train(0, 'jit', move=group.index)
     value = {
       'right': right.tolist(),

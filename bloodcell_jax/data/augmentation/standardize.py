@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import evenly_spaced, types
 from bloodcell_jax.data.augmentation import zca
 from bloodcell_jax.system import atomic
 
@@ -106,8 +106,7 @@ def fit(spec: Spec, read: Callable[[np.ndarray], np.ndarray], num_rows: int) -> 
   if spec.centers:
     mean_C, std_C = _moments(spec, read, num_rows)
   if spec.zca_whitening and mean_C is not None:
-    num = min(spec.zca_samples or num_rows, num_rows)
-    rows = np.linspace(0, num_rows - 1, num).round().astype(np.int64)
+    rows = evenly_spaced.rows(num_rows, spec.zca_samples or num_rows)
     mean = mean_C.astype(np.float32)
 
     def centred(chosen: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bloodcell_jax.base import rng, types
+from bloodcell_jax.base import groups, rng, types
 
 
 def few(table: types.Table, rows_S: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -25,8 +25,5 @@ def few(table: types.Table, rows_S: np.ndarray, most: int, seed: int) -> np.ndar
     (12, 8)
   """
   order_S = rng.generator(seed, 'copies of a photograph').permutation(len(rows_S))
-  # Stable, so that the images of a photograph stay in their random order.
-  order_S = order_S[np.argsort(table.source[rows_S[order_S]], kind='stable')]
-  _, first_U, count_U = np.unique(table.source[rows_S[order_S]], return_index=True, return_counts=True)
-  rank_S = np.arange(len(rows_S)) - np.repeat(first_U, count_U)
+  rank_S = groups.ranks(table.source[rows_S[order_S]])
   return rows_S[np.sort(order_S[rank_S < most])]

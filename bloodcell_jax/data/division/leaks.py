@@ -78,7 +78,7 @@ def check(table: types.Table, leaks: Leaks) -> None:
   if summary:
     raise types.UserError(
       f'{table.name}: {summary}. Remove them from one of the splits, or correct their groups (data.groups_csv), or set '
-      '--config.data.allow_leak=True, which trains nevertheless and marks every figure'
+      '--config.data.allow_leak=True, which trains all the same and marks every figure'
     )
 
 

@@ -65,15 +65,15 @@ _SIGNATURES = (
   (0, b'8BPS', '.psd'),
   (128, b'DICM', '.dcm'),
 )
-# What stands in the place of an image that did not arrive.
+# What stands in place of an image that did not arrive.
 _NOT_THE_IMAGE = {
-  b'version https://git-lfs': 'a pointer of Git LFS in the place of the image; fetch it with `git lfs pull`',
-  b'<!doctype html': 'a web page in the place of the image; download it again',
-  b'<html': 'a web page in the place of the image; download it again',
+  b'version https://git-lfs': 'a pointer of Git LFS in place of the image; fetch it with `git lfs pull`',
+  b'<!doctype html': 'a web page in place of the image; download it again',
+  b'<html': 'a web page in place of the image; download it again',
 }
 
 
-# What cloud drives leave in the place of an image that is not on this computer: `.1.png.icloud`, `1.png.nextcloud`.
+# What cloud drives leave in place of an image that is not on this computer: `.1.png.icloud`, `1.png.nextcloud`.
 _PLACEHOLDER = re.compile(
   r'.+\.(?:jpe?g|jpe|jfif|png|bmp|tiff?|webp|gif|p[pgn]m)\.(?:icloud|owncloud|nextcloud|cloudf?|odlocal)',
   re.IGNORECASE,
@@ -81,7 +81,7 @@ _PLACEHOLDER = re.compile(
 
 
 def is_placeholder(name: str) -> bool:
-  """Whether the file stands in the place of an image that a cloud drive keeps elsewhere.
+  """Whether the file stands in place of an image that a cloud drive keeps elsewhere.
 
   Example:
     >>> is_placeholder('.1.png.icloud'), is_placeholder('1.PNG.nextcloud'), is_placeholder('.list.csv.icloud')
@@ -95,12 +95,14 @@ def reason(extension: str) -> str:
 
   Example:
     >>> reason('.CZI')
-    'a file of Zeiss ZEN, which is not read here; export RGB TIFF or PNG with ZEN, a file an image'
+    'a file of Zeiss ZEN, which is not read here; export RGB TIFF or PNG with ZEN, one file per image'
   """
   if extension.lower() not in _MAKERS:
     return ''
   maker, program = _MAKERS[extension.lower()]
-  return f'a file of {maker}, which is not read here; export RGB TIFF or PNG with {program}, a file an image'
+  return (
+    f'a file of {maker}, which is not read here; export RGB TIFF or PNG with {program}, one file per image'
+  )
 
 
 def signature_reason(data: bytes) -> str:
@@ -110,7 +112,7 @@ def signature_reason(data: bytes) -> str:
     >>> signature_reason(b'ZISRAWFILE') == reason('.czi'), signature_reason(b'GIF89a')
     (True, '')
     >>> signature_reason(b' <!DOCTYPE html><html>404')
-    'a web page in the place of the image; download it again'
+    'a web page in place of the image; download it again'
   """
   for words, kind in _NOT_THE_IMAGE.items():
     if data[:200].lstrip().lower().startswith(words):

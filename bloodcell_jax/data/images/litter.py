@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
+from bloodcell_jax.base import wording
 from bloodcell_jax.data.images import foreign
 
 # Names of files and folders, compared without case; `*` stands for any characters. Names that begin with a dot are
@@ -84,9 +85,7 @@ class Tally:
     if belonging := [f'{num:,} {name}' for name, num in others if name in (MASK, ANNOTATION)]:
       texts.append(f'passed over, as belonging to images beside them: {", ".join(belonging)}')
     if num_runs:
-      texts.append(
-        f'passed over, as a run or result of this program: {num_runs:,} {_plural("folder", num_runs)}'
-      )
+      texts.append(f'passed over, as a run or result of this program: {wording.counted(num_runs, "folder")}')
     return '; '.join(texts)
 
 
@@ -145,7 +144,3 @@ def is_result(names: Collection[str]) -> bool:
     or {'audit.json', 'groups.csv'} <= entries
     or {'model.json', 'model_card.md'} <= entries
   )
-
-
-def _plural(noun: str, num: int) -> str:
-  return noun if num == 1 else f'{noun}s'

@@ -1,4 +1,4 @@
-"""The sizes of photographs, and a warning where new ones are of quite another size than those trained on."""
+"""The sizes of photographs, and a warning where new ones differ much from those trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def summary(size_N2: np.ndarray) -> dict[str, list[int]]:
 
 
 def warning(size_N2: Sequence[Sequence[int]] | np.ndarray, trained: Mapping[str, Any]) -> str:
-  """A line about images of quite another size than those trained on; '' if there are none, or it is not known.
+  """A line about images of a very different size from those trained on; '' if there are none, or it is not known.
 
   Args:
     size_N2: width and height of each image, in pixels.
@@ -30,7 +30,7 @@ def warning(size_N2: Sequence[Sequence[int]] | np.ndarray, trained: Mapping[str,
   Example:
     >>> trained = {'smallest': [180, 180], 'median': [180, 180], 'largest': [180, 180]}
     >>> warning([[180, 200], [1600, 1200]], trained)
-    '1 of 2 images is of quite another size than those trained on, such as 1600x1200 beside 180x180: \
+    '1 of 2 images is of a very different size from those trained on, such as 1600x1200 beside 180x180: \
 if its cells fill less or more of the frame, the answers mean little; cut or scale it as in training'
     >>> warning([[200, 180]], trained)
     ''
@@ -45,7 +45,7 @@ if its cells fill less or more of the frame, the answers mean little; cut or sca
   num, first = int(is_other.sum()), size_N2[int(np.flatnonzero(is_other)[0])]
   verb, its, it = ('is', 'its', 'it') if num == 1 else ('are', 'their', 'them')
   return (
-    f'{num:,} of {len(sides_N):,} images {verb} of quite another size than those trained on, such as '
+    f'{num:,} of {len(sides_N):,} images {verb} of a very different size from those trained on, such as '
     f'{first[0]}x{first[1]} beside {trained["median"][0]}x{trained["median"][1]}: if {its} cells fill less or more of '
     f'the frame, the answers mean little; cut or scale {it} as in training'
   )

@@ -33,7 +33,7 @@ def read(
 
   Raises:
     UserError: the file cannot be read, is no CSV, lacks a column, or a cell has control characters or, in one of
-      these columns, what a spreadsheet wrote in the place of its content.
+      these columns, what a spreadsheet wrote in place of its content.
   """
   try:
     with open(path, 'rb') as opened:
@@ -54,7 +54,7 @@ def read(
 
 
 def _checked(path: str, line: int, row: dict[str, str], columns: tuple[str, ...]) -> dict[str, str]:
-  """The row with '' in the place of missing values."""
+  """The row with '' in place of missing values."""
   for column, cell in row.items():
     # Such a name can neither be typed nor shown in an error of one line.
     plain = cell if column in columns else re.sub(r'[\r\n\t]', ' ', cell)
@@ -66,7 +66,7 @@ def _checked(path: str, line: int, row: dict[str, str], columns: tuple[str, ...]
       is_date or _SHORTENED.fullmatch(cell.strip()) or _ERRORS.fullmatch(cell.strip())
     ):
       raise types.UserError(
-        f'{path}: line {line} has {cell.strip()} in the column {column}, which a spreadsheet wrote in the place of '
+        f'{path}: line {line} has {cell.strip()} in the column {column}, which a spreadsheet wrote in place of '
         'the text; import the column as text and export the list again'
       )
   return {column: '' if cell.strip() in _MISSING else cell for column, cell in row.items()}

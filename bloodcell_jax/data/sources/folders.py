@@ -105,7 +105,7 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
 
 
 def _no_folder(path: str) -> str:
-  """What is there in the place of a folder, and what to do."""
+  """What is there in place of a folder, and what to do."""
   if not os.path.isfile(path):
     return f'no such folder; set --config.data.dir to a folder of class folders{missing_path.hint(path)}'
   if input_paths.is_list(path):

@@ -9,7 +9,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.data.images import companions, foreign, image_files, litter
 from bloodcell_jax.data.sources import csv_rows, csv_text, listed_names
 from bloodcell_jax.system import missing_path
@@ -40,8 +40,7 @@ class Found:
     """What was found and what was passed over, lines for people."""
     folders = len({os.path.dirname(one.path) for one in self.inputs})
     images, places = (
-      f'{num:,} {noun if num == 1 else noun + "s"}'
-      for num, noun in ((len(self.inputs), 'image'), (folders, 'folder'))
+      wording.counted(num, noun) for num, noun in ((len(self.inputs), 'image'), (folders, 'folder'))
     )
     return list(filter(None, (f'{images} in {places}', self.passed_over.line())))
 
@@ -105,7 +104,7 @@ def read(paths: Sequence[str]) -> Found:
         'a run with --workdir'
       )
     if problems:
-      num = f'{len(problems):,} {"file" if len(problems) == 1 else "files"}'
+      num = wording.counted(len(problems), 'file')
       raise types.UserError(f'{named}: no image there that is read, of {num}; the first: {problems[0]}')
     raise types.UserError(f'{named}: no image there; known kinds are {" ".join(image_files.EXTENSIONS)}')
   return Found(kept, problems, passed_over)

@@ -155,7 +155,7 @@ class _Below:
 
 
 def _spellings(name: str) -> Iterator[str]:
-  """The name with '/', and then without what programs put around it or in the place of its letters."""
+  """The name with '/', and then without what programs put around it or in place of its letters."""
   plain = name.strip().strip('"\u201c\u201d\u201e')
   plain = (
     plain[1:-1]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.data.images import companions
 from bloodcell_jax.data.sources import layout, names
 
@@ -103,8 +103,9 @@ def untaught(table: types.Table) -> str:
 
 
 def _splits(table: types.Table, found: layout.Layout | None) -> str:
-  num = f'{len(table):,} {"image" if len(table) == 1 else "images"}, {len(table.class_names)} '
-  num += 'class' if len(table.class_names) == 1 else 'classes'
+  num = (
+    f'{wording.counted(len(table), "image")}, {wording.counted(len(table.class_names), "class", "classes")}'
+  )
   if found is None:
     return f'{num}, as listed in the CSV; splits: {", ".join(_present_splits(table))}'
   if not found.split_folders:

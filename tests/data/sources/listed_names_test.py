@@ -86,7 +86,7 @@ def test_groups_and_paths_to_predict_may_come_from_another_place_too(slides):
 
 @pytest.mark.parametrize('cell', ['1-Mar', 'Mar-01', '2024-03-01 00:00:00', 'sub dir/01.03.2024', '3/1/2024'])
 def test_a_date_in_the_place_of_a_name_is_told(slides, cell):
-  with pytest.raises(types.UserError, match='which a spreadsheet wrote in the place of the text'):
+  with pytest.raises(types.UserError, match='which a spreadsheet wrote in place of the text'):
     labels(slides, f'{cell},A', 'sub dir/2 a.png,B')
 
 
