@@ -95,7 +95,7 @@ def _stacked(folder: workdir.Workdir, exp: experiment.Experiment) -> Iterator[tu
 def _gain(base: types.Predictions, other: types.Predictions, exp: experiment.Experiment) -> str:
   if other is base:
     return ' | '
-  entry = paired.compare(base, other, exp.intervals, exp.seed)['accuracy']
+  entry = paired.compare(base, other, paired.headlines(), exp.intervals, exp.seed)['accuracy']
   return f'{entry["difference"]:+.3f} [{entry["low"]:+.3f}, {entry["high"]:+.3f}] | {entry["p_value"]:.3f}'
 
 

@@ -257,7 +257,9 @@ def row(one: Contender, first: Contender, exp: experiment.Experiment) -> str:
   validation = forward.figures(one.predictions['validation'])['val_accuracy']
   gained, p = '', ''
   if one is not first:
-    gain = paired.compare(first.predictions['test'], one.predictions['test'], exp.intervals, exp.seed)
+    gain = paired.compare(
+      first.predictions['test'], one.predictions['test'], paired.headlines(), exp.intervals, exp.seed
+    )
     gained, p = _interval(gain['accuracy'], 'difference', '+.3f'), f'{gain["accuracy"]["p_value"]:.2f}'
   loss = _interval(entry['log_loss'], 'value', '.2f') if one.has_probabilities else ''
   seconds = '' if np.isnan(one.seconds) else f'{one.seconds:.1f}'

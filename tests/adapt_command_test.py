@@ -39,6 +39,10 @@ def test_an_adapted_run_is_better_there_keeps_the_old_classes_and_is_an_ordinary
   result = json.loads((to / 'adaptation.json').read_text())['result']
   gain = result['new']['after']['accuracy']['value'] - result['new']['before']['accuracy']['value']
   assert gain > 0.05
+  # The figure that its line leads with has its change too, with an interval.
+  balanced = [result['new'][key]['balanced_accuracy'] for key in ('before', 'after', 'change')]
+  assert balanced[2]['difference'] == pytest.approx(balanced[1]['value'] - balanced[0]['value'])
+  assert balanced[2]['low'] < balanced[2]['difference'] < balanced[2]['high']
   home = result['home']['test']
   assert home['after']['accuracy']['value'] > home['before']['accuracy']['value'] - 0.1
   assert 'balanced accuracy' in out

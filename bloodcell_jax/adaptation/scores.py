@@ -130,5 +130,5 @@ def compare(
     'num_groups': len(np.unique(after.group_N)),
     'before': bootstrap.figures(before, FIGURES, spec, seed),
     'after': bootstrap.figures(after, FIGURES, spec, seed),
-    'change': paired.compare(before, after, spec, seed),
+    'change': paired.compare(before, after, FIGURES, spec, seed),
   }

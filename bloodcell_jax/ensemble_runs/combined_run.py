@@ -206,7 +206,7 @@ def _comparison(
   if chosen is None:
     return {'figures': figures, 'best_member': None, 'gain_on_best': {}}
   gain = {
-    split: paired.compare(result.answers[split][chosen], answer, exp.intervals, exp.seed)
+    split: paired.compare(result.answers[split][chosen], answer, paired.headlines(), exp.intervals, exp.seed)
     for split, answer in combined.items()
     # Not where the best member was chosen or the combination was fitted.
     if split in result.answers and split not in CHOSE

@@ -46,7 +46,7 @@ def compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Exp
   for split in both:
     one, two = (predictions_csv.read(each.predictions(split)) for each in (folder, other))
     try:
-      entries[split] = paired.compare(one, two, exp.intervals, exp.seed)
+      entries[split] = paired.compare(one, two, paired.headlines(), exp.intervals, exp.seed)
     except types.UserError as error:
       others[split] = str(error)
   if not entries:
@@ -100,5 +100,5 @@ def line(split: str, entry: dict[str, Any]) -> str:
     change = f'{figure["first"]:.3f} to {figure["second"]:.3f}: {figure["difference"]:+z.3f}{bounds}'
     return f'{name} {change}, p {figure["p_value"]:.3f}'
 
-  texts = '; '.join(text(name) for name in paired.names() if name in entry)
+  texts = '; '.join(text(name) for name in paired.headlines() if name in entry)
   return f'{split}: {texts} ({entry["num_groups"]:,} groups)'

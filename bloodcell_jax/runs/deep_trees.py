@@ -168,7 +168,11 @@ def _write(
     )
     progress.line(f'{kind}: {scoring.line(split, figures)}')
     comparisons[split] = paired.compare(
-      predictions_csv.read(folder.predictions(split)), predictions[split], exp.intervals, exp.seed
+      predictions_csv.read(folder.predictions(split)),
+      predictions[split],
+      paired.headlines(),
+      exp.intervals,
+      exp.seed,
     )
     progress.line(f'{kind}, network to trees: {comparison.line(split, comparisons[split])}')
   impurity_U = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,13 @@ FIELDS = tuple(field.name for field in dataclasses.fields(metrics.Sums))
 
 
 def compare(
-  first: types.Predictions, second: types.Predictions, spec: intervals.Spec, seed: int
+  first: types.Predictions,
+  second: types.Predictions,
+  figures: Sequence[str],
+  spec: intervals.Spec,
+  seed: int,
 ) -> dict[str, Any]:
-  """How much better the second model is than the first on the same images, by headline figure.
+  """How much better the second model is than the first on the same images, by figure.
 
   Each entry is `{first, second, difference, low, high, p_value}`. The interval is BCa over resamples of groups, the
   same groups for both models, or Student's t over a jackknife if the effective number of groups is below ten. The
@@ -26,6 +31,13 @@ def compare(
 
   **Guarantees**: the order of the rows does not matter; swapping the models negates the difference and keeps
   the p-value; the test is exact for any number of groups.
+
+  Args:
+    first: predictions of one model.
+    second: of the other.
+    figures: names of figures that follow from sums, such as `headlines()`.
+    spec: of the intervals.
+    seed: of the resamples and swaps.
 
   Raises:
     UserError: images, labels, groups or classes of the two differ; the message names one.
@@ -43,10 +55,10 @@ def compare(
   # The same seed draws the same groups.
   drawn = [metrics.figures(resamples.combined(one, spec.num_resamples, seed)) for one in pair]
   left_out = [metrics.figures(metrics.leave_one_out(one)) for one in pair]
-  swapped = _swapped(of_first, of_second, _swaps(num_groups, spec.num_resamples, seed))
+  swapped = _swapped(of_first, of_second, figures, _swaps(num_groups, spec.num_resamples, seed))
   few = intervals.effective(of_first.actual_K.sum(1)) < intervals.FEW_GROUPS
   entries = {}
-  for name in names():
+  for name in figures:
     difference = (values[1][name] - values[0][name]).item()
     left_out_G = left_out[1][name] - left_out[0][name]
     if few:
@@ -75,8 +87,8 @@ def compare(
   }
 
 
-def names() -> tuple[str, ...]:
-  """Names of the compared figures."""
+def headlines() -> tuple[str, ...]:
+  """Names of the headline figures that can be compared."""
   return tuple(figure.name for figure in metrics.headlines() if figure.function is not None)
 
 
@@ -121,7 +133,9 @@ def _swaps(num_groups: int, num_resamples: int, seed: int) -> np.ndarray:
   return rng.generator(seed, 'swaps').integers(0, 2, (num_resamples, num_groups), np.int8)
 
 
-def _swapped(first: metrics.Sums, second: metrics.Sums, swap_RG: np.ndarray) -> dict[str, np.ndarray]:
+def _swapped(
+  first: metrics.Sums, second: metrics.Sums, names: Sequence[str], swap_RG: np.ndarray
+) -> dict[str, np.ndarray]:
   """[R] the difference of each figure after each swap."""
   gain = metrics.Sums(*(getattr(second, name) - getattr(first, name) for name in FIELDS))
   moved = metrics.combine(gain, swap_RG)
@@ -131,7 +145,7 @@ def _swapped(first: metrics.Sums, second: metrics.Sums, swap_RG: np.ndarray) -> 
     )
     for one, sign in ((first, 1), (second, -1))
   ]
-  return {name: figures[1][name] - figures[0][name] for name in names()}
+  return {name: figures[1][name] - figures[0][name] for name in names}
 
 
 def _p_value(difference: float, swapped_R: np.ndarray, num_groups: int, num_resamples: int) -> float:

@@ -216,7 +216,7 @@ def _compare(
   if key not in _compared:
     try:
       _compared[key] = paired.compare(
-        predictions_csv.read(files[0]), predictions_csv.read(files[1]), spec, flat['seed']
+        predictions_csv.read(files[0]), predictions_csv.read(files[1]), paired.headlines(), spec, flat['seed']
       )
     except types.UserError as error:
       raise types.UserError(f'{second.path} and {first.path}, {split}: {error}') from None

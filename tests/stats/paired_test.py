@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import intervals, paired
+from bloodcell_jax.stats import intervals, metrics, paired
 
 SPEC = intervals.Spec(num_resamples=500, confidence=0.95, interval='bca', prevalence=())
+
+
+def compare(first, second, spec, seed):
+  return paired.compare(first, second, paired.headlines(), spec, seed)
 
 
 def pair(seed, num_groups=30, size=12, gain=0.0, by_group=0.3):
@@ -35,8 +39,8 @@ def shuffled(found, seed=0):
 
 
 def test_a_difference_that_is_there_is_found():
-  got = paired.compare(*pair(0, gain=0.25), SPEC, seed=0)
-  for name in paired.names():
+  got = compare(*pair(0, gain=0.25), SPEC, seed=0)
+  for name in paired.headlines():
     assert got[name]['low'] > 0, name
     assert got[name]['p_value'] < 0.01, name
     assert got[name]['difference'] == pytest.approx(got[name]['second'] - got[name]['first'])
@@ -48,9 +52,9 @@ def test_the_test_is_seldom_wrong_by_group_and_often_by_image():
   spec = intervals.Spec(num_resamples=100, confidence=0.95, interval='bca', prevalence=())
   for seed in range(60):
     first, second = pair(seed, size=30)
-    rejected['group'] += paired.compare(first, second, spec, seed)['accuracy']['p_value'] < 0.05
+    rejected['group'] += compare(first, second, spec, seed)['accuracy']['p_value'] < 0.05
     by_image = [dataclasses.replace(one, group_N=one.file_N) for one in (first, second)]
-    rejected['image'] += paired.compare(*by_image, spec, seed)['accuracy']['p_value'] < 0.05
+    rejected['image'] += compare(*by_image, spec, seed)['accuracy']['p_value'] < 0.05
   # Of 60, 3 are expected; 9 or more have a probability under 1 %.
   assert rejected['group'] <= 8, rejected
   assert rejected['image'] > 12, rejected
@@ -58,17 +62,17 @@ def test_the_test_is_seldom_wrong_by_group_and_often_by_image():
 
 def test_the_order_of_rows_does_not_matter():
   first, second = pair(1, gain=0.1)
-  expected = paired.compare(first, second, SPEC, seed=0)
-  got = paired.compare(first, shuffled(second), SPEC, seed=0)
-  for name in paired.names():
+  expected = compare(first, second, SPEC, seed=0)
+  got = compare(first, shuffled(second), SPEC, seed=0)
+  for name in paired.headlines():
     assert got[name] == pytest.approx(expected[name])
   assert (paired.aligned(first, shuffled(second)).probs_NK == second.probs_NK).all()
 
 
 def test_swapping_the_models_negates_the_difference_and_keeps_the_p_value():
   first, second = pair(2, gain=0.1)
-  one, other = paired.compare(first, second, SPEC, 0), paired.compare(second, first, SPEC, 0)
-  for name in paired.names():
+  one, other = compare(first, second, SPEC, 0), compare(second, first, SPEC, 0)
+  for name in paired.headlines():
     assert other[name]['difference'] == pytest.approx(-one[name]['difference'])
     assert other[name]['p_value'] == one[name]['p_value']
     assert (other[name]['low'], other[name]['high']) == pytest.approx((-one[name]['high'], -one[name]['low']))
@@ -76,8 +80,8 @@ def test_swapping_the_models_negates_the_difference_and_keeps_the_p_value():
 
 def test_a_model_does_not_differ_from_itself():
   first, _ = pair(3)
-  got = paired.compare(first, shuffled(first), SPEC, seed=0)
-  for name in paired.names():
+  got = compare(first, shuffled(first), SPEC, seed=0)
+  for name in paired.headlines():
     assert got[name]['difference'] == got[name]['low'] == got[name]['high'] == 0
     assert got[name]['p_value'] == 1
 
@@ -88,7 +92,7 @@ def test_few_groups_are_swapped_in_every_way():
   label_N = first.label_N
   first = dataclasses.replace(first, probs_NK=np.eye(2)[1 - label_N])
   second = dataclasses.replace(second, probs_NK=np.eye(2)[label_N])
-  got = paired.compare(first, second, SPEC, seed=0)
+  got = compare(first, second, SPEC, seed=0)
   assert got['accuracy']['p_value'] == 2 / 64
   assert got['interval']['method'] == intervals.STUDENT
 
@@ -111,5 +115,18 @@ def test_other_rows_are_refused_in_one_line_that_names_one():
     (dataclasses.replace(second, class_names=('A', 'C')), 'classes differ'),
   ):
     with pytest.raises(types.UserError, match=message) as caught:
-      paired.compare(first, broken, SPEC, seed=0)
+      compare(first, broken, SPEC, seed=0)
     assert '\n' not in str(caught.value)
+
+
+def test_any_figure_that_follows_from_sums_is_compared_where_it_is_asked_for():
+  first, second = pair(0, gain=0.25)
+  entry = paired.compare(first, second, ('balanced_accuracy',), SPEC, 0)
+  own = [
+    metrics.figures(metrics.combine(sums, np.ones((1, len(names)))))['balanced_accuracy'].item()
+    for sums, names in map(metrics.sums, (first, second))
+  ]
+  assert entry['balanced_accuracy']['difference'] == pytest.approx(own[1] - own[0])
+  assert entry['balanced_accuracy']['low'] < own[1] - own[0] < entry['balanced_accuracy']['high']
+  # Negative control: what is not asked for is not there.
+  assert 'accuracy' not in entry
