@@ -57,7 +57,7 @@ def exported(trained, tmp_path_factory):
   folder = tmp_path_factory.mktemp('export')
   loaded = classifier.load(trained, signals.Stop())
   safetensors_file.write(folder / 'model.safetensors', program.build(loaded))
-  (folder / 'model.json').write_text(json.dumps(contract.build(loaded, program.build(loaded))))
+  (folder / 'model.json').write_text(json.dumps(contract.build(loaded, program.build(loaded), 'validation')))
   return folder
 
 
