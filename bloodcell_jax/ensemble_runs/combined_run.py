@@ -157,9 +157,8 @@ def write(
     figures = scoring.write(
       folder, split, combined[split], exp, note, origin, fitted, image_of, judgements.get(split), converted
     )
-    progress.line(scoring.line(split, figures))
-    if warning := scoring.warning(split, figures):
-      progress.line(warning)
+    for said in scoring.lines(split, figures):
+      progress.line(said)
   entry = {
     'members': list(result.members),
     'combine': result.combine,

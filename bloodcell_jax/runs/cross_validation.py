@@ -205,9 +205,8 @@ def _join(
     None,
     data.conversions('train'),
   )
-  progress.line(scoring.line(folds.OUT_OF_FOLD, figures))
-  if warning := scoring.warning(folds.OUT_OF_FOLD, figures):
-    progress.line(warning)
+  for said in scoring.lines(folds.OUT_OF_FOLD, figures):
+    progress.line(said)
   of_split = {
     split: {
       name: spread.summarize([entry[split][name]['value'] for entry in fold_metrics])

@@ -180,6 +180,11 @@ def line(split: str, figures: dict[str, Any]) -> str:
   )
 
 
+def lines(split: str, figures: dict[str, Any]) -> list[str]:
+  """What is said of a split once it is scored: `line`, and a warning if there is one."""
+  return [line(split, figures), *filter(None, [warning(split, figures)])]
+
+
 def warning(split: str, figures: Mapping[str, Any]) -> str:
   """A warning where images of several classes are all predicted as one, as by a collapsed network; else empty."""
   name = collapse.predicted_class(figures)

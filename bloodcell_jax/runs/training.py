@@ -156,9 +156,8 @@ def train_run(
     )
     if unlike.is_foreign(figures.get('unlike')):
       progress.line(f'{split}: {unlike.line(figures["unlike"])}')
-    progress.line(scoring.line(split, figures))
-    if scoring.warning(split, figures):
-      progress.line(scoring.warning(split, figures))
+    for said in scoring.lines(split, figures):
+      progress.line(said)
   report.publish(folder, note, progress)
 
 

@@ -1,0 +1,118 @@
+"""A finished run evaluated on its own splits: calibration, measure of unlike images, predictions and figures anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bloodcell_jax.base import types
+from bloodcell_jax.config import experiment
+from bloodcell_jax.data import dataset
+from bloodcell_jax.runs import (
+  cross_fitted,
+  data_place,
+  model_set,
+  run_data,
+  scoring,
+  unlike_measure,
+  validation_rule,
+)
+from bloodcell_jax.stats import calibration, unlike
+from bloodcell_jax.storage import calibration_file, unlike_file, workdir
+from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import signals
+
+
+def score(
+  folder: workdir.Workdir,
+  exp: experiment.Experiment,
+  evaluate_keys: Mapping[str, Any],
+  stop: signals.Stop,
+  progress: progress_lib.Progress,
+) -> str:
+  """Scores the splits that `evaluate.splits` names.
+
+  Args:
+    folder: the run's.
+    exp: its experiment, with the `evaluate.*` keys in use and its images where they are.
+    evaluate_keys: the `evaluate.*` keys of the command, without that prefix, which are kept with the figures.
+    stop: polled between batches.
+    progress: told of every split.
+
+  Returns:
+    The note that belongs to the figures.
+
+  Raises:
+    UserError: the images are not those of the run.
+  """
+  of_run = folder.read_environment()['data']
+  with run_data.advising_of(folder):
+    data = run_data.read(run_data.reader(exp, folder.cache), stop, progress)
+  folder.check_data(data.fingerprint())
+  data_place.remember(folder, exp)
+  models = model_set.load(
+    folder, exp, lambda one: data if one is exp else run_data.divide(data, one), stop, progress
+  )
+  about_run = data.table.synthetic or of_run['synthetic'], of_run['leaks']
+  note = scoring.note(*about_run)
+  if substituted := scoring.substitution(exp.evaluate_splits, data.rows):
+    progress.line(substituted)
+  wanted = scoring.known(exp.evaluate_splits, data.rows)
+  rule: calibration.Calibration | None = None
+  judgements: dict[str, unlike.Judgement] = {}
+  for name, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
+    if name == 'validation':
+      rule, judgements = _fitted(folder, exp, evaluate_keys, models, data, predictions, wanted, progress)
+    if name not in wanted:
+      continue
+    figures = scoring.write(
+      folder,
+      name,
+      predictions,
+      exp,
+      note,
+      models.origin,
+      rule,
+      data.image_of(name),
+      judgements.get(name),
+      data.conversions(name),
+    )
+    if unlike.is_foreign(figures.get('unlike')):
+      progress.line(f'{name}: {unlike.line(figures["unlike"])}')
+    for said in scoring.lines(name, figures):
+      progress.line(said)
+  return note
+
+
+def _fitted(
+  folder: workdir.Workdir,
+  exp: experiment.Experiment,
+  evaluate_keys: Mapping[str, Any],
+  models: model_set.ModelSet,
+  data: dataset.Dataset,
+  validation: types.Predictions,
+  wanted: Sequence[str],
+  progress: progress_lib.Progress,
+) -> tuple[calibration.Calibration, dict[str, unlike.Judgement]]:
+  """The calibration and, by split, how unlike the training its images are; both are written, in place of those before.
+
+  An adapted run keeps its own of the new laboratory: its splits may be of the old one, and are not judged by it.
+  """
+  fitted_for = models.fitted_for()
+  adapted, kept = cross_fitted.read(folder), cross_fitted.measure(folder)
+  rule = validation_rule.fit(adapted or validation, exp, fitted_for.temperature)
+  dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
+  if left := [split for split in dropped if split not in wanted]:
+    progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
+  folder.begin_scoring({**evaluate_keys, **exp.evaluation})
+  calibration_file.write(folder, rule, fitted_for)
+  if adapted:
+    of_run = folder.read_environment()['data']
+    note = scoring.note_of_others(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
+    progress.line(cross_fitted.write(folder, adapted, data, exp, note, models.origin, rule))
+  if kept:
+    unlike_file.write(folder, kept)
+  if adapted or kept:
+    return rule, {}
+  unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
+  return rule, unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)
