@@ -102,9 +102,8 @@ def score(
       folder, name, predictions, exp, note, models.origin, rule, data.image_of(name), judgement,
       data.conversions(name), about,
     )  # fmt: skip
-    if first := unlike.line(figures.get('unlike')):
-      progress.line(first)
-    for said in scoring.lines(name, figures):
+    first, warning = unlike.line(figures.get('unlike')), scoring.warning(name, figures)
+    for said in filter(None, (first, scoring.line(name, figures), warning)):
       progress.line(said)
   progress.line(f'{split}: {sentence}')
   return note

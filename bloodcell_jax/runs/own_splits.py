@@ -77,8 +77,6 @@ def score(
       judgements.get(name),
       data.conversions(name),
     )
-    if unlike.is_foreign(figures.get('unlike')):
-      progress.line(f'{name}: {unlike.line(figures["unlike"])}')
     for said in scoring.lines(name, figures):
       progress.line(said)
   return note

@@ -181,8 +181,11 @@ def line(split: str, figures: dict[str, Any]) -> str:
 
 
 def lines(split: str, figures: dict[str, Any]) -> list[str]:
-  """What is said of a split once it is scored: `line`, and a warning if there is one."""
-  return [line(split, figures), *filter(None, [warning(split, figures)])]
+  """What is said of a run's own split once it is scored: that it is foreign, if it is; `line`; a warning, if any."""
+  foreign = unlike.line(figures['unlike']) if unlike.is_foreign(figures.get('unlike')) else ''
+  return [
+    one for one in (foreign and f'{split}: {foreign}', line(split, figures), warning(split, figures)) if one
+  ]
 
 
 def warning(split: str, figures: Mapping[str, Any]) -> str:

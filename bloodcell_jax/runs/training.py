@@ -26,7 +26,6 @@ from bloodcell_jax.runs import (
   validation_rule,
 )
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.train import history, hosts, signals
 from bloodcell_jax.train import progress as progress_lib
@@ -154,8 +153,6 @@ def train_run(
       judgements.get(split),
       data.conversions(split),
     )
-    if unlike.is_foreign(figures.get('unlike')):
-      progress.line(f'{split}: {unlike.line(figures["unlike"])}')
     for said in scoring.lines(split, figures):
       progress.line(said)
   report.publish(folder, note, progress)
