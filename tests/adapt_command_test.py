@@ -28,10 +28,7 @@ def places(tmp_path_factory) -> dict[str, pathlib.Path]:
 
 @pytest.fixture(scope='module')
 def adapted(places) -> tuple[pathlib.Path, str]:
-  to = places['run'].parent / 'adapted'
-  code, out, err = run(*flags(places, 'labels.csv', to))
-  assert code == 0, err
-  return to, out
+  return adaptable.adapt(places, 'adapted', loads=())
 
 
 def test_an_adapted_run_is_better_there_keeps_the_old_classes_and_is_an_ordinary_run(places, adapted):

@@ -21,10 +21,7 @@ def places(tmp_path_factory) -> dict[str, pathlib.Path]:
 
 @pytest.fixture(scope='module')
 def tuned(places) -> tuple[pathlib.Path, str]:
-  to = places['run'].parent / 'tuned'
-  code, out, err = run(*flags(places, 'labels.csv', to), *TRAINED, loads=('tensorflow',))
-  assert code == 0, err
-  return to, out
+  return adaptable.adapt(places, 'tuned', *TRAINED, loads=('tensorflow',))
 
 
 @pytest.mark.long

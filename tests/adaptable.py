@@ -43,6 +43,16 @@ def flags(places: dict[str, pathlib.Path], labels: str, to: pathlib.Path) -> tup
   )
 
 
+def adapt(
+  places: dict[str, pathlib.Path], name: str, *more: str, loads: tuple[str, ...]
+) -> tuple[pathlib.Path, str]:
+  """The run adapted by `labels.csv`, in a folder of this name beside it, and what was printed."""
+  to = places['run'].parent / name
+  code, out, err = starting.run(*flags(places, 'labels.csv', to), *more, loads=loads)
+  assert code == 0, err
+  return to, out
+
+
 def params(folder: pathlib.Path) -> dict[str, bytes]:
   loaded = classifier.load(workdir.Workdir(folder), signals.Stop())
   return {name: np.asarray(leaf).tobytes() for name, leaf in tree.names(loaded.params).items()}

@@ -14,7 +14,7 @@ from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.commands import train
 from bloodcell_jax.config import experiment
-from bloodcell_jax.export import card, program
+from bloodcell_jax.export import card, contract, program
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import comparison, cross_validation
@@ -84,7 +84,8 @@ def test_a_registered_figure_appears_everywhere(plain, tmp_path, monkeypatch, ca
   assert 'kappa 0.625' in cross_validation.line('test', folds)
   assert 'Cohen kappa' in results.section('configs/default.py', one)
   loaded = classifier.load(one, signals.Stop())
-  values = card.values(one, loaded, program.build(loaded), {}, {})
+  built = contract.build(loaded, program.build(loaded), 'validation')
+  values = card.values(one, loaded, built, {}, {})
   assert values['figures']['test']['kappa'] == one.read_metrics()['test']['kappa']
   assert 'Cohen kappa' in card.text(values, loaded, [])
 
@@ -98,7 +99,8 @@ def test_runs_that_lack_a_figure_open_everywhere(plain, monkeypatch):
   one = workdir.Workdir(ensemble_file.member(plain, 1))
   assert '| n/a |' in results.section('configs/default.py', one)
   loaded = classifier.load(one, signals.Stop())
-  assert '| n/a |' in card.text(card.values(one, loaded, program.build(loaded), {}, {}), loaded, [])
+  built = contract.build(loaded, program.build(loaded), 'validation')
+  assert '| n/a |' in card.text(card.values(one, loaded, built, {}, {}), loaded, [])
 
 
 def test_a_run_of_which_a_known_figure_is_missing_opens(plain):

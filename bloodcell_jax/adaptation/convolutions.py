@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.adaptation import features, home_images, layers
-from bloodcell_jax.base import groups, types
+from bloodcell_jax.base import groups, types, wording
 from bloodcell_jax.data import tensorflow_cpu
 from bloodcell_jax.runs import cost, model_set, stage_training
 from bloodcell_jax.runs import job as job_lib
@@ -167,6 +167,6 @@ def _length(job: job_lib.Job, num_missing: int, num_folds: int) -> str:
   minutes = max(1, round(num_missing * updates * measured.update_seconds[0] / 60))
   return (
     f'training the convolutions: {num_missing} of {num_folds + 1} trainings ({num_folds} folds and the run itself), '
-    f'each of {updates:,} updates of {exp.batch_size} images; about {minutes:,} minute{"s" * (minutes > 1)} '
+    f'each of {updates:,} updates of {exp.batch_size} images; about {wording.counted(minutes, "minute")} '
     'on this machine at its present load; interrupted, the same command continues'
   )

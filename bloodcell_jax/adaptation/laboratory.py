@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.adaptation import features, layers, proposal
-from bloodcell_jax.base import evenly_spaced, types
+from bloodcell_jax.base import evenly_spaced, types, wording
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import decode, image_files
 from bloodcell_jax.data.sources import input_paths
@@ -196,9 +196,7 @@ def _write(
     for i in chosen
   ]
   label_next_csv.write(folder, proposals)
-  many = (
-    f'{len(chosen):,} images to label next, the most useful first'
-    if len(chosen) > 1
-    else '1 image to label next'
-  )
+  many = f'{wording.counted(len(chosen), "image")} to label next'
+  if len(chosen) > 1:
+    many += ', the most useful first'
   progress.line(f'{folder.next_labels}: {many if chosen else "no image is left to be labelled"}')

@@ -13,7 +13,7 @@ from bloodcell_jax.base import tree
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import registry
-from bloodcell_jax.export import contract, examples, formats, parity, program, unlike_json
+from bloodcell_jax.export import examples, formats, parity, unlike_json
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import report, selection
 from bloodcell_jax.stats import metrics
@@ -27,7 +27,7 @@ FORMAT = 'bloodcell_jax model card 1'
 def values(
   folder: workdir.Workdir,
   loaded: classifier.Classifier,
-  exported: program.Program,
+  built: Mapping[str, Any],
   parities: Mapping[str, parity.Parity],
   sizes: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def values(
   Args:
     folder: the run's.
     loaded: its classifier.
-    exported: the exported program.
+    built: the contract of the program, as from `contract.build`.
     parities: by format, its agreement with the run's own network.
     sizes: by format, in bytes.
   """
   exp, data = loaded.job.experiment, folder.read_environment()['data']
   chosen = selection.choices(folder)
   return {
-    **contract.build(loaded, exported, selection.calibrated_on(chosen)),
+    **built,
     'format': FORMAT,
     'use': USE,
     # Its name alone: a card is given to others, whom the place on this computer is no concern of.
@@ -51,7 +51,7 @@ def values(
     'run_place': place(folder.path),
     'model': {
       'name': exp.model.name,
-      'num_members': len(exported.models),
+      'num_members': len(loaded.models.networks),
       'num_parameters': sum(tree.count(network.params) for network in loaded.models.networks),
       'began_with': _origin(exp.weights.path, exp.model.name),
       'checkpoint': dict(loaded.origin),

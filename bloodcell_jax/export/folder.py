@@ -62,9 +62,9 @@ def write(
       parities[fmt.name], sizes[fmt.name] = result, _size(path)
       log(f'{fmt.name}: {sizes[fmt.name] / 1e6:,.1f} MB, {result.line()}')
     poll()
-    values = card.values(run, loaded, exported, parities, sizes)
-    calibrated_on = selection.calibrated_on(selection.choices(run))
-    atomic.write_json(temporary / CONTRACT, contract.build(loaded, exported, calibrated_on))
+    built = contract.build(loaded, exported, selection.calibrated_on(selection.choices(run)))
+    values = card.values(run, loaded, built, parities, sizes)
+    atomic.write_json(temporary / CONTRACT, built)
     atomic.write_json(temporary / CARD, values)
     if (known := unlike_json.values(loaded)) is not None:
       atomic.write_json(temporary / unlike_json.FILE, known)

@@ -40,8 +40,13 @@ def run(loaded, tmp_path) -> workdir.Workdir:
   return folder
 
 
+def values(folder: workdir.Workdir, loaded: classifier.Classifier) -> dict:
+  split = selection.calibrated_on(selection.choices(folder))
+  return card.values(folder, loaded, contract.build(loaded, program.build(loaded), split), {}, {})
+
+
 def text(folder: workdir.Workdir, loaded: classifier.Classifier) -> str:
-  return card.text(card.values(folder, loaded, program.build(loaded), {}, {}), loaded, [])
+  return card.text(values(folder, loaded), loaded, [])
 
 
 def test_the_card_of_an_adapted_run_says_what_its_calibration_was_fitted_on(run, loaded):
@@ -62,7 +67,7 @@ def test_the_card_of_an_adapted_run_says_what_its_calibration_was_fitted_on(run,
   ):
     assert said in after
   assert 'on validation' not in after
-  assert '/somewhere' not in json.dumps(card.values(run, loaded, program.build(loaded), {}, {}))
+  assert '/somewhere' not in json.dumps(values(run, loaded))
 
 
 def test_without_a_threshold_the_split_is_named_too(loaded):
