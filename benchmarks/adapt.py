@@ -4,7 +4,9 @@
 
 FOLDER holds class folders of the other laboratory, none of whose images the run has seen. In each draw some images of
 it are labelled, one of each class in turn; the output layer is fitted as `adapt` fits it, and scored on the images of
-all other groups. The embeddings are computed once.
+all other groups. The embeddings are computed once. `named` and `errors` are of the threshold that is fitted on the
+cross-fitted answers: the share of these images that it accepts, and how many of the accepted ones are wrong, in all draws
+together and in the worst of them.
 
     python -m benchmarks.adapt --run=runs/NAME --folder=FOLDER --trainable=convolutions --draws=2 --cache=CACHE
 
@@ -32,6 +34,7 @@ from bloodcell_jax.commands import adapt as command
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import folders
 from bloodcell_jax.heads import logistic
+from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -89,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
   both = layers.Layers(before, before, np.isin(wanted, known))
   rows: list[dict[str, Any]] = []
   for num in [0, *(int(each) for each in values.labels.split(','))]:
-    rows.append(_row(examples, both, num, values.draws, stop, trainer))
+    rows.append(_row(examples, both, network.job.experiment.calibration, num, values.draws, stop, trainer))
     print(_line(rows[-1]), flush=True)
   if values.json:
     found = {'machine': machine.describe(), 'rows': rows}
@@ -99,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _row(
   examples: Sequence[head_choice.Examples],
   both: layers.Layers,
+  spec: calibration.Spec,
   num: int,
   num_draws: int,
   stop: signals.Stop,
@@ -115,6 +119,7 @@ def _row(
       choice = head_choice.choose(home, target.take(rows), both.before, seed, stop.poll)
       layer, left_N = choice.layer, ~np.isin(target.group_N, target.group_N[rows])
       entry['cross_fitted'] = _balanced(choice.cross_fitted_NK, target.label_N[rows])
+      entry |= _named(choice, target, rows, left_N, spec)
       entry |= _simple(home, target, rows, left_N)
       if trainer is not None:
         entry |= _trained(trainer, examples, both, rows, left_N, seed, stop)
@@ -132,9 +137,38 @@ def _row(
     'num_labels': num,
     'ms': 1000 * (time.monotonic() - began) / len(drawn),
     **{
-      key: {'mean': float(x.mean()), 'sd': float(x.std()), 'least': float(x.min())}
+      key: {'mean': float(x.mean()), 'sd': float(x.std()), 'least': float(x.min()), 'most': float(x.max())}
       for key, x in figures.items()
     },
+  }
+
+
+def _named(
+  choice: head_choice.Choice,
+  target: head_choice.Examples,
+  rows: np.ndarray,
+  left_N: np.ndarray,
+  spec: calibration.Spec,
+) -> dict[str, float]:
+  """Shares of the images that are not labelled: those that are accepted, those accepted and wrong, errors of the former."""
+
+  def answers(probs_NK: np.ndarray, some: np.ndarray) -> types.Predictions:
+    names = tuple(f'{k}' for k in range(probs_NK.shape[1]))
+    group_N = target.group_N[some].astype(str)
+    return types.Predictions(probs_NK, target.label_N[some], group_N, group_N, names)
+
+  one_laboratory_N = np.zeros(len(rows), np.int32)
+  rule = calibration.fit(answers(choice.cross_fitted_NK, rows), spec, one_laboratory_N)
+  left = np.flatnonzero(left_N)
+  new = calibration.scaled(
+    answers(choice.layer.probabilities(target.embedding_ND[left]), left), rule.temperature
+  )
+  accepted_N = calibration.is_accepted(rule, new)
+  wrong_N = accepted_N & (new.probs_NK.argmax(1) != new.label_N)
+  return {
+    'named': float(accepted_N.mean()),
+    'named_wrong': float(wrong_N.mean()),
+    'error': float(wrong_N.sum() / max(1, accepted_N.sum())),
   }
 
 
@@ -260,7 +294,10 @@ def _line(row: dict[str, Any]) -> str:
 
   keys = ['new', 'cross_fitted', 'class_means', 'standardized', 'home']
   keys += ['convolutions', 'convolutions_cross_fitted', 'convolutions_home'] if 'convolutions' in row else []
-  return f'| {row["num_labels"]} | ' + ' | '.join(map(text, keys)) + f' | {row["ms"] / 1000:.1f} s |'
+  named = 'named' in row and row['named']['mean']
+  error = f'{row["named_wrong"]["mean"] / named:.1%}, worst {row["error"]["most"]:.1%}' if named else 'n/a'
+  figures = [*map(text, keys), f'named {named:.1%}', f'errors {error}', f'{row["ms"] / 1000:.1f} s']
+  return f'| {row["num_labels"]} | ' + ' | '.join(figures) + ' |'
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.runs import cross_fitted, model_set, scoring, validation_rule
 from bloodcell_jax.stats import bootstrap, paired
-from bloodcell_jax.storage import calibration_file, home_features, workdir
+from bloodcell_jax.storage import home_features, workdir
 from bloodcell_jax.train import progress as progress_lib
 
 # Shown for the run before and after.
@@ -58,7 +58,7 @@ def write(
   folder.begin_scoring(exp.evaluation)
   fitted_for = models.fitted_for()
   rule = validation_rule.fit(crossed, exp, fitted_for.temperature)
-  calibration_file.write(folder, rule, fitted_for)
+  validation_rule.write(folder, rule, fitted_for, progress)
   progress.line(cross_fitted.write(folder, crossed, data, exp, of_others, models.origin, rule))
   before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(embedding_ND[rows]))
   result: dict[str, Any] = {'new': compare(before, crossed, exp), 'home': {}}

@@ -34,7 +34,7 @@ from bloodcell_jax.inference import (
 )
 from bloodcell_jax.reports import report, review_images
 from bloodcell_jax.runs import unlike_measure
-from bloodcell_jax.stats import unlike
+from bloodcell_jax.stats import calibration, unlike
 from bloodcell_jax.storage import box, journal, label_next_csv, prediction_folder, workdir
 from bloodcell_jax.system import atomic, console
 from bloodcell_jax.train import progress as progress_lib
@@ -207,7 +207,7 @@ def _review(
   difference = about['differential']
   first = unlike.line(difference['unlike'])
   notes = [
-    wording.capital(first),
+    *(wording.capital(line) for line in (first, calibration.left_for_review(loaded.rule))),
     loaded.note,
     about['other_size'],
     *differential_count.warnings(difference),
@@ -277,6 +277,7 @@ def _print_summary(
     differential_count.duplicates(difference),
     differential_count.not_counted(difference),
     *differential_count.warnings(difference),
+    calibration.left_for_review(loaded.rule),
     loaded.note,
   )
   for note in notes:

@@ -146,7 +146,7 @@ def write(
       result.fingerprints[0] if is_one else model_set.fingerprint(result.fingerprints, result.rule),
       result.temperature,
     )
-    calibration_file.write(folder, fitted, fitted_for)
+    validation_rule.write(folder, fitted, fitted_for, progress)
     if data is not None:
       network = None if is_one else _first_network(folder, result.members, data, stop, progress)
       unlike_measure.write(folder, data, fitted_for, network, exp.seed)

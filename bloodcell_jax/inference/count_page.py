@@ -15,7 +15,7 @@ from bloodcell_jax.inference import (
   reviewers,
 )
 from bloodcell_jax.reports import page, report
-from bloodcell_jax.stats import unlike
+from bloodcell_jax.stats import calibration, unlike
 from bloodcell_jax.storage import prediction_folder, workdir
 from bloodcell_jax.system import atomic
 
@@ -64,7 +64,11 @@ def write(
     ('Not counted, of all photographs', differential_count.not_counted(about['differential']) or 'nothing'),
   ]
   first = unlike.line(about['differential']['unlike'])
-  notes = [wording.capital(first), loaded.note, report.RESEARCH_ONLY]
+  notes = [
+    *(wording.capital(line) for line in (first, calibration.left_for_review(loaded.rule))),
+    loaded.note,
+    report.RESEARCH_ONLY,
+  ]
   text = render(counted, f'Differential count of {target.name}', facts, list(filter(None, notes)))
   atomic.write_text(target / 'count.html', text)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bloodcell_jax.base import types, wording
 from bloodcell_jax.reports import page, review_images, selection
-from bloodcell_jax.stats import by_laboratory, metrics, unlike
+from bloodcell_jax.stats import by_laboratory, calibration, metrics, unlike
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 
@@ -188,7 +188,8 @@ def _calibration(name: str, entry: dict[str, Any], fitted_on: str) -> str:
   fitted = 'Temperature, threshold and sets were fitted on these same images. ' if name == fitted_on else ''
   threshold = summary['threshold']
   rule = (
-    f'No confidence threshold reached the target error rate on {fitted_on}: every image is left for review.'
+    f'No confidence threshold reached the target error rate on {fitted_on}: every image is left for review. It takes '
+    f'{calibration.least_groups(summary["max_error"])} groups or more that are accepted without an error.'
     if threshold is None
     else f'Predictions with a confidence of at least {threshold:.3f} are accepted; all others are left for review.'
   )

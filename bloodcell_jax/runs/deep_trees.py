@@ -16,7 +16,7 @@ from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import trees as plot
 from bloodcell_jax.runs import comparison, model_set, output_layer, scoring, validation_rule
 from bloodcell_jax.stats import bootstrap, paired
-from bloodcell_jax.storage import calibration_file, predictions_csv, workdir
+from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -151,7 +151,7 @@ def _write(
   atomic.write_json(trees_folder.config, {**folder.read_config(), **settings, **evaluation})
   atomic.write_json(trees_folder.environment, environment)
   rule = validation_rule.fit(predictions['validation'], exp, 1.0)
-  calibration_file.write(trees_folder, rule, None)
+  validation_rule.write(trees_folder, rule, None, progress)
   comparisons = {}
   for split in scored:
     figures = scoring.write(

@@ -18,7 +18,7 @@ from bloodcell_jax.runs import (
   validation_rule,
 )
 from bloodcell_jax.stats import calibration, unlike
-from bloodcell_jax.storage import calibration_file, unlike_file, workdir
+from bloodcell_jax.storage import unlike_file, workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -103,7 +103,7 @@ def _fitted(
   if left := [split for split in dropped if split not in wanted]:
     progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
   folder.begin_scoring({**evaluate_keys, **exp.evaluation})
-  calibration_file.write(folder, rule, fitted_for)
+  validation_rule.write(folder, rule, fitted_for, progress)
   if adapted:
     of_run = folder.read_environment()['data']
     note = scoring.note_of_others(data.table.synthetic or of_run['synthetic'], of_run['leaks'])

@@ -26,7 +26,7 @@ from bloodcell_jax.runs import (
   validation_rule,
 )
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.storage import calibration_file, workdir
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import history, hosts, signals
 from bloodcell_jax.train import progress as progress_lib
 
@@ -136,7 +136,7 @@ def train_run(
     if split == 'validation':
       fitted_for = models.fitted_for()
       rule = validation_rule.fit(predictions, exp, fitted_for.temperature)
-      calibration_file.write(folder, rule, fitted_for)
+      validation_rule.write(folder, rule, fitted_for, progress)
       unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
       judgements = unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)
     if split not in wanted:

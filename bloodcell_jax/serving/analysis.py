@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import cell, types
+from bloodcell_jax.base import cell, types, wording
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
 from bloodcell_jax.inference import cell_finder, classifier, differential_count, file_predictions
 from bloodcell_jax.reports import review_images
 from bloodcell_jax.serving import photograph_file
-from bloodcell_jax.stats import unlike
+from bloodcell_jax.stats import calibration, unlike
 from bloodcell_jax.storage import journal as journal_lib
 
 # Cells per batch: small, because a person waits for the first answer.
@@ -68,7 +68,7 @@ class Analysis:
   @property
   def notes(self) -> list[str]:
     """What must be read before the page's figures."""
-    notes = [self.loaded.note]
+    notes = [self.loaded.note, wording.capital(calibration.left_for_review(self.loaded.rule))]
     if self.loaded.measure is None:
       notes.append(
         'This model has no measure of unlike images: cells of another laboratory or stain are named like its own.'

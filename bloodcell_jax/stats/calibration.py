@@ -8,6 +8,7 @@ chosen the epoch or fitted weights, as it does in a run, the guarantees hold app
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,13 +21,18 @@ from bloodcell_jax.stats import bootstrap, conformal, intervals, unlike
 TINY = float(np.nextafter(0, 1))
 # Bounds of the search for the temperature, as natural logarithms: from 1/20 to 20, far beyond values seen in practice.
 LOG_TEMPERATURES = (-3.0, 3.0)
+# The abstention threshold promises an error rate on new groups of at most this many times `max_error`, ...
+MARGIN = 2
+# ... as far as an exact one-sided interval at this confidence tells.
+CONFIDENCE = 0.8
+_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
   """Targets of the calibration."""
 
-  max_error: float  # in (0, 1): error rate allowed among the accepted images
+  max_error: float  # in (0, 1): error rate allowed among the accepted images, every group counted once
   miscoverage: float  # in (0, 1): share of images whose set of classes may miss the label
   conformal_score: str  # one of `conformal.SCORES`
 
@@ -215,14 +221,24 @@ def abstention_threshold(
 ) -> float | None:
   """The lowest confidence at which the accepted images have at most this error rate; None if there is none.
 
-  This is the error rate on these rows, without a margin: on other photographs it tends to be higher, the more so
-  the fewer groups these rows have. Judge it on a test set, with intervals by group.
+  In each laboratory every group counts once, divided among its images, as in `conformal.fit`. The error rate may be at
+  most `max_error`, and the upper limit of its one-sided exact interval at most `MARGIN` times that. The second
+  condition decides where few groups are accepted: none wrong of three is no evidence of an error rate of 5 %.
+  `least_groups` says how many it takes.
+
+  The threshold is chosen among many, so this is no guarantee: judge it on a test set, with intervals by group.
 
   Args:
     predictions: at the temperature of the calibration.
     max_error: the error rate, 0 to 1.
     inside_LN: the rows of each laboratory, in each of which the error rate must hold, as from `groups.of_laboratories`.
+
+  Source: Geifman and El-Yaniv 2017, "Selective classification for deep neural networks", for the upper limit; Clopper
+    and Pearson 1934.
   """
+  # Imported here: SciPy takes half a second to load, and `experiment` imports this module.
+  from scipy import special
+
   confidence_N = predictions.probs_NK.max(1)
   order = np.argsort(-confidence_N, kind='stable')
   wrong_N = (predictions.probs_NK.argmax(1) != predictions.label_N)[order]
@@ -230,7 +246,39 @@ def abstention_threshold(
   # Images of equal confidence are accepted together.
   is_allowed_N = np.append(sorted_N[:-1] != sorted_N[1:], True)
   for inside_N in inside_LN:
-    num_accepted_N = np.cumsum(inside_N[order])
-    is_allowed_N &= np.cumsum(wrong_N & inside_N[order]) / np.maximum(num_accepted_N, 1) <= max_error
+    weight_N = np.zeros(len(order))
+    inside = np.flatnonzero(inside_N)
+    group_N = predictions.group_N[inside]
+    weight_N[inside] = groups.equal_weights(group_N, len(np.unique(group_N)))
+    accepted_N, error_N = np.cumsum(weight_N[order]), np.cumsum(weight_N[order] * wrong_N)
+    # The slack only covers the rounding of the sums.
+    is_allowed_N &= error_N <= max_error * accepted_N + _ROUNDING
+    rows = np.flatnonzero(is_allowed_N)
+    right_M = np.maximum(accepted_N[rows] - error_N[rows], TINY)
+    # The probability that an error rate at the limit would give more errors than these.
+    surplus_M = special.betainc(error_N[rows] + 1, right_M, min(MARGIN * max_error, 1.0))
+    is_allowed_N[rows] = surplus_M >= CONFIDENCE - _ROUNDING
   allowed = np.flatnonzero(is_allowed_N)
   return float(sorted_N[allowed[-1]]) if len(allowed) else None
+
+
+def left_for_review(calibration: Calibration | None) -> str:
+  """A line about a calibration that accepts no image; '' for any other."""
+  if calibration is None or calibration.threshold is not None:
+    return ''
+  return (
+    'every image is left for review: no confidence threshold reached the target error rate of '
+    f'{calibration.max_error:.0%} (evaluate.max_error), which takes {least_groups(calibration.max_error)} validation '
+    'images or labels of different groups that are accepted without an error'
+  )
+
+
+def least_groups(max_error: float) -> int:
+  """How many groups must be accepted without an error for a threshold of this error rate.
+
+  Example:
+    >>> least_groups(0.05), least_groups(0.1), least_groups(0.5)
+    (16, 8, 1)
+  """
+  limit = MARGIN * max_error
+  return 1 if limit >= 1 else max(1, math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - limit) - _ROUNDING))
