@@ -5,8 +5,8 @@
 FOLDER holds class folders of the other laboratory, none of whose images the run has seen. In each draw some images of
 it are labelled, one of each class in turn; the output layer is fitted as `adapt` fits it, and scored on the images of
 all other groups. The embeddings are computed once. `named` and `errors` are of the threshold that is fitted on the
-cross-fitted answers: the share of these images that it accepts, and how many of the accepted ones are wrong, in all draws
-together and in the worst of them.
+cross-fitted answers: the share of these images that it accepts, and how many of the accepted ones are wrong, in all
+draws together and in the worst of them.
 
     python -m benchmarks.adapt --run=runs/NAME --folder=FOLDER --trainable=convolutions --draws=2 --cache=CACHE
 
@@ -18,6 +18,7 @@ with the same --cache it continues.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import tempfile
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     '--updates', type=int, default=command.UPDATES, help='of each training of the convolutions'
   )
   parser.add_argument('--folds', action='store_true', help='train folds of the labels too')
+  parser.add_argument('--max_error', type=float, help="of the threshold, in place of the run's")
   parser.add_argument('--json', default='', help='file for the results')
   values = parser.parse_args(arguments)
   stop, progress = signals.Stop(), progress_lib.Progress()
@@ -90,9 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
   before = layers.grown(layers.read(network), known, wanted)
   both = layers.Layers(before, before, np.isin(wanted, known))
+  spec = network.job.experiment.calibration
+  spec = dataclasses.replace(spec, max_error=values.max_error or spec.max_error)
   rows: list[dict[str, Any]] = []
   for num in [0, *(int(each) for each in values.labels.split(','))]:
-    rows.append(_row(examples, both, network.job.experiment.calibration, num, values.draws, stop, trainer))
+    rows.append(_row(examples, both, spec, num, values.draws, stop, trainer))
     print(_line(rows[-1]), flush=True)
   if values.json:
     found = {'machine': machine.describe(), 'rows': rows}
@@ -150,7 +154,7 @@ def _named(
   left_N: np.ndarray,
   spec: calibration.Spec,
 ) -> dict[str, float]:
-  """Shares of the images that are not labelled: those that are accepted, those accepted and wrong, errors of the former."""
+  """Of the images that are not labelled: the shares accepted, and accepted and wrong; the error rate of the former."""
 
   def answers(probs_NK: np.ndarray, some: np.ndarray) -> types.Predictions:
     names = tuple(f'{k}' for k in range(probs_NK.shape[1]))
