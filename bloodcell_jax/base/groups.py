@@ -10,9 +10,8 @@ from bloodcell_jax.base import rng
 
 # Texts compared at once.
 _BLOCK = 1_000
-# Fewer groups than these say too little of a laboratory by itself: an abstention threshold for 5 % of errors takes 16
-# that are accepted without one.
-LEAST_OF_LABORATORY = 20
+# Fewer groups than these say too little of a laboratory by itself.
+LEAST_OF_LABORATORY = 10
 
 
 def numbers(text_N: np.ndarray) -> np.ndarray:
@@ -179,9 +178,9 @@ def of_laboratories(laboratory_N: np.ndarray, group_N: np.ndarray) -> list[np.nd
   too few as well.
 
   Example:
-    >>> laboratory_N = np.repeat([0, 1, 2], [22, 30, 2])
-    >>> [int(inside_N.sum()) for inside_N in of_laboratories(laboratory_N, np.arange(54))]
-    [24, 30]
+    >>> laboratory_N = np.repeat([0, 1, 2], [12, 20, 2])
+    >>> [int(inside_N.sum()) for inside_N in of_laboratories(laboratory_N, np.arange(34))]
+    [14, 20]
   """
   size_L = {each: len(np.unique(group_N[laboratory_N == each])) for each in np.unique(laboratory_N).tolist()}
   small = [each for each, size in size_L.items() if size < LEAST_OF_LABORATORY]
@@ -197,9 +196,9 @@ def equal_laboratories(laboratory_N: np.ndarray, group_N: np.ndarray) -> np.ndar
   """[N] weights with the sum 1 for each of `of_laboratories`, and within it the same sum for every group.
 
   Example:
-    >>> laboratory_N = np.repeat([0, 1], [20, 50])
-    >>> equal_laboratories(laboratory_N, np.arange(70))[[0, -1]].tolist()
-    [0.05, 0.02]
+    >>> laboratory_N = np.repeat([0, 1], [10, 20])
+    >>> equal_laboratories(laboratory_N, np.arange(30))[[0, -1]].tolist()
+    [0.1, 0.05]
   """
   weight_N = np.empty(len(group_N))
   for inside_N in of_laboratories(laboratory_N, group_N):

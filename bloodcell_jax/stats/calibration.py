@@ -21,10 +21,8 @@ from bloodcell_jax.stats import bootstrap, conformal, intervals, unlike
 TINY = float(np.nextafter(0, 1))
 # Bounds of the search for the temperature, as natural logarithms: from 1/20 to 20, far beyond values seen in practice.
 LOG_TEMPERATURES = (-3.0, 3.0)
-# The abstention threshold promises an error rate on new groups of at most this many times `max_error`, ...
+# With one more group, accepted and wrong, the error rate may be at most this many times `max_error`.
 MARGIN = 2
-# ... as far as an exact one-sided interval at this confidence tells.
-CONFIDENCE = 0.8
 _ROUNDING = 1e-9
 
 
@@ -222,23 +220,20 @@ def abstention_threshold(
   """The lowest confidence at which the accepted images have at most this error rate; None if there is none.
 
   In each laboratory every group counts once, divided among its images, as in `conformal.fit`. The error rate may be at
-  most `max_error`, and the upper limit of its one-sided exact interval at most `MARGIN` times that. The second
-  condition decides where few groups are accepted: none wrong of three is no evidence of an error rate of 5 %.
-  `least_groups` says how many it takes.
+  most `max_error`, and at most `MARGIN` times that with one more group, accepted and wrong. This second condition
+  decides where few groups are accepted: none wrong of three is no evidence of an error rate of 5 %. `least_groups` says
+  how many it takes.
 
-  The threshold is chosen among many, so this is no guarantee: judge it on a test set, with intervals by group.
+  The error rate on new groups is at most `MARGIN` times `max_error` in expectation for a threshold that is fixed
+  beforehand. This one is chosen among many, which is optimistic: judge it on a test set, with intervals by group.
 
   Args:
     predictions: at the temperature of the calibration.
     max_error: the error rate, 0 to 1.
     inside_LN: the rows of each laboratory, in each of which the error rate must hold, as from `groups.of_laboratories`.
 
-  Source: Geifman and El-Yaniv 2017, "Selective classification for deep neural networks", for the upper limit; Clopper
-    and Pearson 1934.
+  Source: Angelopoulos et al. 2022, "Conformal risk control", for the group that is added.
   """
-  # Imported here: SciPy takes half a second to load, and `experiment` imports this module.
-  from scipy import special
-
   confidence_N = predictions.probs_NK.max(1)
   order = np.argsort(-confidence_N, kind='stable')
   wrong_N = (predictions.probs_NK.argmax(1) != predictions.label_N)[order]
@@ -253,11 +248,7 @@ def abstention_threshold(
     accepted_N, error_N = np.cumsum(weight_N[order]), np.cumsum(weight_N[order] * wrong_N)
     # The slack only covers the rounding of the sums.
     is_allowed_N &= error_N <= max_error * accepted_N + _ROUNDING
-    rows = np.flatnonzero(is_allowed_N)
-    right_M = np.maximum(accepted_N[rows] - error_N[rows], TINY)
-    # The probability that an error rate at the limit would give more errors than these.
-    surplus_M = special.betainc(error_N[rows] + 1, right_M, min(MARGIN * max_error, 1.0))
-    is_allowed_N[rows] = surplus_M >= CONFIDENCE - _ROUNDING
+    is_allowed_N &= error_N + 1 <= MARGIN * max_error * (accepted_N + 1) + _ROUNDING
   allowed = np.flatnonzero(is_allowed_N)
   return float(sorted_N[allowed[-1]]) if len(allowed) else None
 
@@ -278,7 +269,6 @@ def least_groups(max_error: float) -> int:
 
   Example:
     >>> least_groups(0.05), least_groups(0.1), least_groups(0.5)
-    (16, 8, 1)
+    (9, 4, 1)
   """
-  limit = MARGIN * max_error
-  return 1 if limit >= 1 else max(1, math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - limit) - _ROUNDING))
+  return max(1, math.ceil(1 / (MARGIN * max_error) - 1 - _ROUNDING))

@@ -116,6 +116,6 @@ def test_a_laboratory_of_few_groups_is_fitted_with_another():
   )  # five groups of the bad one
   rule = calibration.fit(found.take(few), SPEC, is_bad_N[few])
   assert rule == fitted_on(found.take(few), SPEC)
-  # Negative control: with twenty groups it counts.
-  enough = np.flatnonzero((is_bad_N == 0) | (np.arange(len(found)) >= len(found) - 200))
+  # Negative control: with ten groups it counts.
+  enough = np.flatnonzero((is_bad_N == 0) | (np.arange(len(found)) >= len(found) - 100))
   assert calibration.fit(found.take(enough), SPEC, is_bad_N[enough]) != fitted_on(found.take(enough), SPEC)
