@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.adaptation import layers
+from bloodcell_jax.adaptation import layers, material
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset
 from bloodcell_jax.runs import cross_fitted, model_set, scoring, validation_rule
 from bloodcell_jax.stats import bootstrap, paired
-from bloodcell_jax.storage import home_features, workdir
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
 
 # Shown for the run before and after.
@@ -25,13 +24,10 @@ HOME_SPLITS = ('test', 'validation')
 def write(
   folder: workdir.Workdir,
   models: model_set.ModelSet,
-  data: dataset.Dataset,
-  rows: np.ndarray,
+  given: material.Material,
   both: layers.Layers,
-  embedding_ND: np.ndarray,
   after_ND: np.ndarray,
   crossed: types.Predictions,
-  kept: home_features.HomeFeatures | None,
   progress: progress_lib.Progress,
 ) -> dict[str, Any]:
   """Fits the calibration on the cross-fitted predictions, scores the splits, and compares with the run before.
@@ -39,19 +35,16 @@ def write(
   Args:
     folder: of the adapted run.
     models: its network.
-    data: its images.
-    rows: the new laboratory's labelled images in them.
+    given: the images.
     both: the output layers before and after.
-    embedding_ND: of every row of the data, by the network before.
-    after_ND: the same by the adapted network; the same array where the output layer alone is another.
-    crossed: the cross-fitted predictions of `rows`.
-    kept: features of old images, of the same classes, where the data has none of these; else None.
+    after_ND: as `given.embedding_ND`, by the adapted network.
+    crossed: the cross-fitted predictions of the labelled images.
     progress: where progress is printed.
 
   Returns:
     `new`, and `home` by split: the numbers of images and groups, the figures `before` and `after`, their `change`.
   """
-  exp = models.networks[0].job.experiment
+  exp, data = models.networks[0].job.experiment, given.job.data
   about_run = data.table.synthetic, data.leaking().counts()
   note, of_others = scoring.note(*about_run), scoring.note_of_others(*about_run)
   folder.metrics.unlink(missing_ok=True)
@@ -60,10 +53,10 @@ def write(
   rule = validation_rule.fit(crossed, exp, fitted_for.temperature)
   validation_rule.write(folder, rule, fitted_for, progress)
   progress.line(cross_fitted.write(folder, crossed, data, exp, of_others, models.origin, rule))
-  before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(embedding_ND[rows]))
+  before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(given.fresh.embedding_ND))
   result: dict[str, Any] = {'new': compare(before, crossed, exp), 'home': {}}
   for split in HOME_SPLITS:
-    old = _old_images(split, data, embedding_ND, after_ND, kept)
+    old = _old_images(split, given, after_ND)
     if old is None:
       continue
     before, after = (
@@ -91,14 +84,9 @@ class _OldImages:
   conversions: Mapping[str, int] | None
 
 
-def _old_images(
-  split: str,
-  data: dataset.Dataset,
-  embedding_ND: np.ndarray,
-  after_ND: np.ndarray,
-  kept: home_features.HomeFeatures | None,
-) -> _OldImages | None:
-  """Those of the data, or those that `kept` has the features of; None where there are none."""
+def _old_images(split: str, given: material.Material, after_ND: np.ndarray) -> _OldImages | None:
+  """Those of the data, or those whose features stand for them; None where there are none."""
+  data, kept = given.job.data, given.kept
   none_NK = np.zeros((0, len(data.table.class_names)))
   if kept is not None:
     part = kept.of_split(split)
@@ -111,7 +99,7 @@ def _old_images(
   table = data.table.take(rows)
   about = types.Predictions(none_NK, table.label, table.group, table.file, table.class_names)
   image_of, conversions = data.image_of(split), data.conversions(split)
-  return _OldImages(embedding_ND[rows], after_ND[rows], about, image_of, conversions)
+  return _OldImages(given.embedding_ND[rows], after_ND[rows], about, image_of, conversions)
 
 
 def loss_and_accuracy(probs_NK: np.ndarray, label_N: np.ndarray) -> tuple[float, float]:
