@@ -177,6 +177,8 @@ def warnings(counted: dict[str, Any]) -> list[str]:
   num, few = counted['num_named'], differential.LEAST_CELLS
   if not counted['num_cells']:
     return ['There is no cell to count.']
+  if not num:
+    return ['No cell was accepted; the count begins with your labels.']
   if num < few:
     lines.append(
       f'{num} {"cell was" if num == 1 else "cells were"} accepted, fewer than {few}: too few for a differential count, '

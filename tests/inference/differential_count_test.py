@@ -55,6 +55,7 @@ def test_the_count_is_of_the_accepted_cells_and_warns_of_few():
     classify(calibration.Calibration(1.0, 0.05, None, RULE.conformal, 100, 20)), 0.95
   )
   assert {entry['share'] for entry in nothing['classes'].values()} == {None}
+  assert differential_count.warnings(nothing) == ['No cell was accepted; the count begins with your labels.']
 
 
 def test_files_with_the_same_bytes_are_one_cell_of_the_count():
