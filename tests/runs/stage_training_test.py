@@ -223,7 +223,6 @@ def test_the_last_checkpoint_is_waited_for_where_the_figures_cannot_be_written(t
     original(store)
 
   def refuse(board):
-    board._file.close()
     raise OSError(28, 'No space left on device', 'events')
 
   monkeypatch.setattr(checkpoint.Store, 'close', close)

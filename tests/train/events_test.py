@@ -41,11 +41,20 @@ def test_events_are_what_tensorboard_reads(tmp_path):
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs a device that is always full')
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
   board = events.Events(tmp_path)
+  board.write(records(0.9))
   (path,) = tmp_path.iterdir()
   with open('/dev/full', 'wb') as full:
     # What is open goes to the full disk from now on.
-    os.dup2(full.fileno(), board._file.fileno())
-  for refused in (lambda: board.write(records(0.9)), board.close):
+    os.dup2(full.fileno(), board._writer._writer.fileno())
+  for refused in (lambda: board.write(records(0.9, 0.5)), board.close):
     with pytest.raises(OSError, match='No space left') as error:
       refused()
     assert error.value.filename == str(path)
+
+
+def test_without_an_epoch_to_write_there_is_no_file(tmp_path):
+  for epochs, num_files in (([], 0), (records(0.9), 1)):
+    board = events.Events(tmp_path)
+    board.write(epochs)
+    board.close()
+    assert len(list(tmp_path.iterdir())) == num_files
