@@ -243,8 +243,8 @@ def abstention_threshold(
   for inside_N in inside_LN:
     weight_N = np.zeros(len(order))
     inside = np.flatnonzero(inside_N)
-    group_N = predictions.group_N[inside]
-    weight_N[inside] = groups.equal_weights(group_N, len(np.unique(group_N)))
+    number_N = groups.numbers(predictions.group_N[inside])
+    weight_N[inside] = 1 / np.bincount(number_N)[number_N]
     accepted_N, error_N = np.cumsum(weight_N[order]), np.cumsum(weight_N[order] * wrong_N)
     # The slack only covers the rounding of the sums.
     is_allowed_N &= error_N <= max_error * accepted_N + _ROUNDING
