@@ -259,7 +259,7 @@ def left_for_review(calibration: Calibration | None) -> str:
     return ''
   return (
     'every image is left for review: no confidence threshold reached the target error rate of '
-    f'{calibration.max_error:.0%} (evaluate.max_error), which takes {least_groups(calibration.max_error)} validation '
+    f'{100 * calibration.max_error:g}% (evaluate.max_error), which takes {least_groups(calibration.max_error)} validation '
     'images or labels of different groups that are accepted without an error; label or add more of them'
   )
 
