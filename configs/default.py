@@ -250,8 +250,8 @@ def get_config() -> config_dict.ConfigDict:
   v.confidence = 0.95  # level of the confidence intervals, in (0, 1)
   v.interval = 'bca'  # kind of bootstrap interval: bca or percentile
   v.prevalence = ()  # fraction of each class, in alphabetical order, to get figures for; () for none
-  # Abstain on the least confident images until the error rate of the rest, on validation, every group counted once, is at
-  # most this. At 0.05 that takes nine groups without an error; where there are not, it abstains on every image.
+  # Abstain on the least confident images until the error rate of the rest, on validation, every group counted once, is
+  # at most this. At 0.05 that takes nine groups without an error; without them it abstains on every image.
   v.max_error = 0.05
   v.miscoverage = 0.1  # fraction of conformal sets that may miss the label, in (0, 1)
   # Of images like the training's, the share that may be withheld as unlike, in [0, 0.5]; of images of another
