@@ -105,7 +105,8 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   rows = read_rows(target / 'predictions.csv')
   assert len(rows) == 9
   assert 'broken.png: is cut short or damaged' in out
-  assert 'fewer than 100' in out
+  # The run has few validation groups, so that it may accept none.
+  assert 'fewer than 100' in out or 'No cell was accepted' in out
   assert 'Synthetic' in out
   assert html_checker.check((target / 'review.html').read_text()) == []
   # The same network says the same of the same images, but for the temperature.
