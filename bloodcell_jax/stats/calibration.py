@@ -257,10 +257,11 @@ def left_for_review(calibration: Calibration | None) -> str:
   """A line about a calibration that accepts no image; '' for any other."""
   if calibration is None or calibration.threshold is not None:
     return ''
+  target, least = f'{100 * calibration.max_error:g}%', least_groups(calibration.max_error)
   return (
-    'every image is left for review: no confidence threshold reached the target error rate of '
-    f'{100 * calibration.max_error:g}% (evaluate.max_error), which takes {least_groups(calibration.max_error)} validation '
-    'images or labels of different groups that are accepted without an error; label or add more of them'
+    f'every image is left for review: no confidence threshold reached the target error rate of {target} '
+    f'(evaluate.max_error), which takes {least} validation images or labels of different groups that are accepted '
+    'without an error; label or add more of them'
   )
 
 
