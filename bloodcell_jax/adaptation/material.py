@@ -65,8 +65,8 @@ def gather(
     UserError: an image cannot be used.
     signals.Stopped: a stop was requested; the same call continues.
   """
-  read = _without_images if home.features is not None else _with_images
-  exp, data, rows = read(run, before.job.experiment, new, home, labelled, updates, stop, progress)
+  exp_before = before.job.experiment
+  exp, data, rows = _images(run, exp_before, new, home, labelled, updates, stop, progress)
   job = _job(run, before, new, exp, data, stop, progress)
   run_record.describe(new, job, data.leaking().counts())
   embedding_ND = features.embed(before, data.table, data.image_NHWC, exp.tta, new.cache, progress)
@@ -83,7 +83,7 @@ def gather(
   return Material(job, rows, embedding_ND, old, examples(rows), kept)
 
 
-def _without_images(
+def _images(
   run: workdir.Workdir,
   exp_before: experiment.Experiment,
   new: workdir.Workdir,
@@ -93,32 +93,16 @@ def _without_images(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> tuple[experiment.Experiment, dataset.Dataset, np.ndarray]:
-  """The experiment of the new run, which is written; its images, the labelled ones alone; their rows."""
-  assert home.features is not None
-  assert not updates, 'convolutions.check refuses it'
-  config = adapted_config.derive(run.read_config(), exp_before, run.path, None, None, home.features.tta)
-  new.write_config(config)
-  exp = experiment.from_flat(new.read_config())
-  data = labelled_images.read(labelled, home.synthetic, exp.data, new.cache, stop, progress)
-  return exp, data, data.rows['train']
-
-
-def _with_images(
-  run: workdir.Workdir,
-  exp_before: experiment.Experiment,
-  new: workdir.Workdir,
-  home: home_images.HomeImages,
-  labelled: types.Table,
-  updates: int,
-  stop: signals.Stop,
-  progress: progress_lib.Progress,
-) -> tuple[experiment.Experiment, dataset.Dataset, np.ndarray]:
-  """As `_without_images`, of a run that gets copies of the images of both laboratories."""
+  """The experiment of the new run, which is written; its images; the rows of the new laboratory's, as labelled."""
+  saved = run.read_config()
+  if home.features is not None:
+    new.write_config(adapted_config.derive(saved, exp_before, run.path, None, None, home.features.tta))
+    exp = experiment.from_flat(new.read_config())
+    data = labelled_images.read(labelled, home.synthetic, exp.data, new.cache, stop, progress)
+    return exp, data, data.rows['train']
   groups_csv = image_folder.write(new, home.sample, labelled)
   images = new.path / image_folder.FOLDER
-  config = adapted_config.derive(
-    run.read_config(), exp_before, run.path, images, groups_csv, features.tta(exp_before)
-  )
+  config = adapted_config.derive(saved, exp_before, run.path, images, groups_csv, features.tta(exp_before))
   if updates:
     config = adapted_config.with_convolutions(config, exp_before.model.network, updates)
   new.write_config(config)
