@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import adapted_convolutions, machine
+from benchmarks import adapted_convolutions, machine, named_share
 from bloodcell_jax.adaptation import adapted_run, features, head_choice, home_images, layers
 from bloodcell_jax.base import types
 from bloodcell_jax.commands import adapt as command
@@ -123,7 +123,7 @@ def _row(
       choice = head_choice.choose(home, target.take(rows), both.before, seed, stop.poll)
       layer, left_N = choice.layer, ~np.isin(target.group_N, target.group_N[rows])
       entry['cross_fitted'] = _balanced(choice.cross_fitted_NK, target.label_N[rows])
-      entry |= _named(choice, target, rows, left_N, spec)
+      entry |= named_share.figures(choice, target, rows, left_N, spec)
       entry |= _simple(home, target, rows, left_N)
       if trainer is not None:
         entry |= _trained(trainer, examples, both, rows, left_N, seed, stop)
@@ -144,35 +144,6 @@ def _row(
       key: {'mean': float(x.mean()), 'sd': float(x.std()), 'least': float(x.min()), 'most': float(x.max())}
       for key, x in figures.items()
     },
-  }
-
-
-def _named(
-  choice: head_choice.Choice,
-  target: head_choice.Examples,
-  rows: np.ndarray,
-  left_N: np.ndarray,
-  spec: calibration.Spec,
-) -> dict[str, float]:
-  """Of the images that are not labelled: the shares accepted, and accepted and wrong; the error rate of the former."""
-
-  def answers(probs_NK: np.ndarray, some: np.ndarray) -> types.Predictions:
-    names = tuple(f'{k}' for k in range(probs_NK.shape[1]))
-    group_N = target.group_N[some].astype(str)
-    return types.Predictions(probs_NK, target.label_N[some], group_N, group_N, names)
-
-  one_laboratory_N = np.zeros(len(rows), np.int32)
-  rule = calibration.fit(answers(choice.cross_fitted_NK, rows), spec, one_laboratory_N)
-  left = np.flatnonzero(left_N)
-  new = calibration.scaled(
-    answers(choice.layer.probabilities(target.embedding_ND[left]), left), rule.temperature
-  )
-  accepted_N = calibration.is_accepted(rule, new)
-  wrong_N = accepted_N & (new.probs_NK.argmax(1) != new.label_N)
-  return {
-    'named': float(accepted_N.mean()),
-    'named_wrong': float(wrong_N.mean()),
-    'error': float(wrong_N.sum() / max(1, accepted_N.sum())),
   }
 
 

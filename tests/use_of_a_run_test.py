@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -16,7 +17,7 @@ from starting import read_rows, run
 
 from bloodcell_jax.data import reading
 from bloodcell_jax.inference import classifier
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import calibration_file, workdir
 from bloodcell_jax.train import signals
 
 
@@ -105,8 +106,10 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   rows = read_rows(target / 'predictions.csv')
   assert len(rows) == 9
   assert 'broken.png: is cut short or damaged' in out
-  # The run has few validation groups, so that it may accept none.
-  assert 'fewer than 100' in out or 'No cell was accepted' in out
+  # Of few validation groups, the run has no threshold.
+  assert calibration_file.read(workdir.Workdir(folder))[0].threshold is None
+  assert 'No cell was accepted' in out
+  assert 'every image is left for review' in out
   assert 'Synthetic' in out
   assert html_checker.check((target / 'review.html').read_text()) == []
   # The same network says the same of the same images, but for the temperature.
@@ -124,11 +127,17 @@ def test_predict_names_a_folder_of_images_marks_doubt_and_goes_on_past_a_broken_
   other.mkdir(parents=True)
   for name in ('a.png', 'copy of a.png'):
     (other / name).write_bytes(table.content[test[0]])
+  # With a threshold that accepts the cell.
+  own = workdir.Workdir(run_copy)
+  rule, fitted_for = calibration_file.read(own)
+  calibration_file.write(own, dataclasses.replace(rule, threshold=0.0), fitted_for)
   code, out, err = run('predict', str(other), f'--workdir={run_copy}', '--heat_maps=false')
   assert code == 0, err
   assert (target / 'predictions.csv').read_bytes() == before
   assert len(read_rows(run_copy / 'predict/slide-2/predictions.csv')) == 2
   assert '1 file repeats another file byte for byte' in out
+  assert '1 cell was accepted, fewer than 100' in out
+  assert 'every image is left for review' not in out
   about = json.loads((run_copy / 'predict/slide-2/predict.json').read_text())
   assert about['paths'] == [str(other.resolve())]
   assert (about['differential']['num_cells'], about['differential']['num_duplicates']) == (1, 1)
