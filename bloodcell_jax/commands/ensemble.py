@@ -17,7 +17,7 @@ from bloodcell_jax.data.division import folds
 from bloodcell_jax.ensemble_runs import combined_run
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import report
-from bloodcell_jax.runs import data_place, deep_trees, run_data, saved_run, scoring
+from bloodcell_jax.runs import data_place, deep_trees, run_data, saved_run, scoring, tree_features
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic, console, lock
 from bloodcell_jax.train import progress as progress_lib
@@ -43,7 +43,7 @@ def define_flags() -> None:
     'trees', False, 'fit a random forest and gradient boosting on the features of the run in --workdir'
   )
   flags.DEFINE_enum(
-    'features', deep_trees.FEATURES[0], deep_trees.FEATURES, 'with --trees: what they are fitted on'
+    'features', tree_features.FEATURES[0], tree_features.FEATURES, 'with --trees: what they are fitted on'
   )
   flags.DEFINE_enum('rule', method.MEAN, _RULES, 'with --combine: how predictions are combined')
   flags.DEFINE_string(

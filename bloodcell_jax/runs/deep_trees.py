@@ -14,25 +14,13 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import importance, trees
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import trees as plot
-from bloodcell_jax.runs import comparison, model_set, output_layer, scoring, validation_rule
+from bloodcell_jax.runs import comparison, model_set, scoring, tree_features, validation_rule
+from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.stats import bootstrap, paired
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
-
-# The input of the head; the last feature map, flattened; its channels, averaged over positions.
-FEATURES = ('embedding', 'map', 'average')
-
-
-@dataclasses.dataclass(frozen=True)
-class Features:
-  """The network's features of some rows of the data."""
-
-  rows: np.ndarray  # ascending, of the data's table
-  feature_ND: np.ndarray  # float32, of those rows
-  unit_D: np.ndarray  # int: the unit or channel of each feature
-  unit: str  # unit or channel
 
 
 def run(
@@ -55,7 +43,7 @@ def run(
     folder: a trained and evaluated run of a single network.
     exp: the run's experiment.
     data: the run's images.
-    features: one of FEATURES.
+    features: one of `tree_features.FEATURES`.
     stop: polled between batches, trees and permutations.
     progress: where progress is printed.
 
@@ -64,8 +52,8 @@ def run(
     RunError: a feature is not finite.
     signals.Stopped: a stop was requested.
   """
-  if features not in FEATURES:
-    raise types.UserError(f'--features is {features!r}; choose one of {", ".join(FEATURES)}')
+  if features not in tree_features.FEATURES:
+    raise types.UserError(f'--features is {features!r}; choose one of {", ".join(tree_features.FEATURES)}')
   if (exp.ensemble.method and not exp.ensemble.member) or (
     exp.cross_validation.folds and not exp.cross_validation.fold
   ):
@@ -78,70 +66,56 @@ def run(
         f'{folder.predictions(split)}: missing; run `evaluate --workdir={shell.word(folder.path)}` first'
       )
   network, origin = model_set.load_network(folder, exp, data, stop, progress)
-  extracted = extract(network, list(dict.fromkeys(('train', 'validation', *scored))), features)
+  extracted = tree_features.extract(network, list(dict.fromkeys(('train', 'validation', *scored))), features)
   progress.line(
     f'trees on {extracted.feature_ND.shape[1]} features of {len(extracted.rows):,} images ({features})'
   )
   for kind in trees.KINDS:
-    _write(folder, kind, network, origin, extracted, features, scored, progress)
+    grown = _grow(kind, network.job, extracted, scored)
+    _write(folder, grown, network.job, origin, extracted, features, scored, progress)
 
 
-def extract(network: model_set.Network, splits: list[str], features: str) -> Features:
-  """The features of all images of these splits, each image once.
+@dataclasses.dataclass(frozen=True)
+class _Grown:
+  """Trees of one kind with what they say."""
 
-  Raises:
-    signals.Stopped: a stop was requested.
-  """
-  job = network.job
-  rows = np.unique(np.concatenate([job.data.rows[split] for split in splits]))
-  batches = job.in_order(rows)
-  if features == 'embedding':
-    feature_ND = output_layer.embed(job, job.model, network.params, batches)
-    return Features(rows, feature_ND.astype(np.float32), np.arange(feature_ND.shape[1]), 'unit')
-  apply, parts = job.make_apply(job.model, method=_map), []
-  for batch in batches:
-    job.poll()
-    map_BHWC = apply(network.params, batch)[np.asarray(batch.weight_B) > 0]
-    parts.append(map_BHWC.mean((1, 2)) if features == 'average' else map_BHWC.reshape(len(map_BHWC), -1))
-  feature_ND = np.concatenate(parts).astype(np.float32)
-  # In a flattened map the channel index varies fastest.
-  channel_D = np.arange(feature_ND.shape[1]) % map_BHWC.shape[-1]
-  return Features(rows, feature_ND, channel_D, 'channel')
+  fitted: trees.Fitted
+  predictions: dict[str, types.Predictions]  # by split: validation, and those that are scored
+  permuted: importance.PermutationImportance
+  impurity_U: np.ndarray | None  # None for boosting
+  out_of_bag: dict[str, Any] | None  # None for boosting, which has no bags
 
 
-def _map(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
-  return model.features(image_BHWC)
-
-
-def _rows(data: dataset.Dataset, extracted: Features, split: str) -> trees.Rows:
-  rows = data.rows[split]
-  feature_ND = extracted.feature_ND[np.searchsorted(extracted.rows, rows)]
-  return trees.Rows(feature_ND, data.table.label[rows], data.table.group[rows])
+def _grow(kind: str, job: job_lib.Job, extracted: tree_features.Features, scored: list[str]) -> _Grown:
+  exp, data = job.experiment, job.data
+  rows_of = functools.cache(functools.partial(tree_features.of_split, extracted, data))
+  train, validation = rows_of('train'), rows_of('validation')
+  stream = run_format.bag_stream(exp.format, 'forest bags')
+  names = data.table.class_names
+  fitted = trees.fit(kind, train, validation, names, exp.trees, exp.seed, stream, job.poll)
+  predictions = {
+    split: _answers(fitted.predict(rows_of(split).feature_ND), data, data.rows[split])
+    for split in dict.fromkeys(('validation', *scored))
+  }
+  permuted = importance.permute(
+    fitted, validation, extracted.unit_D, exp.trees.num_permutations, exp.seed, job.poll
+  )
+  impurity_D = fitted.impurity_D
+  impurity_U = None if impurity_D is None else importance.sum_by_unit(impurity_D, extracted.unit_D)
+  return _Grown(fitted, predictions, permuted, impurity_U, _out_of_bag(fitted, data, train, exp))
 
 
 def _write(
   folder: workdir.Workdir,
-  kind: str,
-  network: model_set.Network,
+  grown: _Grown,
+  job: job_lib.Job,
   origin: dict[str, int],
-  extracted: Features,
+  extracted: tree_features.Features,
   features: str,
   scored: list[str],
   progress: progress_lib.Progress,
 ) -> None:
-  job, exp, data = network.job, network.job.experiment, network.job.data
-  class_names = data.table.class_names
-  rows_of = functools.cache(functools.partial(_rows, data, extracted))
-  stream = run_format.bag_stream(exp.format, 'forest bags')
-  fitted = trees.fit(
-    kind, rows_of('train'), rows_of('validation'), class_names, exp.trees, exp.seed, stream, job.poll
-  )
-  predictions = {
-    split: _predicted(fitted, data, rows_of, split) for split in dict.fromkeys(('validation', *scored))
-  }
-  permuted = importance.permute(
-    fitted, rows_of('validation'), extracted.unit_D, exp.trees.num_permutations, exp.seed, job.poll
-  )
+  kind, exp = grown.fitted.kind, job.experiment
   trees_folder = workdir.Workdir(folder.path / 'trees' / kind)
   environment = folder.read_environment()
   note = scoring.note(environment['data']['synthetic'], environment['data']['leaks'])
@@ -150,67 +124,55 @@ def _write(
   evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
   atomic.write_json(trees_folder.config, {**folder.read_config(), **settings, **evaluation})
   atomic.write_json(trees_folder.environment, environment)
-  rule = validation_rule.fit(predictions['validation'], exp, 1.0)
+  rule = validation_rule.fit(grown.predictions['validation'], exp, 1.0)
   validation_rule.write(trees_folder, rule, None, progress)
   comparisons = {}
   for split in scored:
+    predictions = grown.predictions[split]
+    image_of, conversions = job.data.image_of(split), job.data.conversions(split)
     figures = scoring.write(
-      trees_folder,
-      split,
-      predictions[split],
-      exp,
-      note,
-      origin,
-      rule,
-      data.image_of(split),
-      None,
-      data.conversions(split),
+      trees_folder, split, predictions, exp, note, origin, rule, image_of, None, conversions
     )
     progress.line(f'{kind}: {scoring.line(split, figures)}')
-    comparisons[split] = paired.compare(
-      predictions_csv.read(folder.predictions(split)),
-      predictions[split],
-      paired.headlines(),
-      exp.intervals,
-      exp.seed,
-    )
+    network = predictions_csv.read(folder.predictions(split))
+    comparisons[split] = paired.compare(network, predictions, paired.headlines(), exp.intervals, exp.seed)
     progress.line(f'{kind}, network to trees: {comparison.line(split, comparisons[split])}')
-  impurity_U = (
-    None if fitted.impurity_D is None else importance.sum_by_unit(fitted.impurity_D, extracted.unit_D)
-  )
-  out_of_bag = _out_of_bag(fitted, data, rows_of('train'), exp)
-  if out_of_bag and 'accuracy' in out_of_bag['by_groups']:
-    accuracy = out_of_bag['by_groups']['accuracy']['value']
+  if grown.out_of_bag and 'accuracy' in grown.out_of_bag['by_groups']:
+    accuracy = grown.out_of_bag['by_groups']['accuracy']['value']
     progress.line(f'{kind}: error out of bag {1 - accuracy:.3f}, bags drawn by groups')
-  _draw(trees_folder, fitted, permuted, impurity_U, extracted, features, predictions, note)
-  atomic.write_json(
-    trees_folder.path / 'trees.json',
-    {
-      'kind': kind,
-      'features': {
-        'of': features, 'num': len(extracted.unit_D), 'importance_of': extracted.unit,
-        'num_units': len(permuted.mean_U),
-      },
-      'settings': dataclasses.asdict(exp.trees),
-      'seed': exp.seed,
-      'num_used': fitted.num_used,
-      'out_of_bag': out_of_bag,
-      'validation_loss': None if fitted.loss_T is None else fitted.loss_T.tolist(),
-      'importance': {
-        'permutation': {
-          'split': 'validation', 'mean': permuted.mean_U.tolist(), 'sd': permuted.sd_U.tolist(),
-          'log_loss': permuted.loss,
-        },
-        'impurity': None if impurity_U is None else impurity_U.tolist(),
-      },
-      'compared': comparisons,
-      'note': note,
+  _draw(trees_folder, grown, extracted, features, note)
+  record = {**_described(grown, extracted, features, exp), 'compared': comparisons, 'note': note}
+  atomic.write_json(trees_folder.path / 'trees.json', record)
+
+
+def _described(
+  grown: _Grown, extracted: tree_features.Features, features: str, exp: experiment.Experiment
+) -> dict[str, Any]:
+  """What `trees.json` says of the trees themselves."""
+  fitted, permuted, impurity_U = grown.fitted, grown.permuted, grown.impurity_U
+  return {
+    'kind': fitted.kind,
+    'features': {
+      'of': features,
+      'num': len(extracted.unit_D),
+      'importance_of': extracted.unit,
+      'num_units': len(permuted.mean_U),
     },
-  )  # fmt: skip
-
-
-def _predicted(fitted: trees.Fitted, data: dataset.Dataset, rows_of: Any, split: str) -> types.Predictions:
-  return _answers(fitted.predict(rows_of(split).feature_ND), data, data.rows[split])
+    'settings': dataclasses.asdict(exp.trees),
+    'seed': exp.seed,
+    'num_used': fitted.num_used,
+    'out_of_bag': grown.out_of_bag,
+    'validation_loss': None if fitted.loss_T is None else fitted.loss_T.tolist(),
+    'importance': {
+      'permutation': {
+        'split': 'validation',
+        'mean': permuted.mean_U.tolist(),
+        'sd': permuted.sd_U.tolist(),
+        'log_loss': permuted.loss,
+      },
+      'impurity': None if impurity_U is None else impurity_U.tolist(),
+    },
+  }
 
 
 def _answers(probs_NK: np.ndarray, data: dataset.Dataset, rows: np.ndarray) -> types.Predictions:
@@ -249,22 +211,20 @@ def _out_of_bag(
 
 def _draw(
   trees_folder: workdir.Workdir,
-  fitted: trees.Fitted,
-  permuted: importance.PermutationImportance,
-  impurity_U: np.ndarray | None,
-  extracted: Features,
+  grown: _Grown,
+  extracted: tree_features.Features,
   features: str,
-  predictions: dict[str, types.Predictions],
   note: str,
 ) -> None:
+  fitted, permuted = grown.fitted, grown.permuted
   kind = fitted.kind.replace('_', ' ')
   title = f'{kind} on {len(extracted.unit_D)} features ({features}): {len(permuted.mean_U)} {extracted.unit}s'
-  bars = plot.importance(permuted.mean_U, permuted.sd_U, impurity_U, extracted.unit, title)
+  bars = plot.importance(permuted.mean_U, permuted.sd_U, grown.impurity_U, extracted.unit, title)
   figure.write(trees_folder.figures / 'importance.png', bars, note)
   if fitted.out_of_bag is not None:
     levels = {
       split: float((answers.probs_NK.argmax(1) != answers.label_N).mean())
-      for split, answers in predictions.items()
+      for split, answers in grown.predictions.items()
     }
     curve = plot.error(fitted.out_of_bag.error_T, levels, 'out of bag, by groups', True, f'{kind}: errors')
   else:

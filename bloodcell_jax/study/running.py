@@ -10,7 +10,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import entry
 from bloodcell_jax.runs import cost as cost_lib
-from bloodcell_jax.runs import deep_trees, saved_run
+from bloodcell_jax.runs import deep_trees, saved_run, tree_features
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.study import images as images_lib
@@ -168,7 +168,7 @@ def _fit_trees(
   lock.take(network.path)
   exp = saved_run.read_experiment(network, None)
   data = images.read(exp, network, stop, progress)
-  deep_trees.run(network, exp, data, deep_trees.FEATURES[0], stop, progress)
+  deep_trees.run(network, exp, data, tree_features.FEATURES[0], stop, progress)
 
 
 def _line(error: Exception) -> str:

@@ -28,6 +28,7 @@ from bloodcell_jax.runs import (
   run_record,
   saved_run,
   stage_training,
+  tree_features,
 )
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.system import lock
@@ -157,7 +158,7 @@ def test_features_are_what_the_network_sees_of_each_image(trained):
   exp = resolve()
   network, _ = model_set.load_network(trained, exp, images(), signals.Stop(), progress.Progress())
   made, rows = network.job, images().rows
-  seen = {name: deep_trees.extract(network, ['train', 'test'], name) for name in deep_trees.FEATURES}
+  seen = {name: tree_features.extract(network, ['train', 'test'], name) for name in tree_features.FEATURES}
   for each in seen.values():
     np.testing.assert_array_equal(each.rows, np.sort(np.concatenate([rows['train'], rows['test']])))
   expected = output_layer.embed(made, made.model, network.params, made.in_order(rows['test']))
