@@ -25,6 +25,11 @@ from bloodcell_jax.system import home
 from bloodcell_jax.train import plan, precision, step
 from bloodcell_jax.weights import pretrained
 
+_SECTIONS = (
+  'data', 'augment', 'model', 'weights', 'svr', 'logistic', 'trees', 'optimizer', 'stages', 'train', 'ensemble',
+  'evaluate',
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -106,22 +111,8 @@ def from_flat(flat_config: Mapping[str, Any]) -> Experiment:
 
 
 def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
-  names = (
-    'data',
-    'augment',
-    'model',
-    'weights',
-    'svr',
-    'logistic',
-    'trees',
-    'optimizer',
-    'stages',
-    'train',
-    'ensemble',
-    'evaluate',
-  )
   run_format.check_names(flat(config))
-  sections = {name: section.Section(name, config.get(name)) for name in names}
+  sections = {name: section.Section(name, config.get(name)) for name in _SECTIONS}
   data, train, evaluate = sections['data'], sections['train'], sections['evaluate']
   synthetic = section.Section('data.embedded', data.take('embedded', object))
   seed = section.Section('', config).take('seed', int)
@@ -166,6 +157,22 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     evaluate_batch_size=evaluate.positive('batch_size'),
     tta=evaluate.choice('tta', test_time.KINDS),
   )
+  _check(experiment)
+  experiment = _member(experiment)
+  if experiment.cross_validation.fold:
+    # The images that the fold holds out are what it is evaluated for.
+    splits = (folds.HELD_OUT, *experiment.evaluate_splits)
+    experiment = dataclasses.replace(experiment, evaluate_splits=splits)
+  for one in (synthetic, *sections.values()):
+    one.finish()
+  unknown = set(config) - {'seed', *sections}
+  if unknown:
+    raise types.UserError(section.unknown_key(min(unknown), ['seed', *sections]))
+  return experiment
+
+
+def _check(experiment: Experiment) -> None:
+  """Raises UserError for a value that is out of range, or that does not go with another one."""
   stages_lib.check(experiment.stages, experiment.model)
   if experiment.max_copies < 0:
     raise types.UserError(f'train.max_copies is {experiment.max_copies}; it must be 1 or more, or 0 for all')
@@ -181,24 +188,15 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
       "set it to 'none'"
     )
   # Runs of format 1 continue without mixing, as they started.
-  if experiment.pipeline == pipelines.NUMPY and experiment.transform.mixing.is_active and number > 1:
+  if (
+    experiment.pipeline == pipelines.NUMPY and experiment.transform.mixing.is_active and experiment.format > 1
+  ):
     raise types.UserError(
       'data.pipeline is numpy, which does not mix images (augment.mixup_alpha, augment.cutmix_alpha); set it to tf_data'
     )
   for name in experiment.evaluate_splits:
     if name not in dataset.SPLITS:
       raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
-  experiment = _member(experiment)
-  if experiment.cross_validation.fold:
-    # The images that the fold holds out are what it is evaluated for.
-    splits = (folds.HELD_OUT, *experiment.evaluate_splits)
-    experiment = dataclasses.replace(experiment, evaluate_splits=splits)
-  for one in (synthetic, *sections.values()):
-    one.finish()
-  unknown = set(config) - {'seed', *sections}
-  if unknown:
-    raise types.UserError(section.unknown_key(min(unknown), ['seed', *sections]))
-  return experiment
 
 
 def _data(data: section.Section, synthetic: section.Section, number: int) -> reading.Spec:

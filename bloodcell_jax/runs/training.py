@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bloodcell_jax.config import experiment
@@ -121,16 +121,37 @@ def train_run(
   if folder.report.exists() and is_scored:
     progress.line(f'{folder.path}: complete; the report is {folder.report}')
     return
+  _draw_history(folder, records, origin['best_epoch'], note)
+  _evaluate(folder, job, best, origin, wanted, note, progress)
+  report.publish(folder, note, progress)
+
+
+def _draw_history(
+  folder: workdir.Workdir, records: Sequence[history.Record], best_epoch: int, note: str
+) -> None:
   columns = {
     field.name: [getattr(record, field.name) for record in records]
     for field in dataclasses.fields(history.Record)
   }
-  figure.write(folder.figures / 'history.png', history_plot.plot(columns, origin['best_epoch']), note)
+  figure.write(folder.figures / 'history.png', history_plot.plot(columns, best_epoch), note)
+
+
+def _evaluate(
+  folder: workdir.Workdir,
+  job: job_lib.Job,
+  params: Any,
+  origin: dict[str, int],
+  wanted: Sequence[str],
+  note: str,
+  progress: progress_lib.Progress,
+) -> None:
+  """Calibrates the best epoch on validation and scores the wanted splits."""
+  exp, data = job.experiment, job.data
   if substituted := scoring.substitution(exp.evaluate_splits, data.rows):
     progress.line(substituted)
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
-  models = model_set.single(model_set.fit_temperature(job, best), origin)
+  models = model_set.single(model_set.fit_temperature(job, params), origin)
   # Validation first, in any case: the calibration is fitted on it.
   for split, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
     if split == 'validation':
@@ -155,7 +176,6 @@ def train_run(
     )
     for said in scoring.lines(split, figures):
       progress.line(said)
-  report.publish(folder, note, progress)
 
 
 def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int, flag: str) -> str:
