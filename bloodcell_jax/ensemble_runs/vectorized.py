@@ -72,7 +72,7 @@ def run(
     step = devices.make_train_members(first.update(stage, model), first.devices, WAY)
     ends = side_by_side.fit(begins, stage.fit, first.loop_spec, parts, step)
     for job, at, part, (state, _) in zip(jobs, begins, parts, ends, strict=True):
-      stage_training.check_frozen(job, stage, at, state.params, part.progress)
+      stage_training.check_frozen(job, stage, at, state, part.progress)
   return [records for _, records in ends]
 
 

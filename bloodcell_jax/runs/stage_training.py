@@ -16,6 +16,7 @@ from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import agreed_stop, checkpoint, checkpoint_folder, events, history, hosts, loop, plan
 from bloodcell_jax.train import progress as progress_lib
+from bloodcell_jax.train import state as state_lib
 
 OnEpoch = Callable[[list[history.Record]], None]
 
@@ -122,7 +123,7 @@ def _train(
   state, records = loop.fit(
     at, stage.fit, job.loop_spec, parts(job, stage, features, progress, store, on_epoch)
   )
-  check_frozen(job, stage, at, state.params, progress)
+  check_frozen(job, stage, at, state, progress)
   return checkpoint.Saved(state, records, 0.0, at.stage_info)
 
 
@@ -154,11 +155,20 @@ def parts(
 
 
 def check_frozen(
-  job: job_lib.Job, stage: stages.Stage, at: checkpoint.Saved, params: Any, progress: progress_lib.Progress
+  job: job_lib.Job,
+  stage: stages.Stage,
+  at: checkpoint.Saved,
+  state: state_lib.State,
+  progress: progress_lib.Progress,
 ) -> None:
-  """Checks that the frozen weights of a stage are unchanged. Raises RunError where one has changed."""
+  """Checks that the frozen weights of a stage are unchanged, in the moving average too.
+
+  Raises:
+    RunError: one has changed.
+  """
   if at.stage_info.frozen:
-    if _frozen(job, stage, params) != at.stage_info.frozen:
+    used = (state.params, state_lib.inference_params(state))
+    if any(_frozen(job, stage, params) != at.stage_info.frozen for params in used):
       raise types.RunError(f'stage {stage.fit.name}: a weight that should be frozen has changed')
     progress.line(f'{stage.fit.name}: every frozen weight is bitwise unchanged ({at.stage_info.frozen})')
 

@@ -92,7 +92,7 @@ def make(
 
   **Guarantees**: the update is that of the whole batch on one device, to float tolerance, because losses
   and weights are summed over devices before they are divided, and dropout is keyed by position. A weight that is
-  not trained keeps its bits, and no gradient is computed for it.
+  not trained keeps its bits, in the moving average too, and no gradient is computed for it.
 
   Args:
     apply: `(params, image_BHWC, position_B, dropout_key) -> logits_BK`.
@@ -135,7 +135,12 @@ def make(
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     # Adding zero would turn a frozen weight of -0 into 0.
     params = jax.tree.map(lambda p, u, t: p + scale * u if t else p, state.params, updates, is_trained)
-    ema_params = jax.tree.map(lambda e, p: m * e + (1 - m) * p, state.ema_params, params) if m else {}
+    ema_params: Any = {}
+    if m:
+      # Without fused multiply-add the mean of equal numbers can differ from them in the last bit.
+      ema_params = jax.tree.map(
+        lambda e, p, t: m * e + (1 - m) * p if t else e, state.ema_params, params, is_trained
+      )
     sums = state_lib.Sums(state.sums.loss + loss, state.sums.correct + correct, state.sums.weight + weight)
     # Updates too: an infinite learning rate would show only in the next loss, after this state has been saved.
     finite = (

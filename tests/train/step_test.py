@@ -78,6 +78,18 @@ def test_a_row_without_weight_changes_nothing():
 
 
 def test_a_weight_of_two_counts_like_the_row_twice():
+  once = batch(4)
+  # At the same position, so that dropout is the same.
+  twice = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf[:1]]), once)
+  heavy = dataclasses.replace(once, weight_B=np.array([2, 1, 1, 1], np.float32))
+  (a, report_a), (b, report_b) = update(1, heavy), update(1, twice)
+  close(a.params, b.params, rtol=1e-5, atol=1e-7)
+  close((report_a.loss, report_a.accuracy), (report_b.loss, report_b.accuracy), rtol=1e-6)
+  with pytest.raises(AssertionError):
+    close(a.params, update(1, once)[0].params, rtol=1e-5, atol=1e-7)
+
+
+def test_the_loss_is_the_cross_entropy():
   rng = np.random.default_rng(1)
   logits_BK, target_BK = rng.standard_normal((3, 4)), np.eye(4)[[0, 1, 2]]
   loss_B = np.asarray(step.cross_entropy(logits_BK, target_BK, 0.0))
@@ -101,6 +113,22 @@ def test_the_running_mean_moves_by_its_momentum():
   close(
     after.ema_params, jax.tree.map(lambda s, p: 0.9 * s + 0.1 * p, start, after.params), rtol=1e-5, atol=1e-7
   )
+
+
+def test_the_running_mean_of_a_frozen_weight_keeps_its_bits():
+  # Here one that is rounded: of most numbers the mean with themselves is exact.
+  m, value = np.float32(0.98), np.float32(1.7)
+  assert m * value + (np.float32(1 - 0.98) * value) != value
+  run, current = make(1, ema=0.98, trainable=('dense_.*',))
+  params = jax.tree.map(lambda leaf: jnp.full_like(leaf, value), current.params)
+  current = dataclasses.replace(current, params=params, ema_params=jax.tree.map(jnp.array, params))
+  for _ in range(3):
+    current, _ = run(current, batch(4), KEY, ONE)
+  for layer, leaves in current.ema_params.items():
+    if layer.startswith('conv2d'):
+      assert all((np.asarray(leaf) == value).all() for leaf in leaves.values()), layer
+    else:
+      assert any((np.asarray(leaf) != value).any() for leaf in leaves.values()), layer
 
 
 def test_the_scale_multiplies_the_update():
