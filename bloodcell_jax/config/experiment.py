@@ -84,7 +84,10 @@ class Experiment:
   @property
   def evaluation(self) -> dict[str, Any]:
     """The keys of the section `evaluate` that figures and calibration depend on, as JSON values."""
-    keys = {'tta': self.tta, **dataclasses.asdict(self.calibration), **dataclasses.asdict(self.intervals)}
+    specs = (self.calibration, self.intervals, self.unlike)
+    keys = {'tta': self.tta} | {
+      key: value for spec in specs for key, value in dataclasses.asdict(spec).items()
+    }
     return {key: list(value) if isinstance(value, tuple) else value for key, value in keys.items()}
 
 

@@ -17,6 +17,7 @@ from bloodcell_jax.train import progress as progress_lib
 # The fields of an experiment that the shared program depends on.
 SHARED = (
   'model',
+  'convolution',
   'stages',
   'batch_size',
   'objective',

@@ -55,6 +55,10 @@ def key(exp: experiment.Experiment) -> str:
     (
       exp.model,
       exp.convolution,
+      exp.dtype,
+      exp.pipeline,
+      exp.parallel,
+      exp.num_devices,
       exp.data.decode.image_size,
       exp.batch_size,
       exp.transform,

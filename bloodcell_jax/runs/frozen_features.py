@@ -108,7 +108,8 @@ def _maps(
   """The output of block `depth` for each augmented copy of each image of a split; those of an image are consecutive."""
   exp, rows = job.experiment, job.data.rows[split]
   # The cached output of a lower block, where another stage has one, saves computing that part again.
-  lower = max((d for d in (depth_of(job, s) for s in exp.stages) if 0 < d < depth), default=0)
+  depths = sorted({d for d in (depth_of(job, s) for s in exp.stages) if 0 < d < depth})
+  lower = max(depths, default=0)
   source = _maps(job, network, params, lower, split, num_copies, folder, progress) if lower else None
   shape = (len(rows) * num_copies, *map_shape(job, network, params, depth))
   random = exp.transform.is_random and split == 'train'
@@ -123,6 +124,8 @@ def _maps(
     dtype=exp.features.dtype,
     # Not named for the direct one: features that were kept before there was another stay valid.
     **({} if exp.convolution == fast_conv.DIRECT else {'convolution': exp.convolution}),
+    # Features of rounded features are not those of the images.
+    **({'lower': ' '.join(map(str, depths))} if depths else {}),
   )
   size = feature_cache.num_bytes(shape, exp.features.dtype)
   progress.line(

@@ -20,14 +20,14 @@ FREE_KEYS = (
   *PLACES,
   'data.cache',
   pipelines.KEY,
-  'evaluate.',
-  'trees.',
   'ensemble.members',
   'ensemble.combine',
   'ensemble.vectorized',
   'ensemble.folds',
   'ensemble.patience',
 )
+# Sections of which every key may.
+FREE_SECTIONS = ('evaluate.', 'trees.')
 # What differs between NumPy and TensorFlow in the last bit, because they sum in different orders, and what only
 # TensorFlow's pipeline offers. Everything else is the same in both.
 PIPELINE_DIFFERS = (
@@ -38,12 +38,7 @@ PIPELINE_DIFFERS = (
   'augment.cutmix_alpha',
 )
 # Keys of `evaluate` on which neither figures nor calibration of the run's own splits depend.
-NOT_OF_FIGURES = (
-  'evaluate.splits',
-  'evaluate.batch_size',
-  'evaluate.unlike_share',
-  'evaluate.align_features',
-)
+NOT_OF_FIGURES = ('evaluate.splits', 'evaluate.batch_size', 'evaluate.align_features')
 
 
 def is_of_figures(key: str) -> bool:
@@ -75,4 +70,4 @@ def _is_free(key: str, config: Mapping[str, Any], new: Mapping[str, Any]) -> boo
     if is_on_device or any(config.get(name) for name in PIPELINE_DIFFERS):
       return False
   # A run keeps the format that it started with.
-  return key == run_format.KEY or key.startswith(FREE_KEYS)
+  return key in (run_format.KEY, *FREE_KEYS) or key.startswith(FREE_SECTIONS)

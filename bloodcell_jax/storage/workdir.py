@@ -222,10 +222,13 @@ def problem(entry: Any) -> types.Problem:
 
 
 def with_current_evaluation(entry: Any) -> Any:
-  """A record of any version whose `evaluation`, if it has one, gets today's names of the keys of `evaluate`."""
+  """A record of any version whose `evaluation`, if it has one, gets today's keys of `evaluate`."""
   if not isinstance(entry, dict) or not isinstance(entry.get('evaluation'), dict):
     return entry
-  return {**entry, 'evaluation': run_format.upgrade_section('evaluate', entry['evaluation'])}
+  # Earlier versions did not record this one.
+  share = run_format.ADDED['evaluate.unlike_share']
+  keys = run_format.upgrade_section('evaluate', entry['evaluation'])
+  return {**entry, 'evaluation': {'unlike_share': share, **keys}}
 
 
 def _is_of_folds(name: str, entry: Mapping[str, Any]) -> bool:

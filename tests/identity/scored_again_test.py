@@ -23,11 +23,12 @@ pytestmark = pytest.mark.usefixtures('blank_figures')
 OTHER_KEYS = {
   'tta': 'mirrors', 'max_error': 0.2, 'miscoverage': 0.3, 'conformal_score': 'aps', 'confidence': 0.8,
   'interval': 'percentile', 'num_resamples': 120, 'prevalence': (0.1, 0.2, 0.3, 0.4),
+  'unlike_share': 0.2,
 }  # fmt: skip
 
 
 def test_every_key_of_evaluate_but_splits_and_batches_is_one_of_the_figures():
-  assert {*OTHER_KEYS, 'splits', 'batch_size', 'unlike_share', 'align_features'} == set(config().evaluate)
+  assert {*OTHER_KEYS, 'splits', 'batch_size', 'align_features'} == set(config().evaluate)
   plain = experiment.resolve(config()).evaluation
   assert set(plain) == set(OTHER_KEYS)
   for key, value in OTHER_KEYS.items():
@@ -37,7 +38,7 @@ def test_every_key_of_evaluate_but_splits_and_batches_is_one_of_the_figures():
     assert config_keys.is_of_figures(f'evaluate.{key}')
 
 
-@pytest.mark.parametrize('key', ['tta', 'max_error', 'prevalence'])
+@pytest.mark.parametrize('key', ['tta', 'max_error', 'prevalence', 'unlike_share'])
 def test_train_with_another_key_of_evaluate_scores_a_finished_run_again(single, tmp_path, capsys, key):
   value = OTHER_KEYS[key]
   folder = copied(single, tmp_path / 'run')

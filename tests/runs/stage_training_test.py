@@ -191,6 +191,15 @@ def test_other_weights_or_pixels_are_never_taken_from_the_cache(tmp_path):
   assert len(list(tmp_path.glob('*.npy'))) == 3 * count
 
 
+def test_features_of_rounded_features_are_not_taken_for_those_of_the_images(tmp_path):
+  rounded = {'stages.feature_dtype': 'bfloat16'}
+  for order in (('head', 'block5'), ('head',)):
+    made = make(**rounded, **{'stages.order': order})
+    frozen_features.build(made, made.experiment.stages[0], made.params, tmp_path, progress.Progress())
+  whole, other = (np.load(path) for path in sorted(tmp_path.glob('block5-train-*.npy')))
+  assert (whole != other).any()
+
+
 def test_mixed_images_have_no_kept_features(tmp_path):
   made = make(**{'augment.mixup_alpha': 0.2})
   with pytest.raises(types.UserError, match=r'stages\.cache_features=False'):

@@ -66,6 +66,12 @@ def test_keys_that_decide_only_how_long_or_where_may_change(folder):
   assert folder.read_config()['train.epochs'] == 9
 
 
+def test_a_key_whose_name_begins_like_one_that_may_change_may_not():
+  free, other = {'train.epochs': 1, 'evaluate.tta': 'none'}, {'train.epochs_of_warmup': 1, 'data.dirs': 'a'}
+  assert not config_keys.differences(free, {'train.epochs': 2, 'evaluate.tta': 'mirrors'})
+  assert [key for key, *_ in config_keys.differences(other, {})] == sorted(other)
+
+
 def test_a_run_keeps_the_format_that_it_began_with(folder, tmp_path):
   older = workdir.Workdir(tmp_path / 'older')
   older.path.mkdir()
