@@ -268,7 +268,7 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
     {'ensemble.method': 'samme'}, {'ensemble.method': 'samme'}, 1),
   'hosts take one member at a time; set it to 0, or leave out': for_hosts(
     {'ensemble.method': 'average', 'ensemble.vectorized': 2}, {'ensemble.method': 'average'}),
-  'takes one host; leave it out': calls(
+  'runs on one host; leave the flag out': calls(
     lambda: host_flags.check_alone(host_plan.read('alpha:1', 2, 0), '--trees'),
     lambda: host_flags.check_alone(host_plan.read('', None, None), '--trees')),
 }  # fmt: skip

@@ -136,7 +136,7 @@ TOGETHER = {
   'choose one of average, snapshot, bagging, samme, samme_r, gradient, or leave it empty': (
     'default', {'ensemble.method': 'nonsense'}, {'ensemble.method': ''}),
   'set it to False with vgg16': ('finetune', {'model.auxiliary': True}, {'model.auxiliary': False}),
-  'so that their epochs cannot be compared; set it only for stages of one loss': (
+  'so their epochs cannot be compared; set it only for stages of one loss': (
     'cnn_svr', {'stages.softmax.is_candidate': True}, {'stages.softmax.is_candidate': False}),
   "set that to 'rbf'": ('cnn_svr', {'stages.svr.output_layer': 'rbf'}, {'model.head': 'rbf'}),
   'give each stage a name of its own': (

@@ -72,7 +72,7 @@ def test_a_file_in_the_place_of_a_folder_and_images_that_cannot_be_written_besid
   command = folder_of_cells.flags(data, tmp_path / 'file' / 'run')
   code, _, err = starting.run(*command)
   assert code == 1
-  flag = re.search(r'can be written with (--\w+)', err)[1]
+  flag = re.search(r'a writable folder with (--\w+)', err)[1]
   before = sorted(path.stat().st_mtime_ns for path in data.rglob('*'))
   try:
     for path in (data, *data.rglob('*/')):
