@@ -50,7 +50,7 @@ def check(run: pathlib.Path, home: home_images.HomeImages) -> None:
   """
   if home.features is not None:
     raise types.UserError(
-      f'{run}: came without the images that it was trained on, on which the convolutions are trained too; '
+      f'{run}: came without the images that it was trained on, which training the convolutions needs; '
       'leave --trainable out, or name the folder of the images with --home_dir'
     )
   try:
@@ -166,7 +166,7 @@ def _length(job: job_lib.Job, num_missing: int, num_folds: int) -> str:
   measured = cost.measure(exp, job.data.table.class_names, job.stop)
   minutes = max(1, round(num_missing * updates * measured.update_seconds[0] / 60))
   return (
-    f'training the convolutions: {num_missing} of {num_folds + 1} trainings ({num_folds} folds and the run itself), '
-    f'each of {updates:,} updates of {exp.batch_size} images; about {wording.counted(minutes, "minute")} '
-    'on this machine at its present load; interrupted, the same command continues'
+    f'training the convolutions: {num_missing} of {num_folds + 1} networks to train ({num_folds} folds and the run '
+    f'itself), {updates:,} updates of {exp.batch_size} images each; about {wording.counted(minutes, "minute")} '
+    'on this machine at its present load; if interrupted, the same command continues'
   )

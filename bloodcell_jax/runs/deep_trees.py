@@ -181,7 +181,7 @@ def _write(
   out_of_bag = _out_of_bag(fitted, data, rows_of('train'), exp)
   if out_of_bag and 'accuracy' in out_of_bag['by_groups']:
     accuracy = out_of_bag['by_groups']['accuracy']['value']
-    progress.line(f'{kind}: error out of bag {1 - accuracy:.3f}, bags drawn by groups')
+    progress.line(f'{kind}: out-of-bag error {1 - accuracy:.3f}, bags drawn by groups')
   _draw(trees_folder, fitted, permuted, impurity_U, extracted, features, predictions, note)
   atomic.write_json(
     trees_folder.path / 'trees.json',
@@ -270,5 +270,7 @@ def _draw(
   else:
     assert fitted.loss_T is not None, 'boosting has no bags'
     levels = {f'the best, round {fitted.num_used}': float(fitted.loss_T[fitted.num_used])}
-    curve = plot.error(fitted.loss_T[1:], levels, 'validation, groups alike', False, f'{kind}: log loss')
+    curve = plot.error(
+      fitted.loss_T[1:], levels, 'validation, groups weighted equally', False, f'{kind}: log loss'
+    )
   figure.write(trees_folder.figures / 'error_by_trees.png', curve, note)

@@ -79,7 +79,7 @@ def agree(flat: Mapping[str, Any], name: str, group: hosts.Hosts) -> None:
     if differing:
       listed = '; '.join(f'{key} is {first.get(key)!r} and {other.get(key)!r}' for key in differing)
       raise types.UserError(
-        f'the {name} of hosts 0 and {k} differ: {listed}; give all hosts the same command but for --process_id, and '
+        f'the {name} of hosts 0 and {k} differ: {listed}; give all hosts the same command except for --process_id, and '
         'the same images'
       )
 

@@ -101,7 +101,7 @@ def _fitted(
   rule = validation_rule.fit(adapted or validation, exp, fitted_for.temperature)
   dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
   if left := [split for split in dropped if split not in wanted]:
-    progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
+    progress.line(f'no longer in the report, because they were evaluated differently: {", ".join(left)}')
   folder.begin_scoring({**evaluate_keys, **exp.evaluation})
   validation_rule.write(folder, rule, fitted_for, progress)
   if adapted:

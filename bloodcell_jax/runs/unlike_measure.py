@@ -119,7 +119,7 @@ def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Mea
 def missing(folder: workdir.Workdir) -> str:
   """What to say where a run has no measure."""
   return (
-    f'{folder.path}: has no measure of unlike images, so that images of another laboratory are named like its own; '
+    f'{folder.path}: has no measure of unlike images, so images of another laboratory are named like its own; '
     f'`evaluate --workdir={shell.word(folder.path)}` fits it, if training and validation have '
     f'{look_reference.LEAST_GROUPS} groups'
   )

@@ -275,11 +275,11 @@ def line(about: Mapping[str, Any] | None) -> str:
     whole = len(foreign) == len(about['folders'])
     which = '' if whole else f' in {", ".join(map(_shown, foreign))}'
     aspects = ', '.join(dict.fromkeys(aspect for folder in foreign for aspect in folder['foreign']))
-    text = f'material of another laboratory{which}, unlike the training: {aspects}'
+    text = f'material of another laboratory{which}, unlike the training images: {aspects}'
   else:
     counts = ', '.join(f'{reason} {num:,}' for reason, num in about['reasons'].items())
-    text = f'some {counted} are unlike the training: {counts}'
+    text = f'some {counted} are unlike the training images: {counts}'
   share = f'{about["num"]:,} of {about["num_images"]:,} {counted} are'
   if about['kept']:
-    return f'{text}. {share} named all the same, as --unlike=keep says: expect many errors, and trust no confidence'
+    return f'{text}. {share} named all the same, because of --unlike=keep: expect many errors, and trust no confidence'
   return f'{text}. {share} {WITHHELD}'

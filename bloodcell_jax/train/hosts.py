@@ -36,7 +36,10 @@ _JAX_LOST = 30
 # What a store raises that does not answer, or that has no such value yet.
 _UNANSWERED = (jax.errors.JaxRuntimeError, OSError)
 _DONE, _STOPPED, _FAILED = 'done', 'stopped', 'failed'
-_AGAIN = 'The newest checkpoint stands; start all hosts again with the same command, or one alone without --coordinator'
+_AGAIN = (
+  'The newest checkpoint is kept; start all hosts again with the same command, or one alone without '
+  '--coordinator'
+)
 
 
 class Hosts:
@@ -206,7 +209,7 @@ class Hosts:
   @contextlib.contextmanager
   def together(self) -> Iterator[None]:
     """Tells the others how the block ended; an error that another host has caused becomes one line about that host."""
-    how, line = _FAILED, 'by a fault of the program'
+    how, line = _FAILED, 'by an error in the program'
     try:
       yield
       how, line = _DONE, ''

@@ -140,8 +140,8 @@ class Queue:
       complaint = str(error) or type(error).__name__
     if complaint:
       raise types.RunError(
-        f'{piece.name} could not be given to host 0 ({complaint}); it stays in {piece.folder}, and the same commands '
-        'give it again'
+        f'{piece.name} could not be sent to host 0 ({complaint}); it stays in {piece.folder}, and the same commands '
+        'send it again'
       )
     shutil.rmtree(piece.folder, ignore_errors=True)
     for parent in (piece.folder.parent, self.root):

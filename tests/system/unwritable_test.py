@@ -59,7 +59,7 @@ def test_a_link_to_nowhere_in_the_place_of_a_folder_is_told(tmp_path, place):
   (tmp_path / 'link').symlink_to(tmp_path / 'gone')
   with pytest.raises(OSError, match='link') as error:
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
-  said = f'{tmp_path / "link"} is a link to nowhere; elsewhere'
+  said = f'{tmp_path / "link"} is a broken link; elsewhere'
   assert unwritable.advice(error.value, 'elsewhere') == said
   # Negative control.
   (tmp_path / 'gone').mkdir()

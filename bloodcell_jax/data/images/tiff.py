@@ -122,7 +122,7 @@ def _pages(file: Any, first: Any) -> tuple[list[Any], tuple[str, ...]]:
       advice = 'if they are the channels of one image, save it as RGB; else save one of them'
     raise rgb.DecodeError(f'is a stack of {more}{num_images} images; {advice}')
   if channels and channels != 3 and (len(pages) > 1 or channels > 4):
-    raise rgb.DecodeError(f'has {channels} channels that are no colours; save it as RGB')
+    raise rgb.DecodeError(f'has {channels} channels that are not colours; save it as RGB')
   left = num - len(pages)
   which = 'the first' if first is file.pages.first else 'the largest'
   return pages, (f'{which} of its {num} frames is used',) if left and len(pages) == 1 else ()
