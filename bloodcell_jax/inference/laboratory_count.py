@@ -37,7 +37,7 @@ class Count:
   num_unclassified: int
   num_unlike: int
   confidence: float
-  holds: bool  # whether the cells are such as the error rates are of
+  holds: bool  # whether the error rates apply to these cells
   # None where the error rates are not known or do not hold, or no cell is named.
   shares: corrected_shares.Shares | None
   rates: error_rates.ErrorRates | None

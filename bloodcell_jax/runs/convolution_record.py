@@ -14,7 +14,7 @@ KEY = 'convolution'
 
 
 def used(exp: experiment.Experiment) -> str:
-  """An algorithm of `fast_conv`; where there is no compiled code for want of something, in brackets of what."""
+  """An algorithm of `fast_conv`; where compiled code is wanted but not to be had, with the reason in brackets."""
   if exp.convolution != fast_conv.COMPILED:
     return exp.convolution
   reason = compiled_pool.missing()

@@ -36,7 +36,7 @@ class Network:
 
   @functools.cached_property
   def outputs(self) -> row_outputs.RowOutputs:
-    """What it puts out for rows of its data."""
+    """Its outputs for rows of its data."""
     return row_outputs.RowOutputs(self.job, self.params)
 
   @property

@@ -92,9 +92,10 @@ def _fitted(
   wanted: Sequence[str],
   progress: progress_lib.Progress,
 ) -> tuple[calibration.Calibration, dict[str, unlike.Judgement]]:
-  """The calibration and, by split, how unlike the training its images are; both are written, in place of those before.
+  """The calibration and, by split, how unlike the training images its images are; both replace the earlier ones.
 
-  An adapted run keeps its own of the new laboratory: its splits may be of the old one, and are not judged by it.
+  An adapted run keeps its measure of unlike images, which is of the new laboratory: its splits may be of the old one,
+  and are not judged by it.
   """
   fitted_for = models.fitted_for()
   adapted, kept = cross_fitted.read(folder), cross_fitted.measure(folder)

@@ -52,7 +52,7 @@ class Folder:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-  """How unlike the training some images are."""
+  """How unlike the training images some images are."""
 
   unlike_N: np.ndarray  # in [0, 1]: the share of images like the training's that are less unlike
   is_unlike_N: np.ndarray  # bool: by themselves, or in a foreign folder
@@ -206,9 +206,10 @@ class _MeanLook:
 def _mean_look(
   references: Sequence[look_reference.Reference], look_ND: np.ndarray, nearest_N: np.ndarray
 ) -> _MeanLook:
-  """The folder beside the laboratory that it is most like.
+  """How the mean look of a folder compares with the laboratory that it is most like.
 
-  A folder that is like none may hold images of several: if those nearest to each are like it, the one that is least so.
+  A folder that is like none may hold images of several laboratories: if the images nearest to each laboratory are like
+  it, the comparison of those that are least like theirs.
   """
   whole = min((_MeanLook(each, look_ND) for each in references), key=lambda mean: mean.ratio)
   if len(references) == 1 or whole.ratio <= 1:

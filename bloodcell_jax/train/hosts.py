@@ -28,8 +28,8 @@ from bloodcell_jax.system import console, host_store, rendezvous
 from bloodcell_jax.train import host_plan, signals
 
 T = TypeVar('T')
-# Seconds between two signs of life; without one for how long a host counts as gone, and for how long once a sum over
-# the devices has failed; how long the others have to end by themselves.
+# In seconds: between two signs of life; how long without one until a host counts as gone, and how long once a sum over
+# the devices has failed; how long the other hosts then have to end by themselves.
 _BEAT, LOST, _SUSPECT, _GRACE = 1.0, 20.0, 4.0, 15.0
 # The same in JAX, which ends the process: only where the thread below cannot.
 _JAX_LOST = 30

@@ -34,10 +34,10 @@ class Piece:
 
 
 def order(states: Sequence[Sequence[int]], index: int, sees_first: bool) -> list[int]:
-  """The pieces that a host may take, those first that it should.
+  """The pieces that a host may take, in the order in which it should take them.
 
   First come those that the host has finished without host 0 knowing, or has begun; then those that nobody has begun;
-  last those that are begun on another host only, which may be slow there or come no further.
+  last those that are begun on another host only, which may be slow there or never end.
 
   Args:
     states: by host and piece.

@@ -2,7 +2,7 @@
 
 Read here: more than 8 bits a channel, signed and floating samples, channels in planes of more than 8 bits or in pages,
 BigTIFF of the other byte order, a palette of 8 bits, and an image behind its own preview. A stack of several images is
-refused, for the images of a stack are no one image.
+refused, because the images of a stack are not one image.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Found:
 
 
 def is_list(path: str) -> bool:
-  """Whether a file is a list of images: by its extension or, where that is none of an image, by its first line."""
+  """Whether a file is a list of images: by its extension or, where that is not one of an image, by its first line."""
   if os.path.splitext(path)[1].lower() in LISTS:
     return os.path.isfile(path)
   return 'file' in _first_names(path)
