@@ -139,15 +139,15 @@ def get_config() -> config_dict.ConfigDict:
   m.channels = 3  # 3, or 1: the network converts its input to grey; alexnet and vgg16 take 3
   m.rbf_units = 50  # neurons of the rbf head
   # How 3x3 convolutions are computed on a CPU. compiled: C++ code for those with pooling if there is a compiler,
-  # otherwise as winograd; winograd: Winograd's algorithm in layers where it is faster; direct; auto: compiled, but a run
-  # that an earlier version began keeps what it had.
+  # otherwise as winograd; winograd: Winograd's algorithm in layers where it is faster; direct; auto: compiled, but a
+  # run that an earlier version began keeps what it had.
   m.convolution = 'auto'
   m.auxiliary = False  # auxiliary classifiers for stages that train layer by layer; not for alexnet and vgg16
 
   c.weights = w = config_dict.ConfigDict()
   # Weights to start from: '' for a random initialization; auto for ImageNet weights, which the requirements install;
-  # pbc for those in this package, trained on 6,169 single cells of the laboratory of PBC (alexnet and alexnet3); a file; or
-  # the folder of a run of this project, whose best checkpoint is read.
+  # pbc for those in this package, trained on 6,169 single cells of PBC's laboratory (alexnet and alexnet3); a file;
+  # or the folder of a run of this project, whose best checkpoint is read.
   w.path = ''
   w.include_top = False  # read the head too; from a run of this project with the same classes only
   w.exclude = ()  # patterns of names in the file to ignore, such as those of another head
