@@ -188,8 +188,8 @@ def _calibration(name: str, entry: dict[str, Any], fitted_on: str) -> str:
   fitted = 'Temperature, threshold and sets were fitted on these same images. ' if name == fitted_on else ''
   threshold = summary['threshold']
   rule = (
-    f'No confidence threshold reached the target error rate on {fitted_on}: every image is left for review. Reaching it '
-    f'takes {calibration.least_groups(summary["max_error"])} groups or more that are accepted without an error.'
+    f'No confidence threshold reached the target error rate on {fitted_on}: every image is left for review. Reaching '
+    f'it takes {calibration.least_groups(summary["max_error"])} groups or more that are accepted without an error.'
     if threshold is None
     else f'Predictions with a confidence of at least {threshold:.3f} are accepted; all others are left for review.'
   )
