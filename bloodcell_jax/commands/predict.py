@@ -108,7 +108,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   console.keep(target / folder.log.name)
   known = journal.Journal(target / 'journal.jsonl', network, loaded.class_names)
   before = wording.counted(len(known.known), 'cell')
-  progress.line(f'{wording.counted(len(files), "file")}; {before} already predicted')
+  progress.line(f'{wording.counted(len(files), "file")}; {before} predicted already')
   trained = folder.read_environment()['data'].get('image_sizes', {})
   from_training = cell_finder.from_training(spec.view, trained)
   singles = cell_finder.survey([file.path for file in files], spec.max_pixels, from_training, cells)

@@ -67,7 +67,7 @@ def lines(
     texts.append(f'  {contradiction}')
   if named := companions.named_as_masks(table.file.tolist()) if found else []:
     texts.append(
-      f'  {len(named):,} images named like masks of others, such as {named[0]}, are used as images of cells'
+      f'  {len(named):,} named like masks of others, such as {named[0]}, are used as images of cells'
     )
   if found and (passed_over := found.passed_over.line()):
     texts.append(f'  {passed_over}')
