@@ -280,8 +280,7 @@ def test_a_folder_of_files_that_are_not_read_says_what_the_first_of_them_is(tmp_
   (tmp_path / 'new' / '2.zip').write_bytes(b'x')
   said = line(lambda: input_paths.read([str(tmp_path / 'new')]))
   assert (
-    'none of the 2 files there is an image that can be read; the first: 1.heic: a file of Apple camera'
-    in said
+    'none of the 2 files there can be read as an image; the first: 1.heic: a file of Apple camera' in said
   )
   fill(tmp_path / 'new', '1.png')
   found = input_paths.read([str(tmp_path / 'new')])

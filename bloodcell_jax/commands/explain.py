@@ -51,9 +51,7 @@ def define_flags() -> None:
     'without paths: a split, such as test; of each of its photographs with most images misclassified, explains the '
     'image whose label is least probable',
   )
-  flags.DEFINE_string(
-    'data_dir', '', "without paths: the folder of the run's images, if they have been moved"
-  )
+  flags.DEFINE_string('data_dir', '', "without paths: the folder of the run's images, if it was moved")
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -85,9 +83,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     images = _missed(exp, folder, missed)
     max_images = max_images or MAX_OF_PATHS
     if not images:
-      progress.line(
-        f'{missed}: no photograph has most of its images misclassified; there is nothing to explain'
-      )
+      progress.line(f'{missed}: no photograph has most of its images wrong; there is nothing to explain')
       return
   else:
     images = _own(exp, folder)

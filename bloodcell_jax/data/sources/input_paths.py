@@ -106,7 +106,7 @@ def read(paths: Sequence[str]) -> Found:
     if problems:
       num = wording.counted(len(problems), 'file')
       raise types.UserError(
-        f'{named}: none of the {num} there is an image that can be read; the first: {problems[0]}'
+        f'{named}: none of the {num} there can be read as an image; the first: {problems[0]}'
       )
     raise types.UserError(
       f'{named}: no image there; the kinds that can be read are {" ".join(image_files.EXTENSIONS)}'

@@ -80,7 +80,7 @@ def test_the_folder_of_a_prediction_is_no_folder_of_images(folder):
     input_paths.read([str(folder / 'old')])
   # Negative control: one without images that is no result.
   (folder / 'old' / 'predict.json').unlink()
-  with pytest.raises(types.UserError, match='there is an image that can be read'):
+  with pytest.raises(types.UserError, match='there can be read as an image'):
     input_paths.read([str(folder / 'old')])
 
 
