@@ -39,11 +39,11 @@ def number_or_tuple(value: float) -> config_dict.FieldReference:
 def get_config() -> config_dict.ConfigDict:
   """The complete config; a config may not add a key that is not here."""
   c = config_dict.ConfigDict()
-  # Of initial weights, order, dropout, augmentation and splits, in [0, 2**32); the same seed gives the same run.
+  # Seed of initial weights, order, dropout, augmentation and splits, in [0, 2**32); the same seed gives the same run.
   c.seed = 0
 
   c.data = d = config_dict.ConfigDict()
-  # embedded (synthetic smears), kaggle, folders, laboratories (a folder with a folder for each) or tfds
+  # embedded (synthetic smears), kaggle, folders, laboratories (a folder that has one folder for each) or tfds
   d.source = 'embedded'
   d.dir = ''  # folder of the images; '' for embedded; with kaggle '' downloads the data set through kagglehub
   d.groups_csv = ''  # folders: a CSV file,group that says which images show the same photograph; '' for none
@@ -55,7 +55,7 @@ def get_config() -> config_dict.ConfigDict:
   # with a side of 3 times the square root of its area, so that cells have one scale whatever the magnification;
   # cell_close: the same with 2.2 times, which shows hardly more than the cell.
   d.view = 'full'
-  # For resizing: nearest (as Keras' load_img), bilinear, bicubic, lanczos or box.
+  # Filter for resizing: nearest (as Keras' load_img), bilinear, bicubic, lanczos or box.
   d.interpolation = 'bilinear'
   d.stretch_brightness = True  # multiply each image by 255 / its maximum, as in the published copies
   d.max_pixels = 100_000_000  # larger images are refused without being decoded
@@ -65,11 +65,11 @@ def get_config() -> config_dict.ConfigDict:
   d.cache = 'auto'
   # tf_data; numpy, which needs no TensorFlow but does not augment or mix; device: the training images lie in the
   # memory of every device and are augmented there, for GPUs (docs/scale.md); or auto: device on an accelerator whose
-  # memory holds them, where it knows the augmentation, otherwise tf_data. A run keeps what it began with.
+  # memory holds them, if it supports the augmentation, otherwise tf_data. A run keeps what it began with.
   d.pipeline = 'auto'
-  # Of the training photographs, in (0, 0.5]; unused where the data has a validation split.
+  # Fraction of the training photographs that validation gets, in (0, 0.5]; unused if the data has a validation split.
   d.validation_fraction = 0.2
-  # Of the photographs, in [0, 0.5], where the data has no test split; 0 for none.
+  # Fraction of the photographs that test gets if the data has no test split, in [0, 0.5]; 0 for none.
   d.test_fraction = 0.0
   d.allow_leak = False  # train even if a photograph, or the same image, is on both sides of a split
   d.embedded = e = config_dict.ConfigDict()  # the synthetic smears
@@ -122,32 +122,32 @@ def get_config() -> config_dict.ConfigDict:
   a.jpeg_quality_range = ()  # (least, greatest) quality, whole numbers in [1, 100]; () for none
   a.erasing_probability = 0.0  # probability that a rectangle of an image is erased
   a.erasing_area = (0.02, 0.2)  # (least, greatest) area of the rectangle as a fraction of the image
-  # Both parameters of the beta distribution of an image's weight in a mixture of two; 0 for none.
+  # Mixup: both parameters of the beta distribution of an image's weight in a mixture of two; 0 for none.
   a.mixup_alpha = 0.0
-  a.cutmix_alpha = 0.0  # the same for pasting a rectangle of another image; 0 for none
+  a.cutmix_alpha = 0.0  # CutMix: the same for pasting a rectangle of another image; 0 for none
 
   c.model = m = config_dict.ConfigDict()
   # cnn_a, cnn_b, cnn_svr, alexnet, vgg16, or one that ends earlier: alexnet3 with its third convolution, vgg16_block4
   # with its fourth block.
   m.name = 'cnn_a'
   m.dropout_rate = 0.2  # fraction of units dropped in training, in [0, 1)
-  # flatten; rbf: neurons of radial basis functions; average: global average pooling; mean_max: it and global max
-  # pooling side by side (both for alexnet, vgg16 and their shorter ones; the others flatten).
+  # flatten; rbf: neurons of radial basis functions; average: global average pooling; mean_max: global
+  # average and global max pooling side by side. average and mean_max are for alexnet, vgg16 and their shorter versions.
   m.head = 'flatten'
   # cnn_svr: units of the first dense layer; alexnet and vgg16: of the hidden layer of the heads flatten and rbf.
   m.head_units = 256
   m.channels = 3  # 3, or 1: the network converts its input to grey; alexnet and vgg16 take 3
   m.rbf_units = 50  # neurons of the rbf head
-  # Of 3x3 on a CPU: compiled, C++ code for those with pooling where there is a compiler, and otherwise as winograd;
-  # winograd, Winograd's algorithm in layers where it is faster; direct; auto: compiled, and in a run that an earlier
-  # version began what it had.
+  # How 3x3 convolutions are computed on a CPU. compiled: C++ code for those with pooling if there is a compiler,
+  # otherwise as winograd; winograd: Winograd's algorithm in layers where it is faster; direct; auto: compiled, but a
+  # run that an earlier version began keeps what it had.
   m.convolution = 'auto'
   m.auxiliary = False  # auxiliary classifiers for stages that train layer by layer; not for alexnet and vgg16
 
   c.weights = w = config_dict.ConfigDict()
-  # Weights to start from: '' for a random initialization; auto for ImageNet's, installed with the requirements; pbc for
-  # those in this package, trained on 6,169 single cells of the laboratory of PBC (alexnet and alexnet3); a file; or
-  # the folder of a run of this project, whose best checkpoint is read.
+  # Weights to start from: '' for a random initialization; auto for ImageNet weights, which the requirements install;
+  # pbc for those in this package, trained on 6,169 single cells of PBC's laboratory (alexnet and alexnet3); a file;
+  # or the folder of a run of this project, whose best checkpoint is read.
   w.path = ''
   w.include_top = False  # read the head too; from a run of this project with the same classes only
   w.exclude = ()  # patterns of names in the file to ignore, such as those of another head
@@ -174,11 +174,11 @@ def get_config() -> config_dict.ConfigDict:
   t.fold = 0  # 1 to folds: train that fold only; 0 for all, one after the other
   t.label_smoothing = 0.0  # in [0, 1)
   t.l2 = 0.0  # the loss gets l2 * the sum of squares of the dense layers' kernels
-  # images: all alike; laboratories: the laboratory first, then the class, then the image (a source other
-  # than laboratories is one laboratory).
+  # How training images are drawn. images: all equally often; laboratories: first a laboratory, then a class, then an
+  # image (a source other than laboratories is one laboratory).
   t.draw = 'images'
-  # Images of one photograph that training and validation take, drawn once a run; 0 for all. Copies of a photograph say
-  # less than other photographs and cost as much time.
+  # Largest number of images of one photograph that training and validation take, drawn once per run; 0 for all. Further
+  # copies of a photograph teach less than other photographs and take as much time.
   t.max_copies = 0
   t.class_weight = 'none'  # none, or balanced: classes weigh inversely to their frequency
   t.ema_momentum = 0.0  # of a moving average of the weights, which is evaluated in their place; 0 for none
@@ -193,10 +193,10 @@ def get_config() -> config_dict.ConfigDict:
   t.checkpoint_every = 1.0  # in units of checkpoint_unit
   t.checkpoint_unit = 'epochs'  # epochs, steps or minutes; the best and the last epoch are always saved
   t.num_devices = 0  # devices that share a batch; 0 for all
-  # What the layers compute in during an update: float32, bfloat16, or auto: float32 on a CPU and bfloat16 on a GPU.
+  # Precision of the layers during an update: float32, bfloat16, or auto: float32 on a CPU and bfloat16 on a GPU.
   # Parameters, sums, losses, evaluation and exports are float32.
   t.dtype = 'auto'
-  t.parallel = 'pmap'  # how they share it: pmap, or jit over a mesh; the results are the same
+  t.parallel = 'pmap'  # how devices share a batch: pmap, or jit over a mesh; the results are the same
 
   c.stages = s = config_dict.ConfigDict()
   # Names of the stages, each with a section made by `stage` above; () for a single stage that trains all weights.
@@ -214,7 +214,9 @@ def get_config() -> config_dict.ConfigDict:
   c.logistic = g = (
     config_dict.ConfigDict()
   )  # logistic regression as an output layer, on standardized features
-  g.strength = 1e-3  # > 0, of the penalty on the squares of its weights, beside the mean cross-entropy
+  g.strength = (
+    1e-3  # > 0: strength of the penalty on the squares of its weights, added to the mean cross-entropy
+  )
   # A feature is divided by its standard deviation plus this share of the mean standard deviation, >= 0.
   g.least_spread = 0.0
 
@@ -223,7 +225,7 @@ def get_config() -> config_dict.ConfigDict:
   f.min_samples_leaf = 5  # both: least number of images in a leaf
   f.max_features = 0.1  # random forest: fraction of the features considered at each split, in (0, 1]
   f.learning_rate = 0.1  # boosting: factor of each tree's values, in (0, 1]
-  f.max_iter = 300  # boosting: most rounds, each of one tree per class
+  f.max_iter = 300  # boosting: largest number of rounds, each of one tree per class
   f.patience = 10  # boosting: rounds without improvement on validation until it ends
   f.num_permutations = 3  # permutations of each unit or channel for its importance
 
@@ -235,7 +237,7 @@ def get_config() -> config_dict.ConfigDict:
   # fitted on out-of-fold predictions: logistic, gradient_boosting or mlp. auto: mean, or boosting's own rule.
   n.combine = 'auto'
   n.architectures = ()  # names of networks that the members take in turn; () for model.name
-  n.vectorized = 0  # members trained in one program: slower on a CPU, faster on a GPU; 0 for one
+  n.vectorized = 0  # number of members trained in one program: slower on a CPU, faster on a GPU; 0 for one
   n.folds = 5  # folds by groups of the out-of-fold predictions for logistic, gradient_boosting and mlp
   n.shrinkage = 0.5  # gradient: factor of each member's contribution, in (0, 1]
   n.patience = 0  # boosting: members without improvement on validation until it ends; 0 for never
@@ -254,11 +256,11 @@ def get_config() -> config_dict.ConfigDict:
   # at most this. At 0.05 that takes nine groups without an error; without them it abstains on every image.
   v.max_error = 0.05
   v.miscoverage = 0.1  # fraction of conformal sets that may miss the label, in (0, 1)
-  # Of images like the training's, the share that may be withheld as unlike, in [0, 0.5]; of images of another
-  # laboratory nearly all are.
+  # Share of images like the training images that may be withheld as unlike them, in [0, 0.5]; of another laboratory's
+  # images nearly all are withheld.
   v.unlike_share = 0.03
-  # Whether images of a folder that is another laboratory's material are classified with their features shifted and
-  # scaled to the mean and spread of the training's; of 30 images or more, by a single network without the rbf head.
+  # Whether images in a folder of another laboratory's material are classified with their features shifted and scaled to
+  # the mean and spread of the training images' features; takes 30 images or more, and one network without the rbf head.
   v.align_features = False
   v.conformal_score = 'lac'  # of the conformal sets: lac or aps
   return c

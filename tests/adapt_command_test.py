@@ -239,4 +239,4 @@ def test_an_image_that_cannot_be_used_is_refused_and_the_corrected_labels_are_ta
   recoloured.labels(tmp_path / 'labels.csv', rows, 3)
   code, out, err = run(*flags(moved, 'labels.csv', to))
   assert code == 0, err
-  assert 'has too few images to know what its images look like' in out
+  assert 'has too few images to tell what its images usually look like' in out

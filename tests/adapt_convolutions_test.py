@@ -27,7 +27,7 @@ def tuned(places) -> tuple[pathlib.Path, str]:
 @pytest.mark.long
 def test_a_run_with_trained_convolutions_is_an_ordinary_run_that_answers_as_its_report_says(places, tuned):
   to, out = tuned
-  assert '4 of 4 trainings (3 folds and the run itself), each of 12 updates of 64 images' in out
+  assert '4 of 4 networks to train (3 folds and the run itself), 12 updates of 64 images each' in out
   # All is trained but the first convolution.
   before, after = params(places['run']), params(to)
   assert {name for name in before if after[name] == before[name]} == {'conv2d_1/bias', 'conv2d_1/kernel'}

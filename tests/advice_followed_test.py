@@ -233,7 +233,7 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   '{}: {}; repair or remove it': photographs_to_augment('repair'),
   'repair or remove it': photographs_to_augment('remove'),
   'lacks a label; give it one': boxes('1.png,0,0,20,20,\n', '1.png,0,0,20,20,A\n'),
-  'is no box in pixels, left, top, right, bottom': boxes('1.png,x,0,20,20,A\n', '1.png,0,0,20,20,A\n'),
+  'is not a box in pixels (left, top, right, bottom)': boxes('1.png,x,0,20,20,A\n', '1.png,0,0,20,20,A\n'),
   'reaches beyond the photograph': boxes('1.png,0,0,99,20,A\n', '1.png,0,0,20,20,A\n'),
   'that is {} above; keep one of them': boxes(
     '1.png,0,0,20,20,A\n1.png,0,0,20,20,B\n', '1.png,0,0,20,20,A\n'),
@@ -250,7 +250,7 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'or --port=0': a_port_in_use,
   'is a part of a run; name its folder, --workdir=': a_part_of_a_run,
   'give the path of a file or folder on this computer': an_address,
-  'give host 0 and a free port of it': calls(
+  'give the address of host 0 and a free port there': calls(
     lambda: rendezvous.address('alpha'), lambda: rendezvous.address('10.0.0.1:12345')),
   'give --coordinator=HOST:PORT, or --coordinator=auto alone': calls(
     lambda: host_plan.read('', 2, 0), lambda: host_plan.read('alpha:1', 2, 0)),
@@ -268,7 +268,7 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
     {'ensemble.method': 'samme'}, {'ensemble.method': 'samme'}, 1),
   'hosts take one member at a time; set it to 0, or leave out': for_hosts(
     {'ensemble.method': 'average', 'ensemble.vectorized': 2}, {'ensemble.method': 'average'}),
-  'takes one host; leave it out': calls(
+  'runs on one host; leave the flag out': calls(
     lambda: host_flags.check_alone(host_plan.read('alpha:1', 2, 0), '--trees'),
     lambda: host_flags.check_alone(host_plan.read('', None, None), '--trees')),
 }  # fmt: skip

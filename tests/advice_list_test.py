@@ -44,7 +44,7 @@ QUOTED_ONLY: dict[str, str] = {
   'holds at most 2; leave it out with --format': 'weights of 2 GB',
   'leave it out with --format':
     'to choose formats is followed in advice_of_runs_test.py; no network here has such an operation',
-  'indexing by what is computed': 'as above',
+  'indexing by computed values': 'as above',
   'does not converge (gap {}); lower svr.cost': 'no features are known on which the solver of this version fails',
   'does not say how its pixels become the input; export it again':
     'an export of now says it, starting_weights_test.py',
@@ -53,7 +53,7 @@ QUOTED_ONLY: dict[str, str] = {
   'combines predictions of other runs and has no network of its own':
     'single runs are predicted with in advice_test.py',
   'set weights.path to empty, or to a run of that network': 'both are trained in starting_weights_test.py',
-  'is no run of this project: set it to False':
+  'is not a run of this project: set it to False':
     'the same key as for other classes, followed in starting_weights_test.py',
   'an adaptation is running; wait until it ends': 'one after another is adapted in serving/page_requests_test.py',
   'another photograph of this name is here; rename one':
@@ -62,12 +62,12 @@ QUOTED_ONLY: dict[str, str] = {
   'differ: {}; give all hosts the same command': 'hosts of the same command train together in train/hosts_test.py',
   'images; set it to {}, or use fewer hosts': 'a larger batch is divided in train/hosts_test.py',
   'give more, or choose fewer --rows': 'the budget that suffices depends on the machine; one is planned in study/',
-  'so it is no run of row {}; move the folder away': 'an empty place is an ordinary beginning',
-  'is there twice; save the one network alone': 'a single network is read in weights/',
+  'so it is not a run of row {}; move the folder away': 'an empty place is an ordinary beginning',
+  'is there twice; save the network by itself': 'a single network is read in weights/',
   'save the model as .keras': 'Keras is not installed; such files are read in weights/',
   'fetch it again, or rename it if it is your own':
     'the published file is not part of the tests; other names are read in weights/',
-  'no state dict of tensors; save model.state_dict()':
+  'not a state dict of tensors; save model.state_dict()':
     'PyTorch is not installed; state dicts as it writes them are read in weights/',
   'use the version that made the run': 'there is no later version yet',
   'compression, or as PNG': 'a PNG and a plain TIFF are read in advice_of_images_test.py',

@@ -251,7 +251,7 @@ def test_an_archive_is_unpacked_and_a_workbook_saved_as_a_list(tmp_path):
   archive = shutil.make_archive(str(tmp_path / 'cells'), 'zip', top)
   assert 'unpack it and name the folder' in line(lambda: input_paths.read([archive]))
   shutil.unpack_archive(archive, tmp_path / 'unpacked')
-  assert 'is a device or a pipe, no image; name a file or a folder' in line(
+  assert 'is a device or a pipe, not an image; name a file or a folder' in line(
     lambda: input_paths.read(['/dev/null'])
   )
   assert len(input_paths.read([str(tmp_path / 'unpacked')]).inputs) == 1
@@ -269,7 +269,7 @@ def test_an_archive_is_unpacked_and_a_workbook_saved_as_a_list(tmp_path):
 def test_a_pattern_that_matches_nothing_is_told_what_the_stars_stand_for(tmp_path):
   top = fill(tmp_path / 'data', 'A/1.png')
   said = line(lambda: input_paths.read([f'{top}/*.jpg']))
-  assert '* stands for any letters, ** for any folders' in said
+  assert '* stands for any characters, ** for any folders' in said
   assert len(input_paths.read([f'{top}/**/*.png']).inputs) == 1
   assert len(input_paths.read([f'{top}/*/*.png']).inputs) == 1
 
@@ -279,7 +279,9 @@ def test_a_folder_of_files_that_are_not_read_says_what_the_first_of_them_is(tmp_
   (tmp_path / 'new' / '1.heic').write_bytes(b'x')
   (tmp_path / 'new' / '2.zip').write_bytes(b'x')
   said = line(lambda: input_paths.read([str(tmp_path / 'new')]))
-  assert 'no image there that is read, of 2 files; the first: 1.heic: a file of Apple camera' in said
+  assert (
+    'none of the 2 files there can be read as an image; the first: 1.heic: a file of Apple camera' in said
+  )
   fill(tmp_path / 'new', '1.png')
   found = input_paths.read([str(tmp_path / 'new')])
   assert len(found.inputs) == 1

@@ -75,14 +75,14 @@ def test_of_a_folder_of_one_class_the_one_above_is_named(tmp_path):
 @pytest.mark.parametrize(
   ('written', 'words'),
   [
-    ('"{}/slides"', '({}/slides is there; write it without marks and blanks around it)'),
-    ("'{}/slides' ", '({}/slides is there; write it without marks and blanks around it)'),
+    ('"{}/slides"', '({}/slides is there; write it without quotation marks and blanks around it)'),
+    ("'{}/slides' ", '({}/slides is there; write it without quotation marks and blanks around it)'),
     ('{}/slide', '({}/slides is there)'),
     ('{}/Slides', '({}/slides is there)'),
     ('{}/sildes/a', '({}/slides/a is there)'),
     ('$CELLS/slides', '($CELLS is not replaced here; write the whole path)'),
     ('%USERPROFILE%\\slides', '(%USERPROFILE% is not replaced here; write the whole path)'),
-    ('D:\\slides', '(is a path of Windows; write where that is on this computer)'),
+    ('D:\\slides', '(this is a Windows path; write where that is on this computer)'),
     ('{}/nothing/like it', 'no such file or folder'),
   ],
 )
@@ -114,9 +114,7 @@ def test_damaged_thumbnails_are_restored_or_removed(tmp_path, remedy):
   thumbnails_file.write(run, thumbnails_file.Thumbnails(image_NHW, np.array([True]), ('before',)))
   whole = run.thumbnails.read_bytes()
   run.thumbnails.write_bytes(whole[:-9])
-  words = (
-    'restore it from a copy, or remove it, and copies of the images that the run has seen will not be told'
-  )
+  words = 'restore it from a copy, or remove it, and copies of the images that the run has seen will not be recognized'
   with pytest.raises(types.UserError, match=f'thumbnails.npz: damaged .*; {words}'):
     thumbnails_file.read(run)
   run.thumbnails.unlink()
@@ -143,7 +141,7 @@ def test_the_box_is_copied_in_a_folder_that_can_be_written(tmp_path, monkeypatch
   closed.mkdir()
   monkeypatch.setattr(box.atomic, 'folder', folder)
   monkeypatch.chdir(closed)
-  with pytest.raises(types.RunError, match='there: give the command in a folder that can be written'):
+  with pytest.raises(types.RunError, match='there: give the command in a writable folder'):
     box.copy()
   monkeypatch.chdir(tmp_path)
   assert (box.copy() / 'config.json').is_file()

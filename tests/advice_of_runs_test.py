@@ -186,7 +186,7 @@ def test_an_ensemble_is_completed_evaluated_and_begun_with_as_its_lines_say(cell
   method = re.search(r'ensemble.method is empty; choose one of (\w+)', err)[1]
   assert command(cells, folder, *of, f'--config.ensemble.method={method}')[0] == 0
   said = line(starting_weights.read, str(folder), 'cnn_a')
-  assert 'of an ensemble one of its members' in said
+  assert 'for an ensemble, one of its members' in said
   assert starting_weights.read(str(member), 'cnn_a').params
   code, _, err = command(
     cells, tmp_path / 'more', *of, '--config.ensemble.method=samme', '--config.ensemble.member=1'

@@ -67,7 +67,7 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
   'name a row of a single network that stands before it': calls(
     lambda: of_study(trees('a'), row('a')), lambda: of_study(row('a'), trees('a'))),
   'which is not there; add it to --rows': a_row_that_trees_need,
-  ' in place of {}, so it is no run of row {}; move the folder away': a_run_in_the_place_of_another,
+  ' in place of {}, so it is not a run of row {}; move the folder away': a_run_in_the_place_of_another,
   'give more, or fewer --rows': a_budget('2m', '60m', 200, 2),
   'give a share such as --budget=0.05, or leave out --coordinator': calls(
     lambda: divided.check(budget.parse('30m')), lambda: divided.check(budget.parse('0.05'))),

@@ -104,7 +104,7 @@ TOGETHER = {
     'default', {'data.pipeline': 'numpy', 'augment.horizontal_flip': True}, {'data.pipeline': 'tf_data'}),
   'data.pipeline is numpy, which does not mix images (augment.mixup_alpha, augment.cutmix_alpha); set it to tf_data': (
     'default', {'data.pipeline': 'numpy', 'augment.mixup_alpha': 0.2}, {'data.pipeline': 'tf_data'}),
-  'data.pipeline is device, which cannot do what augment.hue_range asks for; set it to tf_data': (
+  'data.pipeline is device, which does not support augment.hue_range; set it to tf_data': (
     'default', {'data.pipeline': 'device', 'augment.hue_range': 0.1}, {'data.pipeline': 'tf_data'}),
   'members of samme are trained one after another; set it to 0': (
     'default', {'ensemble.method': 'samme', 'ensemble.vectorized': 2}, {'ensemble.vectorized': 0}),
@@ -136,7 +136,7 @@ TOGETHER = {
   'choose one of average, snapshot, bagging, samme, samme_r, gradient, or leave it empty': (
     'default', {'ensemble.method': 'nonsense'}, {'ensemble.method': ''}),
   'set it to False with vgg16': ('finetune', {'model.auxiliary': True}, {'model.auxiliary': False}),
-  'so that their epochs cannot be compared; set it only for stages of one loss': (
+  'so their epochs cannot be compared; set it only for stages of one loss': (
     'cnn_svr', {'stages.softmax.is_candidate': True}, {'stages.softmax.is_candidate': False}),
   "set that to 'rbf'": ('cnn_svr', {'stages.svr.output_layer': 'rbf'}, {'model.head': 'rbf'}),
   'give each stage a name of its own': (

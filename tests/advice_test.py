@@ -133,14 +133,14 @@ def test_files_that_are_no_images(trained, tmp_path):
 
 
 def test_few_updates_are_told_with_the_key_to_raise_and_enough_are_not(trained):
-  line = next(each for each in trained[2].splitlines() if 'updates in all' in each)
-  assert line.startswith('10 updates in all, ')
-  key = re.search(r'few to learn from; raise (\S+)', line)[1]
+  line = next(each for each in trained[2].splitlines() if 'updates in total' in each)
+  assert line.startswith('10 updates in total, ')
+  key = re.search(r'too few to learn much; raise (\S+)', line)[1]
   flat = json.loads((trained[0] / 'config.json').read_text())
   num = int(re.search(r'passes over (\d+) training images', line)[1])
   said = [training.length(experiment.from_flat({**flat, key: epochs}), 5, num, '') for epochs in (2, 40)]
   assert said[0] == line, 'what the command prints'
-  assert re.fullmatch(rf'200 updates in all, [\d.]+ passes over {num} training images', said[1])
+  assert re.fullmatch(rf'200 updates in total, [\d.]+ passes over {num} training images', said[1])
 
 
 def test_files_of_another_folder_that_are_no_images_are_left_out_of_its_evaluation(copy, tmp_path):
@@ -200,7 +200,9 @@ def test_paths_and_keys_that_a_command_does_not_take(copy, tmp_path):
   assert 'fitted without updates; leave it out, or add --trainable=convolutions' in line
   arrives(*adapt, '--updates=7', line.split()[-1])
   line = advice(*adapt, f'--data_dir={data / "TRAIN"}')
-  assert 'of the run itself or does not open; name the folder of another laboratory with --data_dir' in line
+  assert (
+    'of the run itself or cannot be opened; name the folder of another laboratory with --data_dir' in line
+  )
   arrives(*adapt)
   line = advice('train', *starting.TINY, data)
   flags = re.search(r'name the folder with (\S+) (--\S+)', line).groups()

@@ -111,7 +111,7 @@ def test_members_of_two_hosts_of_which_one_is_killed_are_those_of_one_to_the_bit
   killed = time.monotonic()
   assert pair[0].wait(60) == 1
   assert time.monotonic() - killed < 60
-  assert last_line(tmp_path, 0).startswith('host 1 no longer answers. The newest checkpoint stands')
+  assert last_line(tmp_path, 0).startswith('host 1 no longer answers. The newest checkpoint is kept')
   pair[1].wait()
   assert 'continuing after step' in (tmp_path / '1.out').read_text()
   done = reports(first)

@@ -151,7 +151,7 @@ def test_a_write_that_names_no_file_is_told_with_its_folder_and_works_once_there
   def refused(call: Callable[[], None]) -> str:
     with pytest.raises(OSError, match='No space left on device') as error:
       call()
-    assert unwritable.advice(error.value, '') == 'make room there and give the same command again'
+    assert unwritable.advice(error.value, '') == 'free some space there and give the same command again'
     return error.value.filename
 
   assert refused(make) == str(place / 'made')

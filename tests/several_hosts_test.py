@@ -87,7 +87,7 @@ def test_a_pair_of_which_one_is_killed_goes_on_together_and_alone_to_the_paramet
     assert pair[other].wait(60) == 1
     assert time.monotonic() - killed < 60
     assert last_line(tmp_path, other).startswith(
-      f'host {victim} no longer answers. The newest checkpoint stands'
+      f'host {victim} no longer answers. The newest checkpoint is kept'
     )
     pair[victim].wait()
     if epoch > 2:

@@ -53,7 +53,7 @@ def test_a_closed_terminal_stops_a_run_with_a_checkpoint_and_the_same_command_go
   os.close(master)
   assert process.wait(timeout=60) == 75
   log = (folder / 'log.txt').read_text()
-  assert 'SIGHUP: stopping at the next safe place' in log
+  assert 'SIGHUP: stopping at the next safe point' in log
   assert '%|' not in log, 'no bars'
   epochs = log.count('val_loss')
   code, out, err = starting.run(*long[:-2], f'--config.train.epochs={epochs + 1}', long[-1])

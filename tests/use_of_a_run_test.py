@@ -31,7 +31,7 @@ def test_the_page_is_sound_and_leads_with_the_test_split_and_its_photographs(fin
     'Calibration and abstention',
     'Most confident mistakes',
     'Least confident predictions',
-    'Groups with most errors',
+    'Groups with the most errors',
     'Research use only',
     'trained',
     'frozen',

@@ -64,6 +64,6 @@ def test_the_sums_of_a_checkpoint_are_checked_all_the_same(tmp_path, no_attribut
   assert 'does not belong there' in checksums.damage(tmp_path)
   (tmp_path / '.other').unlink()
   (tmp_path / 'weights').write_bytes(b'something else')
-  assert 'not what was written' in checksums.damage(tmp_path)
+  assert 'differs from what was written' in checksums.damage(tmp_path)
   sums = json.loads((tmp_path / checksums.FILE).read_text())['sha256']
   assert list(sums) == ['weights']

@@ -13,8 +13,8 @@ from bloodcell_jax.models import backbone
 
 # The stage of the adapted run, whose one epoch is the fit of the output layer, or the training of the convolutions.
 STAGE = 'adapt'
-# The training of the convolutions. The moving average of the weights answers, so that the last updates, at a rate that
-# is still large, do not decide.
+# The training of the convolutions. Predictions come from the moving average of the weights, so that the last updates,
+# whose learning rate is still large, do not decide.
 BATCH_SIZE = 64
 LEARNING_RATE, DECAY = 1e-4, 5e-3  # of Adam; at update t the rate is LEARNING_RATE / (1 + DECAY * t)
 EMA_MOMENTUM = 0.98

@@ -21,16 +21,16 @@ from bloodcell_jax.train import progress as progress_lib
 
 # Folds of the cross-fitted predictions. Each is a training of its own.
 NUM_FOLDS = 3
-# Where the trainings of the folds are, in the run's folder, and the split of what they predict.
+# Where in the run's folder the trainings of the folds are, and the split that their predictions are.
 FOLDER, SPLIT = 'folds', 'held_out'
 
-# From which of the new images there are, [M] bool, to the weights that a training on these begins with.
+# From a mask of the new images, [M] bool, to the initial weights of a training on the images that it selects.
 Begin = Callable[[np.ndarray], Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-  """The run's network, and what networks say of images that they were not trained on."""
+  """The run's network, and the predictions of networks for images that they were not trained on."""
 
   models: model_set.ModelSet
   # Of the new images, each by a network that was trained without its group.
@@ -50,7 +50,7 @@ def check(run: pathlib.Path, home: home_images.HomeImages) -> None:
   """
   if home.features is not None:
     raise types.UserError(
-      f'{run}: came without the images that it was trained on, on which the convolutions are trained too; '
+      f'{run}: came without the images that it was trained on, which training the convolutions needs; '
       'leave --trainable out, or name the folder of the images with --home_dir'
     )
   try:
@@ -69,7 +69,7 @@ def train(
 ) -> Trained:
   """Trains a network without each fold of the new images in turn, then the run's own, with all of them.
 
-  **Guarantees**: neither the label nor any other label of its group has a part in what is said of an image in
+  **Guarantees**: neither an image's own label nor any other label of its group influences its row of
   `cross_fitted_NK`; interrupted and called again, it comes to the same bits.
 
   Args:
@@ -166,7 +166,7 @@ def _length(job: job_lib.Job, num_missing: int, num_folds: int) -> str:
   measured = cost.measure(exp, job.data.table.class_names, job.stop)
   minutes = max(1, round(num_missing * updates * measured.update_seconds[0] / 60))
   return (
-    f'training the convolutions: {num_missing} of {num_folds + 1} trainings ({num_folds} folds and the run itself), '
-    f'each of {updates:,} updates of {exp.batch_size} images; about {wording.counted(minutes, "minute")} '
-    'on this machine at its present load; interrupted, the same command continues'
+    f'training the convolutions: {num_missing} of {num_folds + 1} networks to train ({num_folds} folds and the run '
+    f'itself), {updates:,} updates of {exp.batch_size} images each; about {wording.counted(minutes, "minute")} '
+    'on this machine at its present load; if interrupted, the same command continues'
   )

@@ -63,7 +63,7 @@ def embed(
       network=network.fingerprint,
       images=' '.join(table.digest[rows]),
       decoding=repr(job.experiment.data.decode),
-      # Not named for none: embeddings that were kept before there were copies stay valid.
+      # `none` is not named, so that embeddings cached before there were copies stay valid.
       **({} if tta == test_time.NONE else {'tta': tta}),
     )
     shape = (len(rows), width)

@@ -11,15 +11,15 @@ import numpy as np
 from bloodcell_jax.base import groups
 from bloodcell_jax.heads import logistic
 
-# How strongly the layer is drawn to where it begins, `logistic.fit`'s strength, and whether that is the run's own layer
-# or zero. One of the pairs is chosen.
+# How strongly the layer is shrunk towards its starting point (the strength of `logistic.fit`), and whether that point
+# is the run's own layer or zero. One of the pairs is chosen.
 STRENGTHS = (1e-2, 1e-3)
 BEGINNINGS = ('before', 'zero')
 # The weight of the new laboratory's images together; that of the old one's is the rest.
 NEW_SHARE = 0.5
 # Folds of the cross-fitted predictions, and of the choice within each.
 NUM_FOLDS, NUM_INNER = 5, 3
-# The kernel lies in as many directions, those of largest variance: more neither help nor are quick.
+# The kernel is confined to at most this many directions, those of largest variance: more do not help and are slow.
 MOST_DIRECTIONS = 128
 
 
@@ -60,7 +60,7 @@ def choose(
 ) -> Choice:
   """Fits the layer on all images, and for each fold of the new groups on the others.
 
-  **Guarantees**: neither the label nor any other label of its group has a part in what is said of an image in
+  **Guarantees**: neither an image's own label nor any other label of its group influences its row of
   `cross_fitted_NK`; the same arguments give the same bits on the same machine.
 
   Args:

@@ -46,7 +46,7 @@ def read(
   every = (*class_names, *new_classes)
   if pair := names.alike(every) or names.differ_in_number(every):
     raise types.UserError(
-      f'--new_classes={pair[1]}: reads like {pair[0]}, which the run knows; label with that'
+      f'--new_classes={pair[1]}: reads like {pair[0]}, a class that the run knows; label with that'
     )
   meant = []
   for name in given.class_names:

@@ -69,7 +69,7 @@ def look(
   known = dataclasses.replace(network, job=seeing)
   if not unlike_measure.write(folder, both, models.fitted_for(), known, job.experiment.seed):
     progress.line(
-      f'{data_dir}: has too few images to know what its images look like, so that none is withheld as unlike'
+      f'{data_dir}: has too few images to tell what its images usually look like, so none is withheld as unlike'
     )
 
 
@@ -91,7 +91,7 @@ def propose(
   found = read(data_dir, seen_images.digests(folder), class_names, spec, folder.cache, progress)
   if not len(found.table):
     raise types.UserError(
-      f'{data_dir}: each of the images that were looked at is of the run itself or does not open; name the folder of '
+      f'{data_dir}: every image that was looked at is one of the run itself or cannot be opened; name the folder of '
       'another laboratory with --data_dir'
     )
   embedding_ND = features.embed(
@@ -199,4 +199,4 @@ def _write(
   many = f'{wording.counted(len(chosen), "image")} to label next'
   if len(chosen) > 1:
     many += ', the most useful first'
-  progress.line(f'{folder.next_labels}: {many if chosen else "no image is left to be labelled"}')
+  progress.line(f'{folder.next_labels}: {many if chosen else "no image is left to label"}')

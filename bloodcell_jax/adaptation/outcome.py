@@ -34,13 +34,13 @@ class Outcome:
   after_ND: np.ndarray  # as `Material.embedding_ND`, by this network; NaN for rows that are not scored
   crossed: types.Predictions  # of the labelled images, each by a network that was fitted without its group
   num_folds: int  # of these
-  # The same by the output layer alone, where the convolutions were trained as well.
+  # The same for the output layer alone, if the convolutions were trained as well.
   alone: types.Predictions | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-  """The output layer, fitted on what the network before makes of the images."""
+  """The output layer, fitted on the embeddings of the images by the network before."""
 
   network: model_set.Network  # before
   layer_before: logistic.Linear  # with an output for each class of the new run

@@ -1,4 +1,4 @@
-"""Which images to label next: those near to many others, and, once the laboratory is known, of whose class is doubt."""
+"""Which images to label next: those near many others and, in a known laboratory, those whose class is in doubt."""
 
 from __future__ import annotations
 

@@ -32,12 +32,12 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
   if known:
     texts.append(
       f'compared with the {wording.counted(known["groups"], "group")} of the data: precision {known["precision"]:.4f} '
-      f'and recall {known["recall"]:.4f} of pairs; {len(known["joined"]):,} of the groups found join several of them'
+      f'and recall {known["recall"]:.4f} of pairs; {len(known["joined"]):,} of the groups found merge several of these'
     )
   division = summary['division']
   if division['made']:
     texts.append(
-      'the division of this data for training, by the groups of the data, would split '
+      'dividing this data for training by its own groups would split '
       f'{wording.counted(division["groups_parted"], "group")} of near-duplicates'
     )
   else:
@@ -45,7 +45,7 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
   if inner := summary['subfolders']:
     texts.append(
       f'{inner["images"]:,} images lie in {inner["folders"]:,} sub-folders of their classes, such as '
-      f'{inner["examples"][0]}; if one is a patient or a slide, train with '
+      f'{inner["examples"][0]}; if each is a patient or a slide, train with '
       f'--config.data.groups_csv={shell.word(folder / remarks.GROUPS_FILE)}: '
       f'{wording.counted(inner["groups"], "group")} in place of {inner["groups_without_folders"]:,}'
     )
@@ -59,8 +59,8 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
   for split, n in summary['shared_images'].items():
     if n['shared']:
       texts.append(
-        f'LEAK: {n["shared"]:,} of the {n["images"]:,} images of {split} show the same as images that are used to '
-        'train or to choose the epoch'
+        f'LEAK: {n["shared"]:,} of the {n["images"]:,} images of {split} show the same field or cell as images '
+        'that are used to train or to choose the epoch'
       )
   if not summary['leak']:
     texts.append(_without_leak(summary))
@@ -132,9 +132,9 @@ def _colour(n: dict[str, Any]) -> str:
   ]
   largest = n['largest_class'].get('TRAIN')
   if largest is not None:
-    parts.append(f'for comparison, {_percent(largest)} of TRAIN are of its largest class')
+    parts.append(f'for comparison, {_percent(largest)} of TRAIN belong to its largest class')
   figures = ', '.join(parts) or 'too few images to measure it'
-  return f'accuracy of colour alone, without morphology: {figures}'
+  return f'accuracy from colour alone, without morphology: {figures}'
 
 
 def _percent(share: float) -> str:

@@ -21,7 +21,7 @@ class Box:
 
   def __post_init__(self):
     if not (0 <= self.left < self.right and 0 <= self.top < self.bottom):
-      raise ValueError(f'{self}: left, top must be 0 or more, and right, bottom beyond them')
+      raise ValueError(f'{self}: left and top must be 0 or more, and right and bottom greater')
 
   def as_tuple(self) -> tuple[int, int, int, int]:
     """(left, top, right, bottom), as Pillow's `crop` takes it."""

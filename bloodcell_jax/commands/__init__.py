@@ -116,7 +116,7 @@ def one_line(error: Exception, argv: Sequence[str]) -> str:
   if sum(a.split('=')[0] in ('--config', '-config') for a in argv) > 1 and 'is defined twice' in text:
     return '--config is given twice; give it once'
   if named := re.match(r"Unknown command line flag '(config\.[\w.]+)'", text):
-    return f'--{named[1]}: a key needs its config beside it, such as --config=configs/default.py'
+    return f'--{named[1]}: a config key needs --config as well, such as --config=configs/default.py'
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   whole = lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}'
   if named := re.match(r"Unknown command line flag '([\w.-]+)'", text):

@@ -30,7 +30,7 @@ OUTPUT_LAYER, CONVOLUTIONS = 'output_layer', 'convolutions'
 UPDATES = 300
 # What to do where the results cannot be written.
 WHERE_ELSE = (
-  'name a folder that can be written with --to; where images are proposed, copy the run to one and name that with '
+  'name a writable folder with --to; where images are proposed, copy the run to a writable folder and name that with '
   '--workdir'
 )
 
@@ -51,16 +51,16 @@ def define_flags() -> None:
   flags.DEFINE_list(
     'new_classes', [], 'classes of the labels that the run does not know, separated by commas'
   )
-  flags.DEFINE_integer('propose', 50, 'how many images to propose for labelling at most, in label_next.csv')
+  flags.DEFINE_integer('propose', 50, 'largest number of images to propose for labelling, in label_next.csv')
   flags.DEFINE_enum(
     'trainable', OUTPUT_LAYER, [OUTPUT_LAYER, CONVOLUTIONS],
-    'fit the output layer alone, or then train all convolutions but the first too, which needs the images that the run '
-    'was trained on and takes four trainings',
+    'fit the output layer alone, or then also train all convolutions but the first, which needs the images that the '
+    'run was trained on and trains four networks',
   )  # fmt: skip
   flags.DEFINE_integer(
     'updates', None, f'updates in each training with --trainable={CONVOLUTIONS}; if empty, {UPDATES}'
   )
-  flags.DEFINE_string('home_dir', '', "the run's own images, where they were moved")
+  flags.DEFINE_string('home_dir', '', "the folder of the run's own images, if they have been moved")
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -175,7 +175,7 @@ def _values() -> dict[str, str]:
   given = dict(config.override_values)
   if others := sorted(set(given) - set(_KEYS)):
     raise types.UserError(
-      f'--config.{others[0]}: adapt keeps the settings of the run; leave it out (of the config it takes '
+      f'--config.{others[0]}: adapt keeps the settings of the run; leave it out (the keys that it reads are '
       f'{", ".join(_KEYS)})'
     )
   values = {}

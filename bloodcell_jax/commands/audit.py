@@ -25,7 +25,7 @@ CONFIG = 'configs/default.py'  # without --config
 EXIT_LEAK = 3
 EXIT_NOT_COMPARED = 4
 # What to do where the results cannot be written.
-WHERE_ELSE = 'name a folder that can be written with --workdir'
+WHERE_ELSE = 'name a writable folder with --workdir'
 
 
 def define_flags() -> None:

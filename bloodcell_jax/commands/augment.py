@@ -25,7 +25,7 @@ from bloodcell_jax.train import signals
 
 _BATCH = 32
 # What to do where the results cannot be written.
-WHERE_ELSE = 'name a folder that can be written with --workdir, --save_to_dir or --rebuild'
+WHERE_ELSE = 'name a writable folder with --workdir, --save_to_dir or --rebuild'
 
 
 def define_flags() -> None:

@@ -33,8 +33,8 @@ config_flags.DEFINE_config_file(
 flags.DEFINE_string(
   'workdir',
   '',
-  "the run's folder, or box for the model that comes with the package. If empty: runs/<config name>; that model for "
-  'predict, adapt and serve',
+  "the run's folder, or the word box for the model that comes with the package. If empty: that model for predict, "
+  'adapt and serve, otherwise runs/<config name>',
 )
 flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 

@@ -32,7 +32,7 @@ _FIXED = (method.MEAN, method.LOGITS, method.GEOMETRIC, method.VOTE)
 _LEFT_OUT = {*scoring.OF_ONE_RUN, workdir.FOLDS} - {folds.OUT_OF_FOLD}
 # What to do where the results cannot be written.
 WHERE_ELSE = (
-  'name a folder that can be written with --workdir; with --trees, copy the run to one and name that'
+  'name a writable folder with --workdir; with --trees, copy the run to such a folder and name that'
 )
 
 
@@ -43,11 +43,16 @@ def define_flags() -> None:
     'trees', False, 'fit a random forest and gradient boosting on the features of the run in --workdir'
   )
   flags.DEFINE_enum(
-    'features', tree_features.FEATURES[0], tree_features.FEATURES, 'with --trees: what they are fitted on'
+    'features',
+    tree_features.FEATURES[0],
+    tree_features.FEATURES,
+    'with --trees: the features that they are fitted on',
   )
   flags.DEFINE_enum('rule', method.MEAN, _RULES, 'with --combine: how predictions are combined')
   flags.DEFINE_string(
-    'data_dir', '', "the same as --config.data.dir; with --trees the run's images, where they were moved"
+    'data_dir',
+    '',
+    "the same as --config.data.dir; with --trees, the folder of the run's images, if they have been moved",
   )
   host_flags.define()
 

@@ -28,7 +28,7 @@ from bloodcell_jax.train import signals
 OF_RUN = True
 # What to do where the results cannot be written.
 WHERE_ELSE = (
-  'the results lie in the folder of the run: copy it to where it can be written, and name that with --workdir'
+  'the results go into the folder of the run: copy it to a writable place, and name the copy with --workdir'
 )
 
 
@@ -38,20 +38,23 @@ def define_flags() -> None:
     'data_dir',
     '',
     'a folder of class folders, or a CSV of file,label beside its images, to score instead of the splits of the run; '
-    'or, where the images of the run were moved, their new folder',
+    'or, if the images of the run have been moved, their new folder',
   )
   flags.DEFINE_string(
     'groups_csv', '', 'CSV of file,group for --data_dir: which images show the same photograph'
   )
   flags.DEFINE_enum(
     'unlike', 'withhold', ['withhold', 'keep'],
-    'images of --data_dir that do not look like the training: withhold their class, or keep it',
+    'images of --data_dir that do not look like the training images: withhold their class, or keep it',
   )  # fmt: skip
   flags.DEFINE_enum(
     'on_bad_image', None, reading.BAD_IMAGE_POLICIES,
-    'files of --data_dir that cannot be used: list them and stop (fail), or leave them out; if empty, as in training',
+    'files of --data_dir that cannot be used: list them and stop (fail), or leave them out (skip); if empty, '
+    'as in training',
   )  # fmt: skip
-  flags.DEFINE_string('compare', '', 'the folder of another run: how much better it is on the same images')
+  flags.DEFINE_string(
+    'compare', '', 'the folder of another run to compare with: how much better it is on the same images'
+  )
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:

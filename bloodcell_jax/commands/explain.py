@@ -35,7 +35,7 @@ MAX_PROBLEMS = 20  # printed one by one
 Named = tuple[str, str, types.Content]
 # What to do where the results cannot be written.
 WHERE_ELSE = (
-  'the results lie in the folder of the run: copy it to where it can be written, and name that with --workdir'
+  'the results go into the folder of the run: copy it to a writable place, and name the copy with --workdir'
 )
 
 
@@ -48,10 +48,10 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'missed',
     '',
-    'without paths: a split, such as test; explains, from each of its photographs with most images wrong, the image '
-    'furthest from its label',
+    'without paths: a split, such as test; of each of its photographs with most images misclassified, explains the '
+    'image whose label is least probable',
   )
-  flags.DEFINE_string('data_dir', '', "without paths: the folder of the run's images, where they were moved")
+  flags.DEFINE_string('data_dir', '', "without paths: the folder of the run's images, if it was moved")
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -108,7 +108,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
 def check_images(paths: Sequence[str], missed: str) -> None:
   """Refuses paths together with `--missed`."""
   if missed and paths:
-    raise types.UserError(f"--missed={missed} is of the run's own images; leave out the paths, or --missed")
+    raise types.UserError(f"--missed={missed} selects the run's own images; leave out the paths, or --missed")
 
 
 class _Explanations:
@@ -283,7 +283,7 @@ def check_missed(split: str, own: Collection[str], folder: workdir.Workdir) -> N
   if not folder.predictions(split).exists():
     scored = ', '.join(name for name in folder.read_splits() if name in own) or 'none'
     raise types.UserError(
-      f'--missed is {split!r}, of which the run has no predictions; scored are: {scored}; run `evaluate '
+      f'--missed is {split!r}, of which the run has no predictions; the scored splits are {scored}; run `evaluate '
       f'--workdir={shell.word(folder.path)}` for those of evaluate.splits'
     )
 

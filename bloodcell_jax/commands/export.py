@@ -18,7 +18,7 @@ from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
 # What to do where the results cannot be written.
-WHERE_ELSE = 'name a folder that can be written with --to'
+WHERE_ELSE = 'name a writable folder with --to'
 
 
 def define_flags() -> None:
@@ -28,7 +28,7 @@ def define_flags() -> None:
     'format', [], f'one or more of {names}, separated by commas; if empty, all whose libraries are installed'
   )
   flags.DEFINE_string('to', '', 'the folder to write; if empty, WORKDIR/export')
-  flags.DEFINE_string('data_dir', '', "the folder of the run's images, where they were moved")
+  flags.DEFINE_string('data_dir', '', "the folder of the run's images, if they have been moved")
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:

@@ -26,7 +26,7 @@ def define() -> None:
     'HOST:PORT of the first of several hosts that train together (docs/scale.md); auto under SLURM or Open MPI',
   )
   flags.DEFINE_integer('num_processes', None, 'how many hosts train together')
-  flags.DEFINE_integer('process_id', None, 'which of them this is, from 0')
+  flags.DEFINE_integer('process_id', None, 'number of this host, from 0')
   flags.DEFINE_integer('initialization_timeout', 120, 'seconds to wait for the other hosts')
 
 
@@ -46,7 +46,7 @@ def check_alone(joined: host_plan.Plan | None, what: str) -> None:
     UserError: there are several.
   """
   if joined:
-    raise types.UserError(f'--coordinator: {what} takes one host; leave it out')
+    raise types.UserError(f'--coordinator: {what} runs on one host; leave the flag out')
 
 
 def train(config: Any, folder: pathlib.Path, stop: signals.Stop) -> None:

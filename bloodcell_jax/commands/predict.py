@@ -33,7 +33,7 @@ from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
 # What to do where the results cannot be written.
-WHERE_ELSE = 'name a folder that can be written with --to'
+WHERE_ELSE = 'name a writable folder with --to'
 
 
 def define_flags() -> None:
@@ -47,7 +47,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'view',
     '',
-    'full, nucleus, cell or cell_close; if empty, as in training. For pictures of single cells: full',
+    'what the network sees of an image: full, nucleus, cell or cell_close; if empty, as in training. For pictures of '
+    'single cells: full',
   )
   flags.DEFINE_string(
     'cells',
@@ -55,13 +56,17 @@ def define_flags() -> None:
     'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart; if '
     'empty, one for a network of whole pictures (data.view full), else auto, as with the model in the box',
   )
-  flags.DEFINE_bool('overlays', True, 'a picture of each photograph that was searched, with its cells boxed')
-  flags.DEFINE_integer('count', 0, 'cells in count.html and count.csv, such as 100 or 200; 0 for all')
+  flags.DEFINE_bool(
+    'overlays', True, 'save a picture of each photograph that was searched, with its cells boxed'
+  )
+  flags.DEFINE_integer(
+    'count', 0, 'number of cells to count in count.html and count.csv, such as 100 or 200; 0 for all'
+  )
   flags.DEFINE_list('reviewers', [], 'two lists exported by the review page, A.csv,B.csv, to be compared')
-  flags.DEFINE_bool('heat_maps', True, 'a Grad-CAM map of each cell on the review page')
+  flags.DEFINE_bool('heat_maps', True, 'show a Grad-CAM map of each cell on the review page')
   flags.DEFINE_enum(
     'unlike', 'withhold', ['withhold', 'keep'],
-    'cells that do not look like the training: withhold their class, or keep it, without intervals',
+    'cells that do not look like the training images: withhold their class, or keep it, without intervals',
   )  # fmt: skip
   flags.DEFINE_integer('review_max', 2000, 'how many of the least certain cells to review')
 

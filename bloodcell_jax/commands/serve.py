@@ -32,17 +32,20 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'view',
     '',
-    'full, nucleus, cell or cell_close; if empty, as in training. For pictures of single cells: full',
+    'what the network sees of an image: full, nucleus, cell or cell_close; if empty, as in training. For pictures of '
+    'single cells: full',
   )
   flags.DEFINE_string(
     'cells',
     'auto',
     'one: each photograph shows one cell; many: find every white cell of each; auto: tell the two kinds apart',
   )
-  flags.DEFINE_integer('most_files', 500, 'most photographs that a person may upload')
-  flags.DEFINE_integer('most_megabytes', 50, 'most megabytes of a photograph')
-  flags.DEFINE_integer('most_megabytes_in_all', 2000, 'most megabytes of all photographs of a person')
-  flags.DEFINE_integer('most_megapixels', 50, 'most megapixels of a photograph')
+  flags.DEFINE_integer('most_files', 500, 'largest number of photographs that a person may upload')
+  flags.DEFINE_integer('most_megabytes', 50, 'largest size of a photograph, in megabytes')
+  flags.DEFINE_integer(
+    'most_megabytes_in_all', 2000, 'largest size of all photographs of a person together, in megabytes'
+  )
+  flags.DEFINE_integer('most_megapixels', 50, 'largest size of a photograph, in megapixels')
   flags.DEFINE_float('minutes', 60.0, 'minutes without use after which uploaded photographs are deleted')
 
 
@@ -100,7 +103,7 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
 
   stopped = server.run(opened, analysing, limit, adapting, stop, on_ready)
   progress.line(
-    'the page is closed; what was uploaded is deleted. A page that is still open can export its labels'
+    'the server has stopped; what was uploaded is deleted. A page that is still open can export its labels'
   )
   if stopped:
     progress.line(f'the adaptation {stopped} was stopped with it')

@@ -23,7 +23,7 @@ CONFIG = 'configs/study.py'  # without --config
 EXIT_FAILED = 1
 # What to do where the results cannot be written.
 WHERE_ELSE = (
-  'name a folder that can be written with --workdir; with --report_only, copy the study to one and name that'
+  'name a writable folder with --workdir; with --report_only, copy the study to such a folder and name that'
 )
 
 
@@ -32,13 +32,13 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'budget',
     '1',
-    "a share of each row's own length such as 0.05, or minutes for all: 30m, 6h; 1 for the whole study",
+    "a share of each row's own length such as 0.05, or a time for all rows together: 30m, 6h; 1 for the whole study",
   )
   flags.DEFINE_string('seeds', '1', 'number of seeds of each row, or the seeds: 0,1')
   flags.DEFINE_list(
     'rows', [], 'rows to run, by name or pattern such as cnn_b-*, separated by commas; empty for all'
   )
-  flags.DEFINE_bool('report_only', False, 'write the page again from the folders, and train nothing')
+  flags.DEFINE_bool('report_only', False, 'write the page again from the folders of the runs; train nothing')
   host_flags.define()
 
 

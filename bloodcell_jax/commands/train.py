@@ -15,14 +15,16 @@ from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
 # What to do where the results cannot be written.
-WHERE_ELSE = 'name a folder that can be written with --workdir'
+WHERE_ELSE = 'name a writable folder with --workdir'
 
 
 def define_flags() -> None:
   """Where the images are, and whether to train at all."""
   flags.DEFINE_string('data_dir', '', 'the same as --config.data.dir')
   flags.DEFINE_bool(
-    'dry_run', False, 'print devices, memory and the time that it takes; train nothing, write no folder'
+    'dry_run',
+    False,
+    'print the devices, memory and time that training would take; train nothing, write no folder',
   )
   host_flags.define()
 

@@ -46,7 +46,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
       ),
       **dict.fromkeys(
         ('train', 'ensemble'),
-        'name the folder of the run with --workdir=FOLDER, and weights to begin with by --config.weights.path=PATH',
+        'name the folder of the run with --workdir=FOLDER, and initial weights with --config.weights.path=PATH',
       ),
     },
   ),

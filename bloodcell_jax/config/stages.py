@@ -89,10 +89,10 @@ def check(stages: Sequence[Stage], model: zoo.Spec) -> None:
   losses = {stage.loss for stage in stages if stage.fit.is_candidate}
   if not losses:
     raise types.UserError(
-      'stages: none has is_candidate=True, so that no epoch could be the best; set it for one stage or more'
+      'stages: none has is_candidate=True, so no epoch could be the best; set it for one stage or more'
     )
   if len(losses) > 1:
     raise types.UserError(
-      'stages: those with is_candidate=True differ in loss, so that their epochs cannot be compared; set it only for '
+      'stages: those with is_candidate=True differ in loss, so their epochs cannot be compared; set it only for '
       'stages of one loss'
     )

@@ -74,7 +74,9 @@ def resolve(config: Any) -> tuple[Row, ...]:
     raise types.UserError('rows is empty; give a row, as configs/study.py does')
   for row in rows.values():
     if row.reference and row.reference not in rows:
-      raise types.UserError(f'row {row.name}: reference is {row.reference!r}, which is no row of the study')
+      raise types.UserError(
+        f'row {row.name}: reference is {row.reference!r}, which is not a row of the study'
+      )
   return tuple(rows.values())
 
 

@@ -49,7 +49,7 @@ def _checked(key: str, value: Any, depth: int) -> Any:
   if isinstance(value, tuple | list):
     if not depth or len(value) > MOST_ENTRIES:
       raise types.UserError(
-        f'config.{key} is {shown(value)}; that is too deep or has over {MOST_ENTRIES} entries'
+        f'config.{key} is {shown(value)}; that is nested too deeply or has over {MOST_ENTRIES} entries'
       )
     return tuple(_checked(key, entry, depth - 1) for entry in value)
   if isinstance(value, bool):

@@ -12,7 +12,7 @@ from bloodcell_jax.base import rng, types
 from bloodcell_jax.data.images import on_demand
 
 CLASS_WEIGHTS = ('none', 'balanced')
-# What a batch's images are drawn by.
+# How the images of a batch are drawn: all alike, or laboratory by laboratory.
 IMAGES, LABORATORIES = 'images', 'laboratories'
 DRAWS = (IMAGES, LABORATORIES)
 # The part of each batch that is made here, where several hosts share it.

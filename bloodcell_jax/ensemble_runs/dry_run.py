@@ -78,10 +78,10 @@ def run(
     progress.line(line)
   if is_divided:
     progress.line(
-      'hosts: each trains alone and takes the next that is left; the times are those of hosts like this one'
+      'hosts: each trains alone and takes the next member or fold that is left; the times assume hosts like this one'
     )
   elif num_hosts > 1:
-    progress.line('hosts: the times are without what the hosts send one another in each update')
+    progress.line('hosts: the times do not include what the hosts send one another in each update')
 
 
 def num_trainings(exp: experiment.Experiment) -> int:
@@ -114,7 +114,7 @@ def _state(config: Mapping[str, Any], folder: workdir.Workdir) -> str:
     return f'folder: {folder.path}, a new run'
   folder.check_config(config)
   done = len(history.read(folder.history)) if folder.history.exists() else 0
-  return f'folder: {folder.path} holds this run with {done} epochs; training continues it, the times are of a new one'
+  return f'folder: {folder.path} holds this run with {done} epochs; training continues it, the times are for a new run'
 
 
 def _devices(exp: experiment.Experiment, on: devices.Devices, num_hosts: int) -> str:
@@ -126,7 +126,7 @@ def _devices(exp: experiment.Experiment, on: devices.Devices, num_hosts: int) ->
     f'devices: {among}{len(on)} x {on.each[0].device_kind} ({on.platform}) by {on.parallel}; {exp.batch_size} images '
     f'an update, {per_device} on each device'
   )
-  return f'{text}, of which {padding} in all only pad the batch' if padding else text
+  return f'{text}, of which {padding} in total only pad the batch' if padding else text
 
 
 def _divided(exp: experiment.Experiment, progress: progress_lib.Progress) -> dataset.Dataset:
@@ -203,7 +203,7 @@ def _times(
   for stage, update in zip(exp.stages, cost.update_seconds, strict=True):
     yield (
       f'stage {stage.fit.name}: {stage.fit.epochs} epochs of {steps} updates; {duration(update)} an update, '
-      f'{duration(steps * update + validation)} an epoch with its validation'
+      f'{duration(steps * update + validation)} an epoch including validation'
     )
   trainings = num_trainings(exp)
   epochs = [stage.fit.epochs for stage in exp.stages]
@@ -216,5 +216,5 @@ def _times(
     networks = f'{trainings} networks, at most {most} on each of {num_hosts} hosts'
   yield (
     f'in all: about {duration(total)} for {networks}, {duration(cost.compile_seconds)} of it to compile; estimated '
-    'from a few updates on black images, without decoding'
+    'from a few updates on black images; decoding is not included'
   )

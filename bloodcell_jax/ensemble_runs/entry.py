@@ -51,8 +51,8 @@ def train(config: Any, folder: workdir.Workdir, stop: signals.Stop, apart: hosts
     if group.is_first:
       run(flat, folder, stop, progress, run_data.read_images, queue)
     else:
-      what = 'combines what all have trained' if queue else 'prints the progress and writes the run'
-      print(f'host {group.index} of {group.num} is there; host 0 {what}')
+      what = 'combines what all hosts have trained' if queue else 'prints the progress and writes the run'
+      print(f'host {group.index} of {group.num} has joined; host 0 {what}')
       with tempfile.TemporaryDirectory() as place:
         own = workdir.Workdir(place, folder.cache / f'host_{group.index}')
         run({**flat, run_format.KEY: number}, own, stop, progress, run_data.read_images, queue)

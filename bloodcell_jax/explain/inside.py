@@ -167,5 +167,5 @@ def convolutions(layers: tuple[str, ...], params: Any) -> list[str]:
   leaves = tree.names(params)
   names = [name for name in layers if len(getattr(leaves.get(f'{name}/kernel'), 'shape', ())) == 4]
   if not names:
-    raise types.UserError('the network has no convolution, so that there are no maps to explain')
+    raise types.UserError('the network has no convolution, so there are no maps to explain')
   return names

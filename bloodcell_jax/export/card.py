@@ -169,7 +169,7 @@ def text(card: Mapping[str, Any], loaded: classifier.Classifier, written: Sequen
     _list(card['pixels']['steps']),
     'Calibration:',
     _list(card['calibration']['steps'], '-'),
-    'Images unlike the training:',
+    'Images unlike the training images:',
     unlike_json.sentence(loaded),
     '## Agreement of the formats with the trained network',
     'Measured on the images that the table names; the export fails if a probability differs by more than '
@@ -189,9 +189,12 @@ def _splits(card: Mapping[str, Any], source: str) -> str:
   adapted = card['adaptation']
   if adapted is None:
     return registry.SOURCES[source].splits
-  verb = 'is the split' if len(adapted['old_splits']) == 1 else 'are the splits'
+  splits = 'The split' if len(adapted['old_splits']) == 1 else 'The splits'
+  verb = 'is' if len(adapted['old_splits']) == 1 else 'are'
   old = (
-    f' Of the old laboratory {verb} {" and ".join(adapted["old_splits"])}.' if adapted['old_splits'] else ''
+    f' {splits} {" and ".join(adapted["old_splits"])} {verb} of the old laboratory.'
+    if adapted['old_splits']
+    else ''
   )
   return (
     f'Adapted from the run {adapted["from"]} with labels of {adapted["num_images"]:,} images of '

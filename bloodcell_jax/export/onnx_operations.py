@@ -61,7 +61,7 @@ def _apply(graph: Graph, equation: Any, taken: list[Value | np.ndarray]) -> Valu
   if name in _REDUCTIONS:
     return graph.node(_REDUCTIONS[name], *inputs, graph.numbers(parameters['axes']), keepdims=0)
   raise types.UserError(
-    f'onnx: the network has the operation {name}, which this format is not written for; leave it out with --format'
+    f'onnx: the network has the operation {name}, which is not supported in this format; leave it out with --format'
   )
 
 
@@ -82,7 +82,7 @@ def _convolution(graph: Graph, equation: Any, inputs: list[Value]) -> Value:
   numbers = own['dimension_numbers']
   if set(own['lhs_dilation']) != {1} or own['batch_group_count'] != 1:
     raise types.UserError(
-      'onnx: a transposed convolution is not written in this format; leave it out with --format'
+      'onnx: a transposed convolution is not supported in this format; leave it out with --format'
     )
   before, after = zip(*own['padding'], strict=True)
   y = graph.node(
@@ -101,7 +101,7 @@ def _max_pooling(graph: Graph, equation: Any, inputs: list[Value]) -> Value:
   own = equation.params
   inside = own['window_dimensions'][1:-1]
   if own['window_dimensions'] != (1, *inside, 1) or {*own['base_dilation'], *own['window_dilation']} != {1}:
-    raise types.UserError('onnx: this pooling is not written in this format; leave it out with --format')
+    raise types.UserError('onnx: this pooling is not supported in this format; leave it out with --format')
   to_channels_first = [0, len(inside) + 1, *range(1, len(inside) + 1)]
   before, after = zip(*own['padding'][1:-1], strict=True)
   y = graph.node(
@@ -120,7 +120,7 @@ def _product(graph: Graph, equation: Any, inputs: list[Value]) -> Value:
   free_left = [axis for axis in range(_rank(equation)) if axis not in (*left_batch, left)]
   free_right = [axis for axis in range(_rank(equation, 1)) if axis not in (*right_batch, right)]
   if len(free_right) > 1 or (num and len(free_left) > 1):
-    raise types.UserError('onnx: this product is not written in this format; leave it out with --format')
+    raise types.UserError('onnx: this product is not supported in this format; leave it out with --format')
   a = graph.transpose(inputs[0], [*left_batch, *free_left, left])
   b = graph.transpose(inputs[1], [*right_batch, right, *free_right])
   return graph.node('MatMul', a, b)
@@ -151,7 +151,7 @@ def _gather(graph: Graph, equation: Any, inputs: list[Value]) -> Value:
     or own.collapsed_slice_dims != tuple(sorted(places))
   ):
     raise types.UserError(
-      'onnx: indexing by what is computed is not written in this format; leave it out with --format'
+      'onnx: indexing by computed values is not supported in this format; leave it out with --format'
     )
   chosen = graph.node(
     'GatherND', graph.transpose(x, [*places, *rest]), Constant(indices.array.astype(np.int64), '')

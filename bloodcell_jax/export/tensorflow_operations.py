@@ -55,13 +55,13 @@ def _apply(num: Any, equation: Any, inputs: list[Any]) -> Any:
   if name in _REDUCTIONS:
     return getattr(tf.math, name)(inputs[0], axis=equation.params['axes'])
   raise types.UserError(
-    f'savedmodel: the network has the operation {name}, which this format is not written for; leave it out with '
+    f'savedmodel: the network has the operation {name}, which is not supported in this format; leave it out with '
     '--format'
   )
 
 
 def _refusal(what: str) -> types.UserError:
-  return types.UserError(f'savedmodel: {what} is not written in this format; leave it out with --format')
+  return types.UserError(f'savedmodel: {what} is not supported in this format; leave it out with --format')
 
 
 def _reshape(num: Any, equation: Any, inputs: list[Any]) -> Any:
@@ -135,7 +135,7 @@ def _gather(num: Any, equation: Any, inputs: list[Any]) -> Any:
     or own.operand_batching_dims
     or own.collapsed_slice_dims != tuple(sorted(places))
   ):
-    raise _refusal('indexing by what is computed')
+    raise _refusal('indexing by computed values')
   chosen = tf.gather_nd(tf.transpose(x, [*places, *rest]), indices)
   # There the axes of the indices come first; here those of the slices stand at `offset_dims`.
   others = indices.ndim - 1

@@ -51,10 +51,10 @@ def steps(loaded: classifier.Classifier) -> list[str]:
     'x: the numbers of the image after cropping and resizing, before the program, as '
     '`bloodcell_jax/data/images/appearance.py` computes them (NumPy, Pillow and scikit-image)',
     'with each of references, one or one of each laboratory:',
-    f'z = (x - centre) / spread, cut to -{farthest:g} to {farthest:g}, less mean',
-    'for each aspect, with the z and the rows and columns of covariance that are of it: '
+    f'z = (x - centre) / spread, clipped to -{farthest:g} to {farthest:g}, minus mean',
+    'for each aspect, with the z, and the rows and columns of covariance, that belong to it: '
     'd = sqrt(z inverse(covariance) z / number of z), divided by ordinary',
-    'an image is judged by the reference of which its largest d is smallest',
+    'an image is judged by the reference for which its largest d is smallest',
     f'it is unlike if its largest d exceeds more than {1 - share:.3g} of held_out, and the aspect is the reason',
     f'a folder of {unlike.LEAST_IMAGES} images or more is unlike as a whole if the mean m of their z, over all '
     f'numbers n, has sqrt(m inverse(covariance) m - 1.5 n / number of images) above folder_limit of every '
@@ -70,12 +70,12 @@ def sentence(loaded: classifier.Classifier) -> str:
   if loaded.measure is None:
     return f'{start}The run has no measure of unlike images; evaluate it, then export it again.'
   rest = (
-    ' The distance of the content from the classes, which also tells some cells of other classes, is left out: the '
+    ' The distance of the content from the classes, which also reveals some cells of other classes, is left out: the '
     'program does not give the features that it needs.'
     if loaded.measure.classes is not None
     else ''
   )
   return (
-    f'{start}Not inside the program, but in `{FILE}`: what images of the training look like in stain, scale and '
+    f'{start}Not inside the program, but in `{FILE}`: what the training images look like in stain, scale and '
     f'sharpness, with the steps by which a caller withholds others.{rest}'
   )

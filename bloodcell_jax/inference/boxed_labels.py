@@ -40,7 +40,7 @@ def write(labels_csv: str, data_dir: str, folder: pathlib.Path, max_pixels: int)
     if not label:
       raise types.UserError(f'{where} lacks a label; give it one')
     if not file or not os.path.isfile(os.path.join(data_dir, file)) or file.startswith('..'):
-      raise types.UserError(f'{where} names {row["file"]}, which is no file in the folder {data_dir}')
+      raise types.UserError(f'{where} names {row["file"]}, which is not a file in the folder {data_dir}')
     if file not in digests:
       digests[file] = _digest(os.path.join(data_dir, file))
     label_csv.check_digest(
@@ -77,7 +77,7 @@ def _box(where: str, row: dict[str, str]) -> cell.Box | None:
     return cell.Box(*(int(side) for side in sides))
   except ValueError:
     raise types.UserError(
-      f'{where}: {", ".join(sides)} is no box in pixels, left, top, right, bottom; export the list again'
+      f'{where}: {", ".join(sides)} is not a box in pixels (left, top, right, bottom); export the list again'
     ) from None
 
 

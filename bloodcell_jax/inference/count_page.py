@@ -97,7 +97,7 @@ def render(
   )
   named = [f'{counted.num_named:,} named']
   named += [f'{counted.num_unclassified:,} in doubt'] if counted.num_unclassified else []
-  named += [f'{counted.num_unlike:,} withheld as unlike the training'] if counted.num_unlike else []
+  named += [f'{counted.num_unlike:,} withheld as unlike the training images'] if counted.num_unlike else []
   parts = [
     _STYLE,
     f'<h1>{page.text(title)}</h1>',
@@ -134,5 +134,5 @@ def _table(counted: laboratory_count.Count) -> str:
     rows.append((differential_count.UNLIKE, str(counted.num_unlike), '', '', ''))
   rows.append(('all', str(len(counted.rows)), '', '', ''))
   percent = f'{100 * counted.confidence:g} %'
-  head = ('class', 'cells', 'share of the named', 'corrected for errors', f'{percent} interval')
+  head = ('class', 'cells', 'share of named cells', 'corrected for errors', f'{percent} interval')
   return page.table('white blood cells by class', head, rows)

@@ -188,7 +188,7 @@ def warnings(counted: dict[str, Any]) -> list[str]:
   if left > MOST_LEFT:
     lines.append(
       f'{left:.0%} of the cells are left for review. The network abstains on some classes more often than on others, '
-      'so the shares of the accepted cells are no differential count until the rest is reviewed.'
+      'so the shares of the accepted cells are not a differential count until the rest is reviewed.'
     )
   return lines
 

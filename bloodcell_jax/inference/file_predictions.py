@@ -17,8 +17,8 @@ from bloodcell_jax.storage import journal as journal_lib
 # What is said of a photograph without one.
 NO_CELL = 'no white cell was found in it'
 FramesOf = Callable[[np.ndarray, Sequence[cell.Box]], Sequence[cell.Box]]
-# A photograph, uint8 [H, W, 3], upright and at its own size, to each cell in it, or None alone for the whole
-# photograph; empty if there is no cell.
+# From a photograph, uint8 [H, W, 3], upright and at its own size, to each cell in it; [None] for the whole photograph,
+# empty if there is no cell.
 CellsOf = Callable[[np.ndarray], Sequence[cell.Region | None]]
 
 

@@ -20,7 +20,7 @@ def predict_again(
   spec: decode.Spec,
   frames_of: file_predictions.FramesOf | None,
 ) -> tuple[file_predictions.CellPredictions, int]:
-  """The predictions with those of the cells in foreign folders by the aligned network, and how many those are.
+  """The predictions, for cells in foreign folders those of the aligned network, and the number of such cells.
 
   All foreign cells are aligned together: folders of one class each would lose what tells the classes apart.
 

@@ -37,7 +37,7 @@ class Count:
   num_unclassified: int
   num_unlike: int
   confidence: float
-  holds: bool  # whether the cells are such as the error rates are of
+  holds: bool  # whether the error rates apply to these cells
   # None where the error rates are not known or do not hold, or no cell is named.
   shares: corrected_shares.Shares | None
   rates: error_rates.ErrorRates | None
@@ -114,23 +114,24 @@ def remarks(counted: Count) -> list[str]:
   if counted.shares is not None and counted.rates is not None:
     groups = len(counted.rates.outcome_GKJ)
     lines.append(
-      f'The corrected shares and their {100 * counted.confidence:g} % intervals know how often the network errs and '
-      f'abstains, by the {groups:,} groups of its {counted.rates.split} split{_of_laboratory(counted.rates)}, and the '
-      'sampling of the cells. They hold if it errs as often on these photographs.'
+      f'The corrected shares and their {100 * counted.confidence:g} % intervals allow for how often the network errs '
+      f'and abstains, measured on the {groups:,} groups of its {counted.rates.split} split'
+      f'{_of_laboratory(counted.rates)}, and for the sampling of the cells. They hold if it errs as often on these '
+      'photographs.'
     )
   elif len(counted.class_names) > corrected_shares.MOST_CLASSES:
     lines.append(
       f'Shares of more than {corrected_shares.MOST_CLASSES} classes are not corrected for the errors of the network.'
     )
   elif counted.rates is None:
-    lines.append('The run keeps no predictions of labelled images, so that its errors are not known here.')
+    lines.append('The run keeps no predictions of labelled images, so its errors are not known here.')
   elif not counted.holds:
     lines.append(
-      'The cells look like those of another laboratory, or unlike ones were named all the same, so that the error '
-      'rates of the network do not hold.'
+      'The cells look like those of another laboratory, or cells unlike the training images were named all the same, '
+      'so the error rates of the network do not hold.'
     )
   elif counted.rows:
-    lines.append('No cell was named, so that there are no shares to correct.')
+    lines.append('No cell was named, so there are no shares to correct.')
   if counted.reviewers is not None:
     lines.append(agreed(counted.reviewers, counted.confidence))
   return lines
@@ -155,7 +156,7 @@ def agreed(compared: reviewers.Reviewers, confidence: float) -> str:
     else f'{100 * confidence:g} % interval {found.low:.2f} to {found.high:.2f}, resampling {found.unit}'
   )
   kappa = (
-    'not defined, as there is one label only' if np.isnan(found.kappa) else f'{found.kappa:.2f} ({interval})'
+    'not defined, as there is only one label' if np.isnan(found.kappa) else f'{found.kappa:.2f} ({interval})'
   )
   return (
     f'{compared.names[0]} and {compared.names[1]} both labelled {found.num:,} cells and agree on {found.share:.0%} of '

@@ -69,7 +69,7 @@ def labelled(classified: differential_count.ClassifiedCells, row: int) -> overla
   is_named = classified.predicted[row] == likeliest
   words = [f'{"" if is_named else "? "}{likeliest} {classified.probs_NK[row].max():.0%}']
   if classified.predicted[row] == differential_count.UNLIKE:
-    words.append('unlike the training')
+    words.append('unlike the training images')
   repeated = classified.repeat_of[row]
   if repeated is not None:
     words.append(f'counted in {classified.cells[repeated].file}')

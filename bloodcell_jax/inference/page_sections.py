@@ -46,7 +46,7 @@ def differential(difference: dict[str, Any]) -> str:
     )
     + (f'<p class="small">{page.text(duplicates)}</p>' if duplicates else '')
     + '<p class="small">The intervals (Goodman 1965) are simultaneous and describe the sampling of cells. They do not '
-    'include the errors of the network, which count.html does.</p>'
+    'allow for the errors of the network; those in count.html do.</p>'
   )
 
 

@@ -154,8 +154,8 @@ def _proposed(num: int, noun: str) -> str:
   if not num:
     return ''
   return (
-    f'<p>The first {num:,} {noun} are those whose labels would teach the run most about this laboratory, by the '
-    'command <code>adapt</code>; label them in this order, as many as you can.</p>'
+    f'<p>The first {num:,} {noun} are those whose labels would teach the run most about this laboratory, with '
+    'the command <code>adapt</code>; label them in this order, as many as you can.</p>'
   )
 
 
@@ -164,8 +164,8 @@ def _recount(noun: str) -> str:
   head = ('class', 'by the network', 'share', 'with your labels', 'share')
   return (
     '<div id="recount"><h2>The count with your labels</h2>'
-    + page.table(f'{noun} by class, your labels in place of the names by the network', head, [])
-    + '<p class="small"></p><p class="small">The shares are of what is named. They have no intervals and are not '
+    + page.table(f'{noun} by class, your labels in place of the names given by the network', head, [])
+    + '<p class="small"></p><p class="small">The shares are of what has a class. They have no intervals and are not '
     'saved: export the labels.</p></div>'
   )
 
@@ -189,8 +189,8 @@ def _controls(classified: differential_count.ClassifiedCells, has_heat_maps: boo
   return (
     f'<p class="small">Choose {article} {noun} by clicking it or with the arrow keys, then its class: click it in the '
     f'bar below, or press its key. <kbd>Enter</kbd> agrees with the likeliest class, <kbd>Backspace</kbd> takes your '
-    f'label back{heat}. The next {noun} follows by itself. Labels stay in this browser, after an export too, until you '
-    'remove them: whoever opens the page in it sees them.</p>'
+    f'label back{heat}. The next {noun} is then chosen for you. Labels stay in this browser, even after an export, '
+    'until you remove them: whoever opens the page in this browser sees them.</p>'
     f'<div class="controls"><label>Show <select id="filter">{options}</select></label>'
     + (
       f'<button id="heat" type="button" aria-pressed="false">Heat maps <kbd>{_HEAT_KEY}</kbd></button>'

@@ -17,7 +17,9 @@ _LEAST_SIDE, _MOST_SIDE = 800, 2400
 SURE, DOUBTFUL, NOT_COUNTED = 'sure', 'doubtful', 'not counted'
 # Lengths of stroke and gap in widths of the line; none is an unbroken line.
 _DASHES = {SURE: None, DOUBTFUL: (5, 3), NOT_COUNTED: (1, 2)}
-_KEY = 'unbroken line: accepted; dashes and "?": left for review; dots: not counted. Research use only.'
+_KEY = (
+  'solid line: accepted; dashed line and "?": left for review; dotted line: not counted. Research use only.'
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,9 +32,9 @@ def section(entries: Mapping[str, Any]) -> str:
       page.heading(*SECTION),
       f'<p>{page.text(_origin(request))} Labels: {new["num_images"]:,} images of {new["num_groups"]:,} groups ('
       f'{page.text(labelled)}).{page.text(added)} The output layer was fitted anew on them and on '
-      f'{result["num_home"]:,} old training images, both laboratories with the same weight, each class with the same '
-      f'within a laboratory. Drawn to {_BEGINNINGS[result["beginning"]]} with strength {result["strength"]:g}, '
-      f'chosen by groups.{_trained(result)}</p>',
+      f'{result["num_home"]:,} old training images. Both laboratories have the same weight, and so have the classes '
+      f'within a laboratory. The layer was shrunk towards {_BEGINNINGS[result["beginning"]]} with strength '
+      f'{result["strength"]:g}; both were chosen by cross-validation over groups.{_trained(result)}</p>',
       page.table('before and after', ('images: figure', 'before', 'after', 'change'), rows),
       f'<p class="small">New images are cross-fitted: each of {result["num_folds"]} folds of their groups is predicted '
       f'by a {_predicting(result)} without it. The run itself has learned from all '
@@ -56,9 +56,9 @@ def lines(entries: Mapping[str, Any]) -> list[str]:
 
 
 def _places(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-  places = [('new images, left out', result['new'])]
+  places = [('new images, held out', result['new'])]
   if _ALONE in result:
-    places.append(('new images, against the layer alone', result[_ALONE]))
+    places.append(('new images, compared with the output layer alone', result[_ALONE]))
   return places + [(f'old images, {split}', one) for split, one in result['home'].items()]
 
 
@@ -66,8 +66,8 @@ def _trained(result: Mapping[str, Any]) -> str:
   if _ALONE not in result:
     return ''
   return (
-    f' Then all weights but those of the first convolution were trained for {result["updates"]:,} updates, half of the '
-    'images of each laboratory, in each every class equally often.'
+    f' Then all weights but those of the first convolution were trained for {result["updates"]:,} updates: half of the '
+    'images came from each laboratory, and within a laboratory every class came equally often.'
   )
 
 

@@ -188,8 +188,8 @@ def _calibration(name: str, entry: dict[str, Any], fitted_on: str) -> str:
   fitted = 'Temperature, threshold and sets were fitted on these same images. ' if name == fitted_on else ''
   threshold = summary['threshold']
   rule = (
-    f'No confidence threshold reached the target error rate on {fitted_on}: every image is left for review. It takes '
-    f'{calibration.least_groups(summary["max_error"])} groups or more that are accepted without an error.'
+    f'No confidence threshold reached the target error rate on {fitted_on}: every image is left for review. Reaching '
+    f'it takes {calibration.least_groups(summary["max_error"])} groups or more that are accepted without an error.'
     if threshold is None
     else f'Predictions with a confidence of at least {threshold:.3f} are accepted; all others are left for review.'
   )
@@ -291,7 +291,7 @@ def _worst_groups(folder: workdir.Workdir, name: str) -> str:
     'mean probability of the label',
   )
   return (
-    '<h3>Groups with most errors</h3>'
+    '<h3>Groups with the most errors</h3>'
     f'<p class="small">Complete table: {page.text(str(path.relative_to(folder.path)))}</p>'
     + page.table(f'groups with most errors on {name}', head, worst)
   )

@@ -1,4 +1,4 @@
-"""A run that another host has trained, as it becomes one of this host: its images are where this host has them."""
+"""Makes a run that another host has trained one of this host: its images are where this host has them."""
 
 from __future__ import annotations
 

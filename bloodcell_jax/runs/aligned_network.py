@@ -13,7 +13,7 @@ from bloodcell_jax.runs import model_set, output_layer
 from bloodcell_jax.stats import feature_shift
 from bloodcell_jax.storage import unlike_file
 
-# Fewest images whose features have a mean and a spread, and the most that are looked at.
+# Fewest images that a mean and a spread of the features are estimated from, and the most that are looked at.
 LEAST_IMAGES, MOST_IMAGES = 30, 400
 
 

@@ -37,7 +37,7 @@ def write_weights(folder: workdir.Workdir, params: Any, pixels: standardize.Spec
 
 
 def read(folder: workdir.Workdir) -> CompactRun:
-  """The network of the folder. That its weights belong to its calibration is `model_set.read_rule`'s to check.
+  """The network of the folder. `model_set.read_rule` checks that its weights belong to its calibration.
 
   Raises:
     UserError: the weights or the calibration are missing, damaged or of another kind.

@@ -14,7 +14,7 @@ KEY = 'convolution'
 
 
 def used(exp: experiment.Experiment) -> str:
-  """An algorithm of `fast_conv`; where there is no compiled code for want of something, in brackets of what."""
+  """An algorithm of `fast_conv`; where compiled code is wanted but not to be had, with the reason in brackets."""
   if exp.convolution != fast_conv.COMPILED:
     return exp.convolution
   reason = compiled_pool.missing()
@@ -30,7 +30,9 @@ def note(exp: experiment.Experiment, folder: workdir.Workdir) -> str:
   now = used(exp)
   before = folder.read_environment()['network'].get(KEY, '') if folder.environment.exists() else ''
   if before and before.split()[0] != now.split()[0]:
-    return f'the run was begun with convolutions {before} and goes on with {now}: the last digits may differ'
+    return (
+      f'the run was begun with convolutions {before} and continues with {now}: the last digits may differ'
+    )
   is_slower = exp.convolution == fast_conv.COMPILED != now and jax.default_backend() == 'cpu'
   if (
     before

@@ -69,7 +69,7 @@ def key(exp: experiment.Experiment) -> str:
 
 
 def program(exp: experiment.Experiment) -> str:
-  """What the compiled program of an update depends on: of two runs alike in it the second finds it compiled."""
+  """What the compiled program of an update depends on: the second of two runs that agree in it finds it compiled."""
   return repr((key(exp), [stage.weights.optimizer for stage in exp.stages], exp.objective, exp.svr))
 
 

@@ -1,7 +1,7 @@
 """The cross-fitted predictions of an adapted run, on which its calibration rests.
 
 A run that was adapted to another laboratory has `predictions/cross_fitted.csv`: for each image that was labelled there,
-what a network says that was fitted without the image's group.
+the prediction of a network that was fitted without the image's group.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _write(
     progress.line(f'{kind}, network to trees: {comparison.line(split, comparisons[split])}')
   if grown.out_of_bag and 'accuracy' in grown.out_of_bag['by_groups']:
     accuracy = grown.out_of_bag['by_groups']['accuracy']['value']
-    progress.line(f'{kind}: error out of bag {1 - accuracy:.3f}, bags drawn by groups')
+    progress.line(f'{kind}: out-of-bag error {1 - accuracy:.3f}, bags drawn by groups')
   _draw(trees_folder, grown, extracted, features, note)
   record = {**_described(grown, extracted, features, exp), 'compared': comparisons, 'note': note}
   atomic.write_json(trees_folder.path / 'trees.json', record)
@@ -230,5 +230,7 @@ def _draw(
   else:
     assert fitted.loss_T is not None, 'boosting has no bags'
     levels = {f'the best, round {fitted.num_used}': float(fitted.loss_T[fitted.num_used])}
-    curve = plot.error(fitted.loss_T[1:], levels, 'validation, groups alike', False, f'{kind}: log loss')
+    curve = plot.error(
+      fitted.loss_T[1:], levels, 'validation, groups weighted equally', False, f'{kind}: log loss'
+    )
   figure.write(trees_folder.figures / 'error_by_trees.png', curve, note)

@@ -122,7 +122,7 @@ def _maps(
     seed=str(exp.seed if random else ''),
     num_views=str(num_copies),
     dtype=exp.features.dtype,
-    # Not named for the direct one: features that were kept before there was another stay valid.
+    # The direct algorithm is not named, so that features cached before there was another one stay valid.
     **({} if exp.convolution == fast_conv.DIRECT else {'convolution': exp.convolution}),
     # Features of rounded features are not those of the images.
     **({'lower': ' '.join(map(str, depths))} if depths else {}),

@@ -79,7 +79,7 @@ def agree(flat: Mapping[str, Any], name: str, group: hosts.Hosts) -> None:
     if differing:
       listed = '; '.join(f'{key} is {first.get(key)!r} and {other.get(key)!r}' for key in differing)
       raise types.UserError(
-        f'the {name} of hosts 0 and {k} differ: {listed}; give all hosts the same command but for --process_id, and '
+        f'the {name} of hosts 0 and {k} differ: {listed}; give all hosts the same command except for --process_id, and '
         'the same images'
       )
 
@@ -87,11 +87,11 @@ def agree(flat: Mapping[str, Any], name: str, group: hosts.Hosts) -> None:
 def spread(
   name: str, saved: checkpoint.Saved | None, template: Callable[[str], state_lib.State]
 ) -> checkpoint.Saved | None:
-  """What host 0 has, on all hosts, to the bit; what the others have is not looked at.
+  """Gives every host what host 0 has, bit for bit; what the others have is not looked at.
 
   Args:
     name: of the message.
-    saved: on host 0, the state; None for none.
+    saved: the state on host 0; None if it has none.
     template: the shapes and dtypes of a state of the stage of a name.
   """
   group = hosts.current()

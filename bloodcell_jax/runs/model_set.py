@@ -36,7 +36,7 @@ class Network:
 
   @functools.cached_property
   def outputs(self) -> row_outputs.RowOutputs:
-    """What it puts out for rows of its data."""
+    """Its outputs for rows of its data."""
     return row_outputs.RowOutputs(self.job, self.params)
 
   @property
@@ -233,7 +233,7 @@ def restore_temperature(folder: workdir.Workdir, job: job_lib.Job, params: Any) 
     return fit_temperature(job, params)
   raise types.UserError(
     f'{folder.path}: has no calibration.json of its network, without which the outputs of a support vector regression '
-    'are no probabilities; type the command that trained the run again'
+    'are not probabilities; repeat the command that trained the run'
   )
 
 

@@ -92,16 +92,17 @@ def _fitted(
   wanted: Sequence[str],
   progress: progress_lib.Progress,
 ) -> tuple[calibration.Calibration, dict[str, unlike.Judgement]]:
-  """The calibration and, by split, how unlike the training its images are; both are written, in place of those before.
+  """The calibration and, by split, how unlike the training images its images are; both replace the earlier ones.
 
-  An adapted run keeps its own of the new laboratory: its splits may be of the old one, and are not judged by it.
+  An adapted run keeps its measure of unlike images, which is of the new laboratory: its splits may be of the old one,
+  and are not judged by it.
   """
   fitted_for = models.fitted_for()
   adapted, kept = cross_fitted.read(folder), cross_fitted.measure(folder)
   rule = validation_rule.fit(adapted or validation, exp, fitted_for.temperature)
   dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
   if left := [split for split in dropped if split not in wanted]:
-    progress.line(f'no longer in the report, because evaluated differently: {", ".join(left)}')
+    progress.line(f'no longer in the report, because they were evaluated differently: {", ".join(left)}')
   folder.begin_scoring({**evaluate_keys, **exp.evaluation})
   validation_rule.write(folder, rule, fitted_for, progress)
   if adapted:

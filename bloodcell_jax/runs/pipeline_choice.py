@@ -40,7 +40,7 @@ def settle(
     if name == pipelines.DEVICE and group.is_first:
       progress.line(
         f'data.pipeline: {name}, because the training images fit into the memory of the {on.platform}; '
-        f'--config.data.pipeline={pipelines.TF_DATA} keeps them in that of the host'
+        f'--config.data.pipeline={pipelines.TF_DATA} keeps them in host memory'
       )
   return dataclasses.replace(exp, pipeline=name)
 

@@ -1,4 +1,4 @@
-"""What a network puts out for rows of its data: each row goes through the network once, whoever asks."""
+"""The outputs of a network for rows of its data: each row goes through the network only once, whoever asks."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def read_images(
 
 @contextlib.contextmanager
 def advising_of(folder: workdir.Workdir) -> Iterator[None]:
-  """Gives the error about images that cannot be used the advice for those of a trained run."""
+  """Replaces the advice in an error about unusable images by the advice for the images of a trained run."""
   try:
     yield
   except types.UserError as error:

@@ -1,7 +1,7 @@
-"""The images that a run has seen, kept with it as digests, with which images to be scored are compared.
+"""The images that a run has seen: it keeps their digests, and images to be scored are compared with these.
 
-An image counts as seen where its bytes or, as with one saved again without loss, its decoded pixels are the same; as a
-copy of one that was seen, where its thumbnail is that of an image saved again with loss, resized or cropped a little.
+An image counts as seen if its bytes are the same or, as after saving it again without loss, its decoded pixels. It
+counts as a copy of a seen image if its thumbnail says that it was saved again with loss, resized or cropped a little.
 """
 
 from __future__ import annotations

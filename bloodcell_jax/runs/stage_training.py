@@ -28,7 +28,7 @@ def run(
 
   Args:
     job: the job.
-    initial: the initial parameters of the run; None for newly initialized ones, which a run that continues needs not.
+    initial: the initial parameters of the run; None to initialize them anew, or for a run that continues.
     folder: the run's.
     progress: where progress is printed.
 

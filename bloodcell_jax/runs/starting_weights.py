@@ -50,8 +50,8 @@ def read(path: str, network: str) -> pretrained.Pretrained:
     if file.exists():
       return pretrained.read(str(file), network)
   raise types.UserError(
-    f'{path}: no checkpoints of a network and no {own.FILE} here; name the folder of a trained run (of an ensemble one '
-    'of its members, of a cross-validation one of its folds), or a file'
+    f'{path}: no checkpoints of a network and no {own.FILE} here; name the folder of a trained run (for an ensemble, '
+    'one of its members; for a cross-validation, one of its folds), or a file'
   )
 
 
@@ -80,7 +80,7 @@ def put(read: pretrained.Pretrained, job: job_lib.Job) -> Any:
 def _check_classes(read: pretrained.Pretrained, class_names: tuple[str, ...]) -> None:
   if read.about is None:
     raise types.UserError(
-      f'weights.include_top is True, but {read.origin} is no run of this project: set it to False'
+      f'weights.include_top is True, but {read.origin} is not a run of this project: set it to False'
     )
   if read.about.class_names != class_names:
     raise types.UserError(

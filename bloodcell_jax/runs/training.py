@@ -189,11 +189,11 @@ def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int, fl
   """
   updates = steps_per_epoch * sum(stage.fit.epochs for stage in exp.stages)
   text = (
-    f'{updates:,} updates in all, {updates * exp.batch_size / num_images:.1f} passes over {num_images:,} '
+    f'{updates:,} updates in total, {updates * exp.batch_size / num_images:.1f} passes over {num_images:,} '
     'training images'
   )
   if updates >= FEW_UPDATES:
     return text
   names = [f'stages.{stage.fit.name}.epochs' for stage in exp.stages]
   keys = ' and '.join(names) if exp.stages[0].fit.name != 'train' or len(names) > 1 else 'train.epochs'
-  return f'{text}: few to learn from; raise {flag or keys}'
+  return f'{text}: too few to learn much; raise {flag or keys}'

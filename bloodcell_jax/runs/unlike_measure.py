@@ -16,8 +16,8 @@ from bloodcell_jax.stats import content, feature_shift, look_reference, unlike
 from bloodcell_jax.storage import calibration_file, unlike_file, workdir
 from bloodcell_jax.weights import published
 
-# Most images of a laboratory that are looked at of training, and as many of validation, one of each group before a
-# second of any: 6 ms each. Those of validation go through the network as well.
+# Largest number of training images of a laboratory that are looked at, and of its validation images as well, one of
+# each group before a second of any: 6 ms each. Those of validation go through the network too.
 MOST_IMAGES = 400
 # The splits that a measure is fitted on.
 FITTED_ON = ('train', 'validation')
@@ -56,7 +56,7 @@ def write(
     content_N[len(learned) :] = content.held_out_distances(embedding_ND, label_N, fold_N)
   features = None
   if network is not None and network.job.experiment.align_features:
-    # Features that no image has trained are those of the training's images too: the more, the better.
+    # If training left the features as they were, training images can be used as well: the more, the better.
     apart = rows if _has_frozen_features(network) or not len(unseen) else unseen
     features = feature_shift.fit(network.outputs.embedding(apart), data.table.label[apart])
   look_ND = np.concatenate([_describe(data.image_NHWC, rows, appearance.VERSION), content_N[:, None]], 1)
@@ -119,7 +119,7 @@ def read(folder: workdir.Workdir, models: model_set.ModelSet) -> unlike_file.Mea
 def missing(folder: workdir.Workdir) -> str:
   """What to say where a run has no measure."""
   return (
-    f'{folder.path}: has no measure of unlike images, so that images of another laboratory are named like its own; '
+    f'{folder.path}: has no measure of unlike images, so images of another laboratory are named like its own; '
     f'`evaluate --workdir={shell.word(folder.path)}` fits it, if training and validation have '
     f'{look_reference.LEAST_GROUPS} groups'
   )
@@ -161,9 +161,9 @@ def judge_splits(
   splits: Iterable[str],
   spec: unlike.Spec,
 ) -> dict[str, unlike.Judgement]:
-  """How unlike the training the images of a run's own splits are, each split judged as a folder.
+  """How unlike the training images those of a run's own splits are, each split judged as a folder.
 
-  Of none where the run has no measure, and not of the splits that it was fitted on.
+  Empty where the run has no measure; without the splits that it was fitted on.
 
   Args:
     folder: the run's, with the measure that `write` wrote.

@@ -71,7 +71,8 @@ class Analysis:
     notes = [self.loaded.note, wording.capital(calibration.left_for_review(self.loaded.rule))]
     if self.loaded.measure is None:
       notes.append(
-        'This model has no measure of unlike images: cells of another laboratory or stain are named like its own.'
+        'This model has no measure of unlike images: cells of another laboratory or stain are named like '
+        'its own.'
       )
     if self.loaded.rule is None:
       notes.append('This model has no calibration: every cell is named, and none is marked as doubtful.')

@@ -151,7 +151,7 @@ class Session:
     """
     with self._lock:
       if name is not None and name not in self._analysis.class_names:
-        raise Refused(f'{name}: no class of this model')
+        raise Refused(f'{name}: not a class of this model')
       keys = {self._cell(identity).key for identity in identities}
       for key in keys:
         if name is None:
@@ -233,7 +233,7 @@ class Session:
     name, _, number = identity.partition('/')
     photograph = self._photographs.get(name)
     if photograph is None or not number.isdecimal() or not 1 <= int(number) <= len(photograph.cells):
-      raise Refused('this cell is not here any more; load the page again')
+      raise Refused('this cell is no longer here; load the page again')
     return photograph.cells[int(number) - 1]
 
   def _classify(self) -> None:

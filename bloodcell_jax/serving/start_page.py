@@ -74,7 +74,7 @@ def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: st
 
 _DROP = """
 <div id="drop"><p><strong>Drop photographs or a folder here</strong><br>
-<span class="small">The white cells are found, named and counted; you look and correct.</span></p>
+<span class="small">The white cells are found, named and counted; you check and correct them.</span></p>
 <p class="buttons"><button type="button" id="choose-files">Choose photographs</button>
 <button type="button" id="choose-folder">Choose a folder</button></p>
 <input type="file" id="files" multiple accept="{accept}" hidden aria-label="Photographs">
@@ -95,7 +95,7 @@ _RESULTS = """
 <div id="frame"></div>
 <ul class="legend small"><li><span class="key sure-key"></span>named</li>
 <li><span class="key doubt-key"></span>in doubt: look at it</li>
-<li><span class="key unlike-key"></span>unlike the training: not named</li>
+<li><span class="key unlike-key"></span>unlike the training images: not named</li>
 <li><span class="key yours-key"></span>labelled by you</li>
 <li>cut by the edge or smudged: not counted</li></ul>
 <ul id="strip" aria-label="Photographs"></ul>
@@ -107,7 +107,7 @@ _RESULTS = """
 <thead><tr><th scope="col">class</th><th scope="col">cells</th><th scope="col">share</th>
 <th scope="col" id="interval">interval</th></tr></thead><tbody id="count-rows"></tbody></table></div>
 <div id="count-notes"></div>
-<p class="small">The intervals are of the sampling of cells. They do not know the model's errors.</p>
+<p class="small">The intervals describe the sampling of cells. They do not allow for the model's errors.</p>
 <p class="buttons exports"><button type="button" data-export="labels.csv">Export labels as CSV</button>
 <button type="button" data-export="labelled-cells.zip">Export labelled cells as images</button>
 <button type="button" data-export="predictions.csv">Export predictions</button>
@@ -127,8 +127,8 @@ press its key. <kbd>Enter</kbd> agrees with the likeliest class, <kbd>Backspace<
 """
 _ADAPT = (
   '<section id="adapt" hidden aria-labelledby="adapt-title"><h2 id="adapt-title">Adapt to my laboratory</h2>'
-  '<p class="small">Trains a new run on the cells that you have labelled, from this model. Label cells that are '
-  'certain too, not only those in doubt. The labelled cells are kept in a folder beside the '
+  '<p class="small">Trains a new run on the cells that you have labelled, starting from this model. Label cells '
+  'that are certain too, not only those in doubt. The labelled cells are kept in a folder beside the '
   'new run.</p><p id="adapt-labels"></p><p class="buttons"><label>Name of the new run '
   '<input id="adapt-name" value="my-laboratory" maxlength="40" spellcheck="false" autocomplete="off"></label>'
   '<button type="button" id="adapt-start">Adapt to my laboratory</button>'

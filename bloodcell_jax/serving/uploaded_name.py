@@ -52,7 +52,7 @@ def refusal(name: str) -> str:
   if not name or not image_files.is_showable(name):
     return 'the name has characters that cannot be shown'
   if len(name) > _MOST_LETTERS:
-    return f'the name has more than {_MOST_LETTERS} letters'
+    return f'the name has more than {_MOST_LETTERS} characters'
   extension = os.path.splitext(name)[1]
   if reason := image_files.unpacking(name) or foreign.reason(extension):
     return reason

@@ -12,7 +12,7 @@ from bloodcell_jax.base import rng
 from bloodcell_jax.stats import intervals
 
 _DRAWS = 1000
-# With fewer photographs, cells are resampled: the interval is then too narrow if those of a photograph resemble.
+# With fewer photographs, cells are resampled: the interval is then too narrow if those of a photograph are alike.
 LEAST_GROUPS = 10
 
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-# Directions in which the features are compared, the fewest images for each, and the most numbers of the matrix that
-# turns to them.
+# Largest number of directions in which features are compared, fewest images for each, and most entries of the matrix
+# that projects onto them.
 _MOST_DIRECTIONS, _IMAGES_A_DIRECTION, _MOST_NUMBERS = 32, 4, 2**18
 _SHRINKAGE = 0.1
 

@@ -1,9 +1,10 @@
-"""Shares of classes in a count by a network that errs, corrected by its error rates, with intervals that know both.
+"""Shares of classes in a count by a network that errs, corrected by its error rates, with intervals.
 
 The counted cells have outcomes: a class is named, or the network abstains. With the true shares p and the rates
 C[k, j] of outcome j for a cell of class k, outcome j has the probability sum_k p[k] C[k, j]. The corrected shares are
-the p of the greatest likelihood. The interval draws p again and again: with C from the evaluation's groups weighted at
-random, and with the outcomes' shares from their posterior.
+the maximum-likelihood estimate of p. Its interval allows for the sampling of the cells and for the uncertainty of C: p
+is drawn again and again, with C from the evaluation's groups weighted at random and the outcomes' shares from their
+posterior.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _rates(outcome_GKJ: np.ndarray, weight_RG: np.ndarray) -> np.ndarray:
 
 
 def _likeliest(share_RJ: np.ndarray, rate_RKJ: np.ndarray) -> np.ndarray:
-  """[R, K] the shares of the greatest likelihood, by expectation and maximisation."""
+  """[R, K] the maximum-likelihood shares, by expectation-maximisation."""
   num_classes = rate_RKJ.shape[1]
   share_RK = np.full((len(rate_RKJ), num_classes), 1 / num_classes)
   for _ in range(_STEPS):

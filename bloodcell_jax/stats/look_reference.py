@@ -14,7 +14,7 @@ import numpy as np
 
 from bloodcell_jax.base import rng
 
-# The aspect of what the network's features say: a number that is the larger, the less an image shows a known class.
+# The aspect of what the network's features say: a number that grows the less an image looks like a known class.
 CONTENT = 'content'
 # Fewest groups that a reference is fitted on: with fewer, the spread of what is usual is not known.
 LEAST_GROUPS = 10
@@ -29,7 +29,7 @@ _FOLDS = 5
 _SHRINKAGE = 0.1
 # The folders of one class drawn from the training, whose distances set the limit: number a class, and their sizes.
 _DRAWS, _DRAW_SIZES = 100, (5, 20)
-# Quantile of an aspect's distances by which it is divided, so that aspects compare.
+# Quantile of an aspect's distances by which they are divided, so that aspects are comparable.
 _ORDINARY = 0.99
 
 
@@ -174,10 +174,10 @@ def _standardized(reference: Reference, look_ND: np.ndarray) -> np.ndarray:
 
 
 def _completed(distance_NA: np.ndarray, seed: int) -> np.ndarray:
-  """The distances, with one of another image drawn where an aspect is not known of an image.
+  """The distances; where an aspect of an image is not known, that of another image is drawn.
 
-  More images then say how often one of the aspects is exceeded than those of which all are known. Aspects that grow
-  together are exceeded less often than that.
+  So all images tell how often any of the aspects is exceeded, not only those of which all aspects are known. Aspects
+  that are correlated are exceeded less often than this says.
   """
   generator, completed_NA = rng.generator(seed, 'unknown aspects'), distance_NA.copy()
   for column_N in completed_NA.T:

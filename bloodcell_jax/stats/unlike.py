@@ -52,7 +52,7 @@ class Folder:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-  """How unlike the training some images are."""
+  """How unlike the training images some images are."""
 
   unlike_N: np.ndarray  # in [0, 1]: the share of images like the training's that are less unlike
   is_unlike_N: np.ndarray  # bool: by themselves, or in a foreign folder
@@ -206,9 +206,10 @@ class _MeanLook:
 def _mean_look(
   references: Sequence[look_reference.Reference], look_ND: np.ndarray, nearest_N: np.ndarray
 ) -> _MeanLook:
-  """The folder beside the laboratory that it is most like.
+  """How the mean look of a folder compares with the laboratory that it is most like.
 
-  A folder that is like none may hold images of several: if those nearest to each are like it, the one that is least so.
+  A folder that is like none may hold images of several laboratories: if the images nearest to each laboratory are like
+  it, the comparison of those that are least like theirs.
   """
   whole = min((_MeanLook(each, look_ND) for each in references), key=lambda mean: mean.ratio)
   if len(references) == 1 or whole.ratio <= 1:
@@ -275,11 +276,11 @@ def line(about: Mapping[str, Any] | None) -> str:
     whole = len(foreign) == len(about['folders'])
     which = '' if whole else f' in {", ".join(map(_shown, foreign))}'
     aspects = ', '.join(dict.fromkeys(aspect for folder in foreign for aspect in folder['foreign']))
-    text = f'material of another laboratory{which}, unlike the training: {aspects}'
+    text = f'material of another laboratory{which}, unlike the training images: {aspects}'
   else:
     counts = ', '.join(f'{reason} {num:,}' for reason, num in about['reasons'].items())
-    text = f'some {counted} are unlike the training: {counts}'
+    text = f'some {counted} are unlike the training images: {counts}'
   share = f'{about["num"]:,} of {about["num_images"]:,} {counted} are'
   if about['kept']:
-    return f'{text}. {share} named all the same, as --unlike=keep says: expect many errors, and trust no confidence'
+    return f'{text}. {share} named all the same, because of --unlike=keep: expect many errors, and trust no confidence'
   return f'{text}. {share} {WITHHELD}'

@@ -99,7 +99,6 @@ def copy() -> pathlib.Path:
     if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
       raise
     raise types.RunError(
-      f'{COPY}: {error.strerror}; the model in the box is copied there: give the command in a folder that can be '
-      'written'
+      f'{COPY}: {error.strerror}; the model in the box is copied there: give the command in a writable folder'
     ) from None
   return COPY

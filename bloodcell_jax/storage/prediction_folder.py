@@ -77,7 +77,7 @@ def claim(folder: pathlib.Path, paths: Sequence[str], run: pathlib.Path, model: 
       ) from None
     recorded, before = {}, set()
   except (ValueError, KeyError, TypeError):
-    raise types.UserError(f'{folder / FILE}: damaged, or of something else; {advice}') from None
+    raise types.UserError(f'{folder / FILE}: damaged, or not about predictions; {advice}') from None
   if others := sorted(before - set(absolute(paths))):
     raise types.UserError(f'{folder}: holds the predictions of {others[0]}; {advice}')
   own = str(run.resolve())

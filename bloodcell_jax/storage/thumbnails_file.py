@@ -58,5 +58,5 @@ def read(folder: workdir.Workdir) -> Thumbnails | None:
   except _DAMAGE as error:
     raise types.UserError(
       f'{folder.thumbnails}: damaged ({atomic.damage(error)}); restore it from a copy, or remove it, and copies of the '
-      'images that the run has seen will not be told'
+      'images that the run has seen will not be recognized'
     ) from None

@@ -67,7 +67,7 @@ def parse(text: str) -> Budget:
   number = float(match[1]) if match else 0.0
   if match is None or not number:
     raise types.UserError(
-      f'budget is {text!r}; give a share of the own lengths such as 0.05, or a time such as 30m or 6h'
+      f'budget is {text!r}; give a share of the length of each row such as 0.05, or a time such as 30m or 6h'
     )
   if match[2] or number > 1:
     return Budget(0.0, number * _UNITS[match[2] or 'm'])
@@ -110,7 +110,7 @@ def select(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
       near = difflib.get_close_matches(pattern, names, 1, cutoff=0)
       hint = f'; did you mean {near[0]}?' if near else ''
       raise types.UserError(
-        f'rows has {pattern!r}, which is no row of the study{hint} The rows are {", ".join(names)}'
+        f'rows has {pattern!r}, which is not a row of the study{hint} The rows are {", ".join(names)}'
       )
   return [name for name in names if not patterns or any(fnmatch.fnmatchcase(name, each) for each in patterns)]
 

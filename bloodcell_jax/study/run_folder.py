@@ -101,7 +101,7 @@ class StudyRun:
       return budget_lib.read_length(self.folder.read_config())
     except KeyError as error:
       raise types.UserError(
-        f'{self.folder.config}: has no {error.args[0]}, so it is no run of row {self.row.name}; move the folder away'
+        f'{self.folder.config}: has no {error.args[0]}, so it is not a run of row {self.row.name}; move the folder away'
       ) from None
 
   def records(self) -> list[list[history.Record]]:
@@ -156,7 +156,7 @@ def check_rows(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
     wanted = budget_lib.with_length({**run.row.flat, 'seed': run.seed, **shared}, begun)
     for key, old, new in config_keys.differences(saved, wanted):
       raise types.UserError(
-        f'{run.folder.config}: has {key} {old!r} in place of {new!r}, so it is no run of row {run}; '
+        f'{run.folder.config}: has {key} {old!r} in place of {new!r}, so it is not a run of row {run}; '
         'move the folder away'
       )
 

@@ -61,7 +61,7 @@ CURVES = (
 )
 SEEDS = (
   'Accuracy of each seed. A seed draws other weights, another order and another validation split. The standard '
-  'deviation over two or three seeds is rough, and is no interval for new photographs.'
+  'deviation over two or three seeds is rough, and is not an interval for new photographs.'
 )
 CHOSEN = (
   'No run chose or fitted anything on TEST, TEST-clean or TEST_SIMPLE; figures on a split that chose something are no '

@@ -22,11 +22,11 @@ def hint(path: str) -> str:
   """
   bare = path.strip(_MARKS)
   if bare and bare != path and os.path.exists(bare):
-    return f' ({bare} is there; write it without marks and blanks around it)'
+    return f' ({bare} is there; write it without quotation marks and blanks around it)'
   if found := _VARIABLE.search(path):
     return f' ({found[0]} is not replaced here; write the whole path)'
   if os.sep == '/' and _WINDOWS.match(bare):
-    return ' (is a path of Windows; write where that is on this computer)'
+    return ' (this is a Windows path; write where that is on this computer)'
   near = _near(path)
   return f' ({near} is there)' if near else ''
 

@@ -51,14 +51,14 @@ def keep_compiled() -> str:
   if ONEDNN in os.environ.get('XLA_FLAGS', ''):
     os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
     return (
-      f'XLA_FLAGS has {ONEDNN}, with which compiled programs cannot be kept, so that each start takes longer. To keep '
+      f'XLA_FLAGS has {ONEDNN}, with which compiled programs cannot be kept, so each start takes longer. To keep '
       'them, leave it out'
     )
   if CACHE not in os.environ:
     place, reason = _cache_folder()
     if place is None:
       return (
-        f'{reason}: compiled programs are not kept, so that each start takes longer. To keep them, set {CACHE} to a '
+        f'{reason}: compiled programs are not kept, so each start takes longer. To keep them, set {CACHE} to a '
         'folder of your own'
       )
     os.environ[CACHE] = str(place / 'xla' / processor())

@@ -29,7 +29,7 @@ def address(coordinator: str) -> tuple[str, int]:
   host, _, port = coordinator.rpartition(':')
   if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
     raise types.UserError(
-      f'--coordinator is {coordinator!r}; give host 0 and a free port of it, such as 10.0.0.1:12345'
+      f'--coordinator is {coordinator!r}; give the address of host 0 and a free port there, such as 10.0.0.1:12345'
     )
   return host.strip('[]'), int(port)
 
@@ -89,8 +89,8 @@ def _gather(
     except TimeoutError:
       missing = [str(k) for k in range(1, own['num_processes']) if k not in guests]
       raise types.UserError(
-        f'--coordinator={coordinator}: host {", ".join(missing)} did not come within {seconds:g} s; start all hosts '
-        'with the same command but for --process_id'
+        f'--coordinator={coordinator}: host {", ".join(missing)} did not connect within {seconds:g} s; start all hosts '
+        'with the same command except for --process_id'
       ) from None
     stack.enter_context(guest)
     # One that says nothing is no host.
@@ -127,7 +127,7 @@ def _call(
 ) -> str:
   refusal = (
     f'--coordinator={coordinator}: host 0 could not be reached within {seconds:g} s; start it, and give all hosts an '
-    'address and a port of it that no firewall closes'
+    'address and a port of it that no firewall blocks'
   )
   while True:
     try:

@@ -17,7 +17,7 @@ def advice(error: OSError, remedy: str) -> str:
     remedy: which flag names another folder.
   """
   if error.errno in (errno.ENOSPC, errno.EDQUOT):
-    return 'make room there and give the same command again'
+    return 'free some space there and give the same command again'
   if error.errno == errno.EROFS:
     return remedy
   if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST) or not error.filename:
@@ -27,7 +27,7 @@ def advice(error: OSError, remedy: str) -> str:
     # A file in place of a folder, or a link whose target is gone.
     places = (path, *path.parents)
     if broken := [each for each in places if each.is_symlink() and not each.exists()]:
-      return f'{broken[0]} is a link to nowhere; {remedy}'
+      return f'{broken[0]} is a broken link; {remedy}'
     return remedy if any(each.is_file() for each in places) else ''
   if path.is_file() and not os.access(path, os.R_OK):
     return ''  # it is read, not written

@@ -23,8 +23,8 @@ class _Agreed(signals.Stop):
     client = self._group.client
     if self.requested and not self._is_announced:
       self._is_announced = True
-      # No host is further than one update ahead, because each looks at the update before the last one; and it has seen
-      # this before the one that is named.
+      # No host is more than one update ahead, because each checks the update before its last one. So every host sees
+      # this number before it reaches it.
       client.key_value_set(f'stop/{self._group.index}', str(self._polls + 2))
     named = [int(text) for _, text in client.key_value_dir_get('stop/')]
     if named and self._polls >= min(named):

@@ -48,7 +48,7 @@ def damage(folder: pathlib.Path) -> str:
       return f'{folder / name}: does not belong there'
     with open(found[name], 'rb') as file:
       if hashlib.file_digest(file, 'sha256').hexdigest() != expected[name]:
-        return f'{folder / name}: not what was written'
+        return f'{folder / name}: differs from what was written'
   return ''
 
 

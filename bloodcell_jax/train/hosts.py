@@ -28,15 +28,18 @@ from bloodcell_jax.system import console, host_store, rendezvous
 from bloodcell_jax.train import host_plan, signals
 
 T = TypeVar('T')
-# Seconds between two signs of life; without one for how long a host counts as gone, and for how long once a sum over
-# the devices has failed; how long the others have to end by themselves.
+# In seconds: between two signs of life; how long without one until a host counts as gone, and how long once a sum over
+# the devices has failed; how long the other hosts then have to end by themselves.
 _BEAT, LOST, _SUSPECT, _GRACE = 1.0, 20.0, 4.0, 15.0
 # The same in JAX, which ends the process: only where the thread below cannot.
 _JAX_LOST = 30
 # What a store raises that does not answer, or that has no such value yet.
 _UNANSWERED = (jax.errors.JaxRuntimeError, OSError)
 _DONE, _STOPPED, _FAILED = 'done', 'stopped', 'failed'
-_AGAIN = 'The newest checkpoint stands; start all hosts again with the same command, or one alone without --coordinator'
+_AGAIN = (
+  'The newest checkpoint is kept; start all hosts again with the same command, or one alone without '
+  '--coordinator'
+)
 
 
 class Hosts:
@@ -206,7 +209,7 @@ class Hosts:
   @contextlib.contextmanager
   def together(self) -> Iterator[None]:
     """Tells the others how the block ended; an error that another host has caused becomes one line about that host."""
-    how, line = _FAILED, 'by a fault of the program'
+    how, line = _FAILED, 'by an error in the program'
     try:
       yield
       how, line = _DONE, ''

@@ -68,11 +68,11 @@ class Stop:
   def _listen(self, reading: socket.socket) -> None:
     name = signal.Signals(_next(reading, None)).name
     self.requested = True
-    console.urgent(f'\n{name}: stopping at the next safe place; once more leaves at once\n')
+    console.urgent(f'\n{name}: stopping at the next safe point; a second signal ends the process at once\n')
     # In this same thread: there may be no memory left to start another.
     if not _next(reading, PATIENCE):
       console.urgent(
-        'no place to stop was reached in time; the newest checkpoint stands, the same command continues\n'
+        'no safe point was reached in time; the newest checkpoint is kept, and the same command continues\n'
       )
     os._exit(EXIT_CODE)
 

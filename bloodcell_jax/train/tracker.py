@@ -26,7 +26,7 @@ from bloodcell_jax.train import step as step_lib
 P = ParamSpec('P')
 T = TypeVar('T')
 
-# How to go on after another value of a key of training.
+# How to continue after a key of training has been changed.
 _ANEW = 'and train in another --workdir. Checkpoints saved before are kept'
 
 

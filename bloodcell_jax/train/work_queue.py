@@ -34,10 +34,10 @@ class Piece:
 
 
 def order(states: Sequence[Sequence[int]], index: int, sees_first: bool) -> list[int]:
-  """The pieces that a host may take, those first that it should.
+  """The pieces that a host may take, in the order in which it should take them.
 
   First come those that the host has finished without host 0 knowing, or has begun; then those that nobody has begun;
-  last those that are begun on another host only, which may be slow there or come no further.
+  last those that are begun on another host only, which may be slow there or never end.
 
   Args:
     states: by host and piece.
@@ -140,8 +140,8 @@ class Queue:
       complaint = str(error) or type(error).__name__
     if complaint:
       raise types.RunError(
-        f'{piece.name} could not be given to host 0 ({complaint}); it stays in {piece.folder}, and the same commands '
-        'give it again'
+        f'{piece.name} could not be sent to host 0 ({complaint}); it stays in {piece.folder}, and the same commands '
+        'send it again'
       )
     shutil.rmtree(piece.folder, ignore_errors=True)
     for parent in (piece.folder.parent, self.root):

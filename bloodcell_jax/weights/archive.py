@@ -36,4 +36,4 @@ def opened(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
     Exception
   ) as error:  # zipfile, json and numpy's reader of headers raise nearly anything on damaged bytes
     line = ' '.join(str(error).split())[:120]
-    raise types.UserError(f'{path}: no archive of weights, damaged or cut short ({line})') from None
+    raise types.UserError(f'{path}: not an archive of weights, or damaged or cut short ({line})') from None

@@ -65,7 +65,7 @@ def read(
     raise
   except Exception as error:  # h5py raises nearly anything on damaged bytes
     line = ' '.join(str(error).split())[:120]
-    raise types.UserError(f'{where}: no HDF5 file, damaged or cut short ({line})') from None
+    raise types.UserError(f'{where}: not an HDF5 file, or damaged or cut short ({line})') from None
   return arrays, names
 
 

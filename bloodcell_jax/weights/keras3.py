@@ -71,7 +71,7 @@ def named(
     number, names_of = int(found[2]), NORM_WEIGHTS if layer in norms else WEIGHTS
     name = f'{layer}/{names_of[number] if number < len(names_of) else number}'
     if name in renamed:
-      raise types.UserError(f'{where}: {name} is there twice; save the one network alone')
+      raise types.UserError(f'{where}: {name} is there twice; save the network by itself')
     renamed[name] = array
   if not renamed:
     raise types.UserError(f'{where}: holds no weights of Keras 3')

@@ -40,7 +40,7 @@ def named(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
   parents: dict[str, set[str]] = {}
   for parts in paths.values():
     if len(parts) < 2:
-      raise types.UserError(f'{where}: no weights of Keras, {parts[0]!r} stands outside any layer')
+      raise types.UserError(f'{where}: not weights of Keras: {parts[0]!r} stands outside any layer')
     parents.setdefault(parts[0], set()).add(parts[-2])
   renamed: dict[str, np.ndarray] = {}
   for path, parts in paths.items():
@@ -50,7 +50,7 @@ def named(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
     if old := re.fullmatch(rf'{re.escape(layer)}_([Wb])_\d+', weight):
       weight = OLD_NAMES[old[1]]
     if f'{layer}/{weight}' in renamed:
-      raise types.UserError(f'{where}: {layer}/{weight} is there twice; save the one network alone')
+      raise types.UserError(f'{where}: {layer}/{weight} is there twice; save the network by itself')
     renamed[f'{layer}/{weight}'] = arrays[path]
   if not renamed:
     raise types.UserError(f'{where}: holds no weights')

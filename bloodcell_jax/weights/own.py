@@ -73,7 +73,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], About] | 
     raise
   except Exception as error:  # damaged bytes raise nearly anything
     line = ' '.join(str(error).split())[:120]
-    raise types.UserError(f'{path}: no safetensors file, damaged or cut short ({line})') from None
+    raise types.UserError(f'{path}: not a safetensors file, or damaged or cut short ({line})') from None
   if any(name.startswith('member_') for name in arrays):
     raise types.UserError(f'{path}: holds the networks of an ensemble; name the folder of one of its members')
   arrays = {name: array for name, array in arrays.items() if not name.startswith(STATISTICS)}
@@ -82,7 +82,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], About] | 
 
 def _names(found: Sequence[Any]) -> tuple[str, ...]:
   if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-    raise ValueError('class_names is no list of names')
+    raise ValueError('class_names is not a list of names')
   return tuple(found)
 
 

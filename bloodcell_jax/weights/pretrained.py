@@ -42,7 +42,7 @@ class Spec:
       try:
         re.compile(pattern)
       except (re.error, TypeError, RecursionError, OverflowError) as error:
-        raise types.UserError(f'weights.exclude has {pattern!r}, which is no pattern ({error})') from None
+        raise types.UserError(f'weights.exclude has {pattern!r}, which is not a pattern ({error})') from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Pretrained:
   def __post_init__(self):
     for name, array in self.params.items():
       if array.dtype != np.float32 or not np.isfinite(array).all():
-        raise types.UserError(f'{self.origin}: {name} has values that are no finite float32 numbers')
+        raise types.UserError(f'{self.origin}: {name} has values that are not finite float32 numbers')
 
 
 def read(where: str, network: str) -> Pretrained:

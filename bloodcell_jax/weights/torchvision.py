@@ -46,7 +46,7 @@ def read_safetensors(path: str | os.PathLike[str], record: published.Weights) ->
   try:
     return named(safetensors.numpy.load_file(path), record, str(path))
   except (safetensors.SafetensorError, KeyError, OSError) as error:
-    raise types.UserError(f'{path}: no safetensors file, damaged or cut short ({error})') from None
+    raise types.UserError(f'{path}: not a safetensors file, or damaged or cut short ({error})') from None
 
 
 def named(tensors: Any, record: published.Weights, where: str) -> dict[str, np.ndarray]:
@@ -61,7 +61,7 @@ def named(tensors: Any, record: published.Weights, where: str) -> dict[str, np.n
     UserError: something in it is not that network's.
   """
   if not isinstance(tensors, Mapping) or not all(isinstance(t, np.ndarray) for t in tensors.values()):
-    raise types.UserError(f'{where}: no state dict of tensors; save model.state_dict()')
+    raise types.UserError(f'{where}: not a state dict of tensors; save model.state_dict()')
   norms = {norm.name for norm in record.norms}
   renamed: dict[str, np.ndarray] = {}
   for name, tensor in tensors.items():
@@ -70,7 +70,7 @@ def named(tensors: Any, record: published.Weights, where: str) -> dict[str, np.n
     names = NORM_WEIGHTS if layer in norms else WEIGHTS
     if layer is None or weight not in names:
       raise types.UserError(
-        f"{where}: {str(name)[:80]!r} is no weight of torchvision's {record.architecture}"
+        f"{where}: {str(name)[:80]!r} is not a weight of torchvision's {record.architecture}"
       )
     if not (keras_name := names[weight]):
       continue
@@ -101,7 +101,7 @@ def _kernel(tensor: np.ndarray, flattened: tuple[int, int] | None, what: str) ->
 def _read_zip(file: zipfile.ZipFile, where: str) -> Any:
   pickles = [name for name in file.namelist() if name.endswith('/data.pkl')]
   if len(pickles) != 1:
-    raise types.UserError(f'{where}: no file written by torch.save, it has no data.pkl')
+    raise types.UserError(f'{where}: not a file written by torch.save: it has no data.pkl')
   root = pickles[0].removesuffix('data.pkl')
   if f'{root}byteorder' in file.namelist() and file.read(f'{root}byteorder') != b'little':
     raise types.UserError(f'{where}: written on a big-endian machine, which is not supported')
@@ -120,7 +120,7 @@ def _read_zip(file: zipfile.ZipFile, where: str) -> Any:
 
 def _read_legacy(file: BinaryIO, where: str) -> Any:
   if unpickle.load(file, where, {}) != MAGIC_NUMBER or unpickle.load(file, where, {}) != PROTOCOL_VERSION:
-    raise types.UserError(f'{where}: no file written by torch.save')
+    raise types.UserError(f'{where}: not a file written by torch.save')
   system = unpickle.load(file, where, {})
   if not isinstance(system, dict) or system.get('little_endian') is not True:
     raise types.UserError(f'{where}: written on a big-endian machine, which is not supported')

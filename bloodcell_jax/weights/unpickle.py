@@ -66,5 +66,7 @@ def load(
   except types.UserError:
     raise
   except Exception as error:  # a damaged pickle raises nearly anything
-    raise types.UserError(f'{where}: no pickle of weights, or cut short ({type(error).__name__})') from None
+    raise types.UserError(
+      f'{where}: not a pickle of weights, or cut short ({type(error).__name__})'
+    ) from None
   return loaded

@@ -70,7 +70,7 @@ def test_a_class_that_the_run_knows_is_left_out_of_the_new_ones_as_the_line_says
   path, rows = folder
   for new, words in (
     (('MONOCYTE',), 'leave it out'),
-    (('monocyte ',), 'which the run knows; label with that'),
+    (('monocyte ',), 'a class that the run knows; label with that'),
   ):
     assert words in refusal(path, tmp_path, rows, new=new)
   assert read(path, tmp_path, rows).class_names == KNOWN
@@ -93,7 +93,7 @@ def test_nothing_labelled_a_changed_image_and_a_missing_one_are_refused(folder, 
   assert 'has no line with a label' in refusal(path, tmp_path, [])
   changed = [(file, label, 'f' * 16) for file, label, _ in rows]
   assert 'has changed since it was labelled' in refusal(path, tmp_path, changed)
-  assert 'is no file in the folder' in refusal(path, tmp_path, [('gone.png', *rows[0][1:]), *rows])
+  assert 'is not a file in the folder' in refusal(path, tmp_path, [('gone.png', *rows[0][1:]), *rows])
 
 
 def test_images_of_the_run_itself_are_refused(folder, tmp_path):

@@ -53,7 +53,7 @@ def test_copies_are_proposed_once_and_no_more_than_there_are():
 @pytest.mark.parametrize(
   ('num', 'said'),
   [
-    (0, 'no image is left to be labelled'),
+    (0, 'no image is left to label'),
     (1, '1 image to label next'),
     (2, '2 images to label next, the most useful first'),
   ],

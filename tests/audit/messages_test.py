@@ -51,16 +51,16 @@ def test_a_rule_that_splits_groups_is_said_to_leak_and_one_that_does_not_is_not(
 
 
 def test_accuracies_that_cannot_be_measured_are_not_mentioned():
-  (line,) = [line for line in lines() if line.startswith('accuracy of colour')]
+  (line,) = [line for line in lines() if line.startswith('accuracy from colour')]
   assert '50.00 % on a random fifth of TRAIN' in line
   assert 'on TEST' not in line
   n = {'random_80_20': None, 'train_to_test': 0.25, 'by_groups': None, 'largest_class': {}}
-  (line,) = [text for text in lines(colour_nearest_neighbour=n) if text.startswith('accuracy of colour')]
+  (line,) = [text for text in lines(colour_nearest_neighbour=n) if text.startswith('accuracy from colour')]
   assert line.endswith('without morphology: 25.00 % on TEST')
   (line,) = [
     text
     for text in lines(colour_nearest_neighbour={**n, 'train_to_test': None})
-    if text.startswith('accuracy of')
+    if text.startswith('accuracy from')
   ]
   assert line.endswith('too few images to measure it')
 

@@ -34,7 +34,7 @@ def test_the_command_prints_the_plan_and_writes_no_folder(finished, tmp_path):
     r'^memory: an update takes [\d.]+ MB to [\d.]+ MB on each device; [\d.]+ GB are free$', out, re.M
   )
   assert re.search(
-    r'^stage train: 2 epochs of 5 updates; .* an update, .* an epoch with its validation$', out, re.M
+    r'^stage train: 2 epochs of 5 updates; .* an update, .* an epoch including validation$', out, re.M
   )
   assert re.search(r'^in all: about .* for 1 network', out, re.M)
   # The control: the same command without the flag has left a folder.
@@ -72,7 +72,7 @@ def test_several_hosts_are_those_of_the_plan_and_nobody_is_asked(plan):
   line = next(line for line in lines if line.startswith('devices'))
   assert line.startswith(f'devices: 3 hosts with {devices} x cpu (cpu) by jit; 12 images an update, ')
   assert f', {12 // (3 * devices)} on each device' in line
-  assert lines[-1].startswith('hosts: the times are without')
+  assert lines[-1].startswith('hosts: the times do not include')
   assert 'hosts with' not in ' '.join(plan(changes))
 
 
@@ -132,7 +132,7 @@ def test_networks_are_counted(changes, number):
 def test_batches_that_do_not_divide_evenly_are_said_to_be_padded(plan):
   assert jax.local_device_count() == 2
   shared = plan({**SMALL, 'train.num_devices': 2, 'train.batch_size': 7})[2]
-  assert '2 x cpu (cpu) by pmap; 7 images an update, 4 on each device, of which 1 in all only pad' in shared
+  assert '2 x cpu (cpu) by pmap; 7 images an update, 4 on each device, of which 1 in total only pad' in shared
   assert 'pad' not in plan({**SMALL, 'train.num_devices': 2})[2]
 
 

@@ -63,7 +63,7 @@ def test_the_card_of_an_adapted_run_says_what_its_calibration_was_fitted_on(run,
     '(chosen on cross_fitted for',
     report.APPROXIMATE_ADAPTED,
     'Adapted from the run old with labels of 25 images of 24 groups of a new laboratory, which are the split '
-    'cross_fitted, and with 128 old training images. Of the old laboratory is the split validation.',
+    'cross_fitted, and with 128 old training images. The split validation is of the old laboratory.',
   ):
     assert said in after
   assert 'on validation' not in after

@@ -126,7 +126,7 @@ def test_evaluate_at_other_views_leaves_no_figures_of_the_views_before(single, t
   assert set(metrics(folder)) == {'test', 'cells'}, 'the same keys: all figures stay'
   evaluating.run(monkeypatch, folder.path, config(**{'evaluate.tta': 'mirrors'}))
   assert set(metrics(folder)) == {'test'}
-  assert 'no longer in the report, because evaluated differently: cells' in capsys.readouterr().out
+  assert 'no longer in the report, because they were evaluated differently: cells' in capsys.readouterr().out
   assert saved(folder)['fitted_for']['tta'] == 'mirrors'
   assert load(folder).rule is not None
 

@@ -99,11 +99,11 @@ def test_a_list_of_whole_photographs_has_no_boxes(slides, tmp_path):
 @pytest.mark.parametrize(
   ('change', 'said'),
   [
-    ({0: 'gone.png'}, 'is no file in the folder'),
-    ({0: '../slides/0.png'}, 'is no file in the folder'),
+    ({0: 'gone.png'}, 'is not a file in the folder'),
+    ({0: '../slides/0.png'}, 'is not a file in the folder'),
     ({4: 2000}, 'reaches beyond the photograph of 640x480'),
-    ({2: 'x'}, 'is no box in pixels'),
-    ({2: 300}, 'is no box in pixels'),
+    ({2: 'x'}, 'is not a box in pixels'),
+    ({2: 300}, 'is not a box in pixels'),
     ({6: 'sha256:' + 'f' * 16}, 'has changed since it was labelled'),
     ({8: ''}, 'lacks a label'),
     ({8: 'A/B'}, 'a label has no slash'),

@@ -84,7 +84,7 @@ def test_where_no_cell_is_named_the_error_rates_are_not_said_to_fail():
   foreign = laboratory_count.remarks(count(confident=0, judged=judgement(8, ('stain',), False), unsure=8))
   assert any('do not hold' in line for line in foreign), 'negative control'
   in_doubt = laboratory_count.remarks(count(confident=0))
-  assert in_doubt[-1] == 'No cell was named, so that there are no shares to correct.'
+  assert in_doubt[-1] == 'No cell was named, so there are no shares to correct.'
   empty = laboratory_count.remarks(count(confident=0, unsure=0))
   assert empty == []
 

@@ -199,7 +199,7 @@ def test_labels_are_counted_in_place_of_the_names_by_the_network(tmp_path, most)
     assert text.startswith(
       f'1 of the 8 cells that are counted are labelled by you, {left - 1} are still left'
     )
-    assert 'no differential count' in text
+    assert 'not a differential count' in text
     # The filter shows those that the count leaves for review, without those that are not counted.
     driver.find_element('css selector', '#filter option[value="?"]').click()
     assert status(driver) == f'{len(doubtful)} of {len(rows)} cells shown, 2 labelled by you'
@@ -211,5 +211,5 @@ def test_labels_are_counted_in_place_of_the_names_by_the_network(tmp_path, most)
       cards[i].click()
       press(driver, '1')
     text = driver.find_element('css selector', '#recount p').text
-    assert ('no differential count' in text) == (left > len(doubtful))
+    assert ('not a differential count' in text) == (left > len(doubtful))
     assert browser.problems(driver, 1280) == []

@@ -136,7 +136,7 @@ MAKERS = {
   'loss of one round': lambda: trees.error(
     np.array([0.7]),
     {'the best, round 1': 0.7},
-    'validation, groups alike',
+    'validation, groups weighted equally',
     False,
     'hist gradient boosting: log loss',
   ),

@@ -44,9 +44,9 @@ def test_a_change_on_the_way_is_said_with_its_reason(tmp_path, monkeypatch, befo
   network = {} if before is None else {convolution_record.KEY: before}
   folder.environment.write_text(json.dumps({'network': network}))
   line = convolution_record.note(resolve(), folder)
-  assert ('goes on with' in line) == is_said
+  assert ('continues with' in line) == is_said
   if is_said:
-    assert line.startswith(f'the run was begun with convolutions {before} and goes on with ')
+    assert line.startswith(f'the run was begun with convolutions {before} and continues with ')
     assert missing in line
 
 

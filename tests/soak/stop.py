@@ -43,7 +43,7 @@ def measure(name: str, phase: str, number: int, again: float, out: pathlib.Path)
   if not note.exists():
     return {**result, 'phase': 'never seen', 'seconds': 0.0, 'watchdog': False, 'said': said[-300:]}
   seen = json.loads(note.read_text())
-  watchdog = 'no place to stop' in said
+  watchdog = 'no safe point' in said
   return {**result, 'phase': seen['phase'], 'seconds': ended - note.stat().st_mtime, 'watchdog': watchdog}
 
 

@@ -58,7 +58,7 @@ def test_a_folder_shifted_as_a_whole_is_withheld_even_where_most_of_its_images_a
   assert (judged.unlike_N > 0.97).mean() < 0.25, 'most are usual by themselves'
   assert judged.withheld_N.all()
   assert judged.foreign[0].foreign == ('stain',)
-  assert 'unlike the training: stain' in unlike.line(unlike.summary(judged))
+  assert 'unlike the training images: stain' in unlike.line(unlike.summary(judged))
   # Negative control: its twin of the same laboratory is named.
   twin = judge(reference, home)
   assert not twin.foreign

@@ -90,7 +90,7 @@ def test_the_run_of_another_row_or_seed_is_not_shown_as_this_one(tmp_path, to, k
   tiny.complete(tiny.run_of(rows[0], tmp_path), {'test': 30})
   run_folder.check_rows(rows, tmp_path)
   shutil.copytree(tmp_path / 'a' / 'seed_0', tmp_path / to)
-  message = f'has {key}, so it is no run of row .*; move the folder away'
+  message = f'has {key}, so it is not a run of row .*; move the folder away'
   with pytest.raises(types.UserError, match=message):
     run_folder.check_rows(rows, tmp_path)
   with pytest.raises(types.UserError, match=message):

@@ -82,7 +82,7 @@ def test_what_makes_a_run_of_a_study_longer_is_its_budget_unless_it_has_all_of_i
   given = (signals.Stop(), progress.Progress(), lambda: None)
   assert running.run(runs, tiny.budget.parse(share), *given, debug=False) == 0
   (line,) = said
-  assert line.endswith(f'few to learn from; raise {flag or "train.epochs"}')
+  assert line.endswith(f'too few to learn much; raise {flag or "train.epochs"}')
 
 
 @pytest.mark.parametrize('in_place_of', ['a', 'a/seed_0', 'nothing'])

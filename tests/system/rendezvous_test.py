@@ -67,7 +67,7 @@ def test_two_hosts_of_one_number_are_refused():
 
 
 def test_a_host_that_waits_in_vain_says_for_whom():
-  assert 'host 1, 2 did not come within 0.5 s' in meet((3, 0, 'a'), seconds=0.5)[0]
+  assert 'host 1, 2 did not connect within 0.5 s' in meet((3, 0, 'a'), seconds=0.5)[0]
   assert 'host 0 could not be reached within 0.25 s' in meet((3, 1, 'a'), seconds=0.5)[0]
 
 

@@ -59,7 +59,7 @@ def test_a_link_to_nowhere_in_the_place_of_a_folder_is_told(tmp_path, place):
   (tmp_path / 'link').symlink_to(tmp_path / 'gone')
   with pytest.raises(OSError, match='link') as error:
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
-  said = f'{tmp_path / "link"} is a link to nowhere; elsewhere'
+  said = f'{tmp_path / "link"} is a broken link; elsewhere'
   assert unwritable.advice(error.value, 'elsewhere') == said
   # Negative control.
   (tmp_path / 'gone').mkdir()
@@ -72,7 +72,7 @@ def test_a_file_in_the_place_of_a_folder_and_images_that_cannot_be_written_besid
   command = folder_of_cells.flags(data, tmp_path / 'file' / 'run')
   code, _, err = starting.run(*command)
   assert code == 1
-  flag = re.search(r'can be written with (--\w+)', err)[1]
+  flag = re.search(r'a writable folder with (--\w+)', err)[1]
   before = sorted(path.stat().st_mtime_ns for path in data.rglob('*'))
   try:
     for path in (data, *data.rglob('*/')):

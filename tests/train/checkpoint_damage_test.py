@@ -133,7 +133,9 @@ def test_a_damaged_best_checkpoint_is_never_replaced_by_the_second_best(tmp_path
   assert read(tmp_path) == (3, 1)
   shutil.copytree(tmp_path, twin := tmp_path.with_name('twin'))
   damaging.flip(next((tmp_path / '1' / 'state').rglob('manifest.ocdbt')))
-  with pytest.raises(types.UserError, match=r'1/state/.*: not what was written; the run cannot continue'):
+  with pytest.raises(
+    types.UserError, match=r'1/state/.*: differs from what was written; the run cannot continue'
+  ):
     read(tmp_path)
   assert read(twin) == (3, 1), 'the check lets a sound one pass'
   shutil.rmtree(twin / '1')

@@ -62,7 +62,9 @@ def test_one_signal_is_a_request_that_the_process_answers_in_its_own_time(number
   out, err = process.communicate(timeout=30)
   assert out == 'requested True\ncleaned up\n'
   assert process.returncode == signals.EXIT_CODE == 75
-  assert err == f'\n{number.name}: stopping at the next safe place; once more leaves at once\n'
+  assert (
+    err == f'\n{number.name}: stopping at the next safe point; a second signal ends the process at once\n'
+  )
 
 
 def test_the_second_signal_leaves_at_once_with_75(start):
@@ -143,7 +145,7 @@ def test_a_call_that_does_not_return_is_left_in_time_with_75(program):
   assert process.returncode == 75
   assert time.monotonic() - began < 20
   assert out == ''
-  assert 'no place to stop was reached in time' in err
+  assert 'no safe point was reached in time' in err
 
 
 def test_only_the_main_thread_may_listen():

@@ -139,7 +139,7 @@ def test_where_host_0_is_gone_it_is_the_one_that_is_named(monkeypatch):
       time.sleep(0.05)
     group._left.set()
   assert group.ending is not None
-  assert group.ending[1].startswith('host 0 no longer answers. The newest checkpoint stands')
+  assert group.ending[1].startswith('host 0 no longer answers. The newest checkpoint is kept')
 
 
 def test_an_error_of_one_host_ends_both_and_the_other_says_which(pair, tmp_path):
@@ -151,7 +151,7 @@ def test_an_error_of_one_host_ends_both_and_the_other_says_which(pair, tmp_path)
     work.finish()
   first, second = work.errors
   assert isinstance(second, types.RunError)
-  assert 'could not be given to host 0' in str(second)
+  assert 'could not be sent to host 0' in str(second)
   assert 'the stream ends early' in str(second)
   assert isinstance(first, types.RunError)
   assert str(first).startswith('host 1 has ended: member ')

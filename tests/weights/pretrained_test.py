@@ -51,7 +51,7 @@ def test_half_and_double_precision_become_single(tmp_path):
 
 def test_what_is_not_finite_is_refused(tmp_path):
   own.write(tmp_path / 'x.safetensors', {'a/bias': np.array([1, np.nan], np.float32)}, ABOUT)
-  with pytest.raises(types.UserError, match=r'x.safetensors.*a/bias has values that are no finite'):
+  with pytest.raises(types.UserError, match=r'x.safetensors.*a/bias has values that are not finite'):
     pretrained.read(str(tmp_path / 'x.safetensors'), 'vgg16')
 
 

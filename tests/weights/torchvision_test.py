@@ -81,7 +81,7 @@ def test_a_file_cut_short_is_one_clear_line(tmp_path, name, share):
 def test_safetensors_cut_short_are_one_clear_line(tmp_path, share):
   whole = safetensors.numpy.save(values())
   (tmp_path / 'x.safetensors').write_bytes(whole[: int(share * len(whole))])
-  with pytest.raises(types.UserError, match=r'x\.safetensors: no safetensors file'):
+  with pytest.raises(types.UserError, match=r'x\.safetensors: not a safetensors file'):
     torchvision.read_safetensors(tmp_path / 'x.safetensors', RECORD)
 
 
@@ -139,7 +139,11 @@ def tensor_args(content, before, after):
     (b'QK\x00(K\x02K\x03K\x03K\x03t', b'QK\x00(K\xffK\x03K\x03K\x03t', 'beyond its data'),
     (b'QK\x00(K\x02K\x03K\x03K\x03t', b'QK\x09(K\x02K\x03K\x03K\x03t', 'beyond its data'),
     (b'QK\x00(K\x02K\x03K\x03K\x03t', b'QK\x00(K\x02K\x03K\x03Nt', 'no proper shape'),
-    (b'features.0.weight', b'features.1.weight', "'features.1.weight' is no weight of torchvision's VGG16"),
+    (
+      b'features.0.weight',
+      b'features.1.weight',
+      "'features.1.weight' is not a weight of torchvision's VGG16",
+    ),
     (b'FloatStorage', b'FloatStorag3', 'asks for .torch.FloatStorag3'),
   ],
 )
@@ -157,10 +161,10 @@ def test_tensor_data_of_another_size_is_refused(tmp_path):
 
 def test_what_is_no_state_dict_of_vgg16_is_one_clear_line():
   for given, message in (
-    ([1, 2], 'no state dict'),
-    ({'features.0.weight': 1}, 'no state dict'),
+    ([1, 2], 'not a state dict'),
+    ({'features.0.weight': 1}, 'not a state dict'),
     ({}, 'holds no weights'),
-    ({'conv1.weight': np.zeros((1, 1, 1, 1))}, "no weight of torchvision's VGG16"),
+    ({'conv1.weight': np.zeros((1, 1, 1, 1))}, "is not a weight of torchvision's VGG16"),
     ({'features.0.weight': np.zeros((1, 1))}, 'has 2 axes'),
     ({'classifier.0.weight': np.zeros((1, 50))}, 'no multiple of 7 x 7'),
   ):

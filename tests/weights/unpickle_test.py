@@ -78,7 +78,7 @@ def test_a_pickle_may_not_set_memory_aside_or_refer_outside_itself():
   'data', [b'', b'hello', pickle.dumps(np.arange(99.0))[:-50], b'\x80\x02.', b'\x80\x02K\x01b.']
 )
 def test_damaged_bytes_are_one_clear_line(data):
-  with pytest.raises(types.UserError, match=r'x.ckpt: no pickle of weights, or cut short') as caught:
+  with pytest.raises(types.UserError, match=r'x.ckpt: not a pickle of weights, or cut short') as caught:
     load(data)
   assert '\n' not in str(caught.value)
 

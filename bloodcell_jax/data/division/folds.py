@@ -88,6 +88,6 @@ def _deal(table: types.Table, among: np.ndarray, num_folds: int, seed: int) -> n
     if all(len(np.unique(label[fold_N == k])) == num_classes for k in range(num_folds)):
       return fold_N
   raise types.UserError(
-    f'{table.name}: its groups cannot be dealt to train.folds={num_folds} with every class in each; lower it, or '
+    f'{table.name}: its groups cannot be divided among train.folds={num_folds} with every class in each; lower it, or '
     'add photographs'
   )

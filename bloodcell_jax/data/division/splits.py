@@ -54,7 +54,7 @@ def rows(
       free = train[~np.isin(group_N[train], group_N[validation])]
       for k in np.setdiff1d(table.label[train], table.label[free]):
         raise types.UserError(
-          f'class {table.class_names[k]}: every group of TRAIN is in VALIDATION too, so that '
+          f'class {table.class_names[k]}: every group of TRAIN is in VALIDATION too, so '
           'data.test_fraction can hold out none; remove them from one of the two'
         )
       _, test = hold_out(table, free, test_fraction, seed, 'data.test_fraction')

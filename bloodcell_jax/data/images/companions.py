@@ -1,6 +1,6 @@
-"""Files that belong to an image and are none of their own: masks of its cell, and what was noted of it.
+"""Files that belong to an image and are not images of their own: masks of its cell, and annotations of it.
 
-Names propose: the image must be there too. Whether an image is a mask, its pixels decide.
+A file is proposed as a mask by its name, if the image is there too; its pixels decide whether it is one.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def table(
   def decode_again(content: types.Content, digest: str) -> np.ndarray:
     data = photograph.read(content, spec.max_pixels)
     if image_files.sha256_16(data) != digest:
-      raise DecodeError('is another file now')
+      raise DecodeError('has been replaced by another file')
     return _image(data, spec)[0]
 
   return Decoded(

@@ -75,7 +75,7 @@ def check_room(directory: str | os.PathLike[str], needed: int) -> int:
     raise types.UserError(
       f'{directory}: the frozen features need {format_bytes(needed)}, the rest of the run {format_bytes(SPARE_BYTES)}, '
       f'and {format_bytes(free)} are free. Free some space, choose another --workdir, '
-      'set stages.feature_dtype=bfloat16 or fewer stages.num_augmented, or stages.cache_features=False'
+      'set stages.feature_dtype=bfloat16, lower stages.num_augmented, or set stages.cache_features=False'
     )
   return free
 

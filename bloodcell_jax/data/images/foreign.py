@@ -67,7 +67,7 @@ _SIGNATURES = (
 )
 # What stands in place of an image that did not arrive.
 _NOT_THE_IMAGE = {
-  b'version https://git-lfs': 'a pointer of Git LFS in place of the image; fetch it with `git lfs pull`',
+  b'version https://git-lfs': 'a Git LFS pointer in place of the image; fetch it with `git lfs pull`',
   b'<!doctype html': 'a web page in place of the image; download it again',
   b'<html': 'a web page in place of the image; download it again',
 }
@@ -95,13 +95,13 @@ def reason(extension: str) -> str:
 
   Example:
     >>> reason('.CZI')
-    'a file of Zeiss ZEN, which is not read here; export RGB TIFF or PNG with ZEN, one file per image'
+    'a file of Zeiss ZEN, which cannot be read here; export RGB TIFF or PNG with ZEN, one file per image'
   """
   if extension.lower() not in _MAKERS:
     return ''
   maker, program = _MAKERS[extension.lower()]
   return (
-    f'a file of {maker}, which is not read here; export RGB TIFF or PNG with {program}, one file per image'
+    f'a file of {maker}, which cannot be read here; export RGB TIFF or PNG with {program}, one file per image'
   )
 
 

@@ -265,7 +265,7 @@ def unfit(path: str, name: str) -> str:
   if not is_showable(name):
     return 'the name has characters that cannot be shown'
   if foreign.is_placeholder(name):
-    return 'a placeholder of a cloud drive: the image is not on this computer; download it'
+    return 'a cloud-drive placeholder: the image is not on this computer; download it'
   extension = os.path.splitext(name)[1]
   if reason := foreign.reason(extension):
     return reason
@@ -276,7 +276,7 @@ def unfit(path: str, name: str) -> str:
   try:
     mode = os.stat(path).st_mode
   except OSError:
-    return 'a link to nothing'
+    return 'a broken link'
   # Reading a pipe or device could block for ever.
   return '' if stat.S_ISREG(mode) else 'not a regular file'
 

@@ -31,7 +31,7 @@ def warning(size_N2: Sequence[Sequence[int]] | np.ndarray, trained: Mapping[str,
     >>> trained = {'smallest': [180, 180], 'median': [180, 180], 'largest': [180, 180]}
     >>> warning([[180, 200], [1600, 1200]], trained)
     '1 of 2 images is of a very different size from those trained on, such as 1600x1200 beside 180x180: \
-if its cells fill less or more of the frame, the answers mean little; cut or scale it as in training'
+if its cells fill less or more of the frame, the predictions mean little; crop or scale it as in training'
     >>> warning([[200, 180]], trained)
     ''
   """
@@ -47,5 +47,5 @@ if its cells fill less or more of the frame, the answers mean little; cut or sca
   return (
     f'{num:,} of {len(sides_N):,} images {verb} of a very different size from those trained on, such as '
     f'{first[0]}x{first[1]} beside {trained["median"][0]}x{trained["median"][1]}: if {its} cells fill less or more of '
-    f'the frame, the answers mean little; cut or scale {it} as in training'
+    f'the frame, the predictions mean little; crop or scale {it} as in training'
   )

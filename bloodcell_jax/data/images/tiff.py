@@ -2,7 +2,7 @@
 
 Read here: more than 8 bits a channel, signed and floating samples, channels in planes of more than 8 bits or in pages,
 BigTIFF of the other byte order, a palette of 8 bits, and an image behind its own preview. A stack of several images is
-refused, for the images of a stack are no one image.
+refused, because the images of a stack are not one image.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _pages(file: Any, first: Any) -> tuple[list[Any], tuple[str, ...]]:
       advice = 'if they are the channels of one image, save it as RGB; else save one of them'
     raise rgb.DecodeError(f'is a stack of {more}{num_images} images; {advice}')
   if channels and channels != 3 and (len(pages) > 1 or channels > 4):
-    raise rgb.DecodeError(f'has {channels} channels that are no colours; save it as RGB')
+    raise rgb.DecodeError(f'has {channels} channels that are not colours; save it as RGB')
   left = num - len(pages)
   which = 'the first' if first is file.pages.first else 'the largest'
   return pages, (f'{which} of its {num} frames is used',) if left and len(pages) == 1 else ()

@@ -33,7 +33,7 @@ def check(spec: transform.Spec) -> None:
   names = [f'augment.{name}' for name, value in is_on.items() if value]
   if names:
     raise types.UserError(
-      f'data.pipeline is {pipelines.DEVICE}, which cannot do what {" and ".join(names)} asks for; set it to tf_data'
+      f'data.pipeline is {pipelines.DEVICE}, which does not support {" and ".join(names)}; set it to tf_data'
     )
 
 

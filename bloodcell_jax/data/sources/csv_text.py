@@ -19,7 +19,7 @@ _MARKS = (
   (b'\xff\xfe', 'utf-16'),
   (b'\xfe\xff', 'utf-16'),
 )
-# What files begin with that are called .csv and are none.
+# First bytes of files that are called .csv and are not CSVs.
 _WORKBOOKS = ((b'PK\x03\x04', 'a workbook or an archive'), (b'\xd0\xcf\x11\xe0', 'an old Excel workbook'))
 # A cell that is kept as text in spreadsheets: ="007.png".
 _FORMULA = re.compile(r'^="(.*)"$', re.DOTALL)

@@ -123,7 +123,7 @@ def _check_unchanged(folder: str, labels: list[label_csv.Label], digest_of: dict
   for label in labels:
     if label.file not in digest_of:
       raise types.UserError(
-        f'{label.where}: {label.file} is no file in the folder of the data; correct or remove the line'
+        f'{label.where}: {label.file} is not a file in the folder of the data; correct or remove the line'
         f'{listed_names.hint(folder, label.file)}'
       )
     label_csv.check_digest(label, digest_of[label.file])
@@ -177,7 +177,7 @@ def _groups(path: str, folder: str, file_N: tuple[str, ...]) -> tuple[list[str],
     file = listed.find(row['file'])
     if not file:
       raise types.UserError(
-        f'{where} names {row["file"]}, which is no image of the folder; correct or delete the line'
+        f'{where} names {row["file"]}, which is not an image of the folder; correct or delete the line'
         f'{_of_base_name(row["file"], file_N) or listed_names.hint(folder, row["file"])}'
       )
     if file in group_of:

@@ -46,7 +46,7 @@ class Found:
 
 
 def is_list(path: str) -> bool:
-  """Whether a file is a list of images: by its extension or, where that is none of an image, by its first line."""
+  """Whether a file is a list of images: by its extension or, where that is not one of an image, by its first line."""
   if os.path.splitext(path)[1].lower() in LISTS:
     return os.path.isfile(path)
   return 'file' in _first_names(path)
@@ -105,8 +105,12 @@ def read(paths: Sequence[str]) -> Found:
       )
     if problems:
       num = wording.counted(len(problems), 'file')
-      raise types.UserError(f'{named}: no image there that is read, of {num}; the first: {problems[0]}')
-    raise types.UserError(f'{named}: no image there; known kinds are {" ".join(image_files.EXTENSIONS)}')
+      raise types.UserError(
+        f'{named}: none of the {num} there can be read as an image; the first: {problems[0]}'
+      )
+    raise types.UserError(
+      f'{named}: no image there; the kinds that can be read are {" ".join(image_files.EXTENSIONS)}'
+    )
   return Found(kept, problems, passed_over)
 
 
@@ -114,7 +118,7 @@ def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally
   if not path.strip():
     raise types.UserError(f'{path!r}: a path is empty; name images or a folder of them')
   if os.path.exists(path) and not os.path.isdir(path) and not os.path.isfile(path):
-    raise types.UserError(f'{path}: is a device or a pipe, no image; name a file or a folder')
+    raise types.UserError(f'{path}: is a device or a pipe, not an image; name a file or a folder')
   if os.path.isdir(path):
     yield from _within(path, problems, passed_over)
   elif is_list(path):
@@ -125,13 +129,13 @@ def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally
       raise types.UserError(f'{path}: {advice}')
     if _first_names(path):
       raise types.UserError(
-        f'{path}: is a text, no image; give an image, or a list whose first line names the column file'
+        f'{path}: is text, not an image; give an image, or a list whose first line names the column file'
       )
     yield Input(path, os.path.basename(path))
   elif glob.has_magic(path):
     matched = sorted(_matched(path), key=image_files.natural_key)
     if not matched:
-      raise types.UserError(f'{path}: matches no file; * stands for any letters, ** for any folders')
+      raise types.UserError(f'{path}: matches no file; * stands for any characters, ** for any folders')
     for one in matched:
       name = os.path.basename(one)
       if os.path.isdir(one):
@@ -215,7 +219,7 @@ def _listed(path: str) -> Iterator[Input]:
       whole = os.path.join(folder, *name.split('/'))
     if not name.strip() or not os.path.isfile(whole):
       raise types.UserError(
-        f'{where} names {name.strip() or "nothing"}, which is no file{listed_names.hint(folder or ".", name)}'
+        f'{where} names {name.strip() or "nothing"}, which is not a file{listed_names.hint(folder or ".", name)}'
       )
     yield Input(whole, name)
 

@@ -111,7 +111,7 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
     found = tree.find(row['file'])
     if not found and listed_names.is_absolute(inner):
       raise types.UserError(
-        f'{where} names {file}, which is no file in the folder of the data; name files relative to it'
+        f'{where} names {file}, which is not a file in the folder of the data; name files relative to it'
       )
     if inner.startswith('..'):
       raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
@@ -191,7 +191,7 @@ def check_digest(label: Label, digest: str) -> None:
       'labels again and import the column sha256_16 as text, or remove that column'
     )
   raise types.UserError(
-    f'{label.where}: {label.digest!r} is no digest, which has 16 of the characters 0-9 and a-f; export the labels '
+    f'{label.where}: {label.digest!r} is not a digest, which has 16 of the characters 0-9 and a-f; export the labels '
     'again, or remove the column sha256_16'
   )
 

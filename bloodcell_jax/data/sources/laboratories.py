@@ -1,4 +1,4 @@
-"""A folder of laboratories: each of its folders is the data set of one, and every group says whose it is.
+"""A folder of laboratories: each of its folders is the data set of one, and each group's name says which.
 
 A laboratory is a folder of class folders (see `folders`), or the unpacked Kaggle data set (see `kaggle`), of which the
 photographs of one cell are taken, not their augmented copies.

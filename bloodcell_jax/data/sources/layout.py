@@ -63,7 +63,9 @@ def read(folder: str) -> Layout:
     if loose:
       where = f'images outside the class folders: {len(loose)}, such as {loose[0]}'
       if any('\\' in name for name in loose):
-        where += '; its name holds the folders of Windows: unpack the archive again with another program'
+        where += (
+          '; its name contains the folders of a Windows path: unpack the archive again with another program'
+        )
       problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
     classes = image_files.subfolders(inside, passed_over if split_folder else None)
     _refuse_nested(folder, inside, classes, len(split_folders))
@@ -122,7 +124,7 @@ def _split_folders(folder: str, passed_over: litter.Tally) -> dict[str, str]:
   if by_split and others:
     words = ', '.join(sorted(names.SPLITS))
     raise types.UserError(
-      f'{os.path.join(folder, others[0])}: is beside split folders but is none; move it away or rename it to one of '
+      f'{os.path.join(folder, others[0])}: is beside split folders but is not one; move it away or rename it to one of '
       f'{words}'
     )
   return by_split
@@ -154,7 +156,7 @@ def _refuse_nested(folder: str, inside: str, classes: Sequence[str], num_splits:
     beside = [inner for inner in folders if names.match(inner, filled) not in ('', name)]
     if beside and len(beside) == len(folders):
       raise types.UserError(
-        f'{os.path.join(inside, name)}: holds folders of the names of classes beside it ({_some(beside)}) and is no '
+        f'{os.path.join(inside, name)}: holds folders named like classes beside it ({_some(beside)}) and is not a '
         'class itself; move it away'
       )
   if len(filled) == 1 and len(bare) == 1:

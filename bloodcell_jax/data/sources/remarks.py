@@ -88,7 +88,7 @@ def untaught(table: types.Table) -> str:
       if name in in_split and name not in in_train:
         example = table.file[(table.split == split) & (table.label == table.class_names.index(name))][0]
         return (
-          f'{table.name}: {split} has the class {name} ({example}), but TRAIN has no image of it, so that no network '
+          f'{table.name}: {split} has the class {name} ({example}), but TRAIN has no image of it, so no network '
           f'can learn it; add images of it to TRAIN, or take it out of {split}'
         )
   if len(in_train) == 1:
@@ -200,7 +200,7 @@ def _subfolders(table: types.Table, groups_csv: str) -> list[str]:
   if groups_csv and shared == num:
     return [f'{text}; each is one group']
   return [
-    f'{text}; they are not groups, so that images of one may be in both training and validation. If one is a patient '
+    f'{text}; they are not groups, so images of one may be in both training and validation. If each is a patient '
     f'or a slide, run audit and pass its {GROUPS_FILE} as --config.data.groups_csv'
   ]
 

@@ -33,5 +33,5 @@ const drawRecount = (target, {items, corrections, classes, rest, left, mostLeft,
   const num = sum(yours, [...named, ...left]), open = sum(yours, left);
   target.querySelector('p').textContent =
     `${numLabelled} of the ${num} ${noun} that are counted are labelled by you, ${open} are still left for review` +
-    (open > mostLeft * num ? ': until they are labelled, the shares are no differential count.' : '.');
+    (open > mostLeft * num ? ': until they are labelled, the shares are not a differential count.' : '.');
 };

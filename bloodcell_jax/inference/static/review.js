@@ -40,7 +40,7 @@
       image.alt = title(item);
       image.src = 'data:image/jpeg;base64,' + item.image;
       frame.append(image);
-    } else frame.append(make('span', 'the file has changed or gone'));
+    } else frame.append(make('span', 'the file has changed or is gone'));
     if (item.heat) {
       const heat = make('img', undefined, 'heat');
       heat.alt = '';
@@ -75,7 +75,7 @@
     const numElsewhere = Object.keys(corrections).filter(key => !shownKeys.has(key)).length;
     elsewhere.hidden = !numElsewhere;
     elsewhere.textContent = `This browser keeps ${numElsewhere} more label${numElsewhere === 1 ? '' : 's'}, of ${noun} that ` +
-      'this page does not show: of other folders, or left out by --review_max. They are neither exported nor removed here.';
+      'this page does not show: they are of other folders, or left out by --review_max. They are neither exported nor removed here.';
     drawRecount(recount, {items, corrections, classes, rest, left, mostLeft, noun});
   };
   // The cell that a key or a button labels; -1 where none is shown.

@@ -54,7 +54,7 @@ export class Adapt {
       this.say(state.is_running ? `Training ${state.name} ...`
         : state.code === 0 ? `${state.name} is complete. To use it: serve --workdir=${state.name}`
         : `The training of ${state.name} ended with exit code ${state.code}; the last line says why.`);
-    } else if (state.is_running) this.say('Another person adapts a model now.');
+    } else if (state.is_running) this.say('Another person is adapting a model now.');
     if (state.is_running) this.timer = setTimeout(() => this.follow(), EVERY);
   }
 }

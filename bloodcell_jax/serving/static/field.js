@@ -1,7 +1,7 @@
 // One photograph at a time with its cells in named boxes, above a strip of all of them.
 import {about, make} from './server.js';
 
-// How a cell is marked: labelled, unlike the training, in doubt, or named.
+// How a cell is marked: labelled, unlike the training images, in doubt, or named.
 export const mark = cell => cell.label ? 'yours'
   : cell.predicted === about.unlike ? 'unlike'
   : cell.predicted === about.unclassified ? 'doubt' : 'sure';
@@ -100,7 +100,7 @@ export class Field {
       this.strip.append(tile);
     }
     const num = photograph.cells.length;
-    const text = {waiting: 'waits', failed: photograph.reason, done: num === 1 ? '1 cell' : `${num} cells`}[photograph.state];
+    const text = {waiting: 'waiting', failed: photograph.reason, done: num === 1 ? '1 cell' : `${num} cells`}[photograph.state];
     tile.querySelector('.tile-text').textContent = text;
     tile.title = photograph.file;
     tile.querySelectorAll('.box').forEach(box => box.remove());
@@ -165,7 +165,7 @@ export class Field {
     });
     const parts = [wrap];
     if (photograph.state !== 'done') {
-      parts.push(make('p', photograph.state === 'waiting' ? 'This photograph waits to be analysed.'
+      parts.push(make('p', photograph.state === 'waiting' ? 'This photograph is waiting to be analysed.'
         : `${photograph.file}: ${photograph.reason}.`));
     }
     this.frame.replaceChildren(...parts);

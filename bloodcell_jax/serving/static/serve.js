@@ -6,7 +6,7 @@ import {Cells} from './cells.js';
 import {Count} from './count.js';
 import {Adapt} from './adapt.js';
 
-const KEPT = 'It deletes labels when it ends. "Export labels as CSV" still saves yours from this page: press it before.';
+const KEPT = 'It deletes labels when it ends. "Export labels as CSV" still saves yours from this page: press it first.';
 const BUSY = 400, IDLE = 30000;  // milliseconds between two questions
 
 const photographs = new Map();

@@ -1,7 +1,7 @@
 // Questions to this server; each change brings the page's token. Refusals are errors with a sentence as their message.
 export const about = JSON.parse(document.getElementById('about').textContent);
 
-const ENDED = 'The program does not answer. Start it again and load the page again.';
+const ENDED = 'The program does not respond. Start it again and load the page again.';
 
 export const ask = async (path, options = {}) => {
   let answer;
@@ -11,7 +11,7 @@ export const ask = async (path, options = {}) => {
     throw Object.assign(new Error(ENDED), {isGone: true});
   }
   if (answer.ok) return answer;
-  let problem = `The program answered with ${answer.status}.`;
+  let problem = `The program answered with status ${answer.status}.`;
   try { problem = (await answer.json()).problem || problem; } catch (error) { /* not JSON */ }
   throw Object.assign(new Error(problem), {isGone: answer.status === 410});
 };

@@ -97,7 +97,7 @@ def test_what_cannot_be_read_is_a_problem_not_a_hang(tmp_path):
   os.mkfifo(tmp_path / 'pipe.png')
   actual, problems = image_files.listing(str(tmp_path), '')
   assert not actual
-  assert [p.reason for p in problems] == ['a link to nothing', 'not a regular file']
+  assert [p.reason for p in problems] == ['a broken link', 'not a regular file']
 
 
 def test_a_name_that_is_not_text_is_a_problem_that_can_be_printed(tmp_path):

@@ -76,5 +76,7 @@ def test_an_image_that_changes_during_the_run_ends_it(folder, change):
   else:
     Image.fromarray(PIXELS[4]).save(path)
   data.image_NHWC[row + 1], data.image_NHWC[row - 1]
-  with pytest.raises(types.RunError, match=r'B/3.png: (is another file now|cannot be read).*put it back'):
+  with pytest.raises(
+    types.RunError, match=r'B/3.png: (has been replaced by another file|cannot be read).*put it back'
+  ):
     data.image_NHWC[:]

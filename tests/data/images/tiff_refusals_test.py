@@ -43,8 +43,8 @@ REFUSED = {
   'OME frames': (STACK, {'ome': True, 'metadata': {'axes': 'TYX'}, **GREY}, 'is a stack of 5 images'),
   'pages': (STACK, GREY, 'is a stack of 5 images'),
   'three pages': (STACK[:3], GREY, 'if they are the channels of one image, save it as RGB'),
-  'two channels': (STACK[:2], CHANNELS, 'has 2 channels that are no colours; save it as RGB'),
-  'four channels': (STACK[:4], OME, 'has 4 channels that are no colours; save it as RGB'),
+  'two channels': (STACK[:2], CHANNELS, 'has 2 channels that are not colours; save it as RGB'),
+  'four channels': (STACK[:4], OME, 'has 4 channels that are not colours; save it as RGB'),
   'cyan, magenta, yellow': (
     planes(RGB_HWC),
     {'imagej': True, 'metadata': {**CHANNELS['metadata'], 'LUTs': [255 - lut for lut in luts((0, 1, 2))]}},
@@ -76,7 +76,7 @@ def test_what_is_no_one_rgb_image_is_refused_in_one_line_that_says_what_to_save(
   ('extension', 'mark'), [('czi', b'ZISRAWFILE' + bytes(99)), ('dcm', bytes(128) + b'DICM' + bytes(99))]
 )
 def test_a_file_of_a_microscope_under_any_name_says_what_it_is(tmp_path, extension, mark):
-  with pytest.raises(decode.DecodeError, match='which is not read here; export RGB TIFF or PNG with'):
+  with pytest.raises(decode.DecodeError, match='which cannot be read here; export RGB TIFF or PNG with'):
     photograph.upright(mark, 10**6)
 
 

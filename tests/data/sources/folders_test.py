@@ -68,7 +68,7 @@ def test_the_csv_gives_the_groups(tmp_path):
   [
     ('file,patient\n', 'must name the columns file and group'),
     ('', 'must name the columns file and group'),
-    ('file,group\nA/1.png,p\nA/9.png,p\n', r'line 3 names A/9.png, which is no image'),
+    ('file,group\nA/1.png,p\nA/9.png,p\n', r'line 3 names A/9.png, which is not an image'),
     ('file,group\nA/1.png,p\nA/1.png,q\n', r'line 3 names A/1.png a second time'),
     ('file,group\nA/1.png,\n', 'line 2 lacks'),
     ('file,group\nA/1.png\n', 'line 2 lacks'),

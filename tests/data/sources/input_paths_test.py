@@ -64,7 +64,7 @@ def test_a_list_is_known_by_its_first_line_whatever_its_extension(folder, name):
   # Negative controls: another text, and an image without its extension.
   path.write_text('a/9.png\n')
   with pytest.raises(
-    types.UserError, match='is a text, no image; give an image, or a list whose first line names'
+    types.UserError, match='is text, not an image; give an image, or a list whose first line names'
   ):
     input_paths.read([str(path)])
   path.write_bytes(b'\x89PNG\r\n\x1a\n file,label')
@@ -80,7 +80,7 @@ def test_the_folder_of_a_prediction_is_no_folder_of_images(folder):
     input_paths.read([str(folder / 'old')])
   # Negative control: one without images that is no result.
   (folder / 'old' / 'predict.json').unlink()
-  with pytest.raises(types.UserError, match='no image there that is read'):
+  with pytest.raises(types.UserError, match='there can be read as an image'):
     input_paths.read([str(folder / 'old')])
 
 
@@ -122,7 +122,7 @@ def test_a_loop_of_links_ends(folder):
     ('a/*.bmp', 'matches no file'),
     ('empty', 'no image there'),
     ('wrong.csv', 'must name the column file'),
-    ('lost.csv', 'line 2 names b/none.png, which is no file'),
+    ('lost.csv', 'line 2 names b/none.png, which is not a file'),
     ('binary.csv', 'is not a CSV in UTF-8'),
   ],
 )

@@ -58,7 +58,7 @@ def test_what_the_review_page_exports_is_such_a_list(folder):
     ('file,label\nb.png,A\n./b.png,B\n', 'line 3 names b.png a second time'),
     ('file,label\n../x.png,A\n', 'line 2 names ../x.png, which is not inside'),
     ('file,label\nb.png,../../A\n', 'a label has no slash'),
-    ('file,label\nnone.png,A\n', 'none.png is no file'),
+    ('file,label\nnone.png,A\n', 'none.png is not a file'),
     ('file,cell,left,top,right,bottom,label\nb.png,1,0,0,9,9,A\n', 'line 2 labels a part of b.png'),
   ],
 )
@@ -87,7 +87,7 @@ def test_quotation_marks_that_a_program_left_are_no_part_of_names(folder, marks)
 
 @pytest.mark.parametrize('name', ['b', 'b.jpg', 'B.tif', 'slide 1/a.tif'])
 def test_a_file_that_is_not_there_is_told_with_the_one_that_is_meant(folder, name):
-  with pytest.raises(types.UserError, match=r'no file in the folder.* \((b|slide 1/a)\.png is there\)$'):
+  with pytest.raises(types.UserError, match=r'not a file in the folder.* \((b|slide 1/a)\.png is there\)$'):
     folders.table(str(folder), '', listed(folder, f'file,label\n{name},A\n'))
   # Negative control: nothing of that name.
   with pytest.raises(types.UserError, match=r'correct or remove the line$'):
@@ -142,7 +142,7 @@ def test_files_are_found_as_a_person_reads_their_names(folder):
   (folder / 'B.png').write_bytes(b'another')
   path = listed(folder, 'file,label\nb.PNG,A\n')
   if len(list(folder.glob('[bB].png'))) == 2:
-    with pytest.raises(types.UserError, match=r'line 2: b\.PNG is no file'):
+    with pytest.raises(types.UserError, match=r'line 2: b\.PNG is not a file'):
       folders.table(str(folder), '', path)
 
 
@@ -209,6 +209,6 @@ def test_a_group_of_a_base_name_is_told_with_the_file_that_is_meant(folder):
   groups = folder.parent / 'groups.csv'
   groups.write_text('file,group\na.png,P1\nb.png,P2\n', encoding='utf-8')
   with pytest.raises(
-    types.UserError, match=r'names a\.png, which is no image .* \(slide 1/a\.png is there\)'
+    types.UserError, match=r'names a\.png, which is not an image .* \(slide 1/a\.png is there\)'
   ):
     folders.table(str(folder), str(groups), labels)

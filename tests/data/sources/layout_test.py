@@ -51,7 +51,7 @@ def test_a_data_set_one_or_more_folders_deeper_is_refused_with_its_path(tmp_path
     ([f'{s}/images/{c}/1.png' for s in ('train', 'val') for c in CELLS], 'move them up: train/EOSINOPHIL/'),
     (
       ['A/1.png', 'B/2.png', 'backup/A/1.png', 'backup/B/2.png'],
-      r'holds folders of the names of classes beside it \(A, B',
+      r'holds folders named like classes beside it \(A, B',
     ),
     (['A/1.png', 'B/2.png', 'A - Copy/3.png'], 'A - Copy is named like a copy of the class A'),
     (['A/1.png', 'B/2.png', 'a (2)/3.png'], r'a \(2\) is named like a copy of the class A'),
@@ -264,7 +264,7 @@ def test_files_of_a_list_are_found_under_names_that_read_the_same(tmp_path):
     'B/2.PNG',
   ]
   labels.write_text('file,label\nA/Zelle o.png,x\n', encoding='utf-8')
-  with pytest.raises(types.UserError, match='is no file in the folder'):
+  with pytest.raises(types.UserError, match='is not a file in the folder'):
     folders.read(folder, '', str(labels))
 
 

@@ -56,14 +56,14 @@ def test_whole_paths_on_this_computer_are_those_of_the_folder_or_none(slides, tm
   other.parent.mkdir(parents=True)
   other.write_bytes(b'another image of the same name')
   with pytest.raises(
-    types.UserError, match='is no file in the folder of the data; name files relative to it'
+    types.UserError, match='is not a file in the folder of the data; name files relative to it'
   ):
     labels(slides, f'{other},A', 'sub dir/2 a.png,B')
 
 
 def test_whole_paths_of_two_places_are_not_mixed(slides):
   with pytest.raises(
-    types.UserError, match=r'line 3 names E:/new/sub dir/2 a\.png, which is no file in the folder'
+    types.UserError, match=r'line 3 names E:/new/sub dir/2 a\.png, which is not a file in the folder'
   ):
     labels(slides, 'D:/old/sub dir/1 a.png,A', 'E:/new/sub dir/2 a.png,B')
 
