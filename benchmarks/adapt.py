@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
       stop,
       progress,
     )
-  before = layers.grown(layers.read(network), known, wanted)
+  before = layers.grown(network.output_layer, known, wanted)
   both = layers.Layers(before, before, np.isin(wanted, known))
   spec = network.job.experiment.calibration
   spec = dataclasses.replace(spec, max_error=values.max_error or spec.max_error)

@@ -76,7 +76,7 @@ class Trainer:
       models, crossed_NK = trained.models, trained.cross_fitted_NK
     else:
       models = convolutions.train_one(job, folder, rows, np.ones(len(rows), bool), begin, self.progress)
-    layer = layers.read(models.networks[0])
+    layer = models.networks[0].output_layer
     new_NK, judged_NK = (
       layer.probabilities(convolutions.embed(models, chosen, folder, self.progress))
       for chosen in (new[left], judged)

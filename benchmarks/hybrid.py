@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,8 +29,15 @@ from bloodcell_jax.base import groups, tree, types
 from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.heads import rbf, svr
-from bloodcell_jax.models import rbf as rbf_layer
-from bloodcell_jax.runs import forward, input_pixels, output_layer, run_data, saved_run, stage_training
+from bloodcell_jax.runs import (
+  forward,
+  input_pixels,
+  output_layer,
+  output_weights,
+  run_data,
+  saved_run,
+  stage_training,
+)
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.stats import bootstrap, calibration, paired
 from bloodcell_jax.storage import workdir
@@ -86,11 +94,8 @@ def on_features(inputs: Features, num_classes: int, spec: svr.Spec, num_neurons:
   def neurons() -> Callable[[np.ndarray], np.ndarray]:
     centre_MD = rbf.centres(x_ND, num_neurons, SEED)
     log_width_M = np.log(rbf.widths(centre_MD, x_ND))
-
-    def activate(x: np.ndarray) -> np.ndarray:
-      pieces = [x[i : i + 256] for i in range(0, len(x), 256)]
-      return np.concatenate([np.asarray(rbf_layer.activations(p, centre_MD, log_width_M)) for p in pieces])
-
+    layer = {'rbf_1': {'centre': centre_MD, 'log_width': log_width_M}}
+    activate = functools.partial(output_weights.inputs, layer)
     kernel_MK, bias_K = rbf.outputs(activate(x_ND), target_NK, ones)
     return lambda x: activate(x) @ kernel_MK + bias_K
 

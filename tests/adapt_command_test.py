@@ -14,7 +14,7 @@ import recoloured
 from adaptable import NEW_CLASS, flags, params
 from starting import read_rows, run
 
-from bloodcell_jax.adaptation import features, laboratory, layers
+from bloodcell_jax.adaptation import features, laboratory
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
@@ -87,7 +87,7 @@ def test_the_layer_that_was_fitted_on_mean_embeddings_answers_by_them(places, ad
   network, told = loaded.models.networks[0], progress.Progress()
   spec = network.job.experiment.data.decode
   found = laboratory.read(str(places['other']), (), loaded.class_names, spec, tmp_path, told)
-  answers_NK, layer = loaded.probabilities(found.image_NHWC), layers.read(network)
+  answers_NK, layer = loaded.probabilities(found.image_NHWC), network.output_layer
   by_kind = {
     kind: layer.probabilities(
       features.embed(network, found.table, found.image_NHWC, kind, tmp_path / kind, told)

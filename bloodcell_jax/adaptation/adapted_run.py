@@ -150,7 +150,7 @@ def _fit(
   job, num_new = given.job, len(given.rows)
   progress.line(f'fitting the output layer on {len(given.old.label_N):,} old and {num_new:,} new images')
   known = before.job.data.table.class_names
-  layer_before = layers.grown(layers.read(before), known, labelled.class_names)
+  layer_before = layers.grown(before.output_layer, known, labelled.class_names)
   choice = head_choice.choose(given.old, given.fresh, layer_before, job.experiment.seed, job.poll)
   crossed = types.Predictions(
     choice.cross_fitted_NK, labelled.label, labelled.group, labelled.file, labelled.class_names

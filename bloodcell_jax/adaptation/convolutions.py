@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.adaptation import features, home_images, layers
+from bloodcell_jax.adaptation import features, home_images
 from bloodcell_jax.base import groups, types, wording
 from bloodcell_jax.data import tensorflow_cpu
 from bloodcell_jax.runs import cost, model_set, stage_training
@@ -155,7 +155,7 @@ def _predict(
 ) -> types.Predictions:
   network = models.networks[0]
   table = network.job.data.table.take(rows)
-  probs_NK = layers.read(network).probabilities(embed(models, rows, folder, progress))
+  probs_NK = network.output_layer.probabilities(embed(models, rows, folder, progress))
   return types.Predictions(probs_NK, table.label, table.group, table.file, table.class_names)
 
 

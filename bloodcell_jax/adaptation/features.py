@@ -6,13 +6,12 @@ import pathlib
 
 import numpy as np
 
-from bloodcell_jax.base import tree, types
+from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import test_time
 from bloodcell_jax.data.images import feature_cache, on_demand
-from bloodcell_jax.models import rbf as rbf_layer
-from bloodcell_jax.runs import model_set, output_layer
+from bloodcell_jax.runs import model_set, output_layer, output_weights
 from bloodcell_jax.train import progress as progress_lib
 
 # Images whose embeddings are kept together: an interruption costs no more than these.
@@ -46,7 +45,7 @@ def embed(
   target_NK = np.zeros((len(table), job.num_classes), np.float32)
   weight_N = np.ones(len(table), np.float32)
   size = min(_CHUNK, job.experiment.evaluate_batch_size)
-  width = layer(network)[0].shape[0]
+  width = network.output_layer.kernel_DK.shape[0]
   parts = [np.zeros((0, width), np.float32)]
   for start in range(0, len(table), _CHUNK):
     rows = np.arange(start, min(start + _CHUNK, len(table)))
@@ -56,7 +55,8 @@ def embed(
       for copy_NHWC in test_time.copies(image_NHWC[rows[items]], tta):
         arrays = stream.Arrays(copy_NHWC, target_NK[rows[items]], weight_N[rows[items]])
         batches = stream.in_order(arrays, np.arange(len(items)), size, job.standardize)
-        inputs.append(_head_input(network, output_layer.embed(job, job.model, network.params, batches)))
+        embedding_ND = output_layer.embed(job, job.model, network.params, batches)
+        inputs.append(output_weights.inputs(network.params, embedding_ND))
       return inputs[0] if len(inputs) == 1 else np.mean(inputs, 0)
 
     name = 'embedding-' + feature_cache.key(
@@ -77,20 +77,3 @@ def embed(
 def tta(exp: experiment.Experiment) -> str:
   """The test-time augmentation of embeddings for a run: its own, with the mean taken of the logits."""
   return test_time.with_mean_of_logits(exp.tta)
-
-
-def layer(network: model_set.Network) -> tuple[np.ndarray, np.ndarray]:
-  """The kernel [D, K] and the bias [K] of the output layer."""
-  leaves = tree.names(network.params)
-  name = network.job.experiment.model.network.output_layer
-  return np.asarray(leaves[f'{name}/kernel']), np.asarray(leaves[f'{name}/bias'])
-
-
-def _head_input(network: model_set.Network, embedding_ND: np.ndarray) -> np.ndarray:
-  """The input of the last dense layer: the embedding, or the activations of the RBF neurons behind it."""
-  leaves = tree.names(network.params)
-  if 'rbf_1/centre' not in leaves:
-    return embedding_ND
-  return np.asarray(
-    rbf_layer.activations(embedding_ND, leaves['rbf_1/centre'], leaves['rbf_1/log_width']), np.float32
-  )

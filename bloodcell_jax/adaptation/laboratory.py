@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.adaptation import features, layers, proposal
+from bloodcell_jax.adaptation import features, proposal
 from bloodcell_jax.base import evenly_spaced, types, wording
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import decode, image_files
@@ -62,7 +62,7 @@ def look(
   embedding_ND = features.embed(
     network, others.table, others.image_NHWC, job.experiment.tta, folder.cache, progress
   )
-  probs_NK = layers.read(network).probabilities(embedding_ND)
+  probs_NK = network.output_layer.probabilities(embedding_ND)
   _write(folder, others.table, embedding_ND, probs_NK, labelled_MD, num_proposed, progress)
   both = _together(labelled, data.image_NHWC[rows], others, probs_NK.argmax(1).astype(np.int32))
   seeing = job_lib.Job(job.experiment, both, job.transform.standardize, job.statistics, job.stop)
@@ -97,7 +97,7 @@ def propose(
   embedding_ND = features.embed(
     network, found.table, found.image_NHWC, features.tta(network.job.experiment), folder.cache, progress
   )
-  probs_NK = layers.read(network).probabilities(embedding_ND)
+  probs_NK = network.output_layer.probabilities(embedding_ND)
   none = np.zeros((0, embedding_ND.shape[1]))
   _write(folder, found.table, embedding_ND, probs_NK, none, num_proposed, progress)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bloodcell_jax.base import tree
 from bloodcell_jax.heads import logistic
-from bloodcell_jax.runs import model_set
+from bloodcell_jax.runs import model_set, output_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +27,6 @@ class Layers:
     known = logistic.Linear(self.before.kernel_DK[:, self.known_K], self.before.bias_K[self.known_K])
     probs_NK[:, self.known_K] = known.probabilities(embedding_ND)
     return probs_NK
-
-
-def read(network: model_set.Network) -> logistic.Linear:
-  """The output layer of a network."""
-  leaves, name = tree.names(network.params), _name(network)
-  return logistic.Linear(
-    np.asarray(leaves[f'{name}/kernel'], np.float64), np.asarray(leaves[f'{name}/bias'], np.float64)
-  )
 
 
 def grown(layer: logistic.Linear, known: Sequence[str], class_names: Sequence[str]) -> logistic.Linear:
@@ -56,16 +48,10 @@ def replaced(network: model_set.Network, layer: logistic.Linear, like: Any) -> A
 
   Auxiliary classifiers, which have no part in an answer, are those of `like` where the number of classes has changed.
   """
-  leaves, name = dict(tree.names(network.params)), _name(network)
-  leaves[f'{name}/kernel'] = layer.kernel_DK.astype(np.float32)
-  leaves[f'{name}/bias'] = layer.bias_K.astype(np.float32)
+  leaves = tree.names(output_weights.replaced(network.job, network.params, layer))
   return tree.nest(
     {
       key: leaves[key] if key in leaves and leaves[key].shape == leaf.shape else leaf
       for key, leaf in tree.names(like).items()
     }
   )
-
-
-def _name(network: model_set.Network) -> str:
-  return network.job.experiment.model.network.output_layer

@@ -101,7 +101,7 @@ def _with_convolutions(
   after_ND = np.full_like(given.embedding_ND, np.nan)
   after_ND[rows] = convolutions.embed(trained.models, rows, new, progress)
   crossed = dataclasses.replace(fit.crossed, probs_NK=trained.cross_fitted_NK)
-  layer = layers.read(trained.models.networks[0])
+  layer = trained.models.networks[0].output_layer
   return Outcome(trained.models, layer, after_ND, crossed, trained.num_folds, fit.crossed)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,13 +45,14 @@ def write(
   """
   exp, data = models.networks[0].job.experiment, given.job.data
   about_run = data.table.synthetic, data.leaking().counts()
-  note, of_others = scoring.note(*about_run), scoring.note_of_others(*about_run)
   folder.metrics.unlink(missing_ok=True)
   folder.begin_scoring(exp.evaluation)
   fitted_for = models.fitted_for()
   rule = validation_rule.fit(crossed, exp, fitted_for.temperature)
   validation_rule.write(folder, rule, fitted_for, progress)
-  progress.line(cross_fitted.write(folder, crossed, data, exp, of_others, models.origin, rule))
+  of_others = scoring.Basis(exp, scoring.note_of_others(*about_run), models.origin, rule)
+  progress.line(cross_fitted.write(folder, crossed, data, of_others))
+  of_own = dataclasses.replace(of_others, note=scoring.note(*about_run))
   before = dataclasses.replace(crossed, probs_NK=both.probabilities_before(given.fresh.embedding_ND))
   result: dict[str, Any] = {'new': compare(before, crossed, exp), 'home': {}}
   for split in HOME_SPLITS:
@@ -60,14 +60,13 @@ def write(
     if old is None:
       continue
     before, after = (
-      dataclasses.replace(old.predictions, probs_NK=probs_NK)
+      dataclasses.replace(old.split.predictions, probs_NK=probs_NK)
       for probs_NK in (
         both.probabilities_before(old.embedding_ND),
         both.after.probabilities(old.after_ND),
       )
     )
-    image_of, converted = old.image_of, old.conversions
-    figures = scoring.write(folder, split, after, exp, note, models.origin, rule, image_of, None, converted)
+    figures = scoring.write(folder, dataclasses.replace(old.split, predictions=after), of_own)
     progress.line(f'old images, {scoring.line(split, figures)}')
     result['home'][split] = compare(before, after, exp)
   return result
@@ -79,9 +78,7 @@ class _OldImages:
 
   embedding_ND: np.ndarray  # by the network before
   after_ND: np.ndarray  # by the adapted one
-  predictions: types.Predictions  # without probabilities
-  image_of: Callable[[int], np.ndarray] | None
-  conversions: Mapping[str, int] | None
+  split: scoring.Split  # without probabilities
 
 
 def _old_images(split: str, given: material.Material, after_ND: np.ndarray) -> _OldImages | None:
@@ -92,14 +89,15 @@ def _old_images(split: str, given: material.Material, after_ND: np.ndarray) -> _
     part = kept.of_split(split)
     about = types.Predictions(none_NK, part.label_N, part.group_N, part.file_N, part.class_names)
     # Such a run's convolutions stay as they are.
-    return _OldImages(part.embedding_ND, part.embedding_ND, about, None, None) if len(part) else None
+    old = scoring.Split(split, about, None, None, None, None)
+    return _OldImages(part.embedding_ND, part.embedding_ND, old) if len(part) else None
   if split not in data.rows:
     return None
   rows = data.rows[split]
   table = data.table.take(rows)
   about = types.Predictions(none_NK, table.label, table.group, table.file, table.class_names)
-  image_of, conversions = data.image_of(split), data.conversions(split)
-  return _OldImages(given.embedding_ND[rows], after_ND[rows], about, image_of, conversions)
+  old = scoring.Split(split, about, data.image_of(split), None, data.conversions(split), None)
+  return _OldImages(given.embedding_ND[rows], after_ND[rows], old)
 
 
 def loss_and_accuracy(probs_NK: np.ndarray, label_N: np.ndarray) -> tuple[float, float]:

@@ -151,13 +151,12 @@ def write(
       network = None if is_one else _first_network(folder, result.members, data, stop, progress)
       unlike_measure.write(folder, data, fitted_for, network, exp.seed)
       judgements = unlike_measure.judge_splits(folder, network, data, combined, exp.unlike)
+  basis = scoring.Basis(exp, note, origin, fitted)
   for split in sorted(combined, key=lambda name: name == 'validation'):
     image_of = data.image_of(split) if data is not None and split in data.rows else None
     converted = conversions.get(split) if data is None else data.conversions_of(combined[split].file_N)
-    figures = scoring.write(
-      folder, split, combined[split], exp, note, origin, fitted, image_of, judgements.get(split), converted
-    )
-    for said in scoring.lines(split, figures):
+    scored = scoring.Split(split, combined[split], image_of, judgements.get(split), converted, None)
+    for said in scoring.lines(split, scoring.write(folder, scored, basis)):
       progress.line(said)
   entry = {
     'members': list(result.members),

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import evenly_spaced, tree
+from bloodcell_jax.base import evenly_spaced
 from bloodcell_jax.data import stream
-from bloodcell_jax.runs import model_set, output_layer
+from bloodcell_jax.heads import logistic
+from bloodcell_jax.runs import model_set, output_layer, output_weights
 from bloodcell_jax.stats import feature_shift
 from bloodcell_jax.storage import unlike_file
 
@@ -43,12 +44,10 @@ def align(
   network = models.networks[0]
   embedding_ND = _embed(network, image_NHWC)
   other = feature_shift.fit(embedding_ND, np.zeros(len(embedding_ND), int))
-  leaves, name = dict(tree.names(network.params)), network.job.experiment.model.network.output_layer
-  kernel_DK, bias_K = (np.asarray(leaves[f'{name}/{key}'], np.float64) for key in ('kernel', 'bias'))
-  kernel_DK, bias_K = feature_shift.aligned(kernel_DK, bias_K, measure.features, other)
-  leaves |= {f'{name}/kernel': kernel_DK.astype(np.float32), f'{name}/bias': bias_K.astype(np.float32)}
-  changed = dataclasses.replace(network, params=tree.nest(leaves))
-  return dataclasses.replace(models, networks=(changed,))
+  own = network.output_layer
+  layer = logistic.Linear(*feature_shift.aligned(own.kernel_DK, own.bias_K, measure.features, other))
+  params = output_weights.replaced(network.job, network.params, layer)
+  return dataclasses.replace(models, networks=(dataclasses.replace(network, params=params),))
 
 
 def _embed(network: model_set.Network, image_NHWC: Sequence[np.ndarray]) -> np.ndarray:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.reports import selection
 from bloodcell_jax.runs import scoring
-from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import predictions_csv, unlike_file, workdir
 
 
@@ -30,13 +28,7 @@ def measure(folder: workdir.Workdir) -> unlike_file.Measure | None:
 
 
 def write(
-  folder: workdir.Workdir,
-  predictions: types.Predictions,
-  data: dataset.Dataset,
-  exp: experiment.Experiment,
-  note: str,
-  origin: dict[str, int],
-  rule: calibration.Calibration,
+  folder: workdir.Workdir, predictions: types.Predictions, data: dataset.Dataset, basis: scoring.Basis
 ) -> str:
   """Scores the predictions as the split `cross_fitted`; returns a line about it.
 
@@ -44,10 +36,7 @@ def write(
     folder: of the adapted run.
     predictions: cross-fitted.
     data: of the run.
-    exp: its experiment.
-    note: of `scoring.note_of_others`.
-    origin: as for `scoring.write`.
-    rule: fitted on these predictions.
+    basis: with the note of `scoring.note_of_others` and the rule that was fitted on these predictions.
   """
   rows_of = {source: row for row, source in enumerate(data.table.source.tolist())}
   rows = [rows_of.get(f'new {file}', -1) for file in predictions.file_N.tolist()]
@@ -56,5 +45,5 @@ def write(
     return data.image_NHWC[rows[i]]
 
   known = image_of if min(rows, default=-1) >= 0 else None
-  figures = scoring.write(folder, selection.CROSS_FITTED, predictions, exp, note, origin, rule, known, None)
-  return scoring.line(selection.CROSS_FITTED, figures)
+  split = scoring.Split(selection.CROSS_FITTED, predictions, known, None, None, None)
+  return scoring.line(split.name, scoring.write(folder, split, basis))

@@ -193,19 +193,10 @@ def _join(
     data.table.take(data.rows['train']),
   )
   # No calibration: each fold has its own, fitted on its own validation.
-  figures = scoring.write(
-    folder,
-    folds.OUT_OF_FOLD,
-    whole,
-    exp,
-    note,
-    {'folds': len(parts)},
-    None,
-    data.image_of('train'),
-    None,
-    data.conversions('train'),
-  )
-  for said in scoring.lines(folds.OUT_OF_FOLD, figures):
+  basis = scoring.Basis(exp, note, {'folds': len(parts)}, None)
+  image_of, conversions = data.image_of('train'), data.conversions('train')
+  out_of_fold = scoring.Split(folds.OUT_OF_FOLD, whole, image_of, None, conversions, None)
+  for said in scoring.lines(out_of_fold.name, scoring.write(folder, out_of_fold, basis)):
     progress.line(said)
   of_split = {
     split: {

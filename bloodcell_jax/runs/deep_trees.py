@@ -126,13 +126,12 @@ def _write(
   atomic.write_json(trees_folder.environment, environment)
   rule = validation_rule.fit(grown.predictions['validation'], exp, 1.0)
   validation_rule.write(trees_folder, rule, None, progress)
-  comparisons = {}
+  basis, comparisons = scoring.Basis(exp, note, origin, rule), {}
   for split in scored:
     predictions = grown.predictions[split]
     image_of, conversions = job.data.image_of(split), job.data.conversions(split)
-    figures = scoring.write(
-      trees_folder, split, predictions, exp, note, origin, rule, image_of, None, conversions
-    )
+    own = scoring.Split(split, predictions, image_of, None, conversions, None)
+    figures = scoring.write(trees_folder, own, basis)
     progress.line(f'{kind}: {scoring.line(split, figures)}')
     network = predictions_csv.read(folder.predictions(split))
     comparisons[split] = paired.compare(network, predictions, paired.headlines(), exp.intervals, exp.seed)

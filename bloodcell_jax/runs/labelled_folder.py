@@ -98,10 +98,8 @@ def score(
     'leak': {**of_run['leaks'], 'test_in_training': seen and seen.num_seen},
   }
   for name, predictions in models.predict_each([split]):
-    figures = scoring.write(
-      folder, name, predictions, exp, note, models.origin, rule, data.image_of(name), judgement,
-      data.conversions(name), about,
-    )  # fmt: skip
+    scored = scoring.Split(name, predictions, data.image_of(name), judgement, data.conversions(name), about)
+    figures = scoring.write(folder, scored, scoring.Basis(exp, note, models.origin, rule))
     first, warning = unlike.line(figures.get('unlike')), scoring.warning(name, figures)
     for said in filter(None, (first, scoring.line(name, figures), warning)):
       progress.line(said)

@@ -16,8 +16,8 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.ensembles import combination, method
-from bloodcell_jax.heads import svr
-from bloodcell_jax.runs import compact_run, forward, input_pixels, row_outputs, saved_run
+from bloodcell_jax.heads import logistic, svr
+from bloodcell_jax.runs import compact_run, forward, input_pixels, output_weights, row_outputs, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, ensemble_file, workdir
@@ -38,6 +38,11 @@ class Network:
   def outputs(self) -> row_outputs.RowOutputs:
     """Its outputs for rows of its data."""
     return row_outputs.RowOutputs(self.job, self.params)
+
+  @property
+  def output_layer(self) -> logistic.Linear:
+    """The last dense layer."""
+    return output_weights.read(self.job, self.params)
 
   @property
   def fingerprint(self) -> str:
@@ -238,12 +243,10 @@ def restore_temperature(folder: workdir.Workdir, job: job_lib.Job, params: Any) 
 
 
 def _divide(job: job_lib.Job, params: Any, temperature: float) -> Network:
-  output_layer = f'{job.experiment.model.network.output_layer}/'
-  leaves = {
-    name: np.asarray(leaf) / np.float32(temperature) if name.startswith(output_layer) else leaf
-    for name, leaf in tree.names(params).items()
-  }
-  return Network(job, tree.nest(leaves), temperature)
+  layer, divisor = output_weights.read(job, params), np.float32(temperature)
+  # Divided in float64 and rounded, float32 numbers give the same bits as divided in float32.
+  divided = logistic.Linear(layer.kernel_DK / divisor, layer.bias_K / divisor)
+  return Network(job, output_weights.replaced(job, params, divided), temperature)
 
 
 def read_rule(

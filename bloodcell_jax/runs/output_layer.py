@@ -12,8 +12,7 @@ from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import stages
 from bloodcell_jax.data import stream
 from bloodcell_jax.heads import logistic, rbf, svr
-from bloodcell_jax.models import rbf as rbf_layer
-from bloodcell_jax.runs import compiled, frozen_features
+from bloodcell_jax.runs import compiled, frozen_features, output_weights
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import progress as progress_lib
 
@@ -48,37 +47,33 @@ def fit(
   embedding_ND = embed(job, model, params, batches)
   weight_N = arrays.weight_N.astype(np.float64)
   target_NK = 2 * arrays.target_NK.astype(np.float64) - 1
-  leaves, last = dict(tree.names(params)), job.experiment.model.network.output_layer
   if stage.output_layer == rbf.NAME:
+    leaves = dict(tree.names(params))
     centre_MD = rbf.centres(embedding_ND, job.experiment.model.rbf_units, job.experiment.seed)
     leaves['rbf_1/centre'] = centre_MD.astype(np.float32)
     leaves['rbf_1/log_width'] = np.log(rbf.widths(centre_MD, embedding_ND)).astype(np.float32)
-  if job.experiment.model.head == rbf.NAME:
-    centre_MD, log_width_M = leaves['rbf_1/centre'], leaves['rbf_1/log_width']
-    embedding_ND = _activations(embedding_ND, centre_MD, log_width_M)
+    params = tree.nest(leaves)
+  input_ND = output_weights.inputs(params, embedding_ND)
   if stage.output_layer == rbf.NAME:
-    kernel_DK, bias_K = rbf.outputs(embedding_ND, target_NK, weight_N)
+    layer = logistic.Linear(*rbf.outputs(input_ND, target_NK, weight_N))
     summary = f'{len(centre_MD)} neurons of radial basis functions'
   elif stage.output_layer == logistic.NAME:
     label_N, spec = arrays.target_NK.argmax(1), job.experiment.logistic
-    linear = logistic.fit_new(embedding_ND, label_N, weight_N, job.num_classes, spec)
-    kernel_DK, bias_K = linear.kernel_DK, linear.bias_K
-    share = float((weight_N * (linear.logits(embedding_ND).argmax(1) == label_N)).sum() / weight_N.sum())
+    layer = logistic.fit_new(input_ND, label_N, weight_N, job.num_classes, spec)
+    share = float((weight_N * (layer.logits(input_ND).argmax(1) == label_N)).sum() / weight_N.sum())
     summary = f'logistic regression of strength {spec.strength:g}, training accuracy {share:.3f}'
   else:
-    fitted = svr.fit(embedding_ND, target_NK, weight_N, job.experiment.svr)
-    kernel_DK, bias_K = fitted.kernel_DK, fitted.bias_K
+    fitted = svr.fit(input_ND, target_NK, weight_N, job.experiment.svr)
+    layer = logistic.Linear(fitted.kernel_DK, fitted.bias_K)
     summary = (
       f'support vector regression, objective {fitted.objective_K.sum():.6g}, '
       f'relative gap {fitted.gap_K.max():.1e}'
     )
-  leaves[f'{last}/kernel'] = kernel_DK.astype(np.float32)
-  leaves[f'{last}/bias'] = bias_K.astype(np.float32)
   progress.line(
-    f'{stage.fit.name}: output layer fitted on {len(embedding_ND):,} x {embedding_ND.shape[1]} features: {summary}, '
+    f'{stage.fit.name}: output layer fitted on {len(input_ND):,} x {input_ND.shape[1]} features: {summary}, '
     f'{time.monotonic() - began:.1f} s'
   )
-  return tree.nest(leaves)
+  return output_weights.replaced(job, params, layer)
 
 
 def embed(job: job_lib.Job, model: Any, params: Any, batches: Iterable[types.Batch]) -> np.ndarray:
@@ -105,9 +100,3 @@ def _training(
   rows, whole = job.data.rows['train'], job.arrays
   arrays = stream.Arrays(whole.image_NHWC, whole.target_NK[rows], whole.weight_N[rows])
   return job.model, arrays, job.in_order(rows)
-
-
-def _activations(feature_ND: np.ndarray, centre_MD: Any, log_width_M: Any) -> np.ndarray:
-  # In chunks: the differences of all rows at once would not fit in memory.
-  pieces = [feature_ND[i : i + 256] for i in range(0, len(feature_ND), 256)]
-  return np.concatenate([np.asarray(rbf_layer.activations(x, centre_MD, log_width_M)) for x in pieces])

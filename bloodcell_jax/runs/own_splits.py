@@ -1,4 +1,4 @@
-"""A finished run evaluated on its own splits: calibration, measure of unlike images, predictions and figures anew."""
+"""A trained run evaluated on its own splits: calibration, measure of unlike images, predictions and figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def score(
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> str:
-  """Scores the splits that `evaluate.splits` names.
+  """Scores the splits of a finished run anew.
 
   Args:
     folder: the run's.
@@ -55,31 +55,43 @@ def score(
   )
   about_run = data.table.synthetic or of_run['synthetic'], of_run['leaks']
   note = scoring.note(*about_run)
+  write(folder, exp, evaluate_keys, models, data, note, progress)
+  return note
+
+
+def write(
+  folder: workdir.Workdir,
+  exp: experiment.Experiment,
+  evaluate_keys: Mapping[str, Any],
+  models: model_set.ModelSet,
+  data: dataset.Dataset,
+  note: str,
+  progress: progress_lib.Progress,
+) -> None:
+  """Calibrates the networks of a run on validation and scores the splits that `evaluate.splits` names.
+
+  Args:
+    folder: as for `score`.
+    exp: as for `score`.
+    evaluate_keys: as for `score`.
+    models: the networks.
+    data: the images of the run.
+    note: that belongs to the figures.
+    progress: as for `score`.
+  """
   if substituted := scoring.substitution(exp.evaluate_splits, data.rows):
     progress.line(substituted)
   wanted = scoring.known(exp.evaluate_splits, data.rows)
-  rule: calibration.Calibration | None = None
-  judgements: dict[str, unlike.Judgement] = {}
+  # Validation first, in any case: the calibration is fitted on it.
   for name, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
     if name == 'validation':
       rule, judgements = _fitted(folder, exp, evaluate_keys, models, data, predictions, wanted, progress)
-    if name not in wanted:
-      continue
-    figures = scoring.write(
-      folder,
-      name,
-      predictions,
-      exp,
-      note,
-      models.origin,
-      rule,
-      data.image_of(name),
-      judgements.get(name),
-      data.conversions(name),
-    )
-    for said in scoring.lines(name, figures):
-      progress.line(said)
-  return note
+      basis = scoring.Basis(exp, note, models.origin, rule)
+    if name in wanted:
+      image_of, conversions = data.image_of(name), data.conversions(name)
+      split = scoring.Split(name, predictions, image_of, judgements.get(name), conversions, None)
+      for said in scoring.lines(name, scoring.write(folder, split, basis)):
+        progress.line(said)
 
 
 def _fitted(
@@ -108,7 +120,8 @@ def _fitted(
   if adapted:
     of_run = folder.read_environment()['data']
     note = scoring.note_of_others(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
-    progress.line(cross_fitted.write(folder, adapted, data, exp, note, models.origin, rule))
+    basis = scoring.Basis(exp, note, models.origin, rule)
+    progress.line(cross_fitted.write(folder, adapted, data, basis))
   if kept:
     unlike_file.write(folder, kept)
   if adapted or kept:

@@ -50,61 +50,62 @@ def note_of_others(synthetic: bool, leak: Mapping[str, int]) -> str:
   return ' '.join(filter(None, (SYNTHETIC_TRAINING if synthetic else '', leaks.note(leak))))
 
 
-def write(
-  folder: workdir.Workdir,
-  split: str,
-  predictions: types.Predictions,
-  exp: experiment.Experiment,
-  note: str,
-  origin: Mapping[str, int],
-  rule: calibration.Calibration | None,
-  image_of: Callable[[int], np.ndarray] | None,
-  judgement: unlike.Judgement | None,
-  conversions: Mapping[str, int] | None = None,
-  about: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-  """Writes the predictions and figures of one split and adds its metrics to `metrics.json`.
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Images that are scored together."""
 
-  Args:
-    folder: the run's.
-    split: the name of the files and of the entry.
-    predictions: of the split.
-    exp: the settings of the intervals and the seed of the resamples.
-    note: the result of `note`, shown with every figure.
-    origin: the checkpoint that predicted, written to the entry.
-    rule: the calibration of the run, fitted on validation; None without one.
-    image_of: the uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
-    judgement: how unlike the training the images are; None where it is not known. Images of a run's own split keep
-      their class in its predictions, and count as withheld in what `doubt` says.
-    conversions: by conversion the number of images of the split, written to the entry; None if not known.
-    about: further keys of the entry, for images that are not a split of the run; None for one that is.
-  """
-  if split == workdir.FOLDS:
-    raise ValueError(f'{split!r} cannot name a split: metrics.json uses it for the folds')
-  shown = dataclasses.replace(judgement, keep=True) if judgement is not None and about is None else judgement
-  predictions_csv.write(folder.predictions(split), predictions, shown)
-  groups_csv.write(folder.groups(split), groups_csv.table(predictions))
-  if image_of is not None:
-    review_images.write(
-      folder.review(split), review_images.items(predictions, review_images.choose(predictions), image_of)
-    )
+  name: str  # of the files, and of the entry in `metrics.json`
+  predictions: types.Predictions
+  # The uint8 image of a row of `predictions`, for those that a person should look at; None to show none.
+  image_of: Callable[[int], np.ndarray] | None
+  # How unlike the training the images are; None where it is not known. Images of a run's own split keep their class in
+  # its predictions, and count as withheld in what `doubt` says.
+  judgement: unlike.Judgement | None
+  conversions: Mapping[str, int] | None  # by conversion the number of images; None if not known
+  about: (
+    Mapping[str, Any] | None
+  )  # further keys, for images that are not a split of the run; None for one that is
+
+
+@dataclasses.dataclass(frozen=True)
+class Basis:
+  """What the figures of a split rest on, besides its images."""
+
+  exp: experiment.Experiment  # the settings of the intervals and the seed of the resamples
+  note: str  # the result of `note`, shown with every figure
+  origin: Mapping[str, int]  # the checkpoint that predicted
+  rule: calibration.Calibration | None  # of the run, fitted on validation; None without one
+
+
+def write(folder: workdir.Workdir, split: Split, basis: Basis) -> dict[str, Any]:
+  """Writes the predictions and figures of a split and adds its entry to `metrics.json`; returns its figures."""
+  if split.name == workdir.FOLDS:
+    raise ValueError(f'{split.name!r} cannot name a split: metrics.json uses it for the folds')
+  predictions, judgement, exp, rule = split.predictions, split.judgement, basis.exp, basis.rule
+  is_own = split.about is None
+  shown = dataclasses.replace(judgement, keep=True) if judgement is not None and is_own else judgement
+  predictions_csv.write(folder.predictions(split.name), predictions, shown)
+  groups_csv.write(folder.groups(split.name), groups_csv.table(predictions))
+  if split.image_of is not None:
+    chosen = review_images.choose(predictions)
+    review_images.write(folder.review(split.name), review_images.items(predictions, chosen, split.image_of))
   figures = bootstrap.summary(predictions, exp.intervals, exp.seed)
   if rule is not None:
     figures['doubt'] = calibration.summary(rule, predictions, exp.intervals, exp.seed, judgement)
   if judgement is not None:
     figures['unlike'] = unlike.summary(judgement)
-  if about is None and exp.data.source == laboratories.NAME:
+  if is_own and exp.data.source == laboratories.NAME:
     name_N = laboratories.of_groups(predictions.group_N)
     figures['by_laboratory'] = by_laboratory.summary(
       predictions, name_N, rule, exp.intervals, exp.seed, judgement
     )
-  for name, picture in _pictures(split, predictions, figures, rule):
-    figure.write(folder.figures / f'{name}_{split}.png', picture, note)
+  for name, picture in _pictures(split.name, predictions, figures, rule):
+    figure.write(folder.figures / f'{name}_{split.name}.png', picture, basis.note)
   leak = folder.read_environment()['data']['leaks']
-  entry = {**figures, 'note': note, 'leak': leak, **source(origin, exp), **(about or {})}
-  if conversions is not None:
-    entry['conversions'] = dict(conversions)
-  atomic.write_json(folder.metrics, {**folder.read_metrics(), split: entry})
+  entry = {**figures, 'note': basis.note, 'leak': leak, **source(basis.origin, exp), **(split.about or {})}
+  if split.conversions is not None:
+    entry['conversions'] = dict(split.conversions)
+  atomic.write_json(folder.metrics, {**folder.read_metrics(), split.name: entry})
   return figures
 
 

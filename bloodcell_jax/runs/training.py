@@ -15,6 +15,7 @@ from bloodcell_jax.reports import report
 from bloodcell_jax.runs import (
   host_state,
   model_set,
+  own_splits,
   preparation,
   run_data,
   run_record,
@@ -22,8 +23,6 @@ from bloodcell_jax.runs import (
   scoring,
   seen_images,
   stage_training,
-  unlike_measure,
-  validation_rule,
 )
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
@@ -122,7 +121,9 @@ def train_run(
     progress.line(f'{folder.path}: complete; the report is {folder.report}')
     return
   _draw_history(folder, records, origin['best_epoch'], note)
-  _evaluate(folder, job, best, origin, wanted, note, progress)
+  models = model_set.single(model_set.fit_temperature(job, best), origin)
+  folder.metrics.unlink(missing_ok=True)
+  own_splits.write(folder, job.experiment, {}, models, data, note, progress)
   report.publish(folder, note, progress)
 
 
@@ -134,48 +135,6 @@ def _draw_history(
     for field in dataclasses.fields(history.Record)
   }
   figure.write(folder.figures / 'history.png', history_plot.plot(columns, best_epoch), note)
-
-
-def _evaluate(
-  folder: workdir.Workdir,
-  job: job_lib.Job,
-  params: Any,
-  origin: dict[str, int],
-  wanted: Sequence[str],
-  note: str,
-  progress: progress_lib.Progress,
-) -> None:
-  """Calibrates the best epoch on validation and scores the wanted splits."""
-  exp, data = job.experiment, job.data
-  if substituted := scoring.substitution(exp.evaluate_splits, data.rows):
-    progress.line(substituted)
-  folder.metrics.unlink(missing_ok=True)
-  folder.begin_scoring(exp.evaluation)
-  models = model_set.single(model_set.fit_temperature(job, params), origin)
-  # Validation first, in any case: the calibration is fitted on it.
-  for split, predictions in models.predict_each(dict.fromkeys(('validation', *wanted))):
-    if split == 'validation':
-      fitted_for = models.fitted_for()
-      rule = validation_rule.fit(predictions, exp, fitted_for.temperature)
-      validation_rule.write(folder, rule, fitted_for, progress)
-      unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)
-      judgements = unlike_measure.judge_splits(folder, models.networks[0], data, wanted, exp.unlike)
-    if split not in wanted:
-      continue
-    figures = scoring.write(
-      folder,
-      split,
-      predictions,
-      exp,
-      note,
-      origin,
-      rule,
-      data.image_of(split),
-      judgements.get(split),
-      data.conversions(split),
-    )
-    for said in scoring.lines(split, figures):
-      progress.line(said)
 
 
 def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int, flag: str) -> str:

@@ -192,7 +192,8 @@ def test_the_outputs_of_the_regression_become_logits_by_the_weights_of_its_top(u
     np.testing.assert_allclose(answer.probs_NK, calibration.scaled(raw[split], expected).probs_NK, atol=1e-5)
   rule = calibration_file.fit(answers['validation'], made.experiment.calibration, network.temperature, of_one)
   assert rule.temperature == 1, 'nothing is scaled twice'
-  scoring.write(folder, 'test', answers['test'], made.experiment, '', {}, rule, None, None)
+  test = scoring.Split('test', answers['test'], None, None, None, None)
+  scoring.write(folder, test, scoring.Basis(made.experiment, '', {}, rule))
   np.testing.assert_allclose(
     predictions_csv.read(folder.predictions('test')).probs_NK, answers['test'].probs_NK
   )

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import box as box_maker
 from benchmarks import box_card
 from bloodcell_jax import commands
-from bloodcell_jax.adaptation import home_images, layers
+from bloodcell_jax.adaptation import home_images
 from bloodcell_jax.base import types
 from bloodcell_jax.export import card as card_lib
 from bloodcell_jax.inference import classifier, error_rates
@@ -104,7 +104,7 @@ def test_it_brings_what_an_adaptation_needs_of_its_images(loaded, tmp_path):
   for laboratory in np.unique(laboratory_N):
     assert set(learned.label_N[laboratory_N == laboratory].tolist()) == set(range(len(loaded.class_names)))
   # They are the output layer's input: with it they give the classes of these images, and shuffled they do not.
-  layer = layers.read(loaded.models.networks[0])
+  layer = loaded.models.networks[0].output_layer
   judged = home.features.of_split('test')
   right_N = layer.logits(judged.embedding_ND).argmax(1) == judged.label_N
   assert right_N.mean() > 0.85
