@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.augmentation import test_time
+from bloodcell_jax.data.augmentation import standardize, test_time, transform
+from bloodcell_jax.data.resident import images, recipe
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
 from bloodcell_jax.runs import forward
-from bloodcell_jax.train import devices, step
+from bloodcell_jax.train import devices, many_updates, step
 
 # Functions kept of each kind; the least recently used are dropped with their programs.
 MOST = 16
@@ -46,6 +47,17 @@ def apply_with_embedding(model: nn.Module, on: devices.Devices, kind: str) -> Ap
   return devices.check_apply(_pooled_with_embedding(model, on, kind), on)
 
 
+def apply_to_rows(model: nn.Module, on: devices.Devices, pixels: Pixels, **options: Any) -> Apply:
+  """As `apply`, of `((params, uint8 image_NHWC), batch)`: the batch has row numbers in place of images."""
+  make = _outputs_of_rows if pixels.statistics is None else _outputs_of_rows.__wrapped__
+  return devices.check_apply(make(model, on, pixels, tuple(sorted(options.items()))), on)
+
+
+def features(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
+  """The last feature map: a method for `apply`."""
+  return model.features(image_BHWC)
+
+
 def embedding(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
   """The input of the output layer: a method for `apply`."""
   return model.embedding(model.features(image_BHWC), position_B, train)
@@ -63,12 +75,32 @@ class StepSettings:
   image_size: int  # of the images that `whole` takes, in pixels
 
 
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+  """How images that lie on the devices become the network's input."""
+
+  transform: transform.Spec | None  # None for features, which are taken as they are
+  statistics: standardize.Statistics | None  # of the training images; programs with them are not shared
+  shape: tuple[int, ...]  # of an image: height, width, channels
+
+
 def train_step(model: nn.Module, on: devices.Devices, settings: StepSettings) -> Callable[..., Any]:
   """The compiled training step `(state, batch, key, scale) -> (state, report)`.
 
   The function raises RunError before its first call where too little memory is free, in each job anew.
   """
   return devices.check_train(_mapped_step(model, on, settings), on)
+
+
+def train_many(
+  model: nn.Module, on: devices.Devices, settings: StepSettings, pixels: Pixels
+) -> Callable[..., Any]:
+  """The compiled updates `(state, recipe_U, common, scale)` of `many_updates.make`, on images that lie on the devices.
+
+  The function raises RunError before its first call where too little memory is free, in each job anew.
+  """
+  make = _mapped_updates if pixels.statistics is None else _mapped_updates.__wrapped__
+  return devices.check_train_many(make(model, on, settings, pixels), on)
 
 
 @functools.lru_cache(MOST)
@@ -99,6 +131,36 @@ def update(model: nn.Module, settings: StepSettings) -> Callable[..., Any]:
 @functools.lru_cache(MOST)
 def _mapped_step(model: nn.Module, on: devices.Devices, settings: StepSettings) -> Callable[..., Any]:
   return devices.map_train(update(model, settings), on)
+
+
+@functools.lru_cache(MOST)
+def _mapped_updates(
+  model: nn.Module, on: devices.Devices, settings: StepSettings, pixels: Pixels
+) -> Callable[..., Any]:
+  gather: Callable[[Any, recipe.Recipe], Any] = images.gather_features
+  if pixels.transform is not None:
+    gather = images.make_gather(pixels.transform, pixels.statistics, pixels.shape)
+
+  def make_batch(data: Any, one: recipe.Recipe) -> types.Batch:
+    return images.batch(gather(data, one), one)
+
+  return devices.map_train_many(many_updates.make(update(model, settings), make_batch), on)
+
+
+@functools.lru_cache(MOST)
+def _outputs_of_rows(
+  model: nn.Module, on: devices.Devices, pixels: Pixels, options: tuple[tuple[str, Any], ...]
+) -> Callable[..., Any]:
+  assert pixels.transform is not None, 'features have no evaluation of their own'
+  finish = standardize.make_jax(pixels.transform.standardize, pixels.statistics)
+
+  def outputs(params_and_data: Any, batch: types.Batch) -> Any:
+    params, image_NHWC = params_and_data
+    row_B = batch.image_BHWC.astype(jnp.int32)
+    image_BHWC = finish(image_NHWC.at[row_B].get(mode='promise_in_bounds'))
+    return model.apply({'params': params}, image_BHWC, batch.position_B, False, **dict(options))
+
+  return devices.map_apply(outputs, on)
 
 
 @functools.lru_cache(MOST)

@@ -18,9 +18,10 @@ from bloodcell_jax.data.augmentation import transform
 from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.models import backbone, fast_conv
 from bloodcell_jax.optim import staged
+from bloodcell_jax.runs import compiled
 from bloodcell_jax.runs import forward as forward_lib
 from bloodcell_jax.runs import job as job_lib
-from bloodcell_jax.train import batch_part, devices
+from bloodcell_jax.train import batch_part
 from bloodcell_jax.train import progress as progress_lib
 
 # Batch size of the forward pass: a larger one is no faster on a CPU and needs more memory.
@@ -175,10 +176,7 @@ def _forward(
 ) -> Callable[[np.ndarray], np.ndarray]:
   """A function from items to the output of block `depth`, from images or from the cached output of block `lower`."""
   model = network.between(job.options, lower + 1, depth)
-  run = devices.make_apply(
-    lambda params, batch: model.apply({'params': params}, batch.image_BHWC, method='features'),
-    job.devices.local,
-  )
+  run = job.make_apply(model, method=compiled.features)
 
   def compute(items: np.ndarray) -> np.ndarray:
     parts = []

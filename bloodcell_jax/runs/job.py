@@ -151,6 +151,10 @@ class Job:
     """The compiled training step `(state, batch, key, scale) -> (state, report)` of a stage."""
     return compiled.train_step(self._in_dtype(model), self.devices, self._step_settings(stage))
 
+  def train_many(self, stage: stages.Stage, model: nn.Module, pixels: compiled.Pixels) -> Callable[..., Any]:
+    """Several compiled training steps of a stage in one call, on images or features that lie on the devices."""
+    return compiled.train_many(self._in_dtype(model), self.devices, self._step_settings(stage), pixels)
+
   def update(self, stage: stages.Stage, model: nn.Module) -> Callable[..., Any]:
     """The training step of a stage before compilation, to be mapped over devices.
 

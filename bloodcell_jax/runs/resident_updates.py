@@ -6,16 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from bloodcell_jax.base import pipelines, types
+from bloodcell_jax.base import pipelines
 from bloodcell_jax.config import stages
 from bloodcell_jax.data import stream
-from bloodcell_jax.data.augmentation import standardize
 from bloodcell_jax.data.images import on_demand
-from bloodcell_jax.data.resident import images, recipe
-from bloodcell_jax.runs import forward, frozen_features
+from bloodcell_jax.data.resident import recipe
+from bloodcell_jax.runs import compiled, forward, frozen_features
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.system import memory
 from bloodcell_jax.train import batch_part, devices, many_updates, plan
@@ -51,18 +49,13 @@ def build(
   exp, on = job.experiment, job.devices
   if exp.pipeline != pipelines.DEVICE:
     return None
-  gather: Callable[[Any, recipe.Recipe], Any] = images.gather_features
   if features:
     arrays, model, spec = features.arrays, features.model, None
   else:
     arrays, model, spec = _of_rows(job.arrays, job.data.rows['train']), job.model, job.transform
-    gather = images.make_gather(spec, job.statistics, arrays.image_NHWC.shape[1:])
   data = _place(arrays.image_NHWC, 'training', on)
-
-  def make_batch(data: Any, one: recipe.Recipe) -> types.Batch:
-    return images.batch(gather(data, one), one)
-
-  mapped = devices.make_train_many(many_updates.make(job.update(stage, model), make_batch), on)
+  shape = arrays.image_NHWC.shape[1:]
+  mapped = job.train_many(stage, model, compiled.Pixels(spec, job.statistics if spec else None, shape))
 
   def step(state: Any, input_U: recipe.Recipe, num: int, key: Any, scale: np.float32) -> Any:
     return mapped(state, input_U, many_updates.Common(key, data, np.int32(num)), scale)
@@ -93,16 +86,8 @@ def _evaluator(job: job_lib.Job, stage: stages.Stage) -> Callable[[Any], dict[st
   arrays, table = _of_rows(job.arrays, rows), job.data.table.take(rows)
   on, size = job.devices.local, job.experiment.evaluate_batch_size
   data = _place(arrays.image_NHWC, 'validation', on)
-  finish = standardize.make_jax(job.transform.standardize, job.statistics)
-  options = job_lib.apply_options(stage)
-
-  def logits(params_and_data: Any, batch: types.Batch) -> Any:
-    params, image_NHWC = params_and_data
-    row_B = batch.image_BHWC.astype(jnp.int32)
-    image_BHWC = finish(image_NHWC.at[row_B].get(mode='promise_in_bounds'))
-    return job.model.apply({'params': params}, image_BHWC, batch.position_B, False, **options)
-
-  apply = devices.make_apply(logits, on)
+  pixels = compiled.Pixels(job.transform, job.statistics, arrays.image_NHWC.shape[1:])
+  apply = compiled.apply_to_rows(job.model, on, pixels, **job_lib.apply_options(stage))
   # Rows in place of images.
   numbers = dataclasses.replace(arrays, image_NHWC=np.arange(len(rows), dtype=np.int32))
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from bloodcell_jax.data import dataset
 from bloodcell_jax.heads import trees
-from bloodcell_jax.runs import model_set, output_layer
+from bloodcell_jax.runs import compiled, model_set, output_layer
 
 # The input of the head; the last feature map, flattened; its channels, averaged over positions.
 FEATURES = ('embedding', 'map', 'average')
@@ -37,7 +36,7 @@ def extract(network: model_set.Network, splits: list[str], features: str) -> Fea
   if features == 'embedding':
     feature_ND = output_layer.embed(job, job.model, network.params, batches)
     return Features(rows, feature_ND.astype(np.float32), np.arange(feature_ND.shape[1]), 'unit')
-  apply, parts = job.make_apply(job.model, method=_map), []
+  apply, parts = job.make_apply(job.model, method=compiled.features), []
   for batch in batches:
     job.poll()
     map_BHWC = apply(network.params, batch)[np.asarray(batch.weight_B) > 0]
@@ -46,10 +45,6 @@ def extract(network: model_set.Network, splits: list[str], features: str) -> Fea
   # In a flattened map the channel index varies fastest.
   channel_D = np.arange(feature_ND.shape[1]) % map_BHWC.shape[-1]
   return Features(rows, feature_ND, channel_D, 'channel')
-
-
-def _map(model: Any, image_BHWC: Any, position_B: Any, train: bool) -> Any:
-  return model.features(image_BHWC)
 
 
 def of_split(extracted: Features, data: dataset.Dataset, split: str) -> trees.Rows:

@@ -235,7 +235,17 @@ def make_train_many(many: Callable[..., Any], on: Devices) -> Callable[..., Any]
   The rows of each update are divided over the devices. What lies whole on them already, such as images in `common`, is
   not moved.
   """
-  mapped = _with_memory_check(_map_step(many, on, 1), on, 'an update', 'train.batch_size')
+  return check_train_many(map_train_many(many, on), on)
+
+
+def map_train_many(many: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """The updates compiled over the devices, to be called by way of `check_train_many` only."""
+  return _map_step(many, on, 1)
+
+
+def check_train_many(parallel: Callable[..., Any], on: Devices) -> Callable[..., Any]:
+  """What `make_train_many` returns, of updates that `map_train_many` has compiled."""
+  mapped = _with_memory_check(parallel, on, 'an update', 'train.batch_size')
   return lambda state, input_U, common, scale: mapped(
     replicate(state, on), shard(input_U, on, 1), common, scale
   )

@@ -14,7 +14,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.models import zoo
-from bloodcell_jax.runs import job
+from bloodcell_jax.runs import job, resident_updates
 from bloodcell_jax.system import memory
 from bloodcell_jax.train import signals
 from configs import default
@@ -108,3 +108,31 @@ def test_a_checkpoint_is_read_by_shapes_that_are_those_of_a_state_without_comput
   # Negative control: without the moving average there are fewer.
   fewer = build().template(stage.fit.name)
   assert len(jax.tree.leaves(fewer)) < len(jax.tree.leaves(template))
+
+
+def use_resident(made: job.Job) -> list[np.ndarray]:
+  """All weights after a call of updates on images that lie on the device, and the figures of validation."""
+  stage = made.experiment.stages[0]
+  resident = resident_updates.build(made, stage, None)
+  assert resident is not None
+  batches = resident.batches(0)
+  one = next(batches)
+  batches.close()
+  input_U = jax.tree.map(lambda *leaf_U: np.stack(leaf_U), *[one] * resident.many.size)
+  state, _ = resident.many.step(
+    made.initial_state(stage, made.params, 0), input_U, 1, made.dropout_key(), np.float32(1)
+  )
+  weights = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state.params)])
+  return [weights, np.array(list(resident.evaluate(made.params).values()))]
+
+
+def test_updates_on_the_device_are_shared_as_well():
+  on_device = {'data.pipeline': 'device', 'augment.rotation_range': 20.0, 'augment.zoom_range': (0.9, 1.1)}
+  answers = use_resident(build(seed=0, **on_device))
+  second = build(seed=1, **on_device)
+  # Drawing the parameters of another seed is traced with the first.
+  assert second.params is not None
+  assert traces(lambda: use_resident(second)) == 0
+  assert np.abs(answers[0] - use_resident(second)[0]).max() > 0
+  for changes in ({'augment.fill_mode': 'constant'}, {'train.label_smoothing': 0.2}):
+    assert traces(lambda changes=changes: use_resident(build(**on_device, **changes))) > 0, changes

@@ -139,7 +139,7 @@ def test_each_kind_is_written_as_a_run_of_its_own_and_the_run_stays_as_it_was(tr
   forest = json.loads((trained.path / 'trees' / trees.FOREST / 'trees.json').read_text())
   by_groups = forest['out_of_bag']['by_groups']
   assert by_groups['accuracy']['value'] == pytest.approx(1 - forest['out_of_bag']['error_by_trees'][-1])
-  assert any('out of bag' in line for line in told)
+  assert any('out-of-bag error' in line for line in told)
 
 
 @pytest.mark.slow
