@@ -118,20 +118,21 @@ def judge(
     reasons = [reason for reason in reason_N[rows_of[name]] if reason]
     if len(reasons) > max(1, len(rows_of[name]) / 2):
       folders.append(Folder(name, len(rows_of[name]), _strongest(_counts(reasons)), None, None))
-  left = [name for name in small if name not in {folder.name for folder in folders}]
+  judged = {folder.name for folder in folders}
+  left = [name for name in small if name not in judged]
   if left:
     rows_of[None] = np.sort(np.concatenate([rows_of.pop(name) for name in left]))
   folders += [
     _folder(references, name, look_ND[rows], nearest_N[rows], reason_N[rows].tolist())
     for name, rows in rows_of.items()
-    if name not in small
+    if name not in judged
   ]
   is_unlike_N = alone_N.copy()
   for folder in folders:
     if folder.foreign:
-      inside_N = np.isin(np.arange(len(look_ND)), rows_of[folder.name])
-      reason_N[inside_N & ~is_unlike_N] = ', '.join(folder.foreign)
-      is_unlike_N |= inside_N
+      rows = rows_of[folder.name]
+      reason_N[rows[~is_unlike_N[rows]]] = ', '.join(folder.foreign)
+      is_unlike_N[rows] = True
   return Judgement(
     unlike_N, is_unlike_N, tuple(reason_N.tolist()), tuple(folders), keep, nearest_N, len(references)
   )
@@ -160,8 +161,11 @@ def in_foreign(judgement: Judgement, folder_N: Sequence[str]) -> np.ndarray:
 
 def _rows(folder_N: Sequence[str]) -> dict[str | None, np.ndarray]:
   """By folder its rows, in the order of their first images."""
-  name_N = np.array(folder_N, object)
-  return {name: np.flatnonzero(name_N == name) for name in dict.fromkeys(folder_N)}
+  number: dict[str | None, int] = {}
+  number_N = np.array([number.setdefault(name, len(number)) for name in folder_N], np.int64)
+  ends = np.cumsum(np.bincount(number_N, minlength=len(number)))
+  # Behind the last end there is nothing.
+  return dict(zip(number, np.split(np.argsort(number_N, kind='stable'), ends), strict=False))
 
 
 def _folder(
