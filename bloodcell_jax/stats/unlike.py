@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import look_reference
 
 # What stands in place of the class of an image that is withheld.
@@ -111,7 +111,7 @@ def judge(
   alone_N = unlike_N > 1 - spec.unlike_share
   reason_N = np.array([known[a] for a in ratio_NA.argmax(1)], object)
   reason_N[~alone_N] = ''
-  rows_of = _rows(folder_N)
+  rows_of: dict[str | None, np.ndarray] = {**groups.rows(folder_N)}
   folders: list[Folder] = []
   small = [name for name, rows in rows_of.items() if len(rows) < LEAST_IMAGES]
   for name in small:
@@ -157,15 +157,6 @@ def in_foreign(judgement: Judgement, folder_N: Sequence[str]) -> np.ndarray:
   known = {folder.name for folder in judgement.folders}
   foreign = {folder.name for folder in judgement.foreign}
   return np.array([(name if name in known else None) in foreign for name in folder_N], bool)
-
-
-def _rows(folder_N: Sequence[str]) -> dict[str | None, np.ndarray]:
-  """By folder its rows, in the order of their first images."""
-  number: dict[str | None, int] = {}
-  number_N = np.array([number.setdefault(name, len(number)) for name in folder_N], np.int64)
-  ends = np.cumsum(np.bincount(number_N, minlength=len(number)))
-  # Behind the last end there is nothing.
-  return dict(zip(number, np.split(np.argsort(number_N, kind='stable'), ends), strict=False))
 
 
 def _folder(
