@@ -19,9 +19,8 @@ import optax
 import threadpoolctl
 
 from bloodcell_jax.base import groups, rng, types
-from bloodcell_jax.ensembles import combination
+from bloodcell_jax.ensembles import combination, method
 
-KINDS = ('logistic', 'gradient_boosting', 'mlp')
 # Folds of the cross-validation; fewer if a class has fewer groups.
 MOST_FOLDS = 4
 # Candidate inverse penalties, strongest penalty first, which also wins ties.
@@ -40,7 +39,7 @@ def fit(
   **Guarantees**: no group is in both parts of a fold; the same arguments give the same combination on the same machine.
 
   Args:
-    kind: one of KINDS.
+    kind: one of method.STACKED.
     probs_MNK: out of fold: by members that were trained without the row's group. Predictions of training rows are
       more confident than those of new rows, so that a meta-learner would trust them too much.
     label_N: class of each row.
@@ -52,17 +51,17 @@ def fit(
 
   Source: Wolpert 1992, "Stacked generalization"; scikit-learn `LogisticRegression`, `GradientBoostingClassifier`.
   """
-  if kind not in KINDS:
-    raise types.UserError(f'the stacked meta-learner is {kind!r}; choose one of {", ".join(KINDS)}')
+  if kind not in method.STACKED:
+    raise types.UserError(f'ensemble.combine is {kind!r}; choose one of {", ".join(method.STACKED)}')
   num_classes = probs_MNK.shape[2]
   fold_N = _folds(label_N, group_N, num_classes, seed)
   feature_ND = combination.meta_features(np.asarray(probs_MNK, np.float64), np)
   weight_N = row_weights(label_N, group_N)
   # On arrays this small several threads are slower than one, the more so beside a training.
   with threadpoolctl.threadpool_limits(1):
-    if kind == 'logistic':
+    if kind == method.LOGISTIC:
       return _logistic(feature_ND, label_N, weight_N, fold_N)
-    if kind == 'mlp':
+    if kind == method.MLP:
       return _mlp(feature_ND, label_N, weight_N, fold_N, num_classes, seed)
     return _gradient_boosting(feature_ND, label_N, weight_N, fold_N, seed)
 
@@ -125,7 +124,7 @@ def from_trees(model: Any) -> combination.Combination:
       threshold_TKP[t, k, inner] = np.where(above, np.nextafter(near, np.float32(-np.inf)), near)
       value_TKP[t, k, : tree.node_count] = model.learning_rate * tree.value[:, 0, 0]
   return combination.Combination(
-    'gradient_boosting',
+    method.GRADIENT_BOOSTING,
     {
       'bias_K': np.log(prior_K),
       'feature_TKP': feature_TKP,
@@ -211,7 +210,7 @@ def _logistic(
   if len(bias_K) == 1:
     # For two classes scikit-learn returns the second's log odds.
     kernel_DK, bias_K = np.pad(kernel_DK, ((0, 0), (1, 0))), np.pad(bias_K, (1, 0))
-  return combination.Combination('logistic', {'kernel_DK': kernel_DK, 'bias_K': bias_K})
+  return combination.Combination(method.LOGISTIC, {'kernel_DK': kernel_DK, 'bias_K': bias_K})
 
 
 def _mlp(
@@ -243,7 +242,7 @@ def _mlp(
   params = jax.tree.map(lambda leaf: np.asarray(leaf[steps], np.float64), train(weight_N)[0])
   hidden_DH = params['hidden']['kernel'] / std_D[:, None]
   return combination.Combination(
-    'mlp',
+    method.MLP,
     {
       'hidden_DH': hidden_DH,
       'hidden_H': params['hidden']['bias'] - mean_D @ hidden_DH,

@@ -8,9 +8,9 @@ import threadpoolctl
 from sklearn import metrics
 
 from bloodcell_jax.base import types
-from bloodcell_jax.ensembles import combination, stacking
+from bloodcell_jax.ensembles import combination, method, stacking
 
-KINDS = pytest.mark.parametrize('kind', stacking.KINDS)
+KINDS = pytest.mark.parametrize('kind', method.STACKED)
 
 
 def problem(seed, num_classes=3, num_groups=60, copies=3):
@@ -126,7 +126,7 @@ def test_a_class_without_groups_is_an_error():
   for wanted, kept in (('0 groups', label_N != 2), ('1 groups', (label_N != 2) | (group_N == group_N[-1]))):
     with pytest.raises(types.UserError, match=f'class 2 has images of {wanted}'):
       stacking.fit('logistic', probs_MNK[:, kept], label_N[kept], group_N[kept], seed=0)
-  with pytest.raises(types.UserError, match='choose one of logistic'):
+  with pytest.raises(types.UserError, match=r'^ensemble\.combine is .forest.; choose one of logistic'):
     stacking.fit('forest', probs_MNK, label_N, group_N, seed=0)
 
 
