@@ -205,7 +205,7 @@ def named_keys(source: str) -> set[str]:
   sections = {key.partition('.')[0] for key in experiment.flat(default.get_config())}
   found: set[str] = set()
   # Most files have none, and to parse all of them takes seconds.
-  if not re.search(rf"'(?:{'|'.join(sections)})\\.", source):
+  if not re.search(rf"['\"](?:{'|'.join(sections)})\.", source):
     return found
   for node in ast.walk(ast.parse(source)):
     call = node.exc if isinstance(node, ast.Raise) else None

@@ -111,7 +111,7 @@ def judge(
   alone_N = unlike_N > 1 - spec.unlike_share
   reason_N = np.array([known[a] for a in ratio_NA.argmax(1)], object)
   reason_N[~alone_N] = ''
-  rows_of: dict[str | None, np.ndarray] = {**groups.rows(folder_N)}
+  rows_of: dict[str | None, np.ndarray] = dict(groups.rows(folder_N).items())
   folders: list[Folder] = []
   small = [name for name, rows in rows_of.items() if len(rows) < LEAST_IMAGES]
   for name in small:
