@@ -221,16 +221,12 @@ def _mlp(
   num_classes: int,
   seed: int,
 ) -> combination.Combination:
-  # Standardised columns; the scaling is folded into the first layer below. A constant column becomes 0.
-  share_N1 = (weight_N / weight_N.sum())[:, None]
-  mean_D = (share_N1 * feature_ND).sum(0)
-  std_D = np.sqrt((share_N1 * (feature_ND - mean_D[None]) ** 2).sum(0))
-  std_D = np.where(std_D > 1e-6, std_D, 1.0)
-  x_ND = ((feature_ND - mean_D[None]) / std_D[None]).astype(np.float32)
   one_hot_NK = np.eye(num_classes, dtype=np.float32)[label_N]
-  first = Network(num_classes).init(rng.key(seed, 'stacking'), x_ND[:1])['params']
+  first = Network(num_classes).init(rng.key(seed, 'stacking'), feature_ND[:1].astype(np.float32))['params']
 
   def train(row_weight_N: np.ndarray) -> Any:
+    mean_D, std_D = _scale(feature_ND, row_weight_N)
+    x_ND = ((feature_ND - mean_D[None]) / std_D[None]).astype(np.float32)
     return _train(first, x_ND, one_hot_NK, row_weight_N.astype(np.float32), MOST_STEPS)
 
   def predict(_: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
@@ -240,6 +236,8 @@ def _mlp(
 
   steps = _best(predict, label_N, weight_N, fold_N)
   params = jax.tree.map(lambda leaf: np.asarray(leaf[steps], np.float64), train(weight_N)[0])
+  # The scale becomes a part of the first layer.
+  mean_D, std_D = _scale(feature_ND, weight_N)
   hidden_DH = params['hidden']['kernel'] / std_D[:, None]
   return combination.Combination(
     method.MLP,
@@ -250,6 +248,14 @@ def _mlp(
       'bias_K': params['output']['bias'],
     },
   )
+
+
+def _scale(feature_ND: np.ndarray, weight_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Mean [D] and standard deviation [D] of the columns over weighted rows; 1 where a column is constant."""
+  share_N1 = (weight_N / weight_N.sum())[:, None]
+  mean_D = (share_N1 * feature_ND).sum(0)
+  std_D = np.sqrt((share_N1 * (feature_ND - mean_D[None]) ** 2).sum(0))
+  return mean_D, np.where(std_D > 1e-6, std_D, 1.0)
 
 
 @functools.partial(jax.jit, static_argnames='num_steps')

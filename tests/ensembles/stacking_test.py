@@ -144,3 +144,19 @@ def test_folds_never_part_a_group(monkeypatch):
   (fold_N,) = seen
   assert len(np.unique(fold_N)) == stacking.MOST_FOLDS
   assert all(len(np.unique(fold_N[group_N == group])) == 1 for group in group_N)
+
+
+def test_the_network_s_columns_are_standardized_without_the_rows_that_are_held_out(monkeypatch):
+  seen, train = [], stacking._train
+
+  def watched(first, x_ND, one_hot_NK, weight_N, num_steps):
+    seen.append((x_ND, weight_N))
+    return train(first, x_ND, one_hot_NK, weight_N, num_steps)
+
+  monkeypatch.setattr(stacking, '_train', watched)
+  monkeypatch.setattr(stacking, 'MOST_STEPS', 2)
+  stacking.fit('mlp', *problem(10), seed=0)
+  assert [bool(weight_N.all()) for _, weight_N in seen] == [False] * stacking.MOST_FOLDS + [True]
+  for x_ND, weight_N in seen:
+    np.testing.assert_allclose(np.average(x_ND, 0, weight_N), 0, atol=1e-5)
+    np.testing.assert_allclose(np.average(x_ND.astype(float) ** 2, 0, weight_N), 1, atol=1e-5)
