@@ -190,7 +190,7 @@ def get_config() -> config_dict.ConfigDict:
   t.reduce_on_plateau_factor = 0.1  # the learning rate is multiplied by it, in (0, 1)
   # Lower bound of the reduced learning rate, as a fraction of the initial one.
   t.reduce_on_plateau_min_scale = 0.0
-  t.checkpoint_every = 1.0  # in units of checkpoint_unit
+  t.checkpoint_every = 1.0  # in units of checkpoint_unit; whole, unless these are minutes
   t.checkpoint_unit = 'epochs'  # epochs, steps or minutes; the best and the last epoch are always saved
   t.num_devices = 0  # devices that share a batch; 0 for all
   # Precision of the layers during an update: float32, bfloat16, or auto: float32 on a CPU and bfloat16 on a GPU.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
+import advice_list_test
 import pytest
 
 from bloodcell_jax.base import types
@@ -196,3 +198,29 @@ def test_a_home_that_is_not_there_is_written_otherwise():
     home.expand('~nobody_of_this_name/x')
   assert home.expand('./~nobody_of_this_name/x') == './~nobody_of_this_name/x'
   assert home.expand('/whole/path') == '/whole/path'
+
+
+def named_keys(source: str) -> set[str]:
+  """The keys of a config that errors for the user begin with."""
+  sections = {key.partition('.')[0] for key in experiment.flat(default.get_config())}
+  found: set[str] = set()
+  # Most files have none, and to parse all of them takes seconds.
+  if not re.search(rf"['\"](?:{'|'.join(sections)})\.", source):
+    return found
+  for node in ast.walk(ast.parse(source)):
+    call = node.exc if isinstance(node, ast.Raise) else None
+    if isinstance(call, ast.Call) and call.args:
+      begun = re.match(r'([a-z_]+)\.[\w.]+(?= (?:is|has) )', advice_list_test.text(call.args[0]))
+      found |= {begun[0]} if begun and begun[1] in sections else set()
+  return found
+
+
+def test_a_line_that_begins_with_a_key_names_one_that_exists():
+  keys = {key for read in CONFIGS.values() for key in experiment.flat(read())}
+  package = advice_list_test.ROOT / 'bloodcell_jax'
+  found = {key for path in package.rglob('*.py') for key in named_keys(path.read_text('utf-8'))}
+  assert sorted(found - keys) == []
+  assert len(found) > 40
+  # Negative control.
+  made = "raise types.UserError(f'ensemble.boosting is {kind!r}; choose one of {kinds}')"
+  assert named_keys(made) - keys == {'ensemble.boosting'}

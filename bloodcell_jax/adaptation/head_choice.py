@@ -10,6 +10,7 @@ import numpy as np
 
 from bloodcell_jax.base import groups
 from bloodcell_jax.heads import logistic
+from bloodcell_jax.stats import metrics
 
 # How strongly the layer is shrunk towards its starting point (the strength of `logistic.fit`), and whether that point
 # is the run's own layer or zero. One of the pairs is chosen.
@@ -143,7 +144,6 @@ def _settings(
   """Those of least cross-entropy of new images that the layer was not fitted on, classes weighted equally."""
   fold_N = groups.spread_folds(new.label_N, new.group_N, NUM_INNER, seed + 1)
   weight_N = _equal(new.label_N, len(before.bias_K))
-  rows = np.arange(len(new.label_N))
   best, least = Settings(STRENGTHS[0], BEGINNINGS[0]), np.inf
   for beginning, strength in itertools.product(BEGINNINGS, STRENGTHS):
     settings, loss_N = Settings(strength, beginning), np.empty(len(new.label_N))
@@ -151,8 +151,7 @@ def _settings(
       poll()
       inside_N = fold_N == fold
       layer = fit(home, new.take(~inside_N), before, settings)
-      probs_N = layer.probabilities(new.embedding_ND)[rows, new.label_N]
-      loss_N[inside_N] = -np.log(np.maximum(probs_N[inside_N], np.nextafter(0, 1)))
+      loss_N[inside_N] = metrics.losses(layer.probabilities(new.embedding_ND), new.label_N)[inside_N]
     if (loss := float(weight_N @ loss_N)) < least:
       best, least = settings, loss
   return best

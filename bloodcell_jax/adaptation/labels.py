@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -73,9 +72,8 @@ def line(table: types.Table) -> str:
 
 
 def _unknown(shown: str, name: str, class_names: Sequence[str]) -> str:
-  keys = {names.key(known): known for known in class_names}
-  near = difflib.get_close_matches(names.key(name), keys, 1, 0.6)
-  meant = f'did you mean {keys[near[0]]}?' if near else f'it knows {", ".join(class_names)}.'
+  near = names.nearest(name, class_names)
+  meant = f'did you mean {near}?' if near else f'it knows {", ".join(class_names)}.'
   return (
     f'{shown}: the run knows no class {names.spelled(name)}; {meant} Correct the label, or add the class with '
     f'--new_classes={shell.word(name)}'

@@ -20,6 +20,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.heads import logistic
 from bloodcell_jax.runs import compact_run, model_set, stage_training
 from bloodcell_jax.runs import job as job_lib
+from bloodcell_jax.stats import metrics
 from bloodcell_jax.storage import home_features, workdir
 from bloodcell_jax.train import checkpoint, checkpoint_folder, history
 from bloodcell_jax.train import progress as progress_lib
@@ -123,8 +124,8 @@ def _record(given: material.Material, fit: Fit) -> history.Record:
   parts = (given.old, given.fresh)
   probs_NK = fit.choice.layer.probabilities(np.concatenate([part.embedding_ND for part in parts]))
   label_N = np.concatenate([part.label_N for part in parts])
-  loss, accuracy = scores.loss_and_accuracy(probs_NK, label_N)
-  val_loss, val_accuracy = scores.loss_and_accuracy(fit.crossed.probs_NK, fit.crossed.label_N)
+  loss, accuracy = metrics.loss_and_accuracy(probs_NK, label_N)
+  val_loss, val_accuracy = metrics.loss_and_accuracy(fit.crossed.probs_NK, fit.crossed.label_N)
   rate = len(label_N) / max(fit.seconds, 1e-3)
   return history.Record(
     1, 1, adapted_config.STAGE, loss, accuracy, val_loss, val_accuracy, 0.0, fit.seconds, rate, 0.0

@@ -100,12 +100,6 @@ def _old_images(split: str, given: material.Material, after_ND: np.ndarray) -> _
   return _OldImages(given.embedding_ND[rows], after_ND[rows], old)
 
 
-def loss_and_accuracy(probs_NK: np.ndarray, label_N: np.ndarray) -> tuple[float, float]:
-  """The mean cross-entropy in nats, and the accuracy."""
-  probs_N = np.maximum(probs_NK[np.arange(len(label_N)), label_N], np.nextafter(0, 1))
-  return float(-np.log(probs_N).mean()), float((probs_NK.argmax(1) == label_N).mean())
-
-
 def compare(
   before: types.Predictions, after: types.Predictions, exp: experiment.Experiment
 ) -> dict[str, Any]:

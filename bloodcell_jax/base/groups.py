@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,6 +32,20 @@ def numbers(text_N: np.ndarray) -> np.ndarray:
   number_N = np.empty(len(text_N), np.int64)
   number_N[order] = np.cumsum(is_new_N)
   return number_N
+
+
+def rows(group_N: Sequence[str]) -> dict[str, np.ndarray]:
+  """The rows of each group, ascending, by its name; the groups are in the order of their first rows.
+
+  Example:
+    >>> {name: rows_n.tolist() for name, rows_n in rows(['b', 'a', 'b']).items()}
+    {'b': [0, 2], 'a': [1]}
+  """
+  number: dict[str, int] = {}
+  number_N = np.array([number.setdefault(name, len(number)) for name in group_N], np.int64)
+  ends = np.cumsum(np.bincount(number_N, minlength=len(number)))
+  # Behind the last end there is nothing.
+  return dict(zip(number, np.split(np.argsort(number_N, kind='stable'), ends), strict=False))
 
 
 def ranks(group_N: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ a config without that entry has format 1.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -67,6 +68,10 @@ def upgrade(flat_config: Mapping[str, Any], origin: str) -> dict[str, Any]:
     raise types.UserError(
       f'{origin}: {KEY} is {config[KEY]!r}, and this version knows 1 to {CURRENT}; use the version that made the run'
     )
+  every = config.get('train.checkpoint_every')
+  if isinstance(every, float) and config.get('train.checkpoint_unit') != 'minutes' and every % 1 > 0:
+    # Earlier versions took a fraction of an epoch or a step, which a config may not have today.
+    config['train.checkpoint_every'] = float(math.ceil(every))
   return config
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
 import pathlib
@@ -13,12 +12,12 @@ import numpy as np
 from absl import flags
 
 from bloodcell_jax import commands
-from bloodcell_jax.base import shell, types
+from bloodcell_jax.base import groups, shell, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import bagging, folds
 from bloodcell_jax.data.images import decode
-from bloodcell_jax.data.sources import input_paths
+from bloodcell_jax.data.sources import input_paths, names
 from bloodcell_jax.explain import explainer, page
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.plots import attribution, feature_maps, figure
@@ -222,10 +221,10 @@ def _label(name: str, class_names: Sequence[str]) -> int | None:
   if not name:
     return None
   if name not in class_names:
-    near = difflib.get_close_matches(name.upper(), class_names, 1)
+    near = names.nearest(name, class_names)
     raise types.UserError(
       f'target_class is {name!r}; '
-      + (f'did you mean {near[0]}?' if near else f'choose one of {", ".join(class_names)}')
+      + (f'did you mean {near}?' if near else f'choose one of {", ".join(class_names)}')
     )
   return class_names.index(name)
 
@@ -254,8 +253,7 @@ def _own(exp: experiment.Experiment, folder: workdir.Workdir) -> list[Named]:
   rows_N = data.rows.get('test', data.rows['validation'])
   label_N = table.label[rows_N]
   # Sort by position within the class, then by class.
-  position_N = np.array([np.count_nonzero(label_N[:i] == label) for i, label in enumerate(label_N)])
-  return _named(table, rows_N[np.lexsort((label_N, position_N))])
+  return _named(table, rows_N[np.lexsort((label_N, groups.ranks(label_N)))])
 
 
 def _missed(exp: experiment.Experiment, folder: workdir.Workdir, split: str) -> list[Named]:
@@ -265,11 +263,12 @@ def _missed(exp: experiment.Experiment, folder: workdir.Workdir, split: str) -> 
   predictions = predictions_csv.read(folder.predictions(split))
   probability_N = predictions.probs_NK[np.arange(len(predictions)), predictions.label_N]
   at = {str(file): i for i, file in enumerate(data.table.file)}
+  rows_of = groups.rows(predictions.group_N.tolist())
   chosen: list[int] = []
   for row in groups_csv.table(predictions):
     if 2 * row.num_right >= row.num_images:
       continue
-    own = np.flatnonzero(predictions.group_N == row.group)
+    own = rows_of[row.group]
     chosen.append(at[str(predictions.file_N[own[probability_N[own].argmin()]])])
   return _named(data.table, chosen)
 

@@ -45,12 +45,6 @@ def fit_weights(probs_MNK: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray
   return weight_M
 
 
-def loss(weight_M: np.ndarray, probs_MNK: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray) -> float:
-  """The weighted log loss that `fit_weights` minimises."""
-  label_prob_MN = np.maximum(probs_MNK[:, np.arange(len(label_N)), label_N], combination.CLIP)
-  return float(-(weight_N * np.log(weight_M @ label_prob_MN)).sum() / weight_N.sum())
-
-
 def greedy(num: int, score: Callable[[tuple[int, ...]], float]) -> tuple[int, ...]:
   """The selected members, in order of selection: the best one, then each that does not lower the score.
 

@@ -15,9 +15,8 @@ import dataclasses
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.ensembles import combination
+from bloodcell_jax.ensembles import combination, method
 
-KINDS = ('samme', 'samme_r', 'gradient')
 # Upper bound of a step of gradient boosting; for members that separate the training rows perfectly it is unbounded.
 LONGEST_STEP = 100.0
 
@@ -26,14 +25,12 @@ LONGEST_STEP = 100.0
 class Spec:
   """The boosting algorithm."""
 
-  kind: str  # one of KINDS
-  shrinkage: float  # in (0, 1]: factor of each step; used by 'gradient' alone
+  kind: str  # one of method.BOOSTING
+  shrinkage: float  # as method.Spec checks it: factor of each step; used by 'gradient' alone
 
   def __post_init__(self):
-    if self.kind not in KINDS:
-      raise types.UserError(f'ensemble.boosting is {self.kind!r}; choose one of {", ".join(KINDS)}')
-    if not 0 < self.shrinkage <= 1:
-      raise types.UserError(f'ensemble.shrinkage is {self.shrinkage}; it must lie in (0, 1]')
+    if self.kind not in method.BOOSTING:
+      raise types.UserError(f'ensemble.method is {self.kind!r}; choose one of {", ".join(method.BOOSTING)}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +86,7 @@ def init(spec: Spec, label_N: np.ndarray, group_N: np.ndarray, num_classes: int)
   """
   label_U, unit_N = _units(label_N, group_N)
   share_K = np.bincount(label_N, minlength=num_classes) / len(label_N)
-  if spec.kind == 'gradient' and not share_K.all():
+  if spec.kind == method.GRADIENT and not share_K.all():
     raise types.UserError(
       f'class {int(np.argmin(share_K))} has no training image; gradient boosting needs some of every class'
     )
@@ -120,7 +117,7 @@ def assign(state: State) -> tuple[np.ndarray, np.ndarray]:
   Source: Friedman 2001, "Greedy function approximation: a gradient boosting machine", section 4.6.
   """
   one_hot_NK = np.eye(state.num_classes)[state.label_N]
-  if state.spec.kind == 'gradient':
+  if state.spec.kind == method.GRADIENT:
     return np.ones(len(state.label_N)), one_hot_NK - combination.softmax(state.logit_NK, np)
   size_U = np.bincount(state.unit_N)
   return (len(state.label_N) * state.weight_U / size_U)[state.unit_N], one_hot_NK
@@ -144,7 +141,7 @@ def observe(state: State, probs_NK: np.ndarray) -> State:
   """
   if state.ended:
     raise ValueError(f'the boosting has ended: {state.ended}')
-  step = {'samme': _samme, 'samme_r': _samme_r, 'gradient': _gradient}[state.spec.kind]
+  step = {method.SAMME: _samme, method.SAMME_R: _samme_r, method.GRADIENT: _gradient}[state.spec.kind]
   return step(state, np.asarray(probs_NK, np.float64))
 
 
@@ -165,9 +162,9 @@ def combine(state: State, num_members: int) -> combination.Combination:
       )
     raise ValueError(f'{num_members} members of {state.num_members}')
   alpha_M = np.array(state.alpha_M[:num_members])
-  if state.spec.kind == 'samme':
+  if state.spec.kind == method.SAMME:
     return combination.vote(alpha_M)
-  if state.spec.kind == 'samme_r':
+  if state.spec.kind == method.SAMME_R:
     return combination.geometric(num_members, state.num_classes)
   share_K = np.bincount(state.label_N, minlength=state.num_classes) / len(state.label_N)
   return combination.log_linear(alpha_M, np.log(share_K))

@@ -9,24 +9,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import groups, rng, types
+from bloodcell_jax.base import groups, rng
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
   """Numbers of subsets and resamples."""
 
-  max_subsets: int  # of members, for each size; all subsets if there are no more
-  num_resamples: int
+  max_subsets: int  # 1 or more, of members, for each size; all subsets if there are no more
+  num_resamples: int  # 1 or more
   confidence: float  # in (0, 1)
 
   def __post_init__(self):
-    if self.max_subsets < 1:
-      raise types.UserError(f'ensemble.max_subsets is {self.max_subsets}; it must be 1 or more')
-    if self.num_resamples < 1:
-      raise types.UserError(f'ensemble.num_resamples is {self.num_resamples}; it must be 1 or more')
-    if not 0 < self.confidence < 1:
-      raise types.UserError(f'ensemble.confidence is {self.confidence}; it must lie in (0, 1)')
+    # Those of a config are checked where it is read.
+    if not (self.max_subsets >= 1 and self.num_resamples >= 1 and 0 < self.confidence < 1):
+      raise ValueError(f'out of range: {self}')
 
 
 @dataclasses.dataclass(frozen=True)

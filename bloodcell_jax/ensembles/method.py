@@ -12,7 +12,7 @@ AVERAGE, SNAPSHOT, BAGGING, SAMME, SAMME_R, GRADIENT = METHODS = (
 BOOSTING = (SAMME, SAMME_R, GRADIENT)
 AUTO, MEAN, LOGITS, GEOMETRIC, VOTE, WEIGHTED = 'auto', 'mean', 'logits', 'geometric', 'vote', 'weighted'
 SWA, SOUP = WEIGHT_AVERAGES = ('swa', 'soup')
-STACKED = ('logistic', 'gradient_boosting', 'mlp')
+LOGISTIC, GRADIENT_BOOSTING, MLP = STACKED = ('logistic', 'gradient_boosting', 'mlp')
 COMBINES = (AUTO, MEAN, LOGITS, GEOMETRIC, VOTE, WEIGHTED, *WEIGHT_AVERAGES, *STACKED)
 
 

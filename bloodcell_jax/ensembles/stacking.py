@@ -19,9 +19,8 @@ import optax
 import threadpoolctl
 
 from bloodcell_jax.base import groups, rng, types
-from bloodcell_jax.ensembles import combination
+from bloodcell_jax.ensembles import combination, method
 
-KINDS = ('logistic', 'gradient_boosting', 'mlp')
 # Folds of the cross-validation; fewer if a class has fewer groups.
 MOST_FOLDS = 4
 # Candidate inverse penalties, strongest penalty first, which also wins ties.
@@ -40,7 +39,7 @@ def fit(
   **Guarantees**: no group is in both parts of a fold; the same arguments give the same combination on the same machine.
 
   Args:
-    kind: one of KINDS.
+    kind: one of method.STACKED.
     probs_MNK: out of fold: by members that were trained without the row's group. Predictions of training rows are
       more confident than those of new rows, so that a meta-learner would trust them too much.
     label_N: class of each row.
@@ -52,17 +51,17 @@ def fit(
 
   Source: Wolpert 1992, "Stacked generalization"; scikit-learn `LogisticRegression`, `GradientBoostingClassifier`.
   """
-  if kind not in KINDS:
-    raise types.UserError(f'the stacked meta-learner is {kind!r}; choose one of {", ".join(KINDS)}')
+  if kind not in method.STACKED:
+    raise types.UserError(f'ensemble.combine is {kind!r}; choose one of {", ".join(method.STACKED)}')
   num_classes = probs_MNK.shape[2]
   fold_N = _folds(label_N, group_N, num_classes, seed)
   feature_ND = combination.meta_features(np.asarray(probs_MNK, np.float64), np)
   weight_N = row_weights(label_N, group_N)
   # On arrays this small several threads are slower than one, the more so beside a training.
   with threadpoolctl.threadpool_limits(1):
-    if kind == 'logistic':
+    if kind == method.LOGISTIC:
       return _logistic(feature_ND, label_N, weight_N, fold_N)
-    if kind == 'mlp':
+    if kind == method.MLP:
       return _mlp(feature_ND, label_N, weight_N, fold_N, num_classes, seed)
     return _gradient_boosting(feature_ND, label_N, weight_N, fold_N, seed)
 
@@ -125,7 +124,7 @@ def from_trees(model: Any) -> combination.Combination:
       threshold_TKP[t, k, inner] = np.where(above, np.nextafter(near, np.float32(-np.inf)), near)
       value_TKP[t, k, : tree.node_count] = model.learning_rate * tree.value[:, 0, 0]
   return combination.Combination(
-    'gradient_boosting',
+    method.GRADIENT_BOOSTING,
     {
       'bias_K': np.log(prior_K),
       'feature_TKP': feature_TKP,
@@ -211,7 +210,7 @@ def _logistic(
   if len(bias_K) == 1:
     # For two classes scikit-learn returns the second's log odds.
     kernel_DK, bias_K = np.pad(kernel_DK, ((0, 0), (1, 0))), np.pad(bias_K, (1, 0))
-  return combination.Combination('logistic', {'kernel_DK': kernel_DK, 'bias_K': bias_K})
+  return combination.Combination(method.LOGISTIC, {'kernel_DK': kernel_DK, 'bias_K': bias_K})
 
 
 def _mlp(
@@ -222,16 +221,12 @@ def _mlp(
   num_classes: int,
   seed: int,
 ) -> combination.Combination:
-  # Standardised columns; the scaling is folded into the first layer below. A constant column becomes 0.
-  share_N1 = (weight_N / weight_N.sum())[:, None]
-  mean_D = (share_N1 * feature_ND).sum(0)
-  std_D = np.sqrt((share_N1 * (feature_ND - mean_D[None]) ** 2).sum(0))
-  std_D = np.where(std_D > 1e-6, std_D, 1.0)
-  x_ND = ((feature_ND - mean_D[None]) / std_D[None]).astype(np.float32)
   one_hot_NK = np.eye(num_classes, dtype=np.float32)[label_N]
-  first = Network(num_classes).init(rng.key(seed, 'stacking'), x_ND[:1])['params']
+  first = Network(num_classes).init(rng.key(seed, 'stacking'), feature_ND[:1].astype(np.float32))['params']
 
   def train(row_weight_N: np.ndarray) -> Any:
+    mean_D, std_D = _scale(feature_ND, row_weight_N)
+    x_ND = ((feature_ND - mean_D[None]) / std_D[None]).astype(np.float32)
     return _train(first, x_ND, one_hot_NK, row_weight_N.astype(np.float32), MOST_STEPS)
 
   def predict(_: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
@@ -241,9 +236,11 @@ def _mlp(
 
   steps = _best(predict, label_N, weight_N, fold_N)
   params = jax.tree.map(lambda leaf: np.asarray(leaf[steps], np.float64), train(weight_N)[0])
+  # The scale becomes a part of the first layer.
+  mean_D, std_D = _scale(feature_ND, weight_N)
   hidden_DH = params['hidden']['kernel'] / std_D[:, None]
   return combination.Combination(
-    'mlp',
+    method.MLP,
     {
       'hidden_DH': hidden_DH,
       'hidden_H': params['hidden']['bias'] - mean_D @ hidden_DH,
@@ -251,6 +248,14 @@ def _mlp(
       'bias_K': params['output']['bias'],
     },
   )
+
+
+def _scale(feature_ND: np.ndarray, weight_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Mean [D] and standard deviation [D] of the columns over weighted rows; 1 where a column is constant."""
+  share_N1 = (weight_N / weight_N.sum())[:, None]
+  mean_D = (share_N1 * feature_ND).sum(0)
+  std_D = np.sqrt((share_N1 * (feature_ND - mean_D[None]) ** 2).sum(0))
+  return mean_D, np.where(std_D > 1e-6, std_D, 1.0)
 
 
 @functools.partial(jax.jit, static_argnames='num_steps')

@@ -16,8 +16,9 @@ from bloodcell_jax.ensembles import combination
 from bloodcell_jax.export import pixels, plain
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import forward
+from bloodcell_jax.stats import metrics
 
-_LEAST_LOG = float(np.log(np.nextafter(0, 1)))
+_LEAST_LOG = float(np.log(metrics.TINY))
 INPUT, OUTPUT = 'image', 'probabilities'  # the names of the two tensors
 
 

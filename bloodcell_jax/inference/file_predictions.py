@@ -22,6 +22,10 @@ FramesOf = Callable[[np.ndarray, Sequence[cell.Box]], Sequence[cell.Box]]
 CellsOf = Callable[[np.ndarray], Sequence[cell.Region | None]]
 
 
+class NoneUsable(types.UserError):
+  """None of the files can be used."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CellPredictions:
   """What the network predicts for the cells of some image files."""
@@ -94,7 +98,7 @@ def predict_files(
 
   Raises:
     signals.Stopped: a stop was requested; what has been predicted is in the journal.
-    UserError: none of the files can be read.
+    NoneUsable: none of the files can be read.
     RunError: the output for a cell is not finite.
   """
 
@@ -212,7 +216,7 @@ def _gather(
     cells += inside
     paths += [file.path] * len(inside)
   if not photographs:
-    raise types.UserError(f'none of the {len(problems)} files can be used; the first: {problems[0]}')
+    raise NoneUsable(f'none of the {len(problems)} files can be used; the first: {problems[0]}')
   looks = [journal.looks[one.key] for one in cells if one.key in journal.looks]
   return CellPredictions(
     tuple(cells),

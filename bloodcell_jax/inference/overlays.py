@@ -90,11 +90,13 @@ def file_names(files: Sequence[str], digests: Sequence[str]) -> list[str]:
     ['a.jpg', 'monday_b.jpg', 'a_2f.jpg']
   """
   names: list[str] = []
+  taken: set[str] = set()
   for file, digest in zip(files, digests, strict=True):
     stem = portable_name.portable_name(str(pathlib.PurePath(file).with_suffix('')))
     name = f'{stem}.jpg'
     # Some file systems do not tell capital letters from small ones.
-    if not stem or len(name.encode()) > _LONGEST_NAME or name.lower() in {other.lower() for other in names}:
+    if not stem or len(name.encode()) > _LONGEST_NAME or name.lower() in taken:
       name = f'{stem[: _LONGEST_NAME // 4]}_{digest}.jpg'
     names.append(name)
+    taken.add(name.lower())
   return names

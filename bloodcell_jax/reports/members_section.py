@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import page, selection, split_section
 from bloodcell_jax.stats import metrics as merits
 from bloodcell_jax.storage import workdir
@@ -27,7 +28,6 @@ _RULES = {
   'samme_r': 'the sum of log probabilities of SAMME.R',
   'gradient': 'the sum of their boosting steps',
 }
-_META_LEARNERS = ('logistic', 'gradient_boosting', 'mlp')
 
 
 def section(
@@ -85,7 +85,7 @@ def _headlines(
 def _summary(ensemble: Mapping[str, Any]) -> str:
   number = len(ensemble['members'])
   rule = _RULES[ensemble['combine']]
-  fitted = ' fitted on out-of-sample predictions' if ensemble['kind'] in _META_LEARNERS else ''
+  fitted = ' fitted on out-of-sample predictions' if ensemble['kind'] in method.STACKED else ''
   runs = ''.join(f'<li>{page.text(name)}</li>' for name in ensemble['members']) if 'runs' in ensemble else ''
   return (
     f'<p>{number} networks ({page.text(ensemble["method"])}), combined by {page.text(rule)}{fitted}. Each '

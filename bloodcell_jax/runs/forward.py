@@ -11,6 +11,7 @@ from scipy import special
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.augmentation import test_time
+from bloodcell_jax.stats import metrics
 
 
 def outputs(
@@ -87,8 +88,5 @@ def run(
 
 def figures(predictions: types.Predictions) -> dict[str, float]:
   """The validation metrics of an epoch: mean cross-entropy in nats, and accuracy."""
-  rows = np.arange(len(predictions))
-  # A probability that underflowed to 0 counts as the smallest positive double: 745 nats, not infinity.
-  probs_N = np.maximum(predictions.probs_NK[rows, predictions.label_N], np.nextafter(0, 1))
-  correct_N = predictions.probs_NK.argmax(1) == predictions.label_N
-  return {'val_loss': float(-np.log(probs_N).mean()), 'val_accuracy': float(correct_N.mean())}
+  loss, accuracy = metrics.loss_and_accuracy(predictions.probs_NK, predictions.label_N)
+  return {'val_loss': loss, 'val_accuracy': accuracy}

@@ -118,8 +118,8 @@ class Analysis:
       RunError: the output for a cell is not finite.
     """
     files = [input_paths.Input(str(one.path), one.shown) for one in photographs]
-    # Raised where none of these has a cell; the journal says so of each below.
-    with contextlib.suppress(types.UserError):
+    # The journal says below that each of these cannot be read again.
+    with contextlib.suppress(file_predictions.NoneUsable):
       file_predictions.predict_files(
         self.loaded, files, self.spec, journal, lambda done, total: None, self._cells_of, self._frames_of
       )

@@ -105,6 +105,9 @@ def run(
     adapting: the command `adapt`.
     stop: polled.
     on_ready: called with the page's address once it answers.
+
+  Raises:
+    RunError: the server could not be started, or ended although no stop was requested.
   """
   port = opened.getsockname()[1]
   networks = worker.Worker()
@@ -123,6 +126,7 @@ def run(
     while not stop.requested and serving.is_alive():
       serving.join(0.2)
       sessions.expire()
+    has_failed = not stop.requested
     # Requests that are cut off are no errors.
     logging.getLogger('uvicorn.error').disabled = True
     server.should_exit = True
@@ -131,6 +135,10 @@ def run(
     sessions.end_all()
     stopped = adapting.stop()
     has_ended = networks.stop(_FOR_NETWORKS)
+  if has_failed:
+    # Python has printed the error of its thread.
+    begun = 'ended by itself' if server.started else 'could not be started'
+    raise types.RunError(f'http://{ADDRESS}:{port}/: the server of the page {begun}')
   if not has_ended:
     # A compilation cannot be interrupted, and the process would wait for it.
     for stream in (sys.stdout, sys.stderr):

@@ -7,18 +7,21 @@ import dataclasses
 import datetime
 import pathlib
 import shutil
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bloodcell_jax.base import cell, wording
+from bloodcell_jax.base import cell, types, wording
 from bloodcell_jax.inference import differential_count
 from bloodcell_jax.serving import analysis as analysis_lib
 from bloodcell_jax.serving import limits as limits_lib
 from bloodcell_jax.serving import photograph_file
 from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import journal as journal_lib
+from bloodcell_jax.train import signals
 
 # Most sentences about files that could not be used; later ones replace the first.
 _MOST_PROBLEMS = 200
@@ -130,6 +133,9 @@ class Session:
     except Exception as error:
       if self.is_closed:
         return
+      # The page shows one sentence; what a fault of the program needs to be found goes to the run's log.
+      if not isinstance(error, types.UserError | types.RunError | signals.Stopped):
+        print(traceback.format_exc(), end='', file=sys.stderr, flush=True)
       reason = ' '.join(str(error).split()) or type(error).__name__
       with self._lock:
         for one in photographs:

@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import groups, types
-from bloodcell_jax.stats import bootstrap, conformal, intervals, unlike
+from bloodcell_jax.stats import bootstrap, conformal, intervals, metrics, unlike
 
-# Stands in for a probability that underflowed to 0.
-TINY = float(np.nextafter(0, 1))
 # Bounds of the search for the temperature, as natural logarithms: from 1/20 to 20, far beyond values seen in practice.
 LOG_TEMPERATURES = (-3.0, 3.0)
 # With one more group, accepted and wrong, the error rate may be at most this many times `max_error`.
@@ -168,7 +166,7 @@ def fit_temperature(predictions: types.Predictions, weight_N: np.ndarray) -> flo
 
   if len(np.unique(predictions.group_N)) < 2:
     raise types.UserError('a temperature needs validation images of two groups or more')
-  log_NK = np.log(np.maximum(predictions.probs_NK, TINY))
+  log_NK = np.log(np.maximum(predictions.probs_NK, metrics.TINY))
   rows = np.arange(len(predictions))
 
   def loss(log_temperature: float) -> float:
@@ -193,7 +191,7 @@ def scaled(predictions: types.Predictions, temperature: float) -> types.Predicti
   """
   if not temperature > 0:
     raise ValueError(f'the temperature is {temperature}; it must be above 0')
-  log_NK = np.log(np.maximum(predictions.probs_NK, TINY)) / temperature
+  log_NK = np.log(np.maximum(predictions.probs_NK, metrics.TINY)) / temperature
   probs_NK = np.exp(log_NK - log_NK.max(1, keepdims=True))
   return dataclasses.replace(predictions, probs_NK=probs_NK / probs_NK.sum(1, keepdims=True))
 

@@ -16,6 +16,9 @@ from bloodcell_jax.base import types
 # Guo et al. 2017, "On calibration of modern neural networks", section 2: equal-width bins of confidence; 15
 # as there.
 NUM_BINS = 15
+# Stands in for a probability that underflowed to 0, the smallest double: 745 nats instead of infinity. As a NumPy
+# scalar it makes doubles of float32 arrays, in which it would be 0.
+TINY = np.nextafter(0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,16 @@ class Sums:
   log_loss: np.ndarray  # nats
   brier: np.ndarray  # sum over classes of the squared error of the probability
   bin_S3: np.ndarray  # by bin of confidence: images, sum of confidence, correct ones
+
+
+def losses(probs_NK: np.ndarray, label_N: np.ndarray) -> np.ndarray:
+  """[N] the cross-entropy of each image in nats."""
+  return -np.log(np.maximum(probs_NK[np.arange(len(label_N)), label_N], TINY))
+
+
+def loss_and_accuracy(probs_NK: np.ndarray, label_N: np.ndarray) -> tuple[float, float]:
+  """The mean cross-entropy in nats, and the accuracy, every image counted once."""
+  return float(losses(probs_NK, label_N).mean()), float((probs_NK.argmax(1) == label_N).mean())
 
 
 def sums(predictions: types.Predictions, weight_N: np.ndarray | None = None) -> tuple[Sums, np.ndarray]:
@@ -47,10 +60,8 @@ def sums(predictions: types.Predictions, weight_N: np.ndarray | None = None) -> 
   num_rows, num_classes = probs_NK.shape
   predicted_N = probs_NK.argmax(1)
   confidence_N = probs_NK.max(1)
-  rows = np.arange(num_rows)
   once_N = np.ones(num_rows) if weight_N is None else weight_N
-  # A probability that underflowed to 0 counts as the smallest double: 745 nats instead of infinity.
-  loss_N = -np.log(np.maximum(probs_NK[rows, label_N], np.nextafter(0, 1)))
+  loss_N = losses(probs_NK, label_N)
   brier_N = ((probs_NK - np.eye(num_classes)[label_N]) ** 2).sum(1)
   # Bins (0, 1/15], (1/15, 2/15], ...: the upper edge belongs to the bin.
   bin_N = np.clip(np.ceil(confidence_N * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import look_reference
 
 # What stands in place of the class of an image that is withheld.
@@ -111,27 +111,28 @@ def judge(
   alone_N = unlike_N > 1 - spec.unlike_share
   reason_N = np.array([known[a] for a in ratio_NA.argmax(1)], object)
   reason_N[~alone_N] = ''
-  rows_of = _rows(folder_N)
+  rows_of: dict[str | None, np.ndarray] = dict(groups.rows(folder_N).items())
   folders: list[Folder] = []
   small = [name for name, rows in rows_of.items() if len(rows) < LEAST_IMAGES]
   for name in small:
     reasons = [reason for reason in reason_N[rows_of[name]] if reason]
     if len(reasons) > max(1, len(rows_of[name]) / 2):
       folders.append(Folder(name, len(rows_of[name]), _strongest(_counts(reasons)), None, None))
-  left = [name for name in small if name not in {folder.name for folder in folders}]
+  judged = {folder.name for folder in folders}
+  left = [name for name in small if name not in judged]
   if left:
     rows_of[None] = np.sort(np.concatenate([rows_of.pop(name) for name in left]))
   folders += [
     _folder(references, name, look_ND[rows], nearest_N[rows], reason_N[rows].tolist())
     for name, rows in rows_of.items()
-    if name not in small
+    if name not in judged
   ]
   is_unlike_N = alone_N.copy()
   for folder in folders:
     if folder.foreign:
-      inside_N = np.isin(np.arange(len(look_ND)), rows_of[folder.name])
-      reason_N[inside_N & ~is_unlike_N] = ', '.join(folder.foreign)
-      is_unlike_N |= inside_N
+      rows = rows_of[folder.name]
+      reason_N[rows[~is_unlike_N[rows]]] = ', '.join(folder.foreign)
+      is_unlike_N[rows] = True
   return Judgement(
     unlike_N, is_unlike_N, tuple(reason_N.tolist()), tuple(folders), keep, nearest_N, len(references)
   )
@@ -156,12 +157,6 @@ def in_foreign(judgement: Judgement, folder_N: Sequence[str]) -> np.ndarray:
   known = {folder.name for folder in judgement.folders}
   foreign = {folder.name for folder in judgement.foreign}
   return np.array([(name if name in known else None) in foreign for name in folder_N], bool)
-
-
-def _rows(folder_N: Sequence[str]) -> dict[str | None, np.ndarray]:
-  """By folder its rows, in the order of their first images."""
-  name_N = np.array(folder_N, object)
-  return {name: np.flatnonzero(name_N == name) for name in dict.fromkeys(folder_N)}
 
 
 def _folder(

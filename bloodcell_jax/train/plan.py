@@ -14,7 +14,7 @@ from bloodcell_jax.train import checkpoint, history, progress, signals
 
 # Batches, or what `Many` makes them from.
 Batches = Generator[Any, None, None]
-UNITS = ('epochs', 'steps', 'minutes')
+EPOCHS, STEPS, MINUTES = UNITS = ('epochs', 'steps', 'minutes')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Spec:
   """How long an epoch is and how often to save."""
 
   steps_per_epoch: int  # 0 means one pass over the data; the caller replaces it before `loop.fit`
-  checkpoint_every: float  # > 0, in checkpoint_unit; the end of the last epoch is always saved
+  # > 0, in checkpoint_unit, whole unless these are minutes; the end of the last epoch is always saved
+  checkpoint_every: float
   checkpoint_unit: str  # one of UNITS
 
   def __post_init__(self):
@@ -33,6 +34,11 @@ class Spec:
     if self.checkpoint_unit not in UNITS:
       raise types.UserError(
         f'train.checkpoint_unit is {self.checkpoint_unit!r}; choose one of {", ".join(UNITS)}'
+      )
+    # The loop looks at whole steps and whole epochs alone: a fraction would divide almost none of them.
+    if self.checkpoint_unit != MINUTES and self.checkpoint_every % 1 > 0:
+      raise types.UserError(
+        f'train.checkpoint_every is {self.checkpoint_every}; it must be a whole number of {self.checkpoint_unit}'
       )
 
 

@@ -139,7 +139,7 @@ class RunTracker:
     """
     steps, spec = self._spec.steps_per_epoch, self._spec
     num = min(most, (len(self.records) + 1) * steps - self.step)
-    if spec.checkpoint_unit == 'steps':
+    if spec.checkpoint_unit == plan.STEPS:
       num = next((k for k in range(1, num) if (self.step + k) % spec.checkpoint_every == 0), num)
     inputs, waited = self._take(num)
     inputs += inputs[-1:] * (most - num)
@@ -197,9 +197,9 @@ class RunTracker:
   def is_checkpoint_due(self) -> bool:
     """Whether to save after this step; the end of an epoch is `end_epoch`'s business."""
     every = self._spec.checkpoint_every
-    if self._spec.checkpoint_unit == 'minutes':
+    if self._spec.checkpoint_unit == plan.MINUTES:
       return time.monotonic() - self._last_save >= 60 * every
-    return self._spec.checkpoint_unit == 'steps' and self.step % every == 0
+    return self._spec.checkpoint_unit == plan.STEPS and self.step % every == 0
 
   @_checked
   def is_epoch_trained(self) -> bool:
@@ -263,7 +263,7 @@ class RunTracker:
     # The best epoch of the run is among the best ones of its stages, whichever of them are candidates.
     is_best = history.best(own, self._stage.monitoring.monitor) is self.records[-1]
     every, unit = self._spec.checkpoint_every, self._spec.checkpoint_unit
-    if is_best or self.is_finished or unit != 'epochs' or len(self.records) % every == 0:
+    if is_best or self.is_finished or unit != plan.EPOCHS or len(self.records) % every == 0:
       self.save(state)
     self.parts.on_epoch(self.records)
     if self.is_finished:

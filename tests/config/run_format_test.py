@@ -116,6 +116,19 @@ RENAMED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+  ('every', 'unit', 'now'),
+  [(0.5, 'epochs', 1.0), (2.5, 'steps', 3.0), (2.5, 'minutes', 2.5), (2.0, 'steps', 2.0)],
+)
+def test_an_old_run_that_saved_at_fractions_is_read(every, unit, now):
+  old = {
+    **experiment.flat(default.get_config()),
+    'train.checkpoint_every': every,
+    'train.checkpoint_unit': unit,
+  }
+  assert experiment.from_flat(run_format.upgrade(old, 'here')).loop.checkpoint_every == now
+
+
 @pytest.mark.parametrize(('before', 'now', 'value'), RENAMED)
 def test_a_renamed_key_of_an_old_run_is_read(before, now, value):
   assert run_format.upgrade({before: value, 'seed': 3}, 'here') == {now: value, 'seed': 3, 'format': 1}

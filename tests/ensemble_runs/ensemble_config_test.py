@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from small_ensemble import config
 
@@ -22,6 +24,8 @@ from bloodcell_jax.config import experiment
     ({'ensemble.method': 'gradient', 'train.monitor': 'val_accuracy'}, 'train.monitor'),
     ({'ensemble.combine': 'soup', 'ensemble.architectures': ('cnn_a', 'cnn_b')}, 'cannot be averaged'),
     ({'ensemble.shrinkage': 0.0}, 'ensemble.shrinkage'),
+    ({'ensemble.shrinkage': 1.5}, 'ensemble.shrinkage'),
+    ({'ensemble.shrinkage': math.nan}, 'ensemble.shrinkage'),
     ({'ensemble.folds': 1}, 'ensemble.folds'),
     ({'ensemble.patience': -1}, 'ensemble.patience'),
     ({'ensemble.vectorized': -1}, 'ensemble.vectorized'),

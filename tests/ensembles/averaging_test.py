@@ -18,24 +18,30 @@ def problem(seed, skills):
   return combination.softmax(logit_MNK, np), label_N, generator.uniform(0.2, 1, N)
 
 
+def loss(weight_M, probs_MNK, label_N, weight_N):
+  """The weighted log loss that `fit_weights` minimises."""
+  label_prob_MN = np.maximum(probs_MNK[:, np.arange(len(label_N)), label_N], combination.CLIP)
+  return float(-(weight_N * np.log(weight_M @ label_prob_MN)).sum() / weight_N.sum())
+
+
 @pytest.mark.parametrize('seed', range(5))
 def test_fitted_weights_are_on_the_simplex_and_never_worse_than_the_best_member_or_the_mean(seed):
   probs_MNK, label_N, weight_N = problem(seed, [0.2, 1.0, 2.0, 1.5])
   weight_M = averaging.fit_weights(probs_MNK, label_N, weight_N)
   assert (weight_M >= 0).all()
   assert weight_M.sum() == pytest.approx(1)
-  found = averaging.loss(weight_M, probs_MNK, label_N, weight_N)
-  assert found <= min(averaging.loss(one, probs_MNK, label_N, weight_N) for one in np.eye(4)) + 1e-6
-  assert found <= averaging.loss(np.full(4, 0.25), probs_MNK, label_N, weight_N)
+  found = loss(weight_M, probs_MNK, label_N, weight_N)
+  assert found <= min(loss(one, probs_MNK, label_N, weight_N) for one in np.eye(4)) + 1e-6
+  assert found <= loss(np.full(4, 0.25), probs_MNK, label_N, weight_N)
   # Negative control: the same weights on the wrong members are worse.
-  assert averaging.loss(weight_M[::-1], probs_MNK, label_N, weight_N) > found + 0.01
+  assert loss(weight_M[::-1], probs_MNK, label_N, weight_N) > found + 0.01
 
 
 def test_fitted_weights_are_those_of_a_general_minimiser():
   probs_MNK, label_N, weight_N = problem(7, [0.5, 1.0, 1.2])
   weight_M = averaging.fit_weights(probs_MNK, label_N, weight_N)
   general = optimize.minimize(
-    lambda logit_M: averaging.loss(combination.softmax(logit_M, np), probs_MNK, label_N, weight_N),
+    lambda logit_M: loss(combination.softmax(logit_M, np), probs_MNK, label_N, weight_N),
     np.zeros(3),
     tol=1e-12,
   )
@@ -50,9 +56,7 @@ def test_no_round_raises_the_loss(monkeypatch):
   losses = []
   for rounds in range(8):
     monkeypatch.setattr(averaging, 'MOST_ROUNDS', rounds)
-    losses.append(
-      averaging.loss(averaging.fit_weights(probs_MNK, label_N, weight_N), probs_MNK, label_N, weight_N)
-    )
+    losses.append(loss(averaging.fit_weights(probs_MNK, label_N, weight_N), probs_MNK, label_N, weight_N))
   assert (np.diff(losses) < 0).all()
 
 
@@ -83,9 +87,7 @@ def test_the_greedy_mean_is_no_worse_than_the_best_member():
   probs_MNK, label_N, _ = problem(1, [0.1, 1.5, 0.3, 1.4, 1.4])
 
   def score(members):
-    return -averaging.loss(
-      np.full(len(members), 1 / len(members)), probs_MNK[list(members)], label_N, np.ones(N)
-    )
+    return -loss(np.full(len(members), 1 / len(members)), probs_MNK[list(members)], label_N, np.ones(N))
 
   kept = averaging.greedy(5, score)
   assert score(kept) >= max(score((m,)) for m in range(5))

@@ -8,9 +8,9 @@ import threadpoolctl
 from sklearn import metrics
 
 from bloodcell_jax.base import types
-from bloodcell_jax.ensembles import combination, stacking
+from bloodcell_jax.ensembles import combination, method, stacking
 
-KINDS = pytest.mark.parametrize('kind', stacking.KINDS)
+KINDS = pytest.mark.parametrize('kind', method.STACKED)
 
 
 def problem(seed, num_classes=3, num_groups=60, copies=3):
@@ -126,7 +126,7 @@ def test_a_class_without_groups_is_an_error():
   for wanted, kept in (('0 groups', label_N != 2), ('1 groups', (label_N != 2) | (group_N == group_N[-1]))):
     with pytest.raises(types.UserError, match=f'class 2 has images of {wanted}'):
       stacking.fit('logistic', probs_MNK[:, kept], label_N[kept], group_N[kept], seed=0)
-  with pytest.raises(types.UserError, match='choose one of logistic'):
+  with pytest.raises(types.UserError, match=r'^ensemble\.combine is .forest.; choose one of logistic'):
     stacking.fit('forest', probs_MNK, label_N, group_N, seed=0)
 
 
@@ -144,3 +144,19 @@ def test_folds_never_part_a_group(monkeypatch):
   (fold_N,) = seen
   assert len(np.unique(fold_N)) == stacking.MOST_FOLDS
   assert all(len(np.unique(fold_N[group_N == group])) == 1 for group in group_N)
+
+
+def test_the_network_s_columns_are_standardized_without_the_rows_that_are_held_out(monkeypatch):
+  seen, train = [], stacking._train
+
+  def watched(first, x_ND, one_hot_NK, weight_N, num_steps):
+    seen.append((x_ND, weight_N))
+    return train(first, x_ND, one_hot_NK, weight_N, num_steps)
+
+  monkeypatch.setattr(stacking, '_train', watched)
+  monkeypatch.setattr(stacking, 'MOST_STEPS', 2)
+  stacking.fit('mlp', *problem(10), seed=0)
+  assert [bool(weight_N.all()) for _, weight_N in seen] == [False] * stacking.MOST_FOLDS + [True]
+  for x_ND, weight_N in seen:
+    np.testing.assert_allclose(np.average(x_ND, 0, weight_N), 0, atol=1e-5)
+    np.testing.assert_allclose(np.average(x_ND.astype(float) ** 2, 0, weight_N), 1, atol=1e-5)

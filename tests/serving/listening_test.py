@@ -6,15 +6,19 @@ import os
 import tempfile
 import threading
 import time
+from types import SimpleNamespace
 
 import lock_holder
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.serving import worker
+from bloodcell_jax.serving import limits, worker
+from bloodcell_jax.train import signals
 
-pytest.importorskip('uvicorn', reason='Uvicorn is not installed')
-from bloodcell_jax.serving import server
+uvicorn = pytest.importorskip('uvicorn', reason='Uvicorn is not installed')
+from bloodcell_jax.serving import adaptation, server
+
+LIMITS = limits.Limits(5, 10**6, 2 * 10**6, 10**6, 10.0, 3)
 
 
 def test_a_port_in_use_is_one_line_that_names_a_free_one():
@@ -68,3 +72,23 @@ def test_what_was_clicked_comes_before_photographs_that_wait():
   assert running.submit(worker.CLICK, lambda: 1 / 0).exception(10)
   assert running.submit(worker.CLICK, lambda: 7).result(10) == 7, 'an error ends its task alone'
   assert running.stop(10)
+
+
+@pytest.mark.parametrize(('is_begun', 'said'), [(False, 'could not be started'), (True, 'ended by itself')])
+def test_a_server_that_ends_without_being_asked_is_no_closed_page(is_begun, said, tmp_path, monkeypatch):
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+  ready: list[str] = []
+
+  def ends(self, sockets):
+    self.started = is_begun
+    for _ in range(100 * is_begun):
+      time.sleep(0.02)
+      if ready:
+        break
+
+  monkeypatch.setattr(uvicorn.Server, 'run', ends)
+  adapting, analysing = adaptation.Adaptation((), tmp_path, tmp_path), SimpleNamespace(class_names=('a',))
+  with server.bind(0) as opened, pytest.raises(types.RunError, match=f'the server of the page {said}$'):
+    server.run(opened, analysing, LIMITS, adapting, signals.Stop(), ready.append)
+  assert bool(ready) == is_begun
+  assert list(tmp_path.iterdir()) == [], 'what was uploaded is removed all the same'

@@ -1,12 +1,14 @@
 """Figures of merit against scikit-learn, and what they say where a class is missing."""
 
 import dataclasses
+import pathlib
 import warnings
 
 import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+import bloodcell_jax
 from bloodcell_jax.base import groups, types
 from bloodcell_jax.stats import metrics, roc_area
 
@@ -196,3 +198,17 @@ def test_a_probability_that_is_none_is_refused_by_its_file(bad):
 def test_no_rows_are_refused():
   with pytest.raises(types.UserError, match='no predictions'):
     metrics.sums(predictions(num_rows=0))
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_a_probability_that_underflowed_is_a_large_loss_and_not_infinity(dtype):
+  probs_NK = np.array([[1, 0, 0], [0.25, 0.25, 0.5]], dtype)
+  np.testing.assert_allclose(metrics.losses(probs_NK, np.array([1, 2])), [744.44, np.log(2)], rtol=1e-5)
+  loss, accuracy = metrics.loss_and_accuracy(probs_NK, np.array([1, 2]))
+  assert (loss, accuracy) == (pytest.approx((744.44 + np.log(2)) / 2, rel=1e-5), 0.5)
+
+
+def test_the_least_probability_is_written_in_one_place():
+  package = pathlib.Path(bloodcell_jax.__file__).parent
+  having = [path for path in package.rglob('*.py') if 'nextafter(0, 1)' in path.read_text('utf-8')]
+  assert [str(path.relative_to(package)) for path in having] == ['stats/metrics.py']

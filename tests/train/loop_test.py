@@ -233,3 +233,13 @@ def test_the_share_of_time_spent_waiting_for_input_is_recorded(tmp_path, monkeyp
 def test_a_length_of_nothing_is_named(key, value):
   with pytest.raises(types.UserError, match=f'train.{key}'):
     dataclasses.replace(plan.Spec(1, 1.0, 'epochs'), **{key: value})
+
+
+@pytest.mark.parametrize(('every', 'unit'), [(0.3, 'epochs'), (0.5, 'epochs'), (2.5, 'steps')])
+def test_a_fraction_of_what_is_saved_at_whole_numbers_is_refused(every, unit):
+  line = f'^train.checkpoint_every is {every}; it must be a whole number of {unit}$'
+  with pytest.raises(types.UserError, match=line):
+    plan.Spec(1, every, unit)
+  # Negative controls.
+  assert plan.Spec(1, every, 'minutes').checkpoint_every == every
+  assert plan.Spec(1, 2.0, unit).checkpoint_every == 2.0

@@ -80,7 +80,8 @@ def photographs(folder: str) -> types.Table:
   Raises:
     UserError: the photographs are missing.
   """
-  kept = _single_cells(_find(folder or fetch())[1], ('train',))
+  folder = folder or fetch()
+  kept = _single_cells(_find(folder)[1], ('train',))
   if not kept:
     raise types.UserError(_no_photographs(folder))
   return _table(kept)

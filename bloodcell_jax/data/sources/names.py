@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -252,3 +253,15 @@ def match_number(name: str, others: Iterable[str]) -> str:
   """As `match`; else the only one of the others that is the name in the singular or the plural."""
   found = [other for other in others if singular(other) == singular(name)]
   return match(name, others) or (found[0] if len(found) == 1 else '')
+
+
+def nearest(name: str, others: Iterable[str]) -> str:
+  """The one of the others that the name may be a slip for, read as by `key`; '' if none is near.
+
+  Example:
+    >>> nearest('monozyt', ('Lymphocyte', 'Monocyte')), nearest('CD4', ('Lymphocyte', 'Monocyte'))
+    ('Monocyte', '')
+  """
+  known = {key(other): other for other in others}
+  near = difflib.get_close_matches(key(name), known, 1)
+  return known[near[0]] if near else ''

@@ -160,6 +160,16 @@ def test_without_a_folder_kagglehub_fetches_the_data_set(monkeypatch, archive):
   assert len(table) == 28
 
 
+def test_a_fetched_data_set_without_photographs_is_named_by_its_folder(monkeypatch, archive):
+  folder, _ = archive
+  shutil.rmtree(folder / 'dataset-master')
+  monkeypatch.setattr(kaggle, 'fetch', lambda: str(folder))
+  for given in ('', str(folder)):
+    with pytest.raises(types.UserError) as caught:
+      kaggle.photographs(given)
+    assert str(caught.value).startswith(f'{folder}: holds none of the original training photographs')
+
+
 def test_a_failed_download_is_one_line(monkeypatch):
   def fail(handle):
     raise ConnectionError('no network\nat all')

@@ -1,0 +1,66 @@
+"""A session whose analysis fails: one sentence on the page, and in the log what the fault needs to be found."""
+
+from __future__ import annotations
+
+import types as builtin_types
+from typing import Any
+
+import pytest
+
+from bloodcell_jax.base import types
+from bloodcell_jax.inference import file_predictions
+from bloodcell_jax.serving import analysis, limits, photograph_file, session
+from bloodcell_jax.storage import journal
+
+LIMITS = limits.Limits(5, 10**6, 2 * 10**6, 10**6, 10.0, 3)
+NAME = 'ward 3/secret name.png'
+
+
+def waiting(place) -> photograph_file.PhotographFile:
+  return photograph_file.PhotographFile('1', NAME, place / '1', 'ab', (9, 9), 9)
+
+
+def failed(place, error: Exception) -> photograph_file.PhotographFile:
+  """A photograph whose analysis raised this."""
+
+  def find(*_: Any) -> None:
+    raise error
+
+  analysing: Any = builtin_types.SimpleNamespace(network='n', class_names=('a', 'b'), find=find)
+  own, photograph = session.Session(place, 'token', analysing, LIMITS), waiting(place)
+  own.add(photograph)
+  own.analyse([photograph])
+  assert photograph.state == photograph_file.FAILED
+  return photograph
+
+
+def test_a_fault_of_the_program_is_a_sentence_on_the_page_and_a_traceback_in_the_log(tmp_path, capsys):
+  photograph = failed(tmp_path, KeyError('no such layer'))
+  assert photograph.reason == "could not be analysed ('no such layer')"
+  printed = capsys.readouterr().err
+  assert printed.startswith('Traceback')
+  assert printed.endswith("KeyError: 'no such layer'\n")
+  assert 'in find' in printed
+
+
+@pytest.mark.parametrize('kind', [types.UserError, types.RunError])
+def test_a_known_failure_names_no_uploaded_file_in_the_log(kind, tmp_path, capsys):
+  assert NAME in failed(tmp_path, kind(f'{NAME}: the output is not finite')).reason
+  assert capsys.readouterr().err == ''
+
+
+def test_only_that_no_file_can_be_read_is_said_of_each_photograph(tmp_path, monkeypatch):
+  analysing: Any = object.__new__(analysis.Analysis)
+  vars(analysing).update(loaded=None, spec=None, _cells_of=None, _frames_of=None)
+  kept = journal.Journal(tmp_path / 'journal.jsonl', 'n', ('a', 'b'))
+
+  def find(error: Exception) -> list[analysis.Found]:
+    def predict_files(*_: Any) -> None:
+      raise error
+
+    monkeypatch.setattr(file_predictions, 'predict_files', predict_files)
+    return analysing.find([waiting(tmp_path)], kept)
+
+  assert find(file_predictions.NoneUsable('none can be used'))[0].reason == 'cannot be read again'
+  with pytest.raises(types.UserError, match='no space'):
+    find(types.UserError('the disk has no space'))
