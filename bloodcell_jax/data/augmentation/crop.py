@@ -13,6 +13,9 @@ from bloodcell_jax.data.augmentation import draws
 from bloodcell_jax.data.images import locate
 from bloodcell_jax.data.tensorflow_cpu import tf
 
+# Top, left, bottom, right.
+NUM_OPERANDS = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:

@@ -13,8 +13,10 @@ from bloodcell_jax.data.images import on_demand
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 # Columns of the operands of an image.
-CROP, AUGMENT, PHOTOMETRIC = slice(0, 4), slice(4, 14), slice(14, 29)
-NUM_OPERANDS = 29
+CROP = slice(0, crop.NUM_OPERANDS)
+AUGMENT = slice(CROP.stop, CROP.stop + augment.NUM_OPERANDS)
+PHOTOMETRIC = slice(AUGMENT.stop, AUGMENT.stop + photometric.NUM_OPERANDS)
+NUM_OPERANDS = PHOTOMETRIC.stop
 
 
 @dataclasses.dataclass(frozen=True)
