@@ -14,6 +14,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import standardize
+from bloodcell_jax.data.images import nuclei
 from configs import default
 
 ROWS = np.arange(3, 17)
@@ -44,7 +45,8 @@ def through_numpy(source, rows, batch_size, seed, start):
 def through_tf_data(source, rows, batch_size, seed, start):
   from bloodcell_jax.data import pipeline
 
-  return pipeline.training(source, rows, batch_size, seed, start, TRANSFORM, None)
+  found = nuclei.Nuclei(source.image_NHWC)
+  return pipeline.training(source, rows, batch_size, seed, start, TRANSFORM, None, found)
 
 
 @pytest.fixture(params=['numpy', 'tf_data'])

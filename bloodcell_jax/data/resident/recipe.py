@@ -11,6 +11,7 @@ import numpy as np
 
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import augment, columns, photometric, transform
+from bloodcell_jax.data.images import nuclei
 from bloodcell_jax.data.resident import affine
 
 # A NumPy array until it is on the device.
@@ -56,7 +57,8 @@ def training(
     part: of each batch.
   """
   rows = np.arange(len(arrays.weight_N))
-  draw = transform.make_operands(spec, seed, arrays.image_NHWC, rows) if spec else None
+  # No nucleus is looked for, since crops are refused.
+  draw = transform.make_operands(spec, seed, nuclei.Nuclei(arrays.image_NHWC), rows) if spec else None
   position_B = np.arange(batch_size, dtype=np.int32)[part]
   for all_rows_B, step in stream.order(arrays, rows, batch_size, seed, start):
     rows_B, positions = all_rows_B[part], step * batch_size + np.arange(batch_size)[part]

@@ -12,6 +12,7 @@ import pytest
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import augment, columns, photometric, transform
+from bloodcell_jax.data.images import nuclei
 from bloodcell_jax.data.resident import recipe
 from configs import default
 
@@ -52,7 +53,7 @@ def images() -> np.ndarray:
 def changed(own: transform.Spec) -> tuple[np.ndarray, np.ndarray]:
   """The operands of the first images of the stream, and their pixels."""
   image_NHWC, numbers = images(), np.arange(NUM)
-  operand_BD = transform.make_operands(own, 3, image_NHWC, numbers)(numbers, numbers)
+  operand_BD = transform.make_operands(own, 3, nuclei.Nuclei(image_NHWC), numbers)(numbers, numbers)
   return operand_BD, transform.make_changes(own, image_NHWC.shape[1:])(image_NHWC, operand_BD).numpy()
 
 
