@@ -125,7 +125,7 @@ def _save(
   saving.name(values.save_prefix, 0, 0, values.save_format)  # refuses a wrong format before anything is read
   data = _read(exp, workdir.Workdir(request.folder()), stop, progress)
   rows, shape = data.rows['train'], data.image_NHWC.shape[1:]
-  draw = transform.make_operands(exp.transform, exp.seed, data.image_NHWC, rows)
+  draw = transform.make_operands(exp.transform, exp.seed, data.nuclei, rows)
   change = transform.make_changes(exp.transform, shape)
   for start in range(0, num_images, _BATCH):
     positions = np.arange(start, min(start + _BATCH, num_images))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
@@ -11,6 +12,7 @@ import numpy as np
 from bloodcell_jax.base import groups, types
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import conversions as conversions_lib
+from bloodcell_jax.data.images import nuclei as nuclei_lib
 from bloodcell_jax.data.images import on_demand, redefined
 
 SPLITS = ('validation', 'test', 'test_clean', 'test_simple', 'test_originals')  # those that can be scored
@@ -28,6 +30,11 @@ class Dataset:
   remarks: tuple[str, ...]  # what the source was taken for, lines for people
   size_N2: np.ndarray | None = None  # int32: width and height of each photograph; None if not decoded
   thumbnail_NHW: np.ndarray | None = None  # uint8, of `near_copies.thumbnail`; None if not decoded
+
+  @functools.cached_property
+  def nuclei(self) -> nuclei_lib.Nuclei:
+    """Where the nuclei of the images lie."""
+    return nuclei_lib.Nuclei(self.image_NHWC)
 
   def fingerprint(self) -> str:
     """16 hex digits that change with any image, label, group or split."""
@@ -65,7 +72,9 @@ class Dataset:
 
   def with_rows(self, rows: Mapping[str, np.ndarray]) -> Dataset:
     """The same images divided into these splits."""
-    return dataclasses.replace(self, rows=dict(rows))
+    other = dataclasses.replace(self, rows=dict(rows))
+    other.__dict__['nuclei'] = self.nuclei
+    return other
 
   def leaking(self) -> leaks.Leaks:
     """The images that are in both of two splits, or show the same photograph."""

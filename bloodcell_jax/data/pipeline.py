@@ -12,6 +12,7 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import mixing, standardize, transform
+from bloodcell_jax.data.images import nuclei as nuclei_lib
 from bloodcell_jax.data.tensorflow_cpu import tf
 from bloodcell_jax.system import memory
 
@@ -32,6 +33,7 @@ def training(
   start: int,
   spec: transform.Spec,
   statistics: standardize.Statistics | None,
+  nuclei: nuclei_lib.Nuclei,
   part: slice = stream.WHOLE,
 ) -> Generator[types.Batch, None, None]:
   """The endless training batches from step `start` on.
@@ -48,7 +50,7 @@ def training(
   memory.require(
     COPIES * num_bytes, memory.obtainable(), 'batches ahead', advice, peak_factor=memory.PEAK_FACTOR
   )
-  operands = transform.make_operands(spec, seed, arrays.image_NHWC, rows)
+  operands = transform.make_operands(spec, seed, nuclei, rows)
   apply = transform.make_apply(spec, statistics, shape)
 
   is_stopped = False

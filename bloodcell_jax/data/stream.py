@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import itertools
 from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
@@ -19,6 +19,8 @@ DRAWS = (IMAGES, LABORATORIES)
 WHOLE = slice(None)
 # uint8 images -> float32 input of the network.
 Standardize = Callable[[np.ndarray], np.ndarray]
+# (step, batch size) -> rows_B.
+RowsAt = Callable[[int, int], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,35 +57,49 @@ def class_weights(label_N: np.ndarray, num_classes: int, kind: str) -> np.ndarra
   return (len(label_N) / (num_classes * np.maximum(count_K, 1))).astype(np.float32)
 
 
-def rows_at(step: int, batch_size: int, num_rows: int, seed: int) -> np.ndarray:
-  """[B] int64: the rows of the batch of step `step`, as indices below `num_rows`.
+class _Shuffled:
+  """Rows without end: each comes once, in a new order, before any comes again.
+
+  Only the newest order is kept, which a stream that goes forward draws once, however many streams there are.
+  """
+
+  def __init__(self, row_N: np.ndarray, seed: int, name: str, *counters: int):
+    self._row_N, self._seed, self._name, self._counters = row_N, seed, name, counters
+    self._round, self._order_N = -1, np.zeros(0, np.int32)
+
+  def __getitem__(self, turn: int) -> int:
+    number, offset = divmod(turn, len(self._row_N))
+    if number != self._round:
+      numbers = rng.generator(self._seed, self._name, *self._counters, number)
+      self._round, self._order_N = number, numbers.permutation(len(self._row_N)).astype(np.int32)
+    return self._row_N[self._order_N[offset]]
+
+
+def alike(row_N: np.ndarray, seed: int) -> RowsAt:
+  """A function (step, batch size) -> [B] int64: the rows of the batch of this step.
 
   The rows form an endless sequence with a new permutation for each epoch of the data; a batch may contain the
   end of one epoch and the beginning of the next.
 
-  **Guarantees**: depends only on the arguments; each block of `num_rows` positions that begins at a multiple of
-  `num_rows` has every row once.
+  **Guarantees**: depends only on the arguments; each block of `len(row_N)` positions that begins at a multiple of
+  `len(row_N)` has every row once.
 
   Example:
-    >>> seen = np.concatenate([rows_at(step, 4, 6, seed=0) for step in range(3)])
+    >>> rows_at = alike(np.arange(6), seed=0)
+    >>> seen = np.concatenate([rows_at(step, 4) for step in range(3)])
     >>> sorted(seen[:6].tolist()) == sorted(seen[6:].tolist()) == list(range(6))
     True
   """
-  position_B = step * batch_size + np.arange(batch_size)
-  epoch_B, offset_B = np.divmod(position_B, num_rows)
-  pairs = zip(epoch_B, offset_B, strict=True)
-  return np.array([_order(num_rows, seed, int(e))[o] for e, o in pairs], np.int64)
+  shuffled = _Shuffled(row_N, seed, 'order')
+
+  def rows_at(step: int, batch_size: int) -> np.ndarray:
+    return np.array([shuffled[position] for position in _positions(step, batch_size)], np.int64)
+
+  return rows_at
 
 
-@functools.lru_cache(maxsize=4)
-def _order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
-  return rng.generator(seed, 'order', epoch).permutation(num_rows).astype(np.int32)
-
-
-def balanced_rows(
-  step: int, batch_size: int, laboratory_N: np.ndarray, label_N: np.ndarray, seed: int
-) -> np.ndarray:
-  """[B] int64: as `rows_at`, the laboratory drawn first, then the class, then the image.
+def by_laboratory(row_N: np.ndarray, laboratory_N: np.ndarray, label_N: np.ndarray, seed: int) -> RowsAt:
+  """As `alike`, the laboratory drawn first, then the class, then the image.
 
   Laboratories take turns, within a laboratory its classes, and within a class of a laboratory each image comes once
   before any comes a second time.
@@ -92,55 +108,55 @@ def balanced_rows(
   laboratory has one.
 
   Args:
-    step: of the run.
-    batch_size: B.
+    row_N: the rows.
     laboratory_N: of each row.
     label_N: the class of each row.
     seed: of the run.
 
   Example:
     >>> laboratory_N, label_N = np.array([0, 0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 0, 1, 0, 1])
-    >>> drawn = balanced_rows(3, 4, laboratory_N, label_N, seed=0)
+    >>> drawn = by_laboratory(np.arange(7), laboratory_N, label_N, seed=0)(3, 4)
     >>> laboratory_N[drawn].tolist(), label_N[drawn].tolist()
     ([0, 1, 0, 1], [0, 0, 1, 1])
   """
-  cells = _cells(laboratory_N, label_N)
-  drawn = []
-  for position in range(step * batch_size, (step + 1) * batch_size):
+  cells = [
+    [_Shuffled(row_N[found], seed, 'order by laboratory', a, k) for k, found in enumerate(of_class)]
+    for a, of_class in enumerate(_cells(laboratory_N, label_N))
+  ]
+
+  def row(position: int) -> int:
     turn, laboratory = divmod(position, len(cells))
     turn, kind = divmod(turn, len(cells[laboratory]))
-    rows = cells[laboratory][kind]
-    epoch, offset = divmod(turn, len(rows))
-    drawn.append(rows[_order_within(len(rows), seed, laboratory, kind, epoch)[offset]])
-  return np.array(drawn)
+    return cells[laboratory][kind][turn]
+
+  def rows_at(step: int, batch_size: int) -> np.ndarray:
+    return np.array([row(position) for position in _positions(step, batch_size)], np.int64)
+
+  return rows_at
+
+
+def _positions(step: int, batch_size: int) -> range:
+  return range(step * batch_size, (step + 1) * batch_size)
 
 
 def _cells(laboratory_N: np.ndarray, label_N: np.ndarray) -> list[list[np.ndarray]]:
-  """By laboratory and by each class that it has: the rows."""
+  """By laboratory and by each class that it has: where they are."""
   return [
     [np.flatnonzero((laboratory_N == a) & (label_N == k)) for k in np.unique(label_N[laboratory_N == a])]
     for a in np.unique(laboratory_N)
   ]
 
 
-@functools.lru_cache(maxsize=256)
-def _order_within(num_rows: int, seed: int, laboratory: int, kind: int, epoch: int) -> np.ndarray:
-  return rng.generator(seed, 'order by laboratory', laboratory, kind, epoch).permutation(num_rows)
-
-
 def order(
   arrays: Arrays, rows: np.ndarray, batch_size: int, seed: int, start: int
 ) -> Iterator[tuple[np.ndarray, int]]:
   """Endless (rows_B, step) from step `start` on: which of `rows` each batch has, in every pipeline."""
-  step = start
-  label_N = None if arrays.laboratory_N is None else arrays.target_NK[rows].argmax(1)
-  while True:
-    if arrays.laboratory_N is None or label_N is None:
-      rows_B = rows[rows_at(step, batch_size, len(rows), seed)]
-    else:
-      rows_B = rows[balanced_rows(step, batch_size, arrays.laboratory_N[rows], label_N, seed)]
-    yield rows_B, step
-    step += 1
+  if arrays.laboratory_N is None:
+    rows_at = alike(rows, seed)
+  else:
+    rows_at = by_laboratory(rows, arrays.laboratory_N[rows], arrays.target_NK[rows].argmax(1), seed)
+  for step in itertools.count(start):
+    yield rows_at(step, batch_size), step
 
 
 def raw(

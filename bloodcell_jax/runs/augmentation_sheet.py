@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.data.augmentation import augment, photometric, transform
+from bloodcell_jax.data.images import nuclei
 from bloodcell_jax.plots import samples
 
 # The original and NUM_DRAWS augmented images fill three rows.
@@ -23,7 +24,7 @@ def sheet(spec: transform.Spec, seed: int, image_HWC: np.ndarray, title: str) ->
     title: the heading of the sheet.
   """
   positions, image_1HWC = np.arange(NUM_DRAWS), image_HWC[None]
-  draw = transform.make_operands(spec, seed, image_1HWC, np.zeros(1, np.int64))
+  draw = transform.make_operands(spec, seed, nuclei.Nuclei(image_1HWC), np.zeros(1, np.int64))
   change = transform.make_changes(spec, image_HWC.shape)
   augmented_BHWC = change(
     np.repeat(image_1HWC, NUM_DRAWS, 0), draw(positions, np.zeros(NUM_DRAWS, np.int64))

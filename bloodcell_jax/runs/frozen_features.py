@@ -149,7 +149,7 @@ def _images(
   rows, image_NHWC = job.data.rows[split], job.data.image_NHWC
   if not random:
     return lambda items: job.standardize(image_NHWC[rows[items // num_copies]])
-  draw = transform.make_operands(job.transform, job.experiment.seed, image_NHWC, rows)
+  draw = transform.make_operands(job.transform, job.experiment.seed, job.data.nuclei, rows)
   apply = transform.make_apply(job.transform, job.statistics, image_NHWC.shape[1:])
 
   def augmented(items: np.ndarray) -> np.ndarray:

@@ -233,8 +233,9 @@ class Job:
         f'data.pipeline is tf_data, but TensorFlow does not load ({error}); '
         'install requirements.txt, or set --config.data.pipeline=numpy'
       ) from None
+    nuclei = self.data.nuclei
     return pipeline.training(
-      self.arrays, rows, e.batch_size, e.seed, start, self.transform, self.statistics, part
+      self.arrays, rows, e.batch_size, e.seed, start, self.transform, self.statistics, nuclei, part
     )
 
   def in_order(self, rows: np.ndarray) -> Any:

@@ -13,6 +13,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import pipeline, stream
 from bloodcell_jax.data.augmentation import standardize, transform
+from bloodcell_jax.data.images import nuclei
 from bloodcell_jax.data.resident import recipe
 from bloodcell_jax.data.tensorflow_cpu import tf
 from bloodcell_jax.storage import config_keys
@@ -47,7 +48,8 @@ def through_numpy(source, rows, batch_size, seed, start):
 
 
 def through_tf_data(source, rows, batch_size, seed, start, spec=TRANSFORM):
-  return pipeline.training(source, rows, batch_size, seed, start, spec, None)
+  found = nuclei.Nuclei(source.image_NHWC)
+  return pipeline.training(source, rows, batch_size, seed, start, spec, None, found)
 
 
 def take(batches, count: int):
@@ -96,7 +98,7 @@ def test_where_the_pipeline_may_change_both_make_the_same_bits(name):
   image_NHWC = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
   source, rows, own = arrays(image_NHWC), np.arange(64), spec.standardize
   statistics = standardize.fit(own, lambda chosen: image_NHWC[chosen], 64) if own.centers else None
-  a = take(pipeline.training(source, rows, 16, 0, 0, spec, statistics), 4)
+  a = take(pipeline.training(source, rows, 16, 0, 0, spec, statistics, nuclei.Nuclei(image_NHWC)), 4)
   b = take(stream.training(source, rows, 16, 0, 0, lambda x: standardize.apply(own, statistics, x)), 4)
   assert differ(a, b) != is_alike
 
@@ -228,8 +230,10 @@ AUGMENTED = {'rotation_range': 20.0, 'channel_shift_range': 9.0, 'horizontal_fli
   'stream_of',
   [
     lambda *a: stream.training(*a[:5], rescale, a[5]),
-    lambda *a: pipeline.training(*a[:5], changed(**AUGMENTED), None, a[5]),
-    lambda *a: pipeline.training(*a[:5], changed(**AUGMENTED, mixup_alpha=0.4), None, a[5]),
+    lambda *a: pipeline.training(*a[:5], changed(**AUGMENTED), None, nuclei.Nuclei(a[0].image_NHWC), a[5]),
+    lambda *a: pipeline.training(
+      *a[:5], changed(**AUGMENTED, mixup_alpha=0.4), None, nuclei.Nuclei(a[0].image_NHWC), a[5]
+    ),
     lambda *a: recipe.training(a[0], *a[2:5], changed(**AUGMENTED), a[5]),
   ],
   ids=['numpy', 'tf_data', 'mixed', 'device'],

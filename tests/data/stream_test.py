@@ -14,6 +14,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import standardize
+from bloodcell_jax.data.images import nuclei
 from configs import default
 
 ROWS = np.arange(3, 17)
@@ -44,7 +45,8 @@ def through_numpy(source, rows, batch_size, seed, start):
 def through_tf_data(source, rows, batch_size, seed, start):
   from bloodcell_jax.data import pipeline
 
-  return pipeline.training(source, rows, batch_size, seed, start, TRANSFORM, None)
+  found = nuclei.Nuclei(source.image_NHWC)
+  return pipeline.training(source, rows, batch_size, seed, start, TRANSFORM, None, found)
 
 
 @pytest.fixture(params=['numpy', 'tf_data'])
@@ -69,7 +71,8 @@ def test_tf_data_gives_the_batches_of_numpy_bit_for_bit():
 
 
 def test_every_row_comes_once_an_epoch_of_the_data():
-  seen = np.concatenate([stream.rows_at(step, 4, 14, 0) for step in range(7)])
+  rows_at = stream.alike(np.arange(14), 0)
+  seen = np.concatenate([rows_at(step, 4) for step in range(7)])
   assert sorted(seen[:14]) == sorted(seen[14:]) == list(range(14))
   assert seen[:14].tolist() != seen[14:].tolist()
 
@@ -77,7 +80,7 @@ def test_every_row_comes_once_an_epoch_of_the_data():
 def test_images_are_scaled_to_one_and_labels_one_hot_with_their_weights():
   source = arrays()
   batch = take(through_numpy(source, ROWS, 4, 0, 0), 1)[0]
-  rows_B = ROWS[stream.rows_at(0, 4, len(ROWS), 0)]
+  rows_B = stream.alike(ROWS, 0)(0, 4)
   np.testing.assert_array_equal(
     batch.image_BHWC, source.image_NHWC[rows_B].astype(np.float32) * np.float32(1 / 255)
   )
@@ -114,23 +117,30 @@ def test_the_pipeline_can_be_left_at_any_time():
 def test_laboratories_have_equal_shares_and_classes_within_them_too():
   laboratory_N = np.repeat([0, 1], [300, 20])
   label_N = np.concatenate([np.repeat([0, 1, 2], [200, 90, 10]), np.repeat([0, 1], [16, 4])])
-  drawn = np.concatenate([stream.balanced_rows(step, 12, laboratory_N, label_N, 0) for step in range(40)])
+  balanced = stream.by_laboratory(np.arange(320), laboratory_N, label_N, 0)
+  drawn = np.concatenate([balanced(step, 12) for step in range(40)])
   shares = {
     (a, k): ((laboratory_N[drawn] == a) & (label_N[drawn] == k)).mean() for a in (0, 1) for k in (0, 1, 2)
   }
   assert [shares[0, k] for k in (0, 1, 2)] == pytest.approx([1 / 6] * 3, abs=0.003)
   assert [shares[1, k] for k in (0, 1, 2)] == pytest.approx([1 / 4, 1 / 4, 0])
   # Drawn alike, the small laboratory has its 20 of 320 images.
-  alike = np.concatenate([stream.rows_at(step, 12, 320, 0) for step in range(40)])
+  rows_at = stream.alike(np.arange(320), 0)
+  alike = np.concatenate([rows_at(step, 12) for step in range(40)])
   assert (laboratory_N[alike] == 1).mean() == pytest.approx(20 / 320, abs=0.03)
 
 
 def test_a_balanced_batch_depends_on_seed_and_step_alone_and_no_image_waits_long():
   laboratory_N, label_N = np.repeat([0, 1], 10), np.tile([0, 1], 10)
-  one = [stream.balanced_rows(step, 7, laboratory_N, label_N, 3) for step in range(9)]
-  again = stream.balanced_rows(8, 7, laboratory_N, label_N, 3)
-  assert (one[8] == again).all()
-  assert (one[8] != stream.balanced_rows(8, 7, laboratory_N, label_N, 4)).any()
+
+  def balanced(seed: int) -> stream.RowsAt:
+    return stream.by_laboratory(np.arange(20), laboratory_N, label_N, seed)
+
+  rows_at = balanced(3)
+  one = [rows_at(step, 7) for step in range(9)]
+  assert (one[8] == balanced(3)(8, 7)).all()
+  assert (one[2] == rows_at(2, 7)).all(), 'a step that lies back is the same too'
+  assert (one[8] != balanced(4)(8, 7)).any()
   assert set(np.concatenate(one)[:20].tolist()) == set(range(20))
 
 
@@ -141,3 +151,32 @@ def test_a_stream_by_laboratories_resumes_at_any_step():
   for _ in range(3):
     next(whole)
   assert (next(whole).image_BHWC == next(later).image_BHWC).all()
+
+
+class Watched:
+  """An array that counts how often it is read."""
+
+  def __init__(self, values: np.ndarray):
+    self.values, self.reads = values, 0
+
+  def __getitem__(self, key):
+    self.reads += 1
+    return self.values[key]
+
+
+@pytest.mark.parametrize('by_laboratory', [False, True])
+def test_an_order_is_computed_once_however_many_members_train_side_by_side(by_laboratory, monkeypatch):
+  num_members, num_steps, drawn, cells = 9, 14, [], []
+  generator, find = stream.rng.generator, stream._cells
+  monkeypatch.setattr(stream.rng, 'generator', lambda *key: drawn.append(key) or generator(*key))
+  monkeypatch.setattr(stream, '_cells', lambda *key: cells.append(key) or find(*key))
+  laboratory_N = Watched(np.arange(20) % 2)
+  source = dataclasses.replace(arrays(), laboratory_N=laboratory_N if by_laboratory else None)
+  members = [stream.order(source, ROWS, 2, seed, 0) for seed in range(num_members)]
+  for _ in range(num_steps):
+    for member in members:
+      next(member)
+  # Of the 14 rows two rounds; of the four cells seven rows each, which are two rounds of 4 rows or three of 3.
+  assert len(drawn) == len(set(drawn))
+  assert len(drawn) == num_members * (10 if by_laboratory else 2)
+  assert (laboratory_N.reads, len(cells)) == ((num_members,) * 2 if by_laboratory else (0, 0))

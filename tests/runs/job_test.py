@@ -13,8 +13,9 @@ from scipy import special
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading, tensorflow_cpu
+from bloodcell_jax.data.images import locate
 from bloodcell_jax.runs import compiled as compiled_lib
-from bloodcell_jax.runs import job
+from bloodcell_jax.runs import frozen_features, job
 from bloodcell_jax.train import devices, signals
 from configs import cnn_a, cnn_b
 
@@ -264,3 +265,27 @@ def test_outputs_with_the_embedding_are_those_without_it(tta):
   np.testing.assert_allclose(both[:, made.num_classes :], embedding, atol=1e-5)
   # Negative control: another image has another embedding.
   assert np.abs(embedding[0] - embedding[1]).max() > 1e-3
+
+
+def test_nuclei_for_crops_are_looked_for_once_in_all_stages_folds_and_members(monkeypatch):
+  seen, find = [], locate.nucleus
+  monkeypatch.setattr(
+    locate, 'nucleus', lambda image_HWC: seen.append(image_HWC.tobytes()) or find(image_HWC)
+  )
+  crops = {'data.pipeline': 'tf_data', 'augment.crop_range': (0.7, 0.9)}
+  whole = dataclasses.replace(read('cnn_a'))
+  rows = whole.rows['train']
+
+  def train(data: dataset.Dataset, train_rows: np.ndarray, seed: int) -> None:
+    made = new(resolve('cnn_a', seed=seed, **crops), data.with_rows({'train': train_rows}))
+    batches = made.batches(0)
+    next(batches)
+    batches.close()
+    # Another stage, on cached features.
+    frozen_features._images(made, 'train', 2, True)
+
+  train(whole, rows[: len(rows) // 2], 0)
+  train(whole, np.repeat(rows, 2), 1)
+  assert len(seen) == len(set(seen)) == len(rows)
+  train(dataclasses.replace(whole), rows, 0)
+  assert len(seen) == 2 * len(rows), 'images that are read once more are others'

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.augmentation import affine, colour, compiled, draws
+from bloodcell_jax.data.augmentation import affine, colour, columns, compiled, draws
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 KERAS_VERSIONS = (2, 3)
@@ -108,6 +108,20 @@ class Drawn:
     return {name: None if value != value else value for name, value in values.items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Operands:
+  """What the function of `make_apply` takes of B images, in the order of its columns."""
+
+  matrix_B6: Any  # `affine.matrices`, row by row
+  flip_horizontal_B: Any  # 0 or 1
+  flip_vertical_B: Any
+  channel_shift_intensity_B: Any  # as in `Drawn`
+  brightness_B: Any
+
+
+NUM_OPERANDS = columns.count(Operands)
+
+
 def draw(spec: Spec, seed: int, positions: np.ndarray, shape: tuple[int, ...]) -> Drawn:
   """The parameters of the images at these positions of the training stream.
 
@@ -153,7 +167,7 @@ def draw(spec: Spec, seed: int, positions: np.ndarray, shape: tuple[int, ...]) -
 
 
 def operands(spec: Spec, drawn: Drawn, shape: tuple[int, ...]) -> np.ndarray:
-  """[B, 10] float64: the parameters of each image as the function of `make_apply` takes them."""
+  """[B, NUM_OPERANDS] float64: the parameters of each image as the function of `make_apply` takes them."""
   height, width, _ = _sides(spec, shape)
   matrix_B23 = affine.matrices(
     drawn.theta_B,
@@ -166,8 +180,15 @@ def operands(spec: Spec, drawn: Drawn, shape: tuple[int, ...]) -> np.ndarray:
     width,
     spec.keras_version,
   )
-  rest = (drawn.flip_horizontal_B, drawn.flip_vertical_B, drawn.channel_shift_intensity_B, drawn.brightness_B)
-  return np.concatenate([matrix_B23.reshape(-1, 6), np.stack(rest, 1)], 1)
+  return columns.join(
+    Operands(
+      matrix_B6=matrix_B23.reshape(-1, 6),
+      flip_horizontal_B=drawn.flip_horizontal_B,
+      flip_vertical_B=drawn.flip_vertical_B,
+      channel_shift_intensity_B=drawn.channel_shift_intensity_B,
+      brightness_B=drawn.brightness_B,
+    )
+  )
 
 
 def make_apply(spec: Spec, shape: tuple[int, ...], finish: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
@@ -191,15 +212,16 @@ def make_apply(spec: Spec, shape: tuple[int, ...], finish: Callable[[Any], Any])
 
   def geometry(image_BHWC: Any, operand_BD: Any) -> Any:
     image_BHWC = tf.ensure_shape(image_BHWC, [None, height, width, channels])
-    matrix_B23 = tf.reshape(operand_BD[:, :6], [-1, 2, 3])
-    return transform(image_BHWC, matrix_B23, operand_BD[:, 6] > 0, operand_BD[:, 7] > 0)
+    own = columns.split(Operands, operand_BD)
+    matrix_B23 = tf.reshape(own.matrix_B6, [-1, 2, 3])
+    return transform(image_BHWC, matrix_B23, own.flip_horizontal_B > 0, own.flip_vertical_B > 0)
 
   def levels(image_BHWC: Any, operand_BD: Any) -> Any:
-    intensity_B, brightness_B = tf.unstack(tf.cast(operand_BD[:, 8:10], tf.float32), axis=1)
+    own = columns.split(Operands, tf.cast(operand_BD, tf.float32))
     if spec.channel_shift_range:
-      image_BHWC = colour.shift_channels(image_BHWC, intensity_B)
+      image_BHWC = colour.shift_channels(image_BHWC, own.channel_shift_intensity_B)
     if spec.brightness_range:
-      image_BHWC = colour.brighten(image_BHWC, brightness_B, spec.keras_version, may_exceed)
+      image_BHWC = colour.brighten(image_BHWC, own.brightness_B, spec.keras_version, may_exceed)
     return finish(image_BHWC)
 
   if spec.interpolation_order <= 1:

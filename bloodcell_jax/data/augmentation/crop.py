@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.augmentation import draws
-from bloodcell_jax.data.images import locate
 from bloodcell_jax.data.tensorflow_cpu import tf
+
+# Top, left, bottom, right.
+NUM_OPERANDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +43,6 @@ class Spec:
     return bool(self.crop_range)
 
 
-def centres(images: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
-  """[N, 2] row and column of the nucleus of each image, uint8 [H, W, 3]; the image's centre where none is found.
-
-  Computed once for a data set, because it takes longer than all other processing of an image.
-  """
-  centre = ((height - 1) / 2, (width - 1) / 2)
-  return np.array([locate.nucleus(image_HWC) or centre for image_HWC in images]).reshape(-1, 2)
-
-
 def draw(
   spec: Spec, seed: int, positions: np.ndarray, centre_B2: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
@@ -61,7 +54,7 @@ def draw(
     spec: the ranges.
     seed: of the run.
     positions: [B] ints: step x batch size + index in the batch.
-    centre_B2: row and column of the cells, from `centres`.
+    centre_B2: row and column of the cells, from `nuclei.Nuclei`.
     shape: (height, width, channels) of an image.
 
   Example:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.augmentation import draws
+from bloodcell_jax.data.augmentation import columns, draws
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 # By name: the name of scikit-image's stain matrix, and how many of its three stains are dyes, the rest being residual.
@@ -89,7 +89,7 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-  """The parameters of B images."""
+  """The parameters of B images, in the order of the columns of `operands`."""
 
   turns_B: np.ndarray  # counter-clockwise quarter turns, 0 to 3
   mirror_B: np.ndarray  # 0 or 1, after the turn
@@ -111,6 +111,9 @@ class Drawn:
       field.name[: field.name.rindex('_')]: getattr(self, field.name)[i] for field in dataclasses.fields(self)
     }
     return {name: value.tolist() for name, value in values.items()}
+
+
+NUM_OPERANDS = columns.count(Drawn)
 
 
 def draw(spec: Spec, seed: int, positions: np.ndarray) -> Drawn:
@@ -140,10 +143,8 @@ def draw(spec: Spec, seed: int, positions: np.ndarray) -> Drawn:
 
 
 def operands(drawn: Drawn) -> np.ndarray:
-  """[B, 15] float64: the parameters of each image as the function of `make_apply` takes them."""
-  return np.concatenate(
-    [getattr(drawn, f.name).reshape(len(drawn), -1) for f in dataclasses.fields(drawn)], 1, dtype=np.float64
-  )
+  """[B, NUM_OPERANDS] float64: the parameters of each image as the function of `make_apply` takes them."""
+  return columns.join(drawn)
 
 
 def make_apply(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], Any]:
@@ -167,24 +168,23 @@ def make_apply(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], 
 
   def change_one(image_and_operands: tuple[Any, Any]) -> Any:
     image_HWC, operand_D = image_and_operands
-    _, _, hue, saturation, *stain, blur, noise, _, quality = tf.unstack(tf.cast(operand_D[:11], tf.float32))
+    drawn = columns.split(Drawn, operand_D)
     image_HWC /= 255.0
     if spec.hue_range:
-      image_HWC = tf.image.adjust_hue(image_HWC, hue)
+      image_HWC = tf.image.adjust_hue(image_HWC, drawn.hue_B)
     if spec.saturation_range:
-      image_HWC = tf.image.adjust_saturation(image_HWC, saturation)
+      image_HWC = tf.image.adjust_saturation(image_HWC, drawn.saturation_B)
     if spec.stain_range or spec.blur_range:
       image_HWC = tf.numpy_function(
-        _by_skimage(spec.stain_vectors), [image_HWC, tf.stack(stain), blur], tf.float32
+        _by_skimage(spec.stain_vectors), [image_HWC, drawn.stain_B3, drawn.blur_B], tf.float32
       )
       image_HWC = tf.ensure_shape(image_HWC, shape)
     if spec.noise_range:
-      # The seed of the noise.
-      pair = tf.stack([tf.cast(operand_D[9], tf.int32), 0])
-      image_HWC += noise / 255.0 * tf.random.stateless_normal(shape, pair)
+      pair = tf.stack([tf.cast(drawn.noise_seed_B, tf.int32), 0])
+      image_HWC += drawn.noise_B / 255.0 * tf.random.stateless_normal(shape, pair)
     image_HWC = tf.clip_by_value(image_HWC, 0.0, 1.0)
     if spec.jpeg_quality_range:
-      image_HWC = tf.image.adjust_jpeg_quality(image_HWC, tf.cast(quality, tf.int32))
+      image_HWC = tf.image.adjust_jpeg_quality(image_HWC, tf.cast(drawn.jpeg_quality_B, tf.int32))
     return tf.ensure_shape(image_HWC * 255.0, shape)
 
   one_by_one = any(
@@ -205,12 +205,13 @@ def make_apply(spec: Spec, shape: tuple[int, int, int]) -> Callable[[Any, Any], 
       image_BHWC = tf.map_fn(
         change_one, (image_BHWC, narrow_BD), fn_output_signature=tf.TensorSpec(shape, tf.float32)
       )
+    drawn = columns.split(Drawn, narrow_BD)
     if spec.quarter_turns:
-      image_BHWC = _turn(image_BHWC, narrow_BD[:, 0])
+      image_BHWC = _turn(image_BHWC, drawn.turns_B)
     if spec.mirrors:
-      image_BHWC = _where(narrow_BD[:, 1] > 0, image_BHWC[:, :, ::-1], image_BHWC)
+      image_BHWC = _where(drawn.mirror_B > 0, image_BHWC[:, :, ::-1], image_BHWC)
     if spec.erasing_probability:
-      image_BHWC = _erase(image_BHWC, narrow_BD[:, 11:15], height, width)
+      image_BHWC = _erase(image_BHWC, drawn.erased_B4, height, width)
     return image_BHWC
 
   return tf.function(apply, autograph=False)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.data.augmentation import augment, compiled, crop, mixing, photometric, standardize
-from bloodcell_jax.data.images import on_demand
+from bloodcell_jax.data.images import nuclei as nuclei_lib
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 # Columns of the operands of an image.
-CROP, AUGMENT, PHOTOMETRIC = slice(0, 4), slice(4, 14), slice(14, 29)
-NUM_OPERANDS = 29
+CROP = slice(0, crop.NUM_OPERANDS)
+AUGMENT = slice(CROP.stop, CROP.stop + augment.NUM_OPERANDS)
+PHOTOMETRIC = slice(AUGMENT.stop, AUGMENT.stop + photometric.NUM_OPERANDS)
+NUM_OPERANDS = PHOTOMETRIC.stop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Spec:
 
 
 def make_operands(
-  spec: Spec, seed: int, image_NHWC: on_demand.Images, rows: np.ndarray
+  spec: Spec, seed: int, nuclei: nuclei_lib.Nuclei, rows: np.ndarray
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
   """A function `(positions, rows_B) -> [B, NUM_OPERANDS]` float64: the random parameters of the images of a batch.
 
@@ -44,13 +46,13 @@ def make_operands(
   Args:
     spec: the ranges.
     seed: of the run.
-    image_NHWC: uint8; read only to find the cells for crops.
+    nuclei: of the images, which are read only to find the cells for crops.
     rows: all rows that `rows_B` may have.
   """
-  shape = image_NHWC.shape[1:]
-  centre_N2 = np.zeros((len(image_NHWC), 2))
+  shape = nuclei.shape
+  centre_N2 = np.zeros((len(nuclei), 2))
   if spec.crop.is_active:
-    centre_N2[rows] = crop.centres((image_NHWC[row] for row in rows), *shape[:2])
+    centre_N2[rows] = nuclei.centres(rows)
 
   def draw(positions: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
     operand_BD = np.zeros((len(positions), NUM_OPERANDS))

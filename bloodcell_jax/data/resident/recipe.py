@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from bloodcell_jax.data import stream
-from bloodcell_jax.data.augmentation import transform
+from bloodcell_jax.data.augmentation import augment, columns, photometric, transform
+from bloodcell_jax.data.images import nuclei
 from bloodcell_jax.data.resident import affine
 
 # A NumPy array until it is on the device.
@@ -56,20 +57,22 @@ def training(
     part: of each batch.
   """
   rows = np.arange(len(arrays.weight_N))
-  draw = transform.make_operands(spec, seed, arrays.image_NHWC, rows) if spec else None
+  # No nucleus is looked for, since crops are refused.
+  draw = transform.make_operands(spec, seed, nuclei.Nuclei(arrays.image_NHWC), rows) if spec else None
   position_B = np.arange(batch_size, dtype=np.int32)[part]
   for all_rows_B, step in stream.order(arrays, rows, batch_size, seed, start):
     rows_B, positions = all_rows_B[part], step * batch_size + np.arange(batch_size)[part]
     operand_BD = draw(positions, rows_B) if draw else np.zeros((len(rows_B), transform.NUM_OPERANDS))
-    augment_BD, photometric_BD = operand_BD[:, transform.AUGMENT], operand_BD[:, transform.PHOTOMETRIC]
+    geometric = columns.split(augment.Operands, operand_BD[:, transform.AUGMENT])
+    drawn = columns.split(photometric.Drawn, operand_BD[:, transform.PHOTOMETRIC])
     yield Recipe(
       rows_B.astype(np.int32),
-      augment_BD[:, :6].astype(np.float32),
-      affine.fractions(augment_BD[:, :6]),
-      augment_BD[:, 6:8] > 0,
-      augment_BD[:, 8:10].astype(np.float32),
-      photometric_BD[:, :2].astype(np.int32),
-      photometric_BD[:, 11:15].astype(np.float32),
+      geometric.matrix_B6.astype(np.float32),
+      affine.fractions(geometric.matrix_B6),
+      np.stack([geometric.flip_horizontal_B, geometric.flip_vertical_B], 1) > 0,
+      np.stack([geometric.channel_shift_intensity_B, geometric.brightness_B], 1).astype(np.float32),
+      np.stack([drawn.turns_B, drawn.mirror_B], 1).astype(np.int32),
+      drawn.erased_B4.astype(np.float32),
       arrays.target_NK[rows_B],
       arrays.weight_N[rows_B],
       position_B,

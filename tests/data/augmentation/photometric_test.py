@@ -248,12 +248,6 @@ def test_a_crop_of_everything_is_the_image_and_a_part_is_enlarged(images):
   assert not crop.Spec((), 0.0).is_active
 
 
-def test_centres_are_where_the_nucleus_is_or_the_middle():
-  image_NHWC = np.full((2, 41, 61, 3), 200, np.uint8)
-  image_NHWC[0, 10:20, 40:50, 1] = 60
-  np.testing.assert_allclose(crop.centres(image_NHWC, *image_NHWC.shape[1:3]), [[14.5, 44.5], [20, 30]])
-
-
 @pytest.mark.parametrize(('share', 'shift', 'key'), [((0.0, 1.0), 0.0, 'range'), ((0.5, 1.0), 0.6, 'shift')])
 def test_a_bad_crop_gets_one_line_with_its_key(share, shift, key):
   with pytest.raises(types.UserError, match=rf'^augment\.crop_{key} is [^\n]+$'):

@@ -13,6 +13,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import pipeline, stream
 from bloodcell_jax.data.augmentation import affine, standardize, transform
+from bloodcell_jax.data.images import nuclei
 from bloodcell_jax.data.resident import affine as resident_affine
 from bloodcell_jax.data.resident import images, recipe
 from configs import default
@@ -71,7 +72,8 @@ def on_device(source, spec, num, seed=5, start=0, statistics=None) -> list[types
 
 
 def by_tf_data(source, spec, num, seed=5, start=0, statistics=None) -> list[types.Batch]:
-  return take(pipeline.training(source, np.arange(40), 12, seed, start, spec, statistics), num)
+  found = nuclei.Nuclei(source.image_NHWC)
+  return take(pipeline.training(source, np.arange(40), 12, seed, start, spec, statistics, found), num)
 
 
 @functools.cache
