@@ -14,7 +14,7 @@ from bloodcell_jax.data.augmentation import affine, colour, columns, compiled, d
 from bloodcell_jax.data.tensorflow_cpu import tf
 
 KERAS_VERSIONS = (2, 3)
-# Columns of the random numbers. Append new ones, so that the others keep their numbers.
+# Columns of the random numbers. Their number decides all of them: one more needs a new run format.
 _NAMES = (
   *('theta', 'tx', 'tx_sign', 'ty', 'ty_sign', 'shear', 'zx', 'zy', 'flip_horizontal', 'flip_vertical'),
   *('channel_shift_intensity', 'brightness'),

@@ -17,7 +17,7 @@ from bloodcell_jax.data.tensorflow_cpu import tf
 STAINS = {'hed': ('hed', 3), 'giemsa': ('bex', 2)}
 # Most extreme aspect ratio of an erased rectangle. Zhong et al. 2020, "Random Erasing Data Augmentation", section 4.
 _MOST_SLENDER = 0.3
-# Columns of the random numbers. Append new ones, so that the others keep their numbers.
+# Columns of the random numbers. Their number decides all of them: one more needs a new run format.
 _NAMES = (
   'turns',
   'mirror',
