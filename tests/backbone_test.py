@@ -228,7 +228,7 @@ def test_what_a_backbone_has_not_is_one_clear_line(registered, state_dict):
     match=r"that is for alexnet, alexnet3, toy, vgg16, vgg16_block4, and model.name is 'cnn_a'",
   ):
     pretrained.read(str(path), 'cnn_a')
-  with pytest.raises(types.UserError, match="no weight of torchvision's VGG16"):
+  with pytest.raises(types.UserError, match="is not a weight of torchvision's VGG16"):
     pretrained.read(str(path), 'vgg16')
   del tensors['layer1.conv.weight']
   safetensors.numpy.save_file(tensors, path)

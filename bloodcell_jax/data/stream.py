@@ -58,20 +58,20 @@ def class_weights(label_N: np.ndarray, num_classes: int, kind: str) -> np.ndarra
 
 
 class _Shuffled:
-  """Rows without end: each comes once, in a new order, before any comes again.
+  """Rows without end: each comes once, in a new order, before any comes again; `numbers` draws that of each round.
 
   Only the newest order is kept, which a stream that goes forward draws once, however many streams there are.
   """
 
-  def __init__(self, row_N: np.ndarray, seed: int, name: str, *counters: int):
-    self._row_N, self._seed, self._name, self._counters = row_N, seed, name, counters
+  def __init__(self, row_N: np.ndarray, numbers: Callable[[int], np.random.Generator]):
+    self._row_N, self._numbers = row_N, numbers
     self._round, self._order_N = -1, np.zeros(0, np.int32)
 
   def __getitem__(self, turn: int) -> int:
     number, offset = divmod(turn, len(self._row_N))
     if number != self._round:
-      numbers = rng.generator(self._seed, self._name, *self._counters, number)
-      self._round, self._order_N = number, numbers.permutation(len(self._row_N)).astype(np.int32)
+      order_N = self._numbers(number).permutation(len(self._row_N))
+      self._round, self._order_N = number, order_N.astype(np.int32)
     return self._row_N[self._order_N[offset]]
 
 
@@ -90,7 +90,7 @@ def alike(row_N: np.ndarray, seed: int) -> RowsAt:
     >>> sorted(seen[:6].tolist()) == sorted(seen[6:].tolist()) == list(range(6))
     True
   """
-  shuffled = _Shuffled(row_N, seed, 'order')
+  shuffled = _Shuffled(row_N, lambda number: rng.generator(seed, 'order', number))
 
   def rows_at(step: int, batch_size: int) -> np.ndarray:
     return np.array([shuffled[position] for position in _positions(step, batch_size)], np.int64)
@@ -119,8 +119,12 @@ def by_laboratory(row_N: np.ndarray, laboratory_N: np.ndarray, label_N: np.ndarr
     >>> laboratory_N[drawn].tolist(), label_N[drawn].tolist()
     ([0, 1, 0, 1], [0, 0, 1, 1])
   """
+
+  def shuffled(found: np.ndarray, a: int, k: int) -> _Shuffled:
+    return _Shuffled(row_N[found], lambda number: rng.generator(seed, 'order by laboratory', a, k, number))
+
   cells = [
-    [_Shuffled(row_N[found], seed, 'order by laboratory', a, k) for k, found in enumerate(of_class)]
+    [shuffled(found, a, k) for k, found in enumerate(of_class)]
     for a, of_class in enumerate(_cells(laboratory_N, label_N))
   ]
 

@@ -66,7 +66,9 @@ def run(
         f'{folder.predictions(split)}: missing; run `evaluate --workdir={shell.word(folder.path)}` first'
       )
   network, origin = model_set.load_network(folder, exp, data, stop, progress)
-  extracted = tree_features.extract(network, list(dict.fromkeys(('train', 'validation', *scored))), features)
+  extracted = tree_features.of_images(
+    network, list(dict.fromkeys(('train', 'validation', *scored))), features
+  )
   progress.line(
     f'trees on {extracted.feature_ND.shape[1]} features of {len(extracted.rows):,} images ({features})'
   )

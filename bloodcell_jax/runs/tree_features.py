@@ -24,7 +24,7 @@ class Features:
   unit: str  # unit or channel
 
 
-def extract(network: model_set.Network, splits: list[str], features: str) -> Features:
+def of_images(network: model_set.Network, splits: list[str], features: str) -> Features:
   """The features of all images of these splits, each image once.
 
   Raises:

@@ -190,7 +190,7 @@ def test_the_records_of_an_old_run_name_today_s_keys(tmp_path):
   evaluation = {'views': 'mirrors', 'confidence': 0.9}
   atomic.write_json(folder.metrics, {'test': {'checkpoint': {'epoch': 1}, 'evaluation': evaluation}})
   atomic.write_json(folder.ensemble, {'members': [1, 2], 'evaluation': evaluation})
-  now = {'tta': 'mirrors', 'confidence': 0.9}
+  now = {'tta': 'mirrors', 'confidence': 0.9, 'unlike_share': 0.03}
   assert folder.read_metrics() == {'test': {'checkpoint': {'epoch': 1}, 'evaluation': now}}
   assert ensemble_file.read(folder) == {'members': [1, 2], 'evaluation': now}
 

@@ -158,7 +158,7 @@ def test_features_are_what_the_network_sees_of_each_image(trained):
   exp = resolve()
   network, _ = model_set.load_network(trained, exp, images(), signals.Stop(), progress.Progress())
   made, rows = network.job, images().rows
-  seen = {name: tree_features.extract(network, ['train', 'test'], name) for name in tree_features.FEATURES}
+  seen = {name: tree_features.of_images(network, ['train', 'test'], name) for name in tree_features.FEATURES}
   for each in seen.values():
     np.testing.assert_array_equal(each.rows, np.sort(np.concatenate([rows['train'], rows['test']])))
   expected = output_layer.embed(made, made.model, network.params, made.in_order(rows['test']))
