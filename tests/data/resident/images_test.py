@@ -163,7 +163,8 @@ def test_points_far_from_single_precision_are_sampled_as_in_double(fill_mode):
 )
 def test_what_the_device_cannot_do_is_refused_in_one_line(key, value):
   with pytest.raises(
-    types.UserError, match=rf'^data\.pipeline is device, which does not support .*augment\.{key}.*; set it to tf_data$'
+    types.UserError,
+    match=rf'^data\.pipeline is device, which does not support .*augment\.{key}.*; set it to tf_data$',
   ):
     images.check(changed(**{key: value}))
   images.check(changed(**CASES['all of Keras']))
