@@ -31,6 +31,7 @@ def line(call, *arguments, error: type[Exception] = types.UserError) -> str:
   return str(caught.value)
 
 
+@pytest.mark.long
 def test_a_training_that_diverges_ends_well_with_a_lower_rate_or_a_clipped_gradient(tmp_path):
   steep = ('--config.optimizer.name=sgd', '--config.optimizer.learning_rate=1e4')
   code, _, err = starting.run(*starting.TINY, *steep, f'--workdir={tmp_path / "run"}')

@@ -17,6 +17,9 @@ from configs import default, finetune
 
 BASES = {'default': default.get_config(), 'finetune': finetune.get_config()}
 KEYS = [(base, key) for base, config in BASES.items() for key in sorted(experiment.flat(config))]
+NAMES = [key for _, key in KEYS]
+# Each name once.
+DIFFERENT = [pair for number, pair in enumerate(KEYS) if pair[1] not in NAMES[:number]]
 NAN, INF = float('nan'), float('inf')
 VALUES = (
   None, True, False, -1, 0, 1, 10**9, 10**30, -(10**30), 10**5000, 0.0, 0.5, -0.5, 1.5, 1e308, INF, -INF, NAN,
@@ -64,7 +67,7 @@ def outcome(resolve, base, key, value):
   return 'an experiment'
 
 
-@pytest.mark.parametrize(('base', 'key'), KEYS)
+@pytest.mark.parametrize(('base', 'key'), DIFFERENT)
 def test_no_value_of_any_key_is_a_traceback(base, key):
   found = {
     values.shown(value): outcome(experiment.resolve, base, key, value)

@@ -23,6 +23,7 @@ _QUIET = (
   'remote-allow-origins=*', 'hide-scrollbars',
 )  # fmt: skip
 _PATIENCE = 30.0
+_GIVES_WAY = 'Inspected target navigated or closed'
 
 
 class Page:
@@ -82,10 +83,16 @@ class Page:
   def wait(self, expression: str, patience: float = _PATIENCE) -> Any:
     """The value of the expression once it is true."""
     end = time.monotonic() + patience
-    while not (value := self.evaluate(expression)):
+    while True:
+      try:
+        if value := self.evaluate(expression):
+          return value
+      except RuntimeError as error:
+        # Asked while the page gave way to the one that it loads.
+        if _GIVES_WAY not in str(error):
+          raise
       assert time.monotonic() < end, f'not within {patience} s: {expression}\n{self.messages}'
       time.sleep(0.05)
-    return value
 
   def text(self, selector: str) -> str:
     """What a person reads in the first such element."""

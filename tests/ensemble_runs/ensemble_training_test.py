@@ -167,6 +167,7 @@ def test_boosting_interrupted_between_members_gives_the_same_bits(tmp_path, monk
   assert told(cut)['boosting'] == told(whole)['boosting']
 
 
+@pytest.mark.long
 def test_stacking_learns_from_answers_to_rows_that_no_member_s_twin_had_seen(averaged, tmp_path):
   folder = run(copied(averaged, tmp_path / 'copy'), **{'ensemble.combine': 'logistic', 'ensemble.folds': 2})
   answers = []

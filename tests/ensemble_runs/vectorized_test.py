@@ -131,7 +131,9 @@ def test_they_are_so_at_once_and_over_two_devices(how, num_devices, alone, tmp_p
 
 
 # Between the saves of two members: at an epoch's end before the evaluation, and after it.
-@pytest.mark.parametrize('number', [4, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+  'number', [pytest.param(4, marks=pytest.mark.long), pytest.param(6, marks=pytest.mark.slow)]
+)
 def test_a_kill_between_two_members_saves_changes_nothing(number, alone, tmp_path, monkeypatch):
   original, saves = checkpoint.Store.save, []
 

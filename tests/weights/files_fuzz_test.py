@@ -2,6 +2,7 @@
 
 import mutation
 import numpy as np
+import pytest
 import watched
 import weight_files
 
@@ -10,6 +11,7 @@ def wrong(found):
   return [(one.case, one.said, round(one.seconds, 1)) for one in found if one.is_failure]
 
 
+@pytest.mark.long
 def test_hostile_and_damaged_files_are_read_or_refused():
   sound, generator = weight_files.sound(), np.random.default_rng(3)
   cases, labels = list(weight_files.hostile().values()), list(weight_files.hostile())
