@@ -73,6 +73,7 @@ class Dataset:
   def with_rows(self, rows: Mapping[str, np.ndarray]) -> Dataset:
     """The same images divided into these splits."""
     other = dataclasses.replace(self, rows=dict(rows))
+    # Those that are found for one division are found for all.
     other.__dict__['nuclei'] = self.nuclei
     return other
 
