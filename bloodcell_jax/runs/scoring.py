@@ -64,7 +64,7 @@ class Split:
   conversions: Mapping[str, int] | None  # by conversion the number of images; None if not known
   about: (
     Mapping[str, Any] | None
-  )  # further keys, for images that are not a split of the run; None for one that is
+  )  # further keys of images that are no split of the run; None for those of one
 
 
 @dataclasses.dataclass(frozen=True)
