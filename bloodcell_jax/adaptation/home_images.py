@@ -24,9 +24,8 @@ class HomeImages:
   digests: frozenset[str]  # of all of them, as `Table.digest` has them
   synthetic: bool
   sample: dict[str, types.Table]  # by split: train, validation, and test where the run has one
-  features: (
-    home_features.HomeFeatures | None
-  )  # in place of the sample, for a run that came without its images
+  # In place of the sample, for a run that came without its images.
+  features: home_features.HomeFeatures | None
 
 
 def read(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str, network: str) -> HomeImages:

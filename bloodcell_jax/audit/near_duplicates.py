@@ -24,9 +24,8 @@ LEAST_OVERLAP = 0.24
 # the cells around them differ. docs/audit.md has what copies and other images reach.
 LEAST_CORRELATION = 0.75
 _NEIGHBOURS = 10  # candidates for each image
-_GROUP_PAIRS = (
-  60_000  # pairs of groups that are compared: all pairs of up to 346 groups, else the most similar
-)
+# Pairs of groups that are compared: all pairs of up to 346 groups, else the most similar.
+_GROUP_PAIRS = 60_000
 _TRIES = 4  # pairs of images compared between two groups, plain and mirrored
 _HINT = 4  # inliers that justify _MORE_TRIES
 _MORE_TRIES = 40

@@ -62,9 +62,8 @@ class Split:
   # its predictions, and count as withheld in what `doubt` says.
   judgement: unlike.Judgement | None
   conversions: Mapping[str, int] | None  # by conversion the number of images; None if not known
-  about: (
-    Mapping[str, Any] | None
-  )  # further keys of images that are no split of the run; None for those of one
+  # Further keys of images that are no split of the run; None for those of one.
+  about: Mapping[str, Any] | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,9 +44,8 @@ class Reference:
   # Of the standardized numbers, shrunk; 0 between aspects fitted on different images.
   covariance_DD: np.ndarray
   ordinary_A: np.ndarray  # by aspect, the distance that _ORDINARY of the held-out images do not exceed
-  held_out_N: (
-    np.ndarray
-  )  # ascending: distances of held-out images, in units of ordinary_A, the largest aspect
+  # Ascending: distances of held-out images, in units of ordinary_A, the largest aspect.
+  held_out_N: np.ndarray
   # Those known of every image it was fitted on; a folder's distance is in these.
   folder_aspects: tuple[str, ...]
   folder_limit: float  # distance of a folder's mean above which it is foreign

@@ -21,9 +21,8 @@ class Thumbnails:
   """The images that a run has seen."""
 
   image_NHW: np.ndarray  # uint8, of `near_copies.thumbnail`
-  is_trained_N: (
-    np.ndarray
-  )  # bool: trained on, by this run or one whose weights it began with; else in its validation
+  # Bool: trained on, by this run or one whose weights it began with; else in its validation.
+  is_trained_N: np.ndarray
   unknown: tuple[str, ...]  # runs or weights that it began with and that kept none
 
 

@@ -27,9 +27,8 @@ class Record:
   learning_rate: float  # of the epoch's last update
   seconds: float  # training, evaluation not included
   images_per_second: float  # of training
-  wait_share: (
-    float | None
-  )  # in [0, 1]: of that time the device waited for a batch; None in early versions' runs
+  # In [0, 1]: of that time the device waited for a batch; None in early versions' runs.
+  wait_share: float | None
 
 
 @dataclasses.dataclass(frozen=True)
