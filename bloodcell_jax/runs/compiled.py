@@ -89,7 +89,7 @@ def train_step(model: nn.Module, on: devices.Devices, settings: StepSettings) ->
 
   The function raises RunError before its first call where too little memory is free, in each job anew.
   """
-  return devices.check_train(_mapped_step(model, on, settings), on)
+  return devices.check_train(_mapped_step(model, on, settings), on, 0)
 
 
 def train_many(
@@ -100,7 +100,7 @@ def train_many(
   The function raises RunError before its first call where too little memory is free, in each job anew.
   """
   make = _mapped_updates if pixels.statistics is None else _mapped_updates.__wrapped__
-  return devices.check_train_many(make(model, on, settings, pixels), on)
+  return devices.check_train(make(model, on, settings, pixels), on, 1)
 
 
 @functools.lru_cache(MOST)
@@ -130,7 +130,7 @@ def update(model: nn.Module, settings: StepSettings) -> Callable[..., Any]:
 
 @functools.lru_cache(MOST)
 def _mapped_step(model: nn.Module, on: devices.Devices, settings: StepSettings) -> Callable[..., Any]:
-  return devices.map_train(update(model, settings), on)
+  return devices.map_train(update(model, settings), on, 0)
 
 
 @functools.lru_cache(MOST)
@@ -144,7 +144,7 @@ def _mapped_updates(
   def make_batch(data: Any, one: recipe.Recipe) -> types.Batch:
     return images.batch(gather(data, one), one)
 
-  return devices.map_train_many(many_updates.make(update(model, settings), make_batch), on)
+  return devices.map_train(many_updates.make(update(model, settings), make_batch), on, 1)
 
 
 @functools.lru_cache(MOST)

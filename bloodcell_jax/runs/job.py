@@ -23,13 +23,10 @@ from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.heads import svr
 from bloodcell_jax.models import zoo
 from bloodcell_jax.optim import staged
-from bloodcell_jax.runs import compiled, forward
+from bloodcell_jax.runs import compiled, forward, stage_loss
 from bloodcell_jax.system import memory
 from bloodcell_jax.train import batch_part, devices, plan, precision, signals, step
 from bloodcell_jax.train import state as state_lib
-
-# (params, image_BHWC, position_B, dropout key) -> logits_BK
-Apply = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,19 +173,10 @@ class Job:
     return compiled.StepSettings(options, self.loss(stage), stage.weights, momentum, self.model, size)
 
   def loss(self, stage: stages.Stage) -> step.Loss:
-    """The loss of the stage.
-
-    For support vector regression it is `svr.objective`, summed over classes and divided by C and by the total weight
-    of the training images: a mean over images like the cross-entropy, so that learning rates are comparable.
-    """
-    objective, spec = self.experiment.objective, self.experiment.svr
-    if self._targets is not None and self._targets.is_residual:
-      return step.squares(objective.l2)
-    if stage.loss != svr.NAME:
-      return step.softmax(objective.label_smoothing, objective.l2)
+    """The loss of the stage, as `stage_loss.make`."""
+    is_residual = self._targets is not None and self._targets.is_residual
     total = float(self.arrays.weight_N[self.data.rows['train']].sum())
-    output_kernel = f'{self.experiment.model.network.output_layer}/kernel'
-    return _regression(spec.epsilon, output_kernel, 1 / (2 * spec.cost * total), objective.l2)
+    return stage_loss.make(self.experiment, stage, is_residual, total)
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
     """The compiled `(params, batch) -> logits_BK` of a network for evaluation; `options` go to its `apply`."""
@@ -286,15 +274,6 @@ class Job:
   def poll(self) -> None:
     """Raises `signals.Stopped` where a stop was requested."""
     self.stop.poll()
-
-
-@functools.lru_cache(64)
-def _regression(epsilon: float, output_kernel: str, cost: float, l2: float) -> step.Loss:
-  """Support vector regression; `cost` is the factor of the output layer's sum of squares."""
-  return step.Loss(
-    lambda output_BK, target_BK: svr.loss(output_BK, svr.signs(target_BK), epsilon),
-    ((output_kernel, cost), (step.DENSE_KERNELS, l2)),
-  )
 
 
 def apply_options(stage: stages.Stage) -> dict[str, Any]:

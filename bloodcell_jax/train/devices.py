@@ -140,22 +140,6 @@ def replicate(tree: Any, on: Devices) -> Any:
   )
 
 
-def _map_step(step: Callable[..., Any], on: Devices, axis: int) -> Any:
-  """`step(state, batch, key, scale)` compiled; `axis` is that of the batch's rows."""
-  step = precision.exact(step, on.platform)
-  if on.parallel == PMAP:
-    return jax.pmap(
-      step,
-      axis_name=AXIS,
-      in_axes=(None, 0, None, None),
-      out_axes=(None, None),
-      devices=list(on),
-      donate_argnums=0,
-    )
-  specs = (PartitionSpec(), PartitionSpec(*[None] * axis, AXIS), PartitionSpec(), PartitionSpec())
-  return _jit(step, on, specs, PartitionSpec(), donate_argnums=0)
-
-
 def _jit(function: Callable[..., Any], on: Devices, in_specs: Any, out_specs: Any, **options: Any) -> Any:
   # The step itself makes its outputs equal on all devices, which JAX cannot check through every optimizer.
   local = jax.shard_map(function, mesh=on.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
@@ -175,7 +159,7 @@ def needed_bytes(
 
   Compiles the program without running it; arguments may be shapes instead of arrays.
   """
-  stats = _map_step(step, on, 0).lower(state, shard(batch, on, 0), key, scale).compile().memory_analysis()
+  stats = map_train(step, on, 0).lower(state, shard(batch, on, 0), key, scale).compile().memory_analysis()
   return stats.argument_size_in_bytes + _added_bytes(stats)
 
 
@@ -215,40 +199,39 @@ def make_train(step: Callable[..., Any], on: Devices) -> Callable[..., Any]:
 
   The compiled function raises RunError before its first call where too little memory is free.
   """
-  return check_train(map_train(step, on), on)
+  return check_train(map_train(step, on, 0), on, 0)
 
 
-def map_train(step: Callable[..., Any], on: Devices) -> Callable[..., Any]:
-  """The step compiled over the devices, to be called by way of `check_train` only."""
-  return _map_step(step, on, 0)
+def map_train(step: Callable[..., Any], on: Devices, axis: int) -> Any:
+  """The step compiled over the devices, to be called by way of `check_train` only.
 
-
-def check_train(parallel: Callable[..., Any], on: Devices) -> Callable[..., Any]:
-  """What `make_train` returns, of a step that `map_train` has compiled."""
-  mapped = _with_memory_check(parallel, on, 'an update', 'train.batch_size')
-  return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, on, 0), key, scale)
-
-
-def make_train_many(many: Callable[..., Any], on: Devices) -> Callable[..., Any]:
-  """`many(state, input_U, common, scale)` of `many_updates.make` compiled over the devices, as by `make_train`.
-
-  The rows of each update are divided over the devices. What lies whole on them already, such as images in `common`, is
-  not moved.
+  Args:
+    step: `(state, batch, key, scale)`, or that of many updates or members.
+    on: the devices.
+    axis: that of the batch's rows; 1 where an axis of updates or members comes before it.
   """
-  return check_train_many(map_train_many(many, on), on)
+  step = precision.exact(step, on.platform)
+  if on.parallel == PMAP:
+    return jax.pmap(
+      step,
+      axis_name=AXIS,
+      in_axes=(None, 0, None, None),
+      out_axes=(None, None),
+      devices=list(on),
+      donate_argnums=0,
+    )
+  specs = (PartitionSpec(), PartitionSpec(*[None] * axis, AXIS), PartitionSpec(), PartitionSpec())
+  return _jit(step, on, specs, PartitionSpec(), donate_argnums=0)
 
 
-def map_train_many(many: Callable[..., Any], on: Devices) -> Callable[..., Any]:
-  """The updates compiled over the devices, to be called by way of `check_train_many` only."""
-  return _map_step(many, on, 1)
+def check_train(parallel: Callable[..., Any], on: Devices, axis: int) -> Callable[..., Any]:
+  """What `make_train` returns, of a step that `map_train` has compiled for this axis of the batch's rows.
 
-
-def check_train_many(parallel: Callable[..., Any], on: Devices) -> Callable[..., Any]:
-  """What `make_train_many` returns, of updates that `map_train_many` has compiled."""
+  The rows are divided over the devices. What lies whole on them already, such as images in place of the key, is not
+  moved.
+  """
   mapped = _with_memory_check(parallel, on, 'an update', 'train.batch_size')
-  return lambda state, input_U, common, scale: mapped(
-    replicate(state, on), shard(input_U, on, 1), common, scale
-  )
+  return lambda state, batch, key, scale: mapped(replicate(state, on), shard(batch, on, axis), key, scale)
 
 
 def make_train_members(step: Callable[..., Any], on: Devices, how: str) -> Callable[..., Any]:
@@ -269,7 +252,7 @@ def make_train_members(step: Callable[..., Any], on: Devices, how: str) -> Calla
   def one_by_one(*args_M: Any) -> Any:
     return jax.lax.map(lambda args: step(*args), args_M)
 
-  parallel = _map_step(jax.vmap(step) if how == 'vmap' else one_by_one, on, 1)
+  parallel = map_train(jax.vmap(step) if how == 'vmap' else one_by_one, on, 1)
   mapped = _with_memory_check(
     parallel, on, 'an update of all members', 'ensemble.vectorized, train.batch_size'
   )

@@ -58,7 +58,8 @@ def filled(data, batch: types.Batch) -> types.Batch:
 @functools.cache
 def compiled(num_devices: int, parallel: str):
   on = devices.devices(num_devices, parallel)
-  return devices.make_train_many(many_updates.make(pieces()[0], filled), on), devices.replicate(images(), on)
+  many = devices.map_train(many_updates.make(pieces()[0], filled), on, 1)
+  return devices.check_train(many, on, 1), devices.replicate(images(), on)
 
 
 def in_calls(sizes: tuple[int, ...], num_devices: int = 1, parallel: str = 'pmap'):
