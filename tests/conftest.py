@@ -4,6 +4,8 @@ import gc
 import importlib
 import os
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 from bloodcell_jax.system import process
@@ -24,6 +26,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 import signal
 
 import blank_figure
+import drawn_once
 import jax
 import pytest
 import shared_runs
@@ -44,8 +47,13 @@ LONG = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-  """The workers take files in the order of `LONG`, not those of most tests first."""
+  """The workers take files in the order of `LONG`, not those of most tests first; smears are drawn once."""
   config.option.loadscopereorder = False
+  # Workers and the processes that they start inherit it.
+  if drawn_once.FOLDER not in os.environ:
+    os.environ[drawn_once.FOLDER] = tempfile.mkdtemp()
+    config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(drawn_once.FOLDER)))
+  drawn_once.put()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 
 import blank_figure
+import drawn_once
 from soak import watching
 
 from bloodcell_jax.system import process
@@ -57,6 +58,7 @@ if __name__ == '__main__':
   for name in LOADED:
     importlib.import_module(name)
   replacements = [*blank_figure.replacements()]
+  drawn_once.put()
   request = serve()
   if request:
     signal.alarm(SECONDS)

@@ -97,6 +97,7 @@ def outside(folder, events):
   return sorted({path for event, path in events if event == 'write' and not path.startswith(allowed)})
 
 
+@pytest.mark.long
 def test_the_run_ends_well_writes_within_its_folder_and_asks_no_network(finished):
   folder, _, (code, err, events) = finished
   assert code == 0, err[-2000:]
@@ -117,6 +118,7 @@ def test_the_watch_sees_a_connection(tmp_path):
   assert json.loads((tmp_path / 'e').read_text())[0][0] == 'socket.getaddrinfo'
 
 
+@pytest.mark.long
 def test_the_report_shows_the_names_as_words(finished):
   folder, _, _ = finished
   page = folder / 'runs' / 'a <b>' / 'report.html'

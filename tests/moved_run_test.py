@@ -38,7 +38,14 @@ def metrics(folder):
 
 
 @pytest.mark.parametrize(
-  'command', [('evaluate',), ('export', '--format=safetensors'), ('explain', '--max_images=1')]
+  'command',
+  [
+    ('evaluate',),
+    *(
+      pytest.param(others, marks=pytest.mark.long)
+      for others in (('export', '--format=safetensors'), ('explain', '--max_images=1'))
+    ),
+  ],
 )
 def test_the_line_names_the_flag_that_leads_on_and_it_is_needed_once(command, copy):
   folder, data = copy

@@ -44,6 +44,7 @@ def finish(folder, epochs):
   return predictions_csv.read(workdir.Workdir(folder).predictions('test')).probs_NK
 
 
+@pytest.mark.long
 def test_a_run_ends_continues_and_is_evaluated_to_the_same_bits(tmp_path, no_attributes, monkeypatch):
   finish(tmp_path / 'parts', 1)
   probs_NK = finish(tmp_path / 'parts', 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import typing
 from typing import Any
 
@@ -85,7 +86,7 @@ class Section:
     Raises:
       TypeError: a field is annotated with a type that no key can have; a fault of the program, not of the config.
     """
-    hints, read = typing.get_type_hints(kind), dict[str, Any]()
+    hints, read = _annotations(kind), dict[str, Any]()
     for field in dataclasses.fields(kind):
       if field.name in given:
         continue
@@ -102,6 +103,11 @@ class Section:
     for key in self._values:
       if key not in self._read:
         raise types.UserError(unknown_key(self._prefix + key, [self._prefix + name for name in self._read]))
+
+
+@functools.cache
+def _annotations(kind: type) -> dict[str, Any]:
+  return typing.get_type_hints(kind)
 
 
 def _name(annotation: Any) -> str:

@@ -154,7 +154,7 @@ def barred(image_HWC: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize('marked', [dusty, barred])
-@pytest.mark.parametrize('num_copies', [1, 4])
+@pytest.mark.parametrize('num_copies', [pytest.param(1, marks=pytest.mark.long), 4])
 def test_what_the_camera_or_its_program_adds_to_every_photograph_joins_none_of_them(
   marked, num_copies, monkeypatch
 ):

@@ -20,6 +20,7 @@ def run(*flags: str) -> subprocess.CompletedProcess:
   return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_a_series_is_measured_judged_and_drawn(tmp_path):
   json_file, picture = tmp_path / 'growth.json', tmp_path / 'growth.png'
   done = run('--quick', '--series=averaging', f'--json={json_file}', f'--plot={picture}')

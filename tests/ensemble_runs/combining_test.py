@@ -37,7 +37,10 @@ def combined(averaged, tmp_path_factory):
   return make
 
 
-@pytest.mark.parametrize('combine', ['geometric', 'logits', 'vote', 'weighted'])
+@pytest.mark.parametrize(
+  'combine',
+  ['geometric', 'vote', *(pytest.param(name, marks=pytest.mark.long) for name in ('logits', 'weighted'))],
+)
 def test_another_way_of_combining_needs_no_training(combined, combine):
   folder = combined(combine)
   probs_MNK = stacked(folder, 'test')

@@ -36,7 +36,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize('case', CASES)
+LONG = ('samplewise', 'torch', 'tf')
+
+
+@pytest.mark.parametrize(
+  'case', [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in CASES]
+)
 def test_each_format_says_what_the_run_says(case, tmp_path):
   model, changes, names = CASES[case]
   loaded = trained.load(model, trained.RULE, **changes)

@@ -7,7 +7,7 @@ from small_run import probs, run
 pytestmark = pytest.mark.usefixtures('blank_figures')
 
 
-@pytest.mark.parametrize('pipeline', ['numpy', 'device'])
+@pytest.mark.parametrize('pipeline', ['numpy', pytest.param('device', marks=pytest.mark.long)])
 def test_images_that_are_decoded_whenever_they_are_read_give_the_same_run(tmp_path, pipeline):
   whole = run(tmp_path / 'memory', **{'data.pipeline': pipeline, 'data.cache': 'memory'})
   read = run(tmp_path / 'none', **{'data.pipeline': pipeline, 'data.cache': 'none'})

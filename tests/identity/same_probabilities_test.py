@@ -51,7 +51,10 @@ def of_files(
 
 def case(model: str, loss: str, method: str, combine: str, quick: bool = False) -> Any:
   name = '-'.join(part for part in (model, loss, method, combine) if part)
-  return pytest.param(model, loss, method, combine, id=name, marks=() if quick else pytest.mark.slow)
+  marks = (
+    () if quick else pytest.mark.long if loss == 'svr' and (method, combine) in LONG else pytest.mark.slow
+  )
+  return pytest.param(model, loss, method, combine, id=name, marks=marks)
 
 
 AVERAGED = (
@@ -67,7 +70,8 @@ AVERAGED = (
   'mlp',
 )
 STACKED = ('logistic', 'gradient_boosting', 'mlp')
-QUICK = {('average', 'auto'), ('average', 'swa')}
+QUICK = {('average', 'auto')}
+LONG = {('average', 'swa')}
 CASES = [
   *(
     case(model, loss, '', 'auto', model == 'cnn_svr')

@@ -68,8 +68,22 @@ class _Killed(BaseException):
   pass
 
 
-@pytest.mark.parametrize('step', ['before', 'calibration', 'scores'])
-@pytest.mark.parametrize('command', ['train', 'evaluate'])
+@pytest.mark.parametrize(
+  ('command', 'step'),
+  [
+    ('train', 'calibration'),
+    ('evaluate', 'scores'),
+    *(
+      pytest.param(*others, marks=pytest.mark.long)
+      for others in (
+        ('train', 'before'),
+        ('train', 'scores'),
+        ('evaluate', 'before'),
+        ('evaluate', 'calibration'),
+      )
+    ),
+  ],
+)
 def test_wherever_scoring_again_is_interrupted_no_calibration_stands_beside_other_keys(
   single, tmp_path, monkeypatch, command, step
 ):

@@ -135,7 +135,11 @@ def test_a_pool_that_takes_the_last_of_equals_is_seen():
   assert not np.array_equal(*grads)
 
 
-@pytest.mark.parametrize('case', CASES[:4], ids=str)
+@pytest.mark.parametrize(
+  'case',
+  [CASES[2], *(pytest.param(case, marks=pytest.mark.long) for case in (*CASES[:2], CASES[3]))],
+  ids=str,
+)
 def test_second_derivatives_are_those_of_the_parts(case, algorithm, x64):
   x, kernel, bias, pads = operands(case)
   v = jnp.asarray(np.random.default_rng(3).standard_normal(kernel.shape))

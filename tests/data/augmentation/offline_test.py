@@ -73,7 +73,9 @@ def test_no_image_is_parted_from_its_photograph_and_field(tmp_path):
   assert len(set(folders.table(str(tmp_path / 'set'), '', '')[0].group)) == 40
 
 
-@pytest.mark.parametrize('leave_after', [0, 1, 31, 32, 39])
+@pytest.mark.parametrize(
+  'leave_after', [1, 32, 39, *(pytest.param(number, marks=pytest.mark.long) for number in (0, 31))]
+)
 def test_a_set_left_anywhere_is_continued_to_the_same_bytes(tmp_path, leave_after):
   write(tmp_path / 'whole')
   with pytest.raises(Left):

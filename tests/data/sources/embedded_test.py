@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import io
 
+import drawn_once
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +13,14 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.sources import embedded
 
 SPEC = embedded.Spec(num_train=3, num_test=2, num_copies=3, height=48, width=64, seed=0)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def drawn_anew():
+  """Each call draws, as it does outside of tests."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(embedded, 'draw_all', drawn_once.drawn_anew)
+    yield
 
 
 @pytest.fixture(scope='module')
@@ -92,3 +101,12 @@ def test_a_spec_that_cannot_be_drawn_is_refused_by_name(name, value):
   with pytest.raises(types.UserError, match=f'data.embedded.{name} is {value}'):
     dataclasses.replace(SPEC, **{name: value})
   assert dataclasses.replace(SPEC, num_test=0).num_test == 0
+
+
+def test_what_tests_share_is_what_is_drawn(images, monkeypatch, tmp_path):
+  monkeypatch.setenv(drawn_once.FOLDER, str(tmp_path))
+  drawn_once.draw_all.cache_clear()
+  assert drawn_once.draw_all(SPEC) == images
+  drawn_once.draw_all.cache_clear()
+  assert drawn_once.draw_all(SPEC) == images, 'as it is read again'
+  assert drawn_once.draw_all(dataclasses.replace(SPEC, seed=1)) != images
