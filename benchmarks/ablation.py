@@ -52,7 +52,7 @@ INGREDIENTS = (
   Ingredient('crop', 'crop around the nucleus', {'data.view': 'full'}),
   Ingredient('pbc', 'weights trained on PBC, in place of ImageNet alone', {'weights.path': 'auto'}),
   Ingredient('convolutions', 'convolutions fine-tuned', {'stages.fine.trainable': ('dense_.*',)}),
-  Ingredient('fit', 'output layer fitted before fine-tuning', {'stages.order': ('fine',)}),
+  Ingredient('fit', 'output layer fitted before fine-tuning', {'stages.fit.output_layer': ''}),
   Ingredient('maximum', 'maximum of each channel beside its mean', {'model.head': 'average'}),
   Ingredient('classes', 'classes drawn alike', {'train.draw': 'images'}),
   Ingredient(
