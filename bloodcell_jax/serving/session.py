@@ -130,24 +130,15 @@ class Session:
     """Finds and classifies the cells of these photographs; called by the worker's thread alone."""
     try:
       found = self._analysis.find(photographs, self._journal)
-    except Exception as error:
-      if self.is_closed:
-        return
-      # The page shows one sentence; what a fault of the program needs to be found goes to the run's log.
-      if not isinstance(error, types.UserError | types.RunError | signals.Stopped):
-        print(traceback.format_exc(), end='', file=sys.stderr, flush=True)
-      reason = ' '.join(str(error).split()) or type(error).__name__
       with self._lock:
-        for one in photographs:
-          one.state, one.reason = photograph_file.FAILED, f'could not be analysed ({reason})'
+        for one, result in zip(photographs, found, strict=True):
+          one.state = photograph_file.FAILED if result.reason else photograph_file.DONE
+          one.cells, one.frames, one.reason = result.cells, result.frames, result.reason
         self._touch(photographs)
-      return
-    with self._lock:
-      for one, result in zip(photographs, found, strict=True):
-        one.state = photograph_file.FAILED if result.reason else photograph_file.DONE
-        one.cells, one.frames, one.reason = result.cells, result.frames, result.reason
-      self._touch(photographs)
-      self._classify()
+        self._classify()
+    except Exception as error:
+      if not self.is_closed:
+        self._fail(photographs, error)
 
   def label(self, identities: Sequence[str], name: str | None) -> None:
     """Labels cells, each `PHOTOGRAPH/NUMBER`, with a class; None takes the labels back.
@@ -235,6 +226,17 @@ class Session:
       self._photographs, self._labels, self._classified, self._problems = {}, {}, None, []
     shutil.rmtree(self.folder, ignore_errors=True)
 
+  def _fail(self, photographs: Sequence[photograph_file.PhotographFile], error: Exception) -> None:
+    # The page shows one sentence; what a fault of the program needs to be found goes to the run's log.
+    if not isinstance(error, types.UserError | types.RunError | signals.Stopped):
+      print(''.join(traceback.format_exception(error)), end='', file=sys.stderr, flush=True)
+    reason = ' '.join(str(error).split()) or type(error).__name__
+    with self._lock:
+      for one in photographs:
+        one.state, one.reason = photograph_file.FAILED, f'could not be analysed ({reason})'
+        one.cells, one.frames = (), ()
+      self._touch(photographs)
+
   def _cell(self, identity: str) -> cell.Cell:
     name, _, number = identity.partition('/')
     photograph = self._photographs.get(name)
@@ -244,10 +246,10 @@ class Session:
 
   def _classify(self) -> None:
     cells = [one for photograph in self._photographs.values() for one in photograph.cells]
-    before, self._classified = self._classified, None
-    if not cells:
+    before = self._classified
+    self._classified = self._analysis.classify(cells, self._journal) if cells else None
+    if self._classified is None:
       return
-    self._classified = self._analysis.classify(cells, self._journal)
     # Another folder's judgement can change what is withheld of photographs that were shown before.
     named = dict(zip([one.key for one in before.cells], before.predicted, strict=True)) if before else {}
     changed = {

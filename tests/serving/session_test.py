@@ -5,10 +5,11 @@ from __future__ import annotations
 import types as builtin_types
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bloodcell_jax.base import types
-from bloodcell_jax.inference import file_predictions
+from bloodcell_jax.base import cell, types
+from bloodcell_jax.inference import differential_count, file_predictions
 from bloodcell_jax.serving import analysis, limits, photograph_file, session
 from bloodcell_jax.storage import journal
 
@@ -47,6 +48,35 @@ def test_a_fault_of_the_program_is_a_sentence_on_the_page_and_a_traceback_in_the
 def test_a_known_failure_names_no_uploaded_file_in_the_log(kind, tmp_path, capsys):
   assert NAME in failed(tmp_path, kind(f'{NAME}: the output is not finite')).reason
   assert capsys.readouterr().err == ''
+
+
+def test_cells_that_cannot_be_classified_fail_alone_and_what_comes_later_is_counted(tmp_path, capsys):
+  """A fault after the cells were found left them in every later classification, which then failed as well."""
+
+  def find(photographs, _: Any) -> list[analysis.Found]:
+    return [analysis.Found((cell.Cell(one.shown, one.digest, 1, None),), (None,), '') for one in photographs]
+
+  def classify(cells, _: Any) -> Any:
+    if any(one.file == 'bad.png' for one in cells):
+      raise FloatingPointError('not finite')
+    return differential_count.classify(cells, np.array([[0.9, 0.1]] * len(cells)), ('a', 'b'), None, None)
+
+  analysing: Any = builtin_types.SimpleNamespace(
+    network='n', class_names=('a', 'b'), find=find, classify=classify
+  )
+  own = session.Session(tmp_path, 'token', analysing, LIMITS)
+  photographs = [
+    photograph_file.PhotographFile(name, f'{name}.png', tmp_path / name, name, (9, 9), 9)
+    for name in ('first', 'bad', 'last')
+  ]
+  for photograph in photographs:
+    own.add(photograph)
+    own.analyse([photograph])
+  states = [photograph.state for photograph in photographs]
+  assert states == [photograph_file.DONE, photograph_file.FAILED, photograph_file.DONE]
+  assert photographs[1].reason == 'could not be analysed (not finite)'
+  assert capsys.readouterr().err.endswith('FloatingPointError: not finite\n')
+  assert [one.file for one in own.classified().cells] == ['first.png', 'last.png']
 
 
 def test_only_that_no_file_can_be_read_is_said_of_each_photograph(tmp_path, monkeypatch):
