@@ -20,11 +20,11 @@ def status(driver):
   return driver.find_element('id', 'status').text
 
 
-def until(condition):
-  """Waits for what another document or process tells the page."""
+def until(condition, told=lambda: ''):
+  """Waits for what another document or process tells the page; `told` says what there is instead."""
   end = time.monotonic() + 20
   while not condition():
-    assert time.monotonic() < end
+    assert time.monotonic() < end, told()
     time.sleep(0.1)
 
 
@@ -35,7 +35,7 @@ def again(driver, page, num):
     driver.get(page.as_uri())
     return f'{num} labelled by you' in status(driver)
 
-  until(is_there)
+  until(is_there, lambda: status(driver))
 
 
 def given(driver):
