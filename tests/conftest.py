@@ -18,6 +18,7 @@ os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_p
 # compiles dozens of small ones.
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 process.keep_compiled()
+process.switch_off_ynnpack()
 # The other worker has the other core: threads of linear algebra would wait there for work, and take processor time
 # while they wait.
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')

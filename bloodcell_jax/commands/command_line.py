@@ -5,6 +5,7 @@ Parses the flags, runs the command, prints an error as one line and returns the 
 
 import contextlib
 import dataclasses
+import faulthandler
 import importlib
 import logging
 import os
@@ -186,6 +187,9 @@ def _exit(code: int) -> None:
 
 def start(argv: list[str]) -> None:
   """Runs the program and ends the process unless the command succeeded."""
+  # A crash in a library's own code then says where Python was.
+  if sys.stderr is not None:
+    faulthandler.enable()
   console.install(argv)
   _exit(main(argv))
 

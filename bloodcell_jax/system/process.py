@@ -17,7 +17,8 @@ SWITCH = 'BLOODCELL_NO_SETUP'
 MOST_CACHED_BYTES = 500 * 2**20
 # The environment variable that names the folder of JAX's cache.
 CACHE = 'JAX_COMPILATION_CACHE_DIR'
-YNN = '--xla_cpu_experimental_ynn_fusion_type'
+# Which operations XLA leaves to YNNPACK on the CPU; with nothing behind it, none.
+YNN = '--xla_cpu_experimental_ynn_fusion_type='
 # With it JAX 0.12 crashes where it keeps a program: docs/log/performance_2026-11.md has the smallest one.
 ONEDNN = '--xla_cpu_experimental_onednn_custom_call=true'
 
@@ -37,7 +38,7 @@ def set_up() -> str:
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3' if _jaxlib_version() < (0, 10) else '2')
   # Matplotlib's about a home without room for its list of fonts: it then makes the list anew and goes on.
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
-  _keep_convolutions_native()
+  switch_off_ynnpack()
   note = keep_compiled()
   _keep_memory()
   return note
@@ -99,14 +100,16 @@ def _jaxlib_version() -> tuple[int, ...]:
   return tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2]))
 
 
-def _keep_convolutions_native() -> None:
-  """Disables YNNPACK in XLA on the CPU: its convolutions take two to three times as long as XLA's own.
+def switch_off_ynnpack() -> None:
+  """Disables YNNPACK in JAX's XLA on the CPU.
 
-  An unknown flag aborts the process, so it is set only for the versions that it was tested with.
+  XLA prepares an operation for YNNPACK when a program first runs, and two threads that run it for the first time at
+  once write to one list without a lock: a crash, if rarely. Besides, its convolutions took two to three times as long
+  as XLA's own. An unknown flag aborts the process, so it is set only for the versions that it was tested with.
   """
   flags = os.environ.get('XLA_FLAGS', '')
-  if (0, 9) <= _jaxlib_version() <= (0, 10) and YNN not in flags:
-    os.environ['XLA_FLAGS'] = f'{flags} {YNN}='.strip()
+  if (0, 9) <= _jaxlib_version() <= (0, 12) and YNN not in flags:
+    os.environ['XLA_FLAGS'] = f'{flags} {YNN}'.strip()
 
 
 def _keep_memory() -> None:

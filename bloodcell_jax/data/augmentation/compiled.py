@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bloodcell_jax.data.tensorflow_cpu import tf
+from bloodcell_jax.system import process
 
 
 def function(python_function: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,14 +22,19 @@ def function(python_function: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _read_flags() -> None:
-  """Makes TensorFlow's XLA parse its flags while XLA_FLAGS is unset; call it before TensorFlow compiles anything.
+  """Makes TensorFlow's XLA parse flags of its own; call it before TensorFlow compiles anything.
 
   XLA_FLAGS is meant for JAX. TensorFlow's XLA parses it too, once, at its first compilation, and aborts the process
-  at a flag that its version does not know. So a trivial function is compiled with the variable removed.
+  at a flag that its version does not know. So a trivial function is compiled with the variable removed, or with
+  YNNPACK switched off where the version has it, for the reason given in `system/process.py`: `Dataset.map` runs a
+  function for the first time on several threads at once.
   """
   flags = os.environ.pop('XLA_FLAGS', None)
+  if tf.__version__.startswith('2.21.'):
+    os.environ['XLA_FLAGS'] = process.YNN
   try:
     tf.function(lambda: tf.zeros(()), jit_compile=True, autograph=False)()
   finally:
+    os.environ.pop('XLA_FLAGS', None)
     if flags is not None:
       os.environ['XLA_FLAGS'] = flags
