@@ -1,6 +1,6 @@
 """What each ingredient of configs/best.py brings: a table of docs/best.md.
 
-    python -m benchmarks.ablation runs/ablation --dir=FOLDER [--rows=crop,blur] [--report_only]
+    python -m benchmarks.ablation runs/ablation --dir=FOLDER [--rows=recipe,without_crop] [--report_only]
 
 Each row is a cross-validation of the variant `quick` on TRAIN of the Kaggle images in FOLDER, with one ingredient left
 out, or with one alone; on smaller images than `quick` and with fewer folds than docs/best.md, so that all of them take
@@ -26,7 +26,7 @@ from bloodcell_jax.storage import predictions_csv, workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = 'configs/best.py:quick'
-# Smaller and shorter than `quick`: 7 minutes a row on two idle cores.
+# Smaller and shorter than `quick`: 9 minutes a row on two cores.
 SHARED: dict[str, Any] = {
   'data.source': 'kaggle',
   'data.image_size': 128,
