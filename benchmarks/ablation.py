@@ -49,12 +49,12 @@ class Ingredient:
 
 
 INGREDIENTS = (
-  Ingredient('crop', 'crop around the nucleus', {'data.view': 'full'}),
-  Ingredient('pbc', 'weights trained on PBC, in place of ImageNet alone', {'weights.path': 'auto'}),
-  Ingredient('convolutions', 'convolutions fine-tuned', {'stages.fine.trainable': ('dense_.*',)}),
-  Ingredient('fit', 'output layer fitted before fine-tuning', {'stages.fit.output_layer': ''}),
-  Ingredient('maximum', 'maximum of each channel beside its mean', {'model.head': 'average'}),
-  Ingredient('classes', 'classes drawn alike', {'train.draw': 'images'}),
+  Ingredient('crop', 'the crop around the nucleus', {'data.view': 'full'}),
+  Ingredient('pbc', 'training on PBC first', {'weights.path': 'auto'}),
+  Ingredient('convolutions', 'training of the convolutions', {'stages.fine.trainable': ('dense_.*',)}),
+  Ingredient('fit', 'the fit of the output layer', {'stages.fit.output_layer': ''}),
+  Ingredient('maximum', 'the maximum of each channel', {'model.head': 'average'}),
+  Ingredient('classes', 'equal shares of the classes', {'train.draw': 'images'}),
   Ingredient(
     'geometry',
     'rotations, mirror images, zooms, shifts and shears',
@@ -76,8 +76,8 @@ INGREDIENTS = (
   Ingredient('blur', 'blur', {'augment.blur_range': 0.0}),
   Ingredient('smoothing', 'label smoothing', {'train.label_smoothing': 0.0}),
   Ingredient('dropout', 'dropout', {'model.dropout_rate': 0.0}),
-  Ingredient('average', 'moving average of the weights', {'train.ema_momentum': 0.0}),
-  Ingredient('symmetries', 'mean over eight symmetries', {'evaluate.tta': 'none'}),
+  Ingredient('average', 'the moving average of the weights', {'train.ema_momentum': 0.0}),
+  Ingredient('symmetries', 'the mean over eight symmetries', {'evaluate.tta': 'none'}),
 )
 
 
@@ -97,17 +97,17 @@ def rows() -> tuple[Row, ...]:
   for ingredient in INGREDIENTS:
     if ingredient.name != 'convolutions':  # something must be trained
       nothing |= ingredient.without
-  left_out = [Row(f'without_{i.name}', i.title, i.without, RECIPE) for i in INGREDIENTS]
+  left_out = [Row(f'without_{i.name}', f'without {i.title}', i.without, RECIPE) for i in INGREDIENTS]
   alone = []
   for ingredient in INGREDIENTS:
     if ingredient.name == 'convolutions':
       continue
     keys = {key: value for key, value in nothing.items() if key not in ingredient.without}
-    alone.append(Row(f'only_{ingredient.name}', ingredient.title, keys, NOTHING))
+    alone.append(Row(f'only_{ingredient.name}', f'with {ingredient.title} alone', keys, NOTHING))
   return (
     Row(RECIPE, 'the recipe', {}, ''),
     *left_out,
-    Row(NOTHING, 'none of them: ImageNet, fine-tuned', nothing, RECIPE),
+    Row(NOTHING, 'with none of them: whole frames, ImageNet, fine-tuned', nothing, RECIPE),
     *alone,
   )
 

@@ -47,7 +47,7 @@ def test_the_table_has_the_rows_that_are_complete_with_differences_to_their_refe
   (tmp_path / 'without_colour').mkdir()
   _, _, recipe, blur = ablation.table(tmp_path)
   assert recipe == '| the recipe | 0.750 | 0.750 | 0.750 |  |'
-  assert blur.startswith('| blur | 0.500 | 0.500 | 0.500 | -0.250 [-0.')
+  assert blur.startswith('| without blur | 0.500 | 0.500 | 0.500 | -0.250 [-0.')
   # Negative control: the difference is paired, so the same predictions have none.
   _complete(tmp_path / 'without_blur', right_N)
   assert ablation.table(tmp_path)[-1].endswith('| +0.000 [+0.000, +0.000] |')
