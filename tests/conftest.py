@@ -29,6 +29,7 @@ import signal
 import blank_figure
 import drawn_once
 import jax
+import kept_programs
 import pytest
 import shared_runs
 import starting
@@ -55,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[drawn_once.FOLDER] = tempfile.mkdtemp()
     config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(drawn_once.FOLDER)))
   drawn_once.put()
+  kept_programs.keep_all()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

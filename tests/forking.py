@@ -15,6 +15,7 @@ import threading
 
 import blank_figure
 import drawn_once
+import kept_programs
 from soak import watching
 
 from bloodcell_jax.system import process
@@ -59,6 +60,7 @@ if __name__ == '__main__':
     importlib.import_module(name)
   replacements = [*blank_figure.replacements()]
   drawn_once.put()
+  kept_programs.keep_all()
   request = serve()
   if request:
     signal.alarm(SECONDS)
