@@ -12,6 +12,9 @@ from typing import Any
 from jax._src import lru_cache
 
 
+search = lru_cache.LRUCache._evict_if_needed
+
+
 def keep_all() -> None:
   """Every program is kept from now on, without the search."""
   lru_cache.LRUCache._evict_if_needed = _nothing

@@ -6,7 +6,9 @@ import pathlib
 
 import filelock
 import jax
+import kept_programs
 import pytest
+from jax._src import lru_cache
 from jax.experimental.compilation_cache import compilation_cache
 
 from bloodcell_jax.system import process, program_cache
@@ -14,7 +16,8 @@ from bloodcell_jax.system import process, program_cache
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-  """The folder in which JAX keeps all programs that are compiled in this test."""
+  """The folder in which JAX keeps all programs that are compiled in this test, after its search, as outside of tests."""
+  monkeypatch.setattr(lru_cache.LRUCache, '_evict_if_needed', kept_programs.search)
   values = {
     'jax_compilation_cache_dir': str(tmp_path),
     'jax_persistent_cache_min_compile_time_secs': 0.0,
