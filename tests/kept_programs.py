@@ -11,7 +11,6 @@ from typing import Any
 
 from jax._src import lru_cache
 
-
 search = lru_cache.LRUCache._evict_if_needed
 
 

@@ -16,7 +16,7 @@ from bloodcell_jax.system import process, program_cache
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-  """The folder in which JAX keeps all programs that are compiled in this test, after its search, as outside of tests."""
+  """The folder in which JAX keeps all programs that are compiled in this test, after its search as outside tests."""
   monkeypatch.setattr(lru_cache.LRUCache, '_evict_if_needed', kept_programs.search)
   values = {
     'jax_compilation_cache_dir': str(tmp_path),
