@@ -21,8 +21,8 @@ from typing import Any
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.division import folds
-from bloodcell_jax.stats import paired
-from bloodcell_jax.storage import predictions_csv, workdir
+from bloodcell_jax.runs import comparison
+from bloodcell_jax.storage import workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = 'configs/best.py:quick'
@@ -93,17 +93,19 @@ class Row:
 
 def rows() -> tuple[Row, ...]:
   """All rows: the recipe, each ingredient left out, none, and each alone."""
-  nothing: dict[str, Any] = {}
-  for ingredient in INGREDIENTS:
-    if ingredient.name != 'convolutions':  # something must be trained
-      nothing |= ingredient.without
+  # Something must be trained.
+  others = [i for i in INGREDIENTS if i.name != 'convolutions']
+  nothing = {key: value for i in others for key, value in i.without.items()}
   left_out = [Row(f'without_{i.name}', f'without {i.title}', i.without, RECIPE) for i in INGREDIENTS]
-  alone = []
-  for ingredient in INGREDIENTS:
-    if ingredient.name == 'convolutions':
-      continue
-    keys = {key: value for key, value in nothing.items() if key not in ingredient.without}
-    alone.append(Row(f'only_{ingredient.name}', f'with {ingredient.title} alone', keys, NOTHING))
+  alone = [
+    Row(
+      f'only_{i.name}',
+      f'with {i.title} alone',
+      {key: value for key, value in nothing.items() if key not in i.without},
+      NOTHING,
+    )
+    for i in others
+  ]
   return (
     Row(RECIPE, 'the recipe', {}, ''),
     *left_out,
@@ -202,9 +204,8 @@ def _difference(row: Row, folder: workdir.Workdir, root: pathlib.Path) -> str:
   reference = workdir.Workdir(root / row.reference)
   if not row.reference or not is_complete(reference):
     return ''
-  exp = experiment.from_flat(folder.read_config())
-  first, second = (predictions_csv.read(each.predictions(folds.OUT_OF_FOLD)) for each in (reference, folder))
-  entry = paired.compare(first, second, FIGURES[:1], exp.intervals, exp.seed)[FIGURES[0]]
+  compared = comparison.compare(reference, folder, experiment.from_flat(folder.read_config()))
+  entry = compared.entries[folds.OUT_OF_FOLD]['accuracy']
   return f'{entry["difference"]:+.3f} [{entry["low"]:+.3f}, {entry["high"]:+.3f}]'
 
 
