@@ -9,12 +9,12 @@ from typing import Any
 
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.inference import differential_count
-from bloodcell_jax.serving import session as session_lib
+from bloodcell_jax.serving import label as label_lib
 from bloodcell_jax.serving import uploaded_name
 
 
 def write(
-  classified: differential_count.ClassifiedCells, labels: Mapping[str, session_lib.Label], model: str
+  classified: differential_count.ClassifiedCells, labels: Mapping[str, label_lib.Label], model: str
 ) -> str:
   """The CSV text; files are named relative to the dropped folder where all lie in one.
 

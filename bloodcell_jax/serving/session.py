@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import pathlib
 import shutil
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 from bloodcell_jax.base import cell, types, wording
 from bloodcell_jax.inference import differential_count
 from bloodcell_jax.serving import analysis as analysis_lib
+from bloodcell_jax.serving import label as label_lib
 from bloodcell_jax.serving import limits as limits_lib
 from bloodcell_jax.serving import photograph_file
 from bloodcell_jax.stats import unlike
@@ -29,14 +29,6 @@ _MOST_PROBLEMS = 200
 
 class Refused(Exception):
   """A file or a label that is not taken; the message is a sentence for the page."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Label:
-  """What a person says a cell is."""
-
-  name: str
-  time: str  # UTC, as JavaScript's `toISOString` writes it
 
 
 class Session:
@@ -59,7 +51,7 @@ class Session:
     self._journal = journal_lib.Journal(folder / 'journal.jsonl', analysis.network, analysis.class_names)
     self._lock = threading.RLock()
     self._photographs: dict[str, photograph_file.PhotographFile] = {}  # by id, in order of arrival
-    self._labels: dict[str, Label] = {}  # by key of a cell
+    self._labels: dict[str, label_lib.Label] = {}  # by key of a cell
     self._problems: list[str] = []
     self._version = 0
     self._reserved: dict[str, int] = {}  # bytes by id of the files that are arriving
@@ -154,7 +146,7 @@ class Session:
         if name is None:
           self._labels.pop(key, None)
         else:
-          self._labels[key] = Label(name, _now())
+          self._labels[key] = label_lib.now(name)
       # Two files with the same bytes show the same cells.
       self._touch([p for p in self._photographs.values() if any(one.key in keys for one in p.cells)])
 
@@ -209,7 +201,7 @@ class Session:
       )
       return dataclasses.replace(self._classified, predicted=predicted)
 
-  def labels(self) -> dict[str, Label]:
+  def labels(self) -> dict[str, label_lib.Label]:
     """The labels by key of the cell."""
     with self._lock:
       return dict(self._labels)
@@ -296,7 +288,3 @@ class Session:
       'marks': one.marks,
       'label': label and label.name,
     }
-
-
-def _now() -> str:
-  return datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds').replace('+00:00', 'Z')
