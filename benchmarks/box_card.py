@@ -33,8 +33,8 @@ LIMITS = (
   'get one of these names, or none.',
   'No patient is identified in either data set, so that the intervals, which resample photographs or images, are too '
   'narrow for new patients.',
-  'The cells of whole photographs are found by a detector with errors of its own (docs/fields.md); the figures below '
-  'are for cells that were found.',
+  'The cells of whole photographs are found by a detector with errors of its own (docs/fields.md), which the '
+  'figures above do not include.',
 )
 # The figures that the table shows; the file has more.
 _SHOWN = ('accuracy', 'macro_f1', 'balanced_accuracy', 'log_loss')

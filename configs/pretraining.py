@@ -5,7 +5,7 @@ r"""AlexNet's convolutions trained on many single cells, to begin other training
     python main.py --config=configs/best.py:quick --config.weights.path=runs/pretraining ...
 
 FOLDER has a folder for each class, or TRAIN and VAL with one each, of images that show one cell. This is how the
-weights 'pbc' in the package were trained, in 38 minutes on two cores beside other work. Without a folder
+weights 'pbc' in the package were trained, in 43 minutes on two cores beside other work. Without a folder
 it runs on a few synthetic smears.
 """
 

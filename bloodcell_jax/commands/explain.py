@@ -47,8 +47,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'missed',
     '',
-    'without paths: a split, such as test; of each of its photographs with most images misclassified, explains the '
-    'image whose label is least probable',
+    'without paths: a split, such as test; explains, of each of its photographs more than half of whose images are '
+    'misclassified, the image whose label is least probable',
   )
   flags.DEFINE_string('data_dir', '', "without paths: the folder of the run's images, if it was moved")
 

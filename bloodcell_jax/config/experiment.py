@@ -187,8 +187,8 @@ def _check(experiment: Experiment) -> None:
     raise types.UserError('data.pipeline is numpy, which does not augment; set it to tf_data')
   if experiment.draw == stream.LABORATORIES and experiment.class_weight != 'none':
     raise types.UserError(
-      f'train.class_weight is {experiment.class_weight!r}, but train.draw={stream.LABORATORIES!r} draws classes alike; '
-      "set it to 'none'"
+      f'train.class_weight is {experiment.class_weight!r}, but train.draw={stream.LABORATORIES!r} already '
+      "draws every class equally often; set train.class_weight to 'none'"
     )
   # Runs of format 1 continue without mixing, as they started.
   if (

@@ -271,7 +271,7 @@ def line(about: Mapping[str, Any] | None) -> str:
     whole = len(foreign) == len(about['folders'])
     which = '' if whole else f' in {", ".join(map(_shown, foreign))}'
     aspects = ', '.join(dict.fromkeys(aspect for folder in foreign for aspect in folder['foreign']))
-    text = f'material of another laboratory{which}, unlike the training images: {aspects}'
+    text = f'looks like material of another laboratory{which}, unlike the training images: {aspects}'
   else:
     counts = ', '.join(f'{reason} {num:,}' for reason, num in about['reasons'].items())
     text = f'some {counted} are unlike the training images: {counts}'

@@ -34,6 +34,8 @@ def scored(foreign):
 
 def test_a_split_that_is_another_laboratory_s_material_says_so_before_its_figures():
   foreign, home = (scoring.lines('test', scored(aspects)) for aspects in (['stain'], []))
-  assert foreign[0].startswith('test: material of another laboratory, unlike the training images: stain')
+  assert foreign[0].startswith(
+    'test: looks like material of another laboratory, unlike the training images: stain'
+  )
   # Negative control: a few unlike images of a split like the training are in the report alone.
   assert home == foreign[1:] == [scoring.line('test', scored([]))]
