@@ -139,7 +139,9 @@ def count(classified: ClassifiedCells, confidence: float) -> dict[str, Any]:
   return {
     'num_images': num_images,
     'num_cells': len(rows),
-    'num_repeats': sum(row is not None for row in classified.repeat_of),
+    'num_repeats': len(
+      {one.key for one, row in zip(classified.cells, classified.repeat_of, strict=True) if row is not None}
+    ),
     'left_out': left_out(classified),
     'num_duplicates': len({(one.file, one.digest) for one in classified.cells}) - num_images,
     'num_named': total,

@@ -38,7 +38,7 @@ def repeated(
   """For each cell the row of the one that it repeats, None where it is the first of its kind or stands alone.
 
   Of several views of one cell, the first that is not doubtful stays; the others repeat it. Only cells with a box are
-  compared, in photographs that were moved, not turned by much.
+  compared, in photographs that were moved, not turned by much. Cells of equal key repeat the same one.
 
   Args:
     cells: N.
@@ -77,7 +77,9 @@ def repeated(
     kept = min(rows, key=lambda row: (is_doubtful(row), row))
     for row in rows:
       result[row] = None if row == kept else kept
-  return tuple(result)
+  # Of photographs with the same bytes only the first was compared.
+  by_key = {one.key: row for one, row in zip(cells, result, strict=True) if row is not None}
+  return tuple(by_key.get(one.key) for one in cells)
 
 
 def _box(one: cell.Cell) -> cell.Box:
