@@ -162,6 +162,7 @@ def train(row: Row, images: str, root: pathlib.Path) -> None:
   folder, reference = root / row.name, root / row.reference
   if not folder.exists() and is_evaluation(row) and is_complete(workdir.Workdir(reference)):
     shutil.copytree(reference, part := root / f'{row.name}.part', dirs_exist_ok=True)
+    workdir.Workdir(part).report.unlink()  # complete only once it has been scored again
     part.rename(folder)
   subprocess.run([sys.executable, 'main.py', *command(row, images, folder)], cwd=ROOT, check=True)
 

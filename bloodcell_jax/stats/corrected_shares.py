@@ -19,7 +19,7 @@ from bloodcell_jax.base import rng
 MOST_CLASSES = 50
 _DRAWS = 2000
 _STEPS = 300
-# Jeffreys' prior for the counted cells; Perks' prior for the outcomes of a class, of which it adds one group in all.
+# Jeffreys' prior for the counted cells; for the outcomes of a class half of Perks' prior: half a group in all.
 _PRIOR = 0.5
 
 
