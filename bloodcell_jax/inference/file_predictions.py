@@ -16,6 +16,8 @@ from bloodcell_jax.storage import journal as journal_lib
 
 # What is said of a photograph without one.
 NO_CELL = 'no white cell was found in it'
+# Bytes of images of cells that wait for those before them.
+_MOST_HELD = 2**29
 FramesOf = Callable[[np.ndarray, Sequence[cell.Box]], Sequence[cell.Box]]
 # From a photograph, uint8 [H, W, 3], upright and at its own size, to each cell in it; [None] for the whole photograph,
 # empty if there is no cell.
@@ -165,23 +167,48 @@ def predict_files(
 def read_images(
   predictions: CellPredictions, rows: Sequence[int], spec: decode.Spec, frames_of: FramesOf | None = None
 ) -> Iterator[np.ndarray | None]:
-  """The images of these cells again, in order; None where the file has changed or gone meanwhile."""
+  """The images of these cells again, in order; None where the file has changed or gone meanwhile.
 
-  def boxes_of(i: int, digest: str, _: np.ndarray) -> Sequence[cell.Box | None]:
-    expected = predictions.cells[rows[i]]
+  **Guarantees**: a photograph is decoded once for all its cells among these, or once per block of so many cells that
+  their images take _MOST_HELD bytes; images that wait for their turn take no more.
+  """
+  num = max(1, _MOST_HELD // (3 * spec.image_size**2))
+  for start in range(0, len(rows), num):
+    yield from _read_block(predictions, rows[start : start + num], spec, frames_of)
+
+
+def _read_block(
+  predictions: CellPredictions, rows: Sequence[int], spec: decode.Spec, frames_of: FramesOf | None
+) -> Iterator[np.ndarray | None]:
+  """As `read_images`, each photograph decoded once."""
+  cells = [predictions.cells[row] for row in rows]
+  places_of: dict[str, list[int]] = {}
+  for place, row in enumerate(rows):
+    places_of.setdefault(predictions.path[row], []).append(place)
+  places = tuple(places_of.values())
+
+  def inside(i: int, digest: str) -> list[int]:
     # Two files may have changed places.
-    return (expected.box,) if digest == expected.digest else ()
+    return [place for place in places[i] if cells[place].digest == digest]
 
-  digests = {predictions.cells[row].digest for row in rows}
+  digests = {one.digest for one in cells}
   contents = decode.each(
-    (predictions.path[row] for row in rows),
+    places_of,
     spec,
     lambda digest, _: digest in digests,
-    boxes_of,
+    lambda i, digest, _: [cells[place].box for place in inside(i, digest)],
     frames_of,
   )
-  for _, content in contents:
-    yield content[0][1] if isinstance(content, list) and content else None
+  waiting: dict[int, np.ndarray | None] = {}  # place -> image
+  turn = 0
+  for i, (digest, content) in enumerate(contents):
+    waiting.update(dict.fromkeys(places[i]))
+    if isinstance(content, list):
+      images = (image_HWC for _, image_HWC in content)
+      waiting.update(zip(inside(i, digest), images, strict=True))
+    while turn in waiting:
+      yield waiting.pop(turn)
+      turn += 1
 
 
 def _missing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 
 import numpy as np
@@ -47,13 +48,14 @@ def predict_again(
   models = aligned_network.align(loaded.models, loaded.measure, images)
   aligned = dataclasses.replace(loaded, models=models)
   probs_NK, size = predictions.probs_NK.copy(), loaded.job.experiment.evaluate_batch_size
+  seen = file_predictions.read_images(predictions, rows.tolist(), spec, frames_of)
   for start in range(0, len(rows), size):
     loaded.job.poll()
     some = rows[start : start + size]
-    seen = list(file_predictions.read_images(predictions, some.tolist(), spec, frames_of))
-    there = np.array([image_HWC is not None for image_HWC in seen])
+    batch = list(itertools.islice(seen, len(some)))
+    there = np.array([image_HWC is not None for image_HWC in batch])
     if there.any():
-      image_BHWC = np.stack([image_HWC for image_HWC in seen if image_HWC is not None])
+      image_BHWC = np.stack([image_HWC for image_HWC in batch if image_HWC is not None])
       probs_NK[some[there]] = aligned.probabilities(image_BHWC)
   return dataclasses.replace(predictions, probs_NK=probs_NK), len(rows)
 
