@@ -4,8 +4,8 @@
 
 Writes images of noise below FOLDER, 320x240 as the study's, and weights drawn at random for VGG16, which cost what
 real ones cost; then trains by `main.py` with the study's lengths: 30 epochs of 200 updates of 50 for CNN B, six and six
-epochs of all images for VGG16. Figures of accuracy mean nothing there. Prints for each run the seconds of its epochs
-with their validation, and of the whole command from start to report.
+epochs of all images for VGG16. Figures of accuracy mean nothing there. Prints for each run the seconds of its epochs'
+updates, without validation and checkpoints, and of the whole command from start to report.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def _features(exp: experiment.Experiment, data: dataset.Dataset, folder: workdir
 
 
 def _memory(exp: experiment.Experiment, data: dataset.Dataset, needed: int, on: devices.Devices) -> str:
-  # XLA's estimate is exact except on CPUs.
+  # On CPUs XLA's estimate is too low.
   most = f' to {feature_cache.format_bytes(memory.PEAK_FACTOR * needed)}' if on.platform == 'cpu' else ''
   free = feature_cache.format_bytes(memory.free(on.each[0]))
   images = ''

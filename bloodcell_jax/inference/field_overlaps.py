@@ -47,7 +47,7 @@ def repeated(
     is_doubtful: whether a row shows its cell badly, as where the edge cuts it.
     poll: called for each photograph; its exceptions propagate.
   """
-  result: list[int | None] = [None] * len(cells)
+  nothing = (None,) * len(cells)
   places = photographs.searched(cells, paths)
   boxes = [[_box(cells[row]) for row in one.rows] for one in places]
 
@@ -58,28 +58,27 @@ def repeated(
   owner: list[int] = []
   sides: list[int] = []
   if len(places) < 2:
-    return tuple(result)
+    return nothing
   for i, thumbs in enumerate(photographs.visit(places, spec, thumbnails)):
     poll()
     found += thumbs or []
     owner += [i] * len(thumbs or [])
     sides += [max(b.right - b.left, b.bottom - b.top) for b in boxes[i]] if thumbs else []
   if not found:
-    return tuple(result)
+    return nothing
   pairs = repeats.candidates(repeats.Thumbnails(np.stack(found), np.array(sides), np.array(owner)))
 
   def read(i: int) -> np.ndarray | None:
     poll()
     return photographs.read(places[i], spec)
 
+  # By key: of photographs with the same bytes only the first is compared.
+  repeat_of: dict[str, int] = {}
   for group in repeats.same_cells(boxes, repeats.registered(pairs, read)):
     rows = [places[i].rows[j] for i, j in group]
     kept = min(rows, key=lambda row: (is_doubtful(row), row))
-    for row in rows:
-      result[row] = None if row == kept else kept
-  # Of photographs with the same bytes only the first was compared.
-  by_key = {one.key: row for one, row in zip(cells, result, strict=True) if row is not None}
-  return tuple(by_key.get(one.key) for one in cells)
+    repeat_of |= {cells[row].key: kept for row in rows if row != kept}
+  return tuple(repeat_of.get(one.key) for one in cells)
 
 
 def _box(one: cell.Cell) -> cell.Box:

@@ -1,6 +1,7 @@
 """The rows of the ablation change what they name and nothing else, and its table says what the runs say."""
 
 import numpy as np
+import pytest
 
 from benchmarks import ablation
 from bloodcell_jax.base import types
@@ -51,6 +52,22 @@ def test_the_table_has_the_rows_that_are_complete_with_differences_to_their_refe
   # Negative control: the difference is paired, so the same predictions have none.
   _complete(tmp_path / 'without_blur', right_N)
   assert ablation.table(tmp_path)[-1].endswith('| +0.000 [+0.000, +0.000] |')
+
+
+def test_a_row_that_only_evaluates_is_complete_once_it_has_been_scored_itself(tmp_path, monkeypatch):
+  row = next(row for row in ablation.rows() if row.name == 'without_symmetries')
+  _complete(tmp_path / row.reference, np.ones(40, bool))
+
+  def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(ablation.subprocess, 'run', interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    ablation.train(row, 'images', tmp_path)
+  assert (tmp_path / row.name).is_dir()  # the networks are there
+  assert not ablation.is_complete(workdir.Workdir(tmp_path / row.name))
+  # Negative control: the row that was copied stays complete.
+  assert ablation.is_complete(workdir.Workdir(tmp_path / row.reference))
 
 
 def _complete(path, right_N):
