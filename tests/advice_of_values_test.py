@@ -133,7 +133,7 @@ TOGETHER = {
     'finetune', {'stages.head.trainable': ()}, {'stages.head.trainable': ('.*',)}),
   "train.dtype is 'float16', in which small gradients become 0; set it to 'bfloat16', which has float32's range": (
     'default', {'train.dtype': 'float16'}, {'train.dtype': 'bfloat16'}),
-  "draws classes alike; set it to 'none'": (
+  "draws every class equally often; set train.class_weight to 'none'": (
     'default', {'train.class_weight': 'balanced', 'train.draw': 'laboratories'}, {'train.class_weight': 'none'}),
   'choose one of average, snapshot, bagging, samme, samme_r, gradient, or leave it empty': (
     'default', {'ensemble.method': 'nonsense'}, {'ensemble.method': ''}),
