@@ -5,18 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 _BINS = 8  # per channel
+_BLOCK = 2**16  # pixels that are counted at a time, more only where a row has more
 
 
 def histogram(image_HWC: np.ndarray) -> np.ndarray:
   """float32 [512]: square roots of the frequencies of 8x8x8 colours, so that distances are Hellinger distances.
 
-  The darkest bin is excluded: black borders of rotated and shifted copies carry no information on the cell.
+  The darkest bin is excluded: black borders of rotated and shifted copies carry no information on the cell. Memory does
+  not grow with the number of rows.
 
   Args:
     image_HWC: uint8 RGB.
   """
-  index = (image_HWC // (256 // _BINS)).reshape(-1, 3).astype(np.int32)
-  counts = np.bincount(index @ np.array([_BINS**2, _BINS, 1], np.int32), minlength=_BINS**3)
+  counts = np.zeros(_BINS**3, np.int64)
+  rows = max(1, _BLOCK // max(1, image_HWC.shape[1]))
+  for top in range(0, len(image_HWC), rows):
+    index = (image_HWC[top : top + rows] // (256 // _BINS)).reshape(-1, 3).astype(np.int32)
+    counts += np.bincount(index @ np.array([_BINS**2, _BINS, 1], np.int32), minlength=_BINS**3)
   counts[0] = 0
   return np.sqrt(counts / max(1, counts.sum())).astype(np.float32)
 

@@ -60,10 +60,8 @@ def read(
     except decode.DecodeError as error:
       return error
     image_HWC = np.asarray(image)
-    # 16 hex digits, like the digest of the bytes.
-    digest = hashlib.sha256(str(image_HWC.shape).encode() + image_HWC.tobytes()).hexdigest()[:16]
     histogram_D, signature_D = colour_nn.histogram(image_HWC), copies.signature(image_HWC)
-    return digest, histogram_D, signature_D, keypoints.detect(image_HWC), conversions
+    return pixel_digest(image_HWC), histogram_D, signature_D, keypoints.detect(image_HWC), conversions
 
   with decode.quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for start in range(0, len(table), _BLOCK):
@@ -88,6 +86,17 @@ def read(
     histogram_ND[: len(kept)],
     collector.keypoints(),
   )
+
+
+def pixel_digest(image_HWC: np.ndarray) -> str:
+  """16 hex digits of the size and the pixels, like the digest of the bytes; copies no pixel of a contiguous image.
+
+  Args:
+    image_HWC: uint8.
+  """
+  digest = hashlib.sha256(str(image_HWC.shape).encode())
+  digest.update(np.ascontiguousarray(image_HWC))
+  return digest.hexdigest()[:16]
 
 
 def stratified_sample(table: types.Table, num: int, generator: np.random.Generator) -> np.ndarray:
