@@ -27,6 +27,25 @@ class Box:
     """(left, top, right, bottom), as Pillow's `crop` takes it."""
     return self.left, self.top, self.right, self.bottom
 
+  @property
+  def middle(self) -> tuple[float, float]:
+    """(row, column)."""
+    return (self.top + self.bottom) / 2, (self.left + self.right) / 2
+
+  def seen_in(self, frame: Box) -> Box:
+    """What the frame shows of the box, in pixels of the frame. Raises ValueError where that is nothing.
+
+    Example:
+      >>> Box(10, 0, 14, 6).seen_in(Box(8, 2, 12, 20)).as_tuple()
+      (2, 0, 4, 4)
+    """
+    return Box(
+      max(0, self.left - frame.left),
+      max(0, self.top - frame.top),
+      min(self.right, frame.right) - frame.left,
+      min(self.bottom, frame.bottom) - frame.top,
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class Region:

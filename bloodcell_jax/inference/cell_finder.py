@@ -147,30 +147,48 @@ def framer(view: str) -> Callable[[np.ndarray, Sequence[cell.Box]], list[cell.Bo
   """What gives the square around each cell that a network of this `data.view` was trained on, within the photograph."""
 
   def frames_of(photograph_HWC: np.ndarray, boxes: Sequence[cell.Box]) -> list[cell.Box]:
-    if view in cell_view.SIDES:
-      return [_around(box, photograph_HWC.shape) for box in boxes]
-    diameter = red_cells.diameter(photograph_HWC)
-    return [frame(box, diameter, photograph_HWC.shape) for box in boxes]
-
-  def frame(box: cell.Box, diameter: float | None, shape: Sequence[int]) -> cell.Box:
-    height, width = shape[:2]
-    if diameter is None:
-      diameter = max(box.right - box.left, box.bottom - box.top) / _WHITE_CELL
-    side = max(1, min(round(_FRAMES[view] * diameter), height, width))
-    middle = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    left, top = (
-      int(np.clip(round(at - side / 2), 0, size - side))
-      for at, size in zip(middle, (width, height), strict=True)
-    )
-    return cell.Box(left, top, left + side, top + side)
+    return [frames[view] for frames in frames_by_view(photograph_HWC, boxes, (view,))]
 
   return frames_of
+
+
+def frames_by_view(
+  photograph_HWC: np.ndarray, boxes: Sequence[cell.Box], views: Sequence[str] = decode.VIEWS
+) -> list[dict[str, cell.Box]]:
+  """The squares of `framer` for each box, by view.
+
+  Args:
+    photograph_HWC: uint8 RGB.
+    boxes: of the cells.
+    views: values of `data.view`.
+  """
+  is_measured = any(view not in cell_view.SIDES for view in views)
+  diameter = red_cells.diameter(photograph_HWC) if is_measured else None
+  shape = photograph_HWC.shape
+  return [
+    {
+      view: _around(box, shape) if view in cell_view.SIDES else _frame(view, box, diameter, shape)
+      for view in views
+    }
+    for box in boxes
+  ]
+
+
+def _frame(view: str, box: cell.Box, diameter: float | None, shape: Sequence[int]) -> cell.Box:
+  """A square of a fixed number of red cells with the box in its middle, moved where it would reach beyond the edge."""
+  height, width = shape[:2]
+  if diameter is None:
+    diameter = max(box.right - box.left, box.bottom - box.top) / _WHITE_CELL
+  side = max(1, min(round(_FRAMES[view] * diameter), height, width))
+  y, x = box.middle
+  left, top = (int(np.clip(round(at - side / 2), 0, size - side)) for at, size in ((x, width), (y, height)))
+  return cell.Box(left, top, left + side, top + side)
 
 
 def _around(box: cell.Box, shape: Sequence[int]) -> cell.Box:
   """A square around the box, less what would be beyond the photograph: the cell stays in the middle elsewhere."""
   half = _GENEROUS * max(box.right - box.left, box.bottom - box.top) / 2
-  x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+  y, x = box.middle
   return cell.Box(
     max(0, round(x - half)),
     max(0, round(y - half)),

@@ -10,16 +10,12 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from bloodcell_jax.base import cell, types
-from bloodcell_jax.data.images import decode, image_files
+from bloodcell_jax.data.images import decode, excerpt, image_files
 from bloodcell_jax.data.sources import names
 from bloodcell_jax.inference import cell_finder
-from bloodcell_jax.reports import review_images
 from bloodcell_jax.system import atomic, portable_name
 
 LABELS, GROUPS = 'labels.csv', 'groups.csv'
-# The square around a cell that is saved: as much as a whole photograph of the study shows, so that a training with
-# either `data.view` crops it as it crops those.
-_VIEW = 'full'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +44,10 @@ class _IsThere(Exception):
 def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_pixels: int) -> int:
   """Writes `images/`, `labels.csv` (`file,label,sha256_16`) and `groups.csv` (`file,group`); the number of images.
 
-  A photograph of a single cell is copied byte for byte; of any other each labelled cell is cut out. The cells of one
-  photograph are one group, under whatever names it is there; the group has the first of them. The folder appears once
-  it is complete; the same arguments give the same bytes. A folder that is there already stays as it is.
+  A photograph that is labelled as a whole is copied byte for byte; of any other each labelled cell is cut out, as an
+  `excerpt` that says which of the cells in it is meant. The cells of one photograph are one group, under whatever names
+  it is there; the group has the first of them. The folder appears once it is complete; the same arguments give the same
+  bytes. A folder that is there already stays as it is.
 
   Raises:
     FileExistsError: something is there that is not what these arguments give.
@@ -111,11 +108,8 @@ def _contents(photograph: LabelledPhotograph, max_pixels: int) -> Sequence[bytes
       raise types.UserError(
         f'{photograph.shown}: {box.as_tuple()} reaches beyond the photograph of {width}x{height} pixels; label it again'
       )
-  frames = cell_finder.framer(_VIEW)(photograph_HWC, boxes)
-  return [
-    review_images.png_file(photograph_HWC[frame.top : frame.bottom, frame.left : frame.right])
-    for frame in frames
-  ]
+  frames = cell_finder.frames_by_view(photograph_HWC, boxes)
+  return [excerpt.png_file(photograph_HWC, box, of_box) for box, of_box in zip(boxes, frames, strict=True)]
 
 
 def _name(number: int, shown: str, one: LabelledCell) -> str:

@@ -14,7 +14,9 @@ from PIL import Image
 
 from bloodcell_jax.base import cell, types
 from bloodcell_jax.data.images import (
+  brightness,
   cell_view,
+  excerpt,
   image_buffer,
   image_files,
   locate,
@@ -66,6 +68,7 @@ class Spec:
 
 DecodeError = rgb.DecodeError
 quiet = photograph.quiet
+stretch = brightness.stretch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,10 +211,10 @@ def each(
       is_framed = frames_of is not None and bool(inner)
       frames = frames_of(original_HWC, inner) if frames_of is not None and inner else boxes
       stretched = stretch(upright) if spec.stretch_brightness else upright
-      # A frame shows the cell as the network was trained on it, except that of a view by the cell's own scale.
-      whole = spec if spec.view in cell_view.SIDES else dataclasses.replace(spec, view='full')
       sized = [
-        _sized(_cut(stretched, frame), *((whole, _moved(box, frame)) if is_framed else (spec, None)))
+        _framed(_cut(stretched, frame), spec, box.seen_in(frame))
+        if is_framed and box is not None and frame is not None
+        else _alone(_cut(stretched, frame), spec)
         for box, frame in zip(boxes, frames, strict=True)
       ]
       if on_read is not None:
@@ -236,24 +239,6 @@ def each(
       pool.shutdown(cancel_futures=True)
 
 
-def stretch(opened: Image.Image) -> Image.Image:
-  """The image scaled so that its maximum is 255; a black one stays black.
-
-  The published copies were saved by `array_to_img` of Keras 2, which subtracted the minimum only where it was
-  negative (that of Keras 3 always does). Photographs must be scaled in the same way before they are compared with
-  the copies; their minimum, 56 to 117, stays.
-
-  Example:
-    >>> np.asarray(stretch(Image.new('RGB', (1, 1), (50, 100, 200)))).tolist()
-    [[[63, 127, 255]]]
-  """
-  brightest = int(np.asarray(opened).max())  # three times as fast as getextrema()
-  if brightest in (0, 255):
-    return opened
-  # Truncated, as by the cast to uint8 in `array_to_img`; in integers, so that 255 stays 255.
-  return opened.point([min(255, value * 255 // brightest) for value in range(256)] * 3)
-
-
 def _image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
   """As `image`, with the warnings of Pillow."""
   upright, notes = photograph.upright(content, spec.max_pixels)
@@ -263,7 +248,22 @@ def _image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, .
 
 def _of_upright(upright: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
   """The upright photograph as uint8 [S, S, 3], and what is to be noted of that."""
-  return _sized(stretch(upright) if spec.stretch_brightness else upright, spec, None)
+  return _alone(stretch(upright) if spec.stretch_brightness else upright, spec)
+
+
+def _alone(picture: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+  """As `_sized`, of a picture that is no frame; one that was cut out of a photograph shows the cell that was meant."""
+  about = excerpt.of(picture)
+  if about is None or spec.view not in about.frames:
+    return _sized(picture, spec, None)
+  frame = about.frames[spec.view]
+  return _framed(_cut(picture, frame), spec, about.box.seen_in(frame))
+
+
+def _framed(frame: Image.Image, spec: Spec, within: cell.Box) -> tuple[np.ndarray, tuple[str, ...]]:
+  """As `_sized`, of a frame, which shows the cell as the network was trained on it, but for its own scale."""
+  whole = spec if spec.view in cell_view.SIDES else dataclasses.replace(spec, view='full')
+  return _sized(frame, whole, within)
 
 
 def _cut(photograph: Image.Image, box: cell.Box | None) -> Image.Image:
@@ -273,13 +273,6 @@ def _cut(photograph: Image.Image, box: cell.Box | None) -> Image.Image:
   if box.right > width or box.bottom > height:
     raise ValueError(f'{box} reaches beyond the photograph of {width}x{height} pixels')
   return photograph.crop(box.as_tuple())
-
-
-def _moved(box: cell.Box | None, frame: cell.Box | None) -> cell.Box | None:
-  """The box in pixels of its frame."""
-  if box is None or frame is None:
-    return None
-  return cell.Box(box.left - frame.left, box.top - frame.top, box.right - frame.left, box.bottom - frame.top)
 
 
 def _sized(upright: Image.Image, spec: Spec, within: cell.Box | None) -> tuple[np.ndarray, tuple[str, ...]]:
