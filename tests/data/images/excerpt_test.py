@@ -72,7 +72,9 @@ def test_what_does_not_fit_the_picture_is_passed_over(pictures):
   assert excerpt.of(opened) is not None
   assert excerpt.of(opened.crop((0, 0, 90, 90))) is None
   key, text = next(iter(opened.text.items()))
-  assert text.startswith('size ') and ', cell ' in text and ', view_full ' in text
+  assert text.startswith('size ')
+  assert ', cell ' in text
+  assert ', view_full ' in text
   for damaged in (
     '',
     text + ' ',
