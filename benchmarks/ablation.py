@@ -3,7 +3,7 @@
     python -m benchmarks.ablation runs/ablation --dir=FOLDER [--rows=recipe,without_crop] [--report_only]
 
 Each row is a cross-validation of the variant `quick` on TRAIN of the Kaggle images in FOLDER, with one ingredient left
-out, or with one alone; on smaller images than `quick` and with fewer folds than docs/best.md, so that all of them take
+out, with one alone, or with few photographs to train on; on smaller images than `quick` and with fewer folds than docs/best.md, so that all of them take
 hours and not days. TEST is not scored. A row that is complete is not trained again, and one that was interrupted goes
 on. Differences are paired by photographed field.
 """
@@ -37,6 +37,8 @@ SHARED: dict[str, Any] = {
 }
 FIGURES = ('accuracy', 'balanced_accuracy', 'macro_f1')
 RECIPE, NOTHING = 'recipe', 'nothing'
+# Photographs to train on, of the 157 or so of a fold.
+FEW = (10, 30, 100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Row:
 
 
 def rows() -> tuple[Row, ...]:
-  """All rows: the recipe, each ingredient left out, none, and each alone."""
+  """All rows: the recipe, each ingredient left out, none, each alone, and the recipe with few photographs."""
   # Something must be trained.
   others = [i for i in INGREDIENTS if i.name != 'convolutions']
   nothing = {key: value for i in others for key, value in i.without.items()}
@@ -111,6 +113,7 @@ def rows() -> tuple[Row, ...]:
     *left_out,
     Row(NOTHING, 'with none of them: whole frames, ImageNet, fine-tuned', nothing, RECIPE),
     *alone,
+    *(Row(f'photographs_{num}', f'with {num} photographs', {'train.max_groups': num}, RECIPE) for num in FEW),
   )
 
 

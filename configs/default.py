@@ -180,6 +180,9 @@ def get_config() -> config_dict.ConfigDict:
   # Largest number of images of one photograph that training and validation take, drawn once per run; 0 for all. Further
   # copies of a photograph teach less than other photographs and take as much time.
   t.max_copies = 0
+  # Largest number of groups (photographs, or fields of a smear) to train on, drawn once per run with every class in its
+  # share; 0 for all. Validation and test stay as they are: for a learning curve.
+  t.max_groups = 0
   t.class_weight = 'none'  # none, or balanced: classes weigh inversely to their frequency
   t.ema_momentum = 0.0  # of a moving average of the weights, which is evaluated in their place; 0 for none
   t.monitor = 'val_loss'  # selects the best epoch: val_loss, val_accuracy, loss or accuracy

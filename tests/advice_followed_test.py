@@ -17,6 +17,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.commands import explain, host_flags
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.augmentation import offline
+from bloodcell_jax.data.division import amount
 from bloodcell_jax.data.sources import folders, input_paths, kaggle, label_csv, laboratories
 from bloodcell_jax.inference import boxed_labels, laboratory_count
 from bloodcell_jax.runs import comparison, data_place, host_state
@@ -54,6 +55,11 @@ def answers(probs=None, files='abcd', groups='abcd') -> types.Predictions:
   probs_NK = np.tile([0.7, 0.3], (4, 1)) if probs is None else probs
   label_N = np.array([0, 1, 0, 1], np.int32)
   return types.Predictions(probs_NK, label_N, np.array(list(groups)), np.array(list(files)), ('A', 'B'))
+
+
+def photographs_of_three_classes() -> types.Table:
+  name, label = np.array(list('abc')), np.arange(3, dtype=np.int32)
+  return types.Table(tuple(name), name, label, name, name, name, name, ('A', 'B', 'C'), 'drawn', True)
 
 
 def for_hosts(before: dict, after: dict, num: int = 2) -> Callable[[pathlib.Path], Case]:
@@ -217,6 +223,9 @@ FOLLOWED: dict[str, Callable[[pathlib.Path], Case]] = {
     lambda: user_config(data__source='kaggle', data__groups_csv='g.csv'),
     lambda: user_config(data__source='folders', data__dir='cells', data__groups_csv='g.csv'),
     lambda: user_config(data__source='kaggle')),
+  'raise it, or set it to 0 for all': calls(
+    lambda: amount.few_groups(photographs_of_three_classes(), np.arange(3), 2, 0),
+    lambda: amount.few_groups(photographs_of_three_classes(), np.arange(3), 3, 0), user_config),
   'leave out the paths, or --missed': calls(
     lambda: explain.check_images(('cell.png',), 'test'),
     lambda: explain.check_images((), 'test'), lambda: explain.check_images(('cell.png',), '')),

@@ -140,5 +140,6 @@ def with_convolutions(config: Mapping[str, Any], network: backbone.Network, upda
     'train.draw': stream.LABORATORIES,
     'train.class_weight': 'none',
     'train.max_copies': 0,
+    'train.max_groups': 0,
     'train.ema_momentum': EMA_MOMENTUM,
   }

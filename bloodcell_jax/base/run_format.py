@@ -34,6 +34,7 @@ ADDED = {
   'model.convolution': 'auto',
   'train.draw': 'images',
   'train.max_copies': 0,
+  'train.max_groups': 0,
   'logistic.strength': 1e-3,
   'logistic.least_spread': 0.0,
 }

@@ -13,7 +13,7 @@ from bloodcell_jax.config import convolution, pixels, section
 from bloodcell_jax.config import stages as stages_lib
 from bloodcell_jax.data import dataset, reading, stream
 from bloodcell_jax.data.augmentation import test_time, transform
-from bloodcell_jax.data.division import bagging, folds
+from bloodcell_jax.data.division import amount, bagging, folds
 from bloodcell_jax.data.images import decode, feature_cache
 from bloodcell_jax.data.resident import images as resident_images
 from bloodcell_jax.data.sources import embedded
@@ -56,7 +56,7 @@ class Experiment:
   batch_size: int
   class_weight: str
   draw: str  # one of stream.DRAWS
-  max_copies: int  # images of one photograph in train and in validation; 0 for all
+  amount: amount.Spec
   num_devices: int
   parallel: str  # one of `devices.PARALLEL`
   dtype: str  # one of `precision.NAMES`
@@ -140,7 +140,7 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
     batch_size=train.positive('batch_size'),
     class_weight=train.choice('class_weight', stream.CLASS_WEIGHTS),
     draw=train.choice('draw', stream.DRAWS),
-    max_copies=train.take('max_copies', int),
+    amount=train.spec(amount.Spec),
     num_devices=train.take('num_devices', int),
     parallel=train.take('parallel', str),
     dtype=precision.check(train.take('dtype', str)),
@@ -177,8 +177,6 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
 def _check(experiment: Experiment) -> None:
   """Raises UserError for a value that is out of range, or that does not go with another one."""
   stages_lib.check(experiment.stages, experiment.model)
-  if experiment.max_copies < 0:
-    raise types.UserError(f'train.max_copies is {experiment.max_copies}; it must be 1 or more, or 0 for all')
   if experiment.align_features and experiment.model.head == rbf.NAME:
     raise types.UserError("evaluate.align_features is True, but model.head is 'rbf'; set it to False")
   if experiment.pipeline == pipelines.DEVICE:

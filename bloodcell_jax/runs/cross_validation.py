@@ -73,9 +73,9 @@ def run_on(
   exps = {k: experiment.from_flat(own) for k, own in configs.items()}
   exp = exps.pop(0)
   folder.write_config(configs[0])
-  undivided, fraction, seed = data, exp.data.validation_fraction, exp.division_seed
+  undivided = data
   data, *divided = (
-    undivided.with_rows(folds.divide(undivided.table, undivided.rows, own.cross_validation, fraction, seed))
+    undivided.with_rows(run_data.of_fold(undivided.table, undivided.rows, own))
     for own in (exp, *exps.values())
   )
   parts = dict(zip(exps, divided, strict=True))

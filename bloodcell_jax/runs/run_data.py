@@ -7,10 +7,12 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
 from bloodcell_jax.base import run_format, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
-from bloodcell_jax.data.division import bagging, copies, folds, leaks
+from bloodcell_jax.data.division import amount, bagging, folds, leaks
 from bloodcell_jax.data.images import conversions
 from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.ensembles import method
@@ -65,13 +67,25 @@ def divide(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset
   fraction, seed = exp.data.validation_fraction, exp.division_seed
   together = dataclasses.replace(exp.cross_validation, fold=0)
   rows = folds.divide(data.table, data.rows, together, fraction, seed)
-  if exp.max_copies:
+  if exp.amount.max_copies:
     for name in {'train', 'validation'} & set(rows):
-      rows[name] = copies.few(data.table, rows[name], exp.max_copies, seed)
-  rows = folds.divide(data.table, rows, exp.cross_validation, fraction, seed)
+      rows[name] = amount.few_copies(data.table, rows[name], exp.amount.max_copies, seed)
+  rows = of_fold(data.table, rows, exp)
   if exp.ensemble.member and exp.ensemble.method == method.BAGGING:
     rows = bagging.divide(data.table, rows, exp.seed, run_format.bag_stream(exp.format, 'bag'))
   return data.with_rows(rows)
+
+
+def of_fold(
+  table: types.Table, rows: Mapping[str, np.ndarray], exp: experiment.Experiment
+) -> dict[str, np.ndarray]:
+  """The rows of the splits of the experiment's fold, as `folds.divide`; it trains on `train.max_groups` groups."""
+  cross_validation = exp.cross_validation
+  rows = folds.divide(table, rows, cross_validation, exp.data.validation_fraction, exp.division_seed)
+  # All folds together have every row, which one of them holds out.
+  if exp.amount.max_groups and (cross_validation.fold or not cross_validation.folds):
+    rows['train'] = amount.few_groups(table, rows['train'], exp.amount.max_groups, exp.division_seed)
+  return rows
 
 
 def undecoded(folder: workdir.Workdir, exp: experiment.Experiment) -> dataset.Dataset:
