@@ -3,9 +3,9 @@
     python -m benchmarks.ablation runs/ablation --dir=FOLDER [--rows=recipe,without_crop] [--report_only]
 
 Each row is a cross-validation of the variant `quick` on TRAIN of the Kaggle images in FOLDER, with one ingredient left
-out, with one alone, or with few photographs to train on; on smaller images than `quick` and with fewer folds than docs/best.md, so that all of them take
-hours and not days. TEST is not scored. A row that is complete is not trained again, and one that was interrupted goes
-on. Differences are paired by photographed field.
+out, with one alone, or with few photographs to train on; on smaller images than `quick` and with fewer folds than
+docs/best.md, so that all of them take hours and not days. TEST is not scored. A row that is complete is not trained
+again, and one that was interrupted goes on. Differences are paired by photographed field.
 """
 
 from __future__ import annotations
