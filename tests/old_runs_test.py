@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import starting
 from golden import make_old_runs
+from soak import old_runs
 
 # Largest difference of a probability: processors round differently, and training steps amplify it.
 PREDICTED, TRAINED = 1e-5, 1e-3
@@ -136,3 +137,20 @@ def test_an_old_ensemble_is_complete_and_evaluated_to_the_same_probabilities(arc
     assert difference(archive / 'bagging/predictions/test.csv', scored) < PREDICTED
     # Negative control: one member's.
     assert difference(archive / 'bagging/members/1/predictions/test.csv', scored) > 0.01
+
+
+def test_the_comparison_of_bits_allows_another_temperature_and_no_other_network():
+  old = [['a', 0.7, 0.2, 0.1], ['b', 0.05, 0.9, 0.05]]
+
+  def powered(exponents):
+    tempered_NK = np.array([row[1:] for row in old]) ** np.array(exponents)[:, None]
+    return [
+      [row[0], *new_K]
+      for row, new_K in zip(old, tempered_NK / tempered_NK.sum(1, keepdims=True), strict=True)
+    ]
+
+  assert old_runs.is_equal(old, powered([1.3, 1.3]), True)
+  # Negative controls.
+  assert not old_runs.is_equal(old, powered([1.3, 1.3]), False)
+  assert not old_runs.is_equal(old, powered([1.3, 1.31]), True)
+  assert not old_runs.is_equal(old, [old[0], ['c', *old[1][1:]]], True)

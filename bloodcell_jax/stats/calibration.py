@@ -19,6 +19,8 @@ from bloodcell_jax.stats import bootstrap, conformal, intervals, metrics, unlike
 
 # Bounds of the search for the temperature, as natural logarithms: from 1/20 to 20, far beyond values seen in practice.
 LOG_TEMPERATURES = (-3.0, 3.0)
+# Weight of the uncertain group in the fit of the temperature, in groups of validation.
+UNCERTAIN = 0.5
 # With one more group, accepted and wrong, the error rate may be at most this many times `max_error`.
 MARGIN = 2
 _ROUNDING = 1e-9
@@ -152,6 +154,10 @@ def summary(
 def fit_temperature(predictions: types.Predictions, weight_N: np.ndarray) -> float:
   """The temperature T > 0 that minimises the weighted log loss of `softmax(log p / T)`; above 1: overconfident.
 
+  Where validation has no error, or next to none, this loss falls without end as T falls to 0. An uncertain group is
+  therefore added, with the weight of `UNCERTAIN` groups: one image with the mean probabilities of the rest in order of
+  rank, of which every class may be the label that has a chance above 0. Its influence vanishes with more groups.
+
   Args:
     predictions: of the validation rows.
     weight_N: >= 0, such as `groups.equal_weights`, or ones to count images.
@@ -159,21 +165,30 @@ def fit_temperature(predictions: types.Predictions, weight_N: np.ndarray) -> flo
   Raises:
     UserError: there are fewer than two groups.
 
-  Source: Guo et al. 2017, "On calibration of modern neural networks", section 4.2.
+  Source: Guo et al. 2017, "On calibration of modern neural networks", section 4.2; Platt 1999, "Probabilistic outputs
+  for support vector machines", section 2.2, for less than certain labels against overfitting.
   """
   # Imported here: it takes a third of a second to load and few commands need it.
   from scipy import optimize
 
-  if len(np.unique(predictions.group_N)) < 2:
+  num_groups = len(np.unique(predictions.group_N))
+  if num_groups < 2:
     raise types.UserError('a temperature needs validation images of two groups or more')
   log_NK = np.log(np.maximum(predictions.probs_NK, metrics.TINY))
   rows = np.arange(len(predictions))
+  weight_N = weight_N / weight_N.sum()
+  by_rank_K = weight_N @ np.sort(predictions.probs_NK, 1).astype(float)
+  # A vote leaves some ranks without a chance.
+  log_by_rank_M = np.log(by_rank_K[by_rank_K > 0])
 
   def loss(log_temperature: float) -> float:
     scaled_NK = log_NK / np.exp(log_temperature)
     scaled_NK -= scaled_NK.max(1, keepdims=True)
     loss_N = np.log(np.exp(scaled_NK).sum(1)) - scaled_NK[rows, predictions.label_N]
-    return float((weight_N * loss_N).sum() / weight_N.sum())
+    scaled_M = log_by_rank_M / np.exp(log_temperature)
+    scaled_M -= scaled_M.max()
+    uncertain = np.log(np.exp(scaled_M).sum()) - scaled_M.mean()
+    return float(weight_N @ loss_N + UNCERTAIN / num_groups * uncertain)
 
   # The loss is convex in 1/T, so there is one minimum.
   result = optimize.minimize_scalar(loss, bounds=LOG_TEMPERATURES, method='bounded', options={'xatol': 1e-6})

@@ -4,8 +4,9 @@
 
 The old code, in a temporary git worktree, starts each run and is stopped part-way. Copies of the run are then
 continued by the old code and by this checkout, in the same Python environment, and both predict the same images.
-Parameters, optimizer state, history and probabilities must be equal bit for bit; one line a case. Exit code 1 if
-anything differs, or if the comparison misses the difference between two seeds. About 8 minutes on 2 quiet cores.
+Parameters, optimizer state and history must be equal bit for bit, and probabilities at equal temperature; one line a
+case. Exit code 1 if anything differs, or if the comparison misses the difference between two seeds. About 8 minutes on
+2 quiet cores.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def differences(by_old: pathlib.Path, by_new: pathlib.Path) -> Iterator[str]:
     for name in sorted(path.relative_to(by_old) for path in by_old.rglob(pattern) if path.is_file()):
       if not (by_new / name).exists():
         yield f'{name}: missing'
-      elif not is_equal(content(by_old / name), content(by_new / name), pattern == 'predictions/*.csv'):
+      elif not is_equal(content(by_old / name), content(by_new / name), name.suffix == '.csv'):
         yield str(name)
   kept = {path.relative_to(by_old) for path in by_old.rglob('cache/*')}
   # Features under another key would be computed again without a word.
@@ -126,19 +127,33 @@ def content(path: pathlib.Path) -> object:
   return None
 
 
-def is_equal(old: object, new: object, is_scored: bool) -> bool:
-  """Whether two contents are equal, bit for bit unless `is_scored`.
+def is_equal(old: object, new: object, has_probabilities: bool) -> bool:
+  """Whether two contents are equal: bit for bit, or for probabilities to 1e-7 or up to one temperature for all rows.
 
   The old code scored a network whose output layer includes a temperature in two steps, and now the network that
-  `predict` uses scores: equal to 1e-7, the rounding of a float32.
+  `predict` uses scores: equal to 1e-7, the rounding of a float32. It also fitted temperatures without an uncertain
+  group.
   """
-  if not is_scored:
+  if not has_probabilities:
     return old == new
   assert isinstance(old, list)
   assert isinstance(new, list)
-  return len(old) == len(new) and all(
-    a[0] == b[0] and np.allclose(a[1:], b[1:], rtol=0, atol=1e-7) for a, b in zip(old, new, strict=True)
-  )
+  if [row[0] for row in old] != [row[0] for row in new]:
+    return False
+  old_NK, new_NK = (np.array([row[1:] for row in rows], float) for rows in (old, new))
+  if old_NK.shape != new_NK.shape:
+    return False
+  return np.allclose(old_NK, new_NK, rtol=0, atol=1e-7) or differs_by_temperature(old_NK, new_NK)
+
+
+def differs_by_temperature(old_NK: np.ndarray, new_NK: np.ndarray) -> bool:
+  """Whether the new probabilities are the old ones at one other temperature."""
+  if not ((old_NK > 0) & (new_NK > 0)).all():
+    return False
+  old_log_NK, new_log_NK = np.log(old_NK), np.log(new_NK)
+  ratio = np.ptp(new_log_NK, axis=1).sum() / np.ptp(old_log_NK, axis=1).sum()
+  power_NK = np.exp(ratio * old_log_NK)
+  return np.allclose(power_NK / power_NK.sum(1, keepdims=True), new_NK, rtol=0, atol=1e-6)
 
 
 def run_case(name: str, old: pathlib.Path, out: pathlib.Path) -> list[str]:

@@ -72,6 +72,53 @@ def test_a_certain_and_wrong_row_leaves_the_temperature_finite():
   assert np.isfinite(calibration.scaled(found, value).probs_NK).all()
 
 
+def flawless(seed, num_groups):
+  """A network of separable classes, three times as sure as it may be, on a sample without an error."""
+  generator = np.random.default_rng(seed)
+  label_N = generator.integers(4, size=num_groups).astype(np.int32)
+  evidence_NK = generator.normal(size=(num_groups, 4)) + 3 * np.eye(4)[label_N]
+  probs_NK = scipy.special.softmax(9 * evidence_NK, 1)
+  text_N = np.arange(num_groups).astype(str)
+  right = np.flatnonzero(probs_NK.argmax(1) == label_N)
+  return take(types.Predictions(probs_NK, label_N, text_N, text_N, NAMES), right)
+
+
+@pytest.mark.parametrize('num_groups', [10, 25, 100])
+def test_after_a_flawless_validation_the_network_expects_an_error_in_about_as_many_groups(
+  num_groups, monkeypatch
+):
+  found = flawless(0, num_groups)
+
+  def expected_error(predictions):
+    value = calibration.fit_temperature(predictions, np.ones(len(predictions)))
+    return 1 - calibration.scaled(predictions, value).probs_NK.max(1).mean()
+
+  assert 0.3 < len(found) * expected_error(found) < 3
+  # Copies of all images are no more evidence, for they are of these groups.
+  copies = take(found, np.tile(np.arange(len(found)), 20))
+  assert expected_error(copies) == pytest.approx(expected_error(found), rel=1e-3)
+  # Negative control: without the uncertain group it expects none.
+  monkeypatch.setattr(calibration, 'UNCERTAIN', 0.0)
+  assert len(found) * expected_error(found) < 1e-4
+
+
+def test_the_uncertain_group_counts_little_among_many_with_errors(monkeypatch):
+  several, many = drawn(0, num_groups=40), drawn(0, num_groups=400)
+  with_it = [calibration.fit_temperature(each, np.ones(len(each))) for each in (several, many)]
+  monkeypatch.setattr(calibration, 'UNCERTAIN', 0.0)
+  without = [calibration.fit_temperature(each, np.ones(len(each))) for each in (several, many)]
+  assert without[0] < with_it[0] < 1.02 * without[0]
+  assert without[1] < with_it[1] < 1.002 * without[1]
+
+
+def test_votes_without_a_chance_for_some_classes_keep_a_temperature():
+  label_N = (np.arange(24) % 4).astype(np.int32)
+  probs_NK = np.eye(4)[label_N]
+  probs_NK[::3] = (2 * np.eye(4)[label_N[::3]] + np.eye(4)[(label_N[::3] + 1) % 4]) / 3
+  found = types.Predictions(probs_NK, label_N, np.arange(24).astype(str), np.arange(24).astype(str), NAMES)
+  assert 0.1 < calibration.fit_temperature(found, np.ones(24)) < 1
+
+
 def test_one_group_is_too_few_for_a_temperature():
   with pytest.raises(types.UserError, match='two groups'):
     calibration.fit_temperature(drawn(0, num_groups=1), np.ones(12))
