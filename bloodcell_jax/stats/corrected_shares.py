@@ -3,8 +3,8 @@
 The counted cells have outcomes: a class is named, or the network abstains. With the true shares p and the rates
 C[k, j] of outcome j for a cell of class k, outcome j has the probability sum_k p[k] C[k, j]. The corrected shares are
 the maximum-likelihood estimate of p. Its interval allows for the sampling of the cells and for the uncertainty of C: p
-is drawn again and again, with C from the evaluation's groups weighted at random and the outcomes' shares from their
-posterior.
+is drawn again and again, with C from the evaluation's groups and a prior, both weighted at random, and the outcomes'
+shares from their posterior.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from bloodcell_jax.base import rng
 MOST_CLASSES = 50
 _DRAWS = 2000
 _STEPS = 300
+# Stands in for a random weight that underflowed to 0.
+_LEAST = 1e-12
 # Jeffreys' prior for the counted cells; for the outcomes of a class half of Perks' prior: half a group in all.
 _PRIOR = 0.5
 
@@ -35,8 +37,10 @@ class Shares:
 def estimate(count_J: np.ndarray, outcome_GKJ: np.ndarray, confidence: float, seed: int) -> Shares:
   """The corrected shares with an interval for each class, not simultaneous.
 
-  The error rates must be those of the counted photographs: the evaluation's and these are of one kind. Rates of a class
-  that the evaluation lacks are taken to be equal for all outcomes, so that its interval says that little is known.
+  The error rates must be those of the counted photographs: the evaluation's and these are of one kind. The rates of a
+  class that the evaluation lacks are equal for all outcomes in the value, and in each draw those of the prior, nearly
+  all of one outcome or another: its interval reaches from 0 to the share of any outcome that may be its, and those of
+  the other classes are as wide.
 
   Args:
     count_J: cells of each outcome, the K classes first and abstention last: J = K + 1.
@@ -63,18 +67,20 @@ def estimate(count_J: np.ndarray, outcome_GKJ: np.ndarray, confidence: float, se
   generator = rng.generator(seed, 'corrected shares')
   weight_RG = generator.standard_exponential((_DRAWS, len(outcome_GKJ)))
   count_RJ = generator.dirichlet(count_J + _PRIOR, _DRAWS)
-  drawn_RK = _likeliest(count_RJ, _rates(outcome_GKJ, weight_RG))
+  each = _PRIOR / len(count_J)
+  prior_RKJ = generator.standard_gamma(each, (_DRAWS, *outcome_GKJ.shape[1:])) + _LEAST
+  drawn_RK = _likeliest(count_RJ, _rates(outcome_GKJ, weight_RG, prior_RKJ))
   whole_1J = count_J[None] / count_J.sum()
-  value_K = _likeliest(whole_1J, _rates(outcome_GKJ, np.ones((1, len(outcome_GKJ)))))[0]
+  value_K = _likeliest(whole_1J, _rates(outcome_GKJ, np.ones((1, len(outcome_GKJ))), np.array(each)))[0]
   low_K, high_K = np.quantile(drawn_RK, ((1 - confidence) / 2, (1 + confidence) / 2), axis=0)
   return Shares(value_K, np.minimum(low_K, value_K), np.maximum(high_K, value_K))
 
 
-def _rates(outcome_GKJ: np.ndarray, weight_RG: np.ndarray) -> np.ndarray:
+def _rates(outcome_GKJ: np.ndarray, weight_RG: np.ndarray, prior_RKJ: np.ndarray) -> np.ndarray:
   """[R, K, J] the rate of each outcome by class: each group counts by its own rates, not by its images."""
   num_GK1 = outcome_GKJ.sum(2, keepdims=True)
   rate_GKJ = np.divide(outcome_GKJ, num_GK1, out=np.zeros(outcome_GKJ.shape), where=num_GK1 > 0)
-  sum_RKJ = np.einsum('rg,gkj->rkj', weight_RG, rate_GKJ) + _PRIOR / outcome_GKJ.shape[2]
+  sum_RKJ = np.einsum('rg,gkj->rkj', weight_RG, rate_GKJ) + prior_RKJ
   return sum_RKJ / sum_RKJ.sum(2, keepdims=True)
 
 

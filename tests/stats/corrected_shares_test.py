@@ -39,13 +39,33 @@ def test_the_interval_covers_the_truth_and_that_of_sampling_alone_does_not():
   assert np.mean(naive) < np.mean(covered)
 
 
-def test_a_class_that_was_never_evaluated_has_a_wide_interval_and_no_cells_have_none():
+def test_intervals_cover_the_truth_where_a_class_was_never_evaluated():
   rng = np.random.default_rng(2)
-  count_J, outcomes = drawn(rng)
-  known = corrected_shares.estimate(count_J, outcomes, 0.95, 0)
-  outcomes[:, 2] = 0
-  unknown = corrected_shares.estimate(count_J, outcomes, 0.95, 0)
-  assert (unknown.high_K - unknown.low_K)[2] > 1.5 * (known.high_K - known.low_K)[2]
+  for missing in range(3):
+    for seed in range(4):
+      count_J, outcomes = drawn(rng)
+      known = corrected_shares.estimate(count_J, outcomes, 0.95, seed)
+      outcomes[:, missing] = 0
+      unknown = corrected_shares.estimate(count_J, outcomes, 0.95, seed)
+      assert ((unknown.low_K <= TRUE) & (unknown.high_K >= TRUE)).all()
+      # Negative control: with groups of the class it is narrower.
+      assert (unknown.high_K - unknown.low_K)[missing] > 1.5 * (known.high_K - known.low_K)[missing]
+
+
+def test_a_class_without_groups_is_not_reported_as_absent_because_the_others_explain_the_cells():
+  """Equal rates of all outcomes, as a fixed prior has them, fit no cells and gave the class 0 to 4 %."""
+  outcomes = np.tile(np.array([[18, 1, 0, 1], [1, 18, 0, 1], [0, 0, 0, 0]]), (20, 1, 1))
+  shares = corrected_shares.estimate(np.array([110, 80, 0, 10]), outcomes, 0.95, 0)
+  assert shares.value_K[2] < 0.05
+  assert shares.low_K[2] < 0.01
+  assert shares.high_K[2] > 0.3
+  # Negative control: evaluated and always named, it would have been named here.
+  outcomes[:, 2] = [0, 0, 20, 0]
+  assert corrected_shares.estimate(np.array([110, 80, 0, 10]), outcomes, 0.95, 0).high_K[2] < 0.05
+
+
+def test_no_cells_have_no_shares():
+  _, outcomes = drawn(np.random.default_rng(2))
   assert np.isnan(corrected_shares.estimate(np.zeros(4, int), outcomes, 0.95, 0).value_K).all()
 
 
