@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent import futures
 
 import numpy as np
@@ -35,8 +35,10 @@ def named_as_masks(files: Sequence[str]) -> list[str]:
     >>> named_as_masks(['A/1.png', 'A/1_mask.png', 'A/2_seg.png', 'A/masks/1.tif', 'B/masks/1.png', 'A/label_1.png'])
     ['A/1_mask.png', 'A/masks/1.tif', 'A/label_1.png']
   """
-  stems = {_stem(file) for file in files}
-  return [file for file in files if _original(file, stems)]
+  folders: dict[str, set[str]] = {}  # by stem
+  for folder, stem in map(_stem, files):
+    folders.setdefault(stem, set()).add(folder)
+  return [file for file in files if _has_original(file, folders)]
 
 
 def without_masks(folder: str, found: image_files.Listing, passed_over: litter.Tally) -> image_files.Listing:
@@ -47,13 +49,22 @@ def without_masks(folder: str, found: image_files.Listing, passed_over: litter.T
     found: its images.
     passed_over: counts the masks.
   """
-  named = named_as_masks(found.names)
-  with photograph.quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    is_mask = list(pool.map(_is_mask, [os.path.join(folder, *name.split('/')) for name in named]))
-  masks = {name for name, is_one in zip(named, is_mask, strict=True) if is_one}
+  paths = [f'{folder}/{name}' for name in found.names]
+  masks = are_masks(named_as_masks(paths))
   if masks:
     passed_over.times[litter.MASK] += len(masks)
-  return dataclasses.replace(found, names=[name for name in found.names if name not in masks])
+  kept = [name for name, path in zip(found.names, paths, strict=True) if path not in masks]
+  return dataclasses.replace(found, names=kept)
+
+
+def are_masks(paths: Sequence[str]) -> set[str]:
+  """Those of the files whose pixels are those of a mask: areas of one value.
+
+  Args:
+    paths: as `named_as_masks` gives them. A file that cannot be decoded is not a mask.
+  """
+  with photograph.quiet(), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    return {path for path, is_one in zip(paths, pool.map(_is_mask, paths), strict=True) if is_one}
 
 
 def share_of_equal(image_HWC: np.ndarray) -> float:
@@ -76,17 +87,23 @@ def _stem(file: str) -> tuple[str, str]:
   return folder, os.path.splitext(name)[0].casefold()
 
 
-def _original(file: str, stems: Collection[tuple[str, str]]) -> bool:
-  """Whether an image is there that the file is named like a mask of."""
+def _has_original(file: str, folders: Mapping[str, Collection[str]]) -> bool:
+  """Whether an image is there that the file is named like a mask of.
+
+  Args:
+    file: the file.
+    folders: by stem, those in which a file has it.
+  """
   folder, own = _stem(file)
   bare = _AFTER.sub('', _BEFORE.sub('', own))
-  if bare and bare != own and (folder, bare) in stems:
+  if bare and bare != own and folder in folders.get(bare, ()):
     return True
   above, _, last = folder.rpartition('/')
   if not folder or not _FOLDER.fullmatch(last.casefold()):
     return False
   # `images/1.png` or `1.png`, beside the folder `masks`.
   return any(
-    stem in (own, bare) and (other == above or (other != folder and other.rpartition('/')[0] == above))
-    for other, stem in stems
+    other == above or (other != folder and other.rpartition('/')[0] == above)
+    for stem in {own, bare}
+    for other in folders.get(stem, ())
   )

@@ -7,7 +7,7 @@ import dataclasses
 import fnmatch
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from bloodcell_jax.base import types, wording
 from bloodcell_jax.data.images import companions, foreign, image_files, litter
@@ -75,7 +75,9 @@ def read(paths: Sequence[str]) -> Found:
 
   A path is an image file, a folder (searched recursively), a pattern such as `slides/*.png` or `slides/**/*.png`, or a
   list (see `is_list`) whose column `file` names images, relative to the list's own folder. What is there under the very
-  name is no pattern, and neither is a folder at the beginning of a pattern, such as `slides [1]`.
+  name is no pattern, and neither is a folder at the beginning of a pattern, such as `slides [1]`. What folders and
+  patterns hold is passed over where it is a mask of another of the images (see `companions`); a file that is named, or
+  that a list names, is used.
 
   Raises:
     UserError: a path does not exist or is an archive, a pattern matches nothing, a list lacks the column, or there is
@@ -84,13 +86,17 @@ def read(paths: Sequence[str]) -> Found:
   inputs: list[Input] = []
   problems: list[types.Problem] = []
   passed_over = litter.tally()
+  kept_as_named: set[str] = set()
   for path in paths:
-    inputs += _resolve(path, problems, passed_over)
+    found = list(_resolve(path, problems, passed_over))
+    if os.path.isfile(path):
+      kept_as_named.update(os.path.realpath(one.path) for one in found)
+    inputs += found
   first: dict[str, Input] = {}
   for one in inputs:
     first.setdefault(os.path.realpath(one.path), one)
   kept = []
-  for one in _with_unique_names(list(first.values())):
+  for one in _with_unique_names(_without_masks(first, kept_as_named, passed_over)):
     if image_files.is_showable(one.shown):
       kept.append(one)
     else:
@@ -159,9 +165,26 @@ def _resolve(path: str, problems: list[types.Problem], passed_over: litter.Tally
 
 def _within(folder: str, problems: list[types.Problem], passed_over: litter.Tally) -> Iterator[Input]:
   found = image_files.read_listing(folder, '', True, passed_over)
-  found = companions.without_masks(folder, found, passed_over)
   problems += found.problems
   yield from (Input(os.path.join(folder, *name.split('/')), name) for name in found.names)
+
+
+def _without_masks(
+  inputs: dict[str, Input], named: Collection[str], passed_over: litter.Tally
+) -> list[Input]:
+  """The inputs without masks of others of them, which are counted as passed over, wherever both were found.
+
+  Args:
+    inputs: by the path that identifies each.
+    named: the keys of those that are kept whatever they are.
+    passed_over: counts the masks.
+  """
+  key_of = {os.path.abspath(one.path).replace(os.sep, '/'): key for key, one in inputs.items()}
+  proposed = [path for path in companions.named_as_masks(list(key_of)) if key_of[path] not in named]
+  masks = {key_of[path] for path in companions.are_masks(proposed)}
+  if masks:
+    passed_over.times[litter.MASK] += len(masks)
+  return [one for key, one in inputs.items() if key not in masks]
 
 
 def _matched(pattern: str) -> list[str]:

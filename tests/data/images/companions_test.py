@@ -77,6 +77,51 @@ def test_a_class_of_masks_without_their_images_is_a_class(tmp_path):
   assert len(folders.read(str(tmp_path), '', '').table) == 3
 
 
+@pytest.mark.parametrize('name', ['1_mask.png', 'masks/1.png'])
+@pytest.mark.parametrize(
+  'paths',
+  [['{}'], ['{}/**/*.png'], ['{}/*'], ['{}/1.png', '{}/*'], ['{}/1.png', '{}/2.png', '{}/**']],
+  ids=str,
+)
+def test_a_pattern_passes_over_the_masks_that_a_folder_does(tmp_path, name, paths):
+  folder = tmp_path / 'slides'
+  for seed in (1, 2):
+    save(photograph(seed), folder / f'{seed}.png')
+  save(mask(), folder / name)
+  found = input_paths.read([path.format(folder) for path in paths])
+  assert [one.shown for one in found.inputs] == ['1.png', '2.png']
+  assert found.remarks()[-1] == 'passed over, as belonging to images beside them: 1 masks'
+  # Negative control: a photograph of that name is kept.
+  save(photograph(3), folder / name)
+  found = input_paths.read([path.format(folder) for path in paths])
+  assert len(found.inputs) == 3
+  assert len(found.remarks()) == 1
+
+
+def test_a_folder_of_masks_is_passed_over_beside_the_folder_of_their_images_and_read_alone(tmp_path):
+  save(photograph(1), tmp_path / 'images' / '1.png')
+  save(mask(), tmp_path / 'masks' / '1.png')
+  images, masks = str(tmp_path / 'images'), str(tmp_path / 'masks')
+  assert [one.path for one in input_paths.read([masks, images]).inputs] == [f'{images}/1.png']
+  assert len(input_paths.read([masks]).inputs) == len(input_paths.read([f'{masks}/*']).inputs) == 1
+
+
+def test_a_mask_that_is_named_is_used(tmp_path):
+  save(photograph(1), tmp_path / '1.png')
+  save(mask(), tmp_path / '1_mask.png')
+  named, folder = str(tmp_path / '1_mask.png'), str(tmp_path)
+  (tmp_path / 'list.csv').write_text('file\n1.png\n1_mask.png\n')
+  for paths in (
+    [folder, named],
+    [named, f'{folder}/*.png'],
+    [f'{folder}/list.csv'],
+    [f'{folder}/1.png', named],
+  ):
+    assert sorted(one.shown for one in input_paths.read(paths).inputs) == ['1.png', '1_mask.png']
+  # Negative control: found in the folder alone.
+  assert [one.shown for one in input_paths.read([folder]).inputs] == ['1.png']
+
+
 def test_areas_of_one_value_tell_a_mask_from_a_photograph():
   buffer = io.BytesIO()
   mask().save(buffer, 'JPEG', quality=75)
