@@ -44,7 +44,8 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
   Args:
     folder: the folder.
     groups_csv: a CSV with the columns `file,group`, files relative to the folder, and optionally `source`, the
-      photograph that an image was cut from; a group may have several photographs. '' for none.
+      photograph that an image was cut from; a group may have several photographs. Beside `labels_csv` it may also list
+      images of the folder that have no label. '' for none.
     labels_csv: a CSV with the columns `file,label`, or several separated by commas (see `label_csv`): their rows are
       the images, in whatever folders they are; the column `split` names the split, or else the first folder if it is
       named like one. '' to use class folders.
@@ -82,7 +83,7 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
   content, digest_N, file_N, class_N, split_N = zip(*kept, strict=True)
   class_names = _class_names(labels_csv or folder, file_N, class_N)
   if groups_csv:
-    group_N, source_N = _groups(groups_csv, folder, file_N)
+    group_N, source_N = _groups(groups_csv, folder, file_N, bool(labels))
   else:
     group_N, source_N = (
       copies.join(content, file_N, digest_N, list(zip(split_N, class_N, strict=True))),
@@ -165,16 +166,27 @@ def _where(file: str, class_name: str) -> str:
   return names.spelled('/'.join(parts[: parts.index(class_name) + 1]) if class_name in parts[:-1] else file)
 
 
-def _groups(path: str, folder: str, file_N: tuple[str, ...]) -> tuple[list[str], list[str]]:
-  """The group and the photograph of each file in the CSV; without `source` the group is the photograph."""
+def _groups(path: str, folder: str, file_N: tuple[str, ...], is_part: bool) -> tuple[list[str], list[str]]:
+  """The group and the photograph of each file in the CSV; without `source` the group is the photograph.
+
+  Args:
+    path: of the CSV.
+    folder: the folder of the data.
+    file_N: the images, relative to it.
+    is_part: whether the folder may hold other images; the lines of these are passed over.
+  """
   group_of: dict[str, tuple[str, str]] = {}
   listed = listed_names.Names(file_N, os.path.basename(os.path.abspath(folder)))
+  tree = listed_names.Tree(folder)
   advice = 'set --config.data.groups_csv to a CSV with the columns file and group'
   for where, row in csv_rows.read(path, ('file', 'group'), advice, ('source',)):
     group, photograph = row['group'].strip(), row.get('source', '').strip()
     if not row['file'].strip() or not group:
       raise types.UserError(f'{where} lacks a file or a group; give both')
-    file = listed.find(row['file'])
+    there = _image(folder, tree.find(row['file'])) if is_part else ''
+    file = listed.find(there or row['file'])
+    if there and not (file and os.path.samefile(os.path.join(folder, file), os.path.join(folder, there))):
+      continue  # an image without a label
     if not file:
       raise types.UserError(
         f'{where} names {row["file"]}, which is not an image of the folder; correct or delete the line'
@@ -191,6 +203,14 @@ def _groups(path: str, folder: str, file_N: tuple[str, ...]) -> tuple[list[str],
     if file not in group_of:
       raise types.UserError(f'{path}: has no line for {file}; every image needs a group')
   return [group_of[file][0] for file in file_N], [group_of[file][1] for file in file_N]
+
+
+def _image(folder: str, file: str) -> str:
+  """The file, if it is that of an image in the folder; '' otherwise."""
+  is_inside = file and not file.startswith('../')
+  return (
+    file if is_inside and image_files.is_image(file) and os.path.isfile(os.path.join(folder, file)) else ''
+  )
 
 
 def _of_base_name(name: str, file_N: Sequence[str]) -> str:

@@ -212,3 +212,39 @@ def test_a_group_of_a_base_name_is_told_with_the_file_that_is_meant(folder):
     types.UserError, match=r'names a\.png, which is not an image .* \(slide 1/a\.png is there\)'
   ):
     folders.table(str(folder), str(groups), labels)
+
+
+def test_groups_of_the_whole_folder_fit_a_list_that_labels_some_of_its_images(folder):
+  labels = listed(folder, 'file,label\nslide 1/a.png,A\nb.png,B\n')
+  groups = folder.parent / 'groups.csv'
+  whole = 'file,group\nslide 1/a.png,P1\nb.png,P2\nTEST/c.png,P1\nTEST/unlabelled.png,P3\n'
+  elsewhere = whole.replace('\n', '\nD:/cells/').removesuffix('D:/cells/')
+  for text in (whole, whole.replace('\nTEST', f'\n{folder}/TEST'), elsewhere):
+    groups.write_text(text, encoding='utf-8')
+    assert folders.table(str(folder), str(groups), labels)[0].group.tolist() == ['P1', 'P2']
+  # Negative controls: what is no image of the folder, and a labelled image without a group.
+  (folder / 'notes.txt').write_text('x')
+  (folder.parent / 'outside.png').write_text('x')
+  for name in ('gone.png', 'notes.txt', 'TEST', '../outside.png', f'{folder.parent}/outside.png'):
+    groups.write_text(f'{whole}{name},P4\n', encoding='utf-8')
+    with pytest.raises(types.UserError, match=r'line 6 names .*, which is not an image of the folder'):
+      folders.table(str(folder), str(groups), labels)
+  groups.write_text(whole.replace('b.png', 'TEST/c.png'), encoding='utf-8')
+  with pytest.raises(types.UserError, match=r'has no line for b\.png'):
+    folders.table(str(folder), str(groups), labels)
+
+
+def test_the_group_of_an_image_without_a_label_is_not_that_of_a_labelled_one_of_a_like_name(folder):
+  inner = folder / folder.name / 'b.png'
+  inner.parent.mkdir()
+  inner.write_bytes(b'another')
+  labels = listed(folder, 'file,label\nslide 1/a.png,A\nb.png,B\n')
+  groups = folder.parent / 'groups.csv'
+  for name in ('images/b.png', str(inner)):
+    groups.write_text(f'file,group\n{name},P9\nslide 1/a.png,P1\nb.png,P2\n', encoding='utf-8')
+    assert folders.table(str(folder), str(groups), labels)[0].group.tolist() == ['P1', 'P2']
+  # Negative control: without that image the name is that of the labelled one.
+  inner.unlink()
+  groups.write_text('file,group\nimages/b.png,P9\nslide 1/a.png,P1\nb.png,P2\n', encoding='utf-8')
+  with pytest.raises(types.UserError, match=r'line 4 names b\.png a second time'):
+    folders.table(str(folder), str(groups), labels)
