@@ -20,24 +20,27 @@ def content(name: str, session: session_lib.Session, analysis: analysis_lib.Anal
   """The bytes of a file of one of the names in TYPES.
 
   Raises:
-    Refused: there is no cell or no label yet.
+    Refused: there is no cell or no label yet, the session has ended meanwhile, or the disk takes no file.
   """
   classified, counted = session.classified(), session.count()
   if classified is None or counted is None:
     raise session_lib.Refused('there is no cell yet')
   if name == LABELS:
     return label_list.write(classified, session.labels(), analysis.model).encode()
-  with tempfile.TemporaryDirectory(dir=session.folder) as folder:
-    path = pathlib.Path(folder, name)
-    if name == PREDICTIONS:
-      differential_count.write_predictions(path, classified)
-    elif name == COUNT:
-      differential_count.write_count(path, counted)
-    else:
-      place = pathlib.Path(folder, pathlib.Path(CELLS).stem)
-      labelled_folder.write(session, place, analysis.spec.max_pixels)
-      _pack(place, path)
-    return path.read_bytes()
+  try:
+    with tempfile.TemporaryDirectory(dir=session.folder) as folder:
+      path = pathlib.Path(folder, name)
+      if name == PREDICTIONS:
+        differential_count.write_predictions(path, classified)
+      elif name == COUNT:
+        differential_count.write_count(path, counted)
+      else:
+        place = pathlib.Path(folder, pathlib.Path(CELLS).stem)
+        labelled_folder.write(session, place, analysis.spec.max_pixels)
+        _pack(place, path)
+      return path.read_bytes()
+  except OSError as error:
+    raise labelled_folder.refusal(error, session, session.folder / name) from None
 
 
 def _pack(folder: pathlib.Path, path: pathlib.Path) -> None:

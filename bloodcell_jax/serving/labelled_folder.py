@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pathlib
+from collections.abc import Iterator
 
 from bloodcell_jax.base import types
+from bloodcell_jax.data.images import decode
 from bloodcell_jax.inference import cell_folder
 from bloodcell_jax.serving import session as session_lib
 
@@ -13,20 +17,44 @@ def write(session: session_lib.Session, folder: pathlib.Path, max_pixels: int) -
   """As `cell_folder.write`, of the session's labels; a cell that is there twice is written once.
 
   Raises:
-    Refused: nothing is labelled, or the session has ended meanwhile.
+    Refused: nothing is labelled, a photograph cannot be read again, the session has ended meanwhile, or the folder
+      is there already or cannot be written.
   """
-  labels, done = session.labels(), set()
-  photographs = []
-  for photograph in session.photographs():
-    chosen = [one for one in photograph.cells if one.key in labels and one.key not in done]
-    done |= {one.key for one in chosen}
-    cells = tuple(cell_folder.LabelledCell(one.number, one.box, labels[one.key].name) for one in chosen)
-    photographs.append(
-      cell_folder.LabelledPhotograph(str(photograph.path), photograph.shown, photograph.digest, cells)
-    )
+  labels = session.labels()
+  done: set[str] = set()
+  name = ''  # of the photograph that is read
+
+  def photographs() -> Iterator[cell_folder.LabelledPhotograph]:
+    nonlocal name
+    for photograph in session.photographs():
+      name = photograph.shown
+      chosen = [one for one in photograph.cells if one.key in labels and one.key not in done]
+      done.update(one.key for one in chosen)
+      cells = tuple(cell_folder.LabelledCell(one.number, one.box, labels[one.key].name) for one in chosen)
+      yield cell_folder.LabelledPhotograph(str(photograph.path), name, photograph.digest, cells)
+
   try:
-    return cell_folder.write(photographs, folder, max_pixels)
+    return cell_folder.write(photographs(), folder, max_pixels)
   except types.UserError as error:
     raise session_lib.Refused(str(error)) from None
-  except OSError:
-    raise session_lib.Refused('the photographs have been deleted meanwhile') from None
+  except decode.DecodeError as error:
+    reason = f'{name}: {str(error).removeprefix(f"{name}: ")}'
+    raise session_lib.Refused(session_lib.DELETED if session.is_closed else reason) from None
+  except OSError as error:
+    raise refusal(error, session, folder) from None
+
+
+def refusal(error: OSError, session: session_lib.Session, path: pathlib.Path) -> session_lib.Refused:
+  """What the page is told where a file or folder made of the session's photographs cannot be written.
+
+  Args:
+    error: of the operating system.
+    session: whose photographs.
+    path: what was to be written.
+  """
+  if session.is_closed or isinstance(error, FileNotFoundError):
+    return session_lib.Refused(session_lib.DELETED)
+  if isinstance(error, FileExistsError) and os.path.lexists(path):
+    return session_lib.Refused(f'{path} is there already; choose another name')
+  room = '; make room there and try again' if error.errno in (errno.ENOSPC, errno.EDQUOT) else ''
+  return session_lib.Refused(f'{path} cannot be written ({error.strerror or error}){room}')

@@ -25,6 +25,7 @@ from bloodcell_jax.train import signals
 
 # Most sentences about files that could not be used; later ones replace the first.
 _MOST_PROBLEMS = 200
+DELETED = 'the photographs have been deleted meanwhile'
 
 
 class Refused(Exception):
