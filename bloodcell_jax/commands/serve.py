@@ -87,7 +87,7 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
   progress.line(f'{folder.path}: the model is being loaded')
   trained = folder.read_environment()['data'].get('image_sizes', {})
   analysing = analysis.Analysis(
-    classifier.load(folder, stop), folder.path.name, values.view, values.cells, trained
+    classifier.load(folder, stop), folder.path.name, values.view, values.cells, trained, limit.pixels
   )
   console.keep(folder.log)
   adapting = adaptation.Adaptation(_program(), folder.path, pathlib.Path('runs'))

@@ -42,6 +42,7 @@ class Analysis:
     view: as `data.view`; that of the run if empty.
     cells: one, many or auto, as `cell_finder.finder` takes it.
     trained: `sizes.summary` of the run's training images; empty where it is not known.
+    max_pixels: of a photograph, in place of the run's `data.max_pixels`.
   """
 
   def __init__(
@@ -51,12 +52,15 @@ class Analysis:
     view: str,
     cells: str,
     trained: Mapping[str, Sequence[int]],
+    max_pixels: int,
   ):
     self.loaded = classifier.in_batches(loaded, _BATCH)
     decoding = loaded.job.experiment.data.decode
-    self.spec = dataclasses.replace(decoding, view=view or decoding.view)
+    spec = dataclasses.replace(decoding, view=view or decoding.view)
     self.name = name
-    self.network = file_predictions.fingerprint(self.loaded, self.spec, cell_finder.fingerprint(cells))
+    # As `predict` names the network: what is refused decides no prediction.
+    self.network = file_predictions.fingerprint(self.loaded, spec, cell_finder.fingerprint(cells))
+    self.spec = dataclasses.replace(spec, max_pixels=max_pixels)
     self._cells_of = cell_finder.finder(cells, cell_finder.from_training(self.spec.view, trained))
     self._frames_of = cell_finder.framer(self.spec.view)
 
@@ -94,15 +98,13 @@ class Analysis:
       side = self.spec.image_size
       self._heat_maps.draw(np.zeros((1, side, side, 3), np.uint8))
 
-  def decode_upload(
-    self, photograph: photograph_file.PhotographFile, max_pixels: int
-  ) -> photograph_file.PhotographFile:
+  def decode_upload(self, photograph: photograph_file.PhotographFile) -> photograph_file.PhotographFile:
     """The photograph with its size, once its pictures are written. May be called by several threads.
 
     Raises:
-      DecodeError: the file is no photograph that can be used.
+      DecodeError: the file is no photograph that can be used; TooLarge if it has too many pixels.
     """
-    image_HWC = decode.upright(str(photograph.path), min(max_pixels, self.spec.max_pixels))
+    image_HWC = decode.upright(str(photograph.path), self.spec.max_pixels)
     for name, side in photograph_file.SIDES.items():
       photograph.picture(name).write_bytes(review_images.jpeg_file(image_HWC, side))
     height, width = image_HWC.shape[:2]

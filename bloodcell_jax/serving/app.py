@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 from starlette import applications, concurrency, requests, responses, routing
 
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import rgb
 from bloodcell_jax.serving import (
   adaptation,
   answers,
@@ -178,12 +178,14 @@ class App:
         )
         self._decoding = self._decoding or anyio.CapacityLimiter(_DECODED_AT_ONCE)
         photograph = await anyio.to_thread.run_sync(
-          self._analysis.decode_upload, photograph, self._limits.pixels, limiter=self._decoding
+          self._analysis.decode_upload, photograph, limiter=self._decoding
         )
         is_new = session.add(photograph)
       except BaseException as error:
         _remove(path)
-        if isinstance(error, decode.DecodeError):
+        if isinstance(error, rgb.TooLarge):
+          raise session_lib.Refused(f'{shown}: {self._limits.too_large(error.what, error.enough)}') from None
+        if isinstance(error, rgb.DecodeError):
           raise session_lib.Refused(f'{shown}: {error}') from None
         if isinstance(error, OSError):
           reason = 'came after everything was deleted' if session.is_closed else 'cannot be stored'

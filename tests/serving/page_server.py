@@ -163,9 +163,9 @@ def running(place: pathlib.Path, program: tuple[str, ...] = (), **limits: Any) -
   from bloodcell_jax.train import signals
 
   opened, stop, ready = server.bind(0), signals.Stop(), threading.Event()
-  analysing = analysis.Analysis(loaded(), 'run', '', 'auto', {})
   adapting = adaptation.Adaptation(program, place / 'run', place / 'runs')
   limit = limits_lib.Limits(**{**LIMITS, **limits})
+  analysing = analysis.Analysis(loaded(), 'run', '', 'auto', {}, limit.pixels)
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(tempfile, 'tempdir', str(place))
     serving = threading.Thread(

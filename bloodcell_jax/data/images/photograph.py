@@ -82,7 +82,9 @@ def upright(content: types.Content, max_pixels: int) -> tuple[Image.Image, tuple
     raise rgb.DecodeError(f'is not an image of a known kind ({kinds})') from None
   except Image.DecompressionBombError:
     # Raised while the header is read, above twice Image.MAX_IMAGE_PIXELS, about 179 million.
-    raise rgb.DecodeError(f'has more pixels than data.max_pixels={max_pixels} or Pillow allows') from None
+    raise rgb.TooLarge(
+      'has too many pixels', f'more than data.max_pixels={max_pixels} or Pillow allows', 0
+    ) from None
   # Pillow's decoders raise many kinds of errors on damaged files, including SyntaxError and struct.error.
   except Exception as error:
     reason = ' '.join(str(error).split()) or type(error).__name__
@@ -97,8 +99,12 @@ def read(content: types.Content, max_pixels: int) -> bytes:
     if not isinstance(content, str):
       return content.read()
     most = _BYTES_A_PIXEL * max_pixels + _SPARE_BYTES
-    if os.path.getsize(content) > most:
-      raise rgb.DecodeError(f'has more than {most:,} bytes, the most for data.max_pixels={max_pixels}')
+    size = os.path.getsize(content)
+    if size > most:
+      enough = -(-(size - _SPARE_BYTES) // _BYTES_A_PIXEL)
+      raise rgb.TooLarge(
+        f'has more than {most:,} bytes', f'the most for data.max_pixels={max_pixels}', enough
+      )
     return image_files.read(content)
   except OSError as error:
     raise rgb.DecodeError(f'cannot be read ({error.strerror or error})') from None
@@ -108,6 +114,8 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
   """Raises DecodeError for a (width, height) of too many or too few pixels."""
   width, height = size
   if width * height > max_pixels:
-    raise rgb.DecodeError(f'has {width}x{height} pixels, more than data.max_pixels={max_pixels}')
+    raise rgb.TooLarge(
+      f'has {width}x{height} pixels', f'more than data.max_pixels={max_pixels}', width * height
+    )
   if min(width, height) < LEAST_SIDE:
     raise rgb.DecodeError(f'has {width}x{height} pixels, fewer than {LEAST_SIDE} a side')

@@ -31,6 +31,20 @@ class DecodeError(ValueError):
   """An image that cannot be used; the text is the reason, without the file's name."""
 
 
+class TooLarge(DecodeError):
+  """An image beyond the limit of pixels; the text names its key of the config.
+
+  Args:
+    what: the image's size, as 'has 9x9 pixels'.
+    bound: what that is beyond.
+    enough: a limit of pixels under which the image is read; 0 where it is too large under any.
+  """
+
+  def __init__(self, what: str, bound: str, enough: int):
+    super().__init__(f'{what}, {bound}')
+    self.what, self.enough = what, enough
+
+
 def convert(opened: ImageFile.ImageFile, data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
   """The upright image as 8-bit RGB, and a note for each conversion.
 
