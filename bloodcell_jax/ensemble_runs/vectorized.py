@@ -69,7 +69,7 @@ def run(
       begins.append(
         _newest(job, store) or stage_training.begin(job, own, None, initial, folder, member_progress)
       )
-      parts.append(stage_training.parts(job, own, None, member_progress, store, on_epoch))
+      parts.append(stage_training.parts(job, own, None, member_progress, store, on_epoch, job.stop))
     step = devices.make_train_members(first.update(stage, model), first.devices, WAY)
     ends = side_by_side.fit(begins, stage.fit, first.loop_spec, parts, step)
     for job, at, part, (state, _) in zip(jobs, begins, parts, ends, strict=True):

@@ -14,7 +14,17 @@ from bloodcell_jax.optim import keras, staged
 from bloodcell_jax.runs import frozen_features, host_state, output_layer, resident_updates, saved_run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import agreed_stop, checkpoint, checkpoint_folder, events, history, hosts, loop, plan
+from bloodcell_jax.train import (
+  agreed_stop,
+  checkpoint,
+  checkpoint_folder,
+  events,
+  history,
+  hosts,
+  loop,
+  plan,
+  signals,
+)
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import state as state_lib
 
@@ -37,6 +47,8 @@ def run(
     types.RunError: a loss was not finite, or a frozen weight has changed.
   """
   exp = job.experiment
+  # One for all stages: hosts count the polls of a run, and one that is announced in a stage may be due in the next.
+  stop = agreed_stop.agree(job.stop, hosts.current())
   with _opened(job, folder) as (store, on_epoch, latest):
     saved = host_state.spread('newest checkpoint', latest, job.template)
     names = [stage.fit.name for stage in exp.stages]
@@ -48,7 +60,7 @@ def run(
         assert at is not None, 'host 0 has begun'
       if len(names) > 1 and not stage.fit.is_finished(at.records):
         _print_stage(job, stage, at.state.params, progress)
-      saved = _train(job, stage, at, folder, progress, store, on_epoch)
+      saved = _train(job, stage, at, folder, progress, store, on_epoch, stop)
     assert saved is not None, 'a run has a stage'
     return saved.records
 
@@ -113,6 +125,7 @@ def _train(
   progress: progress_lib.Progress,
   store: plan.Store,
   on_epoch: OnEpoch,
+  stop: signals.Stop,
 ) -> checkpoint.Saved:
   """Trains a stage to its end; returns the state of the run after it."""
   if stage.fit.is_finished(at.records):
@@ -121,7 +134,7 @@ def _train(
     return at
   features = frozen_features.build(job, stage, at.state.params, folder.cache, progress)
   state, records = loop.fit(
-    at, stage.fit, job.loop_spec, parts(job, stage, features, progress, store, on_epoch)
+    at, stage.fit, job.loop_spec, parts(job, stage, features, progress, store, on_epoch, stop)
   )
   check_frozen(job, stage, at, state, progress)
   return checkpoint.Saved(state, records, 0.0, at.stage_info)
@@ -134,8 +147,12 @@ def parts(
   progress: progress_lib.Progress,
   store: plan.Store,
   on_epoch: OnEpoch,
+  stop: signals.Stop,
 ) -> plan.Parts:
-  """The functions that the loop calls in a stage, on images or on cached `features`; host 0 evaluates for all."""
+  """The functions that the loop calls in a stage, on images or on cached `features`; host 0 evaluates for all.
+
+  `stop` is polled after each update, the same one in all stages of a run.
+  """
   group, resident = hosts.current(), resident_updates.build(job, stage, features)
   on_host = features.evaluate if features else job.evaluator(stage)
   evaluate = resident.evaluate if resident else on_host
@@ -148,7 +165,7 @@ def parts(
     batch_size=job.experiment.batch_size,
     key=job.dropout_key(),
     store=store,
-    stop=agreed_stop.agree(job.stop, group),
+    stop=stop,
     progress=progress,
     on_epoch=on_epoch,
   )

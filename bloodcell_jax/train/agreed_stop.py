@@ -6,7 +6,10 @@ from bloodcell_jax.train import hosts, signals
 
 
 def agree(stop: signals.Stop, group: hosts.Hosts) -> signals.Stop:
-  """A stop that is raised on all hosts after the same update, whichever was asked to stop."""
+  """A stop that is raised on all hosts after the same update, whichever was asked to stop.
+
+  One for all stages of a run: updates are counted from the first poll on, and so is the one that a host announces.
+  """
   return stop if group.num == 1 else _Agreed(stop, group)
 
 

@@ -165,7 +165,7 @@ def test_cached_features_lie_on_the_device_too(tmp_path):
       assert (resident is None) == (pipeline == 'numpy')
       state, place = made.initial_state(stage, made.params, 0), workdir.Workdir(tmp_path / pipeline)
       with stage_training.opened(made, place) as (store, on_epoch):
-        parts = stage_training.parts(made, stage, features, shown, store, on_epoch)
+        parts = stage_training.parts(made, stage, features, shown, store, on_epoch, made.stop)
         batches = parts.batches(0)
         for _ in range(2):
           one = next(batches)

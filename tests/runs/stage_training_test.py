@@ -15,7 +15,8 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import checkpoint, events, history, plan, progress, signals, state
+from bloodcell_jax.system import host_store
+from bloodcell_jax.train import checkpoint, events, history, hosts, plan, progress, signals, state
 from configs import default, finetune
 
 CHANGES = {
@@ -138,6 +139,26 @@ def test_the_comparison_sees_another_seed(undisturbed, tmp_path):
 def test_a_complete_run_is_left_as_it_is(tmp_path, monkeypatch):
   first = run(tmp_path)
   assert same(run(tmp_path, monkeypatch, kill_at=8), first)
+
+
+@pytest.mark.parametrize(('announced', 'stopped'), [(3, 3), (6, 6), (None, None)])
+def test_a_stop_that_another_host_announces_in_a_stage_is_that_of_the_next_where_it_is_due_there(
+  tmp_path, monkeypatch, announced, stopped
+):
+  """Stages of four updates: number 6 of the run is the second of the second stage."""
+  group = hosts.Hosts(0, 2, host_store.Store())
+  monkeypatch.setattr(hosts, '_current', group)
+  if announced:
+    group.client.key_value_set('stop/1', str(announced))
+    with pytest.raises(signals.Stopped):
+      run(tmp_path)
+  else:
+    run(tmp_path)
+  assert group.is_settled == bool(announced)
+  store = checkpoint.Store(workdir.Workdir(tmp_path).checkpoints, 'val_loss')
+  found = store.latest(lambda stage_info: make().template(stage_info.stage))
+  store.close()
+  assert int(found.state.step) == (stopped or 8)
 
 
 def test_training_from_kept_features_is_training_from_images(undisturbed, tmp_path):
