@@ -11,8 +11,8 @@ the predictions are synthetic, and the figures are not those of any network.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,35 +23,56 @@ from bloodcell_jax.stats import bootstrap, intervals, metrics, resamples, roc_ar
 CLASS_NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
 # Groups of each class in TEST of the Kaggle images; its classes have about equal numbers of images.
 TEST = (13, 6, 4, 45)
-DESIGNS: dict[str, tuple[int, ...] | int] = {'as TEST': TEST, '30 at random': 30, '12 at random': 12}
 CONFIDENCE = 0.95
 
 
-def draw(
-  design: Sequence[int] | np.ndarray, images: int, generator: np.random.Generator
-) -> types.Predictions:
-  """Predictions of a test set with these numbers of groups by class, and about `images` images of each class."""
-  label_G = np.repeat(np.arange(len(design)), design).astype(np.int32)
-  size_G = np.maximum(1, images // np.maximum(design, 1))[label_G]
+@dataclasses.dataclass(frozen=True)
+class Design:
+  """How test sets are drawn."""
+
+  groups: tuple[int, ...] | int  # of each class; or of all, drawn with the class shares of TEST
+  signal: float  # added to the logit of the label
+  shared: (
+    float  # standard deviation of what the images of a group share in each logit; that of one image is 1
+  )
+
+
+DESIGNS = {
+  'as TEST': Design(TEST, 2.5, 1.0),
+  '30 at random': Design(30, 2.5, 1.0),
+  '12 at random': Design(12, 2.5, 1.0),
+  # The images of a group hardly resemble one another, and the majority of them is right though many are wrong.
+  '8, low': Design((2, 2, 2, 2), 0.9, 0.1),
+  'class of 2': Design((13, 6, 2, 45), 2.5, 1.0),
+  'class of 1': Design((13, 6, 1, 45), 2.5, 1.0),
+}
+
+
+def draw(design: Design, images: int, generator: np.random.Generator) -> types.Predictions:
+  """Predictions of a test set with about `images` images of each class that has groups."""
+  num_K = draw_groups(design, generator)
+  label_G = np.repeat(np.arange(len(num_K)), num_K).astype(np.int32)
+  size_G = np.maximum(1, images // np.maximum(num_K, 1))[label_G]
   group_N = np.repeat(np.arange(len(label_G)), size_G)
-  # The effect shared by the images of a group has the same variance as that of each image.
-  logits_NK = generator.normal(size=(len(group_N), 4)) + generator.normal(size=(len(label_G), 4))[group_N]
-  logits_NK += 2.5 * np.eye(4)[label_G[group_N]]
+  logits_NK = generator.normal(size=(len(group_N), 4))
+  logits_NK += design.shared * generator.normal(size=(len(label_G), 4))[group_N]
+  logits_NK += design.signal * np.eye(4)[label_G[group_N]]
   probs_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
   files = np.arange(len(group_N)).astype(str)
   return types.Predictions(probs_NK, label_G[group_N], group_N.astype(str), files, CLASS_NAMES)
 
 
-def draw_design(design: Sequence[int] | int, generator: np.random.Generator) -> np.ndarray:
-  """The number of groups of each class in one test set; for a total, drawn with the class shares of TEST."""
-  if isinstance(design, int):
-    return generator.multinomial(design, np.array(TEST) / sum(TEST))
-  return np.array(design)
+def draw_groups(design: Design, generator: np.random.Generator) -> np.ndarray:
+  """[K] the number of groups of each class in one test set."""
+  if isinstance(design.groups, int):
+    return generator.multinomial(design.groups, np.array(TEST) / sum(TEST))
+  return np.array(design.groups)
 
 
-def truth(images: int, seed: int) -> dict[str, float]:
+def truth(design: Design, images: int, seed: int) -> dict[str, float]:
   """The figures of the population, estimated from a test set with 100 times the groups of TEST."""
-  many = draw([100 * n for n in TEST], 100 * images, np.random.default_rng(seed))
+  whole = dataclasses.replace(design, groups=tuple(100 * num for num in TEST))
+  many = draw(whole, 100 * images, np.random.default_rng(seed))
   of_group, _ = metrics.sums(many)
   values = metrics.figures(metrics.combine(of_group, np.ones((1, len(of_group.log_loss)))))
   by_name = {
@@ -61,7 +82,7 @@ def truth(images: int, seed: int) -> dict[str, float]:
 
 
 def cover(
-  design: Sequence[int] | int, trials: int, images: int, num_resamples: int, seed: int
+  design: Design, trials: int, images: int, num_resamples: int, seed: int
 ) -> dict[str, dict[str, float]]:
   """By figure, the share of test sets whose `reported` or plain `bootstrap` interval contains the true value.
 
@@ -69,12 +90,12 @@ def cover(
   class; its figures are then means over the others, compared with the true value of all four.
   """
   spec = intervals.Spec(num_resamples, CONFIDENCE, 'bca', ())
-  true, generator = truth(images, seed), np.random.default_rng(seed + 1)
+  true, generator = truth(design, images, seed), np.random.default_rng(seed + 1)
   covers: dict[str, dict[str, list[bool]]] = {
     f.name: {'reported': [], 'bootstrap': []} for f in metrics.FIGURES
   }
   for trial in range(trials):
-    predictions = draw(draw_design(design, generator), images, generator)
+    predictions = draw(design, images, generator)
     entry = bootstrap.summary(predictions, spec, trial)
     of_group, _ = metrics.sums(predictions)
     drawn = resamples.Figures.compute(predictions, of_group, spec, trial)

@@ -103,18 +103,21 @@ def bca(value: float, drawn_R: np.ndarray, left_out_G: np.ndarray, confidence: f
 
 
 def student(value: float, left_out_G: np.ndarray, confidence: float) -> tuple[float, float]:
-  """The value plus or minus Student's t times the jackknife's standard error; NaN for fewer than two groups.
+  """The value plus or minus Student's t times the jackknife's standard error.
+
+  NaN for fewer than two groups, and where the figure is undefined without one of them: the ROC area of a class of one
+  group has no interval.
 
   Source: Efron and Tibshirani 1993, section 11.2.
   """
   # Imported here: SciPy takes half a second to load, and `experiment` imports this module.
   from scipy import special
 
-  left_out = left_out_G[~np.isnan(left_out_G)]
-  if len(left_out) < 2:
+  num_groups = len(left_out_G)
+  if num_groups < 2 or np.isnan(left_out_G).any():
     return np.nan, np.nan
-  error = np.sqrt((len(left_out) - 1) * left_out.var())
-  half = special.stdtrit(len(left_out) - 1, (1 + confidence) / 2) * error
+  error = np.sqrt((num_groups - 1) * left_out_G.var())
+  half = special.stdtrit(num_groups - 1, (1 + confidence) / 2) * error
   return float(value - half), float(value + half)
 
 
