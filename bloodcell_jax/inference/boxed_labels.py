@@ -16,14 +16,15 @@ _ADVICE = 'name the list that the review page exported'
 
 def are_in(labels_csv: str) -> bool:
   """Whether a list labels parts of photographs. Raises UserError where a list cannot be read."""
-  return any(row.get('left', '').strip() for _, row in _rows(labels_csv))
+  return any(row.get('left', '').strip() for _, _, row in _rows(labels_csv))
 
 
 def write(labels_csv: str, data_dir: str, folder: pathlib.Path, max_pixels: int) -> int:
   """Cuts the labelled cells out, as `cell_folder.write`; the number of images.
 
   Args:
-    labels_csv: as for `label_csv.paths`; rows without a box label the whole photograph.
+    labels_csv: as for `label_csv.paths`; rows without a box label the whole photograph. Photographs are named as in
+      `label_csv.read`.
     data_dir: the folder of the photographs.
     folder: to write.
     max_pixels: of a photograph.
@@ -31,12 +32,12 @@ def write(labels_csv: str, data_dir: str, folder: pathlib.Path, max_pixels: int)
   Raises:
     UserError: a list cannot be read; a photograph is gone, has changed or cannot be used; a cell has two labels.
   """
-  tree = listed_names.Tree(data_dir)
+  files = listed_names.FilesOfLists(data_dir)
   found: dict[str, dict[cell.Box | None, cell_folder.LabelledCell]] = {}
   digests: dict[str, str] = {}
-  for where, row in _rows(labels_csv):
+  for path, where, row in _rows(labels_csv):
     label = label_csv.of_row(where, row)
-    file = tree.find(row['file']) if row['file'].strip() else ''
+    file = files.find(row['file'], path)
     if not label:
       raise types.UserError(f'{where} lacks a label; give it one')
     if not file or not os.path.isfile(os.path.join(data_dir, file)) or file.startswith('..'):
@@ -61,11 +62,12 @@ def write(labels_csv: str, data_dir: str, folder: pathlib.Path, max_pixels: int)
     raise types.UserError(f'{labels_csv}: a labelled photograph cannot be used: {error}') from None
 
 
-def _rows(labels_csv: str) -> list[tuple[str, dict[str, str]]]:
+def _rows(labels_csv: str) -> list[tuple[str, str, dict[str, str]]]:
+  """(path of the list, `path: line N`, row) of each line."""
   return [
-    row
+    (path, where, row)
     for path in label_csv.paths(labels_csv)
-    for row in csv_rows.read(path, ('file',), _ADVICE, label_csv.COLUMNS)
+    for where, row in csv_rows.read(path, ('file',), _ADVICE, label_csv.COLUMNS)
   ]
 
 

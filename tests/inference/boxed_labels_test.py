@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import pathlib
+import shutil
 
 import drawn_field
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import folders
+from bloodcell_jax.data.sources import folders, label_csv
 from bloodcell_jax.inference import boxed_labels, cell_folder
 
 HEADER = ('file', 'cell', 'left', 'top', 'right', 'bottom', 'sha256_16', 'machine_label', 'human_label')
@@ -86,6 +87,25 @@ def test_a_group_is_called_like_its_photograph_and_one_photograph_under_two_name
   table = folders.read(str(place), str(place / cell_folder.GROUPS), str(place / cell_folder.LABELS)).table
   digest = image_files.sha256_16((mine / 'c_1.png').read_bytes())
   assert table.group.tolist() == [*['a.png'] * 4, *['c-1.png'] * 2, *[f'c_1.png ({digest})'] * 2]
+
+
+def test_a_list_beside_its_photographs_names_them_as_one_without_boxes_does(slides, tmp_path):
+  rows = rows_of(slides)
+  monday = tmp_path / 'lab' / 'monday'
+  shutil.copytree(slides, monday)
+  labels = write_list(monday / 'corrections.csv', rows)
+  assert boxed_labels.write(labels, str(monday.parent), tmp_path / 'cells', 10**9) == 4
+  groups = (tmp_path / 'cells' / cell_folder.GROUPS).read_text()
+  assert groups.count('monday/0.png') == groups.count('monday/1.png') == 2
+  whole = write_list(monday / 'whole.csv', [[row[0], row[-1]] for row in rows[::2]], ('file', 'label'))
+  assert [one.file for one in label_csv.read(whole, str(monday.parent))] == ['monday/0.png', 'monday/1.png']
+  # Negative controls: a list elsewhere, and names that lead out of its folder.
+  elsewhere = write_list(tmp_path / 'corrections.csv', rows)
+  (monday / 'deep').mkdir()
+  above = write_list(monday / 'deep' / 'corrections.csv', [[f'../{row[0]}', *row[1:]] for row in rows])
+  for refused in (elsewhere, above):
+    with pytest.raises(types.UserError, match=r'line 2 names .*0\.png, which is not a file in the folder'):
+      boxed_labels.write(refused, str(monday.parent), tmp_path / 'others', 10**9)
 
 
 def test_a_list_of_whole_photographs_has_no_boxes(slides, tmp_path):

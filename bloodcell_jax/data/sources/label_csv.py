@@ -67,9 +67,9 @@ def read(labels_csv: str, folder: str) -> list[Label]:
       already; in another list it may have one with the same label.
   """
   labels: dict[str, Label] = {}
-  tree = listed_names.Tree(folder)
+  files = listed_names.FilesOfLists(folder)
   for path in paths(labels_csv):
-    for one in _read(path, folder, tree):
+    for one in _read(path, files):
       before = labels.setdefault(one.file, one)
       if before is one or (before.label == one.label and _list(before) != _list(one)):
         continue
@@ -84,7 +84,7 @@ def _list(label: Label) -> str:
   return label.where.rpartition(': line')[0]
 
 
-def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
+def _read(path: str, files: listed_names.FilesOfLists) -> list[Label]:
   advice = 'set --config.data.labels_csv to a CSV with the columns file and label'
   rows = csv_rows.read(path, ('file',), advice, (*COLUMNS, SPLIT))
   if rows and not set(COLUMNS) & set(rows[0][1]):
@@ -93,8 +93,6 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
       f'{path}: the first line must name the columns file and {" or ".join(COLUMNS)}; it has {there}'
     )
   unread = tuple(name for name in (rows[0][1] if rows else ()) if name in _GROUPS)
-  own = posixpath.relpath(_absolute(os.path.dirname(path)), _absolute(folder))
-  beside = listed_names.Tree(os.path.dirname(path) or '.')
   labels = []
   for where, row in rows:
     file, label = row['file'].replace('\\', '/'), of_row(where, row)
@@ -108,15 +106,13 @@ def _read(path: str, folder: str, tree: listed_names.Tree) -> list[Label]:
         'TO-labelled, the page of `serve` exports them'
       )
     inner = posixpath.normpath(file)
-    found = tree.find(row['file'])
+    found = files.find(row['file'], path)
     if not found and listed_names.is_absolute(inner):
       raise types.UserError(
         f'{where} names {file}, which is not a file in the folder of the data; name files relative to it'
       )
     if inner.startswith('..'):
       raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
-    if not found and not own.startswith('..') and (near := beside.find(inner)):
-      found = posixpath.normpath(posixpath.join(own, near))
     labels.append(
       Label(found or inner, label, row.get('sha256_16', '').strip(), where, _split(where, row), unread)
     )
@@ -161,10 +157,6 @@ def _unquoted(label: str) -> str:
   if len(label) > 2 and label[0] + label[-1] in pairs:
     return label[1:-1].strip()
   return label[1:] if re.match("'[=+@-]", label) else label
-
-
-def _absolute(folder: str) -> str:
-  return os.path.realpath(folder or '.').replace(os.sep, '/')
 
 
 def check_digest(label: Label, digest: str) -> None:

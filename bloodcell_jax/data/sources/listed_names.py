@@ -122,6 +122,37 @@ class Tree:
     return os.path.join(self._folder, *inner.split('/'))
 
 
+class FilesOfLists:
+  """Files below the folder of the data that lists name: relative to it, or to the folder of a list that lies inside."""
+
+  def __init__(self, folder: str):
+    self._folder = folder
+    self._tree = Tree(folder)
+    self._beside: dict[str, Tree] = {}  # by the folder of a list
+
+  def find(self, name: str, list_path: str) -> str:
+    """What a list names, as `Tree.find` gives it for the folder of the data.
+
+    Args:
+      name: as the list writes it.
+      list_path: of the list.
+    """
+    inner = posixpath.normpath(name.replace('\\', '/'))
+    found = self._tree.find(name)
+    if found or not name.strip() or is_absolute(inner) or inner.startswith('..'):
+      return found
+    place = os.path.dirname(list_path)
+    own, whole = _absolute(place), _absolute(self._folder).rstrip('/')
+    if not f'{own}/'.startswith(f'{whole}/'):
+      return ''
+    near = self._beside.setdefault(place, Tree(place or '.')).find(inner)
+    return posixpath.normpath(posixpath.join(own[len(whole) + 1 :], near)) if near else ''
+
+
+def _absolute(folder: str) -> str:
+  return os.path.realpath(folder or '.').replace(os.sep, '/')
+
+
 class _Below:
   """Names relative to a folder, whichever way a list writes them."""
 
