@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from bloodcell_jax.base import shell, types
+from bloodcell_jax.base import shell, types, wording
 from bloodcell_jax.data.sources import folders, names
 
 # Fewest groups of a class that is labelled: cross-fitting leaves one out. A new class rests on these labels alone.
@@ -91,15 +91,20 @@ def _check_seen(shown: str, given: types.Table, seen: Collection[str]) -> None:
 
 def _check_number(shown: str, table: types.Table, new_classes: Sequence[str]) -> None:
   num_of = {name: len(np.unique(table.group[table.label == k])) for k, name in enumerate(table.class_names)}
+  are_grouped = len(np.unique(table.group)) < len(table)
   for name, num in num_of.items():
     least = LEAST_GROUPS_NEW if name in new_classes else LEAST_GROUPS
     if (num or name in new_classes) and num < least:
       kind = 'new class' if name in new_classes else 'class'
-      rest = '' if name in new_classes else ', or take its label out'
-      raise types.UserError(
-        f'{shown}: the {kind} {name} has labels of {num} independent {"image" if num == 1 else "images"}; label '
-        f'{least} or more{rest}'
-      )
+      num_images = int((table.label == table.class_names.index(name)).sum())
+      if are_grouped:
+        of = f'{wording.counted(num_images, "image")} in {wording.counted(num, "group")}'
+        what = f'labels of {of} (cells of one photograph are one group); label it in {least} groups or more'
+      else:
+        what = f'labels of {num} independent {"image" if num == 1 else "images"}; label {least} or more'
+      out = f', or take its {"label" if num_images == 1 else "labels"} out'
+      rest = '' if name in new_classes else out
+      raise types.UserError(f'{shown}: the {kind} {name} has {what}{rest}')
   if (num_classes := sum(num > 0 for num in num_of.values())) < LEAST_CLASSES:
     raise types.UserError(
       f'{shown}: has labels of {num_classes} class; label images of {LEAST_CLASSES} classes or more'

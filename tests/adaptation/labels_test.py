@@ -88,6 +88,37 @@ def test_too_few_labels_and_too_few_classes_are_refused(folder, tmp_path):
   assert 'label images of 2 classes or more' in refusal(path, tmp_path, only)
 
 
+def test_where_groups_are_missing_and_not_images_the_line_asks_for_groups(folder, tmp_path):
+  path, rows = folder
+  listed = recoloured.labels(tmp_path / 'labels.csv', rows, 5)
+  some = [row for name in KNOWN for row in [row for row in rows if row[1] == name][:5]]
+
+  def refused(group_of, new=()) -> str:
+    lines = [f'{file},{group_of(i)}' for i, (file, _, _) in enumerate(some)]
+    (tmp_path / 'groups.csv').write_text('\n'.join(['file,group', *lines]))
+    groups, known = str(tmp_path / 'groups.csv'), [name for name in KNOWN if name not in new]
+    try:
+      labels.read(str(path), str(listed), groups, known, new, NOTHING, 'labels.csv')
+    except types.UserError as error:
+      return str(error)
+    return ''
+
+  assert refused(lambda i: 'a.png') == (
+    'labels.csv: the class EOSINOPHIL has labels of 5 images in 1 group (cells of one photograph are one group); label '
+    'it in 2 groups or more, or take its labels out'
+  )
+  # As it says: each class in two photographs.
+  assert refused(lambda i: 'ab'[i % 2]) == ''
+  assert 'new class MONOCYTE has labels of 5 images in 2 groups (cells of one' in refused(
+    lambda i: 'ab'[i % 2], ('MONOCYTE',)
+  )
+  assert refused(lambda i: 'abcde'[i % 5], ('MONOCYTE',)) == ''
+  # Negative control: where each image is a group, images are what is missing.
+  assert 'has labels of 1 independent image; label 2 or more, or take its label out' in refusal(
+    path, tmp_path, rows, num=1
+  )
+
+
 def test_nothing_labelled_a_changed_image_and_a_missing_one_are_refused(folder, tmp_path):
   path, rows = folder
   assert 'has no line with a label' in refusal(path, tmp_path, [])

@@ -69,7 +69,9 @@ def test_labels_that_are_refused_leave_no_folder_and_no_other_folder_is_touched(
   # As it says: now the labels themselves are read, and too few of them leave nothing behind.
   code, _, err = run(*command, f'--to={tmp_path / "other"}', inside=tmp_path)
   assert (code, err.count('\n')) == (2, 1), err
-  assert err.startswith(f'{tmp_path / "few.csv"}: the class MONOCYTE has labels of 1 independent image')
+  assert err.startswith(
+    f'{tmp_path / "few.csv"}: the class MONOCYTE has labels of 1 image in 1 group (cells of'
+  )
   assert sorted(path.name for path in tmp_path.glob('[!.]*')) == [
     'few.csv', 'many.csv', 'new-labelled', 'runs', 'slides',
   ]  # fmt: skip
