@@ -10,8 +10,9 @@ from bloodcell_jax.data.sources import csv_text
 
 # What R, pandas and spreadsheets write where there is no value.
 _MISSING = ('NA', '<NA>', 'N/A', '#N/A', 'NaN', 'nan', 'NULL')
-# A number that a spreadsheet shortened, in locales with a decimal point or comma; and its words for an error.
-_SHORTENED = re.compile(r'[+-]?\d([.,]\d+)?[eE]\+?\d{2,}')
+# A number that a spreadsheet shortened, in locales with a decimal point or comma; and its words for an error. It writes
+# the sign of the exponent: 1E05 is a name.
+_SHORTENED = re.compile(r'[+-]?\d([.,]\d+)?[eE]\+\d{2,}')
 # A date that a spreadsheet made of the name of a file without extension, such as MAR1.
 _DATE = re.compile(
   r'\d{1,2}(?:[- ]|\. )[^\W\d_]{3,4}\.?|[^\W\d_]{3}[- ]\d{2}|'

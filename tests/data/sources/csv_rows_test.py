@@ -103,6 +103,21 @@ def test_what_programs_write_for_no_value_is_no_value(tmp_path):
   assert [row['group'] for _, row in csv_rows.read(str(path), ('file', 'group'), '')] == ['', '', 'NADIA']
 
 
+@pytest.mark.parametrize('name', ['1E05', '3e12', '2E001', '1.5E12'])
+def test_a_name_like_a_number_without_the_sign_that_spreadsheets_write_is_a_name(tmp_path, name):
+  path = tmp_path / 'x.csv'
+  path.write_text(f'file;group\na.png;{name}\n')
+  assert [row['group'] for _, row in csv_rows.read(str(path), ('file', 'group'), '')] == [name]
+
+
+@pytest.mark.parametrize('number', ['1E+05', '1.00E+05', '1,00E+05', '1.5E+12', '3e+12', '-2.5e+100'])
+def test_a_number_that_a_spreadsheet_made_of_a_name_is_refused(tmp_path, number):
+  path = tmp_path / 'x.csv'
+  path.write_text(f'file;group\na.png;{number}\n')
+  with pytest.raises(types.UserError, match=r'line 2 has .* in the column group, which a spreadsheet wrote'):
+    csv_rows.read(str(path), ('file', 'group'), '')
+
+
 @pytest.mark.parametrize('bad', ['a\0.png', 'a\x0b.png', '"a\nb.png"', 'a\x7f.png'])
 def test_control_characters_are_refused_by_line_and_column(tmp_path, bad):
   path = tmp_path / 'x.csv'
