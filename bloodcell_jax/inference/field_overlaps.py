@@ -13,6 +13,15 @@ from bloodcell_jax.fields import repeats
 from bloodcell_jax.inference import differential_count, photographs
 
 
+@dataclasses.dataclass(frozen=True)
+class Compared:
+  """What is known of photographs that were compared before, so that only new ones are read; `repeated` adds to it."""
+
+  thumbnails: dict[str, np.ndarray]  # by key of the cell
+  # By the digests of two photographs: the map from one to the other, None where there is none.
+  maps: dict[tuple[str, str], np.ndarray | None]
+
+
 def counted_once(
   classified: differential_count.ClassifiedCells,
   paths: Sequence[str],
@@ -24,7 +33,7 @@ def counted_once(
   def is_doubtful(row: int) -> bool:
     return differential_count.is_left_out(classified.cells[row])
 
-  repeats_N = repeated(classified.cells, paths, spec, is_doubtful, poll)
+  repeats_N = repeated(classified.cells, paths, spec, is_doubtful, poll, Compared({}, {}))
   return dataclasses.replace(classified, repeat_of=repeats_N)
 
 
@@ -34,6 +43,7 @@ def repeated(
   spec: decode.Spec,
   is_doubtful: Callable[[int], bool],
   poll: Callable[[], None],
+  compared: Compared,
 ) -> tuple[int | None, ...]:
   """For each cell the row of the one that it repeats, None where it is the first of its kind or stands alone.
 
@@ -46,35 +56,48 @@ def repeated(
     spec: its limit of pixels counts.
     is_doubtful: whether a row shows its cell badly, as where the edge cuts it.
     poll: called for each photograph; its exceptions propagate.
+    compared: what is known of some of the photographs. The answer is the same without it.
   """
   nothing = (None,) * len(cells)
   places = photographs.searched(cells, paths)
-  boxes = [[_box(cells[row]) for row in one.rows] for one in places]
-
-  def thumbnails(i: int, photograph_HWC: np.ndarray) -> list[np.ndarray]:
-    return [repeats.thumbnail(photograph_HWC, box) for box in boxes[i]]
-
-  found: list[np.ndarray] = []
-  owner: list[int] = []
-  sides: list[int] = []
   if len(places) < 2:
     return nothing
-  for i, thumbs in enumerate(photographs.visit(places, spec, thumbnails)):
+  boxes = [[_box(cells[row]) for row in one.rows] for one in places]
+  unseen = [one for one in places if any(cells[row].key not in compared.thumbnails for row in one.rows)]
+
+  def thumbnails(i: int, photograph_HWC: np.ndarray) -> dict[str, np.ndarray]:
+    return {cells[row].key: repeats.thumbnail(photograph_HWC, _box(cells[row])) for row in unseen[i].rows}
+
+  for thumbs in photographs.visit(unseen, spec, thumbnails):
     poll()
-    found += thumbs or []
-    owner += [i] * len(thumbs or [])
-    sides += [max(b.right - b.left, b.bottom - b.top) for b in boxes[i]] if thumbs else []
-  if not found:
+    compared.thumbnails.update(thumbs or {})
+  seen = [
+    (i, j)
+    for i, one in enumerate(places)
+    for j, row in enumerate(one.rows)
+    if cells[row].key in compared.thumbnails
+  ]
+  if not seen:
     return nothing
-  pairs = repeats.candidates(repeats.Thumbnails(np.stack(found), np.array(sides), np.array(owner)))
+  thumbnail_ND = np.stack([compared.thumbnails[cells[places[i].rows[j]].key] for i, j in seen])
+  sides = [max(box.right - box.left, box.bottom - box.top) for box in (boxes[i][j] for i, j in seen)]
+  pairs = repeats.candidates(
+    repeats.Thumbnails(thumbnail_ND, np.array(sides), np.array([i for i, _ in seen]))
+  )
+  digests = {(a, b): (places[a].digest, places[b].digest) for a, b in pairs}
 
   def read(i: int) -> np.ndarray | None:
     poll()
     return photographs.read(places[i], spec)
 
+  new = [pair for pair in pairs if digests[pair] not in compared.maps]
+  found = repeats.registered(new, read)
+  compared.maps.update({digests[pair]: found.get(pair) for pair in new})
+  known = {pair: compared.maps[digests[pair]] for pair in pairs}
+  maps = {pair: affine_23 for pair, affine_23 in known.items() if affine_23 is not None}
   # By key: of photographs with the same bytes only the first is compared.
   repeat_of: dict[str, int] = {}
-  for group in repeats.same_cells(boxes, repeats.registered(pairs, read)):
+  for group in repeats.same_cells(boxes, maps):
     rows = [places[i].rows[j] for i, j in group]
     kept = min(rows, key=lambda row: (is_doubtful(row), row))
     repeat_of |= {cells[row].key: kept for row in rows if row != kept}

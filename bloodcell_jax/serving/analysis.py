@@ -13,7 +13,13 @@ from bloodcell_jax.base import cell, types, wording
 from bloodcell_jax.data.images import decode
 from bloodcell_jax.data.sources import input_paths
 from bloodcell_jax.explain import heat_maps
-from bloodcell_jax.inference import cell_finder, classifier, differential_count, file_predictions
+from bloodcell_jax.inference import (
+  cell_finder,
+  classifier,
+  differential_count,
+  field_overlaps,
+  file_predictions,
+)
 from bloodcell_jax.reports import review_images
 from bloodcell_jax.serving import photograph_file
 from bloodcell_jax.stats import calibration, unlike
@@ -169,10 +175,37 @@ class Analysis:
       raise types.RunError(f'{photograph.shown}: cannot be read again')
     return [image_HWC for _, image_HWC in content], frames or [None] * len(boxes)
 
+  def repeated(
+    self, photographs: Sequence[photograph_file.PhotographFile], compared: field_overlaps.Compared
+  ) -> dict[str, str]:
+    """The cells that overlapping photographs show again: by key, the key of the one that is counted.
+
+    Args:
+      photographs: of a session, all with their cells.
+      compared: of the session.
+
+    Raises:
+      Stopped: a stop was requested.
+    """
+    cells = [one for photograph in photographs for one in photograph.cells]
+    paths = [str(photograph.path) for photograph in photographs for _ in photograph.cells]
+
+    def is_doubtful(row: int) -> bool:
+      return differential_count.is_left_out(cells[row])
+
+    rows = field_overlaps.repeated(cells, paths, self.spec, is_doubtful, self.loaded.job.poll, compared)
+    return {one.key: cells[row].key for one, row in zip(cells, rows, strict=True) if row is not None}
+
   def classify(
-    self, cells: Sequence[cell.Cell], journal: journal_lib.Journal
+    self, cells: Sequence[cell.Cell], journal: journal_lib.Journal, repeats: Mapping[str, str]
   ) -> differential_count.ClassifiedCells:
-    """The cells of a session with their classes; each dropped folder is judged as a whole as well."""
+    """The cells of a session with their classes; each dropped folder is judged as a whole as well.
+
+    Args:
+      cells: of the session.
+      journal: with their predictions.
+      repeats: as from `repeated`.
+    """
     keys = [one.key for one in cells]
     judgement = None
     if self.loaded.measure is not None and all(key in journal.looks for key in keys):
@@ -184,7 +217,10 @@ class Analysis:
         False,
       )
     probs_NK = np.stack([journal.known[key] for key in keys])
-    return differential_count.classify(cells, probs_NK, self.class_names, self.loaded.rule, judgement)
+    classified = differential_count.classify(cells, probs_NK, self.class_names, self.loaded.rule, judgement)
+    row_of = {key: row for row, key in reversed(list(enumerate(keys)))}  # the first of each key
+    repeat_of = tuple(row_of.get(repeats.get(key, '')) for key in keys)
+    return dataclasses.replace(classified, repeat_of=repeat_of)
 
   @property
   def confidence(self) -> float:

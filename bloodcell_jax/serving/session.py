@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bloodcell_jax.base import cell, types, wording
-from bloodcell_jax.inference import differential_count
+from bloodcell_jax.inference import differential_count, field_overlaps
 from bloodcell_jax.serving import analysis as analysis_lib
 from bloodcell_jax.serving import label as label_lib
 from bloodcell_jax.serving import limits as limits_lib
-from bloodcell_jax.serving import photograph_file
+from bloodcell_jax.serving import photograph_file, shown_cell
 from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import journal as journal_lib
 from bloodcell_jax.train import signals
@@ -57,6 +57,8 @@ class Session:
     self._version = 0
     self._reserved: dict[str, int] = {}  # bytes by id of the files that are arriving
     self._classified: differential_count.ClassifiedCells | None = None
+    self._compared = field_overlaps.Compared({}, {})
+    self._repeats: dict[str, str] = {}  # of `Analysis.repeated`
 
   @contextlib.contextmanager
   def reserve(self, name: str, identity: str, size: int) -> Iterator[None]:
@@ -125,8 +127,13 @@ class Session:
       found = self._analysis.find(photographs, self._journal)
       with self._lock:
         for one, result in zip(photographs, found, strict=True):
-          one.state = photograph_file.FAILED if result.reason else photograph_file.DONE
           one.cells, one.frames, one.reason = result.cells, result.frames, result.reason
+      # Reads photographs again: nobody waits for the lock meanwhile.
+      repeats = self._analysis.repeated(self.photographs(), self._compared)
+      with self._lock:
+        for one in photographs:
+          one.state = photograph_file.FAILED if one.reason else photograph_file.DONE
+        self._repeats = repeats
         self._touch(photographs)
         self._classify()
     except Exception as error:
@@ -240,16 +247,10 @@ class Session:
   def _classify(self) -> None:
     cells = [one for photograph in self._photographs.values() for one in photograph.cells]
     before = self._classified
-    self._classified = self._analysis.classify(cells, self._journal) if cells else None
+    self._classified = self._analysis.classify(cells, self._journal, self._repeats) if cells else None
     if self._classified is None:
       return
-    # Another folder's judgement can change what is withheld of photographs that were shown before.
-    named = dict(zip([one.key for one in before.cells], before.predicted, strict=True)) if before else {}
-    changed = {
-      one.file
-      for one, name in zip(cells, self._classified.predicted, strict=True)
-      if named.get(one.key) not in (None, name)
-    }
+    changed = shown_cell.changed(before, self._classified)
     self._touch([one for one in self._photographs.values() if one.shown in changed])
 
   def _touch(self, photographs: Sequence[photograph_file.PhotographFile]) -> None:
@@ -265,27 +266,10 @@ class Session:
       'state': photograph.state,
       'reason': photograph.reason,
       'cells': [
-        self._describe_cell(photograph, one, frame, rows[one.key])
+        shown_cell.describe(
+          f'{photograph.id}/{one.number}', frame, self._classified, rows[one.key], self._labels.get(one.key)
+        )
         for one, frame in zip(photograph.cells, photograph.frames, strict=True)
-        if one.key in rows
+        if self._classified and one.key in rows
       ],
-    }
-
-  def _describe_cell(
-    self, photograph: photograph_file.PhotographFile, one: cell.Cell, frame: cell.Box | None, row: int
-  ) -> dict[str, Any]:
-    assert self._classified is not None
-    classified, label = self._classified, self._labels.get(one.key)
-    return {
-      'id': f'{photograph.id}/{one.number}',
-      'number': one.number,
-      'box': one.box and one.box.as_tuple(),
-      'frame': frame and frame.as_tuple(),
-      'predicted': classified.predicted[row],
-      'likeliest': classified.likeliest[row],
-      'confidence': float(classified.probs_NK[row].max()),
-      'set': classified.sets[row],
-      'unlike': classified.judgement.reason_N[row] if classified.judgement else '',
-      'marks': one.marks,
-      'label': label and label.name,
     }

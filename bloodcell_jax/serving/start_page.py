@@ -97,7 +97,8 @@ _RESULTS = """
 <li><span class="key doubt-key"></span>in doubt: look at it</li>
 <li><span class="key unlike-key"></span>unlike the training images: not named</li>
 <li><span class="key yours-key"></span>labelled by you</li>
-<li>cut by the edge or smudged: not counted</li></ul>
+<li>cut by the edge or smudged: not counted</li>
+<li>counted in another photograph: shown there too, counted once</li></ul>
 <ul id="strip" aria-label="Photographs"></ul>
 </section>
 <section id="count" aria-labelledby="count-title">

@@ -34,7 +34,7 @@ def labelled(place: pathlib.Path, box: cell.Box | None) -> tuple[session.Session
 
   analysing: Any = builtin_types.SimpleNamespace(
     network='n', model='run n', class_names=('a', 'b'), confidence=0.95, find=find, classify=classify,
-    spec=builtin_types.SimpleNamespace(max_pixels=10**6),
+    repeated=lambda *_: {}, spec=builtin_types.SimpleNamespace(max_pixels=10**6),
   )  # fmt: skip
   place.mkdir()
   own, path = session.Session(place, 'token', analysing, LIMITS), place / 'secret'

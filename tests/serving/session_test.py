@@ -56,13 +56,13 @@ def test_cells_that_cannot_be_classified_fail_alone_and_what_comes_later_is_coun
   def find(photographs, _: Any) -> list[analysis.Found]:
     return [analysis.Found((cell.Cell(one.shown, one.digest, 1, None),), (None,), '') for one in photographs]
 
-  def classify(cells, _: Any) -> Any:
+  def classify(cells, *_: Any) -> Any:
     if any(one.file == 'bad.png' for one in cells):
       raise FloatingPointError('not finite')
     return differential_count.classify(cells, np.array([[0.9, 0.1]] * len(cells)), ('a', 'b'), None, None)
 
   analysing: Any = builtin_types.SimpleNamespace(
-    network='n', class_names=('a', 'b'), find=find, classify=classify
+    network='n', class_names=('a', 'b'), find=find, classify=classify, repeated=lambda *_: {}
   )
   own = session.Session(tmp_path, 'token', analysing, LIMITS)
   photographs = [

@@ -6,8 +6,8 @@ export const mark = cell => cell.label ? 'yours'
   : cell.predicted === about.unlike ? 'unlike'
   : cell.predicted === about.unclassified ? 'doubt' : 'sure';
 
-// What makes a cell doubtful whatever its class, such as that the edge cuts it; '' for none.
-const markText = cell => cell.marks.join(', ');
+// What makes a cell doubtful whatever its class, such as that the edge cuts it, and where it is counted; '' for none.
+const markText = cell => [cell.counted_in && `counted in ${cell.counted_in}`, ...cell.marks].filter(Boolean).join(', ');
 
 // The class as it is marked, with what makes the cell doubtful.
 export const caption = cell => [className(cell), markText(cell)].filter(Boolean).join(', ');
