@@ -32,6 +32,16 @@ class Thumbnails:
   photograph_N: np.ndarray  # index of the photograph
 
 
+@dataclasses.dataclass(frozen=True)
+class Described:
+  """A photograph by its keypoints, as from `keypoints.detect`: 27 kilobytes at most."""
+
+  side: int  # the photograph's longer one in pixels
+  xy_P2: np.ndarray
+  descriptor_PD: np.ndarray
+  size: tuple[int, int]
+
+
 def thumbnail(photograph_HWC: np.ndarray, box: cell.Box) -> np.ndarray:
   """The grey levels in the box, [256] float32 of mean 0 and norm 1; zeros where all are equal."""
   cut_HWC = photograph_HWC[box.top : box.bottom, box.left : box.right]
@@ -63,8 +73,13 @@ def candidates(cells: Thumbnails) -> list[tuple[int, int]]:
   return sorted(kept)
 
 
+def described(photograph_HWC: np.ndarray) -> Described:
+  """What `registered` needs of a photograph, uint8 RGB."""
+  return Described(max(photograph_HWC.shape[:2]), *keypoints.detect(photograph_HWC))
+
+
 def registered(
-  pairs: Sequence[tuple[int, int]], read: Callable[[int], np.ndarray | None]
+  pairs: Sequence[tuple[int, int]], look: Callable[[int], Described | None]
 ) -> dict[tuple[int, int], np.ndarray]:
   """The affine map [2, 3] from pixels of a to pixels of b, for each pair whose keypoints agree on one.
 
@@ -72,32 +87,21 @@ def registered(
 
   Args:
     pairs: of photographs, a < b, ascending.
-    read: the photograph, uint8 RGB, or None where it has gone; each is read once or twice.
+    look: `described` of the photograph, or None where it has gone; asked once for each of its pairs.
   """
   maps: dict[tuple[int, int], np.ndarray] = {}
-  known: dict[int, tuple | None] = {}
-  last = {i: at for at, pair in enumerate(pairs) for i in pair}
-  for at, pair in enumerate(pairs):
-    for i in pair:
-      if i not in known:
-        photograph_HWC = read(i)
-        known[i] = (
-          None if photograph_HWC is None else (photograph_HWC.shape, keypoints.detect(photograph_HWC))
-        )
-    both = [known[i] for i in pair]
-    if None not in both:
-      collector = keypoints.Collector(2)
-      for one in both:
-        collector.add(*one[1])  # type: ignore[index]
-      found = geometry.match(collector.keypoints(), 0, 1, False, _LEAST_INLIERS)
-      if found is not None:
-        before, after = (max(one[0][:2]) / keypoints.LONG_SIDE for one in both)  # type: ignore[index]
-        affine_23 = found.affine_23 * after
-        affine_23[:, :2] /= before
-        maps[pair] = affine_23
-    for i in pair:
-      if last[i] == at:
-        known.pop(i)
+  for pair in pairs:
+    first, second = map(look, pair)
+    if first is None or second is None:
+      continue
+    collector = keypoints.Collector(2)
+    for one in (first, second):
+      collector.add(one.xy_P2, one.descriptor_PD, one.size)
+    found = geometry.match(collector.keypoints(), 0, 1, False, _LEAST_INLIERS)
+    if found is not None:
+      affine_23 = found.affine_23 * (second.side / keypoints.LONG_SIDE)
+      affine_23[:, :2] /= first.side / keypoints.LONG_SIDE
+      maps[pair] = affine_23
   return maps
 
 

@@ -18,6 +18,7 @@ class Compared:
   """What is known of photographs that were compared before, so that only new ones are read; `repeated` adds to it."""
 
   thumbnails: dict[str, np.ndarray]  # by key of the cell
+  keypoints: dict[str, repeats.Described]  # by digest of the photograph
   # By the digests of two photographs: the map from one to the other, None where there is none.
   maps: dict[tuple[str, str], np.ndarray | None]
 
@@ -33,7 +34,7 @@ def counted_once(
   def is_doubtful(row: int) -> bool:
     return differential_count.is_left_out(classified.cells[row])
 
-  repeats_N = repeated(classified.cells, paths, spec, is_doubtful, poll, Compared({}, {}))
+  repeats_N = repeated(classified.cells, paths, spec, is_doubtful, poll, Compared({}, {}, {}))
   return dataclasses.replace(classified, repeat_of=repeats_N)
 
 
@@ -86,12 +87,18 @@ def repeated(
   )
   digests = {(a, b): (places[a].digest, places[b].digest) for a, b in pairs}
 
-  def read(i: int) -> np.ndarray | None:
+  def look(i: int) -> repeats.Described | None:
     poll()
-    return photographs.read(places[i], spec)
+    digest = places[i].digest
+    if digest not in compared.keypoints:
+      photograph_HWC = photographs.read(places[i], spec)
+      if photograph_HWC is None:
+        return None
+      compared.keypoints[digest] = repeats.described(photograph_HWC)
+    return compared.keypoints[digest]
 
   new = [pair for pair in pairs if digests[pair] not in compared.maps]
-  found = repeats.registered(new, read)
+  found = repeats.registered(new, look)
   compared.maps.update({digests[pair]: found.get(pair) for pair in new})
   known = {pair: compared.maps[digests[pair]] for pair in pairs}
   maps = {pair: affine_23 for pair, affine_23 in known.items() if affine_23 is not None}

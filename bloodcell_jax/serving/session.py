@@ -57,7 +57,7 @@ class Session:
     self._version = 0
     self._reserved: dict[str, int] = {}  # bytes by id of the files that are arriving
     self._classified: differential_count.ClassifiedCells | None = None
-    self._compared = field_overlaps.Compared({}, {})
+    self._compared = field_overlaps.Compared({}, {}, {})
     self._repeats: dict[str, str] = {}  # of `Analysis.repeated`
 
   @contextlib.contextmanager

@@ -15,7 +15,9 @@ def found(photographs):
   sides = [max(b.right - b.left, b.bottom - b.top) for own in boxes for b in own]
   owner = [i for i, own in enumerate(boxes) for _ in own]
   pairs = repeats.candidates(repeats.Thumbnails(np.stack(thumbnails), np.array(sides), np.array(owner)))
-  return pairs, repeats.same_cells(boxes, repeats.registered(pairs, lambda i: photographs[i]))
+  return pairs, repeats.same_cells(
+    boxes, repeats.registered(pairs, lambda i: repeats.described(photographs[i]))
+  )
 
 
 def test_a_cell_in_two_views_of_a_field_is_one_and_another_fields_is_not():
