@@ -16,7 +16,7 @@ from bloodcell_jax.runs import adopted, host_state
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.study import divided, run_folder, running, study_page
 from bloodcell_jax.system import console, lock
-from bloodcell_jax.train import host_plan, hosts_apart, signals, work_queue
+from bloodcell_jax.train import agreed_stop, host_plan, signals, work_queue
 from bloodcell_jax.train import progress as progress_lib
 
 CONFIG = 'configs/study.py'  # without --config
@@ -101,7 +101,7 @@ def _run_divided(
     if group.is_first:
       lock.take(root)
       console.keep(root / 'log.txt')
-    stop = hosts_apart.shared(stop, group)
+    stop = agreed_stop.shared(stop, group)
     queue = work_queue.Queue(group, root, lambda new: adopted.put_places(new, divided.places(rows)))
     pages = study_page.Pages(rows, root)
     failed = divided.run(wanted, budget, queue, stop, progress, pages.write_now_and_then, flags.FLAGS.debug)

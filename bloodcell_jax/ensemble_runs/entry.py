@@ -14,7 +14,7 @@ from bloodcell_jax.runs import adopted, cross_validation, host_state, run_data
 from bloodcell_jax.runs import training as run_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import console, lock
-from bloodcell_jax.train import hosts, hosts_apart, signals, work_queue
+from bloodcell_jax.train import agreed_stop, hosts, signals, work_queue
 from bloodcell_jax.train import progress as progress_lib
 
 
@@ -44,8 +44,9 @@ def train(config: Any, folder: workdir.Workdir, stop: signals.Stop, apart: hosts
       console.keep(folder.log)
     number = group.from_first('format of the run', lambda: folder.with_format(flat)[run_format.KEY])
     queue = None
+    if group.num > 1:
+      stop = agreed_stop.shared(stop, group)
     if apart:
-      stop = hosts_apart.shared(stop, apart)
       queue = work_queue.Queue(apart, folder.path, lambda new: adopted.put_places(new, flat))
     progress = progress_lib.Progress(is_shown=group.is_first or queue is not None)
     if group.is_first:

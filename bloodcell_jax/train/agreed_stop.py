@@ -1,8 +1,33 @@
-"""A stop of hosts that train one network: raised on all of them after the same update."""
+"""Stops of several hosts: one that any of them is asked for, and one that is raised on all after the same update."""
 
 from __future__ import annotations
 
+import contextlib
+
 from bloodcell_jax.train import hosts, signals
+
+
+def shared(stop: signals.Stop, group: hosts.Hosts) -> signals.Stop:
+  """A stop that is raised on each of the hosts, once one of them was asked to stop, has failed or is gone.
+
+  Each saves its state then. `Hosts.together` turns it into a line where another host has failed or is gone. Hosts of
+  one network poll it where they wait for none of the others, such as host 0 while it evaluates.
+  """
+  group.asked = stop
+  return _SharedStop(stop, group)
+
+
+class _SharedStop(signals.Stop):
+  """Polled by each host as it comes to it."""
+
+  def __init__(self, stop: signals.Stop, group: hosts.Hosts):
+    super().__init__()
+    self._stop, self._group = stop, group
+
+  def poll(self) -> None:
+    group = self._group
+    self.requested = self._stop.requested or bool(group.others_asked) or group.ending is not None
+    super().poll()
 
 
 def agree(stop: signals.Stop, group: hosts.Hosts) -> signals.Stop:
@@ -22,6 +47,9 @@ class _Agreed(signals.Stop):
 
   def poll(self) -> None:
     self._polls += 1
+    with contextlib.suppress(signals.Stopped):
+      # One that is shared looks at the other hosts.
+      self._stop.poll()
     self.requested = self._stop.requested
     client = self._group.client
     if self.requested and not self._is_announced:

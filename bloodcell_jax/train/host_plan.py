@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import jax
+
+import bloodcell_jax
 from bloodcell_jax.base import types
 from bloodcell_jax.system import rendezvous
 
@@ -56,6 +59,13 @@ def read(coordinator: str, num_processes: int | None, process_id: int | None) ->
   if num_processes == 1:
     return None
   return Plan(coordinator, num_processes, process_id, None if ids is None else tuple(ids))
+
+
+def meet(joined: Plan, work: str, seconds: float) -> str:
+  """Waits for the other hosts, which must have the same versions and be about to train the same kind of `work`."""
+  versions = f'{bloodcell_jax.__version__} and {jax.__version__}'
+  about = {'the version of bloodcell_jax and JAX': versions, 'what is trained': work}
+  return rendezvous.meet(joined.coordinator, joined.num, joined.index, about, seconds)
 
 
 def _detected(num_processes: int | None, process_id: int | None) -> Any:

@@ -22,9 +22,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-import bloodcell_jax
 from bloodcell_jax.base import types
-from bloodcell_jax.system import console, host_store, rendezvous
+from bloodcell_jax.system import console, host_store
 from bloodcell_jax.train import host_plan, signals
 
 T = TypeVar('T')
@@ -56,7 +55,8 @@ class Hosts:
     self._messages = 0
     self.ending: tuple[str, str] | None = None  # of another host: how, and a line
     self.is_settled = False  # this host is ending, whatever the others do
-    self.asked = signals.Stop()  # of hosts that train apart: whether this one is to stop
+    self.asked = signals.Stop()  # whether this one is to stop
+    self.others_asked: set[int] = set()  # to stop
     self._ended: set[int] = set()
     self._heard: dict[int, tuple[str, float]] = {}
     self._left = threading.Event()
@@ -121,13 +121,15 @@ class Hosts:
     self.client.key_value_set(key, json.dumps(value), allow_overwrite=True)
 
   def ask(self, question: Callable[[], T]) -> T:
-    """What the store answers; asks again until it does, or until a host is gone or was asked to stop."""
+    """What the store answers, waited for until a host is gone; by hosts that train apart, until this one is to stop."""
     while True:
       try:
         return question()
       except _UNANSWERED:
         self.check()
-        self.asked.poll()
+        # Hosts of one network wait for host 0, which is told and stops all.
+        if self.store is not None:
+          self.asked.poll()
         time.sleep(0.05)
 
   def _receive(self, name: str, k: int) -> Any:
@@ -158,7 +160,7 @@ class Hosts:
         self._heard |= {k: (count, time.monotonic()) for k, (count, _) in self._heard.items() if k}
       now = time.monotonic()
       if self.ending is None and (gone := self._silent(LOST)) is not None:
-        self.ending = _FAILED, _gone(gone)
+        self.ending = self._lost(gone)
       noticed = noticed or (now if self.ending else 0.0)
       if noticed and now - noticed > _GRACE and not self.is_settled:
         self._abort()
@@ -174,8 +176,10 @@ class Hosts:
       self._ended.add(k)
       if k != self.index and how != _DONE and self.ending is None:
         self.ending = how, f'host {k} has ended: {line}'
-    asked = self.store.key_value_dir_get('asked/') if self.store is not None else []
-    if self.ending is None and any(key != f'asked/{self.index}' for key, _ in asked):
+    asked = {int(key.split('/')[1]) for key, _ in self.client.key_value_dir_get('asked/')}
+    self.others_asked |= asked - {self.index}
+    # Hosts of one network stop after the same update instead, or where host 0 stops evaluating.
+    if self.store is not None and self.ending is None and self.others_asked:
       self.ending = _STOPPED, 'another host was asked to stop'
 
   def _silent(self, seconds: float) -> int | None:
@@ -185,14 +189,18 @@ class Hosts:
       (k for k, (_, at) in self._heard.items() if k not in self._ended and now - at > seconds), None
     )
 
+  def _lost(self, k: int) -> tuple[str, str]:
+    """How a host that no longer answers has ended, and a line."""
+    if k in self.others_asked:
+      return _STOPPED, f'host {k} was asked to stop and has ended. {_AGAIN}'
+    return _FAILED, f'host {k} no longer answers. {_AGAIN}'
+
   def _abort(self) -> None:
     """Ends the process at once; also in place of JAX, which aborts it when host 0 is gone."""
     if self._left.is_set():
       os._exit(0)
-    how, line = self.ending or (
-      _FAILED,
-      _gone(0) if self.index else 'JAX has ended the connection of the hosts',
-    )
+    unknown = self._lost(0) if self.index else (_FAILED, 'JAX has ended the connection of the hosts')
+    how, line = self.ending or unknown
     console.urgent(f'{line}\n')
     os._exit(signals.EXIT_CODE if how == _STOPPED else 1)
 
@@ -215,7 +223,7 @@ class Hosts:
       how, line = _DONE, ''
     except signals.Stopped:
       how = _STOPPED
-      if self.store is not None and self.ending and not self.asked.requested:
+      if self.ending and not self.asked.requested:
         how, line = self.ending
         self.check()
       raise
@@ -228,7 +236,7 @@ class Hosts:
       end = time.monotonic() + 2 * _SUSPECT
       while self.num > 1 and self.ending is None and time.monotonic() < end:
         if (gone := self._silent(_SUSPECT)) is not None:
-          self.ending = _FAILED, _gone(gone)
+          self.ending = self._lost(gone)
         time.sleep(0.1)
       if self.ending:
         how, line = self.ending
@@ -252,10 +260,6 @@ class Hosts:
       self._left.set()
 
 
-def _gone(k: int) -> str:
-  return f'host {k} no longer answers. {_AGAIN}'
-
-
 _current = Hosts(0, 1, None)
 
 
@@ -275,7 +279,7 @@ def connect(joined: host_plan.Plan, seconds: float) -> Hosts:
     UserError: they did not come in time, or do not fit together.
   """
   global _current
-  meet(joined, 'one network', seconds)
+  host_plan.meet(joined, 'one network', seconds)
   # It would take SIGTERM away from `signals.Stop`.
   jax.config.update('jax_enable_preemption_service', False)
   jax.distributed.initialize(
@@ -290,10 +294,3 @@ def connect(joined: host_plan.Plan, seconds: float) -> Hosts:
   _current = Hosts(joined.index, joined.num, None)
   _current.start()
   return _current
-
-
-def meet(joined: host_plan.Plan, work: str, seconds: float) -> str:
-  """Waits for the other hosts, which must have the same versions and be about to train the same kind of `work`."""
-  versions = f'{bloodcell_jax.__version__} and {jax.__version__}'
-  about = {'the version of bloodcell_jax and JAX': versions, 'what is trained': work}
-  return rendezvous.meet(joined.coordinator, joined.num, joined.index, about, seconds)

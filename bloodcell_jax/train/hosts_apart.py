@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 
 from bloodcell_jax.system import host_store
-from bloodcell_jax.train import host_plan, hosts, signals
+from bloodcell_jax.train import host_plan, hosts
 
 
 def connect(joined: host_plan.Plan, work: str, seconds: float) -> hosts.Hosts:
@@ -19,7 +19,7 @@ def connect(joined: host_plan.Plan, work: str, seconds: float) -> hosts.Hosts:
   Raises:
     UserError: they did not come in time, or do not fit together.
   """
-  token = hosts.meet(joined, work, seconds)
+  token = host_plan.meet(joined, work, seconds)
   if joined.device_ids is not None:
     # As `jax.distributed` does it.
     visible = ','.join(map(str, joined.device_ids))
@@ -31,24 +31,3 @@ def connect(joined: host_plan.Plan, work: str, seconds: float) -> hosts.Hosts:
   group = hosts.Hosts(joined.index, joined.num, store)
   group.start()
   return group
-
-
-def shared(stop: signals.Stop, group: hosts.Hosts) -> signals.Stop:
-  """A stop that is raised on each of the hosts, once one of them was asked to stop, has failed or is gone.
-
-  Each saves its state then. `Hosts.together` turns it into a line where another host has failed or is gone.
-  """
-  group.asked = stop
-  return _SharedStop(stop, group)
-
-
-class _SharedStop(signals.Stop):
-  """Polled by each host as it comes to it."""
-
-  def __init__(self, stop: signals.Stop, group: hosts.Hosts):
-    super().__init__()
-    self._stop, self._group = stop, group
-
-  def poll(self) -> None:
-    self.requested = self._stop.requested or self._group.ending is not None
-    super().poll()

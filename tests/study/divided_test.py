@@ -12,7 +12,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.study import budget, divided, images, run_folder, running
 from bloodcell_jax.system import atomic
-from bloodcell_jax.train import hosts_apart, progress, signals, work_queue
+from bloodcell_jax.train import agreed_stop, progress, signals, work_queue
 from tests.train import apart
 
 SEEDS = (0, 1, 2)
@@ -53,7 +53,7 @@ def divide(top: pathlib.Path, *places: str) -> list:
 
   def run(group, place: pathlib.Path) -> None:
     runs = run_folder.runs(rows, SEEDS, place)
-    stop = hosts_apart.shared(signals.Stop(), group)
+    stop = agreed_stop.shared(signals.Stop(), group)
     try:
       with group.together():
         if group.is_first:

@@ -8,12 +8,15 @@ import pathlib
 import socket
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from bloodcell_jax.base import types
-from bloodcell_jax.train import batch_part, devices, host_plan, hosts
+from bloodcell_jax.system import host_store
+from bloodcell_jax.train import batch_part, devices, host_plan, hosts, signals
 from tests.train import many_devices
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -63,6 +66,41 @@ def test_hosts_get_the_values_of_all_and_those_of_the_first_to_the_bit(pair):
 
 def test_a_stop_that_one_host_is_asked_for_is_raised_on_both_after_the_same_update(pair):
   assert pair[0]['stopped_after'] == pair[1]['stopped_after'] == 7
+
+
+def test_a_stop_that_host_1_is_asked_for_while_host_0_evaluates_is_raised_on_both(pair):
+  """The first evaluation, before which nobody was asked, is not stopped."""
+  assert pair[0]['evaluated'] == pair[1]['evaluated'] == ['figures', 'stopped']
+
+
+class OneNetwork(hosts.Hosts):
+  """Host 0 of two that train one network, whose values are in a store of its own."""
+
+  client = host_store.Store()
+
+
+@pytest.mark.parametrize(
+  ('asked', 'error', 'words'),
+  [(True, signals.Stopped, '^$'), (False, types.RunError, 'host 1 no longer answers')],
+)
+def test_a_host_that_is_gone_was_stopped_only_where_it_was_asked_to_stop(monkeypatch, asked, error, words):
+  monkeypatch.setattr(hosts, '_BEAT', 0.01)
+  monkeypatch.setattr(hosts, 'LOST', 0.5)
+  monkeypatch.setattr(OneNetwork, 'client', host_store.Store())
+  group = OneNetwork(0, 2, None)
+  if asked:
+    group.client.key_value_set('asked/1', '""')
+  watching = threading.Thread(target=group._watch, daemon=True)
+  watching.start()
+  end = time.monotonic() + 60
+  while group.ending is None and time.monotonic() < end:
+    time.sleep(0.01)
+  # Before anything can fail: else it ends the process.
+  group._left.set()
+  watching.join()
+  with pytest.raises(error, match=words):
+    group.check()
+  assert group.others_asked == ({1} if asked else set())
 
 
 def test_a_host_alone_asks_nobody():

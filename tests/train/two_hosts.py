@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 import numpy as np
 
@@ -30,6 +31,7 @@ def main() -> None:
       'first': group.from_first('word', lambda: 'of host 0'),
       'zeros': _zeros(group),
       'stopped_after': _stopped_after(group),
+      'evaluated': _evaluated(group),
     }
   print(json.dumps(value))
 
@@ -53,6 +55,27 @@ def _stopped_after(group: hosts.Hosts) -> int:
     # As an update: neither host is more than one ahead.
     group.everyone('update', update)
   return 0
+
+
+def _evaluated(group: hosts.Hosts) -> list[str]:
+  """What comes of two evaluations by host 0: the first as it is, the second until host 1 is asked to stop."""
+  asked = signals.Stop()
+  stop = agreed_stop.shared(asked, group)
+
+  def evaluate(seconds: float) -> str:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+      stop.poll()
+      time.sleep(0.05)
+    return 'figures'
+
+  found = [group.from_first('first figures', lambda: evaluate(2.5))]
+  asked.requested = group.index == 1
+  try:
+    found.append(group.from_first('second figures', lambda: evaluate(100)))
+  except signals.Stopped:
+    found.append('stopped')
+  return found
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.system import host_store
-from bloodcell_jax.train import hosts, hosts_apart, progress, signals, work_queue
+from bloodcell_jax.train import agreed_stop, hosts, progress, signals, work_queue
 from bloodcell_jax.train.work_queue import BEGUN, DONE, EVALUATED, NEW
 from tests.train import apart
 
@@ -37,7 +37,7 @@ class Work:
 
   def run(self, index: int) -> None:
     group, root = self.group[index], self.roots[index]
-    stop = hosts_apart.shared(self.stop[index], group)
+    stop = agreed_stop.shared(self.stop[index], group)
 
     def work(i: int) -> None:
       if not self.done[index]:
