@@ -85,7 +85,8 @@ def build(
     rows = job.data.rows['validation']
     inputs = stream.in_order(arrays['validation'], np.arange(len(rows)), exp.evaluate_batch_size, widened)
     table = job.data.table.take(rows)
-    return job.figures(stage, forward_lib.outputs(apply, params, inputs, table, job.poll), table)
+    found = forward_lib.outputs(apply, job.placed(params), inputs, table, job.poll)
+    return job.figures(stage, found, table)
 
   return Features(model, arrays['train'], batches, evaluate)
 

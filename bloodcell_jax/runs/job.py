@@ -199,6 +199,10 @@ class Job:
     """As `apply_with_tta`, each row followed by the D numbers of the embedding of the image as it is: [B, K + D]."""
     return compiled.apply_with_embedding(self.model, self.devices.local, self.experiment.tta)
 
+  def placed(self, params: Any) -> Any:
+    """The parameters as evaluation takes them, whole on each device of this host, so that its batches move none."""
+    return devices.replicate(params, self.devices.local)
+
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches, from step `start` on; of several hosts the part of this one."""
     return batch_part.filled(self._batches(start, self.part.rows), self.part)
@@ -234,7 +238,7 @@ class Job:
     """The predictions for a split, each image once. Raises `signals.Stopped` where a stop was requested."""
     rows = self.data.rows[split]
     return forward.run(
-      self.apply_with_tta, params, self.in_order(rows), self.data.table.take(rows), self.poll
+      self.apply_with_tta, self.placed(params), self.in_order(rows), self.data.table.take(rows), self.poll
     )
 
   def evaluate(self, params: Any) -> dict[str, float]:
@@ -249,7 +253,8 @@ class Job:
 
     def evaluate(params: Any) -> dict[str, float]:
       table = self.data.table.take(rows)
-      return self.figures(stage, forward.outputs(apply, params, self.in_order(rows), table, self.poll), table)
+      found = forward.outputs(apply, self.placed(params), self.in_order(rows), table, self.poll)
+      return self.figures(stage, found, table)
 
     return evaluate
 

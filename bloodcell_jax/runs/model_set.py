@@ -212,7 +212,8 @@ def fit_temperature(job: job_lib.Job, params: Any) -> Network:
   if job.experiment.scored_loss != svr.NAME:
     return Network(job, params, 1.0)
   rows = job.data.rows['validation']
-  predictions = forward.run(job.apply, params, job.in_order(rows), job.data.table.take(rows), job.poll)
+  on_devices, table = job.placed(params), job.data.table.take(rows)
+  predictions = forward.run(job.apply, on_devices, job.in_order(rows), table, job.poll)
   laboratory_N = laboratories.numbers(predictions.group_N, job.experiment.data.source)
   weight_N = groups.equal_laboratories(laboratory_N, predictions.group_N)
   return _divide(job, params, calibration.fit_temperature(predictions, weight_N))

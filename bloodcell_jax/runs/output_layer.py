@@ -83,6 +83,7 @@ def embed(job: job_lib.Job, model: Any, params: Any, batches: Iterable[types.Bat
     signals.Stopped: a stop was requested.
   """
   apply, parts = job.make_apply(model, method=compiled.embedding), []
+  params = job.placed(params)
   for batch in batches:
     job.poll()
     parts.append(apply(params, batch)[np.asarray(batch.weight_B) > 0])

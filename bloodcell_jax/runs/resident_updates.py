@@ -93,7 +93,7 @@ def _evaluator(job: job_lib.Job, stage: stages.Stage) -> Callable[[Any], dict[st
 
   def evaluate(params: Any) -> dict[str, float]:
     batches = stream.in_order(numbers, np.arange(len(rows)), size, lambda row_B: row_B)
-    outputs = forward.outputs(apply, (params, data), batches, table, job.poll)
+    outputs = forward.outputs(apply, (job.placed(params), data), batches, table, job.poll)
     return job.figures(stage, outputs, table)
 
   return evaluate

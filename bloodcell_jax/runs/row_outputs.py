@@ -45,10 +45,10 @@ class RowOutputs:
 
   def _outputs(self, rows: np.ndarray) -> np.ndarray:
     missing = np.array(list(dict.fromkeys(rows[~self._is_known_N[rows]].tolist())), np.int64)
-    start = 0
+    start, params = 0, self._job.placed(self._params)
     for batch in self._job.in_order(missing):
       self._job.poll()
-      output_BX = self._job.apply_with_embedding(self._params, batch)[np.asarray(batch.weight_B) > 0]
+      output_BX = self._job.apply_with_embedding(params, batch)[np.asarray(batch.weight_B) > 0]
       if not self._output_NX.size:
         self._output_NX = np.zeros((len(self._is_known_N), output_BX.shape[1]), np.float32)
       done = missing[start : start + len(output_BX)]

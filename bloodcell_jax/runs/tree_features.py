@@ -37,9 +37,10 @@ def of_images(network: model_set.Network, splits: list[str], features: str) -> F
     feature_ND = output_layer.embed(job, job.model, network.params, batches)
     return Features(rows, feature_ND.astype(np.float32), np.arange(feature_ND.shape[1]), 'unit')
   apply, parts = job.make_apply(job.model, method=compiled.features), []
+  params = job.placed(network.params)
   for batch in batches:
     job.poll()
-    map_BHWC = apply(network.params, batch)[np.asarray(batch.weight_B) > 0]
+    map_BHWC = apply(params, batch)[np.asarray(batch.weight_B) > 0]
     parts.append(map_BHWC.mean((1, 2)) if features == 'average' else map_BHWC.reshape(len(map_BHWC), -1))
   feature_ND = np.concatenate(parts).astype(np.float32)
   # In a flattened map the channel index varies fastest.

@@ -126,18 +126,25 @@ def _split(x: Any, on: Devices, axis: int) -> Any:
 def replicate(tree: Any, on: Devices) -> Any:
   """The tree on every device, in the layout of a mapped function's outputs; the tree itself if it is so already.
 
+  Only leaves in another layout are moved: images that lie on the devices are not sent again with new parameters.
   Inputs in another layout would recompile the mapped function in each of a run's first two steps and in the first step
   of every epoch.
   """
+  leaves, structure = jax.tree.flatten(tree)
+  there = [isinstance(leaf, jax.Array) and leaf.sharding == on.replicated for leaf in leaves]
+  others = {i: leaf for i, leaf in enumerate(leaves) if not there[i]}
   # With nothing to move, `device_put` still takes as long as a small network's update.
-  if all(isinstance(leaf, jax.Array) and leaf.sharding == on.replicated for leaf in jax.tree.leaves(tree)):
+  if not others:
     return tree
   if jax.process_count() == 1:
-    return jax.device_put(tree, on.replicated)
-  # Each host has the same values.
-  return jax.tree.map(
-    lambda x: jax.make_array_from_process_local_data(on.replicated, np.asarray(x), np.shape(x)), tree
-  )
+    moved = jax.device_put(others, on.replicated)
+  else:
+    # Each host has the same values.
+    moved = {
+      i: jax.make_array_from_process_local_data(on.replicated, np.asarray(x), np.shape(x))
+      for i, x in others.items()
+    }
+  return jax.tree.unflatten(structure, [moved.get(i, leaf) for i, leaf in enumerate(leaves)])
 
 
 def _jit(function: Callable[..., Any], on: Devices, in_specs: Any, out_specs: Any, **options: Any) -> Any:

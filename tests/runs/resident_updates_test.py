@@ -13,9 +13,9 @@ import pytest
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
-from bloodcell_jax.runs import cost, frozen_features, job, resident_updates, stage_training
+from bloodcell_jax.runs import cost, forward, frozen_features, job, resident_updates, stage_training
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import checkpoint, plan, progress, signals
+from bloodcell_jax.train import checkpoint, devices, plan, progress, signals
 from configs import default, finetune
 
 CHANGES = {
@@ -196,3 +196,23 @@ def test_the_validation_is_that_of_the_host():
 def test_what_an_update_costs_is_measured_there_too():
   measured = cost.measure(resolve(), ('a', 'b'), signals.Stop())
   assert measured.update_seconds[0] > 0
+
+
+def test_an_evaluation_moves_the_parameters_to_the_devices_once_and_not_with_each_batch(monkeypatch):
+  made, moved = make(**{'evaluate.batch_size': 7, 'train.num_devices': 2}), []
+  replicate = devices.replicate
+
+  def counted(tree, on):
+    found = replicate(tree, on)
+    moved.append(found is not tree)
+    return found
+
+  monkeypatch.setattr(devices, 'replicate', counted)
+  made.predict(made.params, 'validation')
+  num_batches = len(list(made.in_order(made.data.rows['validation'])))
+  assert num_batches > 1
+  assert moved == [True, *[False] * num_batches], 'before the first batch'
+  moved.clear()
+  rows = made.data.rows['validation']
+  forward.run(made.apply, made.params, made.in_order(rows), made.data.table.take(rows), made.poll)
+  assert moved == [True] * num_batches, 'of parameters that lie elsewhere each batch moves them'

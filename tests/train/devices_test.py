@@ -132,6 +132,7 @@ def test_a_replicated_tree_is_returned_as_it_is_and_another_one_is_moved(num_dev
   for other in (jax.device_put(tree['b'], jax.local_devices()[-1]), np.asarray(tree['b'])):
     moved = devices.replicate({**tree, 'b': other}, on)
     assert moved['b'] is not other
+    assert moved['a'] is tree['a'], 'the other leaf stays where it is'
     assert moved['b'].sharding == tree['b'].sharding
     np.testing.assert_array_equal(moved['b'], tree['b'])
 
