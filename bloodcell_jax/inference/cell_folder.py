@@ -52,7 +52,7 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
   Raises:
     FileExistsError: something is there that is not what these arguments give.
     UserError: nothing is labelled, or a box reaches beyond its photograph.
-    DecodeError: a photograph cannot be used.
+    DecodeError: a photograph cannot be used; the text names it.
     OSError: a photograph cannot be read.
   """
   lists = {LABELS: [['file', 'label', 'sha256_16']], GROUPS: [['file', 'group']]}
@@ -101,7 +101,11 @@ def _contents(photograph: LabelledPhotograph, max_pixels: int) -> Sequence[bytes
     return [image_files.read(photograph.path)] * len(photograph.cells)
   if len(boxes) < len(photograph.cells):
     raise types.UserError(f'{photograph.shown}: is labelled as a whole and in parts; keep one of the two')
-  photograph_HWC = decode.upright(photograph.path, max_pixels)
+  try:
+    with decode.quiet():
+      photograph_HWC = decode.upright(photograph.path, max_pixels)
+  except decode.DecodeError as error:
+    raise decode.DecodeError(f'{photograph.shown}: {error}') from None
   height, width = photograph_HWC.shape[:2]
   for box in boxes:
     if box.right > width or box.bottom > height:

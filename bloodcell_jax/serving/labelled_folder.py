@@ -22,24 +22,20 @@ def write(session: session_lib.Session, folder: pathlib.Path, max_pixels: int) -
   """
   labels = session.labels()
   done: set[str] = set()
-  name = ''  # of the photograph that is read
 
   def photographs() -> Iterator[cell_folder.LabelledPhotograph]:
-    nonlocal name
     for photograph in session.photographs():
-      name = photograph.shown
       chosen = [one for one in photograph.cells if one.key in labels and one.key not in done]
       done.update(one.key for one in chosen)
       cells = tuple(cell_folder.LabelledCell(one.number, one.box, labels[one.key].name) for one in chosen)
-      yield cell_folder.LabelledPhotograph(str(photograph.path), name, photograph.digest, cells)
+      yield cell_folder.LabelledPhotograph(str(photograph.path), photograph.shown, photograph.digest, cells)
 
   try:
     return cell_folder.write(photographs(), folder, max_pixels)
   except types.UserError as error:
     raise session_lib.Refused(str(error)) from None
   except decode.DecodeError as error:
-    reason = f'{name}: {str(error).removeprefix(f"{name}: ")}'
-    raise session_lib.Refused(session_lib.DELETED if session.is_closed else reason) from None
+    raise session_lib.Refused(session_lib.DELETED if session.is_closed else str(error)) from None
   except OSError as error:
     raise refusal(error, session, folder) from None
 

@@ -146,3 +146,14 @@ def test_a_cell_with_two_labels_is_refused(slides, tmp_path):
   labels = write_list(tmp_path / 'labels.csv', [*rows, [*rows[0][:-1], 'LYMPHOCYTE']])
   with pytest.raises(types.UserError, match='labels a cell LYMPHOCYTE that is MONOCYTE above'):
     boxed_labels.write(labels, str(slides), tmp_path / 'cells', 10**9)
+
+
+def test_a_photograph_of_too_many_pixels_is_named(slides, tmp_path):
+  place, listed = tmp_path / 'cells', write_list(tmp_path / 'corrections.csv', rows_of(slides)[2:])
+  with pytest.raises(
+    types.UserError, match=r'labelled photograph cannot be used: 1\.png: has 640x480 pixels'
+  ):
+    boxed_labels.write(listed, str(slides), place, 640 * 480 - 1)
+  assert not place.exists()
+  # Negative control: within the limit it is used.
+  assert boxed_labels.write(listed, str(slides), place, 640 * 480) == 2

@@ -84,7 +84,7 @@ def flawless(seed, num_groups):
 
 
 @pytest.mark.parametrize('num_groups', [10, 25, 100])
-def test_after_a_flawless_validation_the_network_expects_an_error_in_about_as_many_groups(
+def test_after_a_flawless_validation_the_network_expects_errors_but_less_than_one_in_as_many_groups(
   num_groups, monkeypatch
 ):
   found = flawless(0, num_groups)
@@ -93,7 +93,7 @@ def test_after_a_flawless_validation_the_network_expects_an_error_in_about_as_ma
     value = calibration.fit_temperature(predictions, np.ones(len(predictions)))
     return 1 - calibration.scaled(predictions, value).probs_NK.max(1).mean()
 
-  assert 0.3 < len(found) * expected_error(found) < 3
+  assert 0.05 < len(found) * expected_error(found) < 1
   # Copies of all images are no more evidence, for they are of these groups.
   copies = take(found, np.tile(np.arange(len(found)), 20))
   assert expected_error(copies) == pytest.approx(expected_error(found), rel=1e-3)
