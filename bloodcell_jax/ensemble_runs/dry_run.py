@@ -21,7 +21,7 @@ from bloodcell_jax.runs import frozen_features, host_state, pipeline_choice, run
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import memory
-from bloodcell_jax.train import devices, history, precision, signals
+from bloodcell_jax.train import batch_part, devices, history, precision, signals
 from bloodcell_jax.train import progress as progress_lib
 
 # Images decoded to estimate the time of all.
@@ -58,6 +58,7 @@ def run(
   on = devices.devices(exp.num_devices, exp.parallel)
   is_divided = num_hosts > 1 and host_state.is_divided(exp)
   sharing = 1 if is_divided else num_hosts
+  batch_part.check(exp.batch_size, len(on), sharing * len(on))
   progress.line(_devices(exp, on, sharing))
   data = _divided(exp, progress)
   progress.line(_images(exp, data))

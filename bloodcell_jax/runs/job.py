@@ -47,6 +47,9 @@ class Job:
     pixels: the standardization of the images: that of the experiment, or that of the weights it begins with.
     statistics: of the training images, where `pixels` needs them.
     stop: polled between batches.
+
+  Raises:
+    UserError: there are fewer devices, or the batch is too small for several hosts.
   """
 
   def __init__(
@@ -64,6 +67,8 @@ class Job:
     self.stop = stop
     self._targets: Targets | None = None
     self.devices = devices.devices(experiment.num_devices, experiment.parallel)
+    # Before features are computed or a layer is fitted: the first batch would be refused after that.
+    batch_part.own(self.devices, experiment.batch_size)
     self.num_classes = len(data.table.class_names)
     experiment.intervals.check_classes(data.table.class_names)
     self.options = zoo.options(experiment.model, self.num_classes, jnp.float32, experiment.convolution)

@@ -32,16 +32,26 @@ def own(on: devices.Devices, batch_size: int) -> Part:
   """
   if on.local is on:
     return Part(slice(0, batch_size), batch_size)
+  check(batch_size, len(on.local), len(on))
   per_device = -(-batch_size // len(on))
   place = on.each.index(on.local.each[0])
   start, end = place * per_device, min((place + len(on.local)) * per_device, batch_size)
-  # Those of the last host begin last.
-  if (len(on) - 1) // len(on.local) * len(on.local) * per_device >= batch_size:
-    raise types.UserError(
-      f'train.batch_size is {batch_size}, which leaves a host with {len(on.local)} of {len(on)} devices without '
-      f'images; set it to {per_device * len(on)}, or use fewer hosts'
-    )
   return Part(slice(start, end), len(on.local) * per_device)
+
+
+def check(batch_size: int, per_host: int, num_devices: int) -> None:
+  """Refuses a batch of which a host with `per_host` of all the devices would have no image.
+
+  Raises:
+    UserError: names the size that suffices.
+  """
+  per_device = -(-batch_size // num_devices)
+  # The rows of the last host begin last.
+  if (num_devices - 1) // per_host * per_host * per_device >= batch_size:
+    raise types.UserError(
+      f'train.batch_size is {batch_size}, which leaves a host with {per_host} of {num_devices} devices without '
+      f'images; set it to {per_device * num_devices}, or use fewer hosts'
+    )
 
 
 def filled(batches: Generator[Any, None, None], part: Part) -> Generator[Any, None, None]:

@@ -15,7 +15,8 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import dry_run
 from bloodcell_jax.runs import cost
 from bloodcell_jax.storage import workdir
-from bloodcell_jax.train import progress, signals
+from bloodcell_jax.train import batch_part, progress, signals
+from bloodcell_jax.train import devices as devices_lib
 from configs import finetune
 
 SMALL = {**small_ensemble.CHANGES, 'ensemble.method': ''}
@@ -74,6 +75,24 @@ def test_several_hosts_are_those_of_the_plan_and_nobody_is_asked(plan):
   assert f', {12 // (3 * devices)} on each device' in line
   assert lines[-1].startswith('hosts: the times do not include')
   assert 'hosts with' not in ' '.join(plan(changes))
+
+
+def test_a_batch_that_leaves_a_host_without_images_is_refused_as_by_the_training(plan, monkeypatch):
+  """With as many images as two of three hosts have devices, the third has none."""
+  one = {**SMALL, 'train.parallel': 'jit', 'train.num_devices': 0}
+  on = devices_lib.devices(0, 'jit')
+  with pytest.raises(types.UserError) as refused:
+    plan({**one, 'train.batch_size': 2 * len(on)}, num_hosts=3)
+  each = tuple(on) * 3
+  monkeypatch.setattr(devices_lib.Devices, 'local', devices_lib.Devices(each[: len(on)], 'jit'))
+  with pytest.raises(types.UserError) as by_training:
+    batch_part.own(devices_lib.Devices(each, 'jit'), 2 * len(on))
+  assert str(refused.value) == str(by_training.value)
+  assert f'train.batch_size is {2 * len(on)}, which leaves a host' in str(refused.value)
+  assert plan({**one, 'train.batch_size': 3 * len(on)}, num_hosts=3)
+  # On each of hosts that divide members the whole batch is trained.
+  divided = {**SMALL, 'train.batch_size': 2 * len(on), 'ensemble.method': 'average', 'ensemble.members': 3}
+  assert plan(divided, num_hosts=3)
 
 
 @pytest.mark.parametrize(
