@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Generator
 from typing import Any
@@ -24,8 +25,10 @@ from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import batch_part
 from bloodcell_jax.train import progress as progress_lib
 
-# Batch size of the forward pass: a larger one is no faster on a CPU and needs more memory.
-_BATCH = 16
+# Batch size of the forward pass, by platform: a larger one is no faster on a CPU and needs more memory; an accelerator
+# would wait for the host between small ones.
+_BATCH = {'cpu': 16}
+_BATCH_ELSEWHERE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,19 +181,20 @@ def _forward(
   """A function from items to the output of block `depth`, from images or from the cached output of block `lower`."""
   model = network.between(job.options, lower + 1, depth)
   run = job.make_apply(model, method=compiled.features)
+  size = _BATCH.get(job.devices.platform, _BATCH_ELSEWHERE)
+  # Not before they are needed: features that are cached need none.
+  on_devices = functools.cache(lambda: job.placed(params))
 
   def compute(items: np.ndarray) -> np.ndarray:
     parts = []
-    for start in range(0, len(items), _BATCH):
+    for start in range(0, len(items), size):
       job.poll()
-      some = items[start : start + _BATCH]
+      some = items[start : start + size]
       inputs = widened(source[some]) if lower else source(some)
       # Padded to a full batch, so that one compiled function serves all.
-      filled = np.concatenate([inputs, np.zeros((_BATCH - len(some), *inputs.shape[1:]), np.float32)])
-      batch = types.Batch(
-        filled, np.zeros((_BATCH, 1), np.float32), np.ones(_BATCH, np.float32), np.arange(_BATCH)
-      )
-      parts.append(run(params, batch)[: len(some)])
+      filled = np.concatenate([inputs, np.zeros((size - len(some), *inputs.shape[1:]), np.float32)])
+      batch = types.Batch(filled, np.zeros((size, 1), np.float32), np.ones(size, np.float32), np.arange(size))
+      parts.append(run(on_devices(), batch)[: len(some)])
     return np.concatenate(parts)
 
   return compute

@@ -16,7 +16,7 @@ from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import host_store
-from bloodcell_jax.train import checkpoint, events, history, hosts, plan, progress, signals, state
+from bloodcell_jax.train import checkpoint, devices, events, history, hosts, plan, progress, signals, state
 from configs import default, finetune
 
 CHANGES = {
@@ -190,6 +190,39 @@ def test_views_are_drawn_by_the_augmentation_and_kept(tmp_path):
   np.testing.assert_array_equal(next(again).image_BHWC, first.image_BHWC)
   again.close()
   assert {p.name.split('-')[0] for p in tmp_path.glob('*.npy')} == {'block4'}
+
+
+@pytest.mark.parametrize(('platform', 'size', 'num_batches'), [('cpu', 16, 3), ('gpu', 256, 1)])
+def test_features_are_computed_in_batches_of_the_platform_with_parameters_moved_once(
+  tmp_path, monkeypatch, platform, size, num_batches
+):
+  """For each split; what a GPU is given is computed by the CPU here."""
+  made, sizes, moves = make(**{'stages.num_augmented': 3, 'augment.horizontal_flip': True}), [], []
+  replicate, original = devices.replicate, job.Job.make_apply
+
+  def counted(tree, on):
+    found = replicate(tree, on)
+    moves.append(found is not tree)
+    return found
+
+  def make_apply(self, model, **options):
+    apply = original(self, model, **options)
+
+    def run(params, batch):
+      sizes.append(len(batch.image_BHWC))
+      return apply(params, batch)
+
+    return run
+
+  monkeypatch.setattr(devices, 'replicate', counted)
+  monkeypatch.setattr(job.Job, 'make_apply', make_apply)
+  monkeypatch.setattr(devices.Devices, 'platform', platform)
+  frozen_features.build(made, made.experiment.stages[1], made.params, tmp_path, progress.Progress())
+  assert [len(made.data.rows[split]) for split in ('train', 'validation')] == [16, 16], (
+    'three copies of the former'
+  )
+  assert sizes == [size] * (num_batches + 1)
+  assert sum(moves) == 2, 'once for each split'
 
 
 def test_other_weights_or_pixels_are_never_taken_from_the_cache(tmp_path):
