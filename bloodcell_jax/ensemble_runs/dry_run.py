@@ -175,8 +175,7 @@ def _features(exp: experiment.Experiment, data: dataset.Dataset, folder: workdir
   if not (network and exp.cache_features):
     return
   job = job_lib.Job(exp, data, exp.transform.standardize, None, signals.Stop())
-  copies = exp.features.num_augmented if exp.transform.is_random else 1
-  num = copies * len(data.rows['train']) + len(data.rows['validation'])
+  num = frozen_features.num_copies_of(exp) * len(data.rows['train']) + len(data.rows['validation'])
   for depth in sorted({frozen_features.depth_of(job, stage) for stage in exp.stages} - {0}):
     shape = (num, *frozen_features.map_shape(job, network, job.shapes, depth))
     size = feature_cache.format_bytes(feature_cache.num_bytes(shape, exp.features.dtype))
@@ -189,8 +188,11 @@ def _memory(exp: experiment.Experiment, data: dataset.Dataset, needed: int, on: 
   free = feature_cache.format_bytes(memory.free(on.each[0]))
   images = ''
   if exp.pipeline == pipelines.DEVICE:
-    size = feature_cache.format_bytes(3 * exp.data.decode.image_size**2 * len(data.rows['train']))
-    images = f', the training images {size} (of stages on cached features, the features)'
+    num = len(data.rows['train']) + len(data.rows['validation'])
+    size = feature_cache.format_bytes(3 * exp.data.decode.image_size**2 * num)
+    images = (
+      f', the training and validation images {size} (of stages on cached features, the features of training)'
+    )
   return f'memory: an update takes {feature_cache.format_bytes(needed)}{most} on each device{images}; {free} are free'
 
 

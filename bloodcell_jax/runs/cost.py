@@ -13,6 +13,7 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.data import dataset
+from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.runs import frozen_features, resident_updates
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import devices, signals
@@ -30,7 +31,7 @@ class Cost:
   update_seconds: tuple[float, ...]  # of an update of each stage
   compile_seconds: float  # until the first update of every stage has ended
   image_seconds: float  # of the prediction of an image
-  is_cached: bool  # whether the stages train on cached features, which are computed once per image
+  is_cached: bool  # whether the stages train on cached features, computed once per image and augmented copy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +141,9 @@ def _trained(job: job_lib.Job, depth: int) -> tuple[Any, tuple[int, ...]]:
 
 def _update(job: job_lib.Job, stage: stages.Stage, depth: int) -> float:
   """Seconds of an update of a stage whose `depth` lowest blocks are cached."""
-  if not depth and (resident := resident_updates.build(job, stage, None)):
-    return _resident_update(job, stage, resident)
   model, shape = _trained(job, depth)
+  if resident := resident_updates.build(job, stage, _black_features(job, model, shape) if depth else None):
+    return _resident_update(job, stage, resident)
   batches = None if depth else job.batches(0)
   batch = next(batches) if batches else _batch(job, shape)
   step = job.train_step(stage, model)
@@ -158,6 +159,13 @@ def _update(job: job_lib.Job, stage: stages.Stage, depth: int) -> float:
   if batches:
     batches.close()
   return elapsed / _UPDATES
+
+
+def _black_features(job: job_lib.Job, model: Any, shape: tuple[int, ...]) -> frozen_features.Features:
+  """Features of the batch of black images, for updates on what lies on the devices."""
+  dtype = feature_cache.DTYPES[job.experiment.features.dtype]
+  arrays = dataclasses.replace(job.arrays, image_NHWC=np.zeros((len(job.data.table), *shape), dtype))
+  return frozen_features.Features(model, arrays, job.batches, job.evaluate)
 
 
 def _resident_update(job: job_lib.Job, stage: stages.Stage, resident: resident_updates.Resident) -> float:
@@ -216,7 +224,8 @@ def seconds(
   """
   total = sum(num * steps * each for num, each in zip(epochs, cost.update_seconds, strict=True))
   if cost.is_cached:
-    total += 0 if has_features else (counts.train + counts.validation) * cost.image_seconds
+    num_maps = frozen_features.num_copies_of(exp) * counts.train + counts.validation
+    total += 0 if has_features else num_maps * cost.image_seconds
   else:
     total += sum(epochs) * counts.validation * cost.image_seconds
   return trainings * (OVERHEAD + total + counts.scored * cost.image_seconds)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from bloodcell_jax.base import tree, types
-from bloodcell_jax.config import stages
+from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.data import stream
 from bloodcell_jax.data.augmentation import transform
 from bloodcell_jax.data.images import feature_cache
@@ -66,7 +66,7 @@ def build(
     raise types.UserError(
       'augment.mixup_alpha or cutmix_alpha mixes images; set stages.cache_features=False with it'
     )
-  num_copies = exp.features.num_augmented if exp.transform.is_random else 1
+  num_copies = num_copies_of(exp)
   maps = {
     split: _maps(job, network, params, depth, split, num, folder, progress)
     for split, num in (('train', num_copies), ('validation', 1))
@@ -92,6 +92,11 @@ def build(
     return job.figures(stage, found, table)
 
   return Features(model, arrays['train'], batches, evaluate)
+
+
+def num_copies_of(exp: experiment.Experiment) -> int:
+  """How many times the features of a training image are cached, each augmented anew; 1 where nothing is random."""
+  return exp.features.num_augmented if exp.transform.is_random else 1
 
 
 def depth_of(job: job_lib.Job, stage: stages.Stage) -> int:

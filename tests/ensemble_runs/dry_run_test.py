@@ -12,6 +12,7 @@ import starting
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
+from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.ensemble_runs import dry_run
 from bloodcell_jax.runs import cost
 from bloodcell_jax.storage import workdir
@@ -169,6 +170,32 @@ def test_cached_features_are_counted(plan):
     assert not [
       s for s in plan({**changes, 'stages.cache_features': False}, finetune.get_config) if s[:8] == 'features'
     ]
+
+
+@pytest.mark.parametrize(('flip', 'copies'), [(True, 3), (False, 1)])
+def test_the_time_of_features_is_that_of_all_augmented_copies(flip, copies):
+  flat = {
+    **experiment.flat(finetune.get_config('sgd')),
+    'weights.path': '',
+    'augment.preprocessing_function': '',
+    'stages.num_augmented': 3,
+  }
+  exp = experiment.resolve(experiment.nest({**flat, 'augment.horizontal_flip': flip}))
+  measured, counts = cost.Cost((1.0, 2.0), 0.0, 0.1, True), cost.Counts(100, 20, 60)
+  rest = cost.OVERHEAD + 4 * (2 * 1.0 + 3 * 2.0) + 0.1 * 60
+  assert cost.seconds(exp, measured, 4, (2, 3), 1, counts, True) == pytest.approx(rest)
+  features = 0.1 * (100 * copies + 20)
+  assert cost.seconds(exp, measured, 4, (2, 3), 1, counts, False) == pytest.approx(rest + features)
+
+
+def test_images_on_the_devices_are_those_of_training_and_validation(plan):
+  lines = plan({**SMALL, 'data.pipeline': 'device'})
+  images = next(line for line in lines if line.startswith('images'))
+  num = sum(int(re.search(rf' {name} (\d+)', images)[1]) for name in ('train', 'validation'))
+  side = int(re.search(r'decoded at (\d+)x', images)[1])
+  said = f', the training and validation images {feature_cache.format_bytes(3 * side**2 * num)} ('
+  assert said in next(line for line in lines if line.startswith('memory'))
+  assert 'validation' not in next(line for line in plan(SMALL) if line.startswith('memory'))
 
 
 def test_what_the_training_would_refuse_is_refused(plan, tmp_path):

@@ -198,6 +198,29 @@ def test_what_an_update_costs_is_measured_there_too():
   assert measured.update_seconds[0] > 0
 
 
+@pytest.mark.parametrize('pipeline', ['device', 'numpy'])
+def test_updates_on_cached_features_are_timed_as_they_are_made(monkeypatch, pipeline):
+  """On the devices where the features will lie there, in both stages; else fed by the host."""
+  changes = {
+    'data.image_size': 36, 'weights.path': '', 'augment.preprocessing_function': '', 'train.batch_size': 4,
+    'train.num_devices': 1, 'stages.feature_dtype': 'bfloat16', 'data.pipeline': pipeline, 'evaluate.batch_size': 4,
+  }  # fmt: skip
+  placed, place = [], resident_updates._place
+
+  def kept(image_NHWC, split, on):
+    placed.append((split, image_NHWC.shape[1:], str(image_NHWC.dtype)))
+    return place(image_NHWC, split, on)
+
+  monkeypatch.setattr(resident_updates, '_place', kept)
+  with few_filters.blocks(((2, 4), (2, 6), (3, 8), (3, 12), (3, 16))):
+    exp = experiment.resolve(experiment.nest({**experiment.flat(finetune.get_config('sgd')), **changes}))
+    measured = cost.measure(exp, ('a', 'b'), signals.Stop())
+  assert measured.is_cached
+  assert all(seconds > 0 for seconds in measured.update_seconds)
+  features = [('training', (1, 1, 16), 'bfloat16'), ('training', (2, 2, 12), 'bfloat16')]
+  assert placed == (features if pipeline == 'device' else [])
+
+
 def test_an_evaluation_moves_the_parameters_to_the_devices_once_and_not_with_each_batch(monkeypatch):
   made, moved = make(**{'evaluate.batch_size': 7, 'train.num_devices': 2}), []
   replicate = devices.replicate
