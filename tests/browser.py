@@ -56,6 +56,12 @@ def _driver(browser: str) -> Iterator[Any]:
     driver.quit()
 
 
+def click(driver: Any, element: Any) -> None:
+  """Clicks what a bar along an edge may cover, as a person does: scrolls to it first."""
+  driver.execute_script('arguments[0].scrollIntoView({block: "center"})', element)
+  element.click()
+
+
 def problems(driver: Any, width: int) -> list[str]:
   """Console messages, requests to elsewhere, and a page that is wider than the screen."""
   found = [entry['message'] for entry in driver.get_log('browser')]

@@ -68,7 +68,7 @@ def test_a_second_tab_keeps_the_labels_of_the_first_and_shows_them(tmp_path):
     until(lambda: '2 labelled by you' in status(driver))
     assert len(given(driver)) == 2
     # What one takes back the other loses too.
-    driver.find_elements('css selector', '.item')[2].click()
+    browser.click(driver, driver.find_elements('css selector', '.item')[2])
     press(driver, '\ue003')
     until(lambda: second('d.getElementById("status").textContent.includes("1 labelled")'))
     again(driver, page, 1)
@@ -185,7 +185,7 @@ def test_labels_are_counted_in_place_of_the_names_by_the_network(tmp_path, most)
     cards = driver.find_elements('css selector', '.item')
     assert 'cut by the edge, not counted' in cards[cut].text
     for i in (cut, doubtful[0]):
-      cards[i].click()
+      browser.click(driver, cards[i])
       press(driver, '3')
     expected = {name: (num, num) for name, num in network.items()}
     expected[NAMES[2]] = (network[NAMES[2]], network[NAMES[2]] + 1)
@@ -208,7 +208,7 @@ def test_labels_are_counted_in_place_of_the_names_by_the_network(tmp_path, most)
     num = sum(classified.predicted[row] == name for row in rows)
     assert f', {num - len(doubtful)} of them not counted, ' in status(driver)
     for i in doubtful[1:]:
-      cards[i].click()
+      browser.click(driver, cards[i])
       press(driver, '1')
     text = driver.find_element('css selector', '#recount p').text
     assert ('not a differential count' in text) == (left > len(doubtful))

@@ -48,7 +48,7 @@ def test_each_cell_of_a_photograph_is_labelled_alone_and_exported_with_its_box(t
     driver.execute_cdp_cmd('Page.setDownloadBehavior', {'behavior': 'allow', 'downloadPath': str(tmp_path)})
     cards = driver.find_elements('css selector', '.item')
     assert len(cards) == 4
-    cards[0].click()
+    browser.click(driver, cards[0])
     driver.switch_to.active_element.send_keys('2')
     assert driver.find_element('id', 'status').text == '4 of 4 cells shown, 1 labelled by you'
     first = classified.cells[rows[0]]
@@ -85,7 +85,7 @@ def test_labels_are_given_by_keyboard_kept_and_exported(tmp_path):
     driver.execute_cdp_cmd('Page.setDownloadBehavior', {'behavior': 'allow', 'downloadPath': str(tmp_path)})
     cells = driver.find_elements('css selector', '.item')
     assert len(cells) == 30
-    cells[0].click()
+    browser.click(driver, cells[0])
     # Class 2, which moves on; agree; class 3, taken back; class 1.
     for keys in ('2', '\ue007', '3', '\ue012', '\ue003', '1'):
       driver.switch_to.active_element.send_keys(keys)
@@ -163,7 +163,7 @@ def test_twelve_classes_have_a_key_on_every_layout(tmp_path):
   write(page, 20, TWELVE)
   assert review_page.keys(TWELVE)[9:] == ('a', 'b', 'm')
   with browser.opened(page, 1280) as driver:
-    driver.find_elements('css selector', '.item')[0].click()
+    browser.click(driver, driver.find_elements('css selector', '.item')[0])
     key(driver, '&', 'Digit1')  # French, without Shift
     key(driver, 'é', 'Digit2')
     key(driver, '1', 'Digit1', modifiers=8)  # French, with Shift
