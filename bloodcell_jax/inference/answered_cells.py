@@ -74,7 +74,7 @@ def answer(
   classified = differential_count.classify(
     predictions.cells, predictions.probs_NK, loaded.class_names, loaded.rule, judgement
   )
-  classified = field_overlaps.counted_once(classified, predictions.path, spec, loaded.job.poll)
+  classified = field_overlaps.counted_once(classified, predictions.path, spec.max_pixels, loaded.job.poll)
   return AnsweredCells(predictions, classified, num_aligned)
 
 

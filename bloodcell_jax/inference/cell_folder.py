@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from bloodcell_jax.base import cell, types
 from bloodcell_jax.data.images import decode, excerpt, image_files
 from bloodcell_jax.data.sources import names
-from bloodcell_jax.inference import cell_finder
+from bloodcell_jax.inference import cell_finder, field_overlaps
 from bloodcell_jax.system import atomic, portable_name
 
 LABELS, GROUPS = 'labels.csv', 'groups.csv'
@@ -46,8 +46,9 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
 
   A photograph that is labelled as a whole is copied byte for byte; of any other each labelled cell is cut out, as an
   `excerpt` that says which of the cells in it is meant. The cells of one photograph are one group, under whatever names
-  it is there; the group has the first of them. The folder appears once it is complete; the same arguments give the same
-  bytes. A folder that is there already stays as it is.
+  it is there, and so are those of photographs that overlap, where they show the same labelled cell; the group has the
+  name of the first of them. The folder appears once it is complete; the same arguments give the same bytes. A folder
+  that is there already stays as it is.
 
   Raises:
     FileExistsError: something is there that is not what these arguments give.
@@ -56,16 +57,11 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
     OSError: a photograph cannot be read.
   """
   lists = {LABELS: [['file', 'label', 'sha256_16']], GROUPS: [['file', 'group']]}
-  group_of: dict[str, str] = {}  # by digest
-  read_as: set[str] = set()
+  photographs = list(photographs)
+  group_of = _groups(photographs, max_pixels)
   with contextlib.suppress(_IsThere), atomic.folder(folder) as place:
     (place / 'images').mkdir()
     for number, photograph in enumerate(photographs, 1):
-      if photograph.digest not in group_of:
-        # Names of groups that a reader would take for one are refused where the list is read.
-        is_taken = names.key(photograph.shown) in read_as
-        read_as.add(names.key(photograph.shown))
-        group_of[photograph.digest] = photograph.shown + (f' ({photograph.digest})' if is_taken else '')
       for one, data in zip(photograph.cells, _contents(photograph, max_pixels), strict=True):
         file = f'images/{_name(number, photograph.shown, one)}'
         (place / file).write_bytes(data)
@@ -81,6 +77,32 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
       raise _IsThere
   return len(lists[LABELS]) - 1
+
+
+def _groups(photographs: Sequence[LabelledPhotograph], max_pixels: int) -> dict[str, str]:
+  """The group of each photograph by its digest."""
+  group_of: dict[str, str] = {}
+  read_as: set[str] = set()
+  for photograph in photographs:
+    if photograph.digest not in group_of:
+      # Names of groups that a reader would take for one are refused where the list is read.
+      is_taken = names.key(photograph.shown) in read_as
+      read_as.add(names.key(photograph.shown))
+      group_of[photograph.digest] = photograph.shown + (f' ({photograph.digest})' if is_taken else '')
+  cells, paths = [], []
+  for photograph in photographs:
+    for one in photograph.cells:
+      cells.append(cell.Cell(photograph.shown, photograph.digest, one.number, one.box))
+      paths.append(photograph.path)
+  repeats = field_overlaps.repeated(
+    cells, paths, max_pixels, lambda row: False, lambda: None, field_overlaps.Compared({}, {}, {})
+  )
+  for repeat, row in zip(cells, repeats, strict=True):
+    if row is not None:
+      # The other photograph may itself have joined a group, or been joined.
+      joined, first = group_of[repeat.digest], group_of[cells[row].digest]
+      group_of = {digest: first if name == joined else name for digest, name in group_of.items()}
+  return group_of
 
 
 def _files(folder: pathlib.Path) -> dict[str, bytes]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bloodcell_jax.base import cell
-from bloodcell_jax.data.images import decode
 from bloodcell_jax.fields import repeats
 from bloodcell_jax.inference import differential_count, photographs
 
@@ -26,7 +25,7 @@ class Compared:
 def counted_once(
   classified: differential_count.ClassifiedCells,
   paths: Sequence[str],
-  spec: decode.Spec,
+  max_pixels: int,
   poll: Callable[[], None],
 ) -> differential_count.ClassifiedCells:
   """The same cells with their `repeat_of`; arguments as of `repeated`."""
@@ -34,14 +33,14 @@ def counted_once(
   def is_doubtful(row: int) -> bool:
     return differential_count.is_left_out(classified.cells[row])
 
-  repeats_N = repeated(classified.cells, paths, spec, is_doubtful, poll, Compared({}, {}, {}))
+  repeats_N = repeated(classified.cells, paths, max_pixels, is_doubtful, poll, Compared({}, {}, {}))
   return dataclasses.replace(classified, repeat_of=repeats_N)
 
 
 def repeated(
   cells: Sequence[cell.Cell],
   paths: Sequence[str],
-  spec: decode.Spec,
+  max_pixels: int,
   is_doubtful: Callable[[int], bool],
   poll: Callable[[], None],
   compared: Compared,
@@ -54,7 +53,7 @@ def repeated(
   Args:
     cells: N.
     paths: N, of the photograph of each.
-    spec: its limit of pixels counts.
+    max_pixels: of a photograph.
     is_doubtful: whether a row shows its cell badly, as where the edge cuts it.
     poll: called for each photograph; its exceptions propagate.
     compared: what is known of some of the photographs. The answer is the same without it.
@@ -69,7 +68,7 @@ def repeated(
   def thumbnails(i: int, photograph_HWC: np.ndarray) -> dict[str, np.ndarray]:
     return {cells[row].key: repeats.thumbnail(photograph_HWC, _box(cells[row])) for row in unseen[i].rows}
 
-  for thumbs in photographs.visit(unseen, spec, thumbnails):
+  for thumbs in photographs.visit(unseen, max_pixels, thumbnails):
     poll()
     compared.thumbnails.update(thumbs or {})
   seen = [
@@ -91,7 +90,7 @@ def repeated(
     poll()
     digest = places[i].digest
     if digest not in compared.keypoints:
-      photograph_HWC = photographs.read(places[i], spec)
+      photograph_HWC = photographs.read(places[i], max_pixels)
       if photograph_HWC is None:
         return None
       compared.keypoints[digest] = repeats.described(photograph_HWC)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bloodcell_jax.data.images import decode
 from bloodcell_jax.inference import differential_count, photographs
 from bloodcell_jax.plots import overlay
 from bloodcell_jax.system import atomic, portable_name
@@ -21,7 +20,7 @@ def write(
   folder: pathlib.Path,
   classified: differential_count.ClassifiedCells,
   paths: Sequence[str],
-  spec: decode.Spec,
+  max_pixels: int,
   poll: Callable[[], None],
 ) -> dict[str, str]:
   """Writes `overlays/NAME.jpg` for every photograph in which cells were found.
@@ -30,7 +29,7 @@ def write(
     folder: of the prediction.
     classified: all cells.
     paths: N, of the photograph of each.
-    spec: its limit of pixels counts.
+    max_pixels: of a photograph.
     poll: called for each photograph; its exceptions propagate.
 
   Returns:
@@ -53,7 +52,7 @@ def write(
     return True
 
   written = {}
-  for one, name, is_there in zip(places, names, photographs.visit(places, spec, picture), strict=True):
+  for one, name, is_there in zip(places, names, photographs.visit(places, max_pixels, picture), strict=True):
     poll()
     if is_there:
       written[one.file] = f'{FOLDER}/{name}'

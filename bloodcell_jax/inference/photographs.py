@@ -42,13 +42,13 @@ def searched(cells: Sequence[cell.Cell], paths: Sequence[str]) -> list[Photograp
 
 
 def visit(
-  photographs: Sequence[Photograph], spec: decode.Spec, look: Callable[[int, np.ndarray], _Seen]
+  photographs: Sequence[Photograph], max_pixels: int, look: Callable[[int, np.ndarray], _Seen]
 ) -> Iterator[_Seen | None]:
   """What `look` gives for each, in order; None where the file has changed or gone meanwhile.
 
   Args:
     photographs: which.
-    spec: its limit of pixels counts.
+    max_pixels: of a photograph.
     look: called with the index and the photograph, uint8 RGB at its own size, in several threads.
   """
   seen: dict[int, _Seen] = {}
@@ -62,7 +62,7 @@ def visit(
   def nothing(_: np.ndarray, boxes: Sequence[cell.Box]) -> Sequence[cell.Box]:
     return boxes
 
-  whole = dataclasses.replace(spec, view='full', stretch_brightness=False)
+  whole = decode.Spec(decode.LEAST_SIDE, 'full', 'nearest', False, max_pixels, 'none')
   contents = decode.each(
     (one.path for one in photographs), whole, lambda digest, data: True, look_at, nothing
   )
@@ -70,11 +70,11 @@ def visit(
     yield seen.pop(i, None)
 
 
-def read(one: Photograph, spec: decode.Spec) -> np.ndarray | None:
+def read(one: Photograph, max_pixels: int) -> np.ndarray | None:
   """The photograph, uint8 RGB; None where the file has changed or gone."""
   try:
     with open(one.path, 'rb') as file:
       data = file.read()
-    return decode.upright(data, spec.max_pixels) if image_files.sha256_16(data) == one.digest else None
+    return decode.upright(data, max_pixels) if image_files.sha256_16(data) == one.digest else None
   except (OSError, decode.DecodeError):
     return None

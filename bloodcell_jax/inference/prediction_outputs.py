@@ -125,7 +125,9 @@ def write(
   """
   classified, predictions = answered.classified, answered.predictions
   drawn = (
-    overlays.write(target, classified, predictions.path, spec, loaded.job.poll) if wanted.overlays else {}
+    overlays.write(target, classified, predictions.path, spec.max_pixels, loaded.job.poll)
+    if wanted.overlays
+    else {}
   )
   differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', about['differential'])

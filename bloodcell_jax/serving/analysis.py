@@ -193,7 +193,9 @@ class Analysis:
     def is_doubtful(row: int) -> bool:
       return differential_count.is_left_out(cells[row])
 
-    rows = field_overlaps.repeated(cells, paths, self.spec, is_doubtful, self.loaded.job.poll, compared)
+    rows = field_overlaps.repeated(
+      cells, paths, self.spec.max_pixels, is_doubtful, self.loaded.job.poll, compared
+    )
     return {one.key: cells[row].key for one, row in zip(cells, rows, strict=True) if row is not None}
 
   def classify(

@@ -20,12 +20,24 @@ HEADER = ('file', 'cell', 'left', 'top', 'right', 'bottom', 'sha256_16', 'machin
 BOXES = ((108, 88, 212, 192), (418, 278, 522, 382))  # around drawn_field.WHITE_CELLS
 
 
+# Nuclei and platelets of three fields that show no cell of another.
+FIELDS = (
+  {'lobes': drawn_field.NEUTROPHIL, 'platelets': ((320, 60), (90, 400))},
+  {'lobes': ((0, -14), (4, 14)), 'lobe': 24, 'platelets': ((560, 90), (300, 420))},
+  {'white_cells': ((310, 330), (480, 120)), 'lobes': ((0, 0),), 'lobe': 32, 'platelets': ((60, 230),)},
+)
+
+
+def draw_field(i: int) -> Image.Image:
+  return Image.fromarray(drawn_field.draw(seed=i, **FIELDS[i]))
+
+
 @pytest.fixture(scope='module')
 def slides(tmp_path_factory) -> pathlib.Path:
   folder = tmp_path_factory.mktemp('lab') / 'slides'
   folder.mkdir()
   for i in range(2):
-    Image.fromarray(drawn_field.draw(seed=i)).save(folder / f'{i}.png')
+    draw_field(i).save(folder / f'{i}.png')
   return folder
 
 
@@ -75,18 +87,46 @@ def test_a_group_is_called_like_its_photograph_and_one_photograph_under_two_name
   # The first twice; of the others two have names that a reader takes for one.
   seeds = {'a.png': 0, 'b.png': 0, 'c_1.png': 1, 'c-1.png': 2}
   for name, seed in seeds.items():
-    Image.fromarray(drawn_field.draw(seed=seed)).save(mine / name)
+    draw_field(seed).save(mine / name)
   rows = []
-  for name in seeds:
+  for name, seed in seeds.items():
+    cells = FIELDS[seed].get('white_cells', drawn_field.WHITE_CELLS)
     digest = image_files.marked(image_files.sha256_16((mine / name).read_bytes()))
     rows += [
-      [name, n + 1, *BOXES[n], digest, '', label] for n, label in enumerate(('MONOCYTE', 'NEUTROPHIL'))
+      [name, n + 1, x - 52, y - 52, x + 52, y + 52, digest, '', label]
+      for n, ((x, y), label) in enumerate(zip(cells, ('MONOCYTE', 'NEUTROPHIL'), strict=True))
     ]
   place = tmp_path / 'cells'
   boxed_labels.write(write_list(tmp_path / 'labels.csv', rows), str(mine), place, 10**9)
   table = folders.read(str(place), str(place / cell_folder.GROUPS), str(place / cell_folder.LABELS)).table
   digest = image_files.sha256_16((mine / 'c_1.png').read_bytes())
   assert table.group.tolist() == [*['a.png'] * 4, *['c-1.png'] * 2, *[f'c_1.png ({digest})'] * 2]
+
+
+def test_photographs_that_show_the_same_labelled_cell_are_one_group(tmp_path):
+  slide_HWC = drawn_field.draw(((300, 240), (520, 380)), size=(900, 600), seed=1)
+  mine = tmp_path / 'slides'
+  mine.mkdir()
+  # Two views of one field, and another field.
+  views = {'a.png': (0, 0), 'b.png': (130, 100)}
+  for name, (left, top) in views.items():
+    Image.fromarray(slide_HWC[top : top + 480, left : left + 640]).save(mine / name)
+  Image.fromarray(drawn_field.draw(((300, 240),), seed=2)).save(mine / 'c.png')
+
+  def groups(cells: list[tuple[str, int, int, str]]) -> list[str]:
+    rows = [
+      [name, n, x - 45, y - 45, x + 45, y + 45, '', '', label] for n, (name, x, y, label) in enumerate(cells)
+    ]
+    place = tmp_path / f'cells-{len(list(tmp_path.iterdir()))}'
+    boxed_labels.write(write_list(tmp_path / f'{place.name}.csv', rows), str(mine), place, 10**9)
+    return folders.read(
+      str(place), str(place / cell_folder.GROUPS), str(place / cell_folder.LABELS)
+    ).table.group.tolist()
+
+  first, other = ('a.png', 300, 240, 'MONOCYTE'), ('c.png', 300, 240, 'NEUTROPHIL')
+  assert groups([first, ('b.png', 170, 140, 'MONOCYTE'), other]) == ['a.png', 'a.png', 'c.png']
+  # Negative control: other cells of the same field.
+  assert groups([first, ('b.png', 390, 280, 'MONOCYTE'), other]) == ['a.png', 'b.png', 'c.png']
 
 
 def test_a_list_beside_its_photographs_names_them_as_one_without_boxes_does(slides, tmp_path):

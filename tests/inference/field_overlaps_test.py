@@ -8,17 +8,10 @@ from drawn_field import draw
 from PIL import Image
 
 from bloodcell_jax.base import cell
-from bloodcell_jax.data.images import decode, image_files, photograph
+from bloodcell_jax.data.images import image_files, photograph
 from bloodcell_jax.inference import differential_count, field_overlaps
 
-SPEC = decode.Spec(
-  image_size=64,
-  view='full',
-  interpolation='bilinear',
-  stretch_brightness=False,
-  max_pixels=10**6,
-  cache='memory',
-)
+MAX_PIXELS = 10**6
 SLIDE = draw(((300, 240), (520, 380)), size=(900, 600), seed=1)
 # Left and top of the view of the slide: each shows both cells.
 VIEWS = {'a.png': (0, 0), 'b.png': (130, 100), 'c.png': (60, 40)}
@@ -42,7 +35,7 @@ def counted(folder, files) -> tuple[differential_count.ClassifiedCells, dict]:
   cells, paths = cells_of(folder, files)
   probs_NK = np.full((len(cells), 2), 0.5)
   classified = differential_count.classify(cells, probs_NK, ('A', 'B'), None, None)
-  classified = field_overlaps.counted_once(classified, paths, SPEC, lambda: None)
+  classified = field_overlaps.counted_once(classified, paths, MAX_PIXELS, lambda: None)
   return classified, differential_count.count(classified, 0.95)
 
 
@@ -83,7 +76,7 @@ def test_photographs_that_come_one_after_another_are_compared_as_all_at_once_and
   def repeated(num: int, compared: field_overlaps.Compared) -> tuple[int | None, ...]:
     read.clear()
     return field_overlaps.repeated(
-      cells[: 2 * num], paths[: 2 * num], SPEC, lambda row: False, lambda: None, compared
+      cells[: 2 * num], paths[: 2 * num], MAX_PIXELS, lambda row: False, lambda: None, compared
     )
 
   known, num_read = field_overlaps.Compared({}, {}, {}), []
