@@ -32,9 +32,8 @@ class Design:
 
   groups: tuple[int, ...] | int  # of each class; or of all, drawn with the class shares of TEST
   signal: float  # added to the logit of the label
-  shared: (
-    float  # standard deviation of what the images of a group share in each logit; that of one image is 1
-  )
+  # Standard deviation of what the images of a group share in each logit; that of one image is 1.
+  shared: float
 
 
 DESIGNS = {

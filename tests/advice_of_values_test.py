@@ -123,6 +123,9 @@ TOGETHER = {
     'cnn_svr', {'ensemble.method': 'gradient', 'train.monitor': 'val_loss'}, 'cross_entropy'),
   'an ensemble is not cross-validated; set one of them to 0 or empty': (
     'default', {'ensemble.method': 'average', 'train.folds': 2}, {'train.folds': 0}),
+  'but stacking divides all groups into folds; set it to 0': (
+    'default', {'ensemble.method': 'average', 'ensemble.combine': 'mlp', 'train.max_groups': 20},
+    {'train.max_groups': 0}),
   'set it to 3': ('finetune', {'model.channels': 1}, {'model.channels': 3}),
   'so set it to \'weights\' with them and to something else without': (
     'finetune', {'augment.preprocessing_function': 'tf'}, {'augment.preprocessing_function': 'weights'}),

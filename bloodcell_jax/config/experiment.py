@@ -177,6 +177,10 @@ def _resolve(config: config_dict.ConfigDict, number: int) -> Experiment:
 def _check(experiment: Experiment) -> None:
   """Raises UserError for a value that is out of range, or that does not go with another one."""
   stages_lib.check(experiment.stages, experiment.model)
+  if experiment.amount.max_groups and experiment.ensemble.combine in method.STACKED:
+    raise types.UserError(
+      f'train.max_groups is {experiment.amount.max_groups}, but stacking divides all groups into folds; set it to 0'
+    )
   if experiment.align_features and experiment.model.head == rbf.NAME:
     raise types.UserError("evaluate.align_features is True, but model.head is 'rbf'; set it to False")
   if experiment.pipeline == pipelines.DEVICE:

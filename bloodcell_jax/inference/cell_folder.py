@@ -54,7 +54,7 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
     FileExistsError: something is there that is not what these arguments give.
     UserError: nothing is labelled, or a box reaches beyond its photograph.
     DecodeError: a photograph cannot be used; the text names it.
-    OSError: a photograph cannot be read.
+    OSError: the folder cannot be written.
   """
   lists = {LABELS: [['file', 'label', 'sha256_16']], GROUPS: [['file', 'group']]}
   photographs = list(photographs)
@@ -120,7 +120,10 @@ def _contents(photograph: LabelledPhotograph, max_pixels: int) -> Sequence[bytes
   if not photograph.cells:
     return []
   if not boxes:
-    return [image_files.read(photograph.path)] * len(photograph.cells)
+    try:
+      return [image_files.read(photograph.path)] * len(photograph.cells)
+    except OSError as error:
+      raise decode.DecodeError(f'{photograph.shown}: cannot be read ({error.strerror})') from None
   if len(boxes) < len(photograph.cells):
     raise types.UserError(f'{photograph.shown}: is labelled as a whole and in parts; keep one of the two')
   try:

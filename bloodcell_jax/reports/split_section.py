@@ -149,7 +149,7 @@ def _exceptions(entry: dict[str, Any]) -> str:
   if any('Clopper-Pearson' in method for method in exceptions.values()):
     remarks = (
       ' The Clopper-Pearson interval is exact for the proportion of groups of which most images are classified '
-      'correctly, which is not the proportion of images; it is an approximation, widened to contain the figure.'
+      'correctly, which is not the proportion of images; it is an approximation.'
     )
   if 'ece' in exceptions:
     remarks += ' The interval of ECE covers the true value less often than its nominal level.'

@@ -25,10 +25,9 @@ from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.train import batch_part
 from bloodcell_jax.train import progress as progress_lib
 
-# Batch size of the forward pass, by platform: a larger one is no faster on a CPU and needs more memory; an accelerator
-# would wait for the host between small ones.
-_BATCH = {'cpu': 16}
-_BATCH_ELSEWHERE = 256
+# Batch size of the forward pass on a CPU, where a larger one is no faster and needs more memory; and the largest one on
+# an accelerator, which would wait for the host between small ones.
+_BATCH, _LARGEST_BATCH = 16, 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _maps(
     f'{feature_cache.format_bytes(size)} in {folder}'
   )
   images = source if lower else _images(job, split, num_copies, random)
-  forward = _forward(job, network, params, depth, lower, images)
+  forward = _forward(job, network, params, depth, lower, images, batch_size(job, shape))
 
   def on_progress(done: int, total: int) -> None:
     progress.line(f'  {done:,} of {total:,}')
@@ -168,6 +167,14 @@ def _images(
   return augmented
 
 
+def batch_size(job: job_lib.Job, shape: tuple[int, ...]) -> int:
+  """Images that go through the frozen blocks at once; `shape`: of the features, [N, ...]."""
+  if job.devices.platform == 'cpu':
+    return _BATCH
+  # The cache asks for a block at a time, and what a batch has beyond it would be computed in vain.
+  return min(_LARGEST_BATCH, feature_cache.items_of_block(shape, job.experiment.features.dtype))
+
+
 def map_shape(job: job_lib.Job, network: backbone.Backbone, params: Any, depth: int) -> tuple[int, ...]:
   """(height, width, channels) of the output of block `depth`; `params` may be the shapes of the weights."""
   size = job.experiment.data.decode.image_size
@@ -181,12 +188,14 @@ def map_shape(job: job_lib.Job, network: backbone.Backbone, params: Any, depth: 
 
 
 def _forward(
-  job: job_lib.Job, network: backbone.Backbone, params: Any, depth: int, lower: int, source: Any
+  job: job_lib.Job, network: backbone.Backbone, params: Any, depth: int, lower: int, source: Any, size: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-  """A function from items to the output of block `depth`, from images or from the cached output of block `lower`."""
+  """A function from items to the output of block `depth`, from images or from the cached output of block `lower`.
+
+  `size` of them go through the blocks at once.
+  """
   model = network.between(job.options, lower + 1, depth)
   run = job.make_apply(model, method=compiled.features)
-  size = _BATCH.get(job.devices.platform, _BATCH_ELSEWHERE)
   # Not before they are needed: features that are cached need none.
   on_devices = functools.cache(lambda: job.placed(params))
 

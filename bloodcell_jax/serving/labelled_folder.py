@@ -48,7 +48,7 @@ def refusal(error: OSError, session: session_lib.Session, path: pathlib.Path) ->
     session: whose photographs.
     path: what was to be written.
   """
-  if session.is_closed or isinstance(error, FileNotFoundError):
+  if session.is_closed:
     return session_lib.Refused(session_lib.DELETED)
   if isinstance(error, FileExistsError) and os.path.lexists(path):
     return session_lib.Refused(f'{path} is there already; choose another name')

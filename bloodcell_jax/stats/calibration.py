@@ -19,8 +19,8 @@ from bloodcell_jax.stats import bootstrap, conformal, intervals, metrics, unlike
 
 # Bounds of the search for the temperature, as natural logarithms: from 1/20 to 20, far beyond values seen in practice.
 LOG_TEMPERATURES = (-3.0, 3.0)
-# Weight of the uncertain group in the fit of the temperature, in groups of validation: by `benchmarks/temperature.py`,
-# the best for new images of an accurate network, and nothing to speak of for others.
+# Weight of the uncertain group in the fit of the temperature, in groups of validation: near the best for new images in
+# every row of `benchmarks/temperature.py`, and without effect where there are many groups.
 UNCERTAIN = 0.1
 # With one more group, accepted and wrong, the error rate may be at most this many times `max_error`.
 MARGIN = 2

@@ -15,7 +15,7 @@ import trained
 from PIL import Image
 
 from bloodcell_jax.config import experiment
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import brightness, decode
 from bloodcell_jax.export import card, contract, examples, program
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import report, selection
@@ -84,9 +84,10 @@ def test_an_example_does_not_stretch_what_was_stretched_before_it_was_cropped(lo
   photo_HWC[40:50, 50:60] = (90, 40, 110)
   photo_HWC[:3] = 250  # the brightest place, outside the crop
   crop = Image.fromarray(photo_HWC[20:70, 30:80])
-  assert decode.stretch(crop).getextrema() != crop.getextrema()
+  stretched = brightness.stretch(crop, brightness.maximum(crop))
+  assert stretched.getextrema() != crop.getextrema()
   crop.save(tmp_path / 'crop.png')
-  assert np.array_equal(shown(whole, tmp_path / 'crop.png'), resized(decode.stretch(crop), whole))
+  assert np.array_equal(shown(whole, tmp_path / 'crop.png'), resized(stretched, whole))
   cropping = dataclasses.replace(whole, view=view)
   assert np.array_equal(shown(cropping, tmp_path / 'crop.png'), resized(crop, whole))
   assert 'stretched and then cropped' in card._crop_note(cropping)

@@ -13,6 +13,7 @@ import pytest
 from bloodcell_jax.base import tree, types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
+from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.runs import frozen_features, job, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import host_store
@@ -192,17 +193,18 @@ def test_views_are_drawn_by_the_augmentation_and_kept(tmp_path):
   assert {p.name.split('-')[0] for p in tmp_path.glob('*.npy')} == {'block4'}
 
 
-@pytest.mark.parametrize(('platform', 'size', 'num_batches'), [('cpu', 16, 3), ('gpu', 256, 1)])
+@pytest.mark.parametrize(
+  ('platform', 'block', 'expected'), [('cpu', 500, [16] * 4), ('gpu', 500, [256] * 2), ('gpu', 20, [20] * 4)]
+)
 def test_features_are_computed_in_batches_of_the_platform_with_parameters_moved_once(
-  tmp_path, monkeypatch, platform, size, num_batches
+  tmp_path, monkeypatch, platform, block, expected
 ):
-  """For each split; what a GPU is given is computed by the CPU here."""
+  """For 48 items and 16, no larger than a block of the cache. What a GPU is given is computed by the CPU here."""
   made, sizes, moves = make(**{'stages.num_augmented': 3, 'augment.horizontal_flip': True}), [], []
   replicate, original = devices.replicate, job.Job.make_apply
 
   def counted(tree, on):
-    found = replicate(tree, on)
-    moves.append(found is not tree)
+    moves.append((found := replicate(tree, on)) is not tree)
     return found
 
   def make_apply(self, model, **options):
@@ -214,14 +216,12 @@ def test_features_are_computed_in_batches_of_the_platform_with_parameters_moved_
 
     return run
 
+  monkeypatch.setattr(feature_cache, 'items_of_block', lambda shape, dtype: block)
   monkeypatch.setattr(devices, 'replicate', counted)
   monkeypatch.setattr(job.Job, 'make_apply', make_apply)
   monkeypatch.setattr(devices.Devices, 'platform', platform)
   frozen_features.build(made, made.experiment.stages[1], made.params, tmp_path, progress.Progress())
-  assert [len(made.data.rows[split]) for split in ('train', 'validation')] == [16, 16], (
-    'three copies of the former'
-  )
-  assert sizes == [size] * (num_batches + 1)
+  assert sizes == expected
   assert sum(moves) == 2, 'once for each split'
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.augmentation import augment, saving
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import brightness, decode
 from bloodcell_jax.data.tensorflow_cpu import tf
 from bloodcell_jax.system import atomic, portable_name
 
@@ -135,7 +135,8 @@ def write(
     for copy, augmented_HWC in zip(batch, augmented_BHWC, strict=True):
       poll()
       # The cast truncates, as in Keras.
-      stretched = decode.stretch(Image.fromarray(augmented_HWC.astype(np.uint8)))
+      opened = Image.fromarray(augmented_HWC.astype(np.uint8))
+      stretched = brightness.stretch(opened, brightness.maximum(opened))
       saving.write(folder / copy.file, np.asarray(stretched), 'jpeg')
     on_progress(len(copies) - len(missing) + start + len(batch), len(copies))
 

@@ -68,7 +68,6 @@ class Spec:
 
 DecodeError = rgb.DecodeError
 quiet = photograph.quiet
-stretch = brightness.stretch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,11 +209,12 @@ def each(
       inner = [box for box in boxes if box is not None]
       is_framed = frames_of is not None and bool(inner)
       frames = frames_of(original_HWC, inner) if frames_of is not None and inner else boxes
-      stretched = stretch(upright) if spec.stretch_brightness else upright
+      about = excerpt.of(upright)
+      stretched = _stretched(upright, spec, about)
       sized = [
         _framed(_cut(stretched, frame), spec, box.seen_in(frame))
         if is_framed and box is not None and frame is not None
-        else _alone(_cut(stretched, frame), spec)
+        else _alone(_cut(stretched, frame), spec, about if frame is None else None)
         for box, frame in zip(boxes, frames, strict=True)
       ]
       if on_read is not None:
@@ -248,12 +248,20 @@ def _image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, .
 
 def _of_upright(upright: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
   """The upright photograph as uint8 [S, S, 3], and what is to be noted of that."""
-  return _alone(stretch(upright) if spec.stretch_brightness else upright, spec)
+  about = excerpt.of(upright)
+  return _alone(_stretched(upright, spec, about), spec, about)
 
 
-def _alone(picture: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
+def _stretched(upright: Image.Image, spec: Spec, about: excerpt.Excerpt | None) -> Image.Image:
+  if not spec.stretch_brightness:
+    return upright
+  return brightness.stretch(upright, about.brightest if about else brightness.maximum(upright))
+
+
+def _alone(
+  picture: Image.Image, spec: Spec, about: excerpt.Excerpt | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
   """As `_sized`, of a picture that is no frame; one that was cut out of a photograph shows the cell that was meant."""
-  about = excerpt.of(picture)
   if about is None or spec.view not in about.frames:
     return _sized(picture, spec, None)
   frame = about.frames[spec.view]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,9 +19,9 @@ from PIL import Image, PngImagePlugin
 from bloodcell_jax.base import cell
 
 _KEY = 'bloodcell_jax excerpt'
-# The size is that of the picture: one that was resized or cropped since is read as any other.
-_SIZE, _BRIGHTEST, _CELL = 'size', 'brightest', 'cell'
-_ITEM = re.compile(r'([a-z_]+)((?: \d{1,9})+)', re.ASCII)
+# The sum is that of the pixels: a picture that was edited since is read as any other.
+_SIZE, _SUM, _BRIGHTEST, _CELL = 'size', 'crc', 'brightest', 'cell'
+_ITEM = re.compile(r'([a-z_]+)((?: \d{1,10})+)', re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,7 @@ def png_file(photograph_HWC: np.ndarray, box: cell.Box, frames: Mapping[str, cel
   inner_HWC = photograph_HWC[whole.top : whole.bottom, whole.left : whole.right]
   items = {
     _SIZE: inner_HWC.shape[1::-1],
+    _SUM: (_sum(inner_HWC),),
     _BRIGHTEST: (int(photograph_HWC.max()),),
     _CELL: box.seen_in(whole).as_tuple(),
     **{f'view_{view}': frame.seen_in(whole).as_tuple() for view, frame in frames.items()},
@@ -63,7 +65,7 @@ def png_file(photograph_HWC: np.ndarray, box: cell.Box, frames: Mapping[str, cel
 
 
 def of(picture: Image.Image) -> Excerpt | None:
-  """What the picture says, as `png_file` wrote it; None where it says nothing, or is not of that size any more."""
+  """What the picture says, as `png_file` wrote it; None where it says nothing, or shows something else now."""
   items: dict[str, list[int]] = {}
   for text in str(picture.info.get(_KEY, '')).split(', '):
     if (item := _ITEM.fullmatch(text)) is None:
@@ -72,7 +74,7 @@ def of(picture: Image.Image) -> Excerpt | None:
   try:
     if tuple(items.pop(_SIZE)) != picture.size:
       return None
-    (brightest,) = items.pop(_BRIGHTEST)
+    (expected,), (brightest,) = items.pop(_SUM), items.pop(_BRIGHTEST)
     box = cell.Box(*items.pop(_CELL))
     frames = {name.removeprefix('view_'): cell.Box(*sides) for name, sides in items.items()}
     for frame in frames.values():
@@ -81,4 +83,9 @@ def of(picture: Image.Image) -> Excerpt | None:
     return None
   width, height = picture.size
   is_inside = all(one.right <= width and one.bottom <= height for one in (box, *frames.values()))
-  return Excerpt(box, frames, brightest) if is_inside and brightest <= 255 else None
+  is_as_written = is_inside and brightest <= 255 and _sum(np.asarray(picture)) == expected
+  return Excerpt(box, frames, brightest) if is_as_written else None
+
+
+def _sum(image_HWC: np.ndarray) -> int:
+  return zlib.crc32(np.ascontiguousarray(image_HWC))

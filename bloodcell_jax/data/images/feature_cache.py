@@ -39,6 +39,11 @@ class Spec:
       raise types.UserError(f'stages.num_augmented is {self.num_augmented}; it must be 1 or more')
 
 
+def items_of_block(shape: tuple[int, ...], dtype: str) -> int:
+  """How many items `read_or_build` computes at once of features of this shape, [N, ...]."""
+  return max(1, BLOCK_BYTES // num_bytes(shape[1:], dtype))
+
+
 def key(**parts: str) -> str:
   """16 hex digits that change with any of the named texts; pass all that the features depend on.
 
@@ -104,7 +109,7 @@ def read_or_build(
   folder = pathlib.Path(directory)
   folder.mkdir(parents=True, exist_ok=True)
   final, partial = folder / f'{name}.npy', folder / f'{name}.partial.npy'
-  per_block = max(1, BLOCK_BYTES // num_bytes(shape[1:], dtype))
+  per_block = items_of_block(shape, dtype)
   starts = range(0, shape[0], per_block)
   path = final if final.exists() else partial
   values, sums = _open(path, shape, dtype), _read_sums(folder / f'{name}.json')

@@ -71,6 +71,9 @@ def test_what_does_not_fit_the_picture_is_passed_over(pictures):
   opened = Image.open(io.BytesIO(pictures[0]))
   assert excerpt.of(opened) is not None
   assert excerpt.of(opened.crop((0, 0, 90, 90))) is None
+  turned = opened.transpose(Image.Transpose.ROTATE_180)
+  assert (turned.size, turned.info) == (opened.size, opened.info)
+  assert excerpt.of(turned) is None
   key, text = next(iter(opened.text.items()))
   assert text.startswith('size ')
   assert ', cell ' in text
@@ -83,6 +86,7 @@ def test_what_does_not_fit_the_picture_is_passed_over(pictures):
     text.replace(', view_full ', ', view_full 99999'),
     text.replace('brightest ', 'brightest 9'),
     text.replace('size ', 'size 1'),
+    text.replace('crc ', 'crc 1'),
     text.partition(', cell ')[0],
   ):
     opened.info[key] = damaged
