@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 
 from bloodcell_jax.base import types
-from bloodcell_jax.stats import calibration
+from bloodcell_jax.stats import calibration, metrics
 
 CLASS_NAMES = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE', 'NEUTROPHIL')
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -44,8 +44,7 @@ def draw(
 def log_loss(predictions: types.Predictions, temperature: float) -> float:
   """The mean log loss of the predictions at this temperature."""
   probs_NK = calibration.scaled(predictions, temperature).probs_NK
-  of_label_N = probs_NK[np.arange(len(predictions)), predictions.label_N]
-  return float(-np.log(np.maximum(of_label_N, 1e-12)).mean())
+  return float(metrics.losses(probs_NK, predictions.label_N).mean())
 
 
 def rows(num_draws: int) -> list[str]:

@@ -28,6 +28,11 @@ class Box:
     return self.left, self.top, self.right, self.bottom
 
   @property
+  def longer_side(self) -> int:
+    """In pixels."""
+    return max(self.right - self.left, self.bottom - self.top)
+
+  @property
   def middle(self) -> tuple[float, float]:
     """(row, column)."""
     return (self.top + self.bottom) / 2, (self.left + self.right) / 2

@@ -139,7 +139,7 @@ def same_cells(
 
 
 def _middle(box: cell.Box) -> np.ndarray:
-  return np.array([(box.left + box.right) / 2, (box.top + box.bottom) / 2])
+  return np.array(box.middle[::-1])
 
 
 def _is_inside(at_2: np.ndarray, affine_23: np.ndarray, box: cell.Box) -> bool:

@@ -153,7 +153,7 @@ def framer(view: str) -> Callable[[np.ndarray, Sequence[cell.Box]], list[cell.Bo
 
 
 def frames_by_view(
-  photograph_HWC: np.ndarray, boxes: Sequence[cell.Box], views: Sequence[str] = decode.VIEWS
+  photograph_HWC: np.ndarray, boxes: Sequence[cell.Box], views: Sequence[str]
 ) -> list[dict[str, cell.Box]]:
   """The squares of `framer` for each box, by view.
 
@@ -178,7 +178,7 @@ def _frame(view: str, box: cell.Box, diameter: float | None, shape: Sequence[int
   """A square of a fixed number of red cells with the box in its middle, moved where it would reach beyond the edge."""
   height, width = shape[:2]
   if diameter is None:
-    diameter = max(box.right - box.left, box.bottom - box.top) / _WHITE_CELL
+    diameter = box.longer_side / _WHITE_CELL
   side = max(1, min(round(_FRAMES[view] * diameter), height, width))
   y, x = box.middle
   left, top = (int(np.clip(round(at - side / 2), 0, size - side)) for at, size in ((x, width), (y, height)))
@@ -187,7 +187,7 @@ def _frame(view: str, box: cell.Box, diameter: float | None, shape: Sequence[int
 
 def _around(box: cell.Box, shape: Sequence[int]) -> cell.Box:
   """A square around the box, less what would be beyond the photograph: the cell stays in the middle elsewhere."""
-  half = _GENEROUS * max(box.right - box.left, box.bottom - box.top) / 2
+  half = _GENEROUS * box.longer_side / 2
   y, x = box.middle
   return cell.Box(
     max(0, round(x - half)),

@@ -7,7 +7,7 @@ import dataclasses
 import errno
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from bloodcell_jax.base import cell, types
 from bloodcell_jax.data.images import decode, excerpt, image_files
@@ -41,7 +41,7 @@ class _IsThere(Exception):
   """The folder was written before; leaves the new one unused."""
 
 
-def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_pixels: int) -> int:
+def write(photographs: Sequence[LabelledPhotograph], folder: pathlib.Path, max_pixels: int) -> int:
   """Writes `images/`, `labels.csv` (`file,label,sha256_16`) and `groups.csv` (`file,group`); the number of images.
 
   A photograph that is labelled as a whole is copied byte for byte; of any other each labelled cell is cut out, as an
@@ -57,7 +57,6 @@ def write(photographs: Iterable[LabelledPhotograph], folder: pathlib.Path, max_p
     OSError: the folder cannot be written.
   """
   lists = {LABELS: [['file', 'label', 'sha256_16']], GROUPS: [['file', 'group']]}
-  photographs = list(photographs)
   group_of = _groups(photographs, max_pixels)
   with contextlib.suppress(_IsThere), atomic.folder(folder) as place:
     (place / 'images').mkdir()
@@ -137,7 +136,7 @@ def _contents(photograph: LabelledPhotograph, max_pixels: int) -> Sequence[bytes
       raise types.UserError(
         f'{photograph.shown}: {box.as_tuple()} reaches beyond the photograph of {width}x{height} pixels; label it again'
       )
-  frames = cell_finder.frames_by_view(photograph_HWC, boxes)
+  frames = cell_finder.frames_by_view(photograph_HWC, boxes, decode.VIEWS)
   return [excerpt.png_file(photograph_HWC, box, of_box) for box, of_box in zip(boxes, frames, strict=True)]
 
 

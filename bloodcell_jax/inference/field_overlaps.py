@@ -80,7 +80,7 @@ def repeated(
   if not seen:
     return nothing
   thumbnail_ND = np.stack([compared.thumbnails[cells[places[i].rows[j]].key] for i, j in seen])
-  sides = [max(box.right - box.left, box.bottom - box.top) for box in (boxes[i][j] for i, j in seen)]
+  sides = [boxes[i][j].longer_side for i, j in seen]
   pairs = repeats.candidates(
     repeats.Thumbnails(thumbnail_ND, np.array(sides), np.array([i for i, _ in seen]))
   )

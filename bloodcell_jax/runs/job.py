@@ -67,8 +67,8 @@ class Job:
     self.stop = stop
     self._targets: Targets | None = None
     self.devices = devices.devices(experiment.num_devices, experiment.parallel)
-    # Before features are computed or a layer is fitted: the first batch would be refused after that.
-    batch_part.own(self.devices, experiment.batch_size)
+    # The rows of each training batch that this host computes; a batch of which it has none is refused.
+    self.part = batch_part.own(self.devices, experiment.batch_size)
     self.num_classes = len(data.table.class_names)
     experiment.intervals.check_classes(data.table.class_names)
     self.options = zoo.options(experiment.model, self.num_classes, jnp.float32, experiment.convolution)
@@ -211,11 +211,6 @@ class Job:
   def batches(self, start: int) -> Generator[types.Batch, None, None]:
     """The endless training batches, from step `start` on; of several hosts the part of this one."""
     return batch_part.filled(self._batches(start, self.part.rows), self.part)
-
-  @property
-  def part(self) -> batch_part.Part:
-    """The rows of each training batch that this host computes."""
-    return batch_part.own(self.devices, self.experiment.batch_size)
 
   def _batches(self, start: int, part: slice) -> Generator[types.Batch, None, None]:
     e, rows = self.experiment, self.data.rows['train']

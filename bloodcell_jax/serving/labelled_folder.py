@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
-from collections.abc import Iterator
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import decode
@@ -20,18 +19,17 @@ def write(session: session_lib.Session, folder: pathlib.Path, max_pixels: int) -
     Refused: nothing is labelled, a photograph cannot be read again, the session has ended meanwhile, or the folder
       is there already or cannot be written.
   """
-  labels = session.labels()
-  done: set[str] = set()
-
-  def photographs() -> Iterator[cell_folder.LabelledPhotograph]:
-    for photograph in session.photographs():
-      chosen = [one for one in photograph.cells if one.key in labels and one.key not in done]
-      done.update(one.key for one in chosen)
-      cells = tuple(cell_folder.LabelledCell(one.number, one.box, labels[one.key].name) for one in chosen)
-      yield cell_folder.LabelledPhotograph(str(photograph.path), photograph.shown, photograph.digest, cells)
-
+  labels, done = session.labels(), set()
+  photographs = []
+  for photograph in session.photographs():
+    chosen = [one for one in photograph.cells if one.key in labels and one.key not in done]
+    done |= {one.key for one in chosen}
+    cells = tuple(cell_folder.LabelledCell(one.number, one.box, labels[one.key].name) for one in chosen)
+    photographs.append(
+      cell_folder.LabelledPhotograph(str(photograph.path), photograph.shown, photograph.digest, cells)
+    )
   try:
-    return cell_folder.write(photographs(), folder, max_pixels)
+    return cell_folder.write(photographs, folder, max_pixels)
   except types.UserError as error:
     raise session_lib.Refused(str(error)) from None
   except decode.DecodeError as error:

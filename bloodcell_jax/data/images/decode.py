@@ -10,62 +10,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 
 import numpy as np
-from PIL import Image
 
 from bloodcell_jax.base import cell, types
 from bloodcell_jax.data.images import (
-  brightness,
-  cell_view,
-  excerpt,
   image_buffer,
   image_files,
-  locate,
   near_copies,
+  network_input,
   on_demand,
   photograph,
   rgb,
 )
-
-INTERPOLATIONS = {
-  'nearest': Image.Resampling.NEAREST,
-  'bilinear': Image.Resampling.BILINEAR,
-  'bicubic': Image.Resampling.BICUBIC,
-  'lanczos': Image.Resampling.LANCZOS,
-  'box': Image.Resampling.BOX,
-}
-VIEWS = ('full', 'nucleus', *cell_view.SIDES)
-CACHES = ('auto', image_buffer.MEMORY, image_buffer.DISK, image_buffer.NONE)
-LEAST_SIDE = photograph.LEAST_SIDE
-MOST_SIDE = 10**8
 
 _CHUNK = 32  # images a task decodes
 _AHEAD = 128  # images that `each` decodes ahead
 _AHEAD_CUT = 8  # photographs, each of many cells, that it decodes ahead
 
 
-@dataclasses.dataclass(frozen=True)
-class Spec:
-  """How a file becomes an image of the size of the network's input."""
-
-  image_size: int  # pixels a side of the square result, 8 to MOST_SIDE
-  view: str  # one of VIEWS
-  interpolation: str  # a key of INTERPOLATIONS
-  stretch_brightness: bool  # scale by 255 / max
-  max_pixels: int  # > 0
-  cache: str  # one of CACHES
-
-  def __post_init__(self):
-    for name, choices in (('view', VIEWS), ('interpolation', INTERPOLATIONS), ('cache', CACHES)):
-      if getattr(self, name) not in choices:
-        raise types.UserError(f'data.{name} is {getattr(self, name)!r}; choose one of {", ".join(choices)}')
-    if not LEAST_SIDE <= self.image_size <= MOST_SIDE:
-      raise types.UserError(
-        f'data.image_size is {self.image_size}; it must lie in {LEAST_SIDE} to {MOST_SIDE}, in pixels'
-      )
-    if self.max_pixels <= 0:
-      raise types.UserError(f'data.max_pixels is {self.max_pixels}; it must be above 0')
-
-
+Spec = network_input.Spec
+INTERPOLATIONS, VIEWS, CACHES = network_input.INTERPOLATIONS, network_input.VIEWS, network_input.CACHES
+LEAST_SIDE, MOST_SIDE = network_input.LEAST_SIDE, network_input.MOST_SIDE
 DecodeError = rgb.DecodeError
 quiet = photograph.quiet
 
@@ -131,7 +95,7 @@ def table(
     for i in range(start, min(start + _CHUNK, len(rows))):
       try:
         opened, conversions = photograph.upright(rows.content[i], spec.max_pixels)
-        image_HWC, more = _of_upright(opened, spec)
+        image_HWC, more = network_input.of_picture(opened, spec)
       except DecodeError as error:
         results.append((i, error))
       else:
@@ -207,19 +171,11 @@ def each(
       original_HWC = np.asarray(upright)
       boxes = boxes_of(i, digest, original_HWC)
       inner = [box for box in boxes if box is not None]
-      is_framed = frames_of is not None and bool(inner)
-      frames = frames_of(original_HWC, inner) if frames_of is not None and inner else boxes
-      about = excerpt.of(upright)
-      stretched = _stretched(upright, spec, about)
-      sized = [
-        _framed(_cut(stretched, frame), spec, box.seen_in(frame))
-        if is_framed and box is not None and frame is not None
-        else _alone(_cut(stretched, frame), spec, about if frame is None else None)
-        for box, frame in zip(boxes, frames, strict=True)
-      ]
+      frames = frames_of(original_HWC, inner) if frames_of is not None and inner else None
+      sized = network_input.of_cells(upright, spec, boxes, frames)
       if on_read is not None:
         on_read(
-          digest, stretched.size, notes + tuple(dict.fromkeys(note for _, more in sized for note in more))
+          digest, upright.size, notes + tuple(dict.fromkeys(note for _, more in sized for note in more))
         )
       return digest, [(box, image_HWC) for box, (image_HWC, _) in zip(boxes, sized, strict=True)]
     except DecodeError as error:
@@ -242,60 +198,5 @@ def each(
 def _image(content: types.Content, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
   """As `image`, with the warnings of Pillow."""
   upright, notes = photograph.upright(content, spec.max_pixels)
-  array, more = _of_upright(upright, spec)
+  array, more = network_input.of_picture(upright, spec)
   return array, notes + more
-
-
-def _of_upright(upright: Image.Image, spec: Spec) -> tuple[np.ndarray, tuple[str, ...]]:
-  """The upright photograph as uint8 [S, S, 3], and what is to be noted of that."""
-  about = excerpt.of(upright)
-  return _alone(_stretched(upright, spec, about), spec, about)
-
-
-def _stretched(upright: Image.Image, spec: Spec, about: excerpt.Excerpt | None) -> Image.Image:
-  if not spec.stretch_brightness:
-    return upright
-  return brightness.stretch(upright, about.brightest if about else brightness.maximum(upright))
-
-
-def _alone(
-  picture: Image.Image, spec: Spec, about: excerpt.Excerpt | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-  """As `_sized`, of a picture that is no frame; one that was cut out of a photograph shows the cell that was meant."""
-  if about is None or spec.view not in about.frames:
-    return _sized(picture, spec, None)
-  frame = about.frames[spec.view]
-  return _framed(_cut(picture, frame), spec, about.box.seen_in(frame))
-
-
-def _framed(frame: Image.Image, spec: Spec, within: cell.Box) -> tuple[np.ndarray, tuple[str, ...]]:
-  """As `_sized`, of a frame, which shows the cell as the network was trained on it, but for its own scale."""
-  whole = spec if spec.view in cell_view.SIDES else dataclasses.replace(spec, view='full')
-  return _sized(frame, whole, within)
-
-
-def _cut(photograph: Image.Image, box: cell.Box | None) -> Image.Image:
-  if box is None:
-    return photograph
-  width, height = photograph.size
-  if box.right > width or box.bottom > height:
-    raise ValueError(f'{box} reaches beyond the photograph of {width}x{height} pixels')
-  return photograph.crop(box.as_tuple())
-
-
-def _sized(upright: Image.Image, spec: Spec, within: cell.Box | None) -> tuple[np.ndarray, tuple[str, ...]]:
-  """The image as uint8 [S, S, 3], cropped as the spec says, and what is to be noted; `within`: the box of its cell."""
-  notes: tuple[str, ...] = ()
-  if spec.view in cell_view.SIDES:
-    how = INTERPOLATIONS[spec.interpolation]
-    return cell_view.cut(np.asarray(upright), spec.view, spec.image_size, how, within)
-  if spec.view == 'nucleus':
-    array = np.asarray(upright)
-    centre = locate.nucleus(array)
-    if centre is None:
-      notes = ('no nucleus found, the full image is used',)
-    else:
-      upright = Image.fromarray(np.ascontiguousarray(locate.crop(array, centre, locate.CROP_SHARE)))
-  return np.asarray(
-    upright.resize((spec.image_size, spec.image_size), INTERPOLATIONS[spec.interpolation])
-  ), notes
