@@ -112,17 +112,28 @@ def test_labels_are_given_by_keyboard_kept_and_exported(tmp_path):
   assert labels[0]['sha256_16'] == f'sha256:{classified.cells[rows[0]].digest}'
 
 
+SHOWN = 'return [...document.querySelectorAll(".item")].map(card => card.dataset.index);'
+
+
 def test_two_thousand_images_are_shown_and_filtered_without_a_wait(tmp_path):
   page = tmp_path / 'review.html'
-  write(page, 2000, ('A', 'B', 'C'))
+  classified, _ = write(page, 2000, ('A', 'B', 'C'))
   with browser.opened(page, 1280) as driver:
+    everything = driver.execute_script(SHOWN)
     took = driver.execute_script(
       'const f = document.getElementById("filter"); const began = performance.now();'
       'for (const v of ["A", "unclassified", "*"]) { f.value = v; f.dispatchEvent(new Event("change"));'
       'document.body.offsetHeight; } return (performance.now() - began) / 3;'
     )
     assert took < 1000, f'{took:.0f} ms a filter'
-    assert driver.execute_script('return document.querySelectorAll(".item").length') == 2000
+    assert driver.execute_script(SHOWN) == everything
+    assert len(everything) == 2000
+    of_a = driver.execute_script(
+      'const f = document.getElementById("filter"); f.value = "A"; f.dispatchEvent(new Event("change"));'
+      + SHOWN
+    )
+    assert len(of_a) == classified.predicted.count('A')
+    assert of_a == [each for each in everything if each in set(of_a)], 'in the order of the page'
 
 
 def test_each_class_has_a_key_of_its_own_and_the_first_nine_have_digits():
