@@ -23,6 +23,7 @@ from bloodcell_jax.inference import (
   file_predictions,
   foreign_cells,
   laboratory_count,
+  megapixels,
   prediction_outputs,
   prediction_summary,
   reviewers,
@@ -69,6 +70,9 @@ def define_flags() -> None:
     'cells that do not look like the training images: withhold their class, or keep it, without intervals',
   )  # fmt: skip
   flags.DEFINE_integer('review_max', 2000, 'how many of the least certain cells to review')
+  flags.DEFINE_integer(
+    'most_megapixels', 0, 'largest size of a photograph, in megapixels; 0 for data.max_pixels of the training'
+  )
 
 
 def run(request: commands.Request, stop: signals.Stop) -> None:
@@ -86,7 +90,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   if not is_box:
     console.keep(folder.log)
   spec = loaded.job.experiment.data.decode
-  spec = dataclasses.replace(spec, view=values.view or spec.view)
+  most = values.most_megapixels * megapixels.MEGAPIXEL or spec.max_pixels
+  spec = dataclasses.replace(spec, view=values.view or spec.view, max_pixels=most)
   cells = values.cells or cell_finder.default(spec.view)
   network = file_predictions.fingerprint(loaded, spec, cell_finder.fingerprint(cells))
   target = _target(folder, request.paths, network, box.PREDICTIONS if is_box else folder.path / 'predict')
@@ -117,6 +122,8 @@ def _wanted(paths: Sequence[str]) -> prediction_outputs.Wanted:
     raise types.UserError('predict needs images: name files, folders, patterns or a .csv with a column file')
   if values.review_max < 0:
     raise types.UserError(f'review_max is {values.review_max}; it must be 0 or more')
+  if values.most_megapixels < 0:
+    raise types.UserError(f'most_megapixels is {values.most_megapixels}; it must be 0 or more')
   cell_finder.check(values.cells)
   laboratory_count.check(values.count)
   reviewers.check(values.reviewers)

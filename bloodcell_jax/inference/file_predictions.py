@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from bloodcell_jax.base import cell, tree, types
-from bloodcell_jax.data.images import decode, feature_cache, redefined
+from bloodcell_jax.data.images import decode, feature_cache, redefined, rgb
 from bloodcell_jax.data.sources import input_paths
-from bloodcell_jax.inference import classifier
+from bloodcell_jax.inference import classifier, megapixels
 from bloodcell_jax.runs import forward
 from bloodcell_jax.storage import journal as journal_lib
 
@@ -47,13 +47,15 @@ def cells_of(photograph_HWC: np.ndarray) -> Sequence[cell.Region | None]:
 
 def fingerprint(loaded: classifier.Classifier, spec: decode.Spec, cells: str = '') -> str:
   """16 hex digits that change with whatever decides what is predicted for given bytes; `cells`: of the detector."""
+  own = loaded.job.experiment.data.decode
   networks, rule = loaded.models.networks, loaded.models.combination
   learned = [network.job.statistics for network in networks]
   return feature_cache.key(
     weights=' '.join(tree.fingerprint(network.params) for network in networks),
     combination=f'{rule.kind} {tree.fingerprint(dict(rule.arrays))}',
     views=loaded.job.experiment.tta,
-    decoding=repr(dataclasses.replace(spec, cache='memory')),
+    # How large a photograph may be decides whether it is read, not what is predicted.
+    decoding=repr(dataclasses.replace(spec, cache='memory', max_pixels=own.max_pixels)),
     standardize=repr(loaded.job.transform.standardize),
     statistics=repr([each and [each.mean_C, each.std_C] for each in learned]),
     class_names=' '.join(loaded.class_names),
@@ -143,7 +145,9 @@ def predict_files(
   )
   for i, (file, (digest, content)) in enumerate(zip(files, contents, strict=True)):
     loaded.job.poll()
-    if isinstance(content, decode.DecodeError):
+    if isinstance(content, rgb.TooLarge):
+      problems.append(types.Problem(file.shown, megapixels.refusal(content, spec.max_pixels, 'predict')))
+    elif isinstance(content, decode.DecodeError):
       problems.append(types.Problem(file.shown, str(content)))
     else:
       photographs.append((file, digest))

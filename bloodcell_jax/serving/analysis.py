@@ -62,11 +62,10 @@ class Analysis:
   ):
     self.loaded = classifier.in_batches(loaded, _BATCH)
     decoding = loaded.job.experiment.data.decode
-    spec = dataclasses.replace(decoding, view=view or decoding.view)
+    self.spec = dataclasses.replace(decoding, view=view or decoding.view, max_pixels=max_pixels)
     self.name = name
-    # As `predict` names the network: what is refused decides no prediction.
-    self.network = file_predictions.fingerprint(self.loaded, spec, cell_finder.fingerprint(cells))
-    self.spec = dataclasses.replace(spec, max_pixels=max_pixels)
+    # As `predict` names the network.
+    self.network = file_predictions.fingerprint(self.loaded, self.spec, cell_finder.fingerprint(cells))
     self._cells_of = cell_finder.finder(cells, cell_finder.from_training(self.spec.view, trained))
     self._frames_of = cell_finder.framer(self.spec.view)
 

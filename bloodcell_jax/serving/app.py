@@ -14,6 +14,7 @@ import anyio
 from starlette import applications, concurrency, requests, responses, routing
 
 from bloodcell_jax.data.images import rgb
+from bloodcell_jax.inference import megapixels
 from bloodcell_jax.serving import (
   adaptation,
   answers,
@@ -184,7 +185,9 @@ class App:
       except BaseException as error:
         _remove(path)
         if isinstance(error, rgb.TooLarge):
-          raise session_lib.Refused(f'{shown}: {self._limits.too_large(error.what, error.enough)}') from None
+          raise session_lib.Refused(
+            f'{shown}: {megapixels.refusal(error, self._limits.pixels, "serve")}'
+          ) from None
         if isinstance(error, rgb.DecodeError):
           raise session_lib.Refused(f'{shown}: {error}') from None
         if isinstance(error, OSError):

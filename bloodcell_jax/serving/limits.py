@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
-_MEGABYTE = _MEGAPIXEL = 10**6
+_MEGABYTE = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,24 +42,3 @@ class Limits:
     if bytes_before + size > self.total_bytes:
       return f'does not fit; all files together may have {self.total_bytes / _MEGABYTE:,.0f} MB'
     return ''
-
-  def too_large(self, what: str, enough: int) -> str:
-    """Why a photograph of more pixels is not taken, and the flag of `serve` under which it is.
-
-    Args:
-      what: its size, as 'has 9x9 pixels'.
-      enough: a limit of pixels under which it is read; 0 where it is too large under any.
-
-    Example:
-      >>> limits = Limits(2, 50_000_000, 60_000_000, 5 * 10**7, 60, 20)
-      >>> limits.too_large('has 8000x7000 pixels', 56_000_000)[:55]
-      'has 8000x7000 pixels, more than --most_megapixels=50 al'
-      >>> limits.too_large('has too many pixels', 0)
-      'has too many pixels to be read; make the photograph smaller'
-    """
-    if not enough:
-      return f'{what} to be read; make the photograph smaller'
-    return (
-      f'{what}, more than --most_megapixels={self.pixels / _MEGAPIXEL:g} allows; start serve with '
-      f'--most_megapixels={math.ceil(enough / _MEGAPIXEL)}, or make the photograph smaller'
-    )
