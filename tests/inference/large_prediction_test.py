@@ -4,12 +4,11 @@ import json
 import re
 
 import numpy as np
-import page_server
 import starting
 from PIL import Image
 
 from bloodcell_jax.data.images import rgb
-from bloodcell_jax.inference import cell_finder, file_predictions, megapixels
+from bloodcell_jax.inference import megapixels
 
 
 def test_with_the_flag_that_is_named_the_photograph_is_predicted_too(tmp_path):
@@ -39,16 +38,6 @@ def test_a_limit_below_0_is_refused(tmp_path):
   code, _, err = starting.run('predict', tmp_path, '--most_megapixels=-1', inside=tmp_path)
   assert (code, err.count('\n')) == (2, 1)
   assert 'most_megapixels is -1; it must be 0 or more' in err
-
-
-def test_the_limit_does_not_change_the_networks_name_and_the_view_does():
-  loaded = page_server.loaded()
-  own = loaded.job.experiment.data.decode
-  name = file_predictions.fingerprint(loaded, own, cell_finder.fingerprint('auto'))
-  wider = own.__class__(**{**vars(own), 'max_pixels': 2 * own.max_pixels})
-  assert file_predictions.fingerprint(loaded, wider, cell_finder.fingerprint('auto')) == name
-  close = own.__class__(**{**vars(own), 'view': 'nucleus' if own.view != 'nucleus' else 'full'})
-  assert file_predictions.fingerprint(loaded, close, cell_finder.fingerprint('auto')) != name
 
 
 def test_a_photograph_that_no_limit_admits_is_to_be_made_smaller():

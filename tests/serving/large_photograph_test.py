@@ -70,3 +70,4 @@ def test_the_flag_holds_in_place_of_the_runs_limit_and_the_network_keeps_its_nam
   assert many.spec.max_pixels == 3 * own.max_pixels
   assert few.network == many.network
   assert few.network == file_predictions.fingerprint(few.loaded, own, cell_finder.fingerprint('auto'))
+  assert analysis.Analysis(loaded, 'run', 'nucleus', 'auto', {}, 10**6).network != few.network
