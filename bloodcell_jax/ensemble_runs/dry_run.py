@@ -14,10 +14,18 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
 from bloodcell_jax.data.images import decode, feature_cache, image_buffer
 from bloodcell_jax.data.sources import remarks
+from bloodcell_jax.ensemble_runs import out_of_fold
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.models import zoo
 from bloodcell_jax.runs import cost as cost_lib
-from bloodcell_jax.runs import frozen_features, host_state, pipeline_choice, run_data, starting_weights
+from bloodcell_jax.runs import (
+  cross_validation,
+  frozen_features,
+  host_state,
+  pipeline_choice,
+  run_data,
+  starting_weights,
+)
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import memory
@@ -133,13 +141,20 @@ def _devices(exp: experiment.Experiment, on: devices.Devices, num_hosts: int) ->
 def _divided(exp: experiment.Experiment, progress: progress_lib.Progress) -> dataset.Dataset:
   """The data with its splits, undecoded; refused where the training would refuse it."""
   folds = exp.cross_validation
+  together = run_data.divide(reading.undecoded(exp.data, exp.division_seed, ()), exp)
+  if untaught := remarks.untaught(together.table):
+    raise types.UserError(untaught)
+  data = together
   if folds.folds and not folds.fold:
     # The first stands for all of them.
-    exp = dataclasses.replace(exp, cross_validation=dataclasses.replace(folds, fold=1))
-  data = run_data.divide(reading.undecoded(exp.data, exp.division_seed, ()), exp)
-  if untaught := remarks.untaught(data.table):
-    raise types.UserError(untaught)
+    data, *_ = [
+      cross_validation.divided_for(together, dataclasses.replace(exp, cross_validation=each))
+      for each in (dataclasses.replace(folds, fold=k) for k in range(1, folds.folds + 1))
+    ]
   run_data.check_leaks(exp, data, progress)
+  run_data.check_validation(data)
+  if exp.ensemble.combine in method.STACKED:
+    out_of_fold.check(exp, data)
   return data
 
 

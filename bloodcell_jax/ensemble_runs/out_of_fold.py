@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from bloodcell_jax.config import experiment
@@ -17,6 +18,17 @@ from bloodcell_jax.train import signals
 def folder(one: member.Member) -> workdir.Workdir:
   """That of a member's cross-validation."""
   return workdir.Workdir(one.folder.path / folds.OUT_OF_FOLD)
+
+
+def check(exp: experiment.Experiment, data: dataset.Dataset) -> None:
+  """Refuses, before a member is trained, images that cannot be divided into the folds of stacking.
+
+  Raises:
+    UserError: a class has too few groups.
+  """
+  for fold in range(1, exp.ensemble.folds + 1):
+    spec = folds.Spec(exp.ensemble.folds, fold)
+    cross_validation.divided_for(data, dataclasses.replace(exp, cross_validation=spec))
 
 
 def train(

@@ -72,6 +72,9 @@ def run(
   preparation.claim(configs[0], exp, folder)
   data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
+  run_data.check_validation(data)
+  if exp.ensemble.combine in method.STACKED:
+    out_of_fold.check(exp, data)
   leak = data.leaking().counts()
   job = job_lib.Job(exp, data, exp.transform.standardize, None, stop)
   if queue:

@@ -74,10 +74,7 @@ def run_on(
   exp = exps.pop(0)
   folder.write_config(configs[0])
   undivided = data
-  data, *divided = (
-    undivided.with_rows(run_data.of_fold(undivided.table, undivided.rows, own))
-    for own in (exp, *exps.values())
-  )
+  data, *divided = (divided_for(undivided, own) for own in (exp, *exps.values()))
   parts = dict(zip(exps, divided, strict=True))
   leaking = leaks.together([part.leaking() for part in (data, *parts.values())])
   if not exp.data.allow_leak:
@@ -114,6 +111,18 @@ def run_on(
     return
   note = scoring.note(data.table.synthetic, leaking.counts())
   _join(folder, list(folders.values()), data, exp, note, progress)
+
+
+def divided_for(data: dataset.Dataset, exp: experiment.Experiment) -> dataset.Dataset:
+  """The data with the rows of the experiment's fold, or of all folds together.
+
+  Raises:
+    UserError: it cannot be divided, or the fold's validation cannot calibrate.
+  """
+  part = data.with_rows(run_data.of_fold(data.table, data.rows, exp))
+  if exp.cross_validation.fold:
+    run_data.check_validation(part)
+  return part
 
 
 def joined(parts: Sequence[types.Predictions], table: types.Table) -> types.Predictions:

@@ -156,3 +156,17 @@ def check_leaks(exp: experiment.Experiment, data: dataset.Dataset, progress: pro
     progress.line(
       f'{num - num_clean:,} of {num:,} test images share a group with training; test_clean leaves them out'
     )
+
+
+def check_validation(data: dataset.Dataset) -> None:
+  """Refuses, before anything is trained, a validation split that cannot calibrate what is trained.
+
+  Raises:
+    UserError: its images are of one group.
+  """
+  group_V = np.unique(data.table.group[data.rows['validation']])
+  if len(group_V) == 1:
+    raise types.UserError(
+      f'validation has images of one group only, {group_V[0]}; the temperature and the threshold need two or more: '
+      'raise data.validation_fraction, or put images of other groups into VALIDATION'
+    )

@@ -58,6 +58,7 @@ def run(
   preparation.claim(config, exp, folder)
   data = read_images(exp, folder, stop, progress)
   run_data.check_leaks(exp, data, progress)
+  run_data.check_validation(data)
   if hosts.current().num > 1:
     host_state.agree({'fingerprint': data.fingerprint()}, 'images', hosts.current())
   train_run(config, exp, folder, data, stop, progress, targets=None, previous=None)
