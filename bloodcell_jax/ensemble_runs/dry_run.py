@@ -122,8 +122,12 @@ def _state(config: Mapping[str, Any], folder: workdir.Workdir) -> str:
   if not (folder.config.exists() and folder.has_results()):
     return f'folder: {folder.path}, a new run'
   folder.check_config(config)
-  done = len(history.read(folder.history)) if folder.history.exists() else 0
-  return f'folder: {folder.path} holds this run with {done} epochs; training continues it, the times are for a new run'
+  holds = f'folder: {folder.path} holds this run'
+  if folder.report.exists() and folder.metrics.exists():
+    return f'{holds}, complete; the times are for a new run'
+  # A cross-validation and an ensemble have no history of their own.
+  done = f' with {len(history.read(folder.history))} epochs' if folder.history.exists() else ''
+  return f'{holds}{done}; training continues it, the times are for a new run'
 
 
 def _devices(exp: experiment.Experiment, on: devices.Devices, num_hosts: int) -> str:

@@ -15,13 +15,17 @@ _RAISED = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
 
 
 @figure.styled
-def plot(columns: Mapping[str, Sequence[Any]], best_epoch: int) -> mpl_figure.Figure:
+def plot(
+  columns: Mapping[str, Sequence[Any]], best_epoch: int, is_cross_entropy: bool, is_weighted: bool
+) -> mpl_figure.Figure:
   """Training and validation curves, with the best epoch, the stages and the learning rate.
 
   Args:
     columns: `epoch, loss, val_loss, accuracy, val_accuracy` and optionally `stage` and `learning_rate`; one entry
       per epoch.
     best_epoch: the epoch whose checkpoint is evaluated.
+    is_cross_entropy: whether the loss of every epoch is; otherwise its stages may have losses that cannot be compared.
+    is_weighted: whether images weigh differently in the figures of training; in those of validation they weigh alike.
   """
   epochs = np.asarray(columns['epoch'])
   has_rate = 'learning_rate' in columns
@@ -29,10 +33,12 @@ def plot(columns: Mapping[str, Sequence[Any]], best_epoch: int) -> mpl_figure.Fi
   heights = (3, 1) if has_rate else (1,)
   fig, panels = figure.mosaic(layout, 9, 3.3 + 0.9 * has_rate, sharex=True, height_ratios=heights)
   few: dict[str, Any] = {'marker': 'o', 'markersize': 4} if len(epochs) < 6 else {}
-  for name, unit in (('loss', 'cross-entropy, nats'), ('accuracy', '')):
+  training = 'training, weighted' if is_weighted else 'training'
+  unit_of_loss = 'cross-entropy, nats' if is_cross_entropy else 'that of each stage'
+  for name, unit in (('loss', unit_of_loss), ('accuracy', '')):
     axis = panels[name]
     values = np.asarray([columns[name], columns[f'val_{name}']], float)
-    for row, label, color in zip(values, ('training', 'validation'), figure.COLORS, strict=False):
+    for row, label, color in zip(values, (training, 'validation'), figure.COLORS, strict=False):
       axis.plot(epochs, row, color=color, label=label, **few)
     best = values[1][epochs == best_epoch]
     axis.plot(

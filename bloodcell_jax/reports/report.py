@@ -6,7 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bloodcell_jax.reports import adaptation_section, members_section, page, selection, split_section
+from bloodcell_jax.reports import (
+  adaptation_section,
+  folds_section,
+  members_section,
+  page,
+  selection,
+  split_section,
+)
 from bloodcell_jax.stats import collapse
 from bloodcell_jax.stats import metrics as merits
 from bloodcell_jax.storage import adaptation_file, ensemble_file, workdir
@@ -45,7 +52,8 @@ def write(folder: workdir.Workdir) -> None:
   first = selection.headline(selection.unseen(metrics), chosen)
   metrics = {first: metrics[first], **metrics} if metrics else {}
   sections = [('data', 'Data'), ('results', 'Results')]
-  sections += [('folds', 'Folds')] if folds else []
+  sections += [folds_section.SECTION] if folds else []
+  trained_on = folds_section.trained_on(folds) if folds else _trained_on(environment)
   adaptation = adaptation_file.read(folder)
   sections += [adaptation_section.SECTION] if adaptation else []
   ensemble = ensemble_file.read(folder) if folder.ensemble.exists() else None
@@ -54,7 +62,7 @@ def write(folder: workdir.Workdir) -> None:
   sections += [('training', 'Training'), ('versions', 'Versions and config')]
   parts = [
     f'<h1>{page.text(folder.path.name)}</h1>',
-    _headline(first, metrics[first], environment, chosen) if metrics else NOT_SCORED,
+    _headline(first, metrics[first], trained_on, chosen) if metrics else NOT_SCORED,
     *(f'<p class="note" role="note">{page.text(note)}</p>' for note in warnings(metrics)),
     page.contents(sections),
     page.heading(*sections[0]),
@@ -64,7 +72,7 @@ def write(folder: workdir.Workdir) -> None:
     ),
     page.heading(*sections[1]),
     *([_intervals(metrics), _results(metrics, chosen)] if metrics else [NOT_SCORED]),
-    *([_folds(folds)] if folds else []),
+    *([folds_section.section(folds)] if folds else []),
     *([adaptation_section.section(adaptation)] if adaptation else []),
     *([members_section.section(folder, ensemble, metrics, chosen)] if ensemble else []),
     *(split_section.section(folder, name, entry, name == first, chosen) for name, entry in metrics.items()),
@@ -141,21 +149,24 @@ def _few_groups(split: str, per_class: Mapping[str, Any]) -> list[str]:
   return [f'{name} in {split} ({num})' for name, num in few.items()]
 
 
-def _headline(
-  split: str, entry: dict[str, Any], environment: dict[str, Any], chosen: Mapping[str, Sequence[str]]
-) -> str:
+def _trained_on(environment: dict[str, Any]) -> str:
+  """A sentence on the number of photographs and images."""
   classes = environment['data']['counts'].get('train', {}).values()
   num_photographs, num_images = (
     sum(photographs for _, photographs in classes),
     sum(images for images, _ in classes),
   )
+  return f'Trained on {num_photographs:,} photographs, {num_images:,} images.'
+
+
+def _headline(split: str, entry: dict[str, Any], trained_on: str, chosen: Mapping[str, Sequence[str]]) -> str:
   caution = selection.sentence(split, chosen)
   share = f'{100 * entry["interval"]["confidence"]:g}%'
   return (
     f'<p class="headline">Macro F1 <strong>{split_section.figure(entry["macro_f1"])}</strong>, accuracy '
     f'<strong>{split_section.figure(entry["accuracy"])}</strong><br>on {page.text(split)}: '
     f'{entry["num_groups"]:,} groups, {entry["num_images"]:,} images. '
-    f'Trained on {num_photographs:,} photographs, {num_images:,} images.'
+    f'{trained_on}'
     f'<br><span class="small">In brackets: {share} confidence intervals, obtained by resampling groups. '
     f'{page.text(caution)}</span></p>'
   )
@@ -215,25 +226,6 @@ def _results(metrics: dict[str, Any], chosen: Mapping[str, Sequence[str]]) -> st
 def approximate(chosen: Mapping[str, Sequence[str]]) -> str:
   """Why the calibration of a run holds approximately; `chosen` as from `selection.choices`."""
   return APPROXIMATE_ADAPTED if selection.calibrated_on(chosen) == selection.CROSS_FITTED else APPROXIMATE
-
-
-def _folds(folds: dict[str, Any]) -> str:
-  """The figures of each fold, their mean and their standard deviation."""
-  rows = []
-  for split, figures in folds['splits'].items():
-    known = [figure for figure in merits.FIGURES if figure.name in figures]
-    columns = [figures[figure.name] for figure in known]
-    each = zip(*(column['values'] for column in columns), strict=True)
-    rows += [(f'{split}, fold {k + 1}', *map(split_section.number, values)) for k, values in enumerate(each)]
-    for name, title in (('mean', 'mean'), ('sd', 'standard deviation')):
-      rows.append((f'{split}, {title}', *(split_section.number(column[name]) for column in columns)))
-  head = ('split', *(figure.title for figure in known))
-  return (
-    page.heading('folds', 'Folds')
-    + f'<p>{folds["num_folds"]} networks, each trained without the images of its fold, '
-    'on which nothing was chosen or fitted either. Each has its own report, folds/K/report.html.</p>'
-    + page.table('figures of each fold', head, rows)
-  )
 
 
 def _intervals(metrics: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.data import dataset
+from bloodcell_jax.data.augmentation import test_time
 from bloodcell_jax.data.images import feature_cache
 from bloodcell_jax.runs import frozen_features, resident_updates
 from bloodcell_jax.runs import job as job_lib
@@ -228,4 +229,5 @@ def seconds(
     total += 0 if has_features else num_maps * cost.image_seconds
   else:
     total += sum(epochs) * counts.validation * cost.image_seconds
-  return trainings * (OVERHEAD + total + counts.scored * cost.image_seconds)
+  scoring = test_time.num_copies(exp.tta) * counts.scored * cost.image_seconds
+  return trainings * (OVERHEAD + total + scoring)

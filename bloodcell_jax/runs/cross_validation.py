@@ -219,8 +219,20 @@ def _join(
   }
   entries = folder.read_metrics()
   leak = entries[folds.OUT_OF_FOLD]['leak']
-  entries[workdir.FOLDS] = {'num_folds': len(parts), 'splits': of_split, 'note': note, 'leak': leak}
+  entries[workdir.FOLDS] = {
+    'num_folds': len(parts),
+    'splits': of_split,
+    'note': note,
+    'leak': leak,
+    'trained_on': [_trained_on(part) for part in parts],
+  }
   atomic.write_json(folder.metrics, entries)
   for split, values in of_split.items():
     progress.line(line(split, values))
   report.publish(folder, note, progress)
+
+
+def _trained_on(part: workdir.Workdir) -> tuple[int, int]:
+  """(photographs, images) of a fold's training."""
+  counts = part.read_environment()['data']['counts']['train'].values()
+  return sum(photographs for _, photographs in counts), sum(images for images, _ in counts)

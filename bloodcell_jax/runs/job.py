@@ -99,6 +99,16 @@ class Job:
       laboratory_N = laboratories.numbers(self.data.table.group, self.experiment.data.source)
     return stream.Arrays(self.data.image_NHWC, target_NK, weight_N, laboratory_N)
 
+  @property
+  def is_residual(self) -> bool:
+    """Whether the targets are residuals, fitted by least squares."""
+    return self._targets is not None and self._targets.is_residual
+
+  @property
+  def is_weighted(self) -> bool:
+    """Whether the training images weigh differently in the training loss and accuracy."""
+    return bool(np.ptp(self.arrays.weight_N[self.data.rows['train']]))
+
   def with_targets(self, targets: Targets | None) -> Job:
     """The same job trained on these targets; unchanged where they are None."""
     if targets is None:
@@ -179,9 +189,8 @@ class Job:
 
   def loss(self, stage: stages.Stage) -> step.Loss:
     """The loss of the stage, as `stage_loss.make`."""
-    is_residual = self._targets is not None and self._targets.is_residual
     total = float(self.arrays.weight_N[self.data.rows['train']].sum())
-    return stage_loss.make(self.experiment, stage, is_residual, total)
+    return stage_loss.make(self.experiment, stage, self.is_residual, total)
 
   def make_apply(self, model: nn.Module, **options: Any) -> Callable[[Any, types.Batch], np.ndarray]:
     """The compiled `(params, batch) -> logits_BK` of a network for evaluation; `options` go to its `apply`."""

@@ -60,7 +60,7 @@ def fit(
   elif stage.output_layer == logistic.NAME:
     label_N, spec = arrays.target_NK.argmax(1), job.experiment.logistic
     layer = logistic.fit_new(input_ND, label_N, weight_N, job.num_classes, spec)
-    share = float((weight_N * (layer.logits(input_ND).argmax(1) == label_N)).sum() / weight_N.sum())
+    share = float(np.mean(layer.logits(input_ND).argmax(1) == label_N))
     summary = f'logistic regression of strength {spec.strength:g}, training accuracy {share:.3f}'
   else:
     fitted = svr.fit(input_ND, target_NK, weight_N, job.experiment.svr)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
+from bloodcell_jax.heads import svr
 from bloodcell_jax.models import summary
 from bloodcell_jax.plots import figure
 from bloodcell_jax.plots import history as history_plot
@@ -105,6 +106,10 @@ def train_run(
   progress.line(summary.table(job.model, job.shapes, exp.data.decode.image_size))
   words = length(exp, job.loop_spec.steps_per_epoch, len(data.rows['train']), progress.length_flag)
   progress.line(words)
+  if job.is_weighted:
+    progress.line(
+      'training images weigh differently in the training loss and accuracy, validation images alike in theirs'
+    )
   try:
     records = stage_training.run(job, initial, folder, progress)
   finally:
@@ -121,7 +126,7 @@ def train_run(
   if folder.report.exists() and is_scored:
     progress.line(f'{folder.path}: complete; the report is {folder.report}')
     return
-  _draw_history(folder, records, origin['best_epoch'], note)
+  _draw_history(folder, records, origin['best_epoch'], job, note)
   models = model_set.single(model_set.fit_temperature(job, best), origin)
   folder.metrics.unlink(missing_ok=True)
   own_splits.write(folder, job.experiment, {}, models, data, note, progress)
@@ -129,13 +134,19 @@ def train_run(
 
 
 def _draw_history(
-  folder: workdir.Workdir, records: Sequence[history.Record], best_epoch: int, note: str
+  folder: workdir.Workdir,
+  records: Sequence[history.Record],
+  best_epoch: int,
+  job: job_lib.Job,
+  note: str,
 ) -> None:
   columns = {
     field.name: [getattr(record, field.name) for record in records]
     for field in dataclasses.fields(history.Record)
   }
-  figure.write(folder.figures / 'history.png', history_plot.plot(columns, best_epoch), note)
+  is_cross_entropy = not job.is_residual and all(stage.loss != svr.NAME for stage in job.experiment.stages)
+  drawn = history_plot.plot(columns, best_epoch, is_cross_entropy, job.is_weighted)
+  figure.write(folder.figures / 'history.png', drawn, note)
 
 
 def length(exp: experiment.Experiment, steps_per_epoch: int, num_images: int, flag: str) -> str:

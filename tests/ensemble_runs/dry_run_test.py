@@ -42,7 +42,8 @@ def test_the_command_prints_the_plan_and_writes_no_folder(finished, tmp_path):
   # The control: the same command without the flag has left a folder.
   folder, _ = finished
   before = sorted(folder.rglob('*'))
-  assert 'holds this run with 2 epochs' in starting.run(*starting.TINY, '--dry_run', f'--workdir={folder}')[1]
+  said = starting.run(*starting.TINY, '--dry_run', f'--workdir={folder}')[1]
+  assert 'holds this run, complete; the times are for a new run' in said
   assert sorted(folder.rglob('*')) == before != []
 
 
@@ -124,6 +125,8 @@ def test_the_time_is_that_of_the_updates_validations_and_networks(plan):
   assert 'for 3 networks' in three[-1]
   assert seconds(three) == pytest.approx(3 * seconds(one), rel=0.1)
   assert seconds(plan({**SMALL, 'train.epochs': 80})) > 1.7 * seconds(one)
+  of_eight = seconds(plan({**SMALL, 'train.epochs': 40, 'evaluate.tta': 'symmetries'}))
+  assert of_eight == pytest.approx(expected + 7 * 0.5 * (validation + test), rel=0.03)
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,9 @@ MAKERS = {
   'distribution of a thousand': lambda: distribution.plot(
     {split: {f'class {k}': (k % 50, k % 7) for k in range(1000)} for split in ('train', 'validation', 'test')}
   ),
-  'history': lambda: history.plot(columns(40, staged=False), 17),
-  'history in stages': lambda: history.plot(columns(40), 17),
-  'history of one epoch': lambda: history.plot(columns(1), 1),
+  'history': lambda: history.plot(columns(40, staged=False), 17, True, False),
+  'history in stages': lambda: history.plot(columns(40), 17, False, True),
+  'history of one epoch': lambda: history.plot(columns(1), 1, True, False),
   'importance of trees': lambda: trees.importance(
     0.01 * np.arange(128)[::-1] ** 2,
     np.full(128, 0.3),

@@ -32,7 +32,7 @@ def texts(made):
 def test_a_name_with_dollars_is_drawn_and_no_tick_is_a_formula_unread():
   shown = texts(distribution.plot(COUNTS))
   assert any(HOSTILE.split()[0] in text for text in shown)
-  shown += texts(history.plot(COLUMNS, 1))
+  shown += texts(history.plot(COLUMNS, 1, True, False))
   assert not [text for text in shown if 'mathdefault' in text], shown
 
 

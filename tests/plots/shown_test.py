@@ -82,23 +82,36 @@ def test_a_class_without_images_is_shown_as_none():
 
 
 def test_the_history_marks_stages_and_learning_rate_where_there_are_such():
-  staged, plain = history.plot(columns(40), 17), history.plot(columns(40, staged=False), 17)
+  staged, plain = (
+    history.plot(columns(40), 17, True, False),
+    history.plot(columns(40, staged=False), 17, True, False),
+  )
   assert {'head', 'block5', 'learning rate', 'best epoch: 17'} <= set(texts(staged))
   assert not {'head', 'block5', 'learning rate'} & set(texts(plain))
   assert (len(staged.axes), len(plain.axes)) == (3, 2)
 
 
+def test_the_history_says_what_the_loss_is_and_whether_training_images_weigh_differently():
+  alike, weighted = (
+    set(texts(history.plot(columns(10), 3, *which))) for which in ((True, False), (False, True))
+  )
+  assert {'cross-entropy, nats', 'training'} <= alike
+  assert {'that of each stage', 'training, weighted'} <= weighted
+  assert not alike & {'that of each stage', 'training, weighted'}
+  assert not weighted & {'cross-entropy, nats', 'training'}
+
+
 def test_a_loss_that_is_not_finite_leaves_a_gap():
   broken = columns(10)
   broken['loss'] = [*broken['loss'][:5], float('nan'), *broken['loss'][6:]]
-  assert len(figure.png(history.plot(broken, 3), '')) > 1000
+  assert len(figure.png(history.plot(broken, 3, True, False), '')) > 1000
 
 
 def test_a_loss_that_falls_a_hundredfold_gets_a_logarithmic_axis():
   steep = columns(10)
   steep['loss'] = 10.0 ** np.linspace(1, -1, 10)
-  assert history.plot(steep, 3).axes[0].get_yscale() == 'log'
-  assert history.plot(columns(10), 3).axes[0].get_yscale() == 'linear'
+  assert history.plot(steep, 3, True, False).axes[0].get_yscale() == 'log'
+  assert history.plot(columns(10), 3, True, False).axes[0].get_yscale() == 'linear'
 
 
 def test_the_reliability_diagram_states_the_same_error_as_the_metrics():

@@ -84,6 +84,10 @@ def test_the_page_and_the_folder_are_those_of_a_cross_validation(finished):
   page = finished.report.read_text()
   for text in ('Folds', 'standard deviation', 'test, fold 3', 'out_of_fold', 'Synthetic'):
     assert text in page
+  # 24 photographs of two images: a fold holds out 8 of them, and half of the others validate.
+  assert 'Each of 3 networks, one for each fold, was trained on 8 photographs, 16 images.' in page
+  assert 'Trained on' not in page
+  assert 'Trained on 8 photographs, 16 images.' in fold(finished, 1).report.read_text()
   assert (finished.figures / 'confusion_out_of_fold.png').exists()
   assert finished.read_config()['train.fold'] == 0
   assert [fold(finished, k).read_config()['train.fold'] for k in (1, 2, 3)] == [1, 2, 3]

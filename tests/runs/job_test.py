@@ -122,6 +122,7 @@ def test_class_weights_are_those_of_the_training_rows_and_touch_no_evaluation():
   sums = np.bincount(label_N, weight_N, 4)
   np.testing.assert_allclose(sums, len(label_N) / 4, rtol=1e-6)
   assert set(made['none'].arrays.weight_N) == {1}
+  assert (made['none'].is_weighted, made['balanced'].is_weighted) == (False, True)
   assert len(set(weight_N)) == 2, 'one class has a row less'
   assert made['none'].evaluate(made['none'].params) == made['balanced'].evaluate(made['none'].params)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 NONE, MIRRORS, SYMMETRIES = ('none', 'mirrors', 'symmetries')
 # The same copies, the mean over which is taken of the logits and not of the probabilities: with a linear output layer
 # that is the layer on the mean embedding, so that a layer can be fitted on mean embeddings.
@@ -26,6 +28,11 @@ def with_mean_of_logits(kind: str) -> str:
   """
   name = f'{kind}_logits'
   return name if name in _OF_LOGITS else kind
+
+
+def num_copies(kind: str) -> int:
+  """How many copies of an image are predicted: 1 for none, 4 for mirrors, 8 for symmetries."""
+  return sum(1 for _ in copies(np.zeros((1, 1, 1, 1)), kind))
 
 
 def copies(image_BHWC: Any, kind: str) -> Iterator[Any]:
