@@ -16,6 +16,7 @@ from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import folds
 from bloodcell_jax.ensemble_runs import combined_run
 from bloodcell_jax.ensembles import method
+from bloodcell_jax.heads import trees
 from bloodcell_jax.reports import report
 from bloodcell_jax.runs import data_place, deep_trees, run_data, saved_run, scoring, tree_features
 from bloodcell_jax.storage import predictions_csv, workdir
@@ -93,7 +94,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   console.keep(folder.log)
   exp = data_place.find(folder, exp, commands.data_dir())
   data = run_data.read_images(exp, folder, stop, progress)
-  deep_trees.run(folder, exp, data, flags.FLAGS.features, stop, progress)
+  deep_trees.run(folder, exp, data, flags.FLAGS.features, trees.KINDS, stop, progress)
 
 
 def _combine(request: commands.Request, stop: signals.Stop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,22 +29,25 @@ def run(
   exp: experiment.Experiment,
   data: dataset.Dataset,
   features: str,
+  kinds: Sequence[str],
   stop: signals.Stop,
   progress: progress_lib.Progress,
 ) -> None:
-  """Fits both kinds of trees on the run's training images and writes each as a run of its own to `trees/KIND`.
+  """Fits trees on the run's training images and writes each kind as a run of its own to `trees/KIND`.
 
   Each folder holds `config.json`, `environment.json`, `predictions`, `groups`, `review`, `figures`, `metrics.json`
   and `calibration.json`, as any run, and `trees.json`: features, settings, out-of-bag errors, importance and the
   comparison with the network. The trees themselves are not saved: the same run gives the same trees again.
 
-  **Guarantees**: files of earlier trees are replaced; the run's own files are not touched.
+  **Guarantees**: files of earlier trees of these kinds are replaced; the run's own files are not touched. Whenever the
+  process ends, `trees.json` stands beside the complete files of its kind, or is not there.
 
   Args:
     folder: a trained and evaluated run of a single network.
     exp: the run's experiment.
     data: the run's images.
     features: one of `tree_features.FEATURES`.
+    kinds: of `trees.KINDS`.
     stop: polled between batches, trees and permutations.
     progress: where progress is printed.
 
@@ -72,7 +76,7 @@ def run(
   progress.line(
     f'trees on {extracted.feature_ND.shape[1]} features of {len(extracted.rows):,} images ({features})'
   )
-  for kind in trees.KINDS:
+  for kind in kinds:
     grown = _grow(kind, network.job, extracted, scored)
     _write(folder, grown, network.job, origin, extracted, features, scored, progress)
 
@@ -121,6 +125,9 @@ def _write(
   trees_folder = workdir.Workdir(folder.path / 'trees' / kind)
   environment = folder.read_environment()
   note = scoring.note(environment['data']['synthetic'], environment['data']['leaks'])
+  record = trees_folder.path / 'trees.json'
+  # Written last, so removed first: it says that the other files are complete.
+  record.unlink(missing_ok=True)
   trees_folder.metrics.unlink(missing_ok=True)
   settings = {f'trees.{key}': value for key, value in dataclasses.asdict(exp.trees).items()}
   evaluation = {f'evaluate.{key}': value for key, value in exp.evaluation.items()}
@@ -142,8 +149,9 @@ def _write(
     accuracy = grown.out_of_bag['by_groups']['accuracy']['value']
     progress.line(f'{kind}: out-of-bag error {1 - accuracy:.3f}, bags drawn by groups')
   _draw(trees_folder, grown, extracted, features, note)
-  record = {**_described(grown, extracted, features, exp), 'compared': comparisons, 'note': note}
-  atomic.write_json(trees_folder.path / 'trees.json', record)
+  atomic.write_json(
+    record, {**_described(grown, extracted, features, exp), 'compared': comparisons, 'note': note}
+  )
 
 
 def _described(

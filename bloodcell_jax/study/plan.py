@@ -84,6 +84,11 @@ class Plan:
     self._runs.remove(run)
     self.num_done += 1
 
+  def leave_out(self, run: run_folder.StudyRun) -> None:
+    """Notes that another run has done the work of this one."""
+    self._runs.remove(run)
+    self.num_done += 1
+
   def share(self) -> float:
     """The share of its own length that each run not begun gets now: about the largest that ends within the budget."""
     if self._budget.share:
@@ -112,6 +117,8 @@ class Plan:
     exp = self._exps[run]
     cost = self._costs[cost_lib.key(exp)]
     if run.row.trees:
+      if self._is_fitted_before(run):
+        return 0.0
       # Every image once through the network, and two kinds of trees.
       return 2 * cost_lib.OVERHEAD + cost.image_seconds * (self._counts.train + self._counts.scored)
     trainings = budget_lib.num_trainings(run.row.flat)
@@ -120,6 +127,11 @@ class Plan:
       exp, cost, length.steps, length.epochs, trainings, self._counts, self._has_features(run)
     )
     return self._compiling[run] + whole * (1 - self._done.get(run, 0.0))
+
+  def _is_fitted_before(self, run: run_folder.StudyRun) -> bool:
+    """Whether a run before this one fits its trees as well: both kinds of a network are fitted together."""
+    before = self._runs[: self._runs.index(run)]
+    return any(other.row.trees and other.network.path == run.network.path for other in before)
 
   def _length(self, run: run_folder.StudyRun, share: float) -> budget_lib.Length:
     """The length of a run: of a time, even where none is left, a few epochs of one update."""

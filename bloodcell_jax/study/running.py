@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.ensemble_runs import entry
+from bloodcell_jax.heads import trees
 from bloodcell_jax.runs import cost as cost_lib
 from bloodcell_jax.runs import deep_trees, saved_run, tree_features
 from bloodcell_jax.storage import workdir
@@ -56,8 +58,15 @@ def run(
   failed = 0
   for number, one in enumerate(pending, 1):
     stop.poll()
+    name = f'run {number} of {len(pending)}: {one}'
+    # Trees of both kinds are fitted together, with the first row that has one of them.
+    if one.state() == run_folder.COMPLETE:
+      progress.line(f'{name}: complete, fitted with another row')
+      one.note_failure('')
+      plan.leave_out(one)
+      continue
     length = plan.begin(one)
-    progress.line(f'run {number} of {len(pending)}: {one}{f", {length} updates" if length else ""}')
+    progress.line(f'{name}{f", {length} updates" if length else ""}')
     own = study_progress.StudyProgress(plan, one.row.name)
     has_failed = not attempt(one, length, one.folder.cache, images, stop, own, debug)
     failed += has_failed
@@ -161,14 +170,18 @@ def _train(
 def _fit_trees(
   one: run_folder.StudyRun, images: images_lib.Images, stop: signals.Stop, progress: progress_lib.Progress
 ) -> None:
-  """Fits both kinds of trees of a network, of which each may be a row."""
+  """Fits the kinds of trees of a network that are not complete; each may be a row."""
   network = one.network
   if not network.report.exists():
     raise types.UserError(f'needs the run {network.path}, which is not complete')
   lock.take(network.path)
   exp = saved_run.read_experiment(network, None)
   data = images.read(exp, network, stop, progress)
-  deep_trees.run(network, exp, data, tree_features.FEATURES[0], stop, progress)
+  of_kind = {
+    kind: dataclasses.replace(one, row=dataclasses.replace(one.row, trees=kind)) for kind in trees.KINDS
+  }
+  kinds = [kind for kind, each in of_kind.items() if each.state() != run_folder.COMPLETE]
+  deep_trees.run(network, exp, data, tree_features.FEATURES[0], kinds, stop, progress)
 
 
 def _line(error: Exception) -> str:

@@ -69,12 +69,12 @@ def listing(folder: pathlib.Path) -> dict[str, bytes]:
   }
 
 
-def fit(folder: workdir.Workdir, features: str, **changes) -> list[str]:
+def fit(folder: workdir.Workdir, features: str, kinds=trees.KINDS, **changes) -> list[str]:
   """What `deep_trees.run` prints."""
   told: list[str] = []
   shown = progress.Progress()
   shown.line = told.append  # type: ignore[method-assign]
-  deep_trees.run(folder, resolve(**changes), images(), features, signals.Stop(), shown)
+  deep_trees.run(folder, resolve(**changes), images(), features, kinds, signals.Stop(), shown)
   return told
 
 
@@ -142,6 +142,30 @@ def test_each_kind_is_written_as_a_run_of_its_own_and_the_run_stays_as_it_was(tr
   assert any('out-of-bag error' in line for line in told)
 
 
+def test_trees_that_are_killed_while_they_are_replaced_are_not_complete_and_the_other_kind_stays(
+  trained, monkeypatch
+):
+  fit(trained, 'embedding')
+  records = {kind: trained.path / 'trees' / kind / 'trees.json' for kind in trees.KINDS}
+  boosting = records[trees.BOOSTING].stat().st_mtime_ns
+  write = deep_trees.scoring.write
+
+  def killed(*given):
+    write(*given)
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patched:
+    patched.setattr(deep_trees.scoring, 'write', killed)
+    with pytest.raises(KeyboardInterrupt):
+      fit(trained, 'embedding', [trees.FOREST])
+  own = workdir.Workdir(records[trees.FOREST].parent)
+  assert own.metrics.exists(), 'killed after it was written'
+  assert not records[trees.FOREST].exists(), 'the old record does not stand beside the new figures'
+  fit(trained, 'embedding', [trees.FOREST])
+  assert records[trees.FOREST].exists()
+  assert records[trees.BOOSTING].stat().st_mtime_ns == boosting, 'only the kind that is asked for is fitted'
+
+
 @pytest.mark.slow
 def test_the_same_run_gives_the_same_trees_and_other_settings_others(trained):
   own = workdir.Workdir(trained.path / 'trees' / trees.FOREST)
@@ -194,5 +218,5 @@ def test_what_cannot_be_done_is_told_in_a_line(trained, tmp_path):
     fit(workdir.Workdir(tmp_path), 'map')
   other = dataclasses.replace(images(), rows={**images().rows, 'test': images().rows['test'][:-1]})
   with pytest.raises(types.UserError, match='other data'):
-    deep_trees.run(trained, resolve(), other, 'map', signals.Stop(), progress.Progress())
+    deep_trees.run(trained, resolve(), other, 'map', trees.KINDS, signals.Stop(), progress.Progress())
   assert not (tmp_path / 'trees').exists()

@@ -115,3 +115,24 @@ def test_a_time_of_seconds_is_refused_with_seconds_and_what_it_asks_for_is_enoug
   seconds = re.search(rf'budget is 1s, and {takes} about (\d+) s; give more', str(refused.value))[1]
   assert 1 < int(seconds) < 60
   planned(runs, f'{seconds}s', Clock())
+
+
+def test_both_kinds_of_trees_of_a_network_are_fitted_at_once_and_counted_once(tmp_path):
+  make = tiny.study.row
+  fitted = [
+    make('N', kind, kind, trees=kind, features_of=name)
+    for kind, name in (('random_forest', 'a'), ('hist_gradient_boosting', 'a'))
+  ]
+  network, other = (make('N', name, name, tiny.DEFAULT, LONG) for name in 'ab')
+  runs = run_folder.runs(tiny.rows(network, other, *fitted), [0], tmp_path)
+  forest, clock = runs[2], Clock()
+  assert planned(runs, '0.1', clock).left() == planned(runs[:3], '0.1', clock).left()
+  assert planned(runs[:3], '0.1', clock).left() > planned(runs[:2], '0.1', clock).left() + cost.OVERHEAD
+  # Those of another seed are others.
+  seeds = run_folder.runs([forest.row], [0, 1], tmp_path)
+  assert planned(seeds, '0.1', clock).left() == pytest.approx(2 * planned(seeds[:1], '0.1', clock).left())
+  made = planned(runs, '0.1', clock)
+  for run in runs[:3]:
+    made.end(run, made.begin(run), False)
+  made.leave_out(runs[3])
+  assert (made.num_done, made.total, made.left()) == (4, 4, 0.0)

@@ -17,6 +17,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.runs import cost, run_data, training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.study import images, run_folder, running, summary
+from bloodcell_jax.system import atomic
 from bloodcell_jax.train import progress, signals
 
 
@@ -119,6 +120,52 @@ def test_a_row_whose_folder_cannot_be_written_fails_and_the_others_go_on(tmp_pat
   )
   assert running.run(runs[:1], *given, debug=False) == 0
   assert runs[0].state() == run_folder.NOT_RUN
+
+
+@pytest.fixture
+def fitted(monkeypatch) -> list[list[str]]:
+  """The kinds of trees that are fitted at once, by a stand-in that writes what complete ones have."""
+  found: list[list[str]] = []
+
+  def fit(network, exp, data, features, kinds, *given):
+    found.append(list(kinds))
+    for kind in kinds:
+      own = workdir.Workdir(network.path / 'trees' / kind)
+      atomic.write_json(own.metrics, {})
+      atomic.write_json(own.path / 'trees.json', {})
+
+  monkeypatch.setattr(running.deep_trees, 'run', fit)
+  monkeypatch.setattr(cost, 'measure', lambda *given: cost.Cost((0.1,), 0.0, 0.001, False))
+  return found
+
+
+def test_both_kinds_of_trees_are_fitted_once_and_later_only_the_kind_that_is_missing(tmp_path, fitted):
+  make = tiny.study.row
+  rows = tiny.rows(
+    make('N', 'a', 'A', tiny.DEFAULT, tiny.TINY),
+    make('N', 'forest', 'forest', trees='random_forest', features_of='a'),
+    make('N', 'boosting', 'boosting', trees='hist_gradient_boosting', features_of='a'),
+  )
+  runs = run_folder.runs(rows, [0], tmp_path)
+  tiny.complete(runs[0], {'test': 30})
+  runs[2].note_failure('of an earlier attempt')
+  said, shown, ended = [], progress.Progress(), []
+  shown.line = said.append  # type: ignore[method-assign]
+  given = (tiny.budget.parse('1'), signals.Stop(), shown, lambda: ended.append(1), False)
+  assert running.run(runs, *given) == 0
+  assert fitted == [['random_forest', 'hist_gradient_boosting']]
+  assert [run.state() for run in runs] == [run_folder.COMPLETE] * 3
+  assert 'run 2 of 2: boosting, seed 0: complete, fitted with another row' in said
+  assert not runs[2].failure.exists()
+  # Killed while its figures were written.
+  (runs[1].folder.path / 'trees.json').unlink()
+  before = (runs[2].folder.path / 'trees.json').stat().st_mtime_ns
+  assert running.run(runs, *given) == 0
+  assert fitted[1:] == [['random_forest']]
+  assert runs[1].state() == run_folder.COMPLETE
+  assert (runs[2].folder.path / 'trees.json').stat().st_mtime_ns == before
+  assert running.run(runs, *given) == 0
+  assert len(fitted) == 2, 'nothing is left to fit'
 
 
 CONFIG = """
