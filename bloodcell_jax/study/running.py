@@ -45,7 +45,7 @@ def run(
     debug: raises what a run raises, in place of its line.
 
   Raises:
-    UserError: the images cannot be read, or the budget is too small; nothing has been trained.
+    UserError: the images of the first run cannot be read, or the budget is too small; nothing has been trained.
     signals.Stopped: a stop was requested; the same call continues.
   """
   began = time.monotonic()
@@ -53,12 +53,12 @@ def run(
   if not pending:
     return 0
   images = images_lib.Images()
-  plan = _plan(pending, budget, began, images, stop, progress)
+  timed, plan = _plan(pending, budget, began, images, stop, progress, debug)
   progress.line(study_progress.left(plan))
-  failed = 0
-  for number, one in enumerate(pending, 1):
+  failed = len(pending) - len(timed)
+  for number, one in enumerate(timed, 1):
     stop.poll()
-    name = f'run {number} of {len(pending)}: {one}'
+    name = f'run {number} of {len(timed)}: {one}'
     # Trees of both kinds are fitted together, with the first row that has one of them.
     if one.state() == run_folder.COMPLETE:
       progress.line(f'{name}: complete, fitted with another row')
@@ -72,7 +72,7 @@ def run(
     failed += has_failed
     plan.end(one, length, has_failed)
     on_end()
-    if number < len(pending):
+    if number < len(timed):
       progress.line(study_progress.left(plan))
   return failed
 
@@ -112,8 +112,7 @@ def attempt(
     progress.close()
     if debug:
       raise
-    line = _line(error)
-    progress.line(f'{one} failed: {line}')
+    line = _told(one, error, progress)
   one.note_failure(line)
   return not line
 
@@ -130,23 +129,35 @@ def _plan(
   images: images_lib.Images,
   stop: signals.Stop,
   progress: progress_lib.Progress,
-) -> plan_lib.Plan:
-  """The plan of the runs, after their images are read and their networks timed."""
+  debug: bool,
+) -> tuple[list[run_folder.StudyRun], plan_lib.Plan]:
+  """The runs whose networks can be timed, and their plan; a run whose network cannot be keeps the line of it."""
   first = pending[0]
   exp = experiment.from_flat({**first.row.flat, 'seed': first.seed})
   data = images.read(exp, first.folder, stop, progress)
   counts = cost_lib.count(data, exp.evaluate_splits)
   costs: dict[str, cost_lib.Cost] = {}
+  timed = []
   for one in pending:
     each = experiment.from_flat(one.row.flat)
     if (key := cost_lib.key(each)) not in costs:
       stop.poll()
-      costs[key] = cost_lib.measure(each, data.table.class_names, stop)
+      try:
+        costs[key] = cost_lib.measure(each, data.table.class_names, stop)
+      except signals.Stopped:
+        raise
+      # As in `attempt`. A later run of an equal network is timed itself: its optimizer may need less memory.
+      except Exception as error:
+        if debug:
+          raise
+        one.note_failure(_told(one, error, progress))
+        continue
       updates = ', '.join(f'{seconds:.3g}' for seconds in costs[key].update_seconds)
       progress.line(
         f'timed {one.row.name}: {updates} s an update, {costs[key].image_seconds:.3g} s a prediction'
       )
-  return plan_lib.Plan(pending, costs, counts, budget, began)
+    timed.append(one)
+  return timed, plan_lib.Plan(timed, costs, counts, budget, began)
 
 
 def _train(
@@ -182,6 +193,13 @@ def _fit_trees(
   }
   kinds = [kind for kind, each in of_kind.items() if each.state() != run_folder.COMPLETE]
   deep_trees.run(network, exp, data, tree_features.FEATURES[0], kinds, stop, progress)
+
+
+def _told(one: run_folder.StudyRun, error: Exception, progress: progress_lib.Progress) -> str:
+  """Prints that the run has failed; returns the line to keep."""
+  line = _line(error)
+  progress.line(f'{one} failed: {line}')
+  return line
 
 
 def _line(error: Exception) -> str:

@@ -67,6 +67,46 @@ def test_a_row_that_fails_leaves_its_line_and_the_others_go_on(tmp_path, monkeyp
   assert [run.reason() for run in runs] == ['', ''], 'the line goes with the next attempt'
 
 
+def test_a_row_whose_network_cannot_be_timed_fails_and_the_others_are_trained(tmp_path, monkeypatch):
+  make = tiny.study.row
+  bad = {**tiny.TINY, 'data.image_size': 32}
+  rows = tiny.rows(
+    make('N', 'bad', 'CNN B at 32 px', 'configs/cnn_b.py', bad),
+    make('N', 'large', 'too large for the memory', tiny.DEFAULT, {**tiny.TINY, 'data.image_size': 64}),
+    make('N', 'two', 'CNN A', tiny.DEFAULT, tiny.TINY),
+  )
+  runs, measure, trained = run_folder.runs(rows, [0], tmp_path), cost.measure, []
+
+  def timed(exp, *given):
+    if exp.data.decode.image_size == 64:
+      raise MemoryError('bad_alloc')
+    return measure(exp, *given) if exp.data.decode.image_size == 32 else cost.Cost((0.1,), 0.0, 0.001, False)
+
+  monkeypatch.setattr(cost, 'measure', timed)
+  monkeypatch.setattr(running.entry, 'run', lambda flat, folder, *given: trained.append(folder.path))
+  said, shown = [], progress.Progress()
+  shown.line = said.append  # type: ignore[method-assign]
+  given = (tiny.budget.parse('1'), signals.Stop(), shown, lambda: None)
+  assert running.run(runs, *given, debug=False) == 2
+  assert trained == [runs[2].folder.path]
+  assert runs[0].reason().startswith('data.image_size is 32: too small for this network')
+  assert runs[1].reason().startswith('out of memory; lower train.batch_size or data.image_size of the row')
+  assert [run.state() for run in runs[:2]] == [run_folder.FAILED] * 2
+  assert [f'{run} failed: {run.reason()}' in said for run in runs] == [True, True, False]
+  assert 'run 1 of 1: two, seed 0, 3 x 4 updates' in said
+  with pytest.raises(types.UserError, match='too small for this network'):
+    running.run(runs, *given, debug=True)
+  # A stop is no failure.
+  monkeypatch.setattr(cost, 'measure', stopped)
+  with pytest.raises(signals.Stopped):
+    running.run(runs[2:], *given, debug=False)
+  assert runs[2].state() == run_folder.NOT_RUN
+
+
+def stopped(*given):
+  raise signals.Stopped
+
+
 @pytest.mark.parametrize(('share', 'flag'), [('0.5', '--budget'), ('1', '')])
 def test_what_makes_a_run_of_a_study_longer_is_its_budget_unless_it_has_all_of_its_length(
   tmp_path, monkeypatch, share, flag
