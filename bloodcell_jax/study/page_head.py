@@ -40,6 +40,8 @@ def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
   found = list(dict.fromkeys(entry['note'] for entry in entries if entry['note']))
   if any('ynthetic' in note for note in found):
     found.append("They cannot be compared with the study's; this page only shows that every row works.")
+  if mixed := _evaluated_differently(entries):
+    found.append(f'Rows or seeds were evaluated differently, and their figures do not compare: {mixed}.')
   if collapsed := [entry for entry in entries if entry['collapsed']]:
     found.append(f'{"; ".join(map(_collapse, collapsed))}: nothing was learned there.')
   short = [entry for entry in entries if (share := table.share(entry)) is not None and share < 0.9]
@@ -51,6 +53,19 @@ def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
       f'{they} not trained to the end.'
     )
   return [*found, report.RESEARCH_ONLY]
+
+
+def _evaluated_differently(entries: Sequence[Mapping[str, Any]]) -> str:
+  """The keys of `evaluate` in which complete runs differ, each with its values; empty where they differ in none."""
+  every = [keys for entry in entries for keys in entry['evaluations']]
+  values = {
+    key: [keys[key] for keys in every if key in keys] for key in dict.fromkeys(k for e in every for k in e)
+  }
+  return '; '.join(
+    f'{key} is {" and ".join(dict.fromkeys(str(value) for value in some))}'
+    for key, some in values.items()
+    if any(value != some[0] for value in some)
+  )
 
 
 def _collapse(entry: Mapping[str, Any]) -> str:

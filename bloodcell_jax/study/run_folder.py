@@ -7,8 +7,9 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import shell, types
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.storage import config_keys, ensemble_file, workdir
 from bloodcell_jax.study import budget as budget_lib
@@ -178,7 +179,8 @@ def check(
     budget: a share must be the one that a run has begun with; a time leaves what has begun as long as it was.
 
   Raises:
-    UserError: as `check_rows`; the folder holds a run of another config, other data or another length.
+    UserError: as `check_rows`; the folder holds a run of another config, other data or another length, or one that was
+      evaluated with other settings.
   """
   _refuse_run(root)
   data = {key: value for key, value in rows[0].flat.items() if key.startswith('data.')} if rows else {}
@@ -206,3 +208,36 @@ def check(
         'give the same budget as before, or another --workdir'
       )
   check_rows(rows, root)
+  for row in rows:
+    for seed in seeds_on_disk(row, root):
+      _check_evaluation(StudyRun(row, seed, root))
+
+
+def _check_evaluation(run: StudyRun) -> None:
+  """Refuses a complete run whose figures rest on other keys of `evaluate` than those of its row: it stays as it is."""
+  if run.state() != COMPLETE:
+    return
+  # They are those of the figures, also after the command `evaluate`.
+  saved = run.folder.read_config()
+  wanted = json.loads(
+    json.dumps({key: value for key, value in run.row.flat.items() if config_keys.is_of_figures(key)})
+  )
+  others = {key: value for key, value in wanted.items() if key in saved and saved[key] != value}
+  if not others:
+    return
+  listed = '; '.join(f'{key} was {saved[key]!r} and is {value!r}' for key, value in others.items())
+  path = shell.word(run.folder.path)
+  if run.row.trees:
+    again = f'move {path} away, and the study fits its trees again'
+  else:
+    given = ' '.join(shell.word(f'--config.{key}={_as_flag(value)}') for key, value in others.items())
+    again = f'evaluate it anew: `evaluate --workdir={path} {given}`'
+  raise types.UserError(
+    f'{run.folder.path} was evaluated with other settings, and one table has all rows alike: {listed}. '
+    f'Set these keys as they were, or {again}'
+  )
+
+
+def _as_flag(value: Any) -> str:
+  """A value as `--config.KEY=` takes it."""
+  return str(tuple(value)) if isinstance(value, list) else str(value)

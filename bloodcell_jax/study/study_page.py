@@ -52,8 +52,8 @@ def write(rows: Sequence[study_config.Row], root: pathlib.Path) -> None:
   entries, data, circumstances = read(rows, root)
   note = ' '.join(page_head.notes(entries)[:-1])
   picture = figure.png(study_curves.plot(panels(rows, entries, root)), note) if entries else b''
-  shared = {k: v for k, v in (rows[0].flat if rows else {}).items() if k.startswith(('data.', 'evaluate.'))}
-  contents = {'settings': shared, 'data': data, 'circumstances': circumstances, 'rows': entries}
+  settings = summary.settings(rows, root)
+  contents = {'settings': settings, 'data': data, 'circumstances': circumstances, 'rows': entries}
   atomic.write_text(root / PAGE, html(entries, data, circumstances, picture))
   atomic.write_text(root / TEXT, markdown(entries, data, circumstances))
   atomic.write_json(root / DATA, json.loads(json.dumps(contents)))

@@ -11,7 +11,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.config import study as study_config
 from bloodcell_jax.reports import selection
 from bloodcell_jax.stats import collapse, intervals, paired, spread
-from bloodcell_jax.storage import predictions_csv, workdir
+from bloodcell_jax.storage import config_keys, predictions_csv, workdir
 from bloodcell_jax.study import budget as budget_lib
 from bloodcell_jax.study import run_folder
 from bloodcell_jax.train import history
@@ -53,6 +53,27 @@ def data(every: Sequence[study_config.Row], root: Any) -> dict[str, Any]:
   return {}
 
 
+def settings(every: Sequence[study_config.Row], root: Any) -> dict[str, Any]:
+  """The keys of `data` and `evaluate` on which all runs agree, as their folders have them; empty before the first run.
+
+  Runs that are not complete are left out where there is a complete one: their figures may get other keys of `evaluate`.
+
+  Raises:
+    UserError: the config of a run is damaged.
+  """
+  runs = [
+    run_folder.StudyRun(row, seed, root) for row in every for seed in run_folder.seeds_on_disk(row, root)
+  ]
+  begun = [run for run in runs if run.folder.config.exists()]
+  complete = [run for run in begun if run.state() == run_folder.COMPLETE]
+  configs = [run.folder.read_config() for run in complete or begun]
+  return {
+    key: value
+    for key, value in (configs[0].items() if configs else ())
+    if key.startswith(('data.', 'evaluate.')) and all(one.get(key) == value for one in configs)
+  }
+
+
 def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[str, Any]:
   states = {run.seed: run.state() for run in runs}
   scored = [run for run in runs if states[run.seed] == run_folder.COMPLETE]
@@ -72,6 +93,7 @@ def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[s
     'state': _state(list(states.values())),
     'study': {**dataclasses.asdict(row.published), 'seconds': list(row.published.seconds)},
     'metrics': metrics[first.seed] if first else {},
+    'evaluations': _evaluations(scored),
     'spread': _spread(list(metrics.values())),
     'training': {str(seed): figures for seed, figures in trained.items() if figures},
     'seconds_per_epoch': statistics.median(seconds) if seconds else None,
@@ -94,6 +116,17 @@ def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[s
       for run in runs
     ],
   }
+
+
+def _evaluations(scored: Sequence[run_folder.StudyRun]) -> list[dict[str, Any]]:
+  """The keys of `evaluate` that the figures of the runs rest on, each set once; more than one where seeds differ."""
+  found = []
+  for run in scored:
+    saved = run.folder.read_config()
+    keys = {key: value for key, value in sorted(saved.items()) if config_keys.is_of_figures(key)}
+    if keys not in found:
+      found.append(keys)
+  return found
 
 
 def _state(states: Sequence[str]) -> str:
@@ -196,19 +229,18 @@ def _comparison(
       splits = [
         s for s in COMPARED if own.folder.predictions(s).exists() and other.folder.predictions(s).exists()
       ]
-      compared = {split: _compare(other.folder, own.folder, split, row.flat) for split in splits}
+      compared = {split: _compare(other.folder, own.folder, split, row.flat['seed']) for split in splits}
       found.append({'seed': seed, 'splits': compared})
   return {**found[0], 'with': reference.name, 'other_seeds': found[1:]} if found else {}
 
 
-def _compare(
-  first: workdir.Workdir, second: workdir.Workdir, split: str, flat: Mapping[str, Any]
-) -> dict[str, Any]:
-  """How much better the second run is than the first."""
+def _compare(first: workdir.Workdir, second: workdir.Workdir, split: str, seed: int) -> dict[str, Any]:
+  """How much better the second run is than the first, with intervals as the second was evaluated with."""
+  own = second.read_config()
   spec = intervals.Spec(
-    num_resamples=flat['evaluate.num_resamples'],
-    confidence=flat['evaluate.confidence'],
-    interval=flat['evaluate.interval'],
+    num_resamples=own['evaluate.num_resamples'],
+    confidence=own['evaluate.confidence'],
+    interval=own['evaluate.interval'],
     prevalence=(),
   )
   files = first.predictions(split), second.predictions(split)
@@ -216,7 +248,7 @@ def _compare(
   if key not in _compared:
     try:
       _compared[key] = paired.compare(
-        predictions_csv.read(files[0]), predictions_csv.read(files[1]), paired.headlines(), spec, flat['seed']
+        predictions_csv.read(files[0]), predictions_csv.read(files[1]), paired.headlines(), spec, seed
       )
     except types.UserError as error:
       raise types.UserError(f'{second.path} and {first.path}, {split}: {error}') from None

@@ -113,3 +113,59 @@ def test_trees_without_their_network_are_refused(tmp_path):
   with pytest.raises(types.UserError, match=r'forest, seed 0: is fitted on the row a, .*--rows'):
     run_folder.check(run_folder.runs(rows[2:], [0], tmp_path), rows, tmp_path, WHOLE)
   run_folder.check(run_folder.runs(rows, [0], tmp_path), rows, tmp_path, WHOLE)
+
+
+def evaluated(**keys):
+  """The rows with these keys of `evaluate`."""
+  changed = tiny.config()
+  for key, value in keys.items():
+    changed.evaluate[key] = value
+  return tiny.study_config.resolve(changed)
+
+
+def test_a_complete_run_that_was_evaluated_with_other_keys_is_refused_until_it_is_evaluated_again(tmp_path):
+  run = tiny.run_of(tiny.rows()[0], tmp_path)
+  rows = evaluated(tta='symmetries', confidence=0.8)
+  wanted = run_folder.runs(rows[1:2], [0], tmp_path)
+  tiny.begin(run, 1)
+  run_folder.check(wanted, rows, tmp_path, WHOLE)
+  tiny.complete(run, {'test': 30})
+  run_folder.check(run_folder.runs(tiny.rows(), [0], tmp_path), tiny.rows(), tmp_path, WHOLE)
+  with pytest.raises(types.UserError) as refused:
+    run_folder.check(wanted, rows, tmp_path, WHOLE)
+  said = str(refused.value)
+  assert said.startswith(f'{run.folder.path} was evaluated with other settings')
+  assert "evaluate.tta was 'none' and is 'symmetries'" in said
+  assert 'evaluate.confidence was 0.95 and is 0.8' in said
+  keys = '--config.evaluate.confidence=0.8 --config.evaluate.tta=symmetries'
+  assert said.endswith(f'or evaluate it anew: `evaluate --workdir={run.folder.path} {keys}`')
+  # As that command does.
+  run.folder.begin_scoring({'tta': 'symmetries', 'confidence': 0.8})
+  run_folder.check(wanted, rows, tmp_path, WHOLE)
+  with pytest.raises(types.UserError, match='was evaluated with other settings'):
+    run_folder.check(wanted, tiny.rows(), tmp_path, WHOLE)
+
+
+def test_keys_of_evaluate_that_change_no_figure_are_accepted(tmp_path):
+  tiny.complete(tiny.run_of(tiny.rows()[0], tmp_path), {'test': 30})
+  rows = evaluated(batch_size=7)
+  run_folder.check(run_folder.runs(rows, [0], tmp_path), rows, tmp_path, WHOLE)
+  rows = evaluated(num_resamples=101)
+  with pytest.raises(types.UserError, match=r'evaluate\.num_resamples was 100 and is 101'):
+    run_folder.check(run_folder.runs(rows, [0], tmp_path), rows, tmp_path, WHOLE)
+
+
+def test_trees_evaluated_with_other_keys_are_moved_away_and_fitted_again(tmp_path):
+  rows = evaluated(confidence=0.8)
+  network, forest = tiny.run_of(rows[0], tmp_path), tiny.run_of(tiny.rows()[2], tmp_path)
+  tiny.complete(network, {'test': 30})
+  tiny.complete(forest, {'test': 30})
+  atomic.write_json(forest.folder.path / 'trees.json', {})
+  wanted = run_folder.runs(rows, [0], tmp_path)
+  message = (
+    r'evaluate\.confidence was 0\.95 and is 0\.8.* or move .*random_forest away, and the study fits its trees'
+  )
+  with pytest.raises(types.UserError, match=message):
+    run_folder.check(wanted, rows, tmp_path, WHOLE)
+  shutil.move(forest.folder.path, tmp_path / 'away')
+  run_folder.check(wanted, rows, tmp_path, WHOLE)

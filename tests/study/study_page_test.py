@@ -150,6 +150,39 @@ def test_figures_on_synthetic_images_say_so_on_the_page_and_in_the_text(tmp_path
   assert NOTE not in ' '.join(page_head.notes([{**entry, 'note': ''}]))
 
 
+def test_settings_and_intervals_are_those_of_the_folders_whatever_the_command_says(half):
+  rows, root = half
+  other = tiny.run_of(rows[1], root)
+  other.failure.unlink()
+  tiny.complete(other, {'validation': 36, 'test': 40, 'test_clean': 40})
+  before = summary.rows(rows, root)[1]['comparison']
+  changed = tiny.config()
+  changed.data.source, changed.evaluate.confidence = 'kaggle', 0.5
+  asked = tiny.study_config.resolve(changed)
+  study_page.write(asked, root)
+  known = json.loads((root / 'study.json').read_text())
+  assert (known['settings']['data.source'], known['settings']['evaluate.confidence']) == ('embedded', 0.95)
+  assert known['rows'][1]['comparison'] == json.loads(json.dumps(before))
+  # Runs that disagree on a key have no common one; the page names those that the figures rest on.
+  assert not any('differently' in note for note in page_head.notes(known['rows']))
+  other.folder.begin_scoring({'confidence': 0.8})
+  study_page.write(rows, root)
+  known = json.loads((root / 'study.json').read_text())
+  assert 'evaluate.confidence' not in known['settings']
+  assert known['settings']['evaluate.tta'] == 'none'
+  assert (
+    'Rows or seeds were evaluated differently, and their figures do not compare: evaluate.confidence is 0.95 and 0.8.'
+    in page_head.notes(known['rows'])
+  )
+
+
+def test_settings_are_empty_before_the_first_run(tmp_path):
+  rows = tiny.rows()
+  assert summary.settings(rows, tmp_path) == {}
+  tiny.begin(tiny.run_of(rows[0], tmp_path), 1)
+  assert summary.settings(rows, tmp_path)['data.source'] == 'embedded'
+
+
 def test_a_row_that_learned_nothing_is_named_with_its_seed_before_the_figures(half):
   rows, root = half
   assert not any('nothing was learned' in note for note in page_head.notes(summary.rows(rows, root)))
