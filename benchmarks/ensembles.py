@@ -67,7 +67,7 @@ def _rows(
   for i, one in enumerate(first[SPLIT]):
     yield f'member {i + 1}{", the best on validation" if i == chosen else ""}', one
   for name in FIXED:
-    rule = combined_run.rule(name, first, '', exp.seed)
+    rule = combined_run.rule(name, first, 'validation', exp.seed)
     yield f'average: {name}', model_set.combined(rule, list(first[SPLIT]))
   for folder in folders[1:]:
     record = json.loads(folder.ensemble.read_text())

@@ -62,6 +62,7 @@ def test_an_epoch_chosen_on_training_is_listed_under_train(tmp_path):
     ({'combine': 'soup'}, 'validation', 'which members are averaged'),
     ({'combine': 'logistic'}, 'validation', 'the meta-learner'),
     ({'combine': 'logistic', 'learned_on': 'validation'}, 'validation', 'the meta-learner'),
+    ({'combine': 'weighted', 'learned_on': 'out_of_fold'}, 'train', 'the weights of the members'),
     ({'method': 'samme', 'combine': 'samme'}, 'train', 'the boosting weight of each member'),
     ({'best_member': '1'}, 'validation', 'the member that the ensemble is compared with'),
   ],
@@ -80,6 +81,22 @@ def test_clean_test_images_stand_first_and_what_chose_never_does(tmp_path):
   assert selection.headline(['train', 'validation', 'my_images'], chosen) == 'my_images'
   assert selection.headline(['train', 'validation'], chosen) == 'validation'
   assert selection.headline(['validation', 'test', 'test_clean'], {'test_clean': ('x',)}) == 'test'
+
+
+def test_weights_fitted_on_validation_touch_no_training_image(tmp_path):
+  plain = selection.choices(folder(tmp_path, {'combine': 'weighted'}))
+  assert 'the weights of the members' not in plain['train']
+  assert 'the weights of the members' in plain['validation']
+
+
+def test_figures_out_of_fold_are_not_said_to_be_of_images_that_trained_nothing():
+  assert selection.evidence(['out_of_fold'], {}) == (
+    'Each image of out_of_fold is answered by what was trained and fitted without its group.'
+  )
+  assert (
+    selection.evidence(['test', 'mine'], {}) == 'Nothing in this run was chosen or fitted on test or mine.'
+  )
+  assert selection.evidence(['validation'], {'validation': ('the epoch',)}) == ''
 
 
 def test_figures_of_a_split_that_chose_are_called_no_evidence():

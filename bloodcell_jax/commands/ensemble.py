@@ -29,7 +29,7 @@ OF_RUN = True
 # The combinations that need predictions only.
 _RULES = tuple(name for name in method.COMBINES if name not in (method.AUTO, *method.WEIGHT_AVERAGES))
 _FIXED = (method.MEAN, method.LOGITS, method.GEOMETRIC, method.VOTE)
-# Splits on which runs are not combined; stacking is fitted on out-of-fold predictions.
+# Splits on which runs are not combined. Out of fold, each image was predicted without its group, whatever the folds.
 _LEFT_OUT = {*scoring.OF_ONE_RUN, workdir.FOLDS} - {folds.OUT_OF_FOLD}
 # What to do where the results cannot be written.
 WHERE_ELSE = (
@@ -117,6 +117,10 @@ def _combine(request: commands.Request, stop: signals.Stop) -> None:
   folder.write_config(config)
   answers = _answers(runs, names, chosen, progress)
   learned_on = folds.OUT_OF_FOLD if folds.OUT_OF_FOLD in answers else 'validation'
+  if chosen not in _FIXED and learned_on not in answers:
+    raise types.UserError(
+      f'{", ".join(names)}: have no validation in common, on which {chosen} is fitted; choose --rule=mean'
+    )
   rule = combined_run.rule(chosen, answers, learned_on, exp.seed)
   note = ' '.join(
     dict.fromkeys(
@@ -127,8 +131,13 @@ def _combine(request: commands.Request, stop: signals.Stop) -> None:
     )
   )
   more: dict[str, Any] = {'method': 'combined', 'runs': config[workdir.COMBINED]}
+  instead: dict[str, types.Predictions] = {}
   if chosen not in _FIXED:
-    more['learned_on'] = learned_on if chosen in method.STACKED else 'validation'
+    more['learned_on'] = learned_on
+    if learned_on == folds.OUT_OF_FOLD:
+      # There is no other split that such a rule could be scored on.
+      instead[learned_on] = combined_run.cross_fitted(chosen, answers[learned_on], exp.seed)
+      progress.line(f'{learned_on}: each image is answered by {chosen} fitted without its group')
   network = {
     'name': ', '.join(dict.fromkeys(each['network']['name'] for each in environments)),
     'num_parameters': sum(each['network']['num_parameters'] for each in environments),
@@ -137,8 +146,7 @@ def _combine(request: commands.Request, stop: signals.Stop) -> None:
     'stages': [],
   }
   atomic.write_json(folder.environment, {**environments[0], 'network': network})
-  answers.pop(folds.OUT_OF_FOLD, None)
-  result = combined_run.Result(tuple(names), answers, rule, chosen, more, {}, (), (), 1.0)
+  result = combined_run.Result(tuple(names), answers, rule, chosen, more, instead, (), (), 1.0)
   # The images of a split are the same in all of the runs.
   converted = {
     split: entry['conversions'] for split, entry in runs[0].read_splits().items() if 'conversions' in entry

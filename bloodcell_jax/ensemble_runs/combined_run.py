@@ -71,8 +71,9 @@ def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combinat
 
   Args:
     combine: one of method.COMBINES, except weight averages.
-    answers: the predictions of each member; weights are fitted on validation, where each group counts equally.
-    learned_on: for stacking, the split with predictions for rows that the predicting network was not trained on.
+    answers: the predictions of each member.
+    learned_on: the split that weights, for which each group counts equally, or a meta-learner are fitted on, with
+      predictions for rows that the predicting network was not trained on; not read for other rules.
     seed: of the random numbers of stacking.
   """
   first = next(iter(answers.values()))
@@ -84,7 +85,7 @@ def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combinat
   if combine == method.VOTE:
     return combination.vote(np.ones(num_members))
   if combine == method.WEIGHTED:
-    members = answers['validation']
+    members = answers[learned_on]
     weight_M = averaging.fit_weights(
       stack(members), members[0].label_N, groups.equal_weights(members[0].group_N, 1.0)
     )
@@ -93,6 +94,39 @@ def rule(combine: str, answers: Answers, learned_on: str, seed: int) -> combinat
     members = answers[learned_on]
     return stacking.fit(combine, stack(members), members[0].label_N, members[0].group_N, seed)
   raise ValueError(f'unknown combination: {combine}')
+
+
+def cross_fitted(combine: str, each: Sequence[types.Predictions], seed: int) -> types.Predictions:
+  """What fitted rules answer, each row by one that was fitted without the row's group.
+
+  Args:
+    combine: a rule that is fitted: method.WEIGHTED or one of method.STACKED.
+    each: the aligned predictions of each member, for rows that the predicting network was not trained on.
+    seed: of the folds and of stacking.
+
+  Raises:
+    UserError: a class has too few groups.
+  """
+  first = each[0]
+  num_groups_K = [len(set(first.group_N[first.label_N == k])) for k in range(len(first.class_names))]
+  fewest = int(np.argmin(num_groups_K))
+  # Stacking divides what it is fitted on once more.
+  needed = 2 if combine == method.WEIGHTED else 3
+  if num_groups_K[fewest] < needed:
+    raise types.UserError(
+      f'{first.class_names[fewest]}: has images of {num_groups_K[fewest]:,} groups, and {combine} needs {needed} or '
+      'more of each class, to be scored on groups that it was not fitted on; choose --rule=mean'
+    )
+  num_folds = min(stacking.MOST_FOLDS, num_groups_K[fewest])
+  fold_N = groups.folds(first.label_N, first.group_N, num_folds, seed)
+  probs_NK = np.empty_like(first.probs_NK)
+  for fold in range(num_folds):
+    fitted_on, held = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
+    fitted = rule(
+      combine, {folds.OUT_OF_FOLD: [one.take(fitted_on) for one in each]}, folds.OUT_OF_FOLD, seed
+    )
+    probs_NK[held] = combination.apply(fitted, stack([one.take(held) for one in each]), np)
+  return dataclasses.replace(first, probs_NK=probs_NK)
 
 
 def stack(each: Sequence[types.Predictions]) -> np.ndarray:

@@ -197,7 +197,8 @@ def _combine(
   learned: combined_run.Answers = {}
   if combine in method.STACKED:
     learned = out_of_fold.answers(members, exp, data, stop, progress)
-  rule = combined_run.rule(combine, {**answers, **learned}, folds.OUT_OF_FOLD, exp.seed)
+  learned_on = folds.OUT_OF_FOLD if learned else 'validation'
+  rule = combined_run.rule(combine, {**answers, **learned}, learned_on, exp.seed)
   more: dict[str, Any] = {'method': exp.ensemble.method}
   instead: dict[str, types.Predictions] = {}
   if exp.ensemble.method == method.BAGGING:

@@ -18,7 +18,7 @@ _RULES = {
   'logits': 'the mean of their logits',
   'geometric': 'the normalised geometric mean of their probabilities',
   'vote': 'a majority vote',
-  'weighted': 'a weighted mean of their probabilities, with weights fitted on validation',
+  'weighted': 'a weighted mean of their probabilities',
   'swa': 'averaging their weights into one network',
   'soup': 'averaging the weights of the members selected on validation into one network',
   'logistic': 'a logistic regression',
@@ -83,13 +83,24 @@ def _headlines(
 
 
 def _summary(ensemble: Mapping[str, Any]) -> str:
-  number = len(ensemble['members'])
+  number, learned_on = len(ensemble['members']), ensemble.get('learned_on', selection.VALIDATION)
   rule = _RULES[ensemble['combine']]
   fitted = ' fitted on out-of-sample predictions' if ensemble['kind'] in method.STACKED else ''
+  if ensemble['combine'] == method.WEIGHTED:
+    fitted = f', with weights fitted on {learned_on}'
+  # Of finished runs each may be of several networks.
+  noun = 'run' if 'runs' in ensemble else 'network'
   runs = ''.join(f'<li>{page.text(name)}</li>' for name in ensemble['members']) if 'runs' in ensemble else ''
+  # Cross-validations have no other split that a fitted rule could be scored on.
+  without = ''
+  if 'runs' in ensemble and learned_on == selection.OUT_OF_FOLD:
+    without = (
+      f' This rule was fitted on all images of {learned_on}; the figures on {learned_on} are of rules of its kind, '
+      'each fitted without the groups of the images that it answers.'
+    )
   return (
-    f'<p>{number} networks ({page.text(ensemble["method"])}), combined by {page.text(rule)}{fitted}. Each '
-    'network has its own report.</p>' + (f'<ul>{runs}</ul>' if runs else '')
+    f'<p>{number} {noun}s ({page.text(ensemble["method"])}), combined by {page.text(rule)}{fitted}. Each '
+    f'{noun} has its own report.{without}</p>' + (f'<ul>{runs}</ul>' if runs else '')
   )
 
 

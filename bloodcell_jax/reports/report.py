@@ -208,10 +208,7 @@ def _results(metrics: dict[str, Any], chosen: Mapping[str, Sequence[str]]) -> st
     for figure in merits.FIGURES
   ]
   table = page.table('figures of each split', ('figure', *metrics), [*counts, *rows])
-  sentences = [selection.sentence(split, chosen) for split in metrics]
-  clean = [split for split in metrics if split not in chosen]
-  if clean:
-    sentences.insert(0, f'Nothing in this run was chosen or fitted on {" or ".join(clean)}.')
+  sentences = [selection.evidence(metrics, chosen), *(selection.sentence(split, chosen) for split in metrics)]
   notes = [line for line in sentences if line]
   if 'test_clean' in metrics and 'test' in metrics:
     notes.append(

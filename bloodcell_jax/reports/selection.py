@@ -11,7 +11,8 @@ from bloodcell_jax.storage import adaptation_file, ensemble_file, workdir
 # Kinds of seen images, as an entry of `metrics.json` counts them.
 _SEEN = ('trained', 'chosen', 'copies_trained', 'copies_chosen')
 # Splits held out for evaluation, best first; `test` of the Kaggle data shares some fields with its training images.
-_HELD_OUT = ('fold', 'out_of_fold', 'test_clean', 'test')
+OUT_OF_FOLD = 'out_of_fold'
+_HELD_OUT = ('fold', OUT_OF_FOLD, 'test_clean', 'test')
 _CALIBRATION = ('the temperature', 'the confidence threshold', 'the conformal sets')
 VALIDATION, TRAIN = 'validation', 'train'
 # Of an adapted run, the labelled images of its laboratory, each by a network fitted without its group.
@@ -62,16 +63,15 @@ def _training_choices(config: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _ensemble_choices(config: Mapping[str, Any], ensemble: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
   combine = ensemble['combine']
-  if combine == method.WEIGHTED:
-    yield VALIDATION, 'the weights of the members'
   if combine == method.SOUP:
     yield VALIDATION, 'which members are averaged'
-  if combine in method.STACKED:
-    # The meta-learner is fitted on out-of-fold predictions for rows of train and validation.
-    learned_on = ensemble.get('learned_on', 'out_of_fold')
-    yield VALIDATION, 'the meta-learner'
-    if learned_on != VALIDATION:
-      yield TRAIN, 'the meta-learner'
+  if combine in (method.WEIGHTED, *method.STACKED):
+    is_stacked = combine in method.STACKED
+    what = 'the meta-learner' if is_stacked else 'the weights of the members'
+    yield VALIDATION, what
+    # Predictions out of fold are of rows of train and validation.
+    if ensemble.get('learned_on', OUT_OF_FOLD if is_stacked else VALIDATION) != VALIDATION:
+      yield TRAIN, what
   if ensemble.get('method') in method.BOOSTING:
     yield TRAIN, 'the boosting weight of each member'
     if config.get('ensemble.patience'):
@@ -118,6 +118,21 @@ def headline(splits: Iterable[str], chosen: Mapping[str, Sequence[str]]) -> str:
     return CROSS_FITTED
   clean = [split for split in splits if split not in (TRAIN, VALIDATION) and split not in chosen]
   return next((split for split in (*_HELD_OUT, *clean) if split in clean), VALIDATION)
+
+
+def evidence(splits: Iterable[str], chosen: Mapping[str, Sequence[str]]) -> str:
+  """On which splits the figures are evidence; empty if on none.
+
+  Example:
+    >>> evidence(['test', 'validation'], {'validation': ('the epoch',)})
+    'Nothing in this run was chosen or fitted on test.'
+  """
+  clean = [split for split in splits if split not in chosen]
+  plain = [split for split in clean if split != OUT_OF_FOLD]
+  said = [f'Nothing in this run was chosen or fitted on {" or ".join(plain)}.'] if plain else []
+  if OUT_OF_FOLD in clean:
+    said.append(f'Each image of {OUT_OF_FOLD} is answered by what was trained and fitted without its group.')
+  return ' '.join(said)
 
 
 def sentence(split: str, chosen: Mapping[str, Sequence[str]]) -> str:

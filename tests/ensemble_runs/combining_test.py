@@ -14,13 +14,14 @@ from absl import flags
 from small_ensemble import NUM, config, copied, member, probs, run, stacked, told
 
 from bloodcell_jax import commands
-from bloodcell_jax.base import types
+from bloodcell_jax.base import groups, types
 from bloodcell_jax.commands import ensemble
-from bloodcell_jax.ensembles import combination
+from bloodcell_jax.ensemble_runs import combined_run
+from bloodcell_jax.ensembles import combination, stacking
 from bloodcell_jax.export import program
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.stats import calibration
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.train import signals
 
 pytestmark = pytest.mark.usefixtures('blank_figures')
@@ -170,3 +171,88 @@ def test_another_division_of_validation_is_no_hindrance_where_nothing_is_fitted(
   assert not folder.calibration.exists()
   with pytest.raises(types.UserError, match='validation of'):
     combine(monkeypatch, tmp_path / 'fitted', *paths, rule='weighted')
+
+
+@pytest.fixture(scope='module')
+def crossed(blank_figures, tmp_path_factory) -> tuple[pathlib.Path, pathlib.Path]:
+  """The folders of two cross-validations of the same images, divided in different ways."""
+  top = tmp_path_factory.mktemp('crossed')
+  changes = {'ensemble.method': '', 'train.folds': 2, 'evaluate.splits': (), 'train.steps_per_epoch': 12}
+  return run(top / 'a', **changes).path, run(top / 'b', seed=1, **changes).path
+
+
+def out_of_fold(paths) -> list[types.Predictions]:
+  """Those of each folder, in the order of the first."""
+  each = [predictions_csv.read(workdir.Workdir(path).predictions('out_of_fold')) for path in paths]
+  place = {name: i for i, name in enumerate(each[1].file_N.tolist())}
+  return [each[0], each[1].take(np.array([place[name] for name in each[0].file_N.tolist()]))]
+
+
+def test_cross_validations_are_combined_and_scored_out_of_fold_by_groups(crossed, tmp_path, monkeypatch):
+  folder = combine(monkeypatch, tmp_path / 'both', *crossed)
+  first, second = out_of_fold(crossed)
+  np.testing.assert_allclose(probs(folder, 'out_of_fold'), (first.probs_NK + second.probs_NK) / 2, atol=1e-12)
+  assert np.abs(first.probs_NK - second.probs_NK).max() > 1e-4, 'the networks differ'
+  entry = json.loads(folder.metrics.read_text())['out_of_fold']
+  assert entry['num_groups'] == 32
+  assert entry['accuracy']['low'] < entry['accuracy']['value'] < entry['accuracy']['high']
+  assert not folder.calibration.exists()
+  page = folder.report.read_text()
+  assert 'Each image of out_of_fold is answered by what was trained and fitted without its group' in page
+  assert '2 runs (combined)' in page
+  # What a fixed rule answers does not depend on what it is fitted on.
+  assert 'of rules of its kind' not in page
+
+
+@pytest.mark.parametrize('rule', ['weighted', 'logistic'])
+def test_a_rule_fitted_on_cross_validations_is_scored_on_groups_that_it_was_not_fitted_on(
+  crossed, tmp_path, monkeypatch, capsys, rule
+):
+  folder = combine(monkeypatch, tmp_path / 'both', *crossed, rule=rule)
+  assert f'each image is answered by {rule} fitted without its group' in capsys.readouterr().out
+  each = out_of_fold(crossed)
+  found, (label_N, group_N) = probs(folder, 'out_of_fold'), (each[0].label_N, each[0].group_N)
+  saved = combined_run.rule(rule, {'out_of_fold': each}, 'out_of_fold', 0)
+  on_all = combination.apply(saved, combined_run.stack(each), np)
+  assert np.abs(found - on_all).max() > 1e-6, 'that rule was fitted on these rows'
+  assert told(folder)['learned_on'] == 'out_of_fold'
+  assert 'of rules of its kind, each fitted without the groups' in folder.report.read_text()
+  # The first fold, answered by the rule that the others give.
+  fold_N = groups.folds(label_N, group_N, stacking.MOST_FOLDS, 0)
+  held = np.flatnonzero(fold_N == 0)
+  parts = [one.take(np.flatnonzero(fold_N != 0)) for one in each]
+  own = combined_run.rule(rule, {'out_of_fold': parts}, 'out_of_fold', 0)
+  expected = combination.apply(own, combined_run.stack([one.take(held) for one in each]), np)
+  np.testing.assert_allclose(found[held], expected, atol=1e-12)
+
+
+def test_a_rule_that_too_few_groups_could_test_is_refused_and_one_that_is_not_fitted_is_not(
+  crossed, tmp_path, monkeypatch
+):
+  def of_two_groups(rows):
+    named = [row for row in rows[1:] if row[1] == 'EOSINOPHIL']
+    kept = set(sorted({row[2] for row in named})[:2])
+    return [rows[0], *(row for row in rows[1:] if row[1] != 'EOSINOPHIL' or row[2] in kept)]
+
+  paths = [
+    edited(workdir.Workdir(path), tmp_path / path.name, 'out_of_fold', of_two_groups) for path in crossed
+  ]
+  with pytest.raises(
+    types.UserError, match=r'EOSINOPHIL: .* 2 groups.* needs 3 or more.*; choose --rule=mean'
+  ):
+    combine(monkeypatch, tmp_path / 'refused', *paths, rule='logistic')
+  assert not (tmp_path / 'refused' / 'metrics.json').exists()
+  assert combine(monkeypatch, tmp_path / 'weighted', *paths, rule='weighted').report.exists()
+  assert combine(monkeypatch, tmp_path / 'mean', *paths).report.exists()
+
+
+def test_runs_without_common_validation_are_refused_by_rules_that_are_fitted_on_it(
+  averaged, tmp_path, monkeypatch
+):
+  paths = [copied(member(averaged, k), tmp_path / str(k)) for k in (1, 2)]
+  workdir.Workdir(paths[1]).predictions('validation').unlink()
+  with pytest.raises(
+    types.UserError, match='no validation in common, on which logistic is fitted; choose --rule=mean'
+  ):
+    combine(monkeypatch, tmp_path / 'refused', *paths, rule='logistic')
+  assert combine(monkeypatch, tmp_path / 'mean', *paths).report.exists()
