@@ -157,6 +157,14 @@ def test_weights_whose_pixels_rest_on_their_training_images_are_refused(trained,
     begin(tmp_path / 'model.safetensors', tmp_path / 'new')
 
 
+def test_that_the_images_behind_the_weights_are_not_known_is_printed(trained, exported, tmp_path, capsys):
+  for i, (path, times) in enumerate(((exported, 1), (exported / 'model.safetensors', 1), (trained.path, 0))):
+    begin(path, tmp_path / f'{i}')
+    said = capsys.readouterr().out
+    assert said.count('features from ') == 1
+    assert said.count('has no digests.csv, so it is not known whether these weights were trained on') == times
+
+
 def test_what_is_no_run_and_no_file_of_weights_is_one_line(exported, tmp_path):
   (tmp_path / 'empty').mkdir()
   (tmp_path / 'x.npz').write_bytes(b'PK')

@@ -1,4 +1,4 @@
-"""Writes the exported folder atomically: the formats, the contract and the model card."""
+"""Writes the exported folder atomically: the formats, the contract, the model card, and digests of images seen."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from bloodcell_jax.base import types
 from bloodcell_jax.export import card, contract, formats, parity, program, samples, unlike_json
 from bloodcell_jax.inference import classifier
 from bloodcell_jax.reports import selection
+from bloodcell_jax.runs import seen_images
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
+from bloodcell_jax.weights import own
 
 CONTRACT, CARD, CARD_TEXT = 'model.json', 'model_card.json', 'model_card.md'
 
@@ -27,6 +29,8 @@ def write(
   log: Callable[[str], None],
 ) -> None:
   """Writes each format, reads it back, compares it with the run's own network, and writes the model card.
+
+  Beside `model.safetensors`, with which a run can begin, are the digests and thumbnails of the images it has seen.
 
   An earlier export in `target` is replaced once the new one is complete.
 
@@ -68,6 +72,9 @@ def write(
     atomic.write_json(temporary / CARD, values)
     if (known := unlike_json.values(loaded)) is not None:
       atomic.write_json(temporary / unlike_json.FILE, known)
+    if any(fmt.file == own.FILE for fmt in chosen):
+      # For runs that begin with these weights.
+      seen_images.export(run, workdir.Workdir(temporary))
     atomic.write_text(temporary / CARD_TEXT, card.text(values, loaded, chosen))
 
 

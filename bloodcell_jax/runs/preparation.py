@@ -9,7 +9,13 @@ from bloodcell_jax.base import pipelines
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset
 from bloodcell_jax.models import zoo
-from bloodcell_jax.runs import convolution_record, input_pixels, pipeline_choice, starting_weights
+from bloodcell_jax.runs import (
+  convolution_record,
+  input_pixels,
+  pipeline_choice,
+  starting_weights,
+  traced_weights,
+)
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import lock
@@ -61,4 +67,6 @@ def prepare(
     taken = 'all weights' if exp.weights.include_top else 'features'
     pixels_as = read.convention.name if read.convention else 'there'
     progress.line(f'{taken} from {read.origin}, pixels as {pixels_as}')
+    if line := traced_weights.note(exp.weights.path):
+      progress.line(line)
   return job, starting_weights.put(read, job) if read else None

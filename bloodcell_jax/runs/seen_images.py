@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,9 +18,9 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import image_files, near_copies
+from bloodcell_jax.runs import traced_weights
 from bloodcell_jax.storage import thumbnails_file, workdir
 from bloodcell_jax.system import atomic
-from bloodcell_jax.weights import pretrained, published
 
 COLUMNS = ('role', 'file', 'sha256_16', 'pixels_16')
 # By role, the splits that the run has trained on, and those that chose its epoch and fitted its calibration.
@@ -102,14 +102,12 @@ def write(folder: workdir.Workdir, data: dataset.Dataset, weights_path: str) -> 
   """
   if folder.digests.exists():
     return
-  before = _run_behind(weights_path)
+  before = traced_weights.find(weights_path)
   if data.thumbnail_NHW is not None:
     thumbnails_file.write(folder, _thumbnails(data, data.thumbnail_NHW, before))
   earlier: list[tuple[str, str, str, str]] = []
-  if before and before.digests.exists():
-    earlier = _read(before)
-  elif before and before.config.exists():
-    earlier = [(UNKNOWN, str(before.path.resolve()), '', '')]
+  if before:
+    earlier = _read(before.folder) if before.folder else [(UNKNOWN, before.name, '', '')]
   atomic.write_csv(folder.digests, itertools.chain([COLUMNS], _own(data), earlier))
 
 
@@ -123,7 +121,7 @@ def _own(data: dataset.Dataset) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _thumbnails(
-  data: dataset.Dataset, thumbnail_NHW: np.ndarray, before: workdir.Workdir | None
+  data: dataset.Dataset, thumbnail_NHW: np.ndarray, before: traced_weights.Trace | None
 ) -> thumbnails_file.Thumbnails:
   """Those of the run's own images, and of what the run behind its initial weights has seen."""
   rows = [data.rows.get(split, np.zeros(0, np.int64)) for split in ROLES.values()]
@@ -132,15 +130,39 @@ def _thumbnails(
     np.concatenate([np.full(len(each), role == 'trained') for role, each in zip(ROLES, rows, strict=True)]),
     (),
   )
-  earlier = thumbnails_file.read(before) if before else None
-  if before is None or earlier is None:
-    is_known = before is not None and (before.digests.exists() or before.config.exists())
-    return dataclasses.replace(own, unknown=(str(before.path.resolve()),) if before and is_known else ())
+  earlier = thumbnails_file.read(before.folder) if before and before.folder else None
+  if earlier is None:
+    return dataclasses.replace(own, unknown=(before.name,) if before else ())
   return thumbnails_file.Thumbnails(
     np.concatenate([own.image_NHW, earlier.image_NHW]),
     np.concatenate([own.is_trained_N, earlier.is_trained_N]),
     earlier.unknown,
   )
+
+
+def export(folder: workdir.Workdir, target: workdir.Workdir) -> None:
+  """Copies what a run has seen to its export, for runs that begin with the exported weights.
+
+  Exports are given to others: names of images are left out, and of a run whose images are not known all but its name.
+
+  Args:
+    folder: the run's; where it kept no digests, nothing is written.
+    target: the folder of the export.
+
+  Raises:
+    UserError: the digests or the thumbnails are damaged.
+  """
+  if not folder.digests.exists():
+    return
+  rows = ((role, _name(file) if role == UNKNOWN else '', *values) for role, file, *values in _read(folder))
+  atomic.write_csv(target.digests, itertools.chain([COLUMNS], rows))
+  if (thumbnails := thumbnails_file.read(folder)) is not None:
+    unknown = tuple(map(_name, thumbnails.unknown))
+    thumbnails_file.write(target, dataclasses.replace(thumbnails, unknown=unknown))
+
+
+def _name(place: str) -> str:
+  return pathlib.PurePath(place).name
 
 
 def in_initial_weights(
@@ -157,10 +179,10 @@ def in_initial_weights(
   Raises:
     UserError: there are some, the run has not begun, and leaks are not allowed.
   """
-  before = _run_behind(weights_path)
-  if before is None or not before.digests.exists():
+  before = traced_weights.find(weights_path)
+  if before is None or before.folder is None:
     return {}
-  trained = {value for role, _, *values in _read(before) if role == 'trained' for value in values}
+  trained = {value for role, _, *values in _read(before.folder) if role == 'trained' for value in values}
   found = [
     row
     for split in data.rows
@@ -179,12 +201,6 @@ def in_initial_weights(
       '--config.data.allow_leak=True, which trains all the same and marks every figure'
     )
   return {leaks.SEEN_BY_WEIGHTS: len(rows)}
-
-
-def _run_behind(weights_path: str) -> workdir.Workdir | None:
-  """The folder that says which images the initial weights were trained on; None where there is none."""
-  place = pretrained.PBC_FOLDER if weights_path == published.PBC else weights_path
-  return workdir.Workdir(place) if place and os.path.isdir(place) else None
 
 
 def compare(folder: workdir.Workdir, data: dataset.Dataset, split: str) -> Seen | None:

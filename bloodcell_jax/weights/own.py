@@ -80,6 +80,19 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], About] | 
   return arrays, About(_pixels_beside(pathlib.Path(path)) if pixels is None else pixels, class_names)
 
 
+def is_own(path: str | os.PathLike[str]) -> bool:
+  """Whether the file is one that `write` wrote, by its metadata alone; False where it cannot be read."""
+  import safetensors
+
+  try:
+    with safetensors.safe_open(path, 'numpy') as file:
+      return 'class_names' in (file.metadata() or {})
+  except MemoryError:
+    raise
+  except Exception:  # as for `read`, which says what is wrong
+    return False
+
+
 def _names(found: Sequence[Any]) -> tuple[str, ...]:
   if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
     raise ValueError('class_names is not a list of names')

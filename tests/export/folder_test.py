@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -17,10 +18,11 @@ import trained
 from PIL import Image
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import decode
+from bloodcell_jax.data.images import decode, near_copies
 from bloodcell_jax.export import card as card_text
 from bloodcell_jax.export import folder, formats, program
 from bloodcell_jax.inference import classifier
+from bloodcell_jax.runs import seen_images
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic
 from bloodcell_jax.train import signals
@@ -170,6 +172,29 @@ def test_the_stubs_do_block_jax(tmp_path):
 def write(target: pathlib.Path, run, loaded, chosen, poll=lambda: None) -> None:
   images = trained.images(loaded.job.experiment.data.decode.image_size, NUM)
   folder.write(target, run, loaded, program.build(loaded), chosen, images, poll, lambda line: None)
+
+
+def test_the_images_that_the_run_has_seen_lie_beside_the_weights_that_a_run_can_begin_with(
+  run, loaded, tmp_path
+):
+  seen = ('digests.csv', 'thumbnails.npz')
+  known = workdir.Workdir(tmp_path / 'run')
+  shutil.copytree(run.path, known.path)
+  read = trained.data(loaded.job.experiment.data.decode.image_size)
+  thumbnail_NHW = np.zeros((len(read.table), near_copies.SIDE, near_copies.SIDE), np.uint8)
+  seen_images.write(known, dataclasses.replace(read, thumbnail_NHW=thumbnail_NHW), '')
+  write(tmp_path / 'with', known, loaded, [formats.FORMATS['safetensors']])
+  assert [(tmp_path / 'with' / name).exists() for name in seen] == [True, True]
+  copied, kept = (atomic.read_csv(each.digests)[1:] for each in (workdir.Workdir(tmp_path / 'with'), known))
+  assert [(role, *digests) for role, _, *digests in copied] == [
+    (role, *digests) for role, _, *digests in kept
+  ]
+  assert {role for role, *_ in copied} == {'trained', 'chosen'}
+  # A program with which no run can begin, and a run that kept none.
+  write(tmp_path / 'program', known, loaded, [formats.FORMATS['stablehlo']])
+  write(tmp_path / 'old', run, loaded, [formats.FORMATS['safetensors']])
+  for place in ('program', 'old'):
+    assert [(tmp_path / place / name).exists() for name in seen] == [False, False]
 
 
 def broken() -> formats.Format:

@@ -10,9 +10,10 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import leaks
 from bloodcell_jax.data.images import near_copies
-from bloodcell_jax.runs import seen_images
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.runs import seen_images, traced_weights
+from bloodcell_jax.storage import thumbnails_file, workdir
 from bloodcell_jax.system import atomic
+from bloodcell_jax.weights import own, published
 
 
 def thumbnail(letter: str) -> np.ndarray:
@@ -201,3 +202,85 @@ def test_a_run_that_has_begun_with_such_weights_goes_on_and_is_marked(run, tmp_p
   begun = workdir.Workdir(tmp_path / 'begun')
   seen_images.write(begun, leaking, str(run.path))
   assert seen_images.in_initial_weights(begun, leaking, str(run.path), False) == {leaks.SEEN_BY_WEIGHTS: 1}
+
+
+def weights_file(path) -> str:
+  """A file as `export` writes it."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  own.write(path, {'conv2d_1/bias': np.zeros(1, np.float32)}, own.About({}, ('A',)))
+  return str(path)
+
+
+@pytest.mark.parametrize(
+  'where', ['folder', 'file', 'other name', 'link', 'in the run', 'in the run, of before']
+)
+def test_weights_given_as_an_export_are_traced_to_the_images_of_their_run(run, tmp_path, where):
+  export = tmp_path / 'portable' if where in ('folder', 'file', 'other name', 'link') else run.path / 'export'
+  file = weights_file(export / ('w.safetensors' if where == 'other name' else own.FILE))
+  if where != 'in the run, of before':
+    seen_images.export(run, workdir.Workdir(export))
+  path = file if where in ('file', 'other name') else str(export)
+  if where == 'link':
+    path = str(tmp_path / 'linked.safetensors')
+    (tmp_path / 'linked.safetensors').symlink_to(file)
+  leaking = images('vbxc', {'train': [0], 'validation': [1], 'test': [2, 3]})
+  fresh = workdir.Workdir(tmp_path / 'new')
+  with pytest.raises(types.UserError, match='trained on 2 of the validation and test images'):
+    seen_images.in_initial_weights(fresh, leaking, path, False)
+  assert seen_images.in_initial_weights(fresh, leaking, path, True) == {leaks.SEEN_BY_WEIGHTS: 2}
+  assert traced_weights.note(path) == ''
+  # Scored on, they are known as through the run's own folder, copies too.
+  seen_images.write(fresh, images('vw', {'train': [0], 'validation': [1]}), path)
+  found = seen_images.compare(fresh, others('avdx', looks='avdx'), 'other')
+  assert (found.trained, found.chosen, found.unknown, found.unknown_copies) == (2, 1, '', ())
+  assert seen_images.compare(fresh, others('mnop', looks='avdx'), 'other').copies_trained == 2
+
+
+@pytest.mark.parametrize('where', ['folder', 'file'])
+def test_weights_that_cannot_be_traced_are_unknown_and_that_is_said(run, tmp_path, where):
+  file = weights_file(tmp_path / 'portable' / own.FILE)
+  path = file if where == 'file' else str(tmp_path / 'portable')
+  leaking = images('vb', {'train': [0], 'validation': [1]})
+  later = workdir.Workdir(tmp_path / 'later')
+  assert seen_images.in_initial_weights(later, leaking, path, False) == {}
+  note = traced_weights.note(path)
+  assert f'weights.path: {path} has no digests.csv' in note
+  assert '\n' not in note
+  seen_images.write(later, leaking, path)
+  sentence = seen_images.compare(later, others('xy'), 'other').sentence()
+  assert f'whether it is in the data of {path}, which it began with, is not known' in sentence
+  # What the line advises.
+  seen_images.export(run, workdir.Workdir(tmp_path / 'portable'))
+  assert traced_weights.note(path) == ''
+
+
+def test_weights_of_others_and_fresh_ones_are_no_runs(tmp_path):
+  import safetensors.numpy
+
+  (tmp_path / 'vgg16.h5').write_bytes(b'x')
+  safetensors.numpy.save_file({'a': np.zeros(1)}, tmp_path / 'theirs.safetensors')
+  (tmp_path / 'damaged.safetensors').write_bytes(b'x')
+  for path in ('', published.AUTO, tmp_path / 'vgg16.h5', tmp_path / 'theirs.safetensors',
+               tmp_path / 'damaged.safetensors', tmp_path / 'nowhere.safetensors'):  # fmt: skip
+    assert traced_weights.find(str(path)) is None
+    assert traced_weights.note(str(path)) == ''
+  assert traced_weights.find(published.PBC).folder.digests.exists()
+  # Negative control.
+  assert traced_weights.find(weights_file(tmp_path / 'ours.safetensors')).folder is None
+
+
+def test_an_export_names_neither_images_nor_places(run, tmp_path):
+  old = workdir.Workdir(tmp_path / 'old')
+  old.path.mkdir()
+  later, target = workdir.Workdir(tmp_path / 'later'), workdir.Workdir(tmp_path / 'portable')
+  seen_images.write(later, images('ab', {'train': [0], 'validation': [1]}), str(old.path))
+  target.path.mkdir()
+  seen_images.export(later, target)
+  assert 'a.png' in later.digests.read_text()
+  assert str(tmp_path) in later.digests.read_text()
+  said = target.digests.read_text()
+  assert 'a.png' not in said
+  assert str(tmp_path) not in said
+  assert (seen_images.UNKNOWN, 'old', '', '') in seen_images._read(target)
+  assert thumbnails_file.read(target).unknown == ('old',)
+  assert thumbnails_file.read(later).unknown == (str(old.path),)
