@@ -14,9 +14,7 @@ class Trace:
   """Where weights of a run of this project come from."""
 
   name: str  # the run, its export or the file, with its whole path
-  folder: (
-    workdir.Workdir | None
-  )  # that has the digests of their images; None where nothing says which they were
+  folder: workdir.Workdir | None  # with the digests of their images; None where nothing says which
 
 
 def find(weights_path: str) -> Trace | None:
