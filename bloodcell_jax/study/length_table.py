@@ -12,7 +12,8 @@ TEXT = (
   "Length: epochs of each stage x updates an epoch, of each network. The whole length is the study's where it gives "
   'one.',
   'Seconds are of training alone: the median epoch, and in brackets the fastest. Other work on the machine makes '
-  'epochs slower; the fastest is nearest to what it can do.',
+  'epochs slower; the fastest is nearest to what it can do. Where seeds differ in updates an epoch, the epochs with '
+  'the most updates are timed.',
   'An epoch of the whole length has more updates than one of a shorter run: its seconds are those of an update times '
   "their number, and stand beside the study's.",
   'The frozen blocks of VGG16 are computed once for all rows that share them and are not in these seconds; the study '
@@ -35,15 +36,12 @@ def section(entries: Sequence[Mapping[str, Any]]) -> table.Section:
 
 
 def cell(entry: Mapping[str, Any]) -> str:
-  """The length of a row's runs and the share of its own, for a cell of another table."""
-  share, lengths = table.share(entry), dict.fromkeys(entry['length']['by_seed'].values())
-  if share is None:
-    return NONE
-  return f'{", ".join(lengths)} ({table.percent(share)})'
+  """The lengths of a row's runs, each with the share of its own, for a cell of another table."""
+  return ', '.join(f'{text} ({table.percent(share)})' for text, share in table.shares(entry).items()) or NONE
 
 
 def _cells(entry: Mapping[str, Any]) -> list[str]:
-  length, share = entry['length'], table.share(entry)
+  length, shares = entry['length'], table.shares(entry)
   own, updates = length['own'], entry['updates_per_epoch']
   median, fastest = entry['seconds_per_epoch'], entry['fastest_epoch']
   factor = own['steps_per_epoch'] / updates if own and updates else None
@@ -51,9 +49,9 @@ def _cells(entry: Mapping[str, Any]) -> list[str]:
   return [
     NONE if entry['num_parameters'] is None else f'{entry["num_parameters"]:,}',
     str(length['networks']) if own else 'trees',
-    ', '.join(dict.fromkeys(length['by_seed'].values())) or NONE,
+    ', '.join(shares) or NONE,
     f'{" + ".join(map(str, own["epochs"]))} x {own["steps_per_epoch"]}' if own else NONE,
-    NONE if share is None else table.percent(share),
+    ', '.join(map(table.percent, shares.values())) or NONE,
     _seconds(median, fastest),
     NONE if factor is None or median is None else _seconds(median * factor, fastest * factor),
     f'{published[0]:,} to {published[1]:,}' if published else NONE,

@@ -52,6 +52,10 @@ def notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
       f'{len(short)} {rows} shorter than {own} whole length, the shortest with {table.percent(least)} of it: '
       f'{they} not trained to the end.'
     )
+  if uneven := [entry for entry in entries if len(table.shares(entry)) > 1]:
+    found.append(
+      f'{"; ".join(map(_lengths, uneven))}: these seeds differ in length, and their means mix that.'
+    )
   return [*found, report.RESEARCH_ONLY]
 
 
@@ -66,6 +70,11 @@ def _evaluated_differently(entries: Sequence[Mapping[str, Any]]) -> str:
     for key, some in values.items()
     if any(value != some[0] for value in some)
   )
+
+
+def _lengths(entry: Mapping[str, Any]) -> str:
+  of_seeds = (f'seed {seed} has {length}' for seed, length in entry['length']['by_seed'].items())
+  return f'{entry["title"]}, {", ".join(of_seeds)}'
 
 
 def _collapse(entry: Mapping[str, Any]) -> str:

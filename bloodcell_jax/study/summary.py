@@ -81,7 +81,6 @@ def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[s
   first = scored[0] if scored else None
   trained = {run.seed: _training(run) for run in scored or runs}
   own = None if row.trees else budget_lib.read_length(row.flat)
-  seconds = [record.seconds for run in runs for records in run.records() for record in records]
   return {
     'name': row.name,
     'group': row.group,
@@ -96,9 +95,7 @@ def _entry(row: study_config.Row, runs: Sequence[run_folder.StudyRun]) -> dict[s
     'evaluations': _evaluations(scored),
     'spread': _spread(list(metrics.values())),
     'training': {str(seed): figures for seed, figures in trained.items() if figures},
-    'seconds_per_epoch': statistics.median(seconds) if seconds else None,
-    'fastest_epoch': min(seconds, default=None),
-    'updates_per_epoch': _steps(runs),
+    **_seconds(runs),
     'num_parameters': _num_parameters(row, first or next(iter(runs), None)),
     'chosen': {split: list(what) for split, what in _choices(first).items()},
     'reference': row.reference,
@@ -138,18 +135,19 @@ def _state(states: Sequence[str]) -> str:
 def _length(
   row: study_config.Row, runs: Sequence[run_folder.StudyRun], own: budget_lib.Length | None
 ) -> dict[str, Any]:
-  """The lengths that the runs had, and the row's own."""
+  """The length of the shortest run, that of each, and the row's own."""
   lengths = {str(run.seed): length for run in runs if (length := run.length())}
-  first = next(iter(lengths.values()), None)
+  shortest = min(lengths.values(), key=lambda each: each.updates, default=None)
   return {
-    'steps_per_epoch': first.steps if first else None,
-    'epochs': list(first.epochs) if first else None,
-    'updates': first.updates if first else None,
+    'steps_per_epoch': shortest.steps if shortest else None,
+    'epochs': list(shortest.epochs) if shortest else None,
+    'updates': shortest.updates if shortest else None,
     'networks': 0 if row.trees else budget_lib.num_trainings(row.flat),
     'own': None
     if own is None
     else {'steps_per_epoch': own.steps, 'epochs': list(own.epochs), 'updates': own.updates},
     'by_seed': {seed: str(length) for seed, length in lengths.items()},
+    'updates_by_seed': {seed: length.updates for seed, length in lengths.items()},
   }
 
 
@@ -185,9 +183,17 @@ def _not_scored(run: run_folder.StudyRun) -> set[str]:
   return {name for name in flat['stages.order'] if not flat[f'stages.{name}.is_candidate']}
 
 
-def _steps(runs: Sequence[run_folder.StudyRun]) -> int | None:
-  """Updates an epoch of the first run."""
-  return next((length.steps for run in runs if (length := run.length())), None)
+def _seconds(runs: Sequence[run_folder.StudyRun]) -> dict[str, Any]:
+  """Seconds of an epoch and its updates: of the epochs with the most updates, where seeds differ in that."""
+  steps = {run: length.steps for run in runs if (length := run.length())}
+  epochs = {run: [record for records in run.records() for record in records] for run in steps}
+  most = max((steps[run] for run in steps if epochs[run]), default=None)
+  seconds = [record.seconds for run in steps if steps[run] == most for record in epochs[run]]
+  return {
+    'seconds_per_epoch': statistics.median(seconds) if seconds else None,
+    'fastest_epoch': min(seconds, default=None),
+    'updates_per_epoch': most,
+  }
 
 
 def _num_parameters(row: study_config.Row, run: run_folder.StudyRun | None) -> int | None:

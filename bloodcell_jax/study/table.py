@@ -58,9 +58,17 @@ def splits(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def share(entry: Mapping[str, Any]) -> float | None:
-  """The updates of a row as a share of its own."""
+  """The updates of a row's shortest run as a share of its own; None before the first run, and for trees."""
+  return min(shares(entry).values(), default=None)
+
+
+def shares(entry: Mapping[str, Any]) -> dict[str, float]:
+  """The lengths that the runs of a row have, each with its updates as a share of the row's own; empty for trees."""
   length = entry['length']
-  return length['updates'] / length['own']['updates'] if length['own'] and length['updates'] else None
+  return {
+    text: length['updates_by_seed'][seed] / length['own']['updates']
+    for seed, text in length['by_seed'].items()
+  }
 
 
 def percent(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ READING = (
   'so an interval that counted images would be far too narrow.',
   'Training and validation are at the scored epoch, the one with the best validation figure. Validation holds other '
   'photographs than training; because it chose the epoch, its figure is optimistic.',
+  'Of a row with several seeds, a figure with an interval is that of the first; means over the seeds are named so.',
   "The study's figures are mostly training accuracy, or are on its 71 held-out images, or it does not say. Compare "
   'them with the column that they belong to, not with TEST-clean.',
   "The length is epochs x updates an epoch, and in brackets its share of the whole length, which is the study's where "
@@ -129,12 +131,9 @@ def _losses(entries: Sequence[Mapping[str, Any]]) -> list[table.Table]:
   known = table.splits(entries)
 
   def cells(entry: Mapping[str, Any]) -> list[str]:
-    figures = [
-      split_section.figure(entry['metrics'][s]['log_loss']) if s in entry['metrics'] else NONE for s in known
-    ]
     return [
       f'{entry["study"]["loss"]:.2f}',
-      *figures,
+      *(_of_split(entry, split, 'log_loss') for split in known),
       *(_at_epoch(entry, name) for name in ('loss', 'val_loss')),
     ]
 
@@ -160,19 +159,27 @@ def published(entry: Mapping[str, Any]) -> str:
 
 def accuracy(entry: Mapping[str, Any], split: str) -> str:
   """The accuracy with its interval; with several seeds that of the first and the mean of all."""
+  return _of_split(entry, split, 'accuracy')
+
+
+def _of_split(entry: Mapping[str, Any], split: str, name: str) -> str:
   if split not in entry['metrics']:
     return NONE
-  text = split_section.figure(entry['metrics'][split]['accuracy'])
+  text = split_section.figure(entry['metrics'][split][name])
   spread = entry['spread'].get(split)
-  if not spread or spread['accuracy']['mean'] is None:
+  if not spread or spread[name]['mean'] is None:
     return text
-  figures = spread['accuracy']
+  figures = spread[name]
   return f'{text}; mean of {len(figures["values"])} seeds {figures["mean"]:.3f} (sd {figures["sd"]:.3f})'
 
 
 def _at_epoch(entry: Mapping[str, Any], name: str) -> str:
+  """The figure at the scored epoch; with several seeds the mean of all, named as one."""
   values = [figures[name] for figures in entry['training'].values()]
-  return f'{sum(values) / len(values):.3f}' if values else NONE
+  if not values:
+    return NONE
+  mean = f'{statistics.fmean(values):.3f}'
+  return mean if len(values) == 1 else f'mean of {len(values)} seeds {mean}'
 
 
 def _meanings(entries: Sequence[Mapping[str, Any]]) -> table.Table:
@@ -189,16 +196,16 @@ def _figures(entry: Mapping[str, Any]) -> str:
   study, split = entry['study']['accuracy'], next((s for s in TITLES if s in entry['metrics']), '')
   if not study or not split:
     return ''
-  value, spread = entry['metrics'][split]['accuracy']['value'], entry['spread'].get(split)
-  if spread and spread['accuracy']['mean'] is None:
-    spread = None
-  if spread:
-    value = spread['accuracy']['mean']
-  ours = f'{split_section.number(value)} on {TITLES[split]}'
-  if spread:
-    ours += f', means of {len(spread["accuracy"]["values"])} seeds'
-  if entry['training']:
-    ours = f'{_at_epoch(entry, "accuracy")} in training and {ours}'
+  value, trained = entry['metrics'][split]['accuracy']['value'], list(entry['training'].values())
+  spread, means = entry['spread'].get(split), ''
+  if spread and spread['accuracy']['mean'] is not None:
+    value, means = spread['accuracy']['mean'], f', means of {len(spread["accuracy"]["values"])} seeds'
+  else:
+    # Of the seed that the other figure is of.
+    trained = trained[:1]
+  ours = f'{split_section.number(value)} on {TITLES[split]}{means}'
+  if trained:
+    ours = f'{statistics.fmean(each["accuracy"] for each in trained):.3f} in training and {ours}'
   return f'{study:.3g} in the study; here {ours}.'
 
 

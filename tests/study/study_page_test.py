@@ -10,10 +10,12 @@ import html_checker
 import pytest
 import tiny
 
-from bloodcell_jax.study import length_table, page_head, study_page, summary
+from bloodcell_jax.study import length_table, page_head, study_page, summary, tables
 from bloodcell_jax.system import atomic
+from bloodcell_jax.train import history
 
 NOTE = 'Synthetic data: drawn by the package, no real cells.'
+NOWHERE = {'dates': [], 'machines': [], 'versions': [], 'commands': []}
 
 
 @pytest.fixture
@@ -202,6 +204,65 @@ def test_a_study_shorter_than_its_own_length_says_so(tmp_path):
   (note,) = [note for note in page_head.notes(summary.rows(rows, tmp_path)) if 'shorter' in note]
   assert note.startswith('1 row is shorter')
   assert '25%' in note
+
+
+@pytest.mark.parametrize('short_seed', [0, 1])
+def test_seeds_of_different_length_are_told_apart_and_timed_alike(tmp_path, short_seed):
+  rows = tiny.rows()
+  for seed in (0, 1):
+    run = tiny.run_of(rows[0], tmp_path, seed)
+    tiny.complete(run, {'test': 30})
+    if seed == short_seed:
+      tiny.begin(run, 3, tiny.budget.Length(1, (3,)))
+      history.write(run.folder.history, [tiny.record(epoch, seconds=0.1) for epoch in (1, 2, 3)])
+  entries = summary.rows(rows, tmp_path)
+  entry = entries[0]
+  assert entry['length']['updates'] == 3, 'of the shortest'
+  assert (entry['seconds_per_epoch'], entry['fastest_epoch'], entry['updates_per_epoch']) == (2.0, 2.0, 4)
+  cells = length_table.section([entry]).tables[0].parts[0][1][0]
+  lengths, shares = ('3 x 1, 3 x 4', '25%, 100%') if short_seed == 0 else ('3 x 4, 3 x 1', '100%, 25%')
+  assert cells[3:8] == (lengths, '3 x 4', shares, '2 (2)', '2 (2)')
+  assert '3 x 1 (25%)' in length_table.cell(entry)
+  assert '3 x 4 (100%)' in length_table.cell(entry)
+  notes = page_head.notes(entries)
+  assert any(note.startswith('1 row is shorter') and '25%' in note for note in notes)
+  both = ('3 x 1', '3 x 4') if short_seed == 0 else ('3 x 4', '3 x 1')
+  wanted = f'CNN A, seed 0 has {both[0]}, seed 1 has {both[1]}: these seeds differ in length, and their means mix that.'
+  assert wanted in notes
+  # Of equal length.
+  tiny.begin(tiny.run_of(rows[0], tmp_path, short_seed), 3)
+  entries = summary.rows(rows, tmp_path)
+  assert not any('shorter' in note or 'differ in length' in note for note in page_head.notes(entries))
+  assert length_table.cell(entries[0]) == '3 x 4 (100%)'
+
+
+def test_means_over_seeds_are_named_in_every_column_and_figures_of_one_seed_stand_together(tmp_path):
+  rows = tiny.rows(
+    tiny.study.row('N', 'a', 'CNN A', tiny.DEFAULT, tiny.TINY, accuracy=0.91, loss=0.2, meaning='Of a.')
+  )
+  tiny.complete(tiny.run_of(rows[0], tmp_path), {'test': 30})
+  alone = summary.rows(rows, tmp_path)
+  accuracies, losses = (part.parts[0][1][0] for part in tables.sections(alone, NOWHERE)[0].tables)
+  assert accuracies[3:5] == ('0.800', '0.550')
+  assert losses[3:5] == ('1.000', '0.333')
+  second = tiny.run_of(rows[0], tmp_path, 1)
+  tiny.complete(second, {'test': 40})
+  history.write(second.folder.history, [tiny.record(3, accuracy=0.9, loss=0.5, val_loss=0.1)])
+  both = summary.rows(rows, tmp_path)
+  accuracies, losses = (part.parts[0][1][0] for part in tables.sections(both, NOWHERE)[0].tables)
+  assert accuracies[3:5] == ('mean of 2 seeds 0.850', 'mean of 2 seeds 0.550')
+  assert losses[3:5] == ('mean of 2 seeds 0.750', 'mean of 2 seeds 0.217')
+  mean = both[0]['spread']['test']['log_loss']['mean']
+  assert f'; mean of 2 seeds {mean:.3f} (sd ' in losses[2]
+  assert mean != pytest.approx(both[0]['metrics']['test']['log_loss']['value'])
+  assert 'here 0.850 in training and 0.875 on TEST, means of 2 seeds.' in meaning(both)
+  # A split that the second seed was not scored on: all is of the first.
+  first_only = [{**both[0], 'spread': {}}]
+  assert 'here 0.800 in training and 0.750 on TEST. Of a.' in meaning(first_only)
+
+
+def meaning(entries) -> str:
+  return tables.sections(entries, NOWHERE)[1].tables[0].parts[0][1][0][1]
 
 
 def test_the_text_has_a_row_of_cells_under_every_heading(half):
