@@ -64,7 +64,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int | None:
   chosen = [row for row in rows if row.name in names]
   wanted = run_folder.runs(chosen, seeds, root)
   lengths = {row.name: budget_lib.read_length(row.flat) for row in chosen if not row.trees}
-  budget_lib.check(budget, lengths, sum(budget_lib.num_trainings(one.row.flat) for one in wanted))
+  budget_lib.check(budget, lengths, run_folder.num_trainings(wanted))
   if joined:
     divided.check(budget)
     failed = _run_divided(joined, rows, wanted, budget, root, stop, progress)

@@ -162,14 +162,15 @@ def check(budget: Budget, own: Mapping[str, Length], trainings: int) -> None:
   Args:
     budget: of the study.
     own: by row, its own length.
-    trainings: networks to train.
+    trainings: networks that are still to be trained.
 
   Raises:
     UserError: naming the row and the least share, or the number of networks and the least time.
   """
   if budget.seconds and budget.seconds < LEAST_SECONDS * trainings:
+    networks = '1 network' if trainings == 1 else f'{trainings} networks'
     raise types.UserError(
-      f'budget is {budget} for {trainings} networks, less than {LEAST_SECONDS:g} s each; give more, or fewer --rows'
+      f'budget is {budget} for {networks}, less than {LEAST_SECONDS:g} s each; give more, or fewer --rows'
     )
   # One update of the shortest stage; the row that needs most, so that the advice holds for all of them.
   least = {name: 1 / (length.steps * min(length.epochs)) for name, length in own.items()}

@@ -123,6 +123,12 @@ def runs(rows: Sequence[study_config.Row], seeds: Sequence[int], root: pathlib.P
   return [StudyRun(row, seed, root) for row in rows for seed in seeds]
 
 
+def num_trainings(some: Sequence[StudyRun]) -> int:
+  """The number of networks that runs train which are not complete; trees train none."""
+  left = [run for run in some if not run.row.trees and run.state() != COMPLETE]
+  return sum(budget_lib.num_trainings(run.row.flat) for run in left)
+
+
 def seeds_on_disk(row: study_config.Row, root: pathlib.Path) -> list[int]:
   """The seeds that a folder of the row, or of the network of its trees, exists for."""
   names = {row.name, row.features_of} - {''}

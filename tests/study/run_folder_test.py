@@ -169,3 +169,19 @@ def test_trees_evaluated_with_other_keys_are_moved_away_and_fitted_again(tmp_pat
     run_folder.check(wanted, rows, tmp_path, WHOLE)
   shutil.move(forest.folder.path, tmp_path / 'away')
   run_folder.check(wanted, rows, tmp_path, WHOLE)
+
+
+def test_a_time_is_needed_only_for_networks_that_are_not_complete(tmp_path):
+  rows = tiny.rows()
+  runs = run_folder.runs(rows, [0], tmp_path)
+  lengths = {row.name: budget.read_length(row.flat) for row in rows[:2]}
+  short = budget.parse('0.5s')
+  assert run_folder.num_trainings(runs) == 2, 'trees are fitted on a network of the study'
+  tiny.complete(runs[0], {'test': 30})
+  tiny.begin(runs[1], 1)
+  assert run_folder.num_trainings(runs) == 1
+  with pytest.raises(types.UserError, match=r'budget is 0\.5s for 1 network, less than 1 s each'):
+    budget.check(short, lengths, run_folder.num_trainings(runs))
+  tiny.complete(runs[1], {'test': 30})
+  assert run_folder.num_trainings(runs) == 0
+  budget.check(short, lengths, run_folder.num_trainings(runs))
