@@ -121,9 +121,11 @@ def duration(seconds: float) -> str:
 def _state(config: Mapping[str, Any], folder: workdir.Workdir) -> str:
   if not (folder.config.exists() and folder.has_results()):
     return f'folder: {folder.path}, a new run'
-  folder.check_config(config)
+  folder.check_continued(config)
   holds = f'folder: {folder.path} holds this run'
-  if folder.report.exists() and folder.metrics.exists():
+  before = folder.read_config()
+  is_as_long = all(before.get(key) == value for key, value in config.items() if key.endswith('.epochs'))
+  if is_as_long and folder.report.exists() and folder.metrics.exists():
     return f'{holds}, complete; the times are for a new run'
   # A cross-validation and an ensemble have no history of their own.
   done = f' with {len(history.read(folder.history))} epochs' if folder.history.exists() else ''

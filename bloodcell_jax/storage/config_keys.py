@@ -12,7 +12,8 @@ from bloodcell_jax.base import pipelines, run_format
 PLACES = ('data.dir', 'data.groups_csv', 'data.labels_csv')
 # Keys that may differ between a run and its continuation: they change how long it trains or how it is evaluated, but
 # not the numbers of a given step. `data.pipeline` is one of them unless one of PIPELINE_DIFFERS is on, or it is
-# `device` before or after; a run keeps what it has where `auto` is asked for.
+# `device` before or after; a run keeps what it has where `auto` is asked for. What is trained may bind others
+# (`storage/continuation.py`).
 FREE_KEYS = (
   'train.epochs',
   'train.checkpoint_every',

@@ -16,7 +16,7 @@ import jax
 
 import bloodcell_jax
 from bloodcell_jax.base import pipelines, run_format, shell, types
-from bloodcell_jax.storage import config_keys
+from bloodcell_jax.storage import config_keys, continuation
 from bloodcell_jax.system import atomic, missing_path
 
 # The key of a folder that holds no run of its own, only the combined predictions of others.
@@ -70,11 +70,11 @@ class Workdir:
     that was refused, or stopped before anything was trained, leaves no run: the corrected command may follow it.
 
     Raises:
-      UserError: naming every key that differs and both values.
+      UserError: as `check_continued`.
     """
     config = self.with_format(config)
     if self.config.exists() and self.has_results():
-      self.check_config(config)
+      self.check_continued(config)
       # In the order of the file, so that the same command again leaves the same bytes.
       config = {key: config[key] for key in {**_read_json(self.config), **config} if key in config}
       # These keys describe the present figures and calibration; `begin_scoring` changes them when it replaces those.
@@ -84,6 +84,7 @@ class Workdir:
         if config_keys.is_of_figures(key)
         or (is_described and key in config_keys.PLACES)
         or (key == pipelines.KEY and value == pipelines.AUTO)
+        or continuation.is_kept(key, config)
         else value
         for key, value in config.items()
       }
@@ -123,6 +124,11 @@ class Workdir:
         f'{self.path} holds a run of another config: {listed}. Choose another --workdir for a new run; to continue '
         'this one, set these keys as they were'
       )
+
+  def check_continued(self, config: Mapping[str, Any]) -> None:
+    """As `check_config`, for a command that trains; raises UserError also where `continuation.check` refuses it."""
+    self.check_config(config)
+    continuation.check(self.path, self.read_config(), config)
 
   def begin_scoring(self, evaluation: Mapping[str, Any]) -> None:
     """Removes the calibration and the measure of unlike images, and writes the keys that the next will be fitted with.

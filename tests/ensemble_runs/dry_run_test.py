@@ -44,6 +44,8 @@ def test_the_command_prints_the_plan_and_writes_no_folder(finished, tmp_path):
   before = sorted(folder.rglob('*'))
   said = starting.run(*starting.TINY, '--dry_run', f'--workdir={folder}')[1]
   assert 'holds this run, complete; the times are for a new run' in said
+  longer = (*starting.TINY, '--config.train.epochs=3', '--dry_run', f'--workdir={folder}')
+  assert 'holds this run with 2 epochs; training continues it' in starting.run(*longer)[1]
   assert sorted(folder.rglob('*')) == before != []
 
 

@@ -192,6 +192,14 @@ def test_stacking_learns_from_answers_to_rows_that_no_member_s_twin_had_seen(ave
   np.testing.assert_allclose(probs(folder, 'test'), expected, atol=1e-12)
   found = classifier.load(folder, signals.Stop())
   assert found.models.combination.kind == 'logistic', 'stored and applied as one model'
+  before = folder.config.read_bytes()
+  with pytest.raises(types.UserError, match=r'ensemble\.folds was 2 and is 3'):
+    run(folder.path, **{'ensemble.combine': 'logistic', 'ensemble.folds': 3})
+  assert folder.config.read_bytes() == before
+  assert member(folder, 1).read_config()['ensemble.folds'] == 2
+  # A rule that needs no folds takes the place of stacking, whatever its config says of them.
+  run(folder.path, **{'ensemble.folds': 3})
+  assert (told(folder)['combine'], folder.read_config()['ensemble.folds']) == ('auto', 2)
 
 
 @pytest.mark.slow

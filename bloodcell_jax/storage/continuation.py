@@ -1,0 +1,47 @@
+"""What may no longer change once a part of a run is trained: keys that are free before that."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from bloodcell_jax.base import types
+from bloodcell_jax.ensembles import method
+
+FOLDS = 'ensemble.folds'
+
+
+def check(path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+  """Refuses to continue a run with keys that do not fit what is trained of it.
+
+  Args:
+    path: the folder of the run, an ensemble or a cross-validation.
+    old: its flat config.
+    new: that of the command, which differs from it in free keys only.
+
+  Raises:
+    UserError: stacking asks for other folds although networks out of fold are there.
+  """
+  _check_folds(path, old, new)
+
+
+def is_kept(key: str, new: Mapping[str, Any]) -> bool:
+  """Whether a run keeps its value of this key because the command does not use its own."""
+  return key == FOLDS and new.get('ensemble.combine') not in method.STACKED
+
+
+def _check_folds(path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+  before = old.get(FOLDS)
+  if before == new.get(FOLDS) or is_kept(FOLDS, new):
+    return
+  if any(_is_begun(part) for part in path.glob('members/*/out_of_fold/folds/*')):
+    raise types.UserError(
+      f'{path}: {FOLDS} was {before} and is {new.get(FOLDS)}, but members have networks out of fold; set it to '
+      f'{before}, or choose another --workdir'
+    )
+
+
+def _is_begun(part: pathlib.Path) -> bool:
+  """Whether a member or fold has anything that was trained."""
+  return (part / 'history.jsonl').exists() or next(part.glob('checkpoints/*'), None) is not None

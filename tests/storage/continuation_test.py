@@ -1,0 +1,62 @@
+"""Which free keys may no longer change once a part of a run is trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from bloodcell_jax.base import types
+from bloodcell_jax.storage import workdir
+
+CONFIG = {
+  'seed': 0, 'train.epochs': 3, 'stages.order': [], 'ensemble.method': 'average', 'ensemble.combine': 'logistic',
+  'ensemble.folds': 2,
+}  # fmt: skip
+
+
+def begun(folder: workdir.Workdir, part: str) -> None:
+  (folder.path / part / 'checkpoints' / '4').mkdir(parents=True)
+
+
+def made(path, **changes) -> workdir.Workdir:
+  folder = workdir.Workdir(path)
+  folder.write_config({**CONFIG, **changes})
+  begun(folder, 'members/1')
+  return folder
+
+
+def refused(folder: workdir.Workdir, said: str, **changes) -> None:
+  """The change is refused in one line, and the config stays as it was, byte for byte."""
+  before = folder.config.read_bytes()
+  config = {**folder.read_config(), **changes}
+  for call in (folder.write_config, folder.check_continued):
+    with pytest.raises(types.UserError, match=said) as caught:
+      call(config)
+    assert '\n' not in str(caught.value)
+  assert folder.config.read_bytes() == before
+
+
+FOLDS = (
+  r'ensemble\.folds was 2 and is 3, but members have networks out of fold; set it to 2, or choose another'
+)
+
+
+def test_folds_of_stacking_may_change_until_a_network_out_of_fold_is_begun(tmp_path):
+  folder = made(tmp_path / 'run')
+  folder.write_config({**CONFIG, 'ensemble.folds': 4})
+  assert folder.read_config()['ensemble.folds'] == 4
+  folder.write_config(CONFIG)
+  begun(folder, 'members/1/out_of_fold/folds/1')
+  refused(folder, FOLDS, **{'ensemble.folds': 3})
+  folder.write_config({**CONFIG, 'train.epochs': 9})
+  other = workdir.Workdir(tmp_path / 'another')
+  other.write_config({**CONFIG, 'ensemble.folds': 3})
+  assert other.read_config()['ensemble.folds'] == 3
+
+
+def test_a_rule_without_networks_out_of_fold_leaves_the_folds_as_they_are(tmp_path):
+  folder = made(tmp_path)
+  begun(folder, 'members/1/out_of_fold/folds/1')
+  folder.write_config({**CONFIG, 'ensemble.combine': 'mean', 'ensemble.folds': 5})
+  assert folder.read_config()['ensemble.folds'] == 2, 'those of the networks that are there'
+  assert folder.read_config()['ensemble.combine'] == 'mean'
+  refused(folder, FOLDS, **{'ensemble.combine': 'mlp', 'ensemble.folds': 3})
