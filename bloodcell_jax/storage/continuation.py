@@ -9,7 +9,9 @@ from typing import Any
 from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import method
 
-FOLDS = 'ensemble.folds'
+EPOCHS, FOLDS = 'train.epochs', 'ensemble.folds'
+# Members of these depend on what the earlier ones learned.
+_IN_TURN = (method.SNAPSHOT, *method.BOOSTING)
 
 
 def check(path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -21,9 +23,11 @@ def check(path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any]) ->
     new: that of the command, which differs from it in free keys only.
 
   Raises:
-    UserError: stacking asks for other folds although networks out of fold are there.
+    UserError: stacking asks for other folds although networks out of fold are there; the epochs of an ensemble change
+      whose later members depend on the earlier ones, and one of them is begun.
   """
   _check_folds(path, old, new)
+  _check_epochs(path, old, new)
 
 
 def is_kept(key: str, new: Mapping[str, Any]) -> bool:
@@ -39,6 +43,19 @@ def _check_folds(path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, A
     raise types.UserError(
       f'{path}: {FOLDS} was {before} and is {new.get(FOLDS)}, but members have networks out of fold; set it to '
       f'{before}, or choose another --workdir'
+    )
+
+
+def _check_epochs(path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+  before, now = old.get(EPOCHS), new.get(EPOCHS)
+  # With stages, each has its own epochs, which may not change.
+  if before == now or now is None or new.get('stages.order'):
+    return
+  kind = new.get('ensemble.method')
+  if kind in _IN_TURN and any(_is_begun(part) for part in path.glob('members/*') if part.name != '1'):
+    raise types.UserError(
+      f'{path}: {EPOCHS} was {before} and is {now}, but members after the first are begun, and with {kind} each '
+      f'depends on those before it; set it to {before}, or choose another --workdir'
     )
 
 

@@ -100,6 +100,9 @@ def test_a_snapshot_begins_where_the_one_before_it_ended(tmp_path):
   near, far = (np.abs(begun[2] - other).mean() for other in (begun[1], alone))
   assert near < far / 2, 'three small steps away from the first, far from one begun anew'
   assert exp.seed == run_format.member_seed(run_format.CURRENT, 0, 2)
+  with pytest.raises(types.UserError, match='with snapshot each depends on those before it'):
+    run(folder.path, **{'ensemble.method': 'snapshot', 'train.epochs': 2})
+  assert member(folder, 1).read_config()['train.epochs'] == folder.read_config()['train.epochs'] == 1
 
 
 def test_a_bag_has_whole_groups_and_out_of_bag_is_answered_by_those_who_never_saw_it(tmp_path):

@@ -38,6 +38,10 @@ def refused(folder: workdir.Workdir, said: str, **changes) -> None:
 FOLDS = (
   r'ensemble\.folds was 2 and is 3, but members have networks out of fold; set it to 2, or choose another'
 )
+IN_TURN = (
+  r'train\.epochs was 3 and is 4, but members after the first are begun, and with .* each depends on those before it; '
+  'set it to 3, or choose another --workdir'
+)
 
 
 def test_folds_of_stacking_may_change_until_a_network_out_of_fold_is_begun(tmp_path):
@@ -60,3 +64,24 @@ def test_a_rule_without_networks_out_of_fold_leaves_the_folds_as_they_are(tmp_pa
   assert folder.read_config()['ensemble.folds'] == 2, 'those of the networks that are there'
   assert folder.read_config()['ensemble.combine'] == 'mean'
   refused(folder, FOLDS, **{'ensemble.combine': 'mlp', 'ensemble.folds': 3})
+
+
+@pytest.mark.parametrize('kind', ['snapshot', 'samme', 'samme_r', 'gradient'])
+def test_epochs_of_members_that_build_on_each_other_may_change_until_the_second_is_begun(tmp_path, kind):
+  config = {**CONFIG, 'ensemble.method': kind, 'ensemble.combine': 'auto'}
+  folder = made(tmp_path / 'run', **config)
+  folder.write_config({**config, 'train.epochs': 5})
+  folder.write_config(config)
+  begun(folder, 'members/2')
+  refused(folder, IN_TURN, **{'train.epochs': 4})
+  folder.write_config(config)
+  workdir.Workdir(tmp_path / 'another').write_config({**config, 'train.epochs': 4})
+
+
+@pytest.mark.parametrize('kind', ['average', 'bagging'])
+def test_epochs_of_members_that_do_not_may_be_raised(tmp_path, kind):
+  config = {**CONFIG, 'ensemble.method': kind, 'ensemble.combine': 'auto'}
+  folder = made(tmp_path, **config)
+  begun(folder, 'members/2')
+  folder.write_config({**config, 'train.epochs': 4})
+  assert folder.read_config()['train.epochs'] == 4
