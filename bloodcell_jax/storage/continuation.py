@@ -8,6 +8,7 @@ from typing import Any
 
 from bloodcell_jax.base import types
 from bloodcell_jax.ensembles import method
+from bloodcell_jax.train import history
 
 EPOCHS, FOLDS = 'train.epochs', 'ensemble.folds'
 # Members of these depend on what the earlier ones learned.
@@ -24,7 +25,7 @@ def check(path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any]) ->
 
   Raises:
     UserError: stacking asks for other folds although networks out of fold are there; the epochs of an ensemble change
-      whose later members depend on the earlier ones, and one of them is begun.
+      whose later members depend on the earlier ones, and one of them is begun; fewer epochs than are trained.
   """
   _check_folds(path, old, new)
   _check_epochs(path, old, new)
@@ -57,8 +58,23 @@ def _check_epochs(path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, 
       f'{path}: {EPOCHS} was {before} and is {now}, but members after the first are begun, and with {kind} each '
       f'depends on those before it; set it to {before}, or choose another --workdir'
     )
+  places = ('', 'folds/*/', 'members/*/', 'members/*/out_of_fold/folds/*/')
+  trained = max((_length(one) for place in places for one in path.glob(f'{place}history.jsonl')), default=0)
+  if now < trained:
+    raise types.UserError(
+      f'{path}: {EPOCHS} was {before} and is {now}, but {trained} epochs are trained; set it to {trained} or more, or '
+      'choose another --workdir'
+    )
 
 
 def _is_begun(part: pathlib.Path) -> bool:
   """Whether a member or fold has anything that was trained."""
   return (part / 'history.jsonl').exists() or next(part.glob('checkpoints/*'), None) is not None
+
+
+def _length(path: pathlib.Path) -> int:
+  """The number of epochs in a history; 0 where it is damaged, which training writes anew."""
+  try:
+    return len(history.read(path))
+  except types.UserError:
+    return 0

@@ -6,6 +6,7 @@ import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.storage import workdir
+from bloodcell_jax.train import history
 
 CONFIG = {
   'seed': 0, 'train.epochs': 3, 'stages.order': [], 'ensemble.method': 'average', 'ensemble.combine': 'logistic',
@@ -15,6 +16,16 @@ CONFIG = {
 
 def begun(folder: workdir.Workdir, part: str) -> None:
   (folder.path / part / 'checkpoints' / '4').mkdir(parents=True)
+
+
+def trained(folder: workdir.Workdir, part: str, num_epochs: int, stage: str = 'train') -> None:
+  """Writes a history of so many epochs."""
+  path = folder.path / part / 'history.jsonl'
+  path.parent.mkdir(parents=True, exist_ok=True)
+  records = [
+    history.Record(i + 1, 4 * i, stage, 1.0, 0.5, 1.0, 0.5, 0.1, 1.0, 1.0, None) for i in range(num_epochs)
+  ]
+  history.write(path, records)
 
 
 def made(path, **changes) -> workdir.Workdir:
@@ -41,6 +52,9 @@ FOLDS = (
 IN_TURN = (
   r'train\.epochs was 3 and is 4, but members after the first are begun, and with .* each depends on those before it; '
   'set it to 3, or choose another --workdir'
+)
+TRAINED = (
+  r'train\.epochs was 3 and is 2, but 3 epochs are trained; set it to 3 or more, or choose another --workdir'
 )
 
 
@@ -85,3 +99,34 @@ def test_epochs_of_members_that_do_not_may_be_raised(tmp_path, kind):
   begun(folder, 'members/2')
   folder.write_config({**config, 'train.epochs': 4})
   assert folder.read_config()['train.epochs'] == 4
+
+
+@pytest.mark.parametrize('part', ['', 'folds/2', 'members/2', 'members/1/out_of_fold/folds/2'])
+def test_fewer_epochs_than_are_trained_are_refused(tmp_path, part):
+  folder = made(tmp_path)
+  trained(folder, part, 3)
+  refused(folder, TRAINED, **{'train.epochs': 2})
+  folder.write_config({**CONFIG, 'train.epochs': 4})
+  folder.write_config(CONFIG)
+  assert folder.read_config()['train.epochs'] == 3
+
+
+def test_fewer_epochs_than_were_asked_for_are_taken_where_no_more_are_trained(tmp_path):
+  folder = made(tmp_path)
+  trained(folder, '', 2)
+  folder.write_config({**CONFIG, 'train.epochs': 2})
+  assert folder.read_config()['train.epochs'] == 2
+
+
+def test_epochs_of_stages_are_not_those_of_train_epochs(tmp_path):
+  folder = made(tmp_path, **{'stages.order': ['head']})
+  trained(folder, '', 3, stage='head')
+  folder.write_config({**CONFIG, 'stages.order': ['head'], 'train.epochs': 2})
+  assert folder.read_config()['train.epochs'] == 2
+
+
+def test_a_damaged_history_does_not_stop_the_training_that_writes_it_anew(tmp_path):
+  folder = made(tmp_path)
+  trained(folder, '', 3)
+  folder.history.write_text(folder.history.read_text()[:-9])
+  folder.write_config({**CONFIG, 'train.epochs': 2})
