@@ -77,7 +77,7 @@ def test_an_augmented_set_is_written_after_what_the_line_says(tmp_path):
   target = tmp_path / 'set'
   assert 'raise --num_images' in line(write, target, 1)
   write(target, 2)
-  assert 'holds a set with other settings; choose another folder' in line(write, target, 4)
+  assert 'labels or bytes); choose another folder' in line(write, target, 4)
   write(tmp_path / 'another', 4)
   (target / offline.SETTINGS).write_text('{')
   assert f'remove {target} and rebuild the set' in line(write, target, 2)

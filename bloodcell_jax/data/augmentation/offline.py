@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import hashlib
 import itertools
 import json
 import pathlib
@@ -112,7 +113,8 @@ def write(
     on_progress: called with (images done, images in all).
 
   Raises:
-    UserError: the folder has other content, or a photograph cannot be read.
+    UserError: the folder has other content, such as a set of photographs whose labels have since been corrected; or a
+      photograph cannot be read.
   """
   copies = plan(photographs, num_images)
   _claim(
@@ -149,7 +151,10 @@ def _claim(folder: pathlib.Path, settings: dict[str, str | int]) -> None:
     except ValueError:
       raise types.UserError(f'{path}: damaged; remove {folder} and rebuild the set') from None
     if before != settings:
-      raise types.UserError(f'{folder}: holds a set with other settings; choose another folder')
+      raise types.UserError(
+        f'{folder}: holds a set with other settings or other photographs (their order, names, labels or bytes); choose '
+        'another folder'
+      )
   elif folder.exists() and any(folder.iterdir()):
     raise types.UserError(f'{folder}: is not empty; choose a new folder')
   else:
@@ -157,7 +162,13 @@ def _claim(folder: pathlib.Path, settings: dict[str, str | int]) -> None:
 
 
 def _digest(photographs: types.Table) -> str:
-  return ' '.join(sorted(photographs.digest))
+  """SHA-256 of what the images and their places depend on: of each row its file, name, class and bytes, in order."""
+  class_N = (photographs.class_names[k] for k in photographs.label)
+  rows = zip(
+    map(str, photographs.file), map(str, photographs.source), class_N, photographs.digest, strict=True
+  )
+  lines = (json.dumps([file, source, name, str(digest)]) for file, source, name, digest in rows)
+  return hashlib.sha256('\n'.join(lines).encode()).hexdigest()
 
 
 def _read(photographs: types.Table, row: int, max_pixels: int) -> np.ndarray:

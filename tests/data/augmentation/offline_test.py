@@ -108,6 +108,35 @@ def test_another_set_or_other_files_are_never_written_over(tmp_path):
   assert files(tmp_path / 'own') == {'thesis.txt': b'mine'}
 
 
+@pytest.mark.parametrize('change', ['labels', 'bytes', 'names', 'order', 'class names'])
+def test_after_a_correction_of_the_photographs_no_image_of_before_is_kept(tmp_path, change):
+  known = photographs()
+  swapped = [0, 3, 2, 1, 4, 5]  # one of A and the one of B
+  corrected = {
+    'labels': lambda: dataclasses.replace(known, label=known.label[swapped]),
+    'bytes': lambda: dataclasses.replace(
+      known, content=tuple(known.content[i] for i in swapped), digest=known.digest[swapped]
+    ),
+    'names': lambda: dataclasses.replace(known, file=known.file[swapped], source=known.source[swapped]),
+    'order': lambda: known.take([1, 0, 2, 3, 4, 5]),
+    'class names': lambda: dataclasses.replace(known, class_names=('A', 'C', 'B')),
+  }[change]()
+  assert sorted(corrected.digest) == sorted(known.digest)
+  write(tmp_path / 'set', 6)
+  before = files(tmp_path / 'set')
+  with pytest.raises(types.UserError, match=r'other photographs \(.*labels or bytes\); choose another'):
+    write(tmp_path / 'set', 6, originals=corrected)
+  assert files(tmp_path / 'set') == before
+  # What the line advises; and negative controls: groups are no part of an image, and the same photographs go on.
+  write(tmp_path / 'new', 6, originals=corrected)
+  grouped = dataclasses.replace(known, group=known.source)
+  write(tmp_path / 'set', 6, originals=grouped)
+  after = files(tmp_path / 'set')
+  assert {name for name in after if after[name] != before[name]} == {offline.GROUPS}
+  write(tmp_path / 'set', 6)
+  assert files(tmp_path / 'set') == before
+
+
 def test_copies_have_the_size_and_brightness_of_the_published_ones(tmp_path):
   write(tmp_path / 'set')
   for path in list((tmp_path / 'set').rglob('*.jpeg'))[:5]:
