@@ -26,23 +26,43 @@ def sheet(spec: transform.Spec, seed: int, image_HWC: np.ndarray, title: str) ->
   positions, image_1HWC = np.arange(NUM_DRAWS), image_HWC[None]
   draw = transform.make_operands(spec, seed, nuclei.Nuclei(image_1HWC), np.zeros(1, np.int64))
   change = transform.make_changes(spec, image_HWC.shape)
-  augmented_BHWC = change(
-    np.repeat(image_1HWC, NUM_DRAWS, 0), draw(positions, np.zeros(NUM_DRAWS, np.int64))
-  ).numpy()
+  operand_BD = draw(positions, np.zeros(NUM_DRAWS, np.int64))
+  augmented_BHWC = change(np.repeat(image_1HWC, NUM_DRAWS, 0), operand_BD).numpy()
   images = [image_HWC, *np.clip(augmented_BHWC, 0, 255).astype(np.uint8)]
-  return samples.plot(images, ['as it is', *captions(spec, seed, positions, image_HWC.shape)], COLUMNS, title)
+  texts = captions(spec, seed, positions, operand_BD, image_HWC.shape)
+  return samples.plot(images, ['as it is', *texts], COLUMNS, title)
 
 
-def captions(spec: transform.Spec, seed: int, positions: np.ndarray, shape: tuple[int, ...]) -> list[str]:
-  """The parameters of each position in words, without those that change nothing."""
+def captions(
+  spec: transform.Spec, seed: int, positions: np.ndarray, operand_BD: np.ndarray, shape: tuple[int, ...]
+) -> list[str]:
+  """The parameters of each position in words, in their order, without those that change nothing.
+
+  Args:
+    spec: the augmentation.
+    seed: the seed of the run.
+    positions: [B] ints.
+    operand_BD: those of `transform.make_operands` at these positions; of them the crops are read.
+    shape: (height, width, channels) of the image.
+  """
   geometric = augment.draw(spec.augment, seed, positions, shape)
   photometric_draw = photometric.draw(spec.photometric, seed, positions)
   texts = []
   for i in range(len(positions)):
-    words = _keras(geometric.parameters(i)) if spec.augment.is_active else []
+    words = _crop(operand_BD[i, transform.CROP], shape) if spec.crop.is_active else []
+    words += _keras(geometric.parameters(i)) if spec.augment.is_active else []
     words += _photometric(photometric_draw.parameters(i)) if spec.photometric.is_active else []
     texts.append(', '.join(words) or 'unchanged')
   return texts
+
+
+def _crop(edge_4: np.ndarray, shape: tuple[int, ...]) -> list[str]:
+  """The crop's place and size; its operands are the first and the last of its rows and columns."""
+  top, left, bottom, right = edge_4.tolist()
+  height, width = bottom - top + 1, right - left + 1
+  if (height, width) == shape[:2]:
+    return []
+  return [f'crop {width:.0f}x{height:.0f} px at {left:.0f}, {top:.0f}']
 
 
 def _keras(drawn: dict[str, Any]) -> list[str]:
