@@ -19,11 +19,12 @@ from bloodcell_jax.data.sources import (
   names,
   remarks,
   source,
+  vocabulary,
 )
 from bloodcell_jax.system import missing_path
 
 # Names of split folders, compared as a person reads them, and the split each stands for.
-SPLITS = names.SPLITS
+SPLITS = vocabulary.SPLITS
 # Classes that no data may have, because predictions use their names.
 RESERVED = ('unclassified', 'unclassified (unlike)')
 

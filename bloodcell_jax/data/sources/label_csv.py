@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import csv_rows, listed_names, names
+from bloodcell_jax.data.sources import csv_rows, listed_names, names, vocabulary
 
 # The column in files that users write, and that of the review page.
 COLUMNS = ('label', 'human_label')
@@ -124,8 +124,8 @@ def _split(where: str, row: Mapping[str, str]) -> str:
   split = names.split(given)
   if given and not split:
     raise types.UserError(
-      f'{where} has the split {given!r}; write {", ".join(sorted(set(names.SPLITS.values())))}, or remove the column '
-      f'{SPLIT}'
+      f'{where} has the split {given!r}; write {", ".join(sorted(set(vocabulary.SPLITS.values())))}, or remove the '
+      f'column {SPLIT}'
     )
   return split
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from bloodcell_jax.base import shell, types
 from bloodcell_jax.data.images import companions, image_files, litter
-from bloodcell_jax.data.sources import names
+from bloodcell_jax.data.sources import misplaced_splits, names, vocabulary
 
 # Folders that the search for a nested data set looks into.
 _MOST_SEARCHED = 500
@@ -80,7 +80,9 @@ def read(folder: str) -> Layout:
       problems += found.problems
       if not found.names:
         problems.append(types.Problem(shown, 'holds no image'))
+      misplaced_splits.refuse_inside(place, class_name, found.names)
       rows += [(f'{shown}/{name}', class_name, split) for name in found.names]
+  misplaced_splits.refuse_names(folder, list(dict.fromkeys(row[1] for row in rows)))
   return Layout(rows, problems, split_folders, passed_over, () if split_folders else _splits_beside(folder))
 
 
@@ -122,7 +124,7 @@ def _split_folders(folder: str, passed_over: litter.Tally) -> dict[str, str]:
       by_split[split] = name
   others = [name for name in inside if not names.split(name)]
   if by_split and others:
-    words = ', '.join(sorted(names.SPLITS))
+    words = ', '.join(sorted(vocabulary.ENGLISH_SPLITS))
     raise types.UserError(
       f'{os.path.join(folder, others[0])}: is beside split folders but is not one; move it away or rename it to one of '
       f'{words}'

@@ -7,28 +7,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
-# Split words, as `key` gives them, and the split each stands for.
-SPLITS = {
-  'train': 'TRAIN',
-  'training': 'TRAIN',
-  'trn': 'TRAIN',
-  'val': 'VALIDATION',
-  'valid': 'VALIDATION',
-  'validate': 'VALIDATION',
-  'validation': 'VALIDATION',
-  'dev': 'VALIDATION',
-  'development': 'VALIDATION',
-  'test': 'TEST',
-  'tests': 'TEST',
-  'testing': 'TEST',
-  'tst': 'TEST',
-  'holdout': 'TEST',
-  'hold out': 'TEST',
-  'test simple': 'TEST_SIMPLE',
-  'originals': 'ORIGINALS',
-}
-# Words that may follow or precede a split word and mean nothing: `Training set`, `test_images`.
-_FILLERS = ('set', 'data', 'dataset', 'images', 'imgs', 'split', 'cells', 'samples')
+from bloodcell_jax.data.sources import vocabulary
+
 # What file managers add to the name of a copy, in the words of `key`: `A - Copy (2)`, `A copy`, `A (2)`, `Copy of A`.
 _COPIED_AFTER = re.compile(r'(?: (?:copy|kopie|copie|copia|backup|bak)(?: \d+)?)?(?: ?\(\d+\))?$')
 _COPIED_BEFORE = re.compile(r'^(?:copy of|kopie von|copie de|copia de|copia di) ')
@@ -95,19 +75,21 @@ def split(name: str) -> str:
   Example:
     >>> [split(name) for name in ('Training_Set', 'TEST-images', 'dev', 'trainset', '01_test', 'train_2')]
     ['TRAIN', 'TEST', 'VALIDATION', 'TRAIN', 'TEST', '']
+    >>> [split(name) for name in ('Testdaten', '\u8bad\u7ec3\u96c6', 'validaci\xf3n')]
+    ['TEST', 'TRAIN', 'VALIDATION']
   """
   folded = key(name)
-  if folded in SPLITS:
-    return SPLITS[folded]
-  words = [word for word in folded.split() if word not in _FILLERS]
+  if folded in vocabulary.SPLITS:
+    return vocabulary.SPLITS[folded]
+  words = [word for word in folded.split() if word not in vocabulary.FILLERS]
   # `01_train`, `1. Training`: numbered so that they are listed in order.
   if len(words) > 1 and words[0].rstrip('.)').isdecimal():
     words = words[1:]
   folded = ' '.join(words)
-  for filler in _FILLERS:
-    if folded not in SPLITS and len(words) == 1:
+  for filler in vocabulary.FILLERS:
+    if folded not in vocabulary.SPLITS and len(words) == 1:
       folded = folded.removesuffix(filler) or folded
-  return SPLITS.get(folded, '')
+  return vocabulary.SPLITS.get(folded, '')
 
 
 def is_cell(name: str) -> bool:

@@ -46,7 +46,12 @@ def lines(
       if split not in present
     ]
   texts += [
-    f'  {line}' for line in [*_lacking(table), _groups(table, groups_csv), *_subfolders(table, groups_csv)]
+    f'  {line}'
+    for line in [
+      *_lacking(table),
+      _groups(table, groups_csv),
+      *_subfolders(table, groups_csv, found is not None),
+    ]
   ]
   if unread:
     texts.append(
@@ -173,22 +178,21 @@ def _contradiction(table: types.Table) -> str:
   return f'{num} in two classes, such as {first_file} and {second_file}: one of the labels is wrong'
 
 
-def _subfolders(table: types.Table, groups_csv: str) -> list[str]:
+def _subfolders(table: types.Table, groups_csv: str, is_folder: bool) -> list[str]:
   """A line about folders inside the classes, which may be patients or slides."""
   inner = subfolders(table)
   per_class: dict[str, set[str]] = collections.defaultdict(set)
   for name, label in zip(inner.tolist(), table.label.tolist(), strict=True):
     if name:
       per_class[table.class_names[label]].add(name)
-  are_cells = bool(per_class) and all(
-    names.is_cell(name.rsplit('/', 1)[-1]) for each in per_class.values() for name in each
-  )
-  if not are_cells and not any(len(each) > 1 for each in per_class.values()):
-    return []
   num = len(set(inner.tolist()) - {''})
+  if not num:
+    return []
+  num_inside = int((inner != '').sum())
   text = (
-    f'{int((inner != "").sum()):,} images lie in {num:,} sub-folders of {len(per_class)} '
-    f'{"class" if len(per_class) == 1 else "classes"}, such as {next(name for name in inner.tolist() if name)}'
+    f'{wording.counted(num_inside, "image")} {"lies" if num_inside == 1 else "lie"} in '
+    f'{wording.counted(num, "sub-folder")} of {wording.counted(len(per_class), "class", "classes")}, such as '
+    f'{next(name for name in inner.tolist() if name)}'
   )
   cells = [name for name in inner.tolist() if names.is_cell(name.rsplit('/', 1)[-1])]
   if cells and len(cells) == int((inner != '').sum()):
@@ -199,6 +203,9 @@ def _subfolders(table: types.Table, groups_csv: str) -> list[str]:
   shared = len(np.unique(np.stack([inner[is_inside], table.group[is_inside]]), axis=1).T)
   if groups_csv and shared == num:
     return [f'{text}; each is one group']
+  if not any(len(each) > 1 for each in per_class.values()):
+    used = 'they are used as images of the class. Move a folder away if its images are not to be used'
+    return [f'{text}; {used}'] if is_folder else []
   return [
     f'{text}; they are not groups, so images of one may be in both training and validation. If each is a patient '
     f'or a slide, run audit and pass its {GROUPS_FILE} as --config.data.groups_csv'

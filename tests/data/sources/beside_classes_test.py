@@ -36,7 +36,7 @@ def test_a_folder_of_images_that_somebody_took_out_is_told(tmp_path, name):
 def test_one_kind_of_cell_in_each_class_folder_is_told(tmp_path):
   write(tmp_path, 'granulocyte/neutrophil/1.png', 'agranulocyte/lymphocyte/2.png', 'other/blast/3.png')
   assert 'If lymphocyte is a class of its own, move its folder up' in told(tmp_path)
-  # The control: one patient in each class is nothing to tell.
+  # The control: one patient in each class is no kind of cell.
   write(tmp_path / 'next', 'A/P1/1.png', 'B/P2/2.png')
   assert 'move its folder up' not in told(tmp_path / 'next')
 
