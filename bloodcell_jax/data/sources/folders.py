@@ -15,6 +15,7 @@ from bloodcell_jax.data.sources import (
   input_paths,
   label_csv,
   layout,
+  list_split,
   listed_names,
   names,
   remarks,
@@ -48,8 +49,8 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
       photograph that an image was cut from; a group may have several photographs. Beside `labels_csv` it may also list
       images of the folder that have no label. '' for none.
     labels_csv: a CSV with the columns `file,label`, or several separated by commas (see `label_csv`): their rows are
-      the images, in whatever folders they are; the column `split` names the split, or else the first folder if it is
-      named like one. '' to use class folders.
+      the images, in whatever folders they are; a column names the split (see `list_split`), or else the first folder if
+      it is named like one. '' to use class folders.
 
   Raises:
     UserError: the folder does not exist, has no class or cannot be understood (see `layout`), a class has two spellings
@@ -62,7 +63,10 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
   rows = (
     found.rows
     if found
-    else [(label.file, label.label, label.split or _split(label.file)) for label in labels]
+    else [
+      (label.file, label.label, label.split or list_split.of_folder(label.file) or 'TRAIN')
+      for label in labels
+    ]
   )
   problems = list(found.problems) if found else []
   paths = [os.path.join(folder, *file.split('/')) for file, _, _ in rows]
@@ -102,8 +106,9 @@ def read(folder: str, groups_csv: str, labels_csv: str) -> source.Reading:
     name=os.path.basename(os.path.abspath(folder)),
     synthetic=False,
   )
-  unread = () if groups_csv else dict.fromkeys(name for label in labels for name in label.unread)
-  return source.Reading(images, problems, remarks.lines(images, found, groups_csv, tuple(unread)))
+  unread = () if groups_csv else label_csv.groups_unread(labels)
+  lines = remarks.lines(images, found, groups_csv, unread)
+  return source.Reading(images, problems, (*lines, *label_csv.remarks(labels, groups_csv)))
 
 
 def _no_folder(path: str) -> str:
@@ -115,10 +120,6 @@ def _no_folder(path: str) -> str:
       'is a list; set --config.data.dir to the folder of its images and --config.data.labels_csv to the list'
     )
   return image_files.unpacking(path) or 'is a file; set --config.data.dir to a folder of class folders'
-
-
-def _split(file: str) -> str:
-  return (names.split(file.split('/')[0]) or 'TRAIN') if '/' in file else 'TRAIN'
 
 
 def _check_unchanged(folder: str, labels: list[label_csv.Label], digest_of: dict[str, str]) -> None:

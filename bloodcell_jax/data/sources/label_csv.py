@@ -7,29 +7,14 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from bloodcell_jax.base import types
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import csv_rows, listed_names, names, vocabulary
+from bloodcell_jax.data.sources import csv_rows, list_split, listed_names, unread_columns
 
 # The column in files that users write, and that of the review page.
 COLUMNS = ('label', 'human_label')
-# The column that names the split of each image; a list may have it.
-SPLIT = 'split'
-# Columns whose images may belong together. They are groups in a list of groups only, which has one for every image.
-_GROUPS = (
-  'group',
-  'patient',
-  'patient_id',
-  'slide',
-  'slide_id',
-  'case',
-  'case_id',
-  'donor',
-  'subject',
-  'subject_id',
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +28,8 @@ class Label:
   )
   where: str  # `path: line N`
   split: str = ''  # as `names.split` gives it; '' where the list does not say
-  unread: tuple[str, ...] = ()  # the columns of its list that may name groups, which nobody reads
+  split_columns: tuple[str, ...] = ()  # of its list, that the split was read from
+  unread: tuple[str, ...] = ()  # columns of its list that nobody reads
 
 
 def paths(labels_csv: str) -> list[str]:
@@ -56,7 +42,8 @@ def paths(labels_csv: str) -> list[str]:
 def read(labels_csv: str, folder: str) -> list[Label]:
   """The labels of lists with the columns `file` and `label`, or `human_label`; `sha256_16` and `split` are optional.
 
-  A file may be named relative to the folder of the data, or to the folder of its list if that lies inside.
+  A file may be named relative to the folder of the data, or to the folder of its list if that lies inside. The splits
+  are read as by `list_split`: where lines of a list have one, each line needs one.
 
   Args:
     labels_csv: as for `paths`.
@@ -64,16 +51,23 @@ def read(labels_csv: str, folder: str) -> list[Label]:
 
   Raises:
     UserError: a list cannot be read, lacks a column, or a line has no file, no label, or a file that has a line
-      already; in another list it may have one with the same label.
+      already; in another list it may have one with the same label, and no other split.
   """
   labels: dict[str, Label] = {}
   files = listed_names.FilesOfLists(folder)
   for path in paths(labels_csv):
     for one in _read(path, files):
       before = labels.setdefault(one.file, one)
-      if before is one or (before.label == one.label and _list(before) != _list(one)):
+      if before is one:
         continue
-      elsewhere = '' if _list(before) == _list(one) else f', which is {before.label} in {before.where}'
+      is_other = _list(before) != _list(one)
+      if (
+        is_other and before.label == one.label and (before.split or one.split) == (one.split or before.split)
+      ):
+        labels[one.file] = before if before.split else one
+        continue
+      what = ' in '.join(filter(None, (before.label, before.split if before.label == one.label else '')))
+      elsewhere = f', which is {what} in {before.where}' if is_other else ''
       raise types.UserError(f'{one.where} names {one.file} a second time{elsewhere}; keep one of the lines')
   if not labels:
     raise types.UserError(f'{labels_csv}: has no line with a label')
@@ -86,15 +80,16 @@ def _list(label: Label) -> str:
 
 def _read(path: str, files: listed_names.FilesOfLists) -> list[Label]:
   advice = 'set --config.data.labels_csv to a CSV with the columns file and label'
-  rows = csv_rows.read(path, ('file',), advice, (*COLUMNS, SPLIT))
+  rows = csv_rows.read(path, ('file',), advice, (*COLUMNS, list_split.COLUMN))
   if rows and not set(COLUMNS) & set(rows[0][1]):
     there = ', '.join(rows[0][1])
     raise types.UserError(
       f'{path}: the first line must name the columns file and {" or ".join(COLUMNS)}; it has {there}'
     )
-  unread = tuple(name for name in (rows[0][1] if rows else ()) if name in _GROUPS)
+  splits, columns = list_split.read(rows, unread_columns.KNOWN)
+  unread = unread_columns.found(rows, (*columns, list_split.COLUMN))
   labels = []
-  for where, row in rows:
+  for (where, row), split in zip(rows, splits, strict=True):
     file, label = row['file'].replace('\\', '/'), of_row(where, row)
     if not file.strip() or not label:
       raise types.UserError(
@@ -113,21 +108,38 @@ def _read(path: str, files: listed_names.FilesOfLists) -> list[Label]:
       )
     if inner.startswith('..'):
       raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
-    labels.append(
-      Label(found or inner, label, row.get('sha256_16', '').strip(), where, _split(where, row), unread)
-    )
+    digest = row.get('sha256_16', '').strip()
+    labels.append(Label(found or inner, label, digest, where, split, columns, unread))
+  list_split.check_complete(rows, splits, [one.file for one in labels], columns)
   return labels
 
 
-def _split(where: str, row: Mapping[str, str]) -> str:
-  given = row.get(SPLIT, '').strip()
-  split = names.split(given)
-  if given and not split:
-    raise types.UserError(
-      f'{where} has the split {given!r}; write {", ".join(sorted(set(vocabulary.SPLITS.values())))}, or remove the '
-      f'column {SPLIT}'
-    )
-  return split
+def remarks(labels: Sequence[Label], groups_csv: str) -> list[str]:
+  """Which columns say the split, which are not read, and what is trained on because its list names no split.
+
+  Args:
+    labels: as `read` gives them.
+    groups_csv: as for `folders.read`; '' for none, and then `groups_unread` are told elsewhere.
+  """
+  lines = []
+  columns = dict.fromkeys(name for one in labels for name in one.split_columns)
+  if others := [name for name in columns if name != list_split.COLUMN]:
+    lines.append(f'the splits are those in the column {" and ".join(others)} of the list of labels')
+  without = [one for one in labels if not one.split and not list_split.of_folder(one.file)]
+  if columns and without:
+    num = wording.counted(len(without), 'image')
+    lines.append(f'{num} of {_list(without[0])}, which names no split: in TRAIN')
+  unread = dict.fromkeys(name for one in labels for name in one.unread)
+  told = ('group', 'source') if groups_csv else groups_unread(labels)
+  if rest := [name for name in unread if name not in told]:
+    lines.append(unread_columns.line(rest))
+  return [f'  {line}' for line in lines]
+
+
+def groups_unread(labels: Sequence[Label]) -> tuple[str, ...]:
+  """The columns that nobody reads and whose images may belong together."""
+  unread = dict.fromkeys(name for one in labels for name in one.unread)
+  return tuple(filter(unread_columns.may_be_groups, unread))
 
 
 def of_row(where: str, row: Mapping[str, str]) -> str:
