@@ -106,9 +106,18 @@ def predict_files(
     RunError: the output for a cell is not finite.
   """
 
+  def is_current(digest: str) -> bool:
+    """Whether the journal was written by a version that decodes the photograph to the same pixels."""
+    return digest in journal.about and not redefined.may_have_changed(journal.about[digest].notes)
+
+  def is_read_otherwise(digest: str) -> bool:
+    if digest in journal.about:
+      return journal.about[digest].notes != about[digest].notes
+    return redefined.is_redefined(about[digest].notes)
+
   def boxes_of(_: int, digest: str, photograph_HWC: np.ndarray) -> Sequence[cell.Box | None]:
     # An earlier version that did not describe a photograph may have found its cells in other pixels.
-    known = journal.regions.get(digest) if digest in journal.about else None
+    known = journal.regions.get(digest) if is_current(digest) else None
     regions = known or cells_of(photograph_HWC)
     searched[digest] = tuple(one for one in regions if one is not None)
     return [None if one is None else one.box for one in regions]
@@ -123,7 +132,7 @@ def predict_files(
 
   def is_wanted(digest: str, data: bytes) -> bool:
     # Earlier versions did not describe photographs, and decoded some of them otherwise.
-    return not journal.is_complete(digest) or (digest not in journal.about and redefined.may_be(data))
+    return not journal.is_complete(digest) or (not is_current(digest) and redefined.may_be(data))
 
   def on_read(digest: str, size: tuple[int, int], notes: tuple[str, ...]) -> None:
     about[digest] = journal_lib.Photograph(size, notes)
@@ -152,7 +161,7 @@ def predict_files(
     else:
       photographs.append((file, digest))
       if digest in about:
-        if digest not in journal.about and redefined.is_redefined(about[digest].notes):
+        if not is_current(digest) and is_read_otherwise(digest):
           journal.forget(digest)
         journal.describe(digest, about.pop(digest))
       regions = searched.pop(digest, ()) or journal.regions.get(digest, ())

@@ -86,11 +86,12 @@ class Journal:
     return [cell.Cell(file, digest, i, one.box, one.marks) for i, one in enumerate(self.regions[digest], 1)]
 
   def forget(self, digest: str) -> None:
-    """Drops what is known of the cells of a photograph, so that they are predicted again."""
+    """Drops what is known of a photograph and its cells, so that they are predicted again."""
     for key in self.keys(digest):
       self.known.pop(key, None)
       self.looks.pop(key, None)
     self.regions.pop(digest, None)
+    self.about.pop(digest, None)
 
   def add_regions(self, digest: str, regions: Sequence[cell.Region]) -> None:
     """Records where the cells of a photograph are, before the first of them is added; on the disk before it returns."""

@@ -203,3 +203,26 @@ def test_only_what_is_read_otherwise_than_before_is_predicted_again(tmp_path):
   again = Classifier()
   np.testing.assert_array_equal(predict(found, tmp_path, WHOLE, again).probs_NK, predictions.probs_NK)
   assert again.predicted == []
+
+
+def test_floats_a_little_above_one_are_predicted_again_where_an_earlier_version_read_them_as_black(tmp_path):
+  rng = np.random.default_rng(0)
+  unit_HWC = rng.uniform(0, 1, (12, 20, 3)).astype(np.float32)
+  unit_HWC[0, 0] = 1.02
+  tifffile.imwrite(tmp_path / 'over.tif', unit_HWC, photometric='rgb')
+  tifffile.imwrite(tmp_path / 'levels.tif', unit_HWC * 249, photometric='rgb')
+  found = [input_paths.Input(str(path), path.name) for path in sorted(tmp_path.glob('*.tif'))]
+  before = journal.Journal(tmp_path / 'journal.jsonl', 'net', CLASSES)
+  keys = [image_files.sha256_16(pathlib.Path(file.path).read_bytes()) for file in found]
+  note = 'floating-point samples of 32 bits, 8 of them used, scaled to 8'
+  for key in keys:
+    before.describe(key, journal.Photograph((20, 12), (note,)))
+  before.add(keys, np.full((len(keys), 2), 0.5), None)
+  loaded = Classifier()
+  predictions = predict(found, tmp_path, WHOLE, loaded)
+  changed = [file.shown for file, p_K in zip(found, predictions.probs_NK, strict=True) if p_K[0] != 0.5]
+  assert changed == ['over.tif']
+  assert len(loaded.predicted) == 1
+  again = Classifier()
+  np.testing.assert_array_equal(predict(found, tmp_path, WHOLE, again).probs_NK, predictions.probs_NK)
+  assert again.predicted == []

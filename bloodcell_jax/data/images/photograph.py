@@ -11,6 +11,7 @@ How files are treated:
   greyscale, palette, CMYK and the like           converted to RGB, noted
   8, 10, 12, 14 or 16 bits in samples of 16       scaled so that the largest value of so many bits becomes 255, noted
   32 bits, signed or floating-point samples       the same if all lie in 0 to 1 or 0 to 65535; else refused
+  floating-point samples, few or near outside 0-1 clipped, noted
   white is zero                                   inverted, noted for more than 8 bits
   alpha                                           composed over white, noted; ignored if it hides every pixel
   an EXIF orientation                             rotated upright, noted

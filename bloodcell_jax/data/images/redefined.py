@@ -6,16 +6,20 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.images import rgb, tiff
+from bloodcell_jax.data.images import rgb, tiff, unit_samples
 
 # Raised whenever some images are decoded to other pixels. The first decoding has no mark, so that keys of all images
 # whose pixels are the same stay the same.
-DECODING = 2
+DECODING = 3
 # Conversions of decoding 2: samples that use fewer bits than they have room for, and what Pillow misread before.
 _SINCE_2 = re.compile(
   r'\d+ bits a channel, in samples of|.*samples of \d+ bits|floating-point samples|three (pages|samples) taken for|'
   rf'white is zero|{re.escape(rgb.HIDDEN)}|{re.escape(tiff.PLANES)}'
 )
+# Of decoding 3: samples of 0 to 1 of which some lie outside, which were grey levels 0 and 1 of 255 before; and what
+# decoding 2 noted of them, as of all such samples of 8 bits.
+_SINCE_3 = re.compile(re.escape(unit_samples.CLIPPED))
+_BEFORE_3 = re.compile(r'floating-point samples of \d+ bits, 8 of them used')
 
 
 def is_redefined(conversions: Iterable[str]) -> bool:
@@ -41,14 +45,29 @@ def may_be(data: bytes) -> bool:
   return not data.startswith(b'\xff\xd8')
 
 
-def marked(digests: Sequence[str], files: Sequence[str], notes: Iterable[types.Problem]) -> list[str]:
-  """The digests; those of files whose conversions are new to this decoding with a mark of it behind.
+def may_have_changed(conversions: Iterable[str]) -> bool:
+  """Whether an image that an earlier version described with these conversions may have other pixels now.
 
   Example:
-    >>> marked(['a1', 'b2'], ['a.png', 'b.tif'], [types.Problem('b.tif', 'white is zero: inverted')])
-    ['a1', 'b2@2']
+    >>> may_have_changed(['floating-point samples of 32 bits, 8 of them used, scaled to 8']), may_have_changed([])
+    (True, False)
   """
-  changed = {note.file for note in notes if is_redefined([note.reason])}
+  return any(_BEFORE_3.match(conversion) for conversion in conversions)
+
+
+def marked(digests: Sequence[str], files: Sequence[str], notes: Iterable[types.Problem]) -> list[str]:
+  """The digests; those of files whose conversions are new to a decoding with a mark of the newest such behind.
+
+  Example:
+    >>> notes = [types.Problem('b.tif', 'white is zero: inverted'), types.Problem('c.tif', unit_samples.CLIPPED)]
+    >>> marked(['a1', 'b2', 'c3'], ['a.png', 'b.tif', 'c.tif'], notes)
+    ['a1', 'b2@2', 'c3@3']
+  """
+  since: dict[str, int] = {}
+  for note in notes:
+    decoding = DECODING if _SINCE_3.match(note.reason) else 2 if is_redefined([note.reason]) else 0
+    since[note.file] = max(decoding, since.get(note.file, 0))
   return [
-    f'{digest}@{DECODING}' if file in changed else digest for digest, file in zip(digests, files, strict=True)
+    f'{digest}@{since[file]}' if since.get(file) else digest
+    for digest, file in zip(digests, files, strict=True)
   ]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from bloodcell_jax.data.images import levels, rgb
+from bloodcell_jax.data.images import levels, rgb, unit_samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +65,12 @@ def _eight_bits(sample_HWC: np.ndarray, samples: Samples) -> tuple[np.ndarray, s
     raise rgb.DecodeError('has samples that are not finite; save it with 8 or 16 bits')
   low, high = sample_HWC.min(), sample_HWC.max()
   name = {'u': 'unsigned', 'i': 'signed', 'f': 'floating-point'}[kind]
+  if kind == 'f' and (unit := unit_samples.read(sample_HWC)) is not None:
+    return unit
   if low < 0:
     raise rgb.DecodeError(
       f'has {name} samples below 0 ({low:g}), whose black is undefined; save it with 8 or 16 bits'
     )
-  if kind == 'f' and high <= 1:
-    return np.rint(sample_HWC.astype(np.float64) * 255).astype(
-      np.uint8
-    ), 'floating-point samples, 0 to 1, scaled to 8 bits'
   if high > 65535:
     raise rgb.DecodeError(f'has {room} bits a channel without a defined white; save it with 8 or 16')
   whole = np.rint(sample_HWC).astype(np.int64) if kind == 'f' else sample_HWC.astype(np.int64)

@@ -104,8 +104,8 @@ def _split(where: str, column: str, cell: str) -> str:
   if cell and not split:
     there = '' if column == COLUMN else f' in the column {column}'
     raise types.UserError(
-      f'{where} has the split {cell!r}{there}; write {", ".join(sorted(set(vocabulary.SPLITS.values())))}, or remove the '
-      f'column {column}'
+      f'{where} has the split {cell!r}{there}; write {", ".join(sorted(set(vocabulary.SPLITS.values())))}, or remove '
+      f'the column {column}'
     )
   return split
 
