@@ -267,8 +267,9 @@ def _diversity(
     line = curve.over_subsets(stack(each), *rows, spec, exp.seed)
   title = f'{headline}: {len(each[0]):,} images of {len(np.unique(each[0].group_N)):,} groups'
   spread = None if result.prefixes else np.stack([line.subset_low_S, line.subset_high_S], 1)
+  by = f'{result.combine}, in the order of training' if result.prefixes else 'mean of probabilities'
   picture = members_curve.plot(
-    line.size_S, line.error_S, np.stack([line.low_S, line.high_S], 1), spread, None, spec.confidence, title
+    line.size_S, line.error_S, np.stack([line.low_S, line.high_S], 1), spread, by, spec.confidence, title
   )
   figure.write(folder.figures / 'members.png', picture, note)
   pairs = measured[headline]

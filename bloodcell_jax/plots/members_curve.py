@@ -1,4 +1,4 @@
-"""Error rate against the number of averaged members."""
+"""Error rate against the number of members."""
 
 from __future__ import annotations
 
@@ -15,39 +15,35 @@ def plot(
   error_S: np.ndarray,
   interval_S2: np.ndarray,
   subsets_S2: np.ndarray | None,
-  in_order_S: np.ndarray | None,
+  combined_by: str,
   confidence: float,
   title: str,
 ) -> mpl_figure.Figure:
-  """The mean error rate by number of members, its interval, and its spread over subsets alone.
+  """The error rate by number of members, its interval, and its spread over subsets alone.
 
   Args:
     size_S: numbers of members, ascending.
-    error_S: error rates.
+    error_S: error rates, means over subsets.
     interval_S2: low and high, over subsets of members and groups of images together.
-    subsets_S2: low and high, over subsets alone; None if there is only one subset of each size.
-    in_order_S: error rates when members are added in the order of training; None if there is no such order.
+    subsets_S2: low and high, over subsets alone; None if there is one subset of each size, the first members.
+    combined_by: how the members are combined, for the legend.
     confidence: of both intervals, in (0, 1).
     title: of the figure.
   """
   fig, (axis,) = figure.new(1, 1, 5.6, 4.2)
-  blue, orange = figure.COLORS[:2]
+  blue = figure.COLORS[0]
   level = f'{confidence:.0%}'
+  over = f'{level} over groups' if subsets_S2 is None else f'{level} over subsets and groups'
   low_S, high_S = np.asarray(interval_S2).T
   # A band needs more than one point.
   if len(size_S) > 1:
-    axis.fill_between(
-      size_S, low_S, high_S, color=blue, alpha=0.12, lw=0, label=f'{level} over subsets and groups'
-    )
+    axis.fill_between(size_S, low_S, high_S, color=blue, alpha=0.12, lw=0, label=over)
   else:
-    axis.vlines(size_S, low_S, high_S, color=blue, alpha=0.3, lw=6, label=f'{level} over subsets and groups')
+    axis.vlines(size_S, low_S, high_S, color=blue, alpha=0.3, lw=6, label=over)
   if subsets_S2 is not None:
     axis.vlines(size_S, *np.asarray(subsets_S2).T, color=blue, lw=1.6, label=f'{level} over subsets alone')
-  axis.plot(size_S, error_S, 'o-', ms=5, color=blue, label='mean of probabilities')
+  axis.plot(size_S, error_S, 'o-', ms=5, color=blue, label=combined_by)
   top = float(np.max(high_S))
-  if in_order_S is not None:
-    axis.plot(size_S, in_order_S, 's--', ms=4.5, color=orange, lw=1.3, label='in the order of training')
-    top = max(top, float(np.max(in_order_S)))
   axis.set(xlim=(size_S[0] - 0.5, size_S[-1] + 0.5), ylim=(0, max(0.02, 1.08 * top)))
   axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
   axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=None if top > 0.05 else 1))

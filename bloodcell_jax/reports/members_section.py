@@ -8,7 +8,7 @@ from typing import Any
 from bloodcell_jax.ensembles import method
 from bloodcell_jax.reports import page, selection, split_section
 from bloodcell_jax.stats import metrics as merits
-from bloodcell_jax.storage import workdir
+from bloodcell_jax.storage import ensemble_file, workdir
 
 TITLE = 'Members'
 # By combination rule: what the members are combined by.
@@ -57,6 +57,24 @@ def section(
     _boosting(ensemble),
   ]
   return '\n'.join(part for part in parts if part)
+
+
+def networks(
+  folder: workdir.Workdir, ensemble: Mapping[str, Any] | None, own: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+  """The networks of a run as its `environment.json` describes one: each architecture of its members, or its own.
+
+  Args:
+    folder: the run's.
+    ensemble: the contents of its `ensemble.json`; None for a run that is no ensemble.
+    own: the network in its own `environment.json`, which stands for all members of one architecture.
+  """
+  if ensemble is None or 'runs' in ensemble:
+    return [own]
+  members = [workdir.Workdir(ensemble_file.member(folder, int(number))) for number in ensemble['members']]
+  each = [one.read_environment()['network'] for one in members if one.environment.exists()]
+  by_name = {network['name']: network for network in each}
+  return list(by_name.values()) if len(by_name) > 1 else [own]
 
 
 def _evaluation_note(ensemble: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ def write(folder: workdir.Workdir) -> None:
     *([members_section.section(folder, ensemble, metrics, chosen)] if ensemble else []),
     *(split_section.section(folder, name, entry, name == first, chosen) for name, entry in metrics.items()),
     page.heading(*sections[-2]),
-    _network(environment['network']),
+    *map(_network, members_section.networks(folder, ensemble, environment['network'])),
     page.picture(folder.figures / 'history.png', 'loss and accuracy by epoch'),
     page.picture(
       folder.figures / 'augmentation.png', 'a training image without and with random augmentation'
@@ -235,7 +235,7 @@ def _intervals(metrics: dict[str, Any]) -> str:
   )
 
 
-def _network(network: dict[str, Any]) -> str:
+def _network(network: Mapping[str, Any]) -> str:
   weights = f', initial weights from {network["weights"]}' if network['weights'] else ''
   side = network['image_size']
   html = (

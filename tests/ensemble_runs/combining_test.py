@@ -20,6 +20,7 @@ from bloodcell_jax.ensemble_runs import combined_run
 from bloodcell_jax.ensembles import combination, stacking
 from bloodcell_jax.export import program
 from bloodcell_jax.inference import classifier
+from bloodcell_jax.plots import members_curve
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.train import signals
@@ -120,9 +121,12 @@ def combine(monkeypatch, to: pathlib.Path, *paths: pathlib.Path, rule: str = 'me
 
 def test_runs_are_combined_from_what_they_predicted(averaged, tmp_path, monkeypatch):
   paths = [member(averaged, k).path for k in (1, 3)]
+  labels = []
+  monkeypatch.setattr(members_curve, 'plot', lambda *drawn: labels.append(drawn[4]))
   folder = combine(monkeypatch, tmp_path / 'both', *paths)
   np.testing.assert_allclose(probs(folder, 'test'), stacked(averaged, 'test', (1, 3)).mean(0), atol=1e-12)
   assert set(json.loads(folder.metrics.read_text())) == {'test', 'validation'}
+  assert labels == ['mean of probabilities']
   assert 'Synthetic' in folder.report.read_text()
   combine(monkeypatch, tmp_path / 'both', *paths)
   with pytest.raises(types.UserError, match='another config'):

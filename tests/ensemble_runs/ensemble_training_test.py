@@ -14,6 +14,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data import reading
 from bloodcell_jax.ensembles import boosting, combination, stacking
 from bloodcell_jax.inference import classifier
+from bloodcell_jax.plots import members_curve
 from bloodcell_jax.runs import run_data, saved_run, stage_training
 from bloodcell_jax.storage import predictions_csv, workdir
 from bloodcell_jax.train import signals
@@ -129,9 +130,12 @@ def test_a_bag_has_whole_groups_and_out_of_bag_is_answered_by_those_who_never_sa
 
 
 @pytest.mark.parametrize('kind', ['samme', pytest.param('samme_r', marks=pytest.mark.slow), 'gradient'])
-def test_a_boosted_member_is_taught_what_those_before_it_left(tmp_path, kind):
+def test_a_boosted_member_is_taught_what_those_before_it_left(tmp_path, kind, monkeypatch):
+  labels = []
+  monkeypatch.setattr(members_curve, 'plot', lambda *drawn: labels.append(drawn[4]))
   changes = {'ensemble.method': kind, 'ensemble.members': 2, 'train.steps_per_epoch': 40}
   folder = run(tmp_path, **changes)
+  assert labels == [f'{kind}, in the order of training'], 'the curve is of that rule, not of a mean'
   exp = saved_run.read_experiment(folder, None)
   train_1 = predictions_csv.read(member(folder, 1).predictions('train'))
   state = boosting.init(
@@ -211,6 +215,9 @@ def test_members_of_different_architecture_stand_side_by_side(tmp_path):
   folder = run(tmp_path, **changes)
   names = [member(folder, k).read_environment()['network']['name'] for k in (1, 2)]
   assert names == ['cnn_a', 'cnn_svr']
+  page = folder.report.read_text()
+  assert '<p>cnn_a: ' in page
+  assert '<p>cnn_svr: ' in page
   np.testing.assert_allclose(probs(folder, 'test'), stacked(folder, 'test', (1, 2)).mean(0), atol=1e-12)
   with pytest.raises(types.UserError, match=r'has .cnn_z.'):
     experiment.resolve(config(**{'ensemble.architectures': ('cnn_z',)}))

@@ -8,11 +8,11 @@ from drawn import COUNTS, MAKERS, bins, columns, image, texts
 from bloodcell_jax.plots import distribution, figure, history, samples
 
 
-def test_the_error_by_members_shows_its_bands_and_the_order_where_there_is_one():
+def test_the_error_by_members_shows_its_bands_and_says_how_they_are_combined():
   plain, ordered = ([text.get_text() for text in MAKERS[name]().legends[0].get_texts()] for name in (
     'error by members', 'error by members, in order'))  # fmt: skip
   assert plain == ['95% over subsets and groups', '95% over subsets alone', 'mean of probabilities']
-  assert ordered == ['95% over subsets and groups', 'mean of probabilities', 'in the order of training']
+  assert ordered == ['95% over groups', 'samme, in the order of training'], 'there is one subset of each size'
   axis = MAKERS['error by members']().axes[0]
   np.testing.assert_allclose(axis.lines[0].get_ydata(), 0.1 + 0.05 / np.arange(1, 11))
   assert axis.get_ylim()[0] == 0, 'an axis of shares begins at 0'
