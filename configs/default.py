@@ -150,7 +150,9 @@ def get_config() -> config_dict.ConfigDict:
   # or the folder of a run of this project, whose best checkpoint is read.
   w.path = ''
   w.include_top = False  # read the head too; from a run of this project with the same classes only
-  w.exclude = ()  # patterns of names in the file to ignore, such as those of another head
+  # Patterns of weights not to take, each matched with the whole name: ('block5_.*',) leaves block 5 newly initialized,
+  # also where the file lacks it; names that the network does not have, such as those of another head, are ignored.
+  w.exclude = ()
 
   c.optimizer = o = config_dict.ConfigDict()
   o.name = 'rmsprop'  # rmsprop, adam or sgd, with Keras 2's formulas

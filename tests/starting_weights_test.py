@@ -19,6 +19,7 @@ from bloodcell_jax.inference import classifier
 from bloodcell_jax.runs import job, preparation, run_record, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
+from bloodcell_jax.weights import own
 from configs import default
 
 CHANGES = {
@@ -126,6 +127,56 @@ def test_without_its_top_a_run_gives_its_features_alone_to_any_classes(trained, 
       begin(path, tmp_path / f'{i} top', five, **{'weights.include_top': True})
     # What the line says, in the folder of the command that was refused.
     begin(path, tmp_path / f'{i} top', five, **{'weights.include_top': False})
+
+
+def test_weights_that_are_excluded_stay_newly_initialized_and_are_named(trained, exported, tmp_path, capsys):
+  excluded = {'weights.exclude': ('conv2d_1/.*', 'conv2d_2/bias', 'block9_.*')}
+  made, first = begin(trained.path, tmp_path / 'new', **excluded)
+  assert 'weights.exclude leaves newly initialized: conv2d_1, conv2d_2/bias\n' in capsys.readouterr().out
+  fresh = {name: np.asarray(x) for name, x in tree.names(made.params).items()}
+  left = {'conv2d_1/kernel', 'conv2d_1/bias', 'conv2d_2/bias'}
+  features = {name for name in fresh if name.startswith('conv2d_')}
+  # Biases begin at zero, and those of the trained run do not.
+  assert differing(first, fresh) == features - left
+  kept = best(trained)
+  assert left <= differing({name: first[name] for name in features}, {name: kept[name] for name in features})
+  # A file without them does.
+  arrays = safetensors.numpy.load_file(exported / 'model.safetensors')
+  some = {name: array for name, array in arrays.items() if name not in left}
+  own.write(tmp_path / 'some.safetensors', some, own.read(exported / 'model.safetensors')[1])
+  _, second = begin(tmp_path / 'some.safetensors', tmp_path / 'again', **excluded)
+  assert differing(second, first) == set()
+  with pytest.raises(types.UserError, match='do not fit the network: missing conv2d_1/'):
+    begin(tmp_path / 'some.safetensors', tmp_path / 'refused')
+  # With the head, which may be left out as well.
+  head = {'weights.include_top': True, 'weights.exclude': ('dense_2/.*',)}
+  made, first = begin(trained.path, tmp_path / 'top', **head)
+  assert differing(first, kept) == {'dense_2/kernel', 'dense_2/bias'}
+  assert differing(first, fresh) >= features
+
+
+def test_a_run_of_before_takes_what_it_excluded_as_it_began(trained, tmp_path, capsys):
+  config = flat(
+    **{
+      'weights.path': str(trained.path),
+      'weights.exclude': ('conv2d_1/.*',),
+      'augment.preprocessing_function': 'weights',
+      'seed': 7,
+    }
+  )
+  for number, is_taken in ((4, True), (5, False)):
+    exp = experiment.from_flat({**config, 'format': number})
+    _, initial = preparation.prepare(
+      {**config, 'format': number},
+      exp,
+      workdir.Workdir(tmp_path / f'{number}'),
+      images(),
+      signals.Stop(),
+      progress.Progress(),
+    )
+    found = np.asarray(tree.names(initial)['conv2d_1/kernel'])
+    assert (found.tobytes() == best(trained)['conv2d_1/kernel'].tobytes()) == is_taken
+    assert ('newly initialized' in capsys.readouterr().out) != is_taken
 
 
 def test_another_network_is_refused_by_the_names_of_its_weights(trained, tmp_path):

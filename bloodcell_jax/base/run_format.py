@@ -10,6 +10,8 @@ a config without that entry has format 1.
         exact; the earliest of equally good epochs is the best
     3   convolutions of 3x3 are computed by Winograd's algorithm on a CPU, unless model.convolution says otherwise
     4   convolutions with pooling are computed by compiled code on a CPU, unless model.convolution says otherwise
+    5   weights.exclude leaves the network's own weights of these names newly initialized; before, it did no more than
+        let names pass that the file has and the network does not
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 from bloodcell_jax.base import rng, types
 
 KEY = 'format'  # an entry of config.json, not a key of a user's config
-CURRENT = 4
+CURRENT = 5
 # Keys that configs of earlier versions lack, with the value that those runs were trained with.
 ADDED = {
   'weights.include_top': False,
@@ -169,6 +171,11 @@ def is_latest_best(number: int) -> bool:
 def is_compiled(number: int) -> bool:
   """Whether a run of this format takes compiled code where its config leaves the choice."""
   return number >= 4
+
+
+def is_excluded_fresh(number: int) -> bool:
+  """Whether `weights.exclude` also leaves the network's own weights newly initialized in a run of this format."""
+  return number >= 5
 
 
 def is_winograd(number: int) -> bool:

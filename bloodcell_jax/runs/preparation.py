@@ -66,7 +66,9 @@ def prepare(
   if read:
     taken = 'all weights' if exp.weights.include_top else 'features'
     pixels_as = read.convention.name if read.convention else 'there'
-    progress.line(f'{taken} from {read.origin}, pixels as {pixels_as}')
+    left = starting_weights.fresh(job)
+    but = f'; weights.exclude leaves newly initialized: {", ".join(left)}' if left else ''
+    progress.line(f'{taken} from {read.origin}, pixels as {pixels_as}{but}')
     if line := traced_weights.note(exp.weights.path):
       progress.line(line)
   return job, starting_weights.put(read, job) if read else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import tree, types
+from bloodcell_jax.base import run_format, tree, types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.models import zoo
 from bloodcell_jax.runs import input_pixels, saved_run
@@ -58,8 +60,8 @@ def read(path: str, network: str) -> pretrained.Pretrained:
 def put(read: pretrained.Pretrained, job: job_lib.Job) -> Any:
   """The initial parameters of the job: newly initialized, except those read from elsewhere.
 
-  Weights of the features are always used; those of the head only with `weights.include_top`, from a run of this
-  project with the same classes.
+  Weights of the features are used; those of the head only with `weights.include_top`, from a run of this project with
+  the same classes; and none that `weights.exclude` names.
 
   Raises:
     UserError: the weights do not fit the network, or the head is for other classes.
@@ -67,14 +69,39 @@ def put(read: pretrained.Pretrained, job: job_lib.Job) -> Any:
   spec, model = job.experiment.weights, job.experiment.model
   if spec.include_top:
     _check_classes(read, job.data.table.class_names)
-    return merge.merge(job.params, read.params, ('.*',), spec.exclude, read.origin)
+    return merge.merge(job.params, read.params, ('.*',), _kept(job), spec.exclude, read.origin)
   if read.about is None and model.backbone is None:
     raise types.UserError(
       f'{read.origin}: such weights are for {", ".join(zoo.backbones())}; model.name is '
       f'{model.name!r}: set weights.path to empty, or to a run of that network'
     )
   left_out = (*model.network.other_heads, *spec.exclude)
-  return merge.merge(job.params, read.params, model.network.features, left_out, read.origin)
+  return merge.merge(job.params, read.params, model.network.features, _kept(job), left_out, read.origin)
+
+
+def fresh(job: job_lib.Job) -> list[str]:
+  """The weights that the run would take from elsewhere and that `weights.exclude` leaves newly initialized.
+
+  A layer all of whose weights are left so is named alone.
+  """
+  spec, names = job.experiment.weights, list(tree.names(job.shapes))
+  taken = ('.*',) if spec.include_top else job.experiment.model.network.features
+  left = [name for name in names if _matches(name, taken) and _matches(name, _kept(job))]
+  is_partly = {_layer(name) for name in names if name not in left}
+  return list(dict.fromkeys(name if _layer(name) in is_partly else _layer(name) for name in left))
+
+
+def _kept(job: job_lib.Job) -> tuple[str, ...]:
+  """Patterns of the network's weights that are left newly initialized."""
+  return job.experiment.weights.exclude if run_format.is_excluded_fresh(job.experiment.format) else ()
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+  return any(re.fullmatch(pattern, name) for pattern in patterns)
+
+
+def _layer(name: str) -> str:
+  return name.rpartition('/')[0]
 
 
 def _check_classes(read: pretrained.Pretrained, class_names: tuple[str, ...]) -> None:

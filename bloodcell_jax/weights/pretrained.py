@@ -35,7 +35,9 @@ class Spec:
 
   path: str  # as `read` takes it, or the folder of a run; empty for none
   include_top: bool  # of a run of this project: take its head as well, for the same classes
-  exclude: tuple  # patterns of names in the file that are not read, such as another head
+  # Patterns of weights that are not taken: those of the network stay newly initialized, others, such as of another
+  # head, are ignored. Each is matched with the whole name.
+  exclude: tuple
 
   def __post_init__(self):
     for pattern in self.exclude:

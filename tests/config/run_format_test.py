@@ -104,7 +104,7 @@ def test_a_user_s_config_has_no_format():
 def test_a_config_without_a_format_is_of_an_old_run():
   assert run_format.upgrade({'seed': 3}, 'here') == {'seed': 3, 'format': 1}
   assert run_format.upgrade({'seed': 3, 'format': 2}, 'here')['format'] == 2
-  for wrong in (0, 5, '2', None):
+  for wrong in (0, run_format.CURRENT + 1, '2', None):
     with pytest.raises(types.UserError, match='here: format is'):
       run_format.upgrade({'format': wrong}, 'here')
 

@@ -73,7 +73,7 @@ def test_that_which_ends_at_block_4_begins_with_the_same_published_weights():
   network = zoo.NETWORKS['vgg16_block4']
   model = zoo.build(zoo.Spec('vgg16_block4', 0.0, 'mean_max', 1, 3, 1, False), 4)
   empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(model, 34))
-  read = tree.names(merge.merge(empty, part.params, network.features, network.other_heads, part.origin))
+  read = tree.names(merge.merge(empty, part.params, network.features, (), network.other_heads, part.origin))
   assert part.convention == whole.convention
   np.testing.assert_array_equal(read['block4_conv3/kernel'], whole.params['block4_conv3/kernel'])
 
@@ -193,7 +193,7 @@ def test_every_block_equals_keras_with_imagenet_weights_on_real_images(real_imag
     getattr(network.get_layer(layer), weight).assign(array)
   x_BHWC = np.asarray(weights.convention.apply(image_BHWC))
   empty = jax.tree.map(jnp.zeros_like, weights_of(network))
-  params = merge.merge(empty, weights.params, ['block.*'], [], weights.origin)
+  params = merge.merge(empty, weights.params, ['block.*'], [], [], weights.origin)
   assert_equal_blocks(params, x_BHWC, outputs_of(network, NAMES, x_BHWC))
 
 

@@ -19,8 +19,8 @@ ARRAYS = {
 }
 
 
-def put(arrays, expected=('block.*',), left_out=('fc1/.*',)):
-  return merge.merge(PARAMS, arrays, expected, left_out, 'x.h5')
+def put(arrays, expected=('block.*',), left_out=('fc1/.*',), kept=()):
+  return merge.merge(PARAMS, arrays, expected, kept, left_out, 'x.h5')
 
 
 def test_expected_names_are_replaced_and_others_stay():
@@ -44,6 +44,20 @@ def test_another_top_may_be_left_out():
   assert set(tree.names(put(arrays))) == set(tree.names(PARAMS))
   with pytest.raises(types.UserError, match=r'extra fc1/kernel'):
     put(arrays, left_out=())
+
+
+@pytest.mark.parametrize('lacking', [(), ('block1_conv1/bias',)])
+def test_what_keeps_its_values_is_not_taken_and_need_not_be_there(lacking):
+  arrays = {name: array for name, array in ARRAYS.items() if name not in lacking}
+  merged = put(arrays, kept=('.*/bias',))
+  assert (merged['block1_conv1']['kernel'] == 1).all()
+  assert merged['block1_conv1']['bias'] is PARAMS['block1_conv1']['bias']
+  # Of whatever shape; and negative controls: another pattern, and a name that is only ignored where it is extra.
+  assert put({**arrays, 'block1_conv1/bias': np.ones(9)}, kept=('.*/bias',))['block1_conv1'][
+    'bias'
+  ].shape == (2,)
+  assert (put(ARRAYS, kept=('bias',))['block1_conv1']['bias'] == 1).all()
+  assert (put(ARRAYS, left_out=('.*/bias',))['block1_conv1']['bias'] == 1).all()
 
 
 def test_every_mismatch_is_listed_in_one_line():
