@@ -6,15 +6,16 @@ import collections
 import dataclasses
 import os
 import posixpath
-import re
 from collections.abc import Mapping, Sequence
 
 from bloodcell_jax.base import shell, types
 from bloodcell_jax.data.images import companions, image_files, litter
-from bloodcell_jax.data.sources import misplaced_splits, names, vocabulary
+from bloodcell_jax.data.sources import misplaced_splits, names, upper_folders, vocabulary
 
 # Folders that the search for a nested data set looks into.
 _MOST_SEARCHED = 500
+# Folders of each class that are looked into for classes below.
+_MOST_LOOKED_INTO = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +143,8 @@ def _refuse_nested(folder: str, inside: str, classes: Sequence[str], num_splits:
     with_images = [inner for inner in words if _look(os.path.join(inside, name, inner)).num_images]
     if with_images and not any(_holds_splits(os.path.join(inside, other)) for other in bare if other != name):
       raise types.UserError(
-        f'{os.path.join(inside, name)}: its split folders ({_some(with_images)}) hold images without class folders; '
-        f'put them in folders of their classes, such as {with_images[0]}/NEUTROPHIL/, and name the folder '
+        f'{os.path.join(inside, name)}: its split folders ({names.some(with_images)}) hold images without class '
+        f'folders; put them in folders of their classes, such as {with_images[0]}/NEUTROPHIL/, and name the folder '
         'above the splits'
       )
     if words and _look(os.path.join(inside, name, words[0])).num_images:
@@ -153,40 +154,38 @@ def _refuse_nested(folder: str, inside: str, classes: Sequence[str], num_splits:
       )
     if words:
       raise types.UserError(
-        _advice(folder, os.path.join(inside, name), f'holds the split folders {_some(words)}')
+        _advice(folder, os.path.join(inside, name), f'holds the split folders {names.some(words)}')
       )
     beside = [inner for inner in folders if names.match(inner, filled) not in ('', name)]
     if beside and len(beside) == len(folders):
       raise types.UserError(
-        f'{os.path.join(inside, name)}: holds folders named like classes beside it ({_some(beside)}) and is not a '
+        f'{os.path.join(inside, name)}: holds folders named like classes beside it ({names.some(beside)}) and is not a '
         'class itself; move it away'
       )
   if len(filled) == 1 and len(bare) == 1:
     (name, folders), *_ = bare.items()
-    of_patients = _is_series(folders) or (names.is_cell(name) and not any(map(names.is_cell, folders)))
+    of_patients = names.is_series(folders) or (names.is_cell(name) and not any(map(names.is_cell, folders)))
     if not of_patients and num_splits > 1:
       place = os.path.basename(inside)
       raise types.UserError(
         f'{os.path.join(inside, name)}: lies between the split folder {place} and the class folders '
-        f'({_some(folders)}); move them up: {place}/{folders[0]}/'
+        f'({names.some(folders)}); move them up: {place}/{folders[0]}/'
       )
     if not of_patients:
       raise types.UserError(
-        _advice(folder, os.path.join(inside, name), f'holds only folders ({_some(folders)})')
+        _advice(folder, os.path.join(inside, name), f'holds only folders ({names.some(folders)})')
       )
-  if len(bare) > 1 and len(bare) == len(filled):
-    times = collections.Counter(inner for folders in bare.values() for inner in folders)
-    shared = [inner for inner, num in times.items() if num > 1]
-    outer_cells, inner_cells = (any(map(names.is_cell, each)) for each in (bare, shared))
-    are_parts = (inner_cells and not outer_cells) or (_is_series(list(bare)) and not _is_series(shared))
-    if shared and are_parts:
-      first = os.path.join(inside, next(iter(bare)))
-      raise types.UserError(
-        f'{inside}: its folders {_some(list(bare))} hold folders of the same names ({_some(shared)}) and look like '
-        f'data sets of their own, not like classes; pass one of them, --config.data.dir={shell.word(first)}, or rename '
-        'them to TRAIN, VALIDATION and TEST, or, if they are patients or slides, move them into the classes: '
-        f'{shared[0]}/{next(iter(bare))}/'
-      )
+  # A few loose images, such as an overview, make no class of a folder of folders.
+  deep = {name: look.folders for name, look in looks.items() if look.num_images < len(look.folders)}
+  below = {
+    name: [
+      lower
+      for inner in folders[:_MOST_LOOKED_INTO]
+      for lower in _look(os.path.join(inside, name, inner)).folders
+    ]
+    for name, folders in deep.items()
+  }
+  upper_folders.refuse(inside, filled, deep, below)
 
 
 def _splits_beside(folder: str) -> tuple[str, ...]:
@@ -200,12 +199,12 @@ def _refuse_class(folder: str) -> None:
   """Raises UserError where the folder is itself named like a class, and those inside differ in their numbers only."""
   path = os.path.abspath(folder)
   look, above, name = _look(path), os.path.dirname(path), os.path.basename(path)
-  if names.is_cell(name) and _is_series(look.folders) and not any(map(names.is_cell, look.folders)):
+  if names.is_cell(name) and names.is_series(look.folders) and not any(map(names.is_cell, look.folders)):
     beside = [other for other in _look(above).folders if names.is_cell(other) and other != name]
     if beside:
       raise types.UserError(
-        f'{folder}: is named like a class, as {_some(beside)} beside it, and its folders ({_some(look.folders)}) are '
-        f'not; pass the folder of the classes, --config.data.dir={shell.word(above)}'
+        f'{folder}: is named like a class, as {names.some(beside)} beside it, and its folders '
+        f'({names.some(look.folders)}) are not; pass the folder of the classes, --config.data.dir={shell.word(above)}'
       )
 
 
@@ -254,14 +253,3 @@ def _holds_splits(folder: str) -> bool:
   return any(
     names.split(inner) and _look(os.path.join(folder, inner)).num_images for inner in _look(folder).folders
   )
-
-
-def _is_series(folders: Sequence[str]) -> bool:
-  """Whether the names differ in their numbers only, like `patient_1` and `patient_2`."""
-  stems = {re.sub('[0-9]+', '', names.key(name)) for name in folders}
-  return len(stems) == 1 and len(folders) > 1 and any(re.search('[0-9]', name) for name in folders)
-
-
-def _some(folders: Sequence[str]) -> str:
-  more = ', ...' if len(folders) > 3 else ''
-  return ', '.join(map(names.spelled, folders[:3])) + more

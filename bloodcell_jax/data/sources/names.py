@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bloodcell_jax.data.sources import vocabulary
 
@@ -21,16 +21,12 @@ _SPELLED_OUT = str.maketrans(
 _ZERO = re.compile('(?<=[a-z])0(?=[a-z])')
 # Cells without a marker, `CD4-`, are others than those named by it alone.
 _NEGATIVE = re.compile('[A-Za-z]+[0-9]+[-\u2212\u2013]')
+# The name of a marker on cells, `CD4+`; the words of a name without their numbers.
+_MARKER = re.compile(r'cd[0-9]+[+ ]?')
+_LETTERS = re.compile(r'[^\W\d_]+')
 _JOINT = re.compile(r'(?<![0-9]) | (?![0-9])')
 # A whole number as lists write it: with zeros before it, or as a program writes one that it took for a measurement.
 _NUMBER = re.compile(r'0*([0-9]+?)(?:[.,]0+)?')
-# Parts of the names of blood cells, which tell class folders from folders of patients or days.
-_CELLS = (
-  'neutro', 'eosin', 'baso', 'lympho', 'mono', 'granulo', 'blast', 'myelo', 'erythro', 'platelet', 'thrombo', 'smudge',
-  'reticulo', 'plasma', 'band', 'segment',
-)  # fmt: skip
-
-
 # Words for cells that are no kind of them.
 _PLURALS = (
   'cells',
@@ -93,9 +89,38 @@ def split(name: str) -> str:
 
 
 def is_cell(name: str) -> bool:
-  """Whether the name is that of a kind of blood cell."""
+  """Whether the name is that of a kind of blood cell, in one of several languages, or its abbreviation.
+
+  Example:
+    >>> [is_cell(name) for name in ('Neutrophils', 'EOS', '\u4e2d\u6027', 'CD4', 'Monday', 'EOS 1')]
+    [True, True, True, True, False, False]
+  """
   folded = key(name)
-  return any(part in folded for part in _CELLS)
+  return folded in vocabulary.SHORT_CELLS or bool(_MARKER.fullmatch(folded)) or _has_cell(folded)
+
+
+def _has_cell(folded: str) -> bool:
+  return any(part in folded for part in vocabulary.CELLS)
+
+
+def is_part(name: str) -> bool:
+  """Whether the name is that of a patient, slide, day or place, or says nothing, such as `images`.
+
+  Example:
+    >>> [is_part(name) for name in ('patient_Ann', 'p01', '2024-01-05', 'Monday', 'site_B', 'Ann', 'NEU', 'type 1')]
+    [True, True, True, True, True, False, False, False]
+  """
+  words = _LETTERS.findall(key(name))
+  if any(word in vocabulary.PARTS for word in words) or key(name) in vocabulary.EMPTY:
+    return True
+  is_class = is_cell(name) or any(word in vocabulary.NUMBERED_CLASSES for word in words)
+  return not is_class and bool(re.search('[0-9]', key(name)))
+
+
+def is_series(names: Sequence[str]) -> bool:
+  """Whether the names differ in their numbers only, like `patient_1` and `patient_2`."""
+  stems = {re.sub('[0-9]+', '', key(name)) for name in names}
+  return len(stems) == 1 and len(names) > 1 and any(re.search('[0-9]', name) for name in names)
 
 
 def spelled(name: str) -> str:
@@ -111,6 +136,16 @@ def spelled(name: str) -> str:
   is_plain = is_plain and not any(unicodedata.category(c) in ('Cf', 'Zs') and c != ' ' for c in name)
   latin = name.translate(_LOOK_ALIKES)
   return name if is_plain and (latin == name or not latin.isascii()) else ascii(name)
+
+
+def some(names: Sequence[str]) -> str:
+  """The first three names for a line, and dots for the others.
+
+  Example:
+    >>> some(['A', 'B ', 'C', 'D'])
+    "A, 'B ', C, ..."
+  """
+  return ', '.join(map(spelled, names[:3])) + (', ...' if len(names) > 3 else '')
 
 
 def alike(names: Iterable[str]) -> tuple[str, str] | None:
@@ -190,7 +225,7 @@ def singular(name: str) -> str:
   last = words[-1] if words else ''
   if last.endswith('zyten'):
     words[-1] = last.removesuffix('en')
-  if last.endswith('s') and (is_cell(last) or last in _PLURALS):
+  if last.endswith('s') and (_has_cell(last) or last in _PLURALS):
     words[-1] = last.removesuffix('s')
   return ' '.join(words)
 
