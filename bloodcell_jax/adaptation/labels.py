@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from bloodcell_jax.base import shell, types, wording
-from bloodcell_jax.data.sources import folders, names
+from bloodcell_jax.data.sources import folders, misspelling, names
 
 # Fewest groups of a class that is labelled: cross-fitting leaves one out. A new class rests on these labels alone.
 LEAST_GROUPS, LEAST_GROUPS_NEW = 2, 5
@@ -72,10 +72,14 @@ def line(table: types.Table) -> str:
 
 
 def _unknown(shown: str, name: str, class_names: Sequence[str]) -> str:
-  near = names.nearest(name, class_names)
-  meant = f'did you mean {near}?' if near else f'it knows {", ".join(class_names)}.'
+  near = misspelling.of(name, class_names)
+  meant = (
+    f'did you mean {near}? Correct the label, or add'
+    if near
+    else f'it knows {", ".join(class_names)}. Take its images out of the list, or add'
+  )
   return (
-    f'{shown}: the run knows no class {names.spelled(name)}; {meant} Correct the label, or add the class with '
+    f'{shown}: the run knows no class {names.spelled(name)}; {meant} the class with '
     f'--new_classes={shell.word(name)}'
   )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data import dataset
 from bloodcell_jax.data.division import splits
 from bloodcell_jax.data.images import decode, image_files
-from bloodcell_jax.data.sources import embedded, names, registry, remarks, source
+from bloodcell_jax.data.sources import embedded, misspelling, names, registry, remarks, source
 
 BAD_IMAGE_POLICIES = ('fail', 'skip')
 # How many files an error names at most; it counts the others.
@@ -115,13 +115,12 @@ def whole(
   except types.UserError as error:
     raise types.UserError(_with_flags(error)) from None
   taken, lines = [], list(found.remarks)
-  for name in found.table.class_names:
-    own = name if name in class_names else names.match_number(name, class_names)
-    if not own:
-      raise types.UserError(
-        f'{spec.dir}: the run knows no class {names.spelled(name)}; rename the folder or label to one of '
-        f'{", ".join(class_names)}'
-      )
+  known = [
+    name if name in class_names else names.match_number(name, class_names) for name in found.table.class_names
+  ]
+  if unknown := [name for name, own in zip(found.table.class_names, known, strict=True) if not own]:
+    raise types.UserError(_unknown(spec.labels_csv or spec.dir, unknown, class_names))
+  for name, own in zip(found.table.class_names, known, strict=True):
     if own != name:
       lines.append(f'  the class {names.spelled(name)} is taken for {own} of the run')
     taken.append(class_names.index(own))
@@ -137,6 +136,21 @@ def whole(
   except types.UserError as error:
     raise types.UserError(_with_flags(error)) from None
   return data.with_rows({split: np.arange(len(data.table))})
+
+
+def _unknown(origin: str, unknown: Sequence[str], class_names: Sequence[str]) -> str:
+  """What is said of classes that a run does not know; to name one of its own would be to mislabel their images."""
+  near = {name: meant for name in unknown if (meant := misspelling.of(name, class_names))}
+  spelled = ', '.join(
+    f'{names.spelled(name)} (did you mean {near[name]}?)' if name in near else names.spelled(name)
+    for name in unknown
+  )
+  rename = 'correct a misspelt folder or label, ' if near else ''
+  whose, them = ('that class', 'it') if len(unknown) == 1 else ('those classes', 'them')
+  return (
+    f'{origin}: the run knows no class {spelled}, only {", ".join(class_names)}; {rename}leave the images of {whose} '
+    f'out, or train a run that has {them} too'
+  )
 
 
 def _with_flags(error: types.UserError) -> str:

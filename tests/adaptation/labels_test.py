@@ -66,6 +66,15 @@ def test_an_unknown_class_is_refused_with_the_nearest_one_and_taken_as_a_new_cla
   assert 'reads like MONOCYTE' in refusal(path, tmp_path, rows, 3, ('monocyte',))
 
 
+def test_another_class_is_not_said_to_be_a_known_one(folder, tmp_path):
+  path, rows = folder
+  other = [(file, 'BASOPHIL' if label == 'MONOCYTE' else label, digest) for file, label, digest in rows]
+  said = refusal(path, tmp_path, other)
+  assert 'knows no class BASOPHIL; it knows' in said
+  assert 'Take its images out of the list, or add the class with --new_classes=BASOPHIL' in said
+  assert not re.search('did you mean|orrect the label', said)
+
+
 def test_a_class_that_the_run_knows_is_left_out_of_the_new_ones_as_the_line_says(folder, tmp_path):
   path, rows = folder
   for new, words in (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -64,6 +66,42 @@ def test_a_class_that_reads_like_one_of_the_run_is_that_one_and_told(tmp_path, w
   assert '  no image of MONOCYTE: no recall can be given for them' in data.remarks
   with pytest.raises(types.UserError, match='the run knows no class BASOPHIL'):
     whole(fill(tmp_path / 'e', ('BASOPHIL',)), names, tmp_path)
+
+
+def unknown(tmp_path, *classes) -> str:
+  """What is said of a folder of these classes by a run of three others; what it advises is done, and it is gone."""
+  names = ('EOSINOPHIL', 'LYMPHOCYTE', 'NEUTROPHIL')
+  folder = tmp_path / '-'.join(classes)
+  spec = fill(folder, (*classes, 'NEUTROPHIL'))
+  with pytest.raises(types.UserError) as caught:
+    whole(spec, names, tmp_path)
+  assert len(whole(spec, (*names, *classes), tmp_path).table) == 2 * len(classes) + 2, 'a run that has it'
+  for name in classes:
+    shutil.rmtree(folder / name)
+  assert len(whole(spec, names, tmp_path).table) == 2, 'left out'
+  return str(caught.value)
+
+
+def test_images_of_an_unknown_class_are_never_said_to_be_of_a_known_one(tmp_path):
+  said = unknown(tmp_path, 'BASOPHIL')
+  assert (
+    'knows no class BASOPHIL, only EOSINOPHIL, LYMPHOCYTE, NEUTROPHIL; leave the images of that class out'
+    in said
+  )
+  assert 'or train a run that has it too' in said
+  assert not re.search('rename|did you mean|correct', said)
+  several = unknown(tmp_path, 'BAND', 'BASOPHIL', 'LYMPHOBLAST')
+  assert 'knows no class BAND, BASOPHIL, LYMPHOBLAST, only' in several
+  assert 'did you mean' not in several
+  # Negative control: a slip of the hand is one.
+  for written, meant in (
+    ('EOSINOFIL', 'EOSINOPHIL'),
+    ('Lymphocites', 'LYMPHOCYTE'),
+    ('NUETROPHIL', 'NEUTROPHIL'),
+  ):
+    said = unknown(tmp_path, written)
+    assert f'{written} (did you mean {meant}?)' in said
+    assert 'correct a misspelt folder or label, leave' in said
 
 
 def test_conversions_are_counted_by_images_and_splits(tmp_path):
