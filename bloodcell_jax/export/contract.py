@@ -50,7 +50,8 @@ def build(loaded: classifier.Classifier, exported: program.Program, calibrated_o
 def decoding(spec: decode.Spec) -> list[str]:
   """Preprocessing of a file by the caller, in words."""
   steps = [
-    'read the file as 8-bit RGB: rotate by its EXIF orientation, composite alpha on white, ignore the colour profile'
+    'read the file as 8-bit RGB: rotate by its EXIF orientation, composite alpha on white unless it hides every pixel '
+    '(nowhere above 1 of 255: then ignore it), ignore the colour profile'
   ]
   if spec.stretch_brightness:
     steps.append(

@@ -23,7 +23,8 @@ _IMPORTS = {
 _READ = """photo = ImageOps.exif_transpose(Image.open(sys.argv[1]))
 if photo.mode[0] in 'IF': sys.exit('more than 8 bits a channel: convert the image first')
 if photo.has_transparency_data:
-  photo = Image.alpha_composite(Image.new('RGBA', photo.size, 'white'), photo.convert('RGBA'))
+  photo = photo.convert('RGBA')  # an alpha that hides every pixel is ignored
+  if photo.getextrema()[3][1] > 1: photo = Image.alpha_composite(Image.new('RGBA', photo.size, 'white'), photo)
 photo = photo.convert('RGB')
 """
 _STRETCH = """values = np.asarray(photo).astype(int)
