@@ -16,8 +16,8 @@ import numpy as np
 from bloodcell_jax.data.images import image_files, litter, photograph, rgb
 
 _WORDS = (
-  r'(?:masks?|segm?|segmentations?|segmented|labels?|label ?maps?|gt|ground ?truth|annotations?|'
-  r'binary|instances?)'
+  r'(?:masks?|segm?|segmentations?|segmented|labels?|label[ _-]?maps?|gt|ground[ _-]?truth|annotations?|'
+  r'binary|instances?|masken?|masques?|m[aá]scaras?|maschere?a?|maski|маск[аи]|掩码|掩膜|マスク|마스크)'
 )
 _AFTER = re.compile(rf'[\s_.-]+{_WORDS}$')
 _BEFORE = re.compile(rf'^{_WORDS}[\s_.-]+')

@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 
 from bloodcell_jax.base import shell, types
-from bloodcell_jax.data.images import companions, image_files, litter
+from bloodcell_jax.data.images import companions, image_files, litter, mask_folders
 from bloodcell_jax.data.sources import misplaced_splits, names, upper_folders, vocabulary
 
 # Folders that the search for a nested data set looks into.
@@ -29,6 +29,9 @@ class Layout:
   splits_beside: tuple[
     str, ...
   ]  # folders of other splits beside the folder, where it is that of TRAIN itself
+  mask_folders: tuple[
+    str, ...
+  ]  # folders beside the classes that hold masks of their images, and nothing else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +86,25 @@ def read(folder: str) -> Layout:
         problems.append(types.Problem(shown, 'holds no image'))
       misplaced_splits.refuse_inside(place, class_name, found.names)
       rows += [(f'{shown}/{name}', class_name, split) for name in found.names]
+  rows, of_masks = _without_masks(folder, rows, bool(split_folders), passed_over)
   misplaced_splits.refuse_names(folder, list(dict.fromkeys(row[1] for row in rows)))
-  return Layout(rows, problems, split_folders, passed_over, () if split_folders else _splits_beside(folder))
+  splits_beside = () if split_folders else _splits_beside(folder)
+  return Layout(rows, problems, split_folders, passed_over, splits_beside, of_masks)
+
+
+def _without_masks(
+  folder: str, rows: list[tuple[str, str, str]], has_splits: bool, passed_over: litter.Tally
+) -> tuple[list[tuple[str, str, str]], tuple[str, ...]]:
+  """The rows without masks of images in other class folders, and the class folders that hold nothing else."""
+  files = [file for file, _, _ in rows]
+  # The class folder, and the split folder above it.
+  place_of = {file: '/'.join(file.split('/')[: 2 if has_splits else 1]) for file in files}
+  masks = set(mask_folders.find(folder, files, [place_of[file] for file in files]))
+  if masks:
+    passed_over.times[litter.MASK] += len(masks)
+  kept = [row for row in rows if row[0] not in masks]
+  left = {place_of[file] for file, _, _ in kept}
+  return kept, tuple(place for place in dict.fromkeys(place_of.values()) if place not in left)
 
 
 def _archives(folder: str, shown: str) -> list[types.Problem]:

@@ -74,6 +74,10 @@ def lines(
     texts.append(
       f'  {len(named):,} named like masks of others, such as {named[0]}, are used as images of cells'
     )
+  if found and found.mask_folders:
+    texts.append(
+      f'  {names.some(found.mask_folders)}: no class, because all images there are masks of others'
+    )
   if found and (passed_over := found.passed_over.line()):
     texts.append(f'  {passed_over}')
   return tuple(texts)
