@@ -9,7 +9,10 @@ from bloodcell_jax.base import types
 from bloodcell_jax.data.sources import csv_text
 
 # What R, pandas and spreadsheets write where there is no value.
-_MISSING = ('NA', '<NA>', 'N/A', '#N/A', 'NaN', 'nan', 'NULL')
+_MISSING = ('NA', '<NA>', 'N/A', '#N/A', 'NaN', 'nan', 'NULL', '#NV', '#N/D', '#N/DISP', '#NA')
+# What they and people write there that may be a name too, as `casefold` gives it.
+_WORDS = ('none', 'null', '(null)', 'na', '<na>', 'n/a', 'n.a.', 'nan', '(blank)', '(empty)', '<none>')
+_DASHES = re.compile('[-\u2010-\u2015\u2212_.?\u2026]+')
 # A number that a spreadsheet shortened, in locales with a decimal point or comma; and its words for an error. It writes
 # the sign of the exponent: 1E05 is a name.
 _SHORTENED = re.compile(r'[+-]?\d([.,]\d+)?[eE]\+\d{2,}')
@@ -52,6 +55,17 @@ def read(
     row = {name: cell for name, cell in zip(names, cells, strict=True) if name}
     rows.append((f'{path}: line {line}', _checked(path, line, row, (*columns, *others))))
   return rows
+
+
+def is_missing(cell: str) -> bool:
+  """Whether the cell stands for a missing value where a person writes a name: `None`, `null`, a dash.
+
+  Example:
+    >>> [is_missing(cell) for cell in ('None', ' NULL', '-', '', 'Nonne', '+', '0')]
+    [True, True, True, True, False, False, False]
+  """
+  plain = cell.strip().casefold()
+  return not plain or plain in _WORDS or cell.strip() in _MISSING or bool(_DASHES.fullmatch(plain))
 
 
 def _checked(path: str, line: int, row: dict[str, str], columns: tuple[str, ...]) -> dict[str, str]:

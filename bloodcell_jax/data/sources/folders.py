@@ -183,7 +183,7 @@ def _groups(path: str, folder: str, file_N: tuple[str, ...], is_part: bool) -> t
   advice = 'set --config.data.groups_csv to a CSV with the columns file and group'
   for where, row in csv_rows.read(path, ('file', 'group'), advice, ('source',)):
     group, photograph = row['group'].strip(), row.get('source', '').strip()
-    if not row['file'].strip() or not group:
+    if not row['file'].strip() or csv_rows.is_missing(group):
       raise types.UserError(f'{where} lacks a file or a group; give both')
     there = _image(folder, tree.find(row['file'])) if is_part else ''
     file = listed.find(there or row['file'])

@@ -93,7 +93,8 @@ def _read(path: str, files: listed_names.FilesOfLists) -> list[Label]:
     file, label = row['file'].replace('\\', '/'), of_row(where, row)
     if not file.strip() or not label:
       raise types.UserError(
-        f'{where} lacks a file or a label (NA and nan stand for a missing value); give both'
+        f'{where} lacks a file or a label (NA, nan, None and - stand for a missing value); give both, or leave '
+        'the line out'
       )
     if row.get('left', '').strip():
       raise types.UserError(
@@ -145,11 +146,15 @@ def groups_unread(labels: Sequence[Label]) -> tuple[str, ...]:
 def of_row(where: str, row: Mapping[str, str]) -> str:
   """The label of a row, in the first of COLUMNS that is not empty; '' if there is none.
 
+  Words for a missing value are none (see `csv_rows.is_missing`), except where a digest shows that this program wrote
+  the row: its labels are classes of a run, whatever these are called.
+
   Raises:
     UserError: the label cannot be that of a class.
   """
-  given = (row.get(name, '').strip() for name in COLUMNS)
-  label = _unquoted(next(filter(None, given), ''))
+  is_own = bool(row.get('sha256_16', '').strip())
+  given = (_unquoted(row.get(name, '').strip()) for name in COLUMNS)
+  label = next((cell for cell in given if cell and (is_own or not csv_rows.is_missing(cell))), '')
   if '/' in label or '\\' in label or label.startswith('.'):
     # Labels become names of folders when images are saved by class.
     raise types.UserError(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.sources import names, vocabulary
+from bloodcell_jax.data.sources import csv_rows, names, vocabulary
 
 # The column that users are told to write.
 COLUMN = 'split'
@@ -37,7 +37,9 @@ def read(rows: Rows, others: Sequence[str]) -> tuple[list[str], tuple[str, ...]]
     UserError: a cell of such a column is no split, two columns disagree, or a row is in no split or in two.
   """
   columns = [name for name in (rows[0][1] if rows else ()) if name not in others]
-  cells = {name: [row[name].strip() for _, row in rows] for name in columns}
+  cells = {
+    name: ['' if csv_rows.is_missing(row[name]) else row[name].strip() for _, row in rows] for name in columns
+  }
   said = {
     name: [_split(where, name, cell) for (where, _), cell in zip(rows, cells[name], strict=True)]
     for name in sorted(columns, key=lambda name: name != COLUMN)

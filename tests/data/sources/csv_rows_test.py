@@ -8,7 +8,7 @@ import pytest
 import victims
 
 from bloodcell_jax.base import types
-from bloodcell_jax.data.sources import csv_rows
+from bloodcell_jax.data.sources import csv_rows, folders, label_csv
 
 SOUND = {
   'groups': b'file,group,source\nA/a.png,1,x\nA/b.png,2,y\n',
@@ -101,6 +101,57 @@ def test_what_programs_write_for_no_value_is_no_value(tmp_path):
   path = tmp_path / 'x.csv'
   path.write_text('file,group\na.png,NA\nb.png,#N/A\nc.png,NADIA\n')
   assert [row['group'] for _, row in csv_rows.read(str(path), ('file', 'group'), '')] == ['', '', 'NADIA']
+
+
+MISSING = [
+  'None',
+  'none',
+  'null',
+  'NULL',
+  '#NV',
+  '#N/A',
+  'NaN',
+  'nan',
+  'NA',
+  'n/a',
+  '-',
+  '\u2013',
+  '--',
+  '?',
+  '""',
+  '#N/D',
+]
+
+
+@pytest.mark.parametrize('cell', MISSING)
+def test_a_label_or_a_group_that_stands_for_no_value_is_refused_like_an_empty_one(tmp_path, cell):
+  for name in ('none/1.png', 'B/2.png', 'B/3.png'):
+    (tmp_path / 'd' / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / 'd' / name).write_bytes(name.encode())
+  files = ('none/1.png', 'B/2.png', 'B/3.png')
+  groups, labels = tmp_path / 'groups.csv', tmp_path / 'labels.csv'
+  for path, column in ((groups, 'group'), (labels, 'label')):
+    path.write_text(f'file,{column}\n{files[0]},X\n{files[1]},{cell}\n{files[2]},Y\n', encoding='utf-8')
+  with pytest.raises(types.UserError, match=r'labels\.csv: line 3 lacks a file or a label') as error:
+    folders.read(str(tmp_path / 'd'), '', str(labels))
+  assert str(error.value).endswith('stand for a missing value); give both, or leave the line out')
+  with pytest.raises(types.UserError, match=r'groups\.csv: line 3 lacks a file or a group'):
+    folders.read(str(tmp_path / 'd'), str(groups), '')
+  # Negative controls: a class folder of such a name, and the list without the line.
+  assert folders.table(str(tmp_path / 'd'), '', '')[0].class_names == ('B', 'none')
+  labels.write_text(f'file,label\n{files[0]},X\n{files[2]},Y\n', encoding='utf-8')
+  assert folders.table(str(tmp_path / 'd'), '', str(labels))[0].class_names == ('X', 'Y')
+
+
+@pytest.mark.parametrize('name', ['Nonne', '+', '0', 'null cell', 'A-', 'NADIA'])
+def test_a_name_like_a_word_for_no_value_is_a_label(name):
+  assert label_csv.of_row('', {'label': name}) == name
+
+
+def test_a_class_of_the_run_called_none_is_one_in_what_the_review_page_writes():
+  row = {'label': 'none', 'human_label': 'B'}
+  assert label_csv.of_row('', row) == 'B'
+  assert label_csv.of_row('', {**row, 'sha256_16': 'sha256:0123456789abcdef'}) == 'none'
 
 
 @pytest.mark.parametrize('name', ['1E05', '3e12', '2E001', '1.5E12'])

@@ -42,7 +42,12 @@ def refusal(folder, *lists):
 
 @pytest.mark.parametrize(
   ('cells', 'line'),
-  [(('train', '', 'test', ''), 3), (('train', 'test', 'NA', 'test'), 4), (('', '', '', 'val'), 2)],
+  [
+    (('train', '', 'test', ''), 3),
+    (('train', 'test', 'NA', 'test'), 4),
+    (('train', 'test', '-', 'None'), 4),
+    (('', '', '', 'val'), 2),
+  ],
 )
 def test_a_line_without_a_split_beside_others_is_refused(folder, cells, line):
   said = refusal(folder, listed(folder, 'split', cells))
