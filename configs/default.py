@@ -165,7 +165,9 @@ def get_config() -> config_dict.ConfigDict:
   o.beta_2 = 0.999  # adam
   o.epsilon = 1e-7  # rmsprop and adam: added to the root in the denominator
   o.clipvalue = 0.0  # largest magnitude of a gradient's entry; 0 for no limit
-  o.clipnorm = 0.0  # largest norm of one weight's gradient; 0 for no limit
+  # Largest norm of one weight's gradient, as in tf.keras and Keras 3; 0 for no limit. Keras 2.0 to 2.3 took the norm of
+  # all gradients together under this name: that is global_clipnorm.
+  o.clipnorm = 0.0
   o.global_clipnorm = 0.0  # largest norm of all gradients together; 0 for no limit
 
   c.train = t = config_dict.ConfigDict()

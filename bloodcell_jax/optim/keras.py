@@ -3,6 +3,9 @@
 Differences: RMSprop adds epsilon outside the root, Adam folds the bias correction into the
 rate and adds an uncorrected epsilon ("epsilon hat", Kingma and Ba 2015, end of section 2), momentum
 accumulates steps already scaled by the rate, and every rate decays with the update count.
+
+One key follows the later Keras: `clipnorm` limits each weight's gradient on its own, as in tf.keras and Keras 3. That
+of Keras 2.0 to 2.3 scaled all gradients by their norm together, which is `global_clipnorm` here.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ class Spec:
   beta_2: float  # Adam: in [0, 1)
   epsilon: float  # RMSprop and Adam: > 0
   clipvalue: float  # largest magnitude of one gradient entry
-  clipnorm: float  # largest norm of one weight's gradient
-  global_clipnorm: float  # largest norm of all gradients together
+  clipnorm: float  # largest norm of one weight's gradient, as in tf.keras and Keras 3
+  global_clipnorm: float  # largest norm of all gradients together, the `clipnorm` of Keras 2.0 to 2.3
 
   def __post_init__(self):
     if self.name not in NAMES:
@@ -83,7 +86,7 @@ def _clips(spec: Spec) -> list[optax.GradientTransformation]:
 
 
 def _clip_each_norm(limit: float) -> optax.GradientTransformation:
-  """Scales each leaf down to this norm on its own: Keras' `clipnorm`."""
+  """Scales each leaf down to this norm on its own: the `clipnorm` of tf.keras and Keras 3, not of Keras 2.0 to 2.3."""
 
   def clip(g: jax.Array) -> jax.Array:
     norm = jnp.sqrt(jnp.sum(jnp.square(g)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ import pytest
 
 from bloodcell_jax.base import types
 from bloodcell_jax.optim import keras
+from configs import default
 
 PLAIN = keras.Spec('sgd', 0.01, 0.0, 0.9, 0.0, False, 0.9, 0.999, 1e-7, 0.0, 0.0, 0.0)
 STEPS = 50
@@ -146,6 +149,34 @@ def test_the_rate_decays_by_updates_and_not_by_epochs():
   np.testing.assert_allclose(
     [float(rate(t)) for t in (0, 1, 2, 4)], [0.1, 0.1 / 1.5, 0.05, 0.1 / 3], rtol=1e-6
   )
+
+
+def test_clipnorm_is_that_of_later_keras_and_global_clipnorm_that_of_keras_2_0_to_2_3(x64):
+  gradient = {'a': np.array([3.0, 4.0]), 'b': np.array([0.3, 0.4])}
+
+  def clipped(s: keras.Spec) -> np.ndarray:
+    tx, zeros = keras.build(s), {name: jnp.zeros(2) for name in gradient}
+    updates, _ = tx.update({name: jnp.asarray(g) for name, g in gradient.items()}, tx.init(zeros), zeros)
+    return -np.concatenate([updates['a'], updates['b']])
+
+  # Keras 3.15, `clip_by_norm` of each gradient; Keras 2.0 to 2.3, `get_gradients`, by the norm of all of them.
+  each = np.concatenate([g * min(1, 1 / np.linalg.norm(g)) for g in gradient.values()])
+  together = np.concatenate(list(gradient.values()))
+  together = together * min(1, 1 / np.linalg.norm(together))
+  np.testing.assert_allclose(clipped(spec(learning_rate=1.0, clipnorm=1.0)), each, rtol=1e-9)
+  np.testing.assert_allclose(clipped(spec(learning_rate=1.0, global_clipnorm=1.0)), together, rtol=1e-9)
+  # Negative control: they are two things.
+  assert np.abs(each - together).max() > 0.2
+
+
+def test_no_config_of_the_project_clips_by_a_norm():
+  folder = pathlib.Path(default.__file__).parent
+  of_keys = re.compile(r'(global_)?clipnorm\b')
+  found = [path.name for path in folder.glob('*.py') if of_keys.search(path.read_text())]
+  # Where both keys are defined, as 0.
+  assert found == ['default.py']
+  optimizer = default.get_config().optimizer
+  assert (optimizer.clipnorm, optimizer.global_clipnorm) == (0, 0)
 
 
 @pytest.mark.parametrize(
