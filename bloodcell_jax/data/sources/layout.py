@@ -56,14 +56,14 @@ def read(folder: str) -> Layout:
   rows: list[tuple[str, str, str]] = []
   problems: list[types.Problem] = []
   if split_folders:
-    problems += _archives(folder, '')
+    problems += _left_out(folder, '')
     if beside := image_files.read_listing(folder, '', False, litter.tally()).names:
       where = f'images outside the split folders: {len(beside)}, such as {beside[0]}'
       problems.append(types.Problem(os.path.basename(os.path.abspath(folder)), where))
   for split, split_folder in (split_folders or {'TRAIN': ''}).items():
     inside = os.path.join(folder, split_folder) if split_folder else folder
     loose = image_files.read_listing(inside, split_folder, False, litter.tally()).names
-    problems += _archives(inside, split_folder)
+    problems += _left_out(inside, split_folder)
     if loose:
       where = f'images outside the class folders: {len(loose)}, such as {loose[0]}'
       if any('\\' in name for name in loose):
@@ -72,6 +72,12 @@ def read(folder: str) -> Layout:
         )
       problems.append(types.Problem(split_folder or os.path.basename(os.path.abspath(folder)), where))
     classes = image_files.subfolders(inside, passed_over if split_folder else None)
+    real = os.path.realpath(inside)
+    for name in [
+      each for each in classes if f'{real}/'.startswith(f'{os.path.realpath(f"{inside}/{each}")}/')
+    ]:
+      classes.remove(name)
+      problems.append(types.Problem(posixpath.join(split_folder, name), 'a link to a folder above it'))
     _refuse_nested(folder, inside, classes, len(split_folders))
     for class_name in classes:
       shown = posixpath.join(split_folder, class_name)
@@ -107,13 +113,19 @@ def _without_masks(
   return kept, tuple(place for place in dict.fromkeys(place_of.values()) if place not in left)
 
 
-def _archives(folder: str, shown: str) -> list[types.Problem]:
-  """The archives in the folder, which may hold a split or a class that nobody has unpacked."""
-  return [
-    types.Problem(posixpath.join(shown, name), image_files.unpacking(name))
-    for name in sorted(os.listdir(folder))
-    if os.path.splitext(name)[1].lower() in image_files.ARCHIVES
-  ]
+def _left_out(folder: str, shown: str) -> list[types.Problem]:
+  """The archives in the folder, which may hold a split or a class that nobody has unpacked, and links to nothing."""
+  problems = []
+  for name in sorted(os.listdir(folder)):
+    path = os.path.join(folder, name)
+    if os.path.splitext(name)[1].lower() in image_files.ARCHIVES:
+      problems.append(types.Problem(posixpath.join(shown, name), image_files.unpacking(name)))
+    elif os.path.islink(path) and not os.path.exists(path) and not litter.kind(name):
+      seen = name if image_files.is_showable(name) else ascii(name)
+      problems.append(
+        types.Problem(posixpath.join(shown, seen), 'a broken link: it leads to nothing, or to itself')
+      )
+  return problems
 
 
 def subfolder(file: str, class_name: str) -> str:
@@ -260,9 +272,11 @@ def _look(folder: str) -> _Look:
     return _Look(0, [])  # told where the folder is read
   if litter.is_result([entry.name for entry in entries]):
     return _Look(0, [])
-  folders = [entry.name for entry in entries if entry.is_dir()]
+  # Not entry.is_dir(), which raises an error where a link leads to itself.
+  folders = [entry.name for entry in entries if os.path.isdir(entry.path)]
+  are_folders = set(folders)
   num_images = sum(
-    os.path.splitext(entry.name)[1].lower() in image_files.EXTENSIONS and not entry.is_dir()
+    os.path.splitext(entry.name)[1].lower() in image_files.EXTENSIONS and entry.name not in are_folders
     for entry in entries
   )
   return _Look(num_images, sorted(folders, key=image_files.natural_key))

@@ -50,3 +50,25 @@ def test_the_reduced_slides_that_qupath_keeps_are_no_cells(tmp_path):
   # The control: a folder of this name is a class where there is no project.
   (tmp_path / 'project.qpproj').unlink()
   assert 'data' in folders.read(str(tmp_path), '', '').table.class_names
+
+
+@pytest.mark.parametrize('above', ['', 'TRAIN/'])
+@pytest.mark.parametrize(
+  ('to', 'says'),
+  [('loop', 'a broken link'), ('nothing', 'a broken link'), ('.', 'a link to a folder above it')],
+)
+def test_a_link_to_itself_to_nothing_or_upwards_is_told_and_the_rest_is_read(tmp_path, above, to, says):
+  write(tmp_path, f'{above}A/1.png', f'{above}B/2.png')
+  link = tmp_path / above / 'loop'
+  link.symlink_to(to)
+  found = folders.read(str(tmp_path), '', '')
+  assert len(found.table) == 2
+  (problem,) = map(str, found.problems)
+  assert problem.startswith(f'{above}loop: {says}')
+  # The control: a link to a folder of images elsewhere is a class.
+  link.unlink()
+  write(tmp_path / 'elsewhere', '3.png')
+  link.symlink_to((tmp_path / 'elsewhere').rename(tmp_path.with_name(f'{tmp_path.name}-C')))
+  found = folders.read(str(tmp_path), '', '')
+  assert found.table.class_names == ('A', 'B', 'loop')
+  assert found.problems == []
