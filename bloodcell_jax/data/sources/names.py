@@ -10,8 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from bloodcell_jax.data.sources import vocabulary
 
 # What file managers add to the name of a copy, in the words of `key`: `A - Copy (2)`, `A copy`, `A (2)`, `Copy of A`.
-_COPIED_AFTER = re.compile(r'(?: (?:copy|kopie|copie|copia|backup|bak)(?: \d+)?)?(?: ?\(\d+\))?$')
-_COPIED_BEFORE = re.compile(r'^(?:copy of|kopie von|copie de|copia de|copia di) ')
+_COPY = (
+  'copy|another copy|kopie|kopia|kopi|copie|copia|cópia|kópia|kopya|kopio|másolat|backup|bak|копия|копія|副本|拷贝|'
+  '拷貝|複製|コピー|のコピー|복사본'
+)
+_COPIED_AFTER = re.compile(
+  rf'(?: ?\((?:{_COPY})(?: \d+)?\)| (?:{_COPY})(?: \d+)?|的副本|のコピー)?(?: ?\(\d+\))?$'
+)
+_COPIED_BEFORE = re.compile(
+  '^(?:copy of|kopie von|kopie van|copie de|copia de|copia di|cópia de|kopia av|kopi af|kopi av|kopia|копия|复件|'
+  'コピー) '
+)
 # Grave, acute, circumflex, tilde, cedilla and a dot on a Latin letter; a blank that no two digits surround.
 _ACCENT = re.compile('([a-z])[\u0300-\u0303\u0307\u0327]')
 # Letters that are written as two where a keyboard lacks them, and the Turkish i without a dot.
@@ -246,6 +255,8 @@ def copy_of(name: str, others: Iterable[str]) -> str:
   Example:
     >>> [copy_of(name, ('A', 'B')) for name in ('A - Copy', 'Copy of B', 'a (2)', 'A 2', 'C - Copy')]
     ['A', 'B', 'A', '', '']
+    >>> [copy_of(name, ('A', 'B')) for name in ('A - Kopie', 'B - C\xf3pia', 'A - \u526f\u672c (2)')]
+    ['A', 'B', 'A']
   """
   folded = key(name)
   original = _COPIED_AFTER.sub('', _COPIED_BEFORE.sub('', folded))
