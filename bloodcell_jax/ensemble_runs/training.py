@@ -23,6 +23,7 @@ from bloodcell_jax.runs import (
   run_data,
   run_record,
   scoring,
+  seen_images,
 )
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.runs import training as run_training
@@ -169,6 +170,8 @@ def _train_vectorized(
     return
   for start in range(0, len(members), size):
     group = members[start : start + size]
+    for one in group:
+      seen_images.in_initial_weights(one.folder, one.data, one.exp.weights.path, one.exp.data.allow_leak)
     prepared = [
       preparation.prepare(one.config, one.exp, one.folder, one.data, job.stop, progress) for one in group
     ]

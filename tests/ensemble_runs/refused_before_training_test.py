@@ -11,7 +11,7 @@ import small_ensemble
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.sources import embedded
-from bloodcell_jax.ensemble_runs import dry_run
+from bloodcell_jax.ensemble_runs import dry_run, vectorized
 from bloodcell_jax.runs import cost, stage_training
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress, signals
@@ -44,6 +44,13 @@ def begins(monkeypatch):
     raise Begun
 
   monkeypatch.setattr(stage_training, 'run', begin)
+  monkeypatch.setattr(vectorized, 'run', begin)
+
+
+@pytest.fixture(scope='module')
+def earlier(blank_figures, tmp_path_factory):
+  """A trained network."""
+  return small_ensemble.run(tmp_path_factory.mktemp('earlier'), **{'ensemble.method': ''})
 
 
 @pytest.fixture
@@ -123,3 +130,20 @@ def test_a_fold_whose_validation_is_one_group_is_refused_before_the_first_is_tra
   with pytest.raises(types.UserError, match='validation has images of one group only'):
     small_ensemble.run(folder, **few)
   assert not list(folder.rglob('history.jsonl'))
+
+
+@pytest.mark.parametrize('together', [0, 2])
+def test_weights_that_have_seen_the_validation_images_are_refused_before_members_are_trained(
+  together, earlier, begins, tmp_path
+):
+  keys = {
+    'weights.path': str(earlier.path),
+    'augment.preprocessing_function': 'weights',
+    'ensemble.members': 2,
+    'ensemble.vectorized': together,
+  }
+  with pytest.raises(types.UserError, match='trained on'):
+    small_ensemble.run(tmp_path / 'other', seed=1, **keys)
+  # The control: with the same division the weights have seen training images alone.
+  with pytest.raises(Begun):
+    small_ensemble.run(tmp_path / 'same', **keys)
