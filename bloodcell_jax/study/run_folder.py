@@ -232,12 +232,12 @@ def _check_evaluation(run: StudyRun) -> None:
   if not others:
     return
   listed = '; '.join(f'{key} was {saved[key]!r} and is {value!r}' for key, value in others.items())
-  path = shell.word(run.folder.path)
+  path = run.folder.path
   if run.row.trees:
-    again = f'move {path} away, and the study fits its trees again'
+    again = f'move {shell.word(path)} away, and the study fits its trees again'
   else:
     given = ' '.join(shell.word(f'--config.{key}={_as_flag(value)}') for key, value in others.items())
-    again = f'evaluate it anew: `evaluate --workdir={path} {given}`'
+    again = f'evaluate it anew: `evaluate --workdir={shell.word(path)} {given}`'
   raise types.UserError(
     f'{run.folder.path} was evaluated with other settings, and one table has all rows alike: {listed}. '
     f'Set these keys as they were, or {again}'

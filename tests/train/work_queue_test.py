@@ -41,7 +41,7 @@ class Work:
 
     def work(i: int) -> None:
       if not self.done[index]:
-        self.meeting.wait(20)
+        self.meeting.wait(10)  # less than what a host is given to end
       folder = root / 'members' / str(i)
       folder.mkdir(parents=True, exist_ok=True)
       (folder / 'config.json').write_text(json.dumps({'by': index}))
@@ -107,7 +107,9 @@ def test_what_a_host_has_finished_without_host_0_knowing_is_sent_first():
 @pytest.mark.parametrize('asked', [0, 1])
 def test_a_stop_of_one_host_stops_both(pair, tmp_path, asked):
   work = Work(pair, [tmp_path / 'a', tmp_path / 'b'], [[NEW] * 400, [NEW] * 400])
-  threading.Timer(0.5, lambda: setattr(work.stop[asked], 'requested', True)).start()
+  stopping = threading.Timer(0.5, lambda: setattr(work.stop[asked], 'requested', True))
+  # Not before both have begun: one that is stopped first leaves the other waiting for it.
+  work.meeting = threading.Barrier(2, stopping.start)
   slow = work_queue.Queue.run
 
   def slowly(queue, pieces, do, *rest):
