@@ -41,7 +41,12 @@ def mask(tree: Any, patterns: Sequence[str]) -> Any:
   for pattern in patterns:
     if not any(re.fullmatch(pattern, name) for name in leaves):
       raise ValueError(f'the pattern {pattern!r} matches no weight; names look like {next(iter(leaves))!r}')
-  return nest({name: any(re.fullmatch(p, name) for p in patterns) for name in leaves})
+  return nest({name: matches(name, patterns) for name in leaves})
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+  """Whether the whole name matches one of the patterns."""
+  return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def count(tree: Any) -> int:

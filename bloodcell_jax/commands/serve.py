@@ -11,7 +11,7 @@ from absl import flags
 
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
-from bloodcell_jax.inference import cell_finder, classifier
+from bloodcell_jax.inference import cell_finder, classifier, megapixels
 from bloodcell_jax.reports import report
 from bloodcell_jax.storage import box, workdir
 from bloodcell_jax.system import console
@@ -78,7 +78,7 @@ def _serve(request: commands.Request, stop: signals.Stop) -> int:
     num_files=values.most_files,
     file_bytes=values.most_megabytes * 10**6,
     total_bytes=values.most_megabytes_in_all * 10**6,
-    pixels=values.most_megapixels * 10**6,
+    pixels=values.most_megapixels * megapixels.MEGAPIXEL,
     minutes=values.minutes,
     num_sessions=_NUM_SESSIONS,
   )

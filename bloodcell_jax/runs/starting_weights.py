@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,7 +84,7 @@ def fresh(job: job_lib.Job) -> list[str]:
   """
   spec, names = job.experiment.weights, list(tree.names(job.shapes))
   taken = ('.*',) if spec.include_top else job.experiment.model.network.features
-  left = [name for name in names if _matches(name, taken) and _matches(name, _kept(job))]
+  left = [name for name in names if tree.matches(name, taken) and tree.matches(name, _kept(job))]
   is_partly = {_layer(name) for name in names if name not in left}
   return list(dict.fromkeys(name if _layer(name) in is_partly else _layer(name) for name in left))
 
@@ -94,10 +92,6 @@ def fresh(job: job_lib.Job) -> list[str]:
 def _kept(job: job_lib.Job) -> tuple[str, ...]:
   """Patterns of the network's weights that are left newly initialized."""
   return job.experiment.weights.exclude if run_format.is_excluded_fresh(job.experiment.format) else ()
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-  return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def _layer(name: str) -> str:

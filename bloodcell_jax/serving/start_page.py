@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.inference import differential_count, review_page
+from bloodcell_jax.inference import differential_count, megapixels, review_page
 from bloodcell_jax.reports import page, report
 from bloodcell_jax.serving import analysis as analysis_lib
 from bloodcell_jax.serving import limits as limits_lib
@@ -47,7 +47,8 @@ def render(analysis: analysis_lib.Analysis, limits: limits_lib.Limits, token: st
     'confidence': analysis.confidence,
   }
   megabytes = f'{limits.file_bytes / 10**6:,.0f} MB'
-  most = f'At most {limits.num_files:,} files, {megabytes} and {limits.pixels / 10**6:,.0f} megapixels each.'
+  size = f'{limits.pixels / megapixels.MEGAPIXEL:,.0f} megapixels'
+  most = f'At most {limits.num_files:,} files, {megabytes} and {size} each.'
   privacy = (
     'Photographs stay on this computer. They are deleted by the button below, when the program ends, or after '
     f'{limits.minutes:g} minutes without use.'

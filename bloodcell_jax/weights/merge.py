@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,10 +43,10 @@ def merge(
   """
   leaves = tree.names(params)
   chosen = [name for name, is_expected in tree.names(tree.mask(params, expected)).items() if is_expected]
-  wanted = {name for name in chosen if not _matches(name, kept)}
+  wanted = {name for name in chosen if not tree.matches(name, kept)}
   faults = [f'missing {name}' for name in leaves if name in wanted and name not in arrays]
   faults += [
-    f'extra {name}' for name in sorted(set(arrays) - wanted) if not _matches(name, (*kept, *left_out))
+    f'extra {name}' for name in sorted(set(arrays) - wanted) if not tree.matches(name, (*kept, *left_out))
   ]
   faults += [
     f'{name} is {_shape(arrays[name])}, the network has {_shape(leaves[name])}'
@@ -59,10 +58,6 @@ def merge(
   return tree.nest(
     {name: jnp.array(arrays[name], leaf.dtype) if name in wanted else leaf for name, leaf in leaves.items()}
   )
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-  return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def _shape(array: Any) -> str:

@@ -24,7 +24,7 @@ _BEFORE = re.compile(rf'^{_WORDS}[\s_.-]+')
 _FOLDER = re.compile(rf'(?:.*[\s_.-])?{_WORDS}')
 # A mask has areas of one value: so many of its pixels equal their neighbours. At most 0.4 do in 300 photographs of two
 # laboratories; a mask of 40x40 pixels saved as JPEG has 0.7, larger ones 0.8 and more.
-_LEAST_EQUAL = 0.6
+LEAST_EQUAL = 0.6
 _MOST_PIXELS = 10**8
 
 
@@ -74,12 +74,17 @@ def share_of_equal(image_HWC: np.ndarray) -> float:
   return float((image_HWC[:, 1:] == image_HWC[:, :-1]).all(-1).mean())
 
 
-def _is_mask(path: str) -> bool:
+def decoded(path: str) -> np.ndarray | None:
+  """The image that may be a mask, uint8 [H, W, 3]; None for one that cannot be decoded, as is told where images are."""
   try:
-    image, _ = photograph.upright(path, _MOST_PIXELS)
+    return np.asarray(photograph.upright(path, _MOST_PIXELS)[0])
   except (rgb.DecodeError, MemoryError):
-    return False  # told where the images are decoded
-  return share_of_equal(np.asarray(image)) >= _LEAST_EQUAL
+    return None
+
+
+def _is_mask(path: str) -> bool:
+  image_HWC = decoded(path)
+  return image_HWC is not None and share_of_equal(image_HWC) >= LEAST_EQUAL
 
 
 def _stem(file: str) -> tuple[str, str]:

@@ -11,11 +11,10 @@ from concurrent import futures
 
 import numpy as np
 
-from bloodcell_jax.data.images import companions, photograph, rgb
+from bloodcell_jax.data.images import companions, photograph
 
-_MOST_PIXELS = 10**8
 # Beside the background, too, pixels of a mask equal their neighbours; those of a cell cut out of its photograph do not.
-_LEAST_EQUAL, _LEAST_EQUAL_BESIDE = 0.6, 0.5
+_LEAST_EQUAL_BESIDE = 0.5
 # So few colours make up most of a mask, whose edges JPEG blurs.
 _MOST_COLOURS, _LEAST_COVERED = 64, 0.9
 # So few it has in all where its folder does not say that it holds masks.
@@ -82,7 +81,7 @@ def pixels(image_HWC: np.ndarray) -> Pixels:
   is_mask = (
     len(colour) > 1
     and equal_HW.size > 0
-    and equal_HW.mean() >= _LEAST_EQUAL
+    and equal_HW.mean() >= companions.LEAST_EQUAL
     and bool(beside_HW.any())
     and equal_HW[beside_HW].mean() >= _LEAST_EQUAL_BESIDE
     and covered >= _LEAST_COVERED
@@ -119,11 +118,8 @@ def _looked_at(folder: str, files: Sequence[str]) -> list[Pixels | None]:
 
 
 def _look(path: str) -> Pixels | None:
-  try:
-    image, _ = photograph.upright(path, _MOST_PIXELS)
-  except (rgb.DecodeError, MemoryError):
-    return None  # told where the images are decoded
-  return pixels(np.asarray(image))
+  image_HWC = companions.decoded(path)
+  return None if image_HWC is None else pixels(image_HWC)
 
 
 def _stem(file: str) -> str:

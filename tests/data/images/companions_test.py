@@ -126,8 +126,8 @@ def test_areas_of_one_value_tell_a_mask_from_a_photograph():
   buffer = io.BytesIO()
   mask().save(buffer, 'JPEG', quality=75)
   saved = np.asarray(Image.open(buffer).convert('RGB'))
-  assert companions.share_of_equal(saved) > companions._LEAST_EQUAL
-  assert companions.share_of_equal(np.asarray(photograph(1))) < companions._LEAST_EQUAL
+  assert companions.share_of_equal(saved) > companions.LEAST_EQUAL
+  assert companions.share_of_equal(np.asarray(photograph(1))) < companions.LEAST_EQUAL
   assert companions.share_of_equal(np.zeros((8, 8, 3), np.uint8)) == 0
 
 

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from written import write
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.sources import folders, names
-
-
-def write(folder, *files):
-  for name in files:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(name.encode())
-  return str(folder)
 
 
 @pytest.mark.parametrize(

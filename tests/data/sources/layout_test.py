@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from written import write
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.sources import folders, names, remarks
 
 CELLS = ('EOSINOPHIL', 'LYMPHOCYTE', 'MONOCYTE')
-
-
-def write(folder, *files):
-  for name in files:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(name.encode())
-  return str(folder)
 
 
 def told(folder) -> str:

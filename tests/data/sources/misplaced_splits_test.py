@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from written import write
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.sources import folders, names
-
-
-def write(folder, *files):
-  for name in files:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(name.encode())
-  return folder
 
 
 def refused(folder) -> str:
@@ -52,9 +45,7 @@ def test_a_split_folder_deeper_inside_a_class_is_refused_too(tmp_path):
 
 @pytest.mark.parametrize('name', ['latest', 'test tubes', 'test 2', 'rejected', 'valve', 'patient 1'])
 def test_another_single_folder_inside_a_class_is_read_and_counted(tmp_path, name):
-  found = folders.read(
-    str(write(tmp_path, 'A/1.png', f'A/{name}/2.png', f'A/{name}/3.png', 'B/4.png')), '', ''
-  )
+  found = folders.read(write(tmp_path, 'A/1.png', f'A/{name}/2.png', f'A/{name}/3.png', 'B/4.png'), '', '')
   assert len(found.table) == 4
   (line,) = [line for line in found.remarks if 'sub-folder' in line]
   assert f'2 images lie in 1 sub-folder of 1 class, such as {name}; ' in line
@@ -62,7 +53,7 @@ def test_another_single_folder_inside_a_class_is_read_and_counted(tmp_path, name
   # The controls: nothing to tell of a list, or of plain classes.
   (tmp_path / 'l.csv').write_text(f'file,label\nA/{name}/2.png,x\nB/4.png,y\n')
   assert 'sub-folder' not in '\n'.join(folders.read(str(tmp_path), '', str(tmp_path / 'l.csv')).remarks)
-  plain = folders.read(str(write(tmp_path / 'plain', 'A/1.png', 'B/2.png')), '', '')
+  plain = folders.read(write(tmp_path / 'plain', 'A/1.png', 'B/2.png'), '', '')
   assert 'sub-folder' not in '\n'.join(plain.remarks)
 
 
@@ -107,7 +98,7 @@ def test_splits_in_the_names_of_all_classes_are_refused_though_each_has_one(tmp_
   ],
 )  # fmt: skip
 def test_names_that_do_not_differ_in_their_split_are_classes(tmp_path, classes):
-  table = folders.read(str(write(tmp_path, *(f'{name}/{name}.png' for name in classes))), '', '').table
+  table = folders.read(write(tmp_path, *(f'{name}/{name}.png' for name in classes)), '', '').table
   assert sorted(table.class_names) == sorted(classes)
 
 

@@ -1,14 +1,8 @@
 """What a folder was taken for is told where a person may have meant something else."""
 
+from written import write
+
 from bloodcell_jax.data.sources import folders
-
-
-def write(folder, *files):
-  for name in files:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(name.encode())
-  return str(folder)
 
 
 def test_a_folder_whose_images_are_rarely_of_one_class_is_told(tmp_path):

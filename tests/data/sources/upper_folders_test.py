@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from written import write
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.sources import folders, names, upper_folders
-
-
-def write(folder, *files):
-  for name in files:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(name.encode())
-  return folder
 
 
 def grid(uppers, lowers):
@@ -114,7 +107,7 @@ def test_laboratories_are_read_as_such_where_the_line_says_so(tmp_path):
 def test_folders_of_patients_and_slides_inside_classes_are_read(tmp_path, uppers, lowers):
   if names.is_series(uppers) and not names.is_series(lowers):
     pytest.skip('numbered folders above others are data sets')
-  found = folders.read(str(write(tmp_path, *grid(uppers, lowers))), '', '')
+  found = folders.read(write(tmp_path, *grid(uppers, lowers)), '', '')
   assert found.table.class_names == tuple(sorted(uppers))
   assert 'sub-folder' in '\n'.join(found.remarks)
 
@@ -131,7 +124,7 @@ def test_folders_of_patients_and_slides_inside_classes_are_read(tmp_path, uppers
   ],
 )
 def test_folders_inside_classes_of_cells_or_beside_images_are_read(tmp_path, files):
-  found = folders.read(str(write(tmp_path, *files)), '', '')
+  found = folders.read(write(tmp_path, *files), '', '')
   assert set(found.table.class_names) == {file.split('/')[0] for file in files}
 
 
