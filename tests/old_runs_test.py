@@ -88,6 +88,16 @@ def test_a_finished_old_run_is_complete_and_its_checkpoints_stay(used, archive):
   assert 'complete' not in printed['unfinished'][0]
 
 
+def test_a_finished_old_run_keeps_the_versions_and_the_date_of_its_training(used, archive):
+  def read(root: pathlib.Path, name: str) -> dict:
+    record = json.loads((root / name / 'environment.json').read_text())
+    return {key: record[key] for key in ('date', 'packages', 'network')}
+
+  assert read(used[0], 'softmax') == read(archive, 'softmax')
+  # Negative control: a run that is trained further has those of the machine that ends it.
+  assert read(used[0], 'unfinished')['date'] != read(archive, 'unfinished')['date']
+
+
 @pytest.mark.parametrize('name', ['softmax', 'svr'])
 def test_evaluating_an_old_run_gives_the_same_probabilities(used, archive, name):
   scored = used[0] / name / 'predictions/test.csv'

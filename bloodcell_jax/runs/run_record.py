@@ -15,10 +15,13 @@ from bloodcell_jax.plots import distribution, figure
 from bloodcell_jax.runs import augmentation_sheet, convolution_record, data_place, scoring, seen_images
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
+from bloodcell_jax.train import history
 
 
 def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int]) -> None:
   """Writes environment.json, the images' digests, the class distribution and, with random augmentation, a sheet.
+
+  Where the run is complete already, what environment.json says of the machine stays that of the training.
 
   Args:
     folder: the run's.
@@ -47,6 +50,7 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
       'leaks': dict(leak),
     },
     _network(job),
+    is_trained=_is_trained(folder, job),
   )
   data_place.remember(folder, job.experiment)
   data_place.keep_lists(folder, job.experiment)
@@ -59,6 +63,15 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
     figure.write(folder.figures / 'augmentation.png', sheet, note)
   drawn = tuple((split, tuple(classes.items())) for split, classes in counts.items())
   figure.write_shared(folder.figures / 'distribution.png', _distribution, drawn, note)
+
+
+def _is_trained(folder: workdir.Workdir, job: job_lib.Job) -> bool:
+  """Whether the run is complete, with no epoch left; an ensemble or a cross-validation has no epochs of its own."""
+  if not folder.report.exists():
+    return False
+  return not folder.history.exists() or job.experiment.stages[-1].fit.is_finished(
+    history.read(folder.history)
+  )
 
 
 def _distribution(counts: tuple[tuple[str, tuple[tuple[str, tuple[int, int]], ...]], ...]) -> Any:

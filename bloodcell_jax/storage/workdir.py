@@ -152,15 +152,28 @@ class Workdir:
     return run_format.upgrade(_read_json(self.config), str(self.config))
 
   def write_environment(
-    self, devices: Sequence[jax.Device], data: Mapping[str, Any], network: Mapping[str, Any]
+    self,
+    devices: Sequence[jax.Device],
+    data: Mapping[str, Any],
+    network: Mapping[str, Any],
+    is_trained: bool = False,
   ) -> None:
     """Writes versions, devices, commit, network and the data's fingerprint, unless the run used other data.
+
+    Args:
+      devices: that train.
+      data: a description of the images.
+      network: a description of the network.
+      is_trained: nothing remains to be trained, so that what a file already here says of versions, devices, commit,
+        date and network, those of the training, is kept.
 
     Raises:
       UserError: the folder's run used other images, labels, groups or splits.
     """
+    before: dict[str, Any] = {}
     if self.environment.exists():
       self.check_data(data['fingerprint'])
+      before = self.read_environment() if is_trained else {}
     atomic.write_json(
       self.environment,
       {
@@ -172,8 +185,9 @@ class Workdir:
         'date': time.strftime('%Y-%m-%d', time.gmtime()),
         'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
         'devices': [{'platform': d.platform, 'kind': d.device_kind} for d in devices],
-        'data': dict(data),
         'network': dict(network),
+        **before,
+        'data': dict(data),
       },
     )
 
