@@ -82,7 +82,8 @@ def get_config() -> config_dict.ConfigDict:
 
   # Up to crop_range: the names and meanings of Keras' ImageDataGenerator.
   c.augment = a = config_dict.ConfigDict()
-  a.keras_version = 2  # 2: axes, brightness and ZCA as in 2018, when height_shift moved rows; 3: as today
+  # 2: axes, brightness and ZCA as in 2018, when height_shift moved rows; 3: as today. The centre is today's in both.
+  a.keras_version = 2
   a.rotation_range = 0.0  # degrees to either side
   # Shifts: below 1 a fraction of the side, from 1 on pixels; or a tuple of values to choose from.
   a.width_shift_range = number_or_tuple(0.0)
@@ -192,7 +193,8 @@ def get_config() -> config_dict.ConfigDict:
   t.monitor = 'val_loss'  # selects the best epoch: val_loss, val_accuracy, loss or accuracy
   t.min_delta = 0.0  # smaller improvements do not count for the two patiences
   t.early_stopping_patience = 0  # epochs without improvement until training ends; 0 for never
-  # Epochs without improvement until the learning rate is reduced; 0 for never.
+  # Epochs without improvement until the learning rate is reduced, for the whole step at once; 0 for never. (In Keras,
+  # SGD's momentum goes on with the earlier rate for a while.)
   t.reduce_on_plateau_patience = 0
   t.reduce_on_plateau_factor = 0.1  # the learning rate is multiplied by it, in (0, 1)
   # Lower bound of the reduced learning rate, as a fraction of the initial one.
@@ -218,12 +220,9 @@ def get_config() -> config_dict.ConfigDict:
   r.epsilon = 0.1  # half width of the tube in which errors cost nothing, in [0, 1)
   r.cost = 1.0  # C: weight of the errors against half the squared norm of the output layer's weights, > 0
 
-  c.logistic = g = (
-    config_dict.ConfigDict()
-  )  # logistic regression as an output layer, on standardized features
-  g.strength = (
-    1e-3  # > 0: strength of the penalty on the squares of its weights, added to the mean cross-entropy
-  )
+  # Logistic regression as an output layer, on features standardized and divided by the square root of their number.
+  c.logistic = g = config_dict.ConfigDict()
+  g.strength = 1e-3  # > 0: half of it times the sum of squares of its weights is added to the cross-entropy
   # A feature is divided by its standard deviation plus this share of the mean standard deviation, >= 0.
   g.least_spread = 0.0
 

@@ -134,3 +134,16 @@ def test_an_override_is_one_line_and_exit_code_2(override, tmp_path):
   assert 'Traceback' not in err
   assert override.split('=')[0].split('.')[0] in err
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('config', 'has_stages'), [('finetune', True), ('cnn_b', False)])
+def test_a_key_that_no_stage_reads_is_said_to_have_no_effect(config, has_stages, tmp_path):
+  _, out, _ = starting.run(
+    f'--config=configs/{config}.py',
+    '--config.train.epochs=3',
+    '--config.data.source=folders',
+    f'--config.data.dir={tmp_path / "nowhere"}',
+    f'--workdir={tmp_path / "run"}',
+  )
+  line = 'config.train.epochs has no effect: each stage has its own; set config.stages.head.epochs and '
+  assert (line in out) == has_stages

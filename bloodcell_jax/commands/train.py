@@ -7,7 +7,7 @@ from absl import flags
 from bloodcell_jax import commands
 from bloodcell_jax.base import types
 from bloodcell_jax.commands import host_flags
-from bloodcell_jax.config import experiment
+from bloodcell_jax.config import experiment, stages
 from bloodcell_jax.ensemble_runs import dry_run
 from bloodcell_jax.runs import host_state
 from bloodcell_jax.storage import workdir
@@ -38,12 +38,16 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
       f'{request.paths[0]}: train takes no paths; name the folder with --config.data.source=folders --config.data.dir'
     )
   config = experiment.with_data_dir(request.config, commands.data_dir())
+  exp, progress = experiment.resolve(config), progress_lib.Progress()
+  given = getattr(flags.FLAGS['config'], 'override_values', {}) if 'config' in flags.FLAGS else {}
+  for line in stages.ignored(given, config.stages.order):
+    progress.line(line)
   # Called by code, the command has parsed no flags.
   if 'dry_run' in flags.FLAGS and flags.FLAGS['dry_run'].value:
     joined = host_flags.read()
-    exp, num_hosts = experiment.resolve(config), joined.num if joined else 1
+    num_hosts = joined.num if joined else 1
     host_state.check(exp, num_hosts)
     folder = workdir.Workdir(request.folder())
-    dry_run.run(experiment.flat(config), folder, stop, progress_lib.Progress(), num_hosts)
+    dry_run.run(experiment.flat(config), folder, stop, progress, num_hosts)
     return
   host_flags.train(config, request.folder(), stop)

@@ -100,6 +100,11 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   """
   experiment = _resolve(config, run_format.CURRENT)
   reading.check_is_read(experiment.data)
+  if experiment.model.channels == 1 and experiment.transform.standardize.preprocessing_function == 'caffe':
+    raise types.UserError(
+      "augment.preprocessing_function is 'caffe', which puts blue first, but model.channels is 1, which makes grey "
+      "with red first; choose 'tf' or 'torch'"
+    )
   return experiment
 
 

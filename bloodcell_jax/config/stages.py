@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import section
@@ -14,6 +14,15 @@ from bloodcell_jax.train import history, plan
 
 CROSS_ENTROPY = 'cross_entropy'
 LOSSES = (CROSS_ENTROPY, svr.NAME)
+# Keys of a run without stages -> those that each stage has in their place.
+OF_STAGES = {
+  'train.epochs': 'epochs',
+  'train.early_stopping_patience': 'early_stopping_patience',
+  'optimizer.name': 'optimizer',
+  'optimizer.learning_rate': 'learning_rate',
+  'optimizer.decay': 'decay',
+  'optimizer.momentum': 'momentum',
+}
 OUTPUT_LAYERS = ('', svr.NAME, rbf.NAME, logistic.NAME)
 
 
@@ -60,6 +69,28 @@ def read(stages: section.Section, optimizer: section.Section, train: section.Sec
       auxiliary=own.take('auxiliary', int),
     )
     own.finish()
+
+
+def ignored(given: Collection[str], order: Sequence[str]) -> list[str]:
+  """Lines on keys of the command line that no stage reads, because each has its own.
+
+  Args:
+    given: dotted keys, without `config.`.
+    order: names of the stages; without any, all keys are read.
+
+  Example:
+    >>> ignored(['seed', 'train.epochs'], ['head', 'block5'])
+    ['config.train.epochs has no effect: each stage has its own; set config.stages.head.epochs and \
+config.stages.block5.epochs']
+    >>> ignored(['train.epochs'], []), ignored(['seed'], ['head'])
+    ([], [])
+  """
+  lines = []
+  for key in given:
+    if order and key in OF_STAGES:
+      own = ' and '.join(f'config.stages.{name}.{OF_STAGES[key]}' for name in order)
+      lines.append(f'config.{key} has no effect: each stage has its own; set {own}')
+  return lines
 
 
 def check(stages: Sequence[Stage], model: zoo.Spec) -> None:

@@ -18,7 +18,8 @@ _LEAST_GRADIENT, _MOST_ITERATIONS = 1e-5, 2000
 class Spec:
   """Hyperparameters of a logistic regression that is fitted as an output layer."""
 
-  # > 0: the penalty is strength / 2 times the mean square of the kernel on standardized features
+  # > 0: the penalty is strength / 2 times the sum of squares of the kernel, on features that are standardized and then
+  # divided by the root of their number (see `fit`)
   strength: float
   # >= 0: a feature is divided by its standard deviation plus this share of the mean one, so that those that hardly vary
   # count for less

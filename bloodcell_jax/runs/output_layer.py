@@ -26,6 +26,8 @@ def fit(
 ) -> Any:
   """The parameters with the head `stage.output_layer` fitted on every training image once, without dropout.
 
+  With cached features of augmented images, each of these copies stands for its share of the image.
+
   **Guarantees**: the weights below the head are the same arrays; the same parameters and images give the same bits on
   the same machine.
 
@@ -63,7 +65,9 @@ def fit(
     share = float(np.mean(layer.logits(input_ND).argmax(1) == label_N))
     summary = f'logistic regression of strength {spec.strength:g}, training accuracy {share:.3f}'
   else:
-    fitted = svr.fit(input_ND, target_NK, weight_N, job.experiment.svr)
+    # Augmented copies of an image share its weight, so that the stage that follows has the same minimum.
+    share = len(job.data.rows['train']) / len(input_ND)
+    fitted = svr.fit(input_ND, target_NK, weight_N * share, job.experiment.svr)
     layer = logistic.Linear(fitted.kernel_DK, fitted.bias_K)
     summary = (
       f'support vector regression, objective {fitted.objective_K.sum():.6g}, '

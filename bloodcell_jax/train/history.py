@@ -79,7 +79,7 @@ def learning_rate_scale(records: Sequence[Record], spec: Spec) -> float:
   """The share of the learning rate that remains after the plateaus so far.
 
   Source: Keras `ReduceLROnPlateau` with cooldown 0: the count of epochs without a gain starts anew after each
-  reduction.
+  reduction. The scale multiplies the whole step, momentum included; Keras' velocity keeps steps of the earlier rate.
 
   Example:
     >>> spec = Spec('val_loss', 0.0, 0, 2, 0.5, 0.0)

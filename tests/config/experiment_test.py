@@ -154,6 +154,15 @@ def test_a_value_of_another_type_is_named_by_its_key(key, value):
     experiment.resolve(config)
 
 
+def test_grey_is_not_made_of_channels_in_another_order():
+  with pytest.raises(
+    types.UserError, match="channels is 1, which makes grey with red first; choose 'tf' or 'torch'"
+  ):
+    experiment.resolve(changed(model__channels=1, augment__preprocessing_function='caffe'))
+  for channels, name in ((3, 'caffe'), (1, 'tf')):
+    experiment.resolve(changed(model__channels=channels, augment__preprocessing_function=name))
+
+
 def test_a_flat_config_nests_back_to_itself():
   flat = experiment.flat(default.get_config())
   assert experiment.flat(experiment.nest(flat)) == flat

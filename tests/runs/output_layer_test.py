@@ -10,14 +10,22 @@ import numpy as np
 import pytest
 
 from bloodcell_jax.base import tree, types
-from bloodcell_jax.config import experiment
-from bloodcell_jax.data import dataset, reading
+from bloodcell_jax.config import experiment, stages
+from bloodcell_jax.data import dataset, reading, stream
 from bloodcell_jax.heads import rbf, svr
-from bloodcell_jax.runs import job, model_set, output_layer, saved_run, scoring, stage_training
+from bloodcell_jax.runs import (
+  frozen_features,
+  job,
+  model_set,
+  output_layer,
+  saved_run,
+  scoring,
+  stage_training,
+)
 from bloodcell_jax.stats import calibration
 from bloodcell_jax.storage import calibration_file, predictions_csv, workdir
 from bloodcell_jax.train import checkpoint, progress, signals
-from configs import cnn_svr, default
+from configs import cnn_svr
 
 CHANGES = {
   'data.embedded.num_train': 6, 'data.embedded.num_test': 1, 'data.embedded.num_copies': 2,
@@ -165,6 +173,31 @@ def test_a_stage_minimises_the_objective_of_the_fit_over_c_and_the_images():
   assert made.loss(made.experiment.stages[0]).l2 == (('dense_\\d+/kernel', 0.0),)
 
 
+def test_augmented_copies_of_cached_features_share_the_weight_of_their_image():
+  made = made_of()
+  rows = made.data.rows['train']
+  batches = [batch.image_BHWC[batch.weight_B > 0] for batch in made.in_order(rows)]
+
+  def kernel(num_augmented: int, stage: stages.Stage) -> np.ndarray:
+    image_NHWC, target_NK, weight_N = (
+      np.repeat(each, num_augmented, 0)
+      for each in (np.concatenate(batches), made.arrays.target_NK[rows], made.arrays.weight_N[rows])
+    )
+    arrays = stream.Arrays(image_NHWC, target_NK, weight_N)
+    cached = frozen_features.Features(made.model, arrays, lambda step: iter(()), lambda params: {})
+    fitted = output_layer.fit(made, stage, made.params, cached, progress.Progress())
+    return np.asarray(fitted['dense_3']['kernel'])
+
+  stage = regression_stage(made)
+  np.testing.assert_allclose(kernel(3, stage), kernel(1, stage), rtol=1e-2, atol=1e-4)
+  # Negative control: with three times the weight the regression is another.
+  alone = output_layer.svr.fit
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(output_layer.svr, 'fit', lambda x, y, weight_N, spec: alone(x, y, 3 * weight_N, spec))
+    heavier = kernel(1, stage)
+  assert np.abs(heavier - kernel(1, stage)).max() > 10 * np.abs(kernel(3, stage) - kernel(1, stage)).max()
+
+
 def test_an_epoch_of_the_regression_is_judged_by_its_loss(undisturbed):
   made, (_, state, records) = made_of(), undisturbed
   rows = made.data.rows['validation']
@@ -230,37 +263,6 @@ def test_neurons_begin_at_the_means_of_the_features():
   assert fitted['dense_3']['kernel'].shape == (6, 4)
   kept = {n for n in tree.names(fitted) if np.array_equal(tree.names(fitted)[n], tree.names(made.params)[n])}
   assert {name.split('/')[0] for name in set(tree.names(fitted)) - kept} == {'rbf_1', 'dense_3'}
-
-
-@pytest.mark.parametrize(
-  ('changes', 'said'),
-  [
-    ({'stages.svr.loss': 'hinge'}, r'stages\.svr\.loss'),
-    ({'stages.svr.output_layer': 'tree'}, r'stages\.svr\.output_layer'),
-    ({'stages.svr.output_layer': 'rbf'}, 'model.head'), ({'stages.softmax.is_candidate': True}, 'differ in loss'),
-    ({'stages.svr.is_candidate': False}, 'none has is_candidate'),
-    ({'stages.softmax.auxiliary': 1}, 'no such auxiliary classifier'),
-    ({'stages.svr.auxiliary': 1, 'model.auxiliary': True}, 'is_candidate=False'), ({'svr.cost': 0.0}, r'svr\.cost'),
-  ],
-)  # fmt: skip
-def test_stages_that_do_not_go_together_are_named(changes, said):
-  with pytest.raises(types.UserError, match=said) as caught:
-    resolve(**changes)
-  assert '\n' not in str(caught.value)
-
-
-def test_every_variant_resolves_and_a_misspelt_one_is_named():
-  assert {v: cnn_svr.order(v) for v in ('svr', 'softmax', 'rbf')} == {
-    'svr': ('softmax', 'svr'), 'softmax': ('softmax',), 'rbf': ('softmax', 'rbf')
-  }  # fmt: skip
-  for variant in cnn_svr.VARIANTS:
-    flat = experiment.flat(cnn_svr.get_config(variant))
-    experiment.resolve(experiment.nest(flat))
-    assert set(default.stage((), 1, '', 0.1)) == {
-      key.split('.')[-1] for key in flat if key.startswith(f'stages.{flat["stages.order"][-1]}.')
-    }
-  with pytest.raises(ValueError, match='svm'):
-    cnn_svr.get_config('svm')
 
 
 def test_a_logistic_fit_replaces_the_output_layer_and_names_images_better_than_before():

@@ -27,7 +27,8 @@ def matrices(
 ) -> np.ndarray:
   """[B, 2, 3] float64 in (row, column): maps a pixel of the result to the point of the image that it samples.
 
-  Rotation . shift . shear . zoom about the centre `size / 2 - 0.5`.
+  Rotation . shift . shear . zoom about the centre `size / 2 - 0.5`, for both versions. Until the end of 2020 Keras took
+  `size / 2 + 0.5`, which moved an image turned by the angle a by `sqrt(2) * |2 sin(a / 2)|` pixels.
 
   Keras of 2018 gave x to the rows: `height_shift_range` moves rows. Since the end of 2020 Keras exchanges the two
   axes of the finished matrix: the rows' shift moves columns, rotation turns the other way, and an image

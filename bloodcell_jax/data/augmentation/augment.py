@@ -196,8 +196,9 @@ def make_apply(spec: Spec, shape: tuple[int, ...], finish: Callable[[Any], Any])
 
   Applies the affine transformation, channel shift, flips and brightness in one compiled loop over the pixels.
 
-  **Guarantees**: the pixels of Keras' `apply_transform` for the same parameters. Channel shift and brightness are
-  applied where the spec has a range for them and the image's parameter is not NaN.
+  **Guarantees**: the pixels of Keras' `apply_transform` for the same parameters; with `keras_version=2`, those of 2018
+  but for the centre (see `affine.matrices`). Channel shift and brightness are applied where the spec has a range for
+  them and the image's parameter is not NaN.
 
   Args:
     spec: fill mode, interpolation and Keras version; the limits of the ranges are not used.
