@@ -151,6 +151,22 @@ def test_killed_and_typed_again_it_comes_to_the_same_bits(places, adapted, tmp_p
 
 
 @pytest.mark.slow
+def test_an_evaluation_that_is_killed_loses_nothing_that_only_the_adaptation_could_fit(adapted, tmp_path):
+  to, plan = tmp_path / 'run', {'nth': 1, 'after': 0.0, 'delay': 0.0, 'is_at_once': True}
+  shutil.copytree(adapted[0], to)
+  measure = (to / 'unlike.npz').read_bytes()
+  plan |= {'at': 'figures of merit', 'note': str(tmp_path / 'note.json')}
+  code, _, err = run('evaluate', f'--workdir={to}', plan=plan)
+  assert code == -9, err
+  assert (to / 'unlike.npz').read_bytes() == measure
+  # Negative control: it had begun to replace the figures, so the page of the earlier ones is gone.
+  assert [(to / name).exists() for name in ('calibration.json', 'report.html')] == [True, False]
+  code, _, err = run('evaluate', f'--workdir={to}')
+  assert code == 0, err
+  assert (to / 'unlike.npz').read_bytes() == measure
+  assert html_checker.check((to / 'report.html').read_text()) == []
+
+
 def test_a_new_class_is_refused_unless_it_is_asked_for_and_then_the_old_ones_stay(places, tmp_path):
   to = tmp_path / 'grown'
   code, _, err = run(*flags(places, 'new.csv', to))

@@ -18,7 +18,7 @@ from bloodcell_jax.runs import (
   validation_rule,
 )
 from bloodcell_jax.stats import calibration, unlike
-from bloodcell_jax.storage import unlike_file, workdir
+from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
 
@@ -115,15 +115,14 @@ def _fitted(
   dropped = scoring.drop_others(folder, scoring.source(models.origin, exp))
   if left := [split for split in dropped if split not in wanted]:
     progress.line(f'no longer in the report, because they were evaluated differently: {", ".join(left)}')
-  folder.begin_scoring({**evaluate_keys, **exp.evaluation})
+  # An adapted run's measure cannot be fitted again here.
+  folder.begin_scoring({**evaluate_keys, **exp.evaluation}, keeps_unlike=kept is not None)
   validation_rule.write(folder, rule, fitted_for, progress)
   if adapted:
     of_run = folder.read_environment()['data']
     note = scoring.note_of_others(data.table.synthetic or of_run['synthetic'], of_run['leaks'])
     basis = scoring.Basis(exp, note, models.origin, rule)
     progress.line(cross_fitted.write(folder, adapted, data, basis))
-  if kept:
-    unlike_file.write(folder, kept)
   if adapted or kept:
     return rule, {}
   unlike_measure.write(folder, data, fitted_for, models.networks[0], exp.seed)

@@ -130,16 +130,18 @@ class Workdir:
     self.check_config(config)
     continuation.check(self.path, self.read_config(), config)
 
-  def begin_scoring(self, evaluation: Mapping[str, Any]) -> None:
-    """Removes the calibration and the measure of unlike images, and writes the keys that the next will be fitted with.
+  def begin_scoring(self, evaluation: Mapping[str, Any], keeps_unlike: bool = False) -> None:
+    """Removes what is written anew with the figures, and writes the keys that the next calibration is fitted with.
 
-    **Guarantees**: whenever the process ends, no calibration stands beside keys that it was not fitted with.
+    **Guarantees**: whenever the process ends, no calibration stands beside keys that it was not fitted with, and no
+    report beside figures that it does not show.
 
     Args:
       evaluation: `Experiment.evaluation`, keys of the section `evaluate`.
+      keeps_unlike: whether the measure of unlike images stays; else it goes with the report and the calibration.
     """
-    self.calibration.unlink(missing_ok=True)
-    self.unlike.unlink(missing_ok=True)
+    for path in (self.report, self.calibration, *(() if keeps_unlike else (self.unlike,))):
+      path.unlink(missing_ok=True)
     own = {f'evaluate.{key}': value for key, value in evaluation.items()}
     atomic.write_json(self.config, {**self.read_config(), **own})
 

@@ -101,6 +101,26 @@ def test_the_same_command_again_leaves_the_bytes_of_the_config(folder):
   )
 
 
+def test_no_report_or_calibration_stands_beside_figures_that_are_not_its_own(folder):
+  def write() -> None:
+    for path in (folder.report, folder.calibration, folder.unlike, folder.metrics):
+      path.write_text('{}')
+
+  def left() -> list[str]:
+    return [
+      path.name
+      for path in (folder.report, folder.calibration, folder.unlike, folder.metrics)
+      if path.exists()
+    ]
+
+  write()
+  folder.begin_scoring({'splits': ['test']})
+  assert left() == ['metrics.json']
+  write()
+  folder.begin_scoring({'splits': ['test']}, keeps_unlike=True)
+  assert left() == ['unlike.npz', 'metrics.json']
+
+
 def test_a_run_of_a_later_version_is_one_line(tmp_path):
   folder = workdir.Workdir(tmp_path)
   folder.config.write_text(json.dumps({**CONFIG, 'format': run_format.CURRENT + 1}))
