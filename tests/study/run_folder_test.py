@@ -139,8 +139,10 @@ def test_a_complete_run_that_was_evaluated_with_other_keys_is_refused_until_it_i
   assert 'evaluate.confidence was 0.95 and is 0.8' in said
   keys = '--config.evaluate.confidence=0.8 --config.evaluate.tta=symmetries'
   assert said.endswith(f'or evaluate it anew: `evaluate --workdir={run.folder.path} {keys}`')
-  # As that command does.
+  # As that command does, whose last file is the report.
   run.folder.begin_scoring({'tta': 'symmetries', 'confidence': 0.8})
+  assert run.state() == run_folder.BEGUN
+  run.folder.report.touch()
   run_folder.check(wanted, rows, tmp_path, WHOLE)
   with pytest.raises(types.UserError, match='was evaluated with other settings'):
     run_folder.check(wanted, tiny.rows(), tmp_path, WHOLE)

@@ -168,6 +168,7 @@ def test_settings_and_intervals_are_those_of_the_folders_whatever_the_command_sa
   # Runs that disagree on a key have no common one; the page names those that the figures rest on.
   assert not any('differently' in note for note in page_head.notes(known['rows']))
   other.folder.begin_scoring({'confidence': 0.8})
+  other.folder.report.touch()
   study_page.write(rows, root)
   known = json.loads((root / 'study.json').read_text())
   assert 'evaluate.confidence' not in known['settings']
