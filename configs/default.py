@@ -192,7 +192,8 @@ def get_config() -> config_dict.ConfigDict:
   t.ema_momentum = 0.0  # of a moving average of the weights, which is evaluated in their place; 0 for none
   t.monitor = 'val_loss'  # selects the best epoch: val_loss, val_accuracy, loss or accuracy
   t.min_delta = 0.0  # smaller improvements do not count for the two patiences
-  t.early_stopping_patience = 0  # epochs without improvement until training ends; 0 for never
+  # Epochs without improvement until training ends; 0 for never. A stage has its own, as it has its epochs.
+  t.early_stopping_patience = 0
   # Epochs without improvement until the learning rate is reduced, for the whole step at once; 0 for never. (In Keras,
   # SGD's momentum goes on with the earlier rate for a while.)
   t.reduce_on_plateau_patience = 0
@@ -259,7 +260,7 @@ def get_config() -> config_dict.ConfigDict:
   v.interval = 'bca'  # kind of bootstrap interval: bca or percentile
   v.prevalence = ()  # fraction of each class, in alphabetical order, to get figures for; () for none
   # Abstain on the least confident images until the error rate of the rest, on validation, every group counted once, is
-  # at most this. At 0.05 that takes nine groups without an error; without them it abstains on every image.
+  # at most this. At 0.05 this needs at least nine groups named without an error; with fewer it abstains on every image.
   v.max_error = 0.05
   v.miscoverage = 0.1  # fraction of conformal sets that may miss the label, in (0, 1)
   # Share of images like the training images that may be withheld as unlike them, in [0, 0.5]; of another laboratory's

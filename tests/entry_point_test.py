@@ -175,6 +175,15 @@ def test_evaluate_scores_any_folder_of_classes(finished, tmp_path):
       ['--config=configs/default.py', '--config.train.epochs=1', '--config=configs/cnn_a.py'],
       '--config is given twice; give it once',
     ),
+    (
+      ['--config=configs/cnn_b.py', '--config.optimizer=adam'],
+      'a section; give one of its keys, such as --config.opt',
+    ),
+    (
+      ['--config=configs/cnn_b.py', '--config.evaluate.splits=test,validation'],
+      "splits=\"('test','validation')\"",
+    ),
+    (['study', '--config=configs/cnn_b.py'], 'a study has a config of rows; start from configs/study.py'),
     (['evaluate'], '--workdir'),
     (['evaluate', '--workdir=nowhere'], 'no run here'),
     (['explain', '--workdir=nowhere', 'cell.png'], 'no run here'),

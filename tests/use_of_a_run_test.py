@@ -233,3 +233,4 @@ def test_two_runs_are_compared_on_the_images_of_both(finished, tmp_path):
   assert set(found['about']['not_compared']) == {'test'}
   code, _, err = run('evaluate', f'--workdir={folder}', f'--compare={tmp_path}')
   assert (code, err.count('\n')) == (2, 1)
+  assert f'{tmp_path}: no run here' in err

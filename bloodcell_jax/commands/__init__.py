@@ -117,6 +117,12 @@ def one_line(error: Exception, argv: Sequence[str]) -> str:
     return '--config is given twice; give it once'
   if named := re.match(r"Unknown command line flag '(config\.[\w.]+)'", text):
     return f'--{named[1]}: a config key needs --config as well, such as --config=configs/default.py'
+  if named := re.match(
+    r"flag (--?config\.([\w.]+))=(.*?): Failed to parse '.*' as a ConfigDict", text, re.DOTALL
+  ):
+    inside = [key.removeprefix(named[2]) for key in _keys() if key.startswith(f'{named[2]}.')]
+    key = next((key for key in ('.name', '.path', *inside) if key in inside), '.KEY')
+    return f'{named[1]}={named[3]}: is a section; give one of its keys, such as {named[1]}{key}'
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   whole = lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}'
   if named := re.match(r"Unknown command line flag '([\w.-]+)'", text):

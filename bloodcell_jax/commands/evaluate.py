@@ -93,6 +93,8 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
 
 def _compare(folder: workdir.Workdir, other: workdir.Workdir, exp: experiment.Experiment) -> None:
   progress = progress_lib.Progress()
+  # Says where there is no run; what is compared are the predictions.
+  other.read_config()
   compared = comparison.compare(folder, other, exp)
   for split, entry in compared.entries.items():
     progress.line(comparison.line(split, entry))

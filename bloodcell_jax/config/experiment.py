@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from bloodcell_jax.base import pipelines, run_format, types
-from bloodcell_jax.config import convolution, pixels, section
+from bloodcell_jax.config import convolution, pixels, section, values
 from bloodcell_jax.config import stages as stages_lib
 from bloodcell_jax.data import dataset, reading, stream
 from bloodcell_jax.data.augmentation import test_time, transform
@@ -100,11 +100,7 @@ def resolve(config: config_dict.ConfigDict) -> Experiment:
   """
   experiment = _resolve(config, run_format.CURRENT)
   reading.check_is_read(experiment.data)
-  if experiment.model.channels == 1 and experiment.transform.standardize.preprocessing_function == 'caffe':
-    raise types.UserError(
-      "augment.preprocessing_function is 'caffe', which puts blue first, but model.channels is 1, which makes grey "
-      "with red first; choose 'tf' or 'torch'"
-    )
+  pixels.check_grey(experiment.transform, experiment.model.channels)
   return experiment
 
 
@@ -204,9 +200,7 @@ def _check(experiment: Experiment) -> None:
     raise types.UserError(
       'data.pipeline is numpy, which does not mix images (augment.mixup_alpha, augment.cutmix_alpha); set it to tf_data'
     )
-  for name in experiment.evaluate_splits:
-    if name not in dataset.SPLITS:
-      raise types.UserError(f'evaluate.splits has {name!r}; choose among {", ".join(dataset.SPLITS)}')
+  values.check_entries('evaluate.splits', experiment.evaluate_splits, dataset.SPLITS)
 
 
 def _data(data: section.Section, synthetic: section.Section, number: int) -> reading.Spec:
@@ -248,7 +242,8 @@ def _member(experiment: Experiment) -> Experiment:
     raise types.UserError(
       f'stages: gradient boosting has its own loss; set the loss of each stage to {stages_lib.CROSS_ENTROPY!r}'
     )
-  specs = [_architecture(experiment.model, name) for name in ensemble.architectures]
+  values.check_entries('ensemble.architectures', ensemble.architectures, tuple(zoo.NETWORKS))
+  specs = [dataclasses.replace(experiment.model, name=name) for name in ensemble.architectures]
   for spec in specs:
     stages_lib.check(experiment.stages, spec)
   if not ensemble.member:
@@ -258,12 +253,6 @@ def _member(experiment: Experiment) -> Experiment:
   splits = dict.fromkeys(('validation', *experiment.evaluate_splits, *more.get(ensemble.method, ())))
   seed = run_format.member_seed(experiment.format, experiment.seed, ensemble.member)
   return dataclasses.replace(experiment, seed=seed, model=own, evaluate_splits=tuple(splits))
-
-
-def _architecture(model: zoo.Spec, name: Any) -> zoo.Spec:
-  if name not in zoo.NETWORKS:
-    raise types.UserError(f'ensemble.architectures has {name!r}; choose among {", ".join(zoo.NETWORKS)}')
-  return dataclasses.replace(model, name=name)
 
 
 def with_data_dir(config: config_dict.ConfigDict, folder: str) -> config_dict.ConfigDict:

@@ -26,6 +26,19 @@ def read(augment_section: section.Section, weights_path: str) -> transform.Spec:
   )
 
 
+def check_grey(spec: transform.Spec, channels: int) -> None:
+  """Refuses a network that makes grey of red, green and blue where the preprocessing puts blue first.
+
+  Raises:
+    UserError: it does.
+  """
+  if channels == 1 and spec.standardize.preprocessing_function == 'caffe':
+    raise types.UserError(
+      "augment.preprocessing_function is 'caffe', which puts blue first, but model.channels is 1, which makes grey "
+      "with red first; choose 'tf' or 'torch'"
+    )
+
+
 def _standardize(augment_section: section.Section, weights_path: str) -> standardize.Spec:
   function = augment_section.take('preprocessing_function', str)
   if (function == OF_WEIGHTS) != bool(weights_path):

@@ -57,6 +57,8 @@ def resolve(config: Any) -> tuple[Row, ...]:
   Raises:
     UserError: one line that names the row, for a config that does not resolve or a row that refers to no other.
   """
+  if 'rows' not in config:
+    raise types.UserError('config.rows is missing: a study has a config of rows; start from configs/study.py')
   top = section.Section('', config)
   shared = {
     f'{name}.{key}': value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from bloodcell_jax.base import types
@@ -29,6 +30,27 @@ def checked(key: str, value: Any) -> Any:
       finite or too large, a tuple that is too long or too deep, or a value of any other type.
   """
   return _checked(key, value, MOST_DEPTH)
+
+
+def check_entries(key: str, entries: Sequence[Any], choices: Collection[str]) -> None:
+  """Refuses a tuple with an entry that is none of the choices.
+
+  Args:
+    key: its dotted name, for the error.
+    entries: of the tuple.
+    choices: the texts that it may have.
+
+  Raises:
+    UserError: the first such entry; where it is several choices in one text, how several are written.
+  """
+  for entry in entries:
+    if entry in choices:
+      continue
+    parts = [part.strip(' ()[]\'"') for part in entry.split(',')] if isinstance(entry, str) else []
+    if len(parts) > 1 and all(part in choices for part in parts):
+      both = ','.join(map(repr, parts))
+      raise types.UserError(f'{key} has {entry!r}; write several as --config.{key}="({both})"')
+    raise types.UserError(f'{key} has {entry!r}; choose among {", ".join(choices)}')
 
 
 def shown(value: Any) -> str:

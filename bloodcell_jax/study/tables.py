@@ -18,7 +18,7 @@ READING = (
   'so an interval that counted images would be far too narrow.',
   'Training and validation are at the scored epoch, the one with the best validation figure. Validation holds other '
   'photographs than training; because it chose the epoch, its figure is optimistic.',
-  'Of a row with several seeds, a figure with an interval is that of the first; means over the seeds are named so.',
+  'Where a row has several seeds, figures with an interval are of the first seed; means over the seeds are named so.',
   "The study's figures are mostly training accuracy, or are on its 71 held-out images, or it does not say. Compare "
   'them with the column that they belong to, not with TEST-clean.',
   "The length is epochs x updates an epoch, and in brackets its share of the whole length, which is the study's where "

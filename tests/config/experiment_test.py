@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import itertools
 import pathlib
@@ -152,6 +153,18 @@ def test_a_value_of_another_type_is_named_by_its_key(key, value):
     config[section][last] = value
   with pytest.raises(types.UserError, match=key.replace('__', '.') + ' is .* must be of type'):
     experiment.resolve(config)
+
+
+def test_several_names_in_one_text_are_told_how_they_are_written():
+  with pytest.raises(
+    types.UserError, match=r'; write several as --config\.evaluate\.splits="(.*)"$'
+  ) as caught:
+    experiment.resolve(changed(evaluate__splits=('test, validation',)))
+  written = ast.literal_eval(str(caught.value).split('"')[1])
+  assert experiment.resolve(changed(evaluate__splits=written)).evaluate_splits == ('test', 'validation')
+  # Negative control: an entry that is no list of names.
+  with pytest.raises(types.UserError, match='choose among'):
+    experiment.resolve(changed(evaluate__splits=('test, fold',)))
 
 
 def test_grey_is_not_made_of_channels_in_another_order():
