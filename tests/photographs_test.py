@@ -41,7 +41,7 @@ def test_each_cell_has_a_line_with_its_box_and_marks_and_overlaps_are_counted_on
   assert [row['repeat_of'] for row in rows] == ['', '', 'a.png#1', 'a.png#2', '', '']
   assert [row['marks'] for row in rows] == ['', '', '', '', '', 'cut by the edge']
   assert abs(int(rows[0]['left']) - int(rows[2]['left']) - 130) < 8
-  assert '2 cells are shown again by overlapping photographs of one field, and counted once' in out
+  assert 'Not counted: 2 repeats of cells in overlapping photographs of one field' in out
   assert '1 cut by the edge' in out
   for name in ('empty.png', 'black.png'):
     assert f'left out: {name}: no white cell was found in it' in out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -18,9 +18,12 @@ _SIDE = 16
 _LIKENESS, _SIZES = 0.8, 1.2
 # Keypoints that agree on a map: as many as the audit asks for to join a single image.
 _LEAST_INLIERS = 10
-# Photographs that each is compared with, the most similar ones.
-_MOST_PARTNERS = 4
+# Photographs that each is compared with in any case, the most similar ones; and how many comparisons in vain end those
+# beyond them.
+_PARTNERS, _MOST_IN_VAIN = 4, 4
 _BLOCK = 512
+
+View = tuple[int, int]  # a cell in a photograph: (photograph, index of the box)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Thumbnails:
 
   thumbnail_ND: np.ndarray  # float32, of mean 0 and norm 1; D = 256
   side_N: np.ndarray  # longer side of the box in pixels
-  photograph_N: np.ndarray  # index of the photograph
+  views: tuple[View, ...]  # N
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,26 +54,24 @@ def thumbnail(photograph_HWC: np.ndarray, box: cell.Box) -> np.ndarray:
   return value_D / max(1e-6, float(np.linalg.norm(value_D)))
 
 
-def candidates(cells: Thumbnails) -> list[tuple[int, int]]:
-  """Pairs of photographs, a < b, that may show a cell in common: each with the most similar others."""
-  best: dict[tuple[int, int], float] = collections.defaultdict(float)
+def alike(cells: Thumbnails) -> Iterator[tuple[View, View]]:
+  """Pairs of cells that look alike, of photographs a < b; the most alike first.
+
+  It takes N^2 products of thumbnails, and 12 bytes for each pair.
+  """
+  photograph_N = np.array([photograph for photograph, _ in cells.views], np.int64)
+  parts = []
   for start in range(0, len(cells.thumbnail_ND), _BLOCK):
     block = slice(start, start + _BLOCK)
     likeness_BN = cells.thumbnail_ND[block] @ cells.thumbnail_ND.T
     ratio_BN = cells.side_N[block, None] / cells.side_N
     is_near_BN = (likeness_BN >= _LIKENESS) & (ratio_BN <= _SIZES) & (ratio_BN >= 1 / _SIZES)
-    is_near_BN &= cells.photograph_N[block, None] < cells.photograph_N
-    for i, j in zip(*np.nonzero(is_near_BN), strict=True):
-      pair = int(cells.photograph_N[start + i]), int(cells.photograph_N[j])
-      best[pair] = max(best[pair], float(likeness_BN[i, j]))
-  times: collections.Counter[int] = collections.Counter()
-  kept = []
-  for a, b in sorted(best, key=lambda pair: (-best[pair], pair)):
-    if times[a] < _MOST_PARTNERS and times[b] < _MOST_PARTNERS:
-      times[a] += 1
-      times[b] += 1
-      kept.append((a, b))
-  return sorted(kept)
+    is_near_BN &= photograph_N[block, None] < photograph_N
+    i, j = np.nonzero(is_near_BN)
+    parts.append(((i + start).astype(np.int32), j.astype(np.int32), likeness_BN[i, j]))
+  i, j, likeness = (np.concatenate(column) for column in zip(*parts, strict=True))
+  for row in np.lexsort((photograph_N[j], photograph_N[i], -likeness)):
+    yield cells.views[i[row]], cells.views[j[row]]
 
 
 def described(photograph_HWC: np.ndarray) -> Described:
@@ -78,64 +79,109 @@ def described(photograph_HWC: np.ndarray) -> Described:
   return Described(max(photograph_HWC.shape[:2]), *keypoints.detect(photograph_HWC))
 
 
-def registered(
-  pairs: Sequence[tuple[int, int]], look: Callable[[int], Described | None]
-) -> dict[tuple[int, int], np.ndarray]:
-  """The affine map [2, 3] from pixels of a to pixels of b, for each pair whose keypoints agree on one.
+def registered(first: Described | None, second: Described | None) -> np.ndarray | None:
+  """The affine map [2, 3] from pixels of the first to pixels of the second; None if their keypoints agree on none.
 
   Source: as `geometry.match`.
 
   Args:
-    pairs: of photographs, a < b, ascending.
-    look: `described` of the photograph, or None where it has gone; asked once for each of its pairs.
+    first, second: None for a photograph that has gone, which has no map.
   """
-  maps: dict[tuple[int, int], np.ndarray] = {}
-  for pair in pairs:
-    first, second = map(look, pair)
-    if first is None or second is None:
-      continue
-    collector = keypoints.Collector(2)
-    for one in (first, second):
-      collector.add(one.xy_P2, one.descriptor_PD, one.size)
-    found = geometry.match(collector.keypoints(), 0, 1, False, _LEAST_INLIERS)
-    if found is not None:
-      affine_23 = found.affine_23 * (second.side / keypoints.LONG_SIDE)
-      affine_23[:, :2] /= first.side / keypoints.LONG_SIDE
-      maps[pair] = affine_23
-  return maps
+  if first is None or second is None:
+    return None
+  collector = keypoints.Collector(2)
+  for one in (first, second):
+    collector.add(one.xy_P2, one.descriptor_PD, one.size)
+  found = geometry.match(collector.keypoints(), 0, 1, False, _LEAST_INLIERS)
+  if found is None:
+    return None
+  affine_23 = found.affine_23 * (second.side / keypoints.LONG_SIDE)
+  affine_23[:, :2] /= first.side / keypoints.LONG_SIDE
+  return affine_23
 
 
 def same_cells(
-  boxes: Sequence[Sequence[cell.Box]], maps: dict[tuple[int, int], np.ndarray]
-) -> list[list[tuple[int, int]]]:
-  """The cells that several photographs show, each as (photograph, index of the box) in ascending order.
+  boxes: Sequence[Sequence[cell.Box]],
+  pairs: Iterable[tuple[View, View]],
+  map_of: Callable[[int, int], np.ndarray | None],
+) -> list[list[View]]:
+  """The cells that several photographs show, each by its views in ascending order.
 
   A box of a is one of b if the map carries its centre into that, and the inverse map carries that one's centre back.
 
+  Each photograph is compared with the 4 that are most similar. Where some of these show the same cells it is compared
+  with others as well, as long as two views that look alike belong to no common cell, until 4 comparisons joined
+  nothing. N photographs without a cell in common take at most 2 N comparisons; beyond these there is at most one for
+  each view that is joined, and 4 for each photograph with such a view.
+
   Args:
     boxes: of each photograph.
-    maps: as from `registered`.
+    pairs: as from `alike`.
+    map_of: `registered` of photographs a < b, asked once at most.
   """
-  parent: dict[tuple[int, int], tuple[int, int]] = {}
+  views = _Views()
+  compared: set[tuple[int, int]] = set()
+  num_compared: collections.Counter[int] = collections.Counter()
+  num_in_vain: collections.Counter[int] = collections.Counter()
+  for one, other in pairs:
+    both = one[0], other[0]
+    if both in compared:
+      continue
+    is_similar = all(num_compared[i] < _PARTNERS for i in both)
+    is_settled = views.is_in(one, both[1]) or views.is_in(other, both[0])
+    if not is_similar and (is_settled or any(num_in_vain[i] >= _MOST_IN_VAIN for i in both)):
+      continue
+    compared.add(both)
+    num_compared.update(both if is_similar else ())
+    affine_23 = map_of(*both)
+    num_joined = 0 if affine_23 is None else _join(views, both, boxes, affine_23)
+    num_in_vain.update(both if not num_joined and not is_settled else ())
+  return views.groups()
 
-  def root(one: tuple[int, int]) -> tuple[int, int]:
-    while parent.get(one, one) != one:
-      one = parent[one]
-    return one
 
-  for (a, b), affine_23 in sorted(maps.items()):
-    back_23 = cv2.invertAffineTransform(affine_23)
-    for i, one in enumerate(boxes[a]):
-      for j, other in enumerate(boxes[b]):
-        if _is_inside(_middle(one), affine_23, other) and _is_inside(_middle(other), back_23, one):
-          first, second = sorted((root((a, i)), root((b, j))))
-          parent[second] = first
-          parent.setdefault(first, first)
-          break
-  groups: dict[tuple[int, int], list[tuple[int, int]]] = collections.defaultdict(list)
-  for each in sorted(parent):
-    groups[root(each)].append(each)
-  return [group for _, group in sorted(groups.items()) if len(group) > 1]
+class _Views:
+  """Views of cells, joined where they show the same one."""
+
+  def __init__(self) -> None:
+    self._root: dict[View, View] = {}
+    self._group: dict[View, list[View]] = {}  # by root
+    self._photographs: dict[View, set[int]] = {}  # by root
+
+  def is_in(self, view: View, photograph: int) -> bool:
+    """Whether the cell of this view is known to be in the photograph."""
+    return view in self._root and photograph in self._photographs[self._root[view]]
+
+  def join(self, one: View, other: View) -> bool:
+    """Makes both views of one cell; False if they were."""
+    for view in (one, other):
+      if view not in self._root:
+        self._root[view], self._group[view], self._photographs[view] = view, [view], {view[0]}
+    # The smaller group goes into the larger one.
+    kept, gone = sorted((self._root[one], self._root[other]), key=lambda root: -len(self._group[root]))
+    if kept == gone:
+      return False
+    for view in self._group[gone]:
+      self._root[view] = kept
+    self._group[kept] += self._group.pop(gone)
+    self._photographs[kept] |= self._photographs.pop(gone)
+    return True
+
+  def groups(self) -> list[list[View]]:
+    return sorted(sorted(group) for group in self._group.values())
+
+
+def _join(
+  views: _Views, photographs: tuple[int, int], boxes: Sequence[Sequence[cell.Box]], affine_23: np.ndarray
+) -> int:
+  """Joins the views of two photographs that show the same cell; the number of those that were not joined before."""
+  (a, b), back_23 = photographs, cv2.invertAffineTransform(affine_23)
+  num_joined = 0
+  for i, one in enumerate(boxes[a]):
+    for j, other in enumerate(boxes[b]):
+      if _is_inside(_middle(one), affine_23, other) and _is_inside(_middle(other), back_23, one):
+        num_joined += views.join((a, i), (b, j))
+        break
+  return num_joined
 
 
 def _middle(box: cell.Box) -> np.ndarray:

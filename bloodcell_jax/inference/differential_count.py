@@ -214,14 +214,12 @@ def duplicates(counted: dict[str, Any]) -> str:
 
 
 def not_counted(counted: dict[str, Any]) -> str:
-  """A line about cells that are not counted, or counted once although several photographs show them; '' for none."""
+  """A line about what is not counted: cells that another photograph shows as well, and marked ones; '' for none."""
   repeats, marked = counted['num_repeats'], sum(counted['left_out'].values())
   lines = []
   if repeats:
-    lines.append(
-      f'{repeats:,} {"cell is" if repeats == 1 else "cells are"} shown again by overlapping photographs of one field, '
-      'and counted once'
-    )
+    what = '1 repeat of a cell' if repeats == 1 else f'{repeats:,} repeats of cells'
+    lines.append(f'not counted: {what} in overlapping photographs of one field')
   if marked:
     by_mark = ', '.join(f'{num:,} {mark}' for mark, num in counted['left_out'].items())
     lines.append(f'not counted, because a class is told from a whole cell: {by_mark}')

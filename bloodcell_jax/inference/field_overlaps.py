@@ -81,10 +81,7 @@ def repeated(
     return nothing
   thumbnail_ND = np.stack([compared.thumbnails[cells[places[i].rows[j]].key] for i, j in seen])
   sides = [boxes[i][j].longer_side for i, j in seen]
-  pairs = repeats.candidates(
-    repeats.Thumbnails(thumbnail_ND, np.array(sides), np.array([i for i, _ in seen]))
-  )
-  digests = {(a, b): (places[a].digest, places[b].digest) for a, b in pairs}
+  pairs = repeats.alike(repeats.Thumbnails(thumbnail_ND, np.array(sides), tuple(seen)))
 
   def look(i: int) -> repeats.Described | None:
     poll()
@@ -96,14 +93,15 @@ def repeated(
       compared.keypoints[digest] = repeats.described(photograph_HWC)
     return compared.keypoints[digest]
 
-  new = [pair for pair in pairs if digests[pair] not in compared.maps]
-  found = repeats.registered(new, look)
-  compared.maps.update({digests[pair]: found.get(pair) for pair in new})
-  known = {pair: compared.maps[digests[pair]] for pair in pairs}
-  maps = {pair: affine_23 for pair, affine_23 in known.items() if affine_23 is not None}
+  def map_of(a: int, b: int) -> np.ndarray | None:
+    digests = places[a].digest, places[b].digest
+    if digests not in compared.maps:
+      compared.maps[digests] = repeats.registered(look(a), look(b))
+    return compared.maps[digests]
+
   # By key: of photographs with the same bytes only the first is compared.
   repeat_of: dict[str, int] = {}
-  for group in repeats.same_cells(boxes, maps):
+  for group in repeats.same_cells(boxes, pairs, map_of):
     rows = [places[i].rows[j] for i, j in group]
     kept = min(rows, key=lambda row: (is_doubtful(row), row))
     repeat_of |= {cells[row].key: kept for row in rows if row != kept}

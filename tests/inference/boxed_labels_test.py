@@ -129,6 +129,24 @@ def test_photographs_that_show_the_same_labelled_cell_are_one_group(tmp_path):
   assert groups([first, ('b.png', 390, 280, 'MONOCYTE'), other]) == ['a.png', 'b.png', 'c.png']
 
 
+def test_eight_views_of_a_labelled_cell_are_one_group(tmp_path):
+  slide_HWC = drawn_field.draw(((300, 240), (520, 380)), size=(900, 600), seed=1)
+  mine = tmp_path / 'slides'
+  mine.mkdir()
+  rows = []
+  for i, (left, top) in enumerate(np.random.default_rng(0).integers(0, 101, (8, 2)).tolist()):
+    Image.fromarray(slide_HWC[top : top + 480, left : left + 640]).save(mine / f'{i:02}.png')
+    x, y = 300 - left, 240 - top
+    rows.append([f'{i:02}.png', 0, x - 45, y - 45, x + 45, y + 45, '', '', 'MONOCYTE'])
+  # Negative control: the cell of another field.
+  Image.fromarray(drawn_field.draw(((300, 240),), seed=2)).save(mine / 'other.png')
+  rows.append(['other.png', 0, 255, 195, 345, 285, '', '', 'MONOCYTE'])
+  place = tmp_path / 'cells'
+  boxed_labels.write(write_list(tmp_path / 'list.csv', rows), str(mine), place, 10**9)
+  table = folders.read(str(place), str(place / cell_folder.GROUPS), str(place / cell_folder.LABELS)).table
+  assert table.group.tolist() == ['00.png'] * 8 + ['other.png']
+
+
 def test_a_list_beside_its_photographs_names_them_as_one_without_boxes_does(slides, tmp_path):
   rows = rows_of(slides)
   monday = tmp_path / 'lab' / 'monday'

@@ -134,10 +134,23 @@ def test_a_cell_that_another_photograph_shows_again_is_counted_once(tmp_path):
   classified = doubtful(('', '', ''), (None, 0, None))
   counted = differential_count.count(classified, 0.95)
   assert (counted['num_cells'], counted['num_repeats']) == (2, 1)
-  assert '1 cell is shown again' in differential_count.not_counted(counted)
+  said = 'Not counted: 1 repeat of a cell in overlapping photographs of one field.'
+  assert differential_count.not_counted(counted) == said
   differential_count.write_predictions(tmp_path / 'p.csv', classified)
   rows = list(csv.DictReader((tmp_path / 'p.csv').read_text().splitlines()))
   assert [row['repeat_of'] for row in rows] == ['', 'a.png#1', '']
+
+
+def test_a_cell_that_the_edge_cuts_in_all_views_is_not_said_to_be_counted():
+  counted = differential_count.count(doubtful(('cut by the edge',) * 3, (None, 0, 0)), 0.95)
+  assert counted['num_cells'] == 0
+  said = differential_count.not_counted(counted)
+  assert said.startswith('Not counted: 2 repeats of cells in overlapping photographs of one field. ')
+  assert said.endswith('1 cut by the edge.')
+  assert 'once' not in said
+  # Negative control: a count says what is true of cells that are counted in one of their views as well.
+  counted = differential_count.count(doubtful(('', '', ''), (None, 0, 0)), 0.95)
+  assert (counted['num_cells'], differential_count.not_counted(counted)) == (1, said.partition('. ')[0] + '.')
 
 
 def test_no_cell_is_a_count_of_nothing(tmp_path):

@@ -11,7 +11,7 @@ import page_server
 from drawn_field import draw
 
 SLIDE = draw(((300, 240), (520, 380)), size=(900, 600), seed=1)
-SHOWN_AGAIN = ', and counted once'
+SHOWN_AGAIN = 'in overlapping photographs of one field'
 
 
 def view(left: int, top: int) -> bytes:
@@ -39,7 +39,7 @@ def test_a_cell_of_overlapping_photographs_is_marked_and_counted_once(server):
   assert counted_in(state) == {'a.png': ['', ''], 'b.png': again, 'copy of b.png': again, 'c.png': ['', '']}
   assert (state['count']['num_cells'], state['count']['num_repeats']) == (4, 2)
   (line,) = (line for line in state['count']['warnings'] if SHOWN_AGAIN in line)
-  assert line.startswith('2 cells are shown again by overlapping photographs')
+  assert line.startswith('Not counted: 2 repeats of cells in overlapping photographs')
   assert counted_in(browser.state()) == counted_in(state), 'a page that is loaded again shows the same'
   predictions = csv.DictReader(io.StringIO(browser.ask('GET', '/export/predictions.csv')[2].decode()))
   names = {(row['file'], row['cell']): row['repeat_of'] for row in predictions}
