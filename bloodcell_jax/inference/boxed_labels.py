@@ -23,8 +23,8 @@ def write(labels_csv: str, data_dir: str, folder: pathlib.Path, max_pixels: int)
   """Cuts the labelled cells out, as `cell_folder.write`; the number of images.
 
   Args:
-    labels_csv: as for `label_csv.paths`; rows without a box label the whole photograph. Photographs are named as in
-      `label_csv.read`.
+    labels_csv: as for `label_csv.paths`; rows without a box label the whole photograph. Photographs are named as for
+      `label_csv.file_of`.
     data_dir: the folder of the photographs.
     folder: to write.
     max_pixels: of a photograph.
@@ -37,11 +37,14 @@ def write(labels_csv: str, data_dir: str, folder: pathlib.Path, max_pixels: int)
   digests: dict[str, str] = {}
   for path, where, row in _rows(labels_csv):
     label = label_csv.of_row(where, row)
-    file = files.find(row['file'], path)
+    file = label_csv.file_of(where, row, path, files)
     if not label:
       raise types.UserError(f'{where} lacks a label; give it one')
     if not file or not os.path.isfile(os.path.join(data_dir, file)) or file.startswith('..'):
-      raise types.UserError(f'{where} names {row["file"]}, which is not a file in the folder {data_dir}')
+      raise types.UserError(
+        f'{where} names {row["file"]}, which is not a file in the folder {data_dir}{files.hint(row["file"])}; set '
+        '--data_dir to a folder that holds all photographs of the list, and name them relative to it'
+      )
     if file not in digests:
       digests[file] = _digest(os.path.join(data_dir, file))
     label_csv.check_digest(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
-from bloodcell_jax.data.sources import folders, label_csv
+from bloodcell_jax.data.sources import folders, input_paths, label_csv
 from bloodcell_jax.inference import boxed_labels, cell_folder
 
 HEADER = ('file', 'cell', 'left', 'top', 'right', 'bottom', 'sha256_16', 'machine_label', 'human_label')
@@ -157,13 +157,38 @@ def test_a_list_beside_its_photographs_names_them_as_one_without_boxes_does(slid
   assert groups.count('monday/0.png') == groups.count('monday/1.png') == 2
   whole = write_list(monday / 'whole.csv', [[row[0], row[-1]] for row in rows[::2]], ('file', 'label'))
   assert [one.file for one in label_csv.read(whole, str(monday.parent))] == ['monday/0.png', 'monday/1.png']
-  # Negative controls: a list elsewhere, and names that lead out of its folder.
-  elsewhere = write_list(tmp_path / 'corrections.csv', rows)
+  # Negative controls: a list elsewhere without the digests, and names that lead out of its folder.
+  elsewhere = write_list(tmp_path / 'corrections.csv', [[*row[:6], '', *row[7:]] for row in rows])
   (monday / 'deep').mkdir()
   above = write_list(monday / 'deep' / 'corrections.csv', [[f'../{row[0]}', *row[1:]] for row in rows])
   for refused in (elsewhere, above):
     with pytest.raises(types.UserError, match=r'line 2 names .*0\.png, which is not a file in the folder'):
       boxed_labels.write(refused, str(monday.parent), tmp_path / 'others', 10**9)
+
+
+def test_corrections_of_a_pattern_or_of_several_folders_are_read_back_from_the_folder_above(slides, tmp_path):
+  top = tmp_path / 'top'
+  for i, day in enumerate(('mon', 'tue')):
+    (top / day).mkdir(parents=True)
+    shutil.copy(slides / f'{i}.png', top / day)
+  for paths in ([f'{top}/**/*.png'], [f'{top}/mon', f'{top}/tue']):
+    assert [one.shown for one in input_paths.read(paths).inputs] == ['0.png', '1.png']
+  labels = write_list(tmp_path / 'corrections.csv', rows_of(slides))
+  assert boxed_labels.write(labels, str(top), tmp_path / 'cells', 10**9) == 4
+  groups = (tmp_path / 'cells' / cell_folder.GROUPS).read_text()
+  assert groups.count('mon/0.png') == groups.count('tue/1.png') == 2
+  # Negative controls: the folder of some of them, another image of that name, and two of them.
+  with pytest.raises(types.UserError, match='set --data_dir to a folder that holds all photographs'):
+    boxed_labels.write(labels, str(top / 'mon'), tmp_path / 'others', 10**9)
+  (top / 'mon' / '0.png').rename(top / 'mon' / 'kept.png')
+  shutil.copy(slides / '1.png', top / 'tue' / '0.png')
+  with pytest.raises(types.UserError, match=r'tue/0\.png has changed since it was labelled'):
+    boxed_labels.write(labels, str(top), tmp_path / 'others', 10**9)
+  (top / 'mon' / 'kept.png').rename(top / 'mon' / '0.png')
+  with pytest.raises(
+    types.UserError, match=r'line 2 names 0\.png, which may be mon/0\.png or tue/0\.png; write'
+  ):
+    boxed_labels.write(labels, str(top), tmp_path / 'others', 10**9)
 
 
 def test_a_list_of_whole_photographs_has_no_boxes(slides, tmp_path):

@@ -127,7 +127,7 @@ def _check_unchanged(folder: str, labels: list[label_csv.Label], digest_of: dict
     if label.file not in digest_of:
       raise types.UserError(
         f'{label.where}: {label.file} is not a file in the folder of the data; correct or remove the line'
-        f'{listed_names.hint(folder, label.file)}'
+        f'{listed_names.FilesOfLists(folder).hint(label.file)}'
       )
     label_csv.check_digest(label, digest_of[label.file])
 

@@ -42,16 +42,16 @@ def paths(labels_csv: str) -> list[str]:
 def read(labels_csv: str, folder: str) -> list[Label]:
   """The labels of lists with the columns `file` and `label`, or `human_label`; `sha256_16` and `split` are optional.
 
-  A file may be named relative to the folder of the data, or to the folder of its list if that lies inside. The splits
-  are read as by `list_split`: where lines of a list have one, each line needs one.
+  Files are named as for `file_of`. The splits are read as by `list_split`: where lines of a list have one, each line
+  needs one.
 
   Args:
     labels_csv: as for `paths`.
     folder: the folder of the data.
 
   Raises:
-    UserError: a list cannot be read, lacks a column, or a line has no file, no label, or a file that has a line
-      already; in another list it may have one with the same label, and no other split.
+    UserError: a list cannot be read, lacks a column, or a line has no file, no label, a name of several files, or a
+      file that has a line already; in another list it may have one with the same label, and no other split.
   """
   labels: dict[str, Label] = {}
   files = listed_names.FilesOfLists(folder)
@@ -102,17 +102,47 @@ def _read(path: str, files: listed_names.FilesOfLists) -> list[Label]:
         'TO-labelled, the page of `serve` exports them'
       )
     inner = posixpath.normpath(file)
-    found = files.find(row['file'], path)
+    found = file_of(where, row, path, files)
     if not found and listed_names.is_absolute(inner):
       raise types.UserError(
         f'{where} names {file}, which is not a file in the folder of the data; name files relative to it'
       )
-    if inner.startswith('..'):
+    if (found or inner).startswith('..'):
       raise types.UserError(f'{where} names {file}, which is not inside the folder of the data')
     digest = row.get('sha256_16', '').strip()
     labels.append(Label(found or inner, label, digest, where, split, columns, unread))
   list_split.check_complete(rows, splits, [one.file for one in labels], columns)
   return labels
+
+
+def file_of(where: str, row: Mapping[str, str], list_path: str, files: listed_names.FilesOfLists) -> str:
+  """The file of the folder of the data that a line names, as `FilesOfLists.find` gives it; '' for none.
+
+  Where the line has the digest of the image, which tells whether it is the right one, the name may also be a path from
+  the current folder, or the end of the path of one image below the folder of the data: so `predict` names the images of
+  patterns and of several folders.
+
+  Args:
+    where: of the line, for people.
+    row: of the list.
+    list_path: of the list.
+    files: of the folder of the data.
+
+  Raises:
+    UserError: the name is the end of the paths of several images.
+  """
+  name = row['file']
+  found = files.find(name, list_path)
+  if (found and not found.startswith('..')) or not row.get('sha256_16', '').strip():
+    return found
+  if os.path.exists(name) and (inside := files.find(os.path.abspath(name), list_path)):
+    return inside
+  below = [found] if found else files.below(name)
+  if len(below) > 1:
+    raise types.UserError(
+      f'{where} names {name}, which may be {below[0]} or {below[1]}; write the one that is meant into the list'
+    )
+  return below[0] if below else ''
 
 
 def remarks(labels: Sequence[Label], groups_csv: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 import re
@@ -147,6 +148,33 @@ class FilesOfLists:
       return ''
     near = self._beside.setdefault(place, Tree(place or '.')).find(inner)
     return posixpath.normpath(posixpath.join(own[len(whole) + 1 :], near)) if near else ''
+
+  def below(self, name: str) -> list[str]:
+    """The images anywhere below the folder of the data whose paths end in this name, in natural order.
+
+    If any is spelled exactly so, those that only read like it (see `names.key`) are not among them.
+    """
+    for spelling in _spellings(name):
+      if is_absolute(spelling) or spelling.startswith('..'):
+        continue
+      of_base_name = self._images.get(names.key(posixpath.basename(spelling)), ())
+      exact = [file for file in of_base_name if f'/{file}'.endswith(f'/{spelling}')]
+      if found := exact or [file for file in of_base_name if f'/{_key(file)}'.endswith(f'/{_key(spelling)}')]:
+        return found
+    return []
+
+  def hint(self, name: str) -> str:
+    """As the function `hint`, or else the only image below the folder whose path ends in this name."""
+    there = self.below(name)
+    return hint(self._folder, name) or (f' ({there[0]} is there)' if len(there) == 1 else '')
+
+  @functools.cached_property
+  def _images(self) -> dict[str, list[str]]:
+    """The images below the folder, by the keys of their base names."""
+    found: dict[str, list[str]] = {}
+    for file in image_files.listing(self._folder, '')[0]:
+      found.setdefault(names.key(posixpath.basename(file)), []).append(file)
+    return found
 
 
 def _absolute(folder: str) -> str:
