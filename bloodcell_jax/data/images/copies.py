@@ -12,7 +12,7 @@ from concurrent import futures
 import numpy as np
 from PIL import Image
 
-from bloodcell_jax.data.images import decode, image_files
+from bloodcell_jax.data.images import black_border, decode, image_files
 
 # Pixels a side of the reduced images that are compared.
 SIDE = 16
@@ -67,17 +67,23 @@ def signature(image_HWC: np.ndarray) -> np.ndarray:
 def are_copies(a_D: np.ndarray, b_D: np.ndarray) -> bool:
   """Whether two signatures are those of an image and its copy; never for images without any structure.
 
+  A black border does not count: it is equal in other images too, and its contrast is not the image's own.
+
   Args:
     a_D: of `signature`.
     b_D: of `signature`.
   """
   spread = min(_spread(a_D), _spread(b_D))
   difference = np.sqrt(((a_D - b_D) ** 2).mean())
-  return spread >= LEAST_SPREAD and bool(difference <= min(MOST_DIFFERENCE, MOST_SHARE * spread))
+  if spread < LEAST_SPREAD or difference > min(MOST_DIFFERENCE, MOST_SHARE * spread):
+    return False
+  both_2D = np.stack([a_D, b_D])
+  inside_2D = _inside(both_2D)
+  return bool(inside_2D.all() or _are_alike_inside(both_2D, inside_2D, np.array([[0, 1]]))[0])
 
 
 def pairs(signature_ND: np.ndarray, poll: Callable[[], None]) -> np.ndarray:
-  """[P, 2] int64: the pairs of rows, a < b, whose signatures are those of an image and its copy.
+  """[P, 2] int64: the pairs of rows, a < b, whose signatures are those of an image and its copy, as `are_copies`.
 
   Time grows with the square of the number of images.
 
@@ -88,6 +94,8 @@ def pairs(signature_ND: np.ndarray, poll: Callable[[], None]) -> np.ndarray:
   square_N = (signature_ND**2).sum(1)
   spread_N = signature_ND.reshape(len(signature_ND), -1, 3).std(1).mean(1)
   most_N = np.where(spread_N >= LEAST_SPREAD, np.minimum(MOST_DIFFERENCE, MOST_SHARE * spread_N), -1.0)
+  inside_ND = _inside(signature_ND)
+  is_whole_N: np.ndarray = np.asarray(inside_ND.all(1))
   found = [np.zeros((0, 2), np.int64)]
   for start in range(0, len(signature_ND), _BLOCK):
     poll()
@@ -96,8 +104,29 @@ def pairs(signature_ND: np.ndarray, poll: Callable[[], None]) -> np.ndarray:
     mean_BN = (square_N[block, None] + square_N[start:] - 2 * product_BN) / signature_ND.shape[1]
     limit_BN = np.minimum(most_N[block, None], most_N[start:])
     near = np.argwhere((limit_BN > 0) & (mean_BN <= limit_BN**2)) + start
-    found.append(near[near[:, 0] < near[:, 1]])
-  return np.concatenate(found)
+    near = near[near[:, 0] < near[:, 1]]
+    is_plain_P = is_whole_N[near].all(1)
+    found.append(near[is_plain_P])
+    bordered = near[~is_plain_P]
+    for first in range(0, len(bordered), _BLOCK):
+      poll()
+      some = bordered[first : first + _BLOCK]
+      found.append(some[_are_alike_inside(signature_ND, inside_ND, some)])
+  together = np.concatenate(found)
+  return together[np.lexsort((together[:, 1], together[:, 0]))]
+
+
+def _inside(signature_ND: np.ndarray) -> np.ndarray:
+  """bool [N, SIDE * SIDE]: the parts within a black border."""
+  level_NHW = signature_ND.reshape(-1, SIDE, SIDE, 3).max(3)
+  return black_border.inside(level_NHW).reshape(len(signature_ND), -1)
+
+
+def _are_alike_inside(signature_ND: np.ndarray, inside_ND: np.ndarray, pair_P2: np.ndarray) -> np.ndarray:
+  """[P]: whether two images agree within their black borders too; True where hardly anything lies within them."""
+  common_PD = inside_ND[pair_P2[:, 0]] & inside_ND[pair_P2[:, 1]]
+  a_PDC, b_PDC = (signature_ND[pair_P2[:, i]].reshape(len(pair_P2), -1, 3) for i in (0, 1))
+  return black_border.are_alike(a_PDC, b_PDC, common_PD, MOST_DIFFERENCE, MOST_SHARE, LEAST_SPREAD)
 
 
 def join(

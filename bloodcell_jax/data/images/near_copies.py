@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from bloodcell_jax.data.images import black_border
+
 # Pixels a side of a thumbnail, which is kept, and of what is compared.
 SIDE, COMPARED = 24, 12
 # Root mean square difference of a copy, in grey levels, and as a share of its contrast.
@@ -17,6 +19,8 @@ _CANDIDATES, _OUTLINE = 20, 6
 _ROUNDS = 2
 # Difference of outlines, in grey levels, up to which two images are compared.
 _MOST_OUTLINE = 25.0
+# Share of a part within both borders from which it is compared: all of it, up to rounding.
+_WHOLLY = 0.999
 _BLOCK = 512  # images or pairs compared at once
 
 
@@ -46,11 +50,14 @@ def are_copies(image_NHW: np.ndarray, known_MHW: np.ndarray) -> np.ndarray:
     for candidate_B, outline_B in zip(near_BK.T, outline_BK.T, strict=True):
       is_open_B = (spread_B >= LEAST_SPREAD) & ~found_N[start : start + _BLOCK]
       left = np.flatnonzero(is_open_B & (outline_B <= _MOST_OUTLINE))
-      other_PHW = known_MHW[candidate_B[left]].astype(np.float32)
-      difference_P = np.minimum(
-        _difference(some_BHW[left], other_PHW), _difference(other_PHW, some_BHW[left])
-      )
-      found_N[start + left[difference_P <= limit_B[left]]] = True
+      some_PHW, other_PHW = some_BHW[left], known_MHW[candidate_B[left]].astype(np.float32)
+      for cut_PHW, whole_PHW in ((some_PHW, other_PHW), (other_PHW, some_PHW)):
+        difference_P, row_P, column_P = _best_window(cut_PHW, whole_PHW)
+        is_near_P = difference_P <= limit_B[left]
+        is_near_P[is_near_P] = _are_alike_inside(
+          cut_PHW[is_near_P], whole_PHW[is_near_P], row_P[is_near_P], column_P[is_near_P]
+        )
+        found_N[start + left[is_near_P]] = True
   return found_N
 
 
@@ -70,15 +77,35 @@ def _windows() -> np.ndarray:
 _WINDOW_KRS = _windows()
 
 
-def _difference(cut_PHW: np.ndarray, whole_PHW: np.ndarray) -> np.ndarray:
-  """[P]: the root mean square difference of each image and the part of the other that fits it best."""
+def _best_window(cut_PHW: np.ndarray, whole_PHW: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """The part of the other that fits each image best: its root mean square difference and two windows, each [P]."""
   query_PHW = _reduced(cut_PHW, COMPARED)
   row_P = np.zeros(len(query_PHW), np.int64)
+  column_P = row_P
   error_P = np.zeros(len(query_PHW), np.float32)
   for _ in range(_ROUNDS):
     _, column_P = _best(_WINDOW_KRS[row_P] @ whole_PHW, query_PHW)
     error_P, row_P = _best(_WINDOW_KRS[column_P] @ whole_PHW.transpose(0, 2, 1), query_PHW.transpose(0, 2, 1))
-  return np.sqrt(error_P)
+  return np.sqrt(error_P), row_P, column_P
+
+
+def _are_alike_inside(
+  cut_PHW: np.ndarray, whole_PHW: np.ndarray, row_P: np.ndarray, column_P: np.ndarray
+) -> np.ndarray:
+  """[P]: whether images agree within a black border too; True where there is none, or hardly anything within it."""
+  rows_PRS, columns_PSR = _WINDOW_KRS[row_P], _WINDOW_KRS[column_P].transpose(0, 2, 1)
+  cut_inside_PHW, whole_inside_PHW = (
+    black_border.inside(image_PHW).astype(np.float32) for image_PHW in (cut_PHW, whole_PHW)
+  )
+  share_PRR = np.minimum(_reduced(cut_inside_PHW, COMPARED), rows_PRS @ whole_inside_PHW @ columns_PSR)
+  has_border_P = ~(cut_inside_PHW.all((1, 2)) & whole_inside_PHW.all((1, 2)))
+  common_PD = (share_PRR > _WHOLLY).reshape(-1, COMPARED**2)
+  a_PDC, b_PDC = (
+    image_PRR.reshape(-1, COMPARED**2, 1)
+    for image_PRR in (_reduced(cut_PHW, COMPARED), rows_PRS @ whole_PHW @ columns_PSR)
+  )
+  are_alike_P = black_border.are_alike(a_PDC, b_PDC, common_PD, MOST_DIFFERENCE, MOST_SHARE, LEAST_SPREAD)
+  return ~has_border_P | are_alike_P
 
 
 def _best(reduced_PRS: np.ndarray, query_PRC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -68,3 +70,51 @@ def test_a_file_that_is_no_image_is_left_to_the_decoder(tmp_path):
     (tmp_path / name).write_bytes(name.encode())
   paths = [str(tmp_path / name) for name in ('a.png', 'a.jpg')]
   assert copies.join(paths, ['a.png', 'a.jpg'], ['1', '2'], ['', '']) == ['1', '2']
+
+
+def round_field(seed: int) -> Image.Image:
+  """A field of many small cells, so of little contrast when reduced, seen through an eyepiece."""
+  generator = np.random.default_rng(seed)
+  small = Image.fromarray(generator.integers(120, 230, (60, 80, 3), np.uint8))
+  return surrounded(small.resize((320, 240), Image.Resampling.BICUBIC))
+
+
+def surrounded(image: Image.Image) -> Image.Image:
+  """Black outside a circle, as wide as the image is high."""
+  y, x = np.mgrid[: image.height, : image.width]
+  is_seen_HW = (y - image.height / 2) ** 2 + (x - image.width / 2) ** 2 < (0.49 * image.height) ** 2
+  return Image.fromarray(np.where(is_seen_HW[:, :, None], np.asarray(image), 0).astype(np.uint8))
+
+
+def signatures(images) -> np.ndarray:
+  return np.stack([copies.signature(np.asarray(image.convert('RGB'))) for image in images])
+
+
+def brighter(image: Image.Image) -> Image.Image:
+  return Image.fromarray((np.asarray(image).astype(np.float32) * 1.02).clip(0, 255).astype(np.uint8))
+
+
+def saved_again(image: Image.Image) -> Image.Image:
+  file = io.BytesIO()
+  image.save(file, 'JPEG', quality=60)
+  return Image.open(file)
+
+
+def test_different_fields_seen_through_an_eyepiece_are_no_copies_of_one_another():
+  fields = signatures([round_field(seed) for seed in range(6)])
+  bright = signatures([brighter(round_field(seed)) for seed in range(6)])
+  # They are as near as copies only by the black that they share.
+  assert np.sqrt(((fields[0] - fields[1]) ** 2).mean()) < copies.MOST_DIFFERENCE
+  assert not len(copies.pairs(fields, lambda: None))
+  assert not copies.are_copies(fields[0], bright[1])
+
+
+@pytest.mark.parametrize(
+  'change', [saved_again, brighter, lambda image: image.resize((160, 120)), lambda image: image.copy()]
+)
+def test_copies_with_a_black_surround_are_found(change):
+  images = [surrounded(draw(seed).resize((320, 240))) for seed in range(4)]
+  both = signatures([*images, *map(change, images)])
+  assert copies.pairs(both, lambda: None).tolist() == [[i, 4 + i] for i in range(4)]
+  assert [copies.are_copies(both[i], both[4 + i]) for i in range(4)] == [True] * 4
+  assert not copies.are_copies(both[0], both[5])

@@ -65,3 +65,22 @@ def test_none_is_known_and_none_is_asked_for(cells):
   assert near_copies.are_copies(known, known[:0]).tolist() == [False] * 3
   assert near_copies.are_copies(known[:0], known).shape == (0,)
   assert near_copies.are_copies(known, known[:1]).tolist() == [True, False, False]
+
+
+def surrounded(image: Image.Image) -> Image.Image:
+  """Black outside a circle, as wide as the image is high."""
+  y, x = np.mgrid[: image.height, : image.width]
+  is_seen_HW = (y - image.height / 2) ** 2 + (x - image.width / 2) ** 2 < (0.49 * image.height) ** 2
+  return Image.fromarray(np.where(is_seen_HW[:, :, None], np.asarray(image), 0).astype(np.uint8))
+
+
+def test_different_fields_seen_through_an_eyepiece_are_no_copies_and_their_copies_are(cells):
+  generator = np.random.default_rng(1)
+  fine = [Image.fromarray(generator.integers(150, 210, (60, 80, 3), np.uint8)) for _ in range(12)]
+  fields = [surrounded(one.resize((320, 240), Image.Resampling.BICUBIC)) for one in fine]
+  # Of hardly any contrast of their own, and alike in their black.
+  assert not near_copies.are_copies(thumbnails(fields[:6]), thumbnails(fields[6:])).any()
+  seen = [surrounded(one) for one in cells]
+  changed = thumbnails([saved(one).resize((160, 120)) for one in seen[:20]])
+  assert near_copies.are_copies(changed, thumbnails(seen)).mean() >= 0.95
+  assert not near_copies.are_copies(changed, thumbnails(seen[20:])).any()
