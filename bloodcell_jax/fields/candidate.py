@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from bloodcell_jax.fields import stain, touching
+from bloodcell_jax.fields import rim, stain, touching
 
 # Pixels to a red cell's diameter at the working scale; all lengths below are in red cells.
 WORKING = 32
@@ -16,6 +16,7 @@ _GAP = 0.14  # half the gap between lobes of one nucleus
 _LEAST_AREA = 0.02  # of the square of the diameter
 _NUCLEUS = 0.6  # area of a nucleus, for the first guess of what is one
 _LEAST_CONTRAST = 1.5  # standard deviations of the red cells
+_BESIDE = 2  # pixels to a black rim that cuts the cell
 # Far more objects than a field has are noise or another kind of image.
 MOST = 2000
 
@@ -42,7 +43,11 @@ def candidates(working_HWC: np.ndarray) -> list[Candidate]:
   """
   from skimage import filters
 
-  density_HWC = cv2.blur(stain.density(working_HWC), (3, 3))
+  density_HWC = stain.density(working_HWC)
+  rim_HW = rim.find(working_HWC, WORKING)
+  if rim_HW is not None:
+    density_HWC[rim_HW] = 0
+  density_HWC = cv2.blur(density_HWC, (3, 3))
   layers = stain.layers(density_HWC)
   if layers is None:
     return []
@@ -55,7 +60,7 @@ def candidates(working_HWC: np.ndarray) -> list[Candidate]:
     return []
   limit = max(_LEAST_CONTRAST, float(filters.threshold_otsu(np.clip(stained_N, 0, highest), nbins=128)))
   label_HW, boxes = _objects(score_HW > limit, total_HW <= layers.ground)
-  maps = _Maps(density_HWC, score_HW, layers, red_C, limit)
+  maps = _Maps(density_HWC, score_HW, layers, red_C, limit, rim_HW)
   found = [maps.measure(label_HW, i, box) for i, box in boxes]
   largest = max((one.features['area'] for one in found), default=0)
   strongest = max((one.features['score'] for one in found), default=0)
@@ -113,6 +118,7 @@ class _Maps:
   layers: stain.Layers
   red_C: np.ndarray
   limit: float
+  rim_HW: np.ndarray | None
 
   def measure(self, label_HW: np.ndarray, i: int, box: np.ndarray) -> Candidate:
     height, width = label_HW.shape
@@ -136,6 +142,9 @@ class _Maps:
     has_ring = bool(ring_HW.any())
     ring_C = self.density_HWC[window][ring_HW].mean(0) if has_ring else np.zeros(3)
     around = float(score_HW[ring_HW].mean()) if has_ring else 0.0
+    is_cut = left <= 1 or top <= 1 or right >= width - 1 or bottom >= height - 1
+    if self.rim_HW is not None:
+      is_cut |= bool((cv2.dilate(mask_HW, _disk(_BESIDE)) > 0)[self.rim_HW[window]].any())
     features = {
       'area': float(np.log(len(rows) / WORKING**2)),
       'score': float(np.log1p(max(0.0, mean))),
@@ -156,7 +165,7 @@ class _Maps:
       'ring_hue': _cosine(ring_C, self.red_C),
       'sharpness': float(slope_HW[edge_HW].mean() / mean),
       'purity': float(inside_C.min() / (inside_C.max() + 1e-6)),
-      'is_cut': float(left <= 1 or top <= 1 or right >= width - 1 or bottom >= height - 1),
+      'is_cut': float(is_cut),
       'parts': float(cv2.connectedComponents(mask_HW)[0] - 1),
       'absorption': float(total_HW[is_in_HW].mean()),
     }

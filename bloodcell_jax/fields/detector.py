@@ -15,7 +15,7 @@ from bloodcell_jax.base import cell
 from bloodcell_jax.fields import candidate, red_cells, stain
 
 # Changes with everything that decides which cells are found; part of the fingerprint of predictions.
-VERSION = 5
+VERSION = 6
 # What makes a cell doubtful, in the order in which it is listed.
 CUT, TOUCHING, SMUDGED, BLURRED = 'cut by the edge', 'touching', 'smudged', 'out of focus'
 MARKS = (CUT, TOUCHING, SMUDGED, BLURRED)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from bloodcell_jax.fields import stain
+from bloodcell_jax.fields import rim, stain
 
 # Longest side of the reduced photograph in which red cells are looked for.
 _SIDE = 160
 # Where they are narrower than this in it, they are measured again, this wide, in one of at most so many pixels a side.
 _NARROW, _WIDE, _MOST_SIDE = 16, 26, 1200
+# Red cells to the shorter side, for the least width of a black rim.
+_ACROSS = 10
 # What each measure gives for red cells of known width, as a share of it: medians over TRAIN.
 _DISTANCE, _BLOBS = 0.84, 0.84
 
@@ -37,7 +39,11 @@ def diameter(image_HWC: np.ndarray) -> float | None:
 
 def _diameter(small_HWC: np.ndarray) -> float | None:
   """The width in pixels of this image, in which a red cell has about _WIDE."""
-  layers = stain.layers(stain.density(small_HWC))
+  density_HWC = stain.density(small_HWC)
+  rim_HW = rim.find(small_HWC, min(small_HWC.shape[:2]) / _ACROSS)
+  if rim_HW is not None:
+    density_HWC[rim_HW] = 0
+  layers = stain.layers(density_HWC)
   if layers is None:
     return None
   stained_HW = _without_holes((layers.strongest_HW > layers.ground).astype(np.uint8))
@@ -82,6 +88,8 @@ def _single(mask_HW: np.ndarray, nucleus_HW: np.ndarray) -> np.ndarray:
 
 
 def _by_distance(mask_HW: np.ndarray, nucleus_HW: np.ndarray) -> float | None:
+  if mask_HW.all():
+    return None
   distance_HW = cv2.distanceTransform(mask_HW, cv2.DIST_L2, 5)
   is_peak_HW = distance_HW == cv2.dilate(distance_HW, np.ones((5, 5), np.uint8))
   radii = distance_HW[is_peak_HW & (distance_HW > 2) & (nucleus_HW == 0)]
