@@ -75,10 +75,21 @@ def _without_leak(summary: dict[str, Any]) -> str:
     return 'no leak found between splits' if has_splits else 'no splits to compare'
   reasons = [
     f'{n[key]:,} {text}'
-    for key, text in (('few_keypoints', 'with too few keypoints'), ('left_out', 'left out'))
+    for key, text in (
+      ('outside_sample', 'outside the sample'),
+      ('few_keypoints', 'with too few keypoints'),
+      ('left_out', 'left out'),
+    )
     if n[key]
   ]
-  advice = f'look at the files that audit.json names under not_compared, such as {n["files"][0]}'
+  advice = ', and '.join(
+    (['audit without --max_images'] if n['outside_sample'] else [])
+    + (
+      [f'look at the files that audit.json names under not_compared, such as {n["files"][0]}']
+      if n['files']
+      else []
+    )
+  )
   rest = 'a leak among them would not be found' if has_splits else 'copies among them would not be found'
   return f'NOT COMPARED: {wording.counted(n["images"], "image")} ({", ".join(reasons)}); {rest}: {advice}'
 

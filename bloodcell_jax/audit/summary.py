@@ -30,6 +30,7 @@ def compute(
   proposed_N: np.ndarray,
   spec: reading.Spec,
   seed: int,
+  num_outside: int,
 ) -> dict[str, Any]:
   """All numbers, as a JSON value.
 
@@ -39,6 +40,7 @@ def compute(
     proposed_N: the groups found, merged with those of the data.
     spec: of the division that training would use.
     seed: of the division, and of the samples drawn here.
+    num_outside: number of images of the data outside the sample that was scanned.
   """
   table = scanned.table
   side_N = sides(table)
@@ -50,7 +52,7 @@ def compute(
     'note': scoring.note(table.synthetic, leaks.NONE),
     'class_names': list(table.class_names),
     'leak': bool(leaking),
-    'not_compared': not_compared(scanned, duplicates.group_N),
+    'not_compared': not_compared(scanned, duplicates.group_N, num_outside),
     'equal_bytes': repeats(table, table.digest),
     'equal_pixels': repeats(table, scanned.pixels_N),
     'near_duplicates': {
@@ -91,8 +93,11 @@ def counts(table: types.Table, group_N: np.ndarray) -> dict[str, dict[str, dict[
   }
 
 
-def not_compared(scanned: scan.Scan, found_N: np.ndarray) -> dict[str, Any]:
-  """The images that could not be compared: left out, or with too few keypoints and in no group of several."""
+def not_compared(scanned: scan.Scan, found_N: np.ndarray, num_outside: int) -> dict[str, Any]:
+  """The images that were not compared: left out, outside the sample, or alone with too few keypoints.
+
+  Those outside the sample are counted and not named.
+  """
   is_few_N = np.diff(scanned.points.start) < near_duplicates.LEAST
   alone_N = np.ones(len(scanned.table), bool)
   for rows in grouping.repeated(found_N):
@@ -100,7 +105,8 @@ def not_compared(scanned: scan.Scan, found_N: np.ndarray) -> dict[str, Any]:
   few = scanned.table.file[is_few_N & alone_N].tolist()
   left_out = [problem.file for problem in scanned.problems]
   return {
-    'images': len(few) + len(left_out),
+    'images': num_outside + len(few) + len(left_out),
+    'outside_sample': num_outside,
     'few_keypoints': len(few),
     'left_out': len(left_out),
     'files': [*left_out, *few][:_MOST_NAMED],

@@ -39,7 +39,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
   """Writes audit.json, groups.csv, pairs.csv and figures.
 
   Returns:
-    3 if images leak between splits; else 4 if images could not be compared; else 0.
+    3 if images leak between splits; else 4 if images were not compared, such as those outside a sample; else 0.
   """
   if request.paths:
     raise types.UserError(
@@ -51,7 +51,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
   exp, folder = experiment.resolve(request.config), pathlib.Path(request.workdir or 'runs/audit')
   lock.take(folder, beside=True)
 
-  scanned, num_all = _scan(exp, stop.poll, progress)
+  scanned, num_all, num_outside = _scan(exp, stop.poll, progress)
   table = scanned.table
   progress.line('  comparing reduced images')
   copies_P2 = copies.pairs(scanned.signature_ND, stop.poll)
@@ -72,7 +72,7 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
     'images': len(table),
     'images_in_all': num_all,
     'conversions': conversions.count(scanned.notes),
-    **summary_lib.compute(scanned, duplicates, proposed_N, exp.data, exp.seed),
+    **summary_lib.compute(scanned, duplicates, proposed_N, exp.data, exp.seed, num_outside),
     'seconds': round(time.monotonic() - start, 1),
   }
   outputs.write(folder, scanned, duplicates, copies_P2, proposed_N, exp.data.decode.max_pixels, stop.poll)
@@ -88,8 +88,8 @@ def run(request: commands.Request, stop: signals.Stop) -> int:
 
 def _scan(
   exp: experiment.Experiment, poll: Callable[[], None], progress: progress_lib.Progress
-) -> tuple[scan.Scan, int]:
-  """The scanned images, and the number of images of the data."""
+) -> tuple[scan.Scan, int, int]:
+  """The scanned images, the number of images of the data, and how many of these lie outside the sample."""
   progress.line(f'reading images: {exp.data.source}')
   found = reading.read_source(exp.data)
   for line in found.remarks:
@@ -113,4 +113,4 @@ def _scan(
   images = [
     problem for problem in problems if image_files.is_image(problem.file) or problem in scanned.problems
   ]
-  return dataclasses.replace(scanned, problems=images), num_all
+  return dataclasses.replace(scanned, problems=images), num_all, num_all - len(table)

@@ -60,7 +60,7 @@ def test_a_shifted_copy_between_splits_is_found_however_the_images_are_stored(tm
   assert [sorted(pathlib.Path(f).stem for f in scanned.table.file[rows]) for rows in leaking] == [
     ['a0', 'leak']
   ]
-  assert summary.not_compared(scanned, duplicates.group_N)['images'] == 0
+  assert summary.not_compared(scanned, duplicates.group_N, 0)['images'] == 0
   assert bool(scanned.notes) == (kind != 'png')
 
 
@@ -79,8 +79,8 @@ def test_images_without_content_are_said_not_to_be_compared(tmp_path):
   save(tmp_path / 'A' / 'drawn', draw(0), 'png')
   save(tmp_path / 'A' / 'flat', np.full((120, 160, 3), 200, np.uint8), 'png')
   scanned, duplicates = found(tmp_path)
-  assert summary.not_compared(scanned, duplicates.group_N) == {
-    'images': 1, 'few_keypoints': 1, 'left_out': 0, 'files': ['A/flat.png'],
+  assert summary.not_compared(scanned, duplicates.group_N, 0) == {
+    'images': 1, 'outside_sample': 0, 'few_keypoints': 1, 'left_out': 0, 'files': ['A/flat.png'],
   }  # fmt: skip
 
 

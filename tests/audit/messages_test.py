@@ -32,7 +32,7 @@ def summary(**changes):
     'note': '',
     'shared_images': {'TEST': {'images': 3, 'shared': 1}},
     'leak': True,
-    'not_compared': {'images': 0, 'few_keypoints': 0, 'left_out': 0, 'files': []},
+    'not_compared': {'images': 0, 'outside_sample': 0, 'few_keypoints': 0, 'left_out': 0, 'files': []},
     **changes,
   }  # fmt: skip
 
@@ -82,8 +82,25 @@ def test_the_last_line_says_whether_there_is_a_leak(leak):
 def test_where_images_could_not_be_compared_the_last_line_never_says_that_there_is_no_leak(
   few, left_out, says
 ):
-  n = {'images': few + left_out, 'few_keypoints': few, 'left_out': left_out, 'files': ['A/1.png']}
+  n = {
+    'images': few + left_out, 'outside_sample': 0, 'few_keypoints': few, 'left_out': left_out, 'files': ['A/1.png'],
+  }  # fmt: skip
   last = lines(leak=False, shared_images={}, not_compared=n)[-1]
   assert last.startswith(says)
   assert 'no leak found' not in last
   assert lines(leak=False, shared_images={})[-1] == 'no leak found between splits'
+
+
+def test_a_sample_is_named_in_the_last_line_with_what_else_was_not_compared():
+  n = {'images': 6, 'outside_sample': 6, 'few_keypoints': 0, 'left_out': 0, 'files': []}
+  assert lines(leak=False, shared_images={}, not_compared=n)[-1] == (
+    'NOT COMPARED: 6 images (6 outside the sample); a leak among them would not be found: audit without --max_images'
+  )
+  both = {'images': 7, 'outside_sample': 6, 'few_keypoints': 1, 'left_out': 0, 'files': ['A/1.png']}
+  last = lines(leak=False, shared_images={}, not_compared=both)[-1]
+  assert '(6 outside the sample, 1 with too few keypoints)' in last
+  assert last.endswith(
+    'without --max_images, and look at the files that audit.json names under not_compared, such as A/1.png'
+  )
+  # A leak that the sample shows is the last line, whatever was not compared.
+  assert lines(not_compared=n)[-1].startswith('LEAK: 1 of the 3 images of TEST')

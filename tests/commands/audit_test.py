@@ -91,18 +91,25 @@ def test_the_proposed_groups_are_read_by_the_folders_source_and_hold_the_copies(
   assert (len(table), len(set(group_of.values()))) == (29, 26)
 
 
-def test_a_clean_folder_ends_in_0_and_leaves_no_pair(tmp_path):
-  write_clean(tmp_path / 'images')
-  code, out, err = run(
-    'audit',
-    '--config.data.source=folders',
-    f'--config.data.dir={tmp_path / "images"}',
-    f'--workdir={tmp_path / "left"}',
-    '--max_images=20',
-  )
+def audit_clean(folder: pathlib.Path, *arguments: str) -> tuple[int, str, str]:
+  """Exit code, output and errors; the images are in `images`, the results in `left`."""
+  write_clean(folder / 'images')
+  source = ('--config.data.source=folders', f'--config.data.dir={folder / "images"}')
+  return run('audit', *source, f'--workdir={folder / "left"}', *arguments)
+
+
+def test_a_clean_folder_ends_in_0(tmp_path):
+  code, out, err = audit_clean(tmp_path)
   assert code == 0, err
-  assert '20 of 26 images' in out
   assert out.strip().splitlines()[-1] == 'no leak found between splits'
+  assert json.loads((tmp_path / 'left' / 'audit.json').read_text())['not_compared']['images'] == 0
+
+
+def test_a_sample_of_a_clean_folder_ends_in_4_and_leaves_no_pair(tmp_path):
+  code, out, err = audit_clean(tmp_path, '--max_images=20')
+  assert code == 4, err
+  assert '20 of 26 images' in out
+  assert out.strip().splitlines()[-1].startswith('NOT COMPARED: 6 images (6 outside the sample)')
   assert [row for row in read_rows(tmp_path / 'left' / 'pairs.csv') if row['kind'] != 'touching'] == []
   counted = json.loads((tmp_path / 'left' / 'audit.json').read_text())['counts']
   # Evenly: all of the small split, and the rest from the large one.
