@@ -115,7 +115,7 @@ def test_damaged_thumbnails_are_restored_or_removed(tmp_path, remedy):
   whole = run.thumbnails.read_bytes()
   run.thumbnails.write_bytes(whole[:-9])
   words = 'restore it from a copy, or remove it, and copies of the images that the run has seen will not be recognized'
-  with pytest.raises(types.UserError, match=f'thumbnails.npz: damaged .*; {words}'):
+  with pytest.raises(types.UserError, match=f'thumbnails.npz: damaged .*; move it away, then {words}'):
     thumbnails_file.read(run)
   run.thumbnails.unlink()
   if remedy == 'restore':

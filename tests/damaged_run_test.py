@@ -185,3 +185,45 @@ def test_a_kill_between_a_file_and_its_sum_leaves_it_sound(tmp_path, monkeypatch
   path.write_text('fifth')
   with pytest.raises(ValueError, match='changed since it was written'):
     atomic.read_text(path)
+
+
+def test_a_damaged_config_is_restored_as_the_message_says(whole, tmp_path):
+  folder = workdir.Workdir(tmp_path / 'run')
+  shutil.copytree(whole, folder.path)
+  copy = tmp_path / 'copy.json'
+  copy.write_text(folder.config.read_text().replace('"seed": 0', '"seed": 7'))
+  damaging.cut(folder.config)
+  with pytest.raises(types.UserError, match=r'move it.* away, then restore it from a copy') as raised:
+    folder.read_config()
+  # Copied onto the damaged file, as `cp` does, the copy keeps the sum of what was there: hence the first step.
+  folder.config.write_bytes(copy.read_bytes())
+  with pytest.raises(types.UserError, match='changed since it was written'):
+    folder.read_config()
+  named = atomic.sum_file(folder.config)
+  assert named.exists() == (named.name in str(raised.value))
+  for path in (folder.config, named):
+    path.unlink(missing_ok=True)
+  folder.config.write_bytes(copy.read_bytes())
+  assert folder.read_config()['seed'] == 7
+
+
+def test_a_hidden_sum_goes_when_the_file_gets_an_attribute(tmp_path):
+  path = tmp_path / 'config.json'
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ('setxattr', 'getxattr'):
+      patch.setattr(os, name, _refuse, raising=False)
+    atomic.write_text(path, 'first')
+    assert atomic.sum_file(path).exists()
+  atomic.write_text(path, 'second')
+  if not hasattr(os, 'listxattr') or not os.listxattr(path):
+    pytest.skip('this file system keeps no attributes')
+  assert not atomic.sum_file(path).exists()
+  copy = tmp_path / 'copied' / 'config.json'
+  copy.parent.mkdir()
+  for file in tmp_path.glob('*config.json*'):
+    (copy.parent / file.name).write_bytes(file.read_bytes())  # without attributes, as `cp -r` copies
+  assert atomic.read_text(copy) == 'second'
+  # Negative control: in its place it is still checked.
+  path.write_text('third!')
+  with pytest.raises(ValueError, match='changed since it was written'):
+    atomic.read_text(path)

@@ -261,6 +261,6 @@ def _read(folder: workdir.Workdir) -> list[tuple[str, str, str, str]]:
     return [(role, file, digest, pixels) for role, file, digest, pixels in rows]
   except ValueError:
     raise types.UserError(
-      f'{folder.digests}: damaged, or changed since it was written; restore it, or remove it, and it will not be known '
-      'which images the run has seen'
+      f'{folder.digests}: damaged, or changed since it was written; {atomic.restoring(folder.digests)}, or '
+      'remove it, and it will not be known which images the run has seen'
     ) from None

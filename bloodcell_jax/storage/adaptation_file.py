@@ -61,6 +61,6 @@ def _read(folder: workdir.Workdir) -> dict[str, Any]:
     return entries
   except (ValueError, AttributeError):
     raise types.UserError(
-      f'{folder.adaptation}: damaged, or changed since it was written; restore it from a copy, or adapt the run again '
-      'into another folder with --to'
+      f'{folder.adaptation}: damaged, or changed since it was written; {atomic.restoring(folder.adaptation)}, '
+      'or adapt the run again into another folder with --to'
     ) from None

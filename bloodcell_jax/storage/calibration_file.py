@@ -87,5 +87,5 @@ def read(folder: workdir.Workdir) -> tuple[calibration.Calibration, FittedFor | 
     ) from None
   except (ValueError, TypeError, KeyError, AttributeError):
     raise types.UserError(
-      f'{path}: damaged; evaluate the run on its own splits, which writes it anew, or restore it from a copy'
+      f'{path}: damaged; evaluate the run on its own splits, which writes it anew, or {atomic.restoring(path)}'
     ) from None

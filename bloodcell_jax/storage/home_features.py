@@ -122,7 +122,7 @@ def read(folder: workdir.Workdir, network: str) -> HomeFeatures:
     if any(len(getattr(features, name)) != len(features.embedding_ND) for name in _COLUMNS):
       raise ValueError('columns of unequal length')
   except _DAMAGE as error:
-    raise types.UserError(f'{path}: damaged ({atomic.damage(error)}); restore it from a copy') from None
+    raise types.UserError(f'{path}: damaged ({atomic.damage(error)}); {atomic.restoring(path)}') from None
   if features.network != network:
     raise types.UserError(
       f'{path}: is of another network than the one in this folder; restore it from a copy'

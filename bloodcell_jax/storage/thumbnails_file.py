@@ -56,6 +56,6 @@ def read(folder: workdir.Workdir) -> Thumbnails | None:
     return Thumbnails(image_NHW, is_trained_N, unknown)
   except _DAMAGE as error:
     raise types.UserError(
-      f'{folder.thumbnails}: damaged ({atomic.damage(error)}); restore it from a copy, or remove it, and copies of the '
-      'images that the run has seen will not be recognized'
+      f'{folder.thumbnails}: damaged ({atomic.damage(error)}); {atomic.restoring(folder.thumbnails)}, or '
+      'remove it, and copies of the images that the run has seen will not be recognized'
     ) from None

@@ -80,7 +80,7 @@ def read(folder: workdir.Workdir) -> Measure | None:
   except _DAMAGE as error:
     raise types.UserError(
       f'{folder.unlike}: damaged ({atomic.damage(error)}); evaluate the run on its own splits, which writes it anew, '
-      'or restore it from a copy'
+      f'or {atomic.restoring(folder.unlike)}'
     ) from None
 
 

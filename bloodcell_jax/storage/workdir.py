@@ -273,7 +273,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
     ) from None
   except ValueError:
     raise types.UserError(
-      f'{path}: not JSON, or changed since it was written; restore it from a copy, or choose another --workdir'
+      f'{path}: not JSON, or changed since it was written; {atomic.restoring(path)}, or choose another --workdir'
     ) from None
 
 

@@ -74,7 +74,10 @@ def _write(path: pathlib.Path, parts: Iterable[bytes]) -> None:
       os.fsync(file.fileno())
     # mkstemp creates private files; set the permissions that open() would.
     os.chmod(beside, 0o666 & ~_UMASK)
-    if not (has_attributes or path.name.endswith(_SUM_FILE)):
+    if has_attributes:
+      # Of the file before, written where there were no attributes: a copy without attributes would be checked by it.
+      sum_file(path).unlink(missing_ok=True)
+    elif not path.name.endswith(_SUM_FILE):
       # Before the rename, and with the sum of the present file, which stays valid if the process is killed in between.
       before = [hashlib.sha256(path.read_bytes()).hexdigest()] if path.exists() else []
       _write(sum_file(path), [' '.join([digest, *(sum for sum in before if sum in _noted(path))]).encode()])
@@ -111,6 +114,15 @@ def _noted(path: pathlib.Path) -> list[str]:
 def sum_file(path: pathlib.Path) -> pathlib.Path:
   """The hidden file that holds the SHA-256 of `path` where the file system has no attributes."""
   return path.with_name(f'.{path.name}{_SUM_FILE}')
+
+
+def restoring(path: str | os.PathLike[str]) -> str:
+  """How to replace a damaged file by a copy of it, for a message.
+
+  A file that is copied onto it keeps its attributes, and so the sum of what was there before.
+  """
+  kept = sum_file(pathlib.Path(path))
+  return f'move it{f" and {kept.name}" if kept.exists() else ""} away, then restore it from a copy'
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

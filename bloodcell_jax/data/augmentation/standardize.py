@@ -233,8 +233,8 @@ def read(path: str | os.PathLike[str]) -> Statistics:
     raise
   except Exception as error:  # NumPy raises nearly any error on damaged bytes
     raise types.UserError(
-      f'{path}: is not a file of statistics ({atomic.damage(error)}); restore it from a copy, or rename it and repeat '
-      'the command that trained the run, which writes it anew'
+      f'{path}: is not a file of statistics ({atomic.damage(error)}); {atomic.restoring(path)}, or rename it and '
+      'repeat the command that trained the run, which writes it anew'
     ) from None
 
 
