@@ -205,25 +205,3 @@ def test_a_damaged_config_is_restored_as_the_message_says(whole, tmp_path):
     path.unlink(missing_ok=True)
   folder.config.write_bytes(copy.read_bytes())
   assert folder.read_config()['seed'] == 7
-
-
-def test_a_hidden_sum_goes_when_the_file_gets_an_attribute(tmp_path):
-  path = tmp_path / 'config.json'
-  with pytest.MonkeyPatch.context() as patch:
-    for name in ('setxattr', 'getxattr'):
-      patch.setattr(os, name, _refuse, raising=False)
-    atomic.write_text(path, 'first')
-    assert atomic.sum_file(path).exists()
-  atomic.write_text(path, 'second')
-  if not hasattr(os, 'listxattr') or not os.listxattr(path):
-    pytest.skip('this file system keeps no attributes')
-  assert not atomic.sum_file(path).exists()
-  copy = tmp_path / 'copied' / 'config.json'
-  copy.parent.mkdir()
-  for file in tmp_path.glob('*config.json*'):
-    (copy.parent / file.name).write_bytes(file.read_bytes())  # without attributes, as `cp -r` copies
-  assert atomic.read_text(copy) == 'second'
-  # Negative control: in its place it is still checked.
-  path.write_text('third!')
-  with pytest.raises(ValueError, match='changed since it was written'):
-    atomic.read_text(path)
