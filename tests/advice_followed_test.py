@@ -160,12 +160,12 @@ def a_list_of_groups_that_is_gone(top: pathlib.Path) -> Case:
     copy = pathlib.Path(re.search(r'or copy it to (.+)$', said)[1])
     copy.parent.mkdir(parents=True)
     copy.write_text('file,group\n')
-    assert data_place.find(run, exp, '').data.groups_csv == str(copy)
+    assert data_place.find(run, exp, '', print).data.groups_csv == str(copy)
     copy.unlink()
     gone.write_text('file,group\n')
-    assert data_place.find(run, exp, '').data.groups_csv == str(gone)
+    assert data_place.find(run, exp, '', print).data.groups_csv == str(gone)
 
-  return lambda: data_place.find(run, exp, ''), follow
+  return lambda: data_place.find(run, exp, '', print), follow
 
 
 def runs_to_compare(top: pathlib.Path) -> Case:

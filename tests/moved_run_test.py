@@ -107,3 +107,33 @@ def test_a_wrong_folder_in_the_command_that_continues_leaves_the_place_as_it_was
   assert code == 2
   code, _, err = starting.run('evaluate', f'--workdir={folder}')
   assert code == 0, err
+
+
+def test_a_list_that_another_audit_has_written_over_is_replaced_by_the_runs_copy(copy):
+  folder, data = copy
+  before, given = (
+    metrics(folder),
+    pathlib.Path(json.loads((folder / 'config.json').read_text())['data.groups_csv']),
+  )
+  given.parent.mkdir(parents=True, exist_ok=True)
+  given.write_text('file,group\nA/x.png,1\n')
+  try:
+    code, out, err = starting.run('evaluate', f'--workdir={folder}', f'--data_dir={data}')
+    assert code == 0, err
+    assert out.count(f'{given}: has changed since {folder} was trained with it') == 1
+    assert metrics(folder) == before
+    again = [
+      *folder_of_cells.flags(data, folder),
+      '--config.train.epochs=3',
+      f'--config.data.groups_csv={given}',
+    ]
+    code, out, err = starting.run(*again)
+    assert code == 0, err
+    assert f'its copy {folder / "lists" / "groups.csv"} is used' in out
+    assert 'continuing after step 10' in out
+    # Negative control: a run that begins uses the list that it is given.
+    again[again.index(f'--workdir={folder}')] = f'--workdir={folder.parent / "fresh"}'
+    code, _, err = starting.run(*again)
+    assert (code, f'{given}: line 2 names A/x.png' in err) == (2, True), err
+  finally:
+    given.unlink()

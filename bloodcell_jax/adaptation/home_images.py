@@ -11,6 +11,7 @@ from bloodcell_jax.config import experiment
 from bloodcell_jax.data.sources import laboratories
 from bloodcell_jax.runs import compact_run, data_place, run_data, seen_images
 from bloodcell_jax.storage import home_features, workdir
+from bloodcell_jax.train import progress as progress_lib
 
 # By split, the most images of each class and laboratory. The first ones are trained on again; the others say what
 # becomes of the old laboratory's images.
@@ -49,7 +50,8 @@ def read(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str, net
     synthetic = folder.read_environment()['data']['synthetic']
     return HomeImages(seen_images.digests(folder), synthetic, {}, home_features.read(folder, network))
   try:
-    data = run_data.undecoded(folder, data_place.find(folder, exp, data_dir))
+    exp = data_place.find(folder, exp, data_dir, progress_lib.Progress().line)
+    data = run_data.undecoded(folder, exp)
   except types.UserError as error:
     raise types.UserError(str(error).replace('--data_dir', '--home_dir')) from None
   rows = dict(data.rows)

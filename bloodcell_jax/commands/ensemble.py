@@ -92,7 +92,7 @@ def _trees(request: commands.Request, stop: signals.Stop) -> None:
   exp = saved_run.read_experiment(folder, config)
   lock.take(folder.path)
   console.keep(folder.log)
-  exp = data_place.find(folder, exp, commands.data_dir())
+  exp = data_place.find(folder, exp, commands.data_dir(), progress.line)
   data = run_data.read_images(exp, folder, stop, progress)
   deep_trees.run(folder, exp, data, flags.FLAGS.features, trees.KINDS, stop, progress)
 

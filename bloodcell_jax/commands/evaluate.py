@@ -76,9 +76,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   data_dir = flags.FLAGS.data_dir
   if data_dir and data_place.is_needed(folder, exp, data_dir):
     progress.line(f'{data_dir}: holds the images that the run was trained with; its own splits are scored')
-    exp, data_dir = data_place.find(folder, exp, data_dir), ''
+    exp, data_dir = data_place.find(folder, exp, data_dir, progress.line), ''
   elif not data_dir:
-    exp = data_place.find(folder, exp, '')
+    exp = data_place.find(folder, exp, '', progress.line)
   progress.line(f'reading images: {data_dir or exp.data.source}')
   if data_dir:
     policy = flags.FLAGS.on_bad_image or exp.data.on_bad_image

@@ -293,7 +293,7 @@ def _named(table: types.Table, rows: Iterable[int]) -> list[Named]:
 
 def _undecoded(exp: experiment.Experiment, folder: workdir.Workdir) -> dataset.Dataset:
   """The run's images, undecoded, because only a few of thousands are needed."""
-  exp = data_place.find(folder, exp, commands.data_dir())
+  exp = data_place.find(folder, exp, commands.data_dir(), progress_lib.Progress().line)
   data = run_data.undecoded(folder, exp)
   data_place.remember(folder, exp)
   return data

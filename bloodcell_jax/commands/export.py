@@ -49,7 +49,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   saved_run.refuse_cross_validation(folder, exp, 'export')
   has_images = bool(commands.data_dir()) or not compact_run.is_here(folder)
   if has_images:
-    exp = data_place.find(folder, exp, commands.data_dir())
+    exp = data_place.find(folder, exp, commands.data_dir(), progress.line)
   lock.take(target, beside=True)
   loaded = classifier.load(folder, stop)
   progress.line(

@@ -6,17 +6,15 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data.sources import registry
-from bloodcell_jax.runs import compact_run, run_data
+from bloodcell_jax.runs import compact_run, own_lists, run_data
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.system import atomic, lock
-
-# Fields of the data's spec that name a list; a run keeps a copy of each.
-LISTS = ('groups_csv', 'labels_csv')
 
 
 def is_lost(exp: experiment.Experiment) -> bool:
@@ -24,11 +22,19 @@ def is_lost(exp: experiment.Experiment) -> bool:
   return bool(exp.data.dir) and _uses_dir(exp) and not os.path.exists(exp.data.dir)
 
 
-def find(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> experiment.Experiment:
+def find(
+  folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str, say: Callable[[str], None]
+) -> experiment.Experiment:
   """The experiment with its images in `data_dir`, or where its config says if that is empty.
 
   The images of an adapted run lie in its own folder, and are found there when that was moved or renamed. A list of
-  groups or labels that is gone is replaced by the copy that the run keeps.
+  groups or labels that is gone, or no longer what the run was trained with, is replaced by the copy that the run keeps.
+
+  Args:
+    folder: of the run.
+    exp: its experiment.
+    data_dir: where the images are; '' for where the config says.
+    say: called with a line for each list that has changed.
 
   Raises:
     UserError: the images or a list are gone, or the run came without its images.
@@ -50,7 +56,7 @@ def find(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> 
       '--data_dir=FOLDER'
     )
   lists: dict[str, Any] = {}
-  for name in LISTS:
+  for name in own_lists.LISTS:
     path = getattr(exp.data, name)
     if path and not os.path.exists(path):
       if not folder.list(name).exists():
@@ -59,13 +65,14 @@ def find(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> 
           f'{folder.list(name)}'
         )
       lists[name] = str(folder.list(name))
-  return dataclasses.replace(exp, data=dataclasses.replace(exp.data, **lists))
+  exp = dataclasses.replace(exp, data=dataclasses.replace(exp.data, **lists))
+  return own_lists.in_use(folder, exp, say)
 
 
 def holds(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> bool:
   """Whether `data_dir` holds the very images that the run was trained on; reads all files, decodes none."""
   try:
-    run_data.undecoded(folder, find(folder, exp, data_dir))
+    run_data.undecoded(folder, find(folder, exp, data_dir, lambda line: None))
   except types.UserError:
     return False
   return True
@@ -94,8 +101,10 @@ def remember(folder: workdir.Workdir, exp: experiment.Experiment) -> None:
 
 def keep_lists(folder: workdir.Workdir, exp: experiment.Experiment) -> None:
   """Copies the lists that the run is trained with to its folder, so that it does not depend on their place."""
-  for name in LISTS:
-    path = getattr(exp.data, name)
+  # What is kept is what the run was trained with, also where the list has changed since.
+  data = own_lists.in_use(folder, exp, lambda line: None).data
+  for name in own_lists.LISTS:
+    path = getattr(data, name)
     if path and os.path.exists(path):
       content = pathlib.Path(path).read_bytes()
       kept = folder.list(name)

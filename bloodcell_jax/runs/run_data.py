@@ -16,6 +16,7 @@ from bloodcell_jax.data.division import amount, bagging, folds, leaks
 from bloodcell_jax.data.images import conversions
 from bloodcell_jax.data.sources import remarks
 from bloodcell_jax.ensembles import method
+from bloodcell_jax.runs import own_lists
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -41,6 +42,7 @@ def read_images(
   exp: experiment.Experiment, folder: workdir.Workdir, stop: signals.Stop, progress: progress_lib.Progress
 ) -> dataset.Dataset:
   """The images of a run, from its source, divided for it; a `ReadImages`."""
+  exp = own_lists.in_use(folder, exp, progress.line)
   progress.line(f'reading images: {exp.data.source}')
   with advising_of(folder):
     return read(reader(exp, folder.cache), stop, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bloodcell_jax.config import experiment
 from bloodcell_jax.data import dataset, reading
-from bloodcell_jax.runs import run_data
+from bloodcell_jax.runs import own_lists, run_data
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import progress as progress_lib
 from bloodcell_jax.train import signals
@@ -29,6 +29,7 @@ class Images:
     progress: progress_lib.Progress,
   ) -> dataset.Dataset:
     """The images of a run, from memory where the run before saw them alike."""
+    exp = own_lists.in_use(folder, exp, progress.line)
     if self._data is None or self._spec != exp.data:
       # Released first: two sets may not fit into memory.
       self._spec = self._data = None
