@@ -73,6 +73,39 @@ def test_the_same_command_predicts_no_cell_again(predicted):
   assert (folder / 'predictions.csv').read_bytes() == before
 
 
+def test_reviewers_lists_are_read_before_anything_is_predicted_and_compared_on_these_cells(
+  predicted, tmp_path
+):
+  folder, _, arguments = predicted
+  head, *lines = (folder / 'predictions.csv').read_text().splitlines()
+  own, other = tmp_path / 'own.csv', tmp_path / 'other.csv'
+  own.write_text('\n'.join([f'{head},human_label', *(f'{line},A' for line in lines)]) + '\n')
+  other.write_text(own.read_text().replace('sha256:', 'sha256:f'))
+
+  def pages(*lists):
+    for path in lists:
+      if path.name.startswith('copy_'):
+        path.write_text((tmp_path / path.name.removeprefix('copy_')).read_text())
+    told = run(*arguments, '--cells=many', '--heat_maps=false', f'--reviewers={",".join(map(str, lists))}')
+    return *told, (folder / 'count.html').read_text()
+
+  code, out, _, page = pages(own, tmp_path / 'copy_own.csv')
+  assert code == 0
+  assert 'own and copy_own both labelled 6 cells of this prediction and agree on 100%' in out
+  assert 'both labelled 6 cells of this prediction' in page
+  # Negative control: the labels of other photographs, whose kappa is none of this prediction.
+  code, out, _, page = pages(other, tmp_path / 'copy_other.csv')
+  assert code == 0
+  assert 'no cell of this prediction is labelled in other or in copy_other' in out
+  assert 'kappa' not in page
+  before = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
+  code, out, err, _ = pages(own, tmp_path / 'none.csv')
+  assert code != 0
+  assert 'none.csv: No such file' in err
+  assert 'predicted already' not in out
+  assert {path: path.stat().st_mtime_ns for path in folder.rglob('*')} == before
+
+
 def test_a_folder_without_a_white_cell_is_a_count_of_nothing(finished, tmp_path):
   Image.fromarray(np.full((480, 640, 3), 225, np.uint8)).save(tmp_path / 'empty.png')
   to = tmp_path / 'out'

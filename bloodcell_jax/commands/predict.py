@@ -106,7 +106,9 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
   aligned = foreign_cells.line(answered.num_aligned) if answered.num_aligned else ''
   for line in filter(None, (conversions.line(about['conversions']), about['other_size'], aligned)):
     progress.line(line)
-  prediction_outputs.write(target, loaded, answered, spec, about, folder, wanted)
+  counted = prediction_outputs.write(target, loaded, answered, spec, about, folder, wanted)
+  if counted.reviewers is not None:
+    progress.line(laboratory_count.agreed(counted.reviewers, counted.confidence))
   for line in prediction_summary.lines(target, folder, loaded, about):
     progress.line(line)
 
@@ -115,7 +117,7 @@ def _wanted(paths: Sequence[str]) -> prediction_outputs.Wanted:
   """What the flags ask for.
 
   Raises:
-    UserError: no image is named, or a flag has a value that it cannot have.
+    UserError: no image is named, a flag has a value that it cannot have, or the reviewers' lists cannot be compared.
   """
   values = flags.FLAGS
   if not paths:
@@ -126,8 +128,7 @@ def _wanted(paths: Sequence[str]) -> prediction_outputs.Wanted:
     raise types.UserError(f'most_megapixels is {values.most_megapixels}; it must be 0 or more')
   cell_finder.check(values.cells)
   laboratory_count.check(values.count)
-  reviewers.check(values.reviewers)
-  count = laboratory_count.Wanted(values.count, tuple(values.reviewers))
+  count = laboratory_count.Wanted(values.count, reviewers.read(values.reviewers))
   heats = heat_maps.heats if values.heat_maps else None
   return prediction_outputs.Wanted(values.overlays, heats, values.review_max, count)
 

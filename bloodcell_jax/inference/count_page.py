@@ -36,8 +36,8 @@ def write(
   classified: differential_count.ClassifiedCells,
   about: dict[str, Any],
   wanted: laboratory_count.Wanted,
-) -> None:
-  """Writes `count.html` and `count.csv`.
+) -> laboratory_count.Count:
+  """Writes `count.html` and `count.csv`; returns the count that they show.
 
   Args:
     target: folder of the prediction.
@@ -52,7 +52,7 @@ def write(
     classified,
     wanted.num,
     error_rates.read(folder, loaded.class_names, loaded.rule, loaded.job.experiment.data.source),
-    reviewers.compare(wanted.reviewers, confidence, seed) if wanted.reviewers else None,
+    reviewers.compare(wanted.reviewers, classified.cells, confidence, seed) if wanted.reviewers else None,
     confidence,
     seed,
   )
@@ -71,6 +71,7 @@ def write(
   ]
   text = render(counted, f'Differential count of {target.name}', facts, list(filter(None, notes)))
   atomic.write_text(target / 'count.html', text)
+  return counted
 
 
 def render(

@@ -20,7 +20,7 @@ class Wanted:
   """What the user asks for."""
 
   num: int  # cells; 0 for all
-  reviewers: tuple[str, ...]  # two lists of labels, or none
+  reviewers: reviewers.Lists | None  # to be compared; None for none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,8 +148,21 @@ def _of_laboratory(rates: error_rates.ErrorRates) -> str:
 
 
 def agreed(compared: reviewers.Reviewers, confidence: float) -> str:
-  """A line about how far two reviewers agree."""
+  """A line about how far two reviewers agree, and which of their labels are of other cells."""
   found = compared.agreement
+  one, other = compared.names
+  left_out = ''
+  if any(compared.others):
+    numbers = ', '.join(
+      f'{name} {num:,}' for name, num in zip(compared.names, compared.others, strict=True) if num
+    )
+    left_out = f' Labels of cells that are not in this prediction are left out: {numbers}.'
+  if found is None:
+    without = [name for name, num in zip(compared.names, compared.numbers, strict=True) if not num]
+    reason = f'no cell of this prediction is labelled in {" or in ".join(without) or "both"}'
+    return (
+      f'{one} and {other} are not compared: {reason}. Give lists that its review.html exported.{left_out}'
+    )
   interval = (
     'no interval'
     if np.isnan(found.low)
@@ -159,8 +172,8 @@ def agreed(compared: reviewers.Reviewers, confidence: float) -> str:
     'not defined, as there is only one label' if np.isnan(found.kappa) else f'{found.kappa:.2f} ({interval})'
   )
   return (
-    f'{compared.names[0]} and {compared.names[1]} both labelled {found.num:,} cells and agree on {found.share:.0%} of '
-    f"them; Cohen's kappa is {kappa}."
+    f'{one} and {other} both labelled {found.num:,} cells of this prediction and agree on {found.share:.0%} of '
+    f"them; Cohen's kappa is {kappa}.{left_out}"
   )
 
 

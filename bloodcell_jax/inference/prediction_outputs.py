@@ -108,8 +108,8 @@ def write(
   about: dict[str, Any],
   folder: workdir.Workdir,
   wanted: Wanted,
-) -> None:
-  """Writes all files; the review page comes last.
+) -> laboratory_count.Count:
+  """Writes all files; the review page comes last. Returns the count of `count.html`.
 
   Args:
     target: the folder of the prediction.
@@ -132,11 +132,12 @@ def write(
   differential_count.write_predictions(target / prediction_folder.PREDICTIONS, classified)
   differential_count.write_count(target / 'differential.csv', about['differential'])
   atomic.write_json(target / prediction_folder.FILE, {**about, 'overlays': drawn})
-  count_page.write(target, folder, loaded, classified, about, wanted.count)
+  counted = count_page.write(target, folder, loaded, classified, about, wanted.count)
   rows, num_next = review_page.in_order(classified, label_next_csv.read(folder), wanted.review_max)
   pictures = _pictures(loaded, predictions, rows, spec, wanted.heats)
   text = _review(target, loaded, classified, rows, num_next, pictures, about, folder)
   atomic.write_text(target / 'review.html', text)
+  return counted
 
 
 def _pictures(

@@ -173,18 +173,66 @@ def write_labels(path, labels):
   return str(path)
 
 
+def labelled_cells(num, first=0):
+  """The cells of `write_labels`, or others of their photographs."""
+  return [
+    cell.Cell(f'{i // 2}.png', f'{i // 2}', i % 2, cell.Box(9 * i, 0, 9 * i + 5, 5))
+    for i in range(first, first + num)
+  ]
+
+
 def test_two_reviewers_are_compared_on_the_cells_that_both_have_labelled(tmp_path):
   first = write_labels(tmp_path / 'ann.csv', 'AABB' * 8)
   second = write_labels(tmp_path / 'ben.csv', 'AABA' * 6)
-  compared = reviewers.compare([first, second], 0.95, 0)
-  assert (compared.names, compared.numbers) == (('ann', 'ben'), (32, 24))
+  compared = reviewers.compare(reviewers.read([first, second]), labelled_cells(32), 0.95, 0)
+  assert (compared.names, compared.numbers, compared.others) == (('ann', 'ben'), (32, 24), (0, 0))
   assert (compared.agreement.num, compared.agreement.share, compared.agreement.kappa) == (24, 0.75, 0.5)
   assert compared.agreement.low < 0.5 < compared.agreement.high
   assert "Cohen's kappa is 0.50 (95 % interval" in laboratory_count.agreed(compared, 0.95)
+  assert 'left out' not in laboratory_count.agreed(compared, 0.95)
   # Negative control: with herself she agrees.
-  assert (
-    reviewers.compare([first, write_labels(tmp_path / 'a.csv', 'AABB' * 8)], 0.95, 0).agreement.kappa == 1
+  same = reviewers.read([first, write_labels(tmp_path / 'a.csv', 'AABB' * 8)])
+  assert reviewers.compare(same, labelled_cells(32), 0.95, 0).agreement.kappa == 1
+  assert reviewers.read([]) is None
+
+
+def test_reviewers_are_compared_on_the_cells_of_the_prediction_alone(tmp_path):
+  # They agree on the first 16 cells and on none of the others.
+  lists = reviewers.read(
+    [
+      write_labels(tmp_path / f'{name}.csv', f'{"AABB" * 4}{rest * 16}')
+      for name, rest in (('ann', 'A'), ('ben', 'B'))
+    ]
   )
+  compared = reviewers.compare(lists, labelled_cells(16), 0.95, 0)
+  assert (compared.numbers, compared.others) == ((16, 16), (16, 16))
+  assert (compared.agreement.num, compared.agreement.kappa) == (16, 1)
+  assert laboratory_count.agreed(compared, 0.95).endswith(
+    'Labels of cells that are not in this prediction are left out: ann 16, ben 16.'
+  )
+  # Negative control: with the other cells they do not agree.
+  assert reviewers.compare(lists, labelled_cells(32), 0.95, 0).agreement.kappa < 0.5
+  # Other cells of the same photographs are other cells.
+  none = reviewers.compare(lists, labelled_cells(16, 100), 0.95, 0)
+  assert none.agreement is None
+  said = laboratory_count.agreed(none, 0.95)
+  assert (
+    'ann and ben are not compared: no cell of this prediction is labelled in ann or in ben. Give lists'
+    in said
+  )
+  assert 'kappa' not in said
+  assert said in laboratory_count.remarks(count(compared=none))
+
+
+def test_digests_of_lists_are_read_with_and_without_their_mark_and_a_photograph_may_be_one_cell(tmp_path):
+  for name, digest in (('ann', '00000000000000ab'), ('ben', 'sha256:00000000000000AB')):
+    (tmp_path / f'{name}.csv').write_text(f'file,sha256_16,human_label\n1.png,{digest},A\n')
+  lists = reviewers.read([str(tmp_path / 'ann.csv'), str(tmp_path / 'ben.csv')])
+  whole = cell.Cell('1.png', '00000000000000ab', 1, None)
+  assert reviewers.compare(lists, [whole], 0.95, 0).agreement.num == 1
+  # Negative control: a cell within that photograph is another.
+  inside = dataclasses.replace(whole, box=cell.Box(0, 0, 5, 5))
+  assert reviewers.compare(lists, [inside], 0.95, 0).agreement is None
 
 
 @pytest.mark.parametrize(
@@ -203,7 +251,7 @@ def test_lists_that_cannot_be_compared_are_one_line(tmp_path, paths, message):
   lines = (tmp_path / 'ann.csv').read_text().splitlines()
   (tmp_path / 'twice.csv').write_text('\n'.join([*lines, lines[1].replace(',A', ',B')]) + '\n')
   with pytest.raises(types.UserError, match=message):
-    reviewers.compare([str(tmp_path / path) for path in paths], 0.95, 0)
+    reviewers.read([str(tmp_path / path) for path in paths])
 
 
 def test_the_page_is_self_contained_and_shows_the_count():
