@@ -188,7 +188,8 @@ class Session:
         return None
       counted = differential_count.count(corrected, self._analysis.confidence)
       # Those that a person has labelled are withheld no more.
-      first = unlike.line(counted['unlike']) if counted['num_unlike'] else ''
+      num = counted['num_unlike']
+      first = unlike.line({**counted['unlike'], unlike.NUM_WITHHELD: num}) if num else ''
       lines = [wording.capital(first), *differential_count.warnings(counted)]
       lines += [differential_count.duplicates(counted), differential_count.not_counted(counted)]
       return {**counted, 'warnings': [line for line in lines if line]}

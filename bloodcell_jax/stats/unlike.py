@@ -25,6 +25,8 @@ LEAST_IMAGES = 5
 MOST_UNLIKE, FEW_UNLIKE = 0.25, 2
 # Key of a summary for what its numbers count, if not images.
 COUNTED = 'counted'
+# Key of a summary for how many images are withheld, where that is not all the unlike ones.
+NUM_WITHHELD = 'num_withheld'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,7 +263,8 @@ def line(about: Mapping[str, Any] | None) -> str:
   """What comes first wherever figures of the images are shown: what is unlike the training; '' if nothing is.
 
   Args:
-    about: as from `summary`, with COUNTED where its numbers do not count images; None without a measure.
+    about: as from `summary`, with COUNTED where its numbers do not count images, and NUM_WITHHELD where a person has
+      labelled some of them; None without a measure.
   """
   if not about or not about['num']:
     return ''
@@ -275,7 +278,7 @@ def line(about: Mapping[str, Any] | None) -> str:
   else:
     counts = ', '.join(f'{reason} {num:,}' for reason, num in about['reasons'].items())
     text = f'some {counted} are unlike the training images: {counts}'
-  share = f'{about["num"]:,} of {about["num_images"]:,} {counted} are'
+  share = f'{about.get(NUM_WITHHELD, about["num"]):,} of {about["num_images"]:,} {counted} are'
   if about['kept']:
     return f'{text}. {share} named all the same, because of --unlike=keep: expect many errors, and trust no confidence'
   return f'{text}. {share} {WITHHELD}'

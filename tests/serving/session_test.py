@@ -11,6 +11,7 @@ import pytest
 from bloodcell_jax.base import cell, types
 from bloodcell_jax.inference import differential_count, file_predictions
 from bloodcell_jax.serving import analysis, limits, photograph_file, session
+from bloodcell_jax.stats import unlike
 from bloodcell_jax.storage import journal
 
 LIMITS = limits.Limits(5, 10**6, 2 * 10**6, 10**6, 10.0, 3)
@@ -94,3 +95,37 @@ def test_only_that_no_file_can_be_read_is_said_of_each_photograph(tmp_path, monk
   assert find(file_predictions.NoneUsable('none can be used'))[0].reason == 'cannot be read again'
   with pytest.raises(types.UserError, match='no space'):
     find(types.UserError('the disk has no space'))
+
+
+def test_the_note_counts_the_unlike_cells_that_are_still_without_a_label(tmp_path):
+  num = 10
+  judged = unlike.Judgement(
+    np.ones(num), np.ones(num, bool), ('stain',) * num, (unlike.Folder('', num, ('stain',), 9.0, 3.0),), False,
+    np.zeros(num, int), 1,
+  )  # fmt: skip
+
+  def find(photographs, _: Any) -> list[analysis.Found]:
+    cells = [cell.Cell(one.shown, one.digest, 1, None) for one in photographs]
+    return [analysis.Found((each,), (None,), '') for each in cells]
+
+  def classify(cells, *_: Any) -> Any:
+    probs_NK = np.array([[0.9, 0.1]] * len(cells))
+    return differential_count.classify(cells, probs_NK, ('a', 'b'), None, judged.take(range(len(cells))))
+
+  analysing: Any = builtin_types.SimpleNamespace(
+    network='n', class_names=('a', 'b'), find=find, classify=classify, repeated=lambda *_: {}, confidence=0.95
+  )
+  own = session.Session(tmp_path, 'token', analysing, limits.Limits(num, 10**6, 10**6, 10**6, 10.0, 3))
+  photographs = [
+    photograph_file.PhotographFile(str(i), f'{i}.png', tmp_path / str(i), str(i), (9, 9), 9)
+    for i in range(num)
+  ]
+  for photograph in photographs:
+    own.add(photograph)
+  own.analyse(photographs)
+  for num_labelled, note in ((0, '10 of 10 cells are'), (7, '3 of 10 cells are'), (10, '')):
+    own.label([f'{i}/1' for i in range(num_labelled)], 'a')
+    counted = own.count()
+    assert counted['num_unlike'] == num - num_labelled
+    said = [line for line in counted['warnings'] if unlike.WITHHELD in line]
+    assert [note in line for line in said] == [True] * bool(note)
