@@ -53,7 +53,9 @@ def lines(summary: dict[str, Any], folder: pathlib.Path) -> list[str]:
     if 'groups_parted' in names:
       texts.append(_file_names(rule, names))
   texts.append(_colour(summary['colour_nearest_neighbour']))
-  texts.append(f'written to {folder}: audit.json, pairs.csv, groups.csv, figures')
+  # A figure without pairs is not written.
+  figures = ', figures' if any((folder / 'figures').glob('*.png')) else ''
+  texts.append(f'written to {folder}: audit.json, pairs.csv, groups.csv{figures}')
   if summary['note']:
     texts.append(summary['note'])
   for split, n in summary['shared_images'].items():

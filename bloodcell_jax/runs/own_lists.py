@@ -46,6 +46,9 @@ def in_use(
       and atomic.is_intact(copy)
       and not filecmp.cmp(path, copy, shallow=False)
     ):
-      say(f'{path}: has changed since {folder.path} was trained with it; its copy {copy} is used')
+      say(
+        f'{path}: has changed since {folder.path} was trained with it; its copy {copy} is used (to train with the '
+        'changed list, choose another --workdir)'
+      )
       lists[name] = str(copy)
   return dataclasses.replace(exp, data=dataclasses.replace(exp.data, **lists))

@@ -104,3 +104,14 @@ def test_a_sample_is_named_in_the_last_line_with_what_else_was_not_compared():
   )
   # A leak that the sample shows is the last line, whatever was not compared.
   assert lines(not_compared=n)[-1].startswith('LEAK: 1 of the 3 images of TEST')
+
+
+def test_figures_are_named_where_there_are_any(tmp_path):
+  def written() -> str:
+    (line,) = [line for line in messages.lines(summary(), tmp_path) if line.startswith('written to')]
+    return line
+
+  (tmp_path / 'figures').mkdir()
+  assert written().endswith('pairs.csv, groups.csv')
+  (tmp_path / 'figures' / 'near_duplicates.png').touch()
+  assert written().endswith('pairs.csv, groups.csv, figures')
