@@ -56,7 +56,11 @@ def test_each_photograph_has_its_picture_and_the_count_a_page(predicted):
   for path in shown.values():
     with Image.open(folder / path) as picture:
       assert picture.width == 800
-  assert '3 cells in 2 of 3 photographs' in (folder / 'count.html').read_text()
+  page = (folder / 'count.html').read_text()
+  assert '3 cells in 2 of 3 photographs' in page
+  assert '5 photographs searched, 2 of them without a white cell.' in page
+  numbers = json.loads((folder / 'predict.json').read_text())['photographs']
+  assert numbers == {'read': 5, 'no_cell': 2, 'unusable': 0}
   rows = read_rows(folder / 'count.csv')
   assert sum(int(row['count']) for row in rows) == 3
   assert 'cut by the edge' in (folder / 'review.html').read_text()

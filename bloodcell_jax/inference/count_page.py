@@ -6,12 +6,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from bloodcell_jax.base import wording
+from bloodcell_jax.base import types, wording
 from bloodcell_jax.inference import (
   classifier,
   differential_count,
   error_rates,
+  file_predictions,
   laboratory_count,
+  page_sections,
   reviewers,
 )
 from bloodcell_jax.reports import page, report
@@ -58,7 +60,7 @@ def write(
   )
   laboratory_count.write(target / 'count.csv', counted)
   facts = [
-    ('Photographs', ', '.join(about[prediction_folder.PATHS][:5])),
+    ('Photographs', page_sections.paths(about)),
     ('Network', f'{folder.path.name}, fingerprint {about[prediction_folder.MODEL]}'),
     # Of all photographs, however many cells are counted.
     ('Not counted, of all photographs', differential_count.not_counted(about['differential']) or 'nothing'),
@@ -66,12 +68,45 @@ def write(
   first = unlike.line(about['differential']['unlike'])
   notes = [
     *(wording.capital(line) for line in (first, calibration.left_for_review(loaded.rule))),
+    without_cells(about['photographs']),
     loaded.note,
     report.RESEARCH_ONLY,
   ]
   text = render(counted, f'Differential count of {target.name}', facts, list(filter(None, notes)))
   atomic.write_text(target / 'count.html', text)
   return counted
+
+
+def photographs(
+  predictions: file_predictions.CellPredictions, left_out: Sequence[types.Problem]
+) -> dict[str, int]:
+  """How many photographs were `read`, in how many of them there is `no_cell`, and how many files are `unusable`.
+
+  Args:
+    predictions: of all files.
+    left_out: files that were named and are no image.
+  """
+  no_cell = sum(problem.reason == file_predictions.NO_CELL for problem in predictions.problems)
+  return {
+    'read': len({one.file for one in predictions.cells}) + no_cell,
+    'no_cell': no_cell,
+    'unusable': len(left_out) + len(predictions.problems) - no_cell,
+  }
+
+
+def without_cells(numbers: dict[str, int]) -> str:
+  """A line about the photographs in which nothing was counted; '' if there is none.
+
+  Args:
+    numbers: as from `photographs`.
+  """
+  read, no_cell, unusable = numbers['read'], numbers['no_cell'], numbers['unusable']
+  lines = []
+  if no_cell:
+    lines.append(f'{wording.counted(read, "photograph")} searched, {no_cell:,} of them without a white cell')
+  if unusable:
+    lines.append(f'{wording.counted(unusable, "file")} could not be used, named in {prediction_folder.FILE}')
+  return '; '.join(lines) + ('.' if lines else '')
 
 
 def render(

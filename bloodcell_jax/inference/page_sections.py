@@ -9,13 +9,21 @@ from bloodcell_jax.inference import differential_count
 from bloodcell_jax.reports import page, report
 from bloodcell_jax.storage import prediction_folder, workdir
 
+_MOST_PATHS = 5
+
 
 def sources(about: dict[str, Any]) -> str:
   """A line about where the images and the network come from."""
-  paths, run = about[prediction_folder.PATHS], about[prediction_folder.RUN]
-  images = f'{", ".join(paths[:5])}{f" and {len(paths) - 5:,} more" if len(paths) > 5 else ""}'
-  line = f'Images: {images}. Run: {run} (fingerprint {about[prediction_folder.MODEL]}).'
+  run = about[prediction_folder.RUN]
+  line = f'Images: {paths(about)}. Run: {run} (fingerprint {about[prediction_folder.MODEL]}).'
   return f'<p class="small file">{page.text(line)}</p>'
+
+
+def paths(about: dict[str, Any]) -> str:
+  """The first paths that were predicted, and how many more there are."""
+  named = about[prediction_folder.PATHS]
+  more = len(named) - _MOST_PATHS
+  return ', '.join(named[:_MOST_PATHS]) + (f' and {more:,} more' if more > 0 else '')
 
 
 def differential(difference: dict[str, Any]) -> str:

@@ -87,6 +87,7 @@ def describe(
     'calibrated': answered.classified.calibrated,
     prediction_folder.PATHS: prediction_folder.absolute(origin.paths),
     'differential': differential_count.count(answered.classified, loaded.job.experiment.intervals.confidence),
+    'photographs': count_page.photographs(answered.predictions, origin.left_out),
     'problems': [str(problem) for problem in problems],
     'reading': list(origin.remarks),
     'conversions': conversions.count(notes),
