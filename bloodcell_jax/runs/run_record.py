@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bloodcell_jax.base import tree
+from bloodcell_jax.base import tree, types
 from bloodcell_jax.data.images import conversions, sizes
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
@@ -67,11 +67,14 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
 
 def _is_trained(folder: workdir.Workdir, job: job_lib.Job) -> bool:
   """Whether the run is complete, with no epoch left; an ensemble or a cross-validation has no epochs of its own."""
-  if not folder.report.exists():
+  if not folder.report.exists() or not folder.history.exists():
+    return folder.report.exists()
+  try:
+    records = history.read(folder.history)
+  except types.UserError:
+    # A damaged one is written anew.
     return False
-  return not folder.history.exists() or job.experiment.stages[-1].fit.is_finished(
-    history.read(folder.history)
-  )
+  return job.experiment.stages[-1].fit.is_finished(records)
 
 
 def _distribution(counts: tuple[tuple[str, tuple[tuple[str, tuple[int, int]], ...]], ...]) -> Any:
