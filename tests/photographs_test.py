@@ -57,7 +57,7 @@ def test_each_photograph_has_its_picture_and_the_count_a_page(predicted):
     with Image.open(folder / path) as picture:
       assert picture.width == 800
   page = (folder / 'count.html').read_text()
-  assert '3 cells in 2 of 3 photographs' in page
+  assert '3 cells in 2 of 3 photographs with white cells' in page
   assert '5 photographs searched, 2 of them without a white cell.' in page
   numbers = json.loads((folder / 'predict.json').read_text())['photographs']
   assert numbers == {'read': 5, 'no_cell': 2, 'unusable': 0}

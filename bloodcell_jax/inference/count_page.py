@@ -122,10 +122,11 @@ def render(
   """
   num = len(counted.rows)
   all_files = counted.num_photographs
-  cells = f'{wording.counted(num, "cell")} in ' + (
-    '' if counted.num_files == all_files else f'{counted.num_files:,} of '
-  )
-  cells += wording.counted(all_files, 'photograph')
+  cells = f'{wording.counted(num, "cell")} in '
+  if counted.num_files == all_files:
+    cells += wording.counted(all_files, 'photograph')
+  else:
+    cells += f'{counted.num_files:,} of {all_files:,} photographs with white cells'
   order = (
     f'the first {num:,} of {counted.num_countable:,} in the order of the photographs'
     if num < counted.num_countable

@@ -257,7 +257,9 @@ def test_lists_that_cannot_be_compared_are_one_line(tmp_path, paths, message):
 def test_the_page_is_self_contained_and_shows_the_count():
   text = count_page.render(count(4), 'slides <1>', [('Network', 'tiny & small')], ['Research use only.'])
   assert html_checker.check(text) == []
-  assert '<strong>4 cells in 2 of 4 photographs</strong>, the first 4 of 8 in the order' in text
+  assert (
+    '<strong>4 cells in 2 of 4 photographs with white cells</strong>, the first 4 of 8 in the order' in text
+  )
   # What the network did not name stands in the same line.
   (line,) = re.findall('<p><strong>4 cells.*?</p>', text)
   assert f'{count(4).num_named} named' in line
@@ -277,10 +279,13 @@ def test_the_page_rounds_the_shares_once():
 def test_the_page_tells_photographs_from_those_with_a_counted_cell_and_what_was_asked_from_what_there_is():
   # The only cells of the third photograph are cut.
   for wanted, words in (
-    (0, '<strong>6 cells in 3 of 4 photographs</strong>, all that can be counted: '),
-    (1000, '<strong>6 cells in 3 of 4 photographs</strong>, all that can be counted: '),
-    (6, '<strong>6 cells in 3 of 4 photographs</strong>, all that can be counted: '),
-    (2, '<strong>2 cells in 1 of 4 photographs</strong>, the first 2 of 6 in the order of the photographs: '),
+    (0, '<strong>6 cells in 3 of 4 photographs with white cells</strong>, all that can be counted: '),
+    (1000, '<strong>6 cells in 3 of 4 photographs with white cells</strong>, all that can be counted: '),
+    (6, '<strong>6 cells in 3 of 4 photographs with white cells</strong>, all that can be counted: '),
+    (
+      2,
+      '<strong>2 cells in 1 of 4 photographs with white cells</strong>, the first 2 of 6 in the order of ',
+    ),
   ):
     text = count_page.render(count(wanted, cut=(4, 5)), 'slides', [], [])
     assert words in text
