@@ -150,7 +150,6 @@ def test_killed_and_typed_again_it_comes_to_the_same_bits(places, adapted, tmp_p
       np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-@pytest.mark.slow
 def test_an_evaluation_that_is_killed_loses_nothing_that_only_the_adaptation_could_fit(adapted, tmp_path):
   to, plan = tmp_path / 'run', {'nth': 1, 'after': 0.0, 'delay': 0.0, 'is_at_once': True}
   shutil.copytree(adapted[0], to)
@@ -167,6 +166,7 @@ def test_an_evaluation_that_is_killed_loses_nothing_that_only_the_adaptation_cou
   assert html_checker.check((to / 'report.html').read_text()) == []
 
 
+@pytest.mark.slow
 def test_a_new_class_is_refused_unless_it_is_asked_for_and_then_the_old_ones_stay(places, tmp_path):
   to = tmp_path / 'grown'
   code, _, err = run(*flags(places, 'new.csv', to))

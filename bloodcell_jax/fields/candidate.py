@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from bloodcell_jax.fields import rim, stain, touching
+from bloodcell_jax.fields import disk, rim, stain, touching
 
 # Pixels to a red cell's diameter at the working scale; all lengths below are in red cells.
 WORKING = 32
@@ -73,18 +73,14 @@ def candidates(working_HWC: np.ndarray) -> list[Candidate]:
   return found
 
 
-def _disk(radius: int) -> np.ndarray:
-  return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-
-
 def _objects(mask_HW: np.ndarray, ground_HW: np.ndarray) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
   """Labels of the nuclei, lobes joined, and (label, [left, top, width, height] that holds it)."""
-  mask_HW = cv2.morphologyEx(mask_HW.astype(np.uint8), cv2.MORPH_OPEN, _disk(1))
+  mask_HW = cv2.morphologyEx(mask_HW.astype(np.uint8), cv2.MORPH_OPEN, disk.of(1))
   _, label_HW, stats, _ = cv2.connectedComponentsWithStats(mask_HW, connectivity=8)
   is_kept = stats[:, 4] >= _LEAST_AREA * WORKING**2
   is_kept[0] = False
   mask_HW = is_kept[label_HW].astype(np.uint8)
-  joined_HW = cv2.dilate(mask_HW, _disk(round(_GAP * WORKING)))
+  joined_HW = cv2.dilate(mask_HW, disk.of(round(_GAP * WORKING)))
   num, label_HW, stats, _ = cv2.connectedComponentsWithStats(joined_HW, connectivity=8)
   label_HW *= mask_HW
   label_HW[label_HW > MOST] = 0
@@ -130,11 +126,13 @@ class _Maps:
     rows, columns = np.nonzero(mask_HW)
     left, top, right, bottom = columns.min() + x, rows.min() + y, columns.max() + x + 1, rows.max() + y + 1
     is_in_HW = mask_HW > 0
-    ring_HW = (cv2.dilate(mask_HW, _disk(round(0.2 * WORKING))) > 0) & (cv2.dilate(mask_HW, _disk(2)) == 0)
+    ring_HW = (cv2.dilate(mask_HW, disk.of(round(0.2 * WORKING))) > 0) & (
+      cv2.dilate(mask_HW, disk.of(2)) == 0
+    )
     total_HW, score_HW = self.layers.strongest_HW[window], self.score_HW[window]
     red = self.layers.strongest_HW[self.layers.is_red_HW].mean()
     slope_HW = np.hypot(*(cv2.Sobel(score_HW, cv2.CV_32F, *way, ksize=3) / 8 for way in ((1, 0), (0, 1))))
-    edge_HW = is_in_HW & (cv2.erode(mask_HW, _disk(1)) == 0)
+    edge_HW = is_in_HW & (cv2.erode(mask_HW, disk.of(1)) == 0)
     points = np.stack([columns, rows], 1).astype(np.int32)
     axes = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(points.T) + np.eye(2) / 12), 1e-3))
     inside_N, inside_C = score_HW[is_in_HW], self.density_HWC[window][is_in_HW].mean(0)
@@ -144,7 +142,7 @@ class _Maps:
     around = float(score_HW[ring_HW].mean()) if has_ring else 0.0
     is_cut = left <= 1 or top <= 1 or right >= width - 1 or bottom >= height - 1
     if self.rim_HW is not None:
-      is_cut |= bool((cv2.dilate(mask_HW, _disk(_BESIDE)) > 0)[self.rim_HW[window]].any())
+      is_cut |= bool((cv2.dilate(mask_HW, disk.of(_BESIDE)) > 0)[self.rim_HW[window]].any())
     features = {
       'area': float(np.log(len(rows) / WORKING**2)),
       'score': float(np.log1p(max(0.0, mean))),

@@ -7,6 +7,8 @@ import dataclasses
 import cv2
 import numpy as np
 
+from bloodcell_jax.fields import disk
+
 # All images are resized to this long side, so that a smaller copy matches at the same scale.
 LONG_SIDE = 320
 MOST = 200  # number of keypoints kept for an image, the strongest ones
@@ -105,7 +107,7 @@ def inside(image_HWC: np.ndarray) -> np.ndarray | None:
   border_HW = _black_border(image_HWC)
   if border_HW is None:
     return None
-  around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _MARGIN + 1, 2 * _MARGIN + 1))
+  around = disk.of(_MARGIN)
   return np.where(cv2.dilate(border_HW, around) > 0, 0, 255).astype(np.uint8)
 
 

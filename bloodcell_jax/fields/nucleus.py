@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from bloodcell_jax.base import cell
-from bloodcell_jax.fields import stain
+from bloodcell_jax.fields import disk, stain
 
 # Longest side, in pixels, of the reduced image in which a nucleus is searched, then measured.
 _SEARCHED, _MEASURED = 160, 112
@@ -115,7 +115,6 @@ def _largest(image_HWC: np.ndarray, longest: int, within: cell.Box | None) -> Nu
 def _with_lobes(chosen_HW: np.ndarray, mask_HW: np.ndarray) -> np.ndarray:
   """The object and those within a small gap of it."""
   radius = max(1, round(_GAP * np.sqrt(chosen_HW.sum()) / 2))
-  disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-  _, joined_HW = cv2.connectedComponents(cv2.dilate(mask_HW, disk), connectivity=8)
+  _, joined_HW = cv2.connectedComponents(cv2.dilate(mask_HW, disk.of(radius)), connectivity=8)
   own = np.bincount(joined_HW[chosen_HW]).argmax()
   return (joined_HW == own) & (mask_HW > 0)

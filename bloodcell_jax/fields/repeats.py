@@ -57,7 +57,7 @@ def thumbnail(photograph_HWC: np.ndarray, box: cell.Box) -> np.ndarray:
 def alike(cells: Thumbnails) -> Iterator[tuple[View, View]]:
   """Pairs of cells that look alike, of photographs a < b; the most alike first.
 
-  It takes N^2 products of thumbnails, and 12 bytes for each pair.
+  It takes N^2 products of thumbnails, and some 50 bytes for each pair.
   """
   photograph_N = np.array([photograph for photograph, _ in cells.views], np.int64)
   parts = []

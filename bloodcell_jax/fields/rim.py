@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from bloodcell_jax.fields import stain
+from bloodcell_jax.fields import disk, stain
 
 # Sum of the channels, as a share of the ground's, below which a pixel is black: less than the darkest nuclei have.
 _BLACK = 0.16
@@ -37,7 +37,7 @@ def find(image_HWC: np.ndarray, diameter: float) -> np.ndarray | None:
   # It goes on beyond the photograph, so that a narrow strip of it is wide as well.
   room = 2 * radius
   wide_HW = cv2.copyMakeBorder(black_HW, room, room, room, room, cv2.BORDER_REPLICATE)
-  wide_HW = cv2.morphologyEx(wide_HW, cv2.MORPH_OPEN, _disk(radius))[
+  wide_HW = cv2.morphologyEx(wide_HW, cv2.MORPH_OPEN, disk.of(radius))[
     room : room + height, room : room + width
   ]
   _, label_HW, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(wide_HW), connectivity=4)
@@ -46,8 +46,4 @@ def find(image_HWC: np.ndarray, diameter: float) -> np.ndarray | None:
   is_rim_N[0] = False
   if not is_rim_N.any():
     return None
-  return cv2.dilate(is_rim_N[label_HW].astype(np.uint8), _disk(round(_BLURRED * diameter))) > 0
-
-
-def _disk(radius: int) -> np.ndarray:
-  return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+  return cv2.dilate(is_rim_N[label_HW].astype(np.uint8), disk.of(round(_BLURRED * diameter))) > 0

@@ -7,6 +7,8 @@ import itertools
 import cv2
 import numpy as np
 
+from bloodcell_jax.fields import disk
+
 # Lengths in red cells. Two nuclei are at least this far apart, from centre to centre, and each at least this large.
 _APART, _LEAST_AREA = 1.15, 0.7
 # How wide the neck between two nuclei may be, as a share of the width of the narrower one.
@@ -44,9 +46,8 @@ def parts(mask_HW: np.ndarray, ground_HW: np.ndarray, red_cell: float) -> np.nda
   if mask_HW.sum() < 2 * _LEAST_AREA * red_cell**2:
     return whole_HW
   room = round(_CLOSED * red_cell)
-  disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * room + 1, 2 * room + 1))
   inner = np.s_[room:-room, room:-room]
-  solid_HW = cv2.morphologyEx(np.pad(mask_HW, room).astype(np.uint8), cv2.MORPH_CLOSE, disk)[inner]
+  solid_HW = cv2.morphologyEx(np.pad(mask_HW, room).astype(np.uint8), cv2.MORPH_CLOSE, disk.of(room))[inner]
   solid_HW = _without_holes(np.ascontiguousarray(solid_HW))
   distance_HW = cv2.distanceTransform(np.pad(solid_HW, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
   distance_HW = cv2.GaussianBlur(distance_HW, (0, 0), 0.06 * red_cell)

@@ -63,7 +63,7 @@ def write(
     ('Photographs', page_sections.paths(about)),
     ('Network', f'{folder.path.name}, fingerprint {about[prediction_folder.MODEL]}'),
     # Of all photographs, however many cells are counted.
-    ('Not counted, of all photographs', differential_count.not_counted(about['differential']) or 'nothing'),
+    ('Of all photographs', differential_count.not_counted(about['differential']) or 'every cell is counted'),
   ]
   first = unlike.line(about['differential']['unlike'])
   notes = [

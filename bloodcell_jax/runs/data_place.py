@@ -7,7 +7,6 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 from bloodcell_jax.base import types
 from bloodcell_jax.config import experiment
@@ -55,18 +54,7 @@ def find(
       f'{where}: the images of {folder.path} are no longer there; name the folder that they are in now: '
       '--data_dir=FOLDER'
     )
-  lists: dict[str, Any] = {}
-  for name in own_lists.LISTS:
-    path = getattr(exp.data, name)
-    if path and not os.path.exists(path):
-      if not folder.list(name).exists():
-        raise types.UserError(
-          f'{path}: is gone, and {folder.path} was trained with it; put it back there, or copy it to '
-          f'{folder.list(name)}'
-        )
-      lists[name] = str(folder.list(name))
-  exp = dataclasses.replace(exp, data=dataclasses.replace(exp.data, **lists))
-  return own_lists.in_use(folder, exp, say)
+  return own_lists.in_use(folder, own_lists.found(folder, exp), say)
 
 
 def holds(folder: workdir.Workdir, exp: experiment.Experiment, data_dir: str) -> bool:
@@ -97,19 +85,6 @@ def remember(folder: workdir.Workdir, exp: experiment.Experiment) -> None:
   with contextlib.suppress(OSError, types.UserError):
     lock.take(folder.path)
     atomic.write_json(folder.config, {**folder.read_config(), 'data.dir': os.path.abspath(exp.data.dir)})
-
-
-def keep_lists(folder: workdir.Workdir, exp: experiment.Experiment) -> None:
-  """Copies the lists that the run is trained with to its folder, so that it does not depend on their place."""
-  # What is kept is what the run was trained with, also where the list has changed since.
-  data = own_lists.in_use(folder, exp, lambda line: None).data
-  for name in own_lists.LISTS:
-    path = getattr(data, name)
-    if path and os.path.exists(path):
-      content = pathlib.Path(path).read_bytes()
-      kept = folder.list(name)
-      if not kept.exists() or kept.read_bytes() != content:
-        atomic.write_bytes(kept, content)
 
 
 def _uses_dir(exp: experiment.Experiment) -> bool:

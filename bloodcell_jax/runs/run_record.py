@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 
 from bloodcell_jax.base import tree, types
+from bloodcell_jax.config import experiment
 from bloodcell_jax.data.images import conversions, sizes
 from bloodcell_jax.optim import staged
 from bloodcell_jax.plots import distribution, figure
-from bloodcell_jax.runs import augmentation_sheet, convolution_record, data_place, scoring, seen_images
+from bloodcell_jax.runs import (
+  augmentation_sheet,
+  convolution_record,
+  data_place,
+  own_lists,
+  scoring,
+  seen_images,
+)
 from bloodcell_jax.runs import job as job_lib
 from bloodcell_jax.storage import workdir
 from bloodcell_jax.train import history
@@ -50,10 +58,10 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
       'leaks': dict(leak),
     },
     _network(job),
-    is_trained=_is_trained(folder, job),
+    is_trained=is_trained(folder, job.experiment),
   )
   data_place.remember(folder, job.experiment)
-  data_place.keep_lists(folder, job.experiment)
+  own_lists.keep(folder, job.experiment)
   seen_images.write(folder, data, job.experiment.weights.path)
   note = scoring.note(data.table.synthetic, leak)
   exp = job.experiment
@@ -65,16 +73,21 @@ def describe(folder: workdir.Workdir, job: job_lib.Job, leak: Mapping[str, int])
   figure.write_shared(folder.figures / 'distribution.png', _distribution, drawn, note)
 
 
-def _is_trained(folder: workdir.Workdir, job: job_lib.Job) -> bool:
-  """Whether the run is complete, with no epoch left; an ensemble or a cross-validation has no epochs of its own."""
-  if not folder.report.exists() or not folder.history.exists():
-    return folder.report.exists()
+def is_trained(folder: workdir.Workdir, exp: experiment.Experiment) -> bool:
+  """Whether no epoch is left; of an ensemble or a cross-validation, in none of its members or folds."""
+  paths, num = [folder.history], 1
+  if not folder.history.exists():
+    paths = [
+      workdir.Workdir(path).history for name in ('members', 'folds') for path in folder.path.glob(f'{name}/*')
+    ]
+    num = exp.cross_validation.folds or exp.ensemble.members
+  if len(paths) < num or not all(path.exists() for path in paths):
+    return False
   try:
-    records = history.read(folder.history)
+    return all(exp.stages[-1].fit.is_finished(history.read(path)) for path in paths)
   except types.UserError:
     # A damaged one is written anew.
     return False
-  return job.experiment.stages[-1].fit.is_finished(records)
 
 
 def _distribution(counts: tuple[tuple[str, tuple[tuple[str, tuple[int, int]], ...]], ...]) -> Any:

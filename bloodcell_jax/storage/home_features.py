@@ -125,7 +125,7 @@ def read(folder: workdir.Workdir, network: str) -> HomeFeatures:
     raise types.UserError(f'{path}: damaged ({atomic.damage(error)}); {atomic.restoring(path)}') from None
   if features.network != network:
     raise types.UserError(
-      f'{path}: is of another network than the one in this folder; restore it from a copy'
+      f'{path}: is of another network than the one in this folder; {atomic.restoring(path)}'
     )
   return features
 

@@ -185,6 +185,10 @@ def test_corrections_of_a_pattern_or_of_several_folders_are_read_back_from_the_f
   with pytest.raises(types.UserError, match=r'tue/0\.png has changed since it was labelled'):
     boxed_labels.write(labels, str(top), tmp_path / 'others', 10**9)
   (top / 'mon' / 'kept.png').rename(top / 'mon' / '0.png')
+  assert boxed_labels.write(labels, str(top), tmp_path / 'again', 10**9) == 4, (
+    'the digest tells which is meant'
+  )
+  shutil.copy(slides / '0.png', top / 'tue')
   with pytest.raises(
     types.UserError, match=r'line 2 names 0\.png, which may be mon/0\.png or tue/0\.png; write'
   ):

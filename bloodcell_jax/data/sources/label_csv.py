@@ -120,7 +120,7 @@ def file_of(where: str, row: Mapping[str, str], list_path: str, files: listed_na
 
   Where the line has the digest of the image, which tells whether it is the right one, the name may also be a path from
   the current folder, or the end of the path of one image below the folder of the data: so `predict` names the images of
-  patterns and of several folders.
+  patterns and of several folders. Of several images the one with this digest is meant.
 
   Args:
     where: of the line, for people.
@@ -129,16 +129,22 @@ def file_of(where: str, row: Mapping[str, str], list_path: str, files: listed_na
     files: of the folder of the data.
 
   Raises:
-    UserError: the name is the end of the paths of several images.
+    UserError: the name is the end of the paths of several images, and the digest that of none or of several.
   """
-  name = row['file']
+  name, digest = row['file'], row.get('sha256_16', '').strip().casefold().removeprefix(image_files.MARK)
   found = files.find(name, list_path)
-  if (found and not found.startswith('..')) or not row.get('sha256_16', '').strip():
+  if not digest:
     return found
-  if os.path.exists(name) and (inside := files.find(os.path.abspath(name), list_path)):
+  is_inside = bool(found) and not found.startswith('..')
+  if not is_inside and os.path.exists(name) and (inside := files.find(os.path.abspath(name), list_path)):
     return inside
-  below = [found] if found else files.below(name)
+  below = [found] if found and not is_inside else list(dict.fromkeys([found] * is_inside + files.below(name)))
   if len(below) > 1:
+    meant = [file for file in below if image_files.digests([files.path(file)])[0] == digest]
+    if len(meant) == 1:
+      return meant[0]
+    if is_inside and (not meant or found in meant):
+      return found
     raise types.UserError(
       f'{where} names {name}, which may be {below[0]} or {below[1]}; write the one that is meant into the list'
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import pathlib
 import posixpath
 import re
 import urllib.parse
@@ -11,7 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.data.sources import names
+from bloodcell_jax.system import atomic
 
+# What follows the name of a copy of a list in that of the file that says where the list lies.
+_PLACE = '.place'
 _DRIVE = re.compile(r'[A-Za-z]:/')
 
 
@@ -123,6 +128,27 @@ class Tree:
     return os.path.join(self._folder, *inner.split('/'))
 
 
+def keep_place(copy: str, list_path: str, folder: str) -> None:
+  """Keeps, beside the copy of a list, in which folder inside that of the data the list lies; elsewhere nothing.
+
+  Args:
+    copy: path of the copy.
+    list_path: of the list, or of another copy of it.
+    folder: of the data.
+  """
+  if copy == list_path:
+    return
+  own, whole = _absolute(os.path.dirname(list_path)), _absolute(folder).rstrip('/')
+  if os.path.exists(f'{list_path}{_PLACE}'):
+    place = pathlib.Path(f'{list_path}{_PLACE}').read_text('utf-8')
+  elif folder and f'{own}/'.startswith(f'{whole}/'):
+    place = own[len(whole) + 1 :]
+  else:
+    pathlib.Path(f'{copy}{_PLACE}').unlink(missing_ok=True)
+    return
+  atomic.write_text(f'{copy}{_PLACE}', place)
+
+
 class FilesOfLists:
   """Files below the folder of the data that lists name: relative to it, or to the folder of a list that lies inside."""
 
@@ -130,6 +156,7 @@ class FilesOfLists:
     self._folder = folder
     self._tree = Tree(folder)
     self._beside: dict[str, Tree] = {}  # by the folder of a list
+    self._places: dict[str, str] = {}  # the folder of each list, by its path
 
   def find(self, name: str, list_path: str) -> str:
     """What a list names, as `Tree.find` gives it for the folder of the data.
@@ -142,12 +169,21 @@ class FilesOfLists:
     found = self._tree.find(name)
     if found or not name.strip() or is_absolute(inner) or inner.startswith('..'):
       return found
-    place = os.path.dirname(list_path)
+    place = self._place(list_path)
     own, whole = _absolute(place), _absolute(self._folder).rstrip('/')
     if not f'{own}/'.startswith(f'{whole}/'):
       return ''
     near = self._beside.setdefault(place, Tree(place or '.')).find(inner)
     return posixpath.normpath(posixpath.join(own[len(whole) + 1 :], near)) if near else ''
+
+  def _place(self, list_path: str) -> str:
+    """The folder of a list; of a copy of one, that of the list itself."""
+    if list_path not in self._places:
+      place = os.path.dirname(list_path)
+      with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        place = os.path.join(self._folder, pathlib.Path(f'{list_path}{_PLACE}').read_text('utf-8'))
+      self._places[list_path] = place
+    return self._places[list_path]
 
   def below(self, name: str) -> list[str]:
     """The images anywhere below the folder of the data whose paths end in this name, in natural order.
@@ -162,6 +198,10 @@ class FilesOfLists:
       if found := exact or [file for file in of_base_name if f'/{_key(file)}'.endswith(f'/{_key(spelling)}')]:
         return found
     return []
+
+  def path(self, file: str) -> str:
+    """The path of a file that is named relative to the folder of the data."""
+    return os.path.join(self._folder, file)
 
   def hint(self, name: str) -> str:
     """As the function `hint`, or else the only image below the folder whose path ends in this name."""

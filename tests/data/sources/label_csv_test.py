@@ -128,10 +128,21 @@ def test_the_names_that_predict_gives_are_found_again_where_the_digest_stands_be
     types.UserError, match=r'm\.png is not a file in the folder .* \(mon/m\.png is there\)$'
   ):
     read([(bare[0], '')])
-  with pytest.raises(types.UserError, match=r'mon/same\.png or tue/same\.png; write the one that is meant'):
-    read([('same.png', bare[1])])
+  # Of two images of one name the digest tells the one that is meant.
   same = next(row for row in rows if row[0].endswith('mon/same.png'))
-  assert read([('mon/same.png', same[1])]).file.tolist() == ['mon/same.png']
+  for name in ('mon/same.png', 'same.png'):
+    assert read([(name, same[1])]).file.tolist() == ['mon/same.png']
+  # Also where an image of that name lies in the folder itself.
+  (days / 'slides' / 'same.png').write_bytes(b'another image')
+  assert read([('same.png', same[1])]).file.tolist() == ['mon/same.png']
+  (days / 'slides' / 'same.png').unlink()
+  # Negative controls: the digest of none of them, and of both.
+  said = r'mon/same\.png or tue/same\.png; write the one that is meant'
+  with pytest.raises(types.UserError, match=said):
+    read([('same.png', bare[1])])
+  (days / 'slides/tue/same.png').write_bytes(b'mon/same.png')
+  with pytest.raises(types.UserError, match=said):
+    read([('same.png', same[1])])
 
 
 def test_a_path_that_leads_out_of_the_folder_stays_refused_beside_a_digest(days):
