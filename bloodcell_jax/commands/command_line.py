@@ -124,7 +124,9 @@ def _request(arguments: list[str], has_command: bool) -> commands.Request:
     list(config)
   path, _, variant = ((config and flags.FLAGS['config'].config_filename) or '').partition(':')  # type: ignore[attr-defined]
   name = pathlib.Path(path).stem + (f'-{variant}' if variant else '')
-  return commands.Request(config, name, flags.FLAGS.workdir, tuple(arguments[2 if has_command else 1 :]))
+  keys = tuple(flags.FLAGS['config'].override_values) if config is not None else ()  # type: ignore[attr-defined]
+  paths = tuple(arguments[2 if has_command else 1 :])
+  return commands.Request(config, name, flags.FLAGS.workdir, paths, given=keys)
 
 
 def _run(command, request: commands.Request, stop: signals.Stop) -> int:

@@ -39,8 +39,7 @@ def run(request: commands.Request, stop: signals.Stop) -> None:
     )
   config = experiment.with_data_dir(request.config, commands.data_dir())
   exp, progress = experiment.resolve(config), progress_lib.Progress()
-  given = getattr(flags.FLAGS['config'], 'override_values', {}) if 'config' in flags.FLAGS else {}
-  for line in stages.ignored(given, config.stages.order):
+  for line in stages.ignored(request.given, config.stages.order):
     progress.line(line)
   # Called by code, the command has parsed no flags.
   if 'dry_run' in flags.FLAGS and flags.FLAGS['dry_run'].value:
