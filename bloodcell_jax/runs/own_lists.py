@@ -98,13 +98,15 @@ def keep(folder: workdir.Workdir, exp: experiment.Experiment) -> None:
 def _whole(folder: workdir.Workdir) -> workdir.Workdir:
   """The run that the folder is a part of, or itself."""
   path = folder.path.absolute()
-  while True:
-    if path.parent.name in _PARTS:
-      path = path.parents[1]
-    elif path.name == folds.OUT_OF_FOLD:
-      path = path.parent
-    else:
-      return folder if path == folder.path.absolute() else workdir.Workdir(path)
+  if path.parent.name in _PARTS:
+    above = path.parents[1]
+  elif path.name == folds.OUT_OF_FOLD:
+    above = path.parent
+  else:
+    return folder
+  whole = _whole(workdir.Workdir(above))
+  # Else a user has called the folder so.
+  return whole if whole.config.exists() else folder
 
 
 def _copies(folder: workdir.Workdir, name: str, value: str) -> list[pathlib.Path]:

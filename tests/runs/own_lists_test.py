@@ -135,3 +135,11 @@ def test_a_part_that_begins_later_keeps_the_lists_that_the_whole_run_began_with(
   beside = workdir.Workdir(tmp_path / 'beside')
   own_lists.keep(beside, exp)
   assert beside.list('groups_csv').read_text() == given.read_text()
+
+
+def test_a_run_in_a_folder_that_a_user_has_called_members_has_its_own_lists(given, tmp_path):
+  (tmp_path / 'members').mkdir()
+  folder, exp = of_run(tmp_path / 'members', groups_csv=str(given))
+  folder.metrics.write_text('{}')
+  given.unlink()
+  assert data_place.find(folder, exp, '', pytest.fail).data.groups_csv == str(folder.list('groups_csv'))
