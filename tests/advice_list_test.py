@@ -31,7 +31,7 @@ FOLLOWING = (
   'adaptation/convolutions_test.py', 'commands/adapt_test.py', 'ensemble_runs/combining_test.py',
   'storage/continuation_test.py', 'data/sources/misplaced_splits_test.py', 'data/sources/list_split_test.py',
   'data/images/unit_samples_test.py', 'data/sources/upper_folders_test.py', 'data/sources/csv_rows_test.py',
-  'config/experiment_test.py', 'data/sources/label_csv_test.py',
+  'config/experiment_test.py', 'data/sources/predicted_names_test.py',
 )  # fmt: skip
 # How many lines are followed at least, and how many are not at most.
 LEAST_FOLLOWED, MOST_QUOTED = 220, 41

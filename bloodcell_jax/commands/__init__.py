@@ -50,9 +50,8 @@ class Request:
   paths: tuple[str, ...]
   # Keys given without --config to a command with OF_RUN: they change those of the run in the folder.
   changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  given: tuple[
-    str, ...
-  ] = ()  # the dotted keys of the config that stand on the command line, such as train.epochs
+  # The dotted keys of the config that stand on the command line, such as train.epochs.
+  given: tuple[str, ...] = ()
 
   def folder(self) -> pathlib.Path:
     """The run's folder: --workdir, or runs/<config name>; with --workdir=box a copy of the model in the box."""

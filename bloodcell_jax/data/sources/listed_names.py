@@ -138,15 +138,13 @@ def keep_place(copy: str, list_path: str, folder: str) -> None:
   """
   if copy == list_path:
     return
-  own, whole = _absolute(os.path.dirname(list_path)), _absolute(folder).rstrip('/')
-  if os.path.exists(f'{list_path}{_PLACE}'):
+  place = _inside(os.path.dirname(list_path), folder) if folder else None
+  with contextlib.suppress(FileNotFoundError):
     place = pathlib.Path(f'{list_path}{_PLACE}').read_text('utf-8')
-  elif folder and f'{own}/'.startswith(f'{whole}/'):
-    place = own[len(whole) + 1 :]
-  else:
+  if place is None:
     pathlib.Path(f'{copy}{_PLACE}').unlink(missing_ok=True)
-    return
-  atomic.write_text(f'{copy}{_PLACE}', place)
+  else:
+    atomic.write_text(f'{copy}{_PLACE}', place)
 
 
 class FilesOfLists:
@@ -170,11 +168,11 @@ class FilesOfLists:
     if found or not name.strip() or is_absolute(inner) or inner.startswith('..'):
       return found
     place = self._place(list_path)
-    own, whole = _absolute(place), _absolute(self._folder).rstrip('/')
-    if not f'{own}/'.startswith(f'{whole}/'):
+    inside = _inside(place, self._folder)
+    if inside is None:
       return ''
     near = self._beside.setdefault(place, Tree(place or '.')).find(inner)
-    return posixpath.normpath(posixpath.join(own[len(whole) + 1 :], near)) if near else ''
+    return posixpath.normpath(posixpath.join(inside, near)) if near else ''
 
   def _place(self, list_path: str) -> str:
     """The folder of a list; of a copy of one, that of the list itself."""
@@ -215,6 +213,12 @@ class FilesOfLists:
     for file in image_files.listing(self._folder, '')[0]:
       found.setdefault(names.key(posixpath.basename(file)), []).append(file)
     return found
+
+
+def _inside(place: str, folder: str) -> str | None:
+  """A folder's path relative to another one, '' for the same; None if it does not lie inside."""
+  own, whole = _absolute(place), _absolute(folder).rstrip('/')
+  return own[len(whole) + 1 :] if f'{own}/'.startswith(f'{whole}/') else None
 
 
 def _absolute(folder: str) -> str:

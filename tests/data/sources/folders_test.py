@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
+from written import write
 
 from bloodcell_jax.base import types
 from bloodcell_jax.data.images import image_files
 from bloodcell_jax.data.sources import folders
-
-
-def _write(folder, *names):
-  for name in names:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(name.encode())
-  return str(folder)
 
 
 def _csv(tmp_path, text):
@@ -23,7 +16,7 @@ def _csv(tmp_path, text):
 
 
 def test_classes_without_split_folders_are_all_of_train(tmp_path):
-  table, problems = folders.table(_write(tmp_path, 'B/10.png', 'B/9.png', 'A/x.JPG'), '', '')
+  table, problems = folders.table(write(tmp_path, 'B/10.png', 'B/9.png', 'A/x.JPG'), '', '')
   assert not problems
   assert table.class_names == ('A', 'B')
   assert table.file.tolist() == ['A/x.JPG', 'B/9.png', 'B/10.png']
@@ -34,19 +27,19 @@ def test_classes_without_split_folders_are_all_of_train(tmp_path):
 
 @pytest.mark.parametrize(('name', 'split'), folders.SPLITS.items())
 def test_split_folders_are_known_in_any_case(tmp_path, name, split):
-  table, _ = folders.table(_write(tmp_path, f'{name.title()}/A/1.png', f'{name.title()}/B/2.png'), '', '')
+  table, _ = folders.table(write(tmp_path, f'{name.title()}/A/1.png', f'{name.title()}/B/2.png'), '', '')
   assert set(table.split) == {split}
   assert table.class_names == ('A', 'B')
 
 
 def test_folders_inside_a_class_belong_to_it(tmp_path):
-  table, _ = folders.table(_write(tmp_path, 'train/A/patient 1/slide/1.png', 'train/B/2.png'), '', '')
+  table, _ = folders.table(write(tmp_path, 'train/A/patient 1/slide/1.png', 'train/B/2.png'), '', '')
   assert table.file.tolist() == ['train/A/patient 1/slide/1.png', 'train/B/2.png']
   assert table.class_names == ('A', 'B')
 
 
 def test_without_a_csv_equal_bytes_share_a_group(tmp_path):
-  _write(tmp_path, 'A/1.png', 'A/2.png', 'B/3.png')
+  write(tmp_path, 'A/1.png', 'A/2.png', 'B/3.png')
   (tmp_path / 'B' / 'copy.png').write_bytes(b'A/1.png')
   table, _ = folders.table(str(tmp_path), '', '')
   group = dict(zip(table.file.tolist(), table.group.tolist(), strict=True))
@@ -56,7 +49,7 @@ def test_without_a_csv_equal_bytes_share_a_group(tmp_path):
 
 
 def test_the_csv_gives_the_groups(tmp_path):
-  folder = _write(tmp_path / 'd', 'A/1.png', 'A/2.png', 'B/3.png')
+  folder = write(tmp_path / 'd', 'A/1.png', 'A/2.png', 'B/3.png')
   # A byte-order mark, a backslash and another column, as spreadsheets write them.
   text = '\ufefffile,site,group\nB/3.png,x,p2\n./A/1.png,x,p1\nA\\2.png,x,p1\n'
   table, _ = folders.table(folder, _csv(tmp_path, text), '')
@@ -76,7 +69,7 @@ def test_the_csv_gives_the_groups(tmp_path):
   ],
 )
 def test_a_csv_that_does_not_fit_is_one_line_naming_the_row(tmp_path, text, says):
-  folder = _write(tmp_path / 'd', 'A/1.png', 'B/2.png')
+  folder = write(tmp_path / 'd', 'A/1.png', 'B/2.png')
   with pytest.raises(types.UserError, match=says) as caught:
     folders.table(folder, _csv(tmp_path, text), '')
   assert 'groups.csv' in str(caught.value)
@@ -84,7 +77,7 @@ def test_a_csv_that_does_not_fit_is_one_line_naming_the_row(tmp_path, text, says
 
 
 def test_a_csv_that_is_none_or_not_there_is_one_line(tmp_path):
-  folder = _write(tmp_path / 'd', 'A/1.png')
+  folder = write(tmp_path / 'd', 'A/1.png')
   with pytest.raises(types.UserError, match='groups_csv'):
     folders.table(folder, str(tmp_path / 'nowhere.csv'), '')
   (tmp_path / 'binary.csv').write_bytes(b'\xff\xfe\x00file,group')
@@ -93,7 +86,7 @@ def test_a_csv_that_is_none_or_not_there_is_one_line(tmp_path):
 
 
 def test_empty_classes_and_stray_files_are_problems(tmp_path):
-  _write(tmp_path, 'A/1.png', 'A/notes.txt', 'stray.png')
+  write(tmp_path, 'A/1.png', 'A/notes.txt', 'stray.png')
   (tmp_path / 'EMPTY').mkdir()
   table, problems = folders.table(str(tmp_path), '', '')
   assert table.class_names == ('A',)
@@ -116,7 +109,7 @@ def test_empty_classes_and_stray_files_are_problems(tmp_path):
 )
 def test_a_layout_that_means_two_things_is_one_line(tmp_path, names, says):
   with pytest.raises(types.UserError, match=says) as caught:
-    folders.table(_write(tmp_path, *names), '', '')
+    folders.table(write(tmp_path, *names), '', '')
   assert '\n' not in str(caught.value)
 
 
